@@ -1,0 +1,16 @@
+//! The pure core: what decides. No I/O, no clock, no async, no randomness of its own, ordered
+//! collections only, so that the same history always leads to the same decisions and a
+//! simulation can replay it (`tests/sim.rs`).
+//!
+//! Everything else in the crate is a thin shell around this module. It depends on nothing else
+//! in the crate.
+
+pub mod asset;
+pub mod backoff;
+pub mod budget;
+pub mod change;
+pub mod mapping;
+pub mod planner;
+pub mod purge;
+pub mod queue;
+pub mod time;

@@ -1,0 +1,315 @@
+//! Purge requests: what is sent, its stages, and how it can end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::asset::Asset;
+use super::change::{PipelineId, Seq};
+use super::time::Time;
+
+/// The local number of a purge request, from 1, never used twice in a state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Why a pipeline's whole cache is purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllReason {
+    /// A person asked for it.
+    Manual,
+    /// A rule with `purge = "all"` matched a changed file.
+    Rule,
+    /// A webhook asked for it.
+    Webhook,
+    /// A batch held more than `all_above` assets.
+    Count,
+    /// The queue of the pipeline reached its cap.
+    QueueCap,
+}
+
+impl AllReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Manual,
+        Self::Rule,
+        Self::Webhook,
+        Self::Count,
+        Self::QueueCap,
+    ];
+
+    /// The word for it in the database, metrics and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Rule => "rule",
+            Self::Webhook => "webhook",
+            Self::Count => "count",
+            Self::QueueCap => "queue_cap",
+        }
+    }
+
+    /// Reads what [`AllReason::as_str`] wrote.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+/// What one purge request purges. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// These assets. Each with the last change of it that the request covers: a later one of the
+    /// same asset needs a request of its own.
+    Assets(BTreeMap<Asset, Seq>),
+    /// Everything of the pipeline: every change up to and with `through`.
+    All {
+        /// Why.
+        reason: AllReason,
+        /// The last change that it covers.
+        through: Seq,
+    },
+}
+
+impl Scope {
+    /// The word for it in metrics and output: `assets` or `all`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Assets(_) => "assets",
+            Self::All { .. } => "all",
+        }
+    }
+}
+
+/// What the API says of a purge request. A word that is not known is [`RemoteStatus::Unknown`],
+/// never done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteStatus {
+    /// Not finished.
+    Pending,
+    /// The cache has forgotten it.
+    Done,
+    /// It came to nothing; the API does not say why.
+    Error,
+    /// A word that this version does not know.
+    Unknown,
+}
+
+/// Why the API did not do what was asked, classed by what must be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too many calls: wait, all of them.
+    RateLimited {
+        /// How long the API asked to wait, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The API, or the way to it, is in trouble (5xx, connection, DNS, timeout before anything
+    /// was sent): try again, for ever.
+    Transient(String),
+    /// The call may have been carried out (timeout, connection lost after it was sent, an answer
+    /// that can't be read): in doubt send again.
+    UnknownOutcome(String),
+    /// The key is not accepted (401): nothing can be sent until it is.
+    Unauthorized(String),
+    /// This pipeline may not be purged, or does not exist (403, and 404 on create).
+    Forbidden(String),
+    /// There is no such purge request (404 on get).
+    NotFound(String),
+    /// The API will never accept this (other 4xx), in its own words.
+    Invalid(String),
+}
+
+impl Refusal {
+    /// The class, as the label of metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Transient(_) => "transient",
+            Self::UnknownOutcome(_) => "unknown_outcome",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotFound(_) => "not_found",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RateLimited { retry_after: None } => f.write_str("too many calls (429)"),
+            Self::RateLimited {
+                retry_after: Some(wait),
+            } => write!(f, "too many calls (429), wait {} s", wait.as_secs()),
+            Self::Transient(why)
+            | Self::UnknownOutcome(why)
+            | Self::Unauthorized(why)
+            | Self::Forbidden(why)
+            | Self::NotFound(why)
+            | Self::Invalid(why) => f.write_str(why),
+        }
+    }
+}
+
+/// How a purge request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The API says done.
+    Done,
+    /// The API says error; its changes are queued again.
+    Error,
+    /// The API no longer knows it; its changes are queued again.
+    Vanished,
+    /// Still pending after `track_timeout`; its changes are queued again.
+    Overdue,
+    /// The API did not take it, or nobody knows whether it did; its changes are queued again.
+    Unsent,
+    /// The API will never take it; its changes are failed, and need a person.
+    Failed,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Error,
+        Self::Vanished,
+        Self::Overdue,
+        Self::Unsent,
+        Self::Failed,
+    ];
+
+    /// The word for it in the database, metrics and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Vanished => "vanished",
+            Self::Overdue => "overdue",
+            Self::Unsent => "unsent",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads what [`Outcome::as_str`] wrote.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// A decision of the planner, to be committed before it is acted upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A request is made of queued changes and is about to be sent: its stage is `submitting`.
+    ///
+    /// With [`Scope::Assets`] it takes the queued changes of those assets up to each one's
+    /// sequence; with [`Scope::All`] every queued change of the pipeline up to `through`, and it
+    /// ends a [`Decision::QueueAll`] of the pipeline.
+    Open {
+        /// The new request.
+        request: RequestId,
+        /// Whose cache.
+        pipeline: PipelineId,
+        /// What it purges.
+        scope: Scope,
+        /// When the first of its changes was noticed.
+        first_seen: Time,
+        /// Now.
+        at: Time,
+    },
+    /// The API took it: its stage is `accepted`.
+    Accepted {
+        /// The request.
+        request: RequestId,
+        /// The API's id for it.
+        remote_id: String,
+        /// Now.
+        at: Time,
+    },
+    /// It is over. `Done`: its changes are done, and so are failed ones of the same assets.
+    /// `Failed`: its changes are failed. Else they are queued again.
+    Settled {
+        /// The request.
+        request: RequestId,
+        /// How it ended.
+        outcome: Outcome,
+        /// Why, in words; empty for `Done`.
+        why: String,
+        /// Attempts made for its changes, where they are queued again.
+        attempt: u32,
+        /// Not to be sent again before this, where they are queued again.
+        not_before: Time,
+        /// Now.
+        at: Time,
+    },
+    /// The whole pipeline is to be purged, though no queued change says so: an escalation that
+    /// waits, or a request for `all` that came to nothing. Kept until the next `Open` of `all`.
+    QueueAll {
+        /// Whose cache.
+        pipeline: PipelineId,
+        /// Why.
+        reason: AllReason,
+        /// Since when it is stale.
+        since: Time,
+    },
+}
+
+/// A request that was not settled when the process stopped, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// The request.
+    pub id: RequestId,
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// What it purges.
+    pub scope: Scope,
+    /// The API's id for it; `None` while its stage is `submitting`: nobody knows whether it was sent.
+    pub remote_id: Option<String>,
+    /// When the first of its changes was noticed.
+    pub first_seen: Time,
+    /// When it was opened.
+    pub opened: Time,
+    /// How many requests for its changes came to nothing before it.
+    pub attempt: u32,
+}
+
+/// An `all` that waits ([`Decision::QueueAll`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedAll {
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// Why.
+    pub reason: AllReason,
+    /// Since when it is stale.
+    pub since: Time,
+}
+
+/// What the planner starts from: everything that is not settled. Queued changes come after it, in
+/// order, as they do in life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The number of the last request ever made.
+    pub last_request: u64,
+    /// Requests in flight, or of unknown outcome.
+    pub requests: Vec<OpenRequest>,
+    /// Pipelines that wait for an `all`.
+    pub all: Vec<QueuedAll>,
+    /// When each pipeline last opened an `all`.
+    pub last_all: BTreeMap<PipelineId, Time>,
+}

@@ -1,0 +1,30 @@
+//! edgepurge keeps a Scaleway Edge Services cache fresh: it watches the origin's files, works out
+//! what really changed, coalesces it into purge requests, sends them within rate limits, and
+//! tracks each one to its end.
+//!
+//! The flow of a change, and the modules it passes:
+//!
+//! ```text
+//! origin (hint, look, fact) ─▶ sink ─▶ intake (mapping) ─▶ store ─▶ core::planner ─▶ engine ─▶ scaleway
+//! ```
+//!
+//! `ARCHITECTURE.md` has the map and the invariants. Dependence goes downwards only:
+//! `cli` → `config`, `supervise`, `engine`, `admin`, `sandbox` · `engine` → `core`, `store`,
+//! `scaleway`, `clock` · `origin` → `core` types and [`sink`] · `store`, `scaleway` → `core` ·
+//! `core` → nothing. A test checks it.
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod core;
+pub mod engine;
+pub mod intake;
+pub mod metrics;
+pub mod origin;
+pub mod sandbox;
+pub mod scaleway;
+pub mod sink;
+pub mod store;
+pub mod supervise;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! The binary: arguments, command, exit code; nothing else.
+
+fn main() {}

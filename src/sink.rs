@@ -1,0 +1,69 @@
+//! Where the sources bring what they found: the seam between noticing and remembering.
+//!
+//! A source (`origin`, later `webhook`) knows neither the mapping nor the database. It hands facts
+//! to a [`Sink`], and what the sink has answered is on disk.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::core::change::{ContentHash, FileFact, Kind, PipelineId, Seq, Source};
+use crate::core::time::Time;
+
+/// A file that changed, as a look found it. No asset yet: the mapping makes those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// The origin's name in its pipeline.
+    pub origin: Arc<str>,
+    /// The path below the origin's root, as bytes, without a leading `/`.
+    pub path: Vec<u8>,
+    /// New, changed or gone.
+    pub kind: Kind,
+    /// The hash of the new content; `None` when gone, or when only metadata is compared.
+    pub hash: Option<ContentHash>,
+    /// Watch or scan.
+    pub source: Source,
+    /// The cause in words, for the history: a scan's reason; may be empty.
+    pub detail: Arc<str>,
+    /// When it was noticed.
+    pub seen: Time,
+}
+
+/// Why a sink did not take something. Nothing of it was kept; the source has to bring it again.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The store could not commit.
+    #[error("the changes could not be committed: {0}")]
+    Store(#[from] crate::store::StoreError),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// What a sink's calls return.
+pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SinkError>> + Send + 'a>>;
+
+/// Takes facts, and answers when they are committed to disk.
+pub trait Sink: Send + Sync + 'static {
+    /// Commits changed files of one origin and returns the last sequence number that is on disk:
+    /// the index may take the files over, and remember that number, only after this. Files that
+    /// map to nothing are committed by nobody, and are not an error.
+    fn files<'a>(
+        &'a self,
+        pipeline: &'a PipelineId,
+        changes: Vec<FileChange>,
+    ) -> SinkFuture<'a, Seq>;
+
+    /// The file facts of an origin committed after `after`, in order, at most `limit`: what the
+    /// index has to be told again after a crash between the two commits (redo).
+    fn facts_after<'a>(
+        &'a self,
+        pipeline: &'a PipelineId,
+        origin: &'a str,
+        after: Seq,
+        limit: usize,
+    ) -> SinkFuture<'a, Vec<(Seq, FileFact)>>;
+
+    /// A scan of the pipeline's origins began or ended: a batch stays open meanwhile.
+    fn scanning(&self, pipeline: &PipelineId, running: bool);
+}

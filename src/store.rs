@@ -1,0 +1,175 @@
+//! The store: queue and history of changes and purge requests. What it has answered is on disk.
+//!
+//! The trait is the meaning; `sqlite` is the implementation that runs, `memory` the one that is
+//! easy to believe, and one suite of tests holds both to the same contract (`contract`).
+//!
+//! It never decides: it appends changes, applies the planner's [`Decision`]s, and tells both again
+//! after a restart. It knows nothing of the vendor's API.
+//!
+//! **The stages of a change**: `queued` → `taken` by a request → `done` or `failed`, or `queued`
+//! again when the request came to nothing. **The stages of a request**: `submitting` → `accepted`
+//! → one of [`Outcome`]'s words.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::core::asset::Asset;
+use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::purge::{Decision, Unsettled};
+use crate::core::time::Time;
+
+#[cfg(test)]
+mod contract;
+pub mod memory;
+pub mod sqlite;
+
+/// What went wrong in a store, classed by what must be done about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is another program's, a newer version's, or damaged: a person has to act.
+    #[error("{0}")]
+    Unusable(String),
+    /// Another process holds the state directory.
+    #[error("{0}")]
+    Locked(String),
+    /// It could not read or write: disk full, I/O error. Nothing of the call was kept.
+    #[error("{0}")]
+    Failed(String),
+    /// The store's thread has ended.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What a store's calls return.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The sequence numbers given to appended changes: consecutive, in the order given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Appended {
+    /// The first; for an empty append one past the last ever given.
+    pub first: Seq,
+    /// The last; for an empty append the last ever given.
+    pub last: Seq,
+}
+
+/// Which requests of the history are asked for. Every field that is set narrows.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFilter {
+    /// Only this pipeline's.
+    pub pipeline: Option<PipelineId>,
+    /// Only with this status: a word of [`RequestRecord::status`].
+    pub status: Option<String>,
+    /// Only the one with this local number.
+    pub id: Option<u64>,
+    /// Only those that purged this asset; an `all` of the pipeline is not among them.
+    pub asset: Option<Asset>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+    /// How many to skip.
+    pub offset: usize,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A purge request in the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestRecord {
+    /// The local number.
+    pub id: u64,
+    /// The API's id, once it took the request.
+    pub remote_id: Option<String>,
+    /// Whose cache.
+    pub pipeline_id: PipelineId,
+    /// `submitting`, `accepted`, `done`, `error`, `vanished`, `overdue`, `unsent` or `failed`.
+    pub status: String,
+    /// Whether it purges everything.
+    pub all: bool,
+    /// Why it purges everything; `None` for assets.
+    pub reason: Option<String>,
+    /// The assets, in order; empty for `all`.
+    pub assets: Vec<String>,
+    /// How many requests for its changes came to nothing before it.
+    pub attempt: u32,
+    /// When the first of its changes was noticed.
+    pub first_seen: Time,
+    /// When it was opened, just before it was sent.
+    pub created_at: Time,
+    /// When the API took it.
+    pub accepted_at: Option<Time>,
+    /// When it settled.
+    pub settled_at: Option<Time>,
+    /// Why it came to nothing, in words; empty otherwise.
+    pub why: String,
+}
+
+/// A page of the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RequestPage {
+    /// The records of this page.
+    pub purge_requests: Vec<RequestRecord>,
+    /// How many there are in all, with the same filter.
+    pub total_count: u64,
+}
+
+/// How many changes are in which stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StageCounts {
+    /// Waiting for a request.
+    pub queued: u64,
+    /// In a request that is not settled.
+    pub taken: u64,
+    /// Purged.
+    pub done: u64,
+    /// Given up; a person has to act.
+    pub failed: u64,
+}
+
+/// Queue and history, durable.
+pub trait Store: Send + Sync + 'static {
+    /// Commits changes, gives them sequence numbers, and wakes the subscribers. All or none.
+    fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended>;
+
+    /// Commits decisions, in order. All or none.
+    fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()>;
+
+    /// The queued changes after `cursor` in order of sequence, at most `limit`.
+    fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>>;
+
+    /// Everything but queued changes that a planner has to know at start.
+    fn unsettled(&self) -> StoreFuture<'_, Unsettled>;
+
+    /// Announces the last sequence number on disk, whenever it grows. Carries no data, so that
+    /// nothing can be lost between a start and the first look.
+    fn subscribe(&self) -> watch::Receiver<Seq>;
+
+    /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
+    /// most `limit`. A file that maps to several assets is told several times.
+    fn facts_after(
+        &self,
+        pipeline: PipelineId,
+        origin: String,
+        after: Seq,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(Seq, FileFact)>>;
+
+    /// The history of requests.
+    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, RequestPage>;
+
+    /// The stages of the changes from `first` to `last`, both included.
+    fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts>;
+
+    /// The requests that last took the changes from `first` to `last`, in order of number.
+    fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>>;
+
+    /// How many assets of each pipeline are failed.
+    fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>>;
+
+    /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
+    /// long. Returns how many it deleted. Never touches what is not settled, nor the last number
+    /// of any sequence.
+    fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64>;
+}

@@ -1,0 +1,1 @@
+//! The one integration binary: the real process, real files, real HTTP.
