@@ -1,1 +1,392 @@
-//! Not built yet.
+//! The queue of one pipeline: what is stale and in no request yet.
+//!
+//! An asset is queued once, however often it changes. It passes from the open batch, which closes
+//! when the changes calm down, to the ready ones, which leave oldest first, manual ones before
+//! all others; one whose purge came to nothing waits out its backoff in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::asset::Asset;
+use super::change::Seq;
+use super::purge::AllReason;
+use super::time::Time;
+
+/// How many assets of a pipeline are queued at most; past it, one `all` takes their place.
+pub const QUEUE_CAP: usize = 100_000;
+
+/// A queued asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its last change.
+    pub seq: Seq,
+    /// When the first of its changes was noticed.
+    pub first_seen: Time,
+    /// How many requests for it came to nothing.
+    pub attempt: u32,
+    /// Not to be sent before this.
+    pub not_before: Time,
+    /// A person waits for it: it skips the debounce and goes first.
+    pub manual: bool,
+}
+
+impl Entry {
+    /// The entry that stands for both: the later change, the longer wait of the user, the
+    /// earlier time to send.
+    fn join(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            first_seen: self.first_seen.min(other.first_seen),
+            attempt: self.attempt.max(other.attempt),
+            not_before: self.not_before.min(other.not_before),
+            manual: self.manual || other.manual,
+        }
+    }
+}
+
+/// A purge of everything that waits to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingAll {
+    /// Why.
+    pub reason: AllReason,
+    /// Since when it is stale.
+    pub since: Time,
+    /// How many requests for it came to nothing.
+    pub attempt: u32,
+    /// Not to be sent before this.
+    pub not_before: Time,
+}
+
+/// The order in which ready assets leave: manual first, then oldest.
+type Order = (bool, Time, Seq, Asset);
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    first: Time,
+    last: Time,
+}
+
+/// The queue of one pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    entries: BTreeMap<Asset, Entry>,
+    /// The assets of the open batch.
+    open: BTreeSet<Asset>,
+    window: Option<Window>,
+    /// Those that may be sent, in order.
+    ready: BTreeSet<Order>,
+    /// Those that wait out a backoff, by its end.
+    delayed: BTreeSet<(Time, Asset)>,
+    all: Option<PendingAll>,
+}
+
+impl Queue {
+    /// How many assets are queued.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing at all is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.all.is_none()
+    }
+
+    /// How many assets may be sent now.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The purge of everything that waits.
+    #[must_use]
+    pub const fn all(&self) -> Option<&PendingAll> {
+        self.all.as_ref()
+    }
+
+    /// When the oldest queued change was noticed.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Time> {
+        let manual = self.ready.first();
+        let others = (true, Time::ZERO, Seq(0), Asset::from_stored(""));
+        let ready = manual.into_iter().chain(self.ready.range(others..).next());
+        let ready = ready.map(|(_, seen, ..)| *seen).min();
+        let delayed = self
+            .delayed
+            .iter()
+            .filter_map(|(_, asset)| self.entries.get(asset))
+            .map(|entry| entry.first_seen)
+            .min();
+        let open = self.window.map(|window| window.first);
+        let all = self.all.map(|all| all.since);
+        [ready, delayed, open, all].into_iter().flatten().min()
+    }
+
+    /// The highest number of attempts that came to nothing for anything queued.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        let delayed = self
+            .delayed
+            .iter()
+            .filter_map(|(_, asset)| self.entries.get(asset))
+            .map(|entry| entry.attempt);
+        let ready = self
+            .ready
+            .iter()
+            .take(100)
+            .filter_map(|(.., asset)| self.entries.get(asset))
+            .map(|entry| entry.attempt);
+        let all = self.all.map(|all| all.attempt);
+        delayed.chain(ready).chain(all).max().unwrap_or(0)
+    }
+
+    /// Queues a changed asset.
+    pub fn add(&mut self, asset: Asset, entry: Entry, now: Time) {
+        let known = self.remove(&asset);
+        let was_open = known.is_some_and(|(_, open)| open);
+        let is_new = known.is_none();
+        let entry = known.map_or(entry, |(known, _)| known.join(entry));
+        if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
+            self.touch(entry.first_seen.min(now), now);
+            self.open.insert(asset.clone());
+            self.entries.insert(asset, entry);
+        } else if entry.not_before > now {
+            self.delayed.insert((entry.not_before, asset.clone()));
+            self.entries.insert(asset, entry);
+        } else {
+            self.insert_ready(asset, entry);
+        }
+    }
+
+    /// Queues a purge of everything. A batch that is open closes first, so that what belongs to
+    /// the same deploy is absorbed; a manual one does not wait.
+    pub fn add_all(&mut self, all: PendingAll, now: Time) {
+        let fresh = self.all.is_none();
+        self.all = Some(self.all.map_or(all, |known| PendingAll {
+            reason: if all.reason == AllReason::Manual {
+                all.reason
+            } else {
+                known.reason
+            },
+            since: known.since.min(all.since),
+            attempt: known.attempt.max(all.attempt),
+            not_before: known.not_before.min(all.not_before),
+        }));
+        if fresh && all.attempt == 0 && matches!(all.reason, AllReason::Rule | AllReason::Webhook) {
+            self.touch(all.since.min(now), now);
+        }
+    }
+
+    fn touch(&mut self, first: Time, last: Time) {
+        self.window = Some(self.window.map_or(Window { first, last }, |window| Window {
+            first: window.first.min(first),
+            last: window.last.max(last),
+        }));
+    }
+
+    fn insert_ready(&mut self, asset: Asset, entry: Entry) {
+        self.ready
+            .insert((!entry.manual, entry.first_seen, entry.seq, asset.clone()));
+        self.entries.insert(asset, entry);
+    }
+
+    fn remove(&mut self, asset: &Asset) -> Option<(Entry, bool)> {
+        let (asset, entry) = self.entries.remove_entry(asset)?;
+        let open = self.open.remove(&asset);
+        self.delayed.remove(&(entry.not_before, asset.clone()));
+        self.ready
+            .remove(&(!entry.manual, entry.first_seen, entry.seq, asset));
+        Some((entry, open))
+    }
+
+    /// When the open batch closes, if no further change comes.
+    #[must_use]
+    pub fn closes(&self, debounce: Duration, max_wait: Duration) -> Option<Time> {
+        let window = self.window?;
+        Some(
+            window
+                .last
+                .after(debounce)
+                .min(window.first.after(max_wait)),
+        )
+    }
+
+    /// When the first change of the open batch was noticed.
+    #[must_use]
+    pub fn opened(&self) -> Option<Time> {
+        self.window.map(|window| window.first)
+    }
+
+    /// Closes the batch: its assets are ready.
+    pub fn close(&mut self) {
+        self.window = None;
+        for asset in std::mem::take(&mut self.open) {
+            if let Some(entry) = self.entries.get(&asset) {
+                self.ready
+                    .insert((!entry.manual, entry.first_seen, entry.seq, asset));
+            }
+        }
+    }
+
+    /// The next end of a backoff.
+    #[must_use]
+    pub fn next_delayed(&self) -> Option<Time> {
+        self.delayed.first().map(|(until, _)| *until)
+    }
+
+    /// Makes those ready whose backoff is over.
+    pub fn wake(&mut self, now: Time) {
+        while let Some((until, _)) = self.delayed.first() {
+            if *until > now {
+                break;
+            }
+            let Some((_, asset)) = self.delayed.pop_first() else {
+                break;
+            };
+            if let Some(entry) = self.entries.get(&asset).copied() {
+                self.insert_ready(asset, entry);
+            }
+        }
+    }
+
+    /// Whether somebody waits for a manual purge that is ready.
+    #[must_use]
+    pub fn manual_ready(&self) -> bool {
+        self.ready.first().is_some_and(|(later, ..)| !later)
+            || self
+                .all
+                .is_some_and(|all| all.reason == AllReason::Manual && all.attempt == 0)
+    }
+
+    /// Takes up to `most` ready assets, in order.
+    pub fn take(&mut self, most: usize) -> Vec<(Asset, Entry)> {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let Some((.., asset)) = self.ready.pop_first() else {
+                break;
+            };
+            if let Some(entry) = self.entries.remove(&asset) {
+                taken.push((asset, entry));
+            }
+        }
+        taken
+    }
+
+    /// Takes everything for one `all`: returns when the first of it was noticed.
+    pub fn take_all(&mut self) -> Option<Time> {
+        let oldest = self.oldest();
+        *self = Self::default();
+        oldest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBOUNCE: Duration = Duration::from_millis(500);
+    const MAX_WAIT: Duration = Duration::from_secs(10);
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn asset(name: &str) -> Asset {
+        Asset::from_stored(name)
+    }
+
+    fn entry(seq: u64, seen: u64) -> Entry {
+        Entry {
+            seq: Seq(seq),
+            first_seen: at(seen),
+            attempt: 0,
+            not_before: Time::ZERO,
+            manual: false,
+        }
+    }
+
+    fn names(taken: &[(Asset, Entry)]) -> Vec<&str> {
+        taken.iter().map(|(asset, _)| asset.as_str()).collect()
+    }
+
+    #[test]
+    fn a_batch_closes_when_changes_calm_down_or_max_wait_after_the_first() {
+        let mut queue = Queue::default();
+        queue.add(asset("/a"), entry(1, 1_000), at(1_000));
+        assert_eq!(queue.closes(DEBOUNCE, MAX_WAIT), Some(at(1_500)));
+        queue.add(asset("/b"), entry(2, 1_400), at(1_400));
+        assert_eq!(queue.closes(DEBOUNCE, MAX_WAIT), Some(at(1_900)));
+        for step in 0..30 {
+            let now = 1_400 + step * 400;
+            queue.add(asset("/b"), entry(3 + step, now), at(now));
+        }
+        assert_eq!(queue.closes(DEBOUNCE, MAX_WAIT), Some(at(11_000)));
+    }
+
+    #[test]
+    fn an_asset_that_changes_again_is_queued_once_with_its_last_change() {
+        let mut queue = Queue::default();
+        queue.add(asset("/a"), entry(1, 1_000), at(1_000));
+        queue.add(asset("/a"), entry(2, 1_100), at(1_100));
+        queue.close();
+        queue.add(asset("/a"), entry(3, 1_900), at(1_900));
+        assert_eq!(queue.len(), 1);
+        let taken = queue.take(5);
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].1.seq, Seq(3));
+        assert_eq!(taken[0].1.first_seen, at(1_000));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn manual_ones_go_first_then_the_oldest() {
+        let mut queue = Queue::default();
+        queue.add(asset("/new"), entry(2, 2_000), at(2_000));
+        queue.add(asset("/old"), entry(1, 1_000), at(2_000));
+        let manual = Entry {
+            manual: true,
+            ..entry(3, 3_000)
+        };
+        queue.add(asset("/asked"), manual, at(3_000));
+        assert!(
+            queue.manual_ready(),
+            "a person does not wait for a debounce"
+        );
+        queue.close();
+        assert_eq!(names(&queue.take(5)), ["/asked", "/old", "/new"]);
+    }
+
+    #[test]
+    fn what_came_to_nothing_waits_out_its_backoff() {
+        let mut queue = Queue::default();
+        let failed = Entry {
+            attempt: 1,
+            not_before: at(5_000),
+            ..entry(1, 1_000)
+        };
+        queue.add(asset("/a"), failed, at(4_000));
+        queue.wake(at(4_999));
+        assert_eq!(queue.ready(), 0);
+        assert_eq!(queue.next_delayed(), Some(at(5_000)));
+        queue.wake(at(5_000));
+        assert_eq!(names(&queue.take(1)), ["/a"]);
+    }
+
+    #[test]
+    fn the_oldest_is_known_wherever_it_waits() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.oldest(), None);
+        queue.add(asset("/open"), entry(2, 2_000), at(2_000));
+        assert_eq!(queue.oldest(), Some(at(2_000)));
+        let failed = Entry {
+            attempt: 1,
+            not_before: at(9_000),
+            ..entry(1, 1_000)
+        };
+        queue.add(asset("/delayed"), failed, at(2_000));
+        assert_eq!(queue.oldest(), Some(at(1_000)));
+        assert_eq!(queue.take_all(), Some(at(1_000)));
+        assert!(queue.is_empty());
+    }
+}

@@ -1,0 +1,171 @@
+//! What the planner shows of itself: counts, ages, and what an operator should act on.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Planner;
+use crate::core::change::PipelineId;
+use crate::core::purge::Refusal;
+use crate::core::time::Time;
+
+/// From how many fruitless requests on an alarm is raised.
+const ALARMING_ATTEMPTS: u32 = 3;
+
+/// One thing an operator should act on, until it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// Whose; `None`: all pipelines'.
+    pub pipeline: Option<PipelineId>,
+    /// A short word, the label of the metric.
+    pub reason: &'static str,
+    /// What, why, and what to do.
+    pub text: String,
+}
+
+/// One pipeline, as `status` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PipelineView {
+    /// Assets queued.
+    pub queued_assets: usize,
+    /// Whether a purge of everything is queued, and why.
+    pub queued_all: Option<&'static str>,
+    /// When the oldest queued change was noticed.
+    pub oldest_queued: Option<Time>,
+    /// Requests in flight.
+    pub in_flight: usize,
+}
+
+/// The planner, as `status` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// Each pipeline.
+    pub pipelines: BTreeMap<PipelineId, PipelineView>,
+    /// What an operator should act on.
+    pub alarms: Vec<Alarm>,
+}
+
+impl View {
+    /// Whether everything is settled.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.pipelines.values().all(|pipeline| {
+            pipeline.queued_assets == 0 && pipeline.queued_all.is_none() && pipeline.in_flight == 0
+        })
+    }
+}
+
+impl Planner {
+    /// What is going on.
+    #[must_use]
+    pub fn view(&self, now: Time) -> View {
+        let mut pipelines: BTreeMap<_, _> = self
+            .pipelines
+            .iter()
+            .map(|(id, pipeline)| {
+                let view = PipelineView {
+                    queued_assets: pipeline.queue.len(),
+                    queued_all: pipeline.queue.all().map(|all| all.reason.as_str()),
+                    oldest_queued: pipeline.queue.oldest(),
+                    in_flight: 0,
+                };
+                (id.clone(), view)
+            })
+            .collect();
+        for flight in self.flights.values() {
+            pipelines
+                .entry(flight.pipeline.clone())
+                .or_default()
+                .in_flight += 1;
+        }
+        View {
+            pipelines,
+            alarms: self.alarms(now),
+        }
+    }
+
+    fn alarms(&self, now: Time) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        if let Some(trouble) = self.circuit.trouble() {
+            let (reason, advice) = match &trouble.refusal {
+                Refusal::Unauthorized(_) => (
+                    "unauthorized",
+                    "nothing is sent; give edgepurge a valid secret key, and it goes on by itself",
+                ),
+                Refusal::RateLimited { .. } => (
+                    "rate_limited",
+                    "lower requests_per_second if this repeats; it tries again by itself",
+                ),
+                _ => ("api", "it tries again by itself"),
+            };
+            if reason == "unauthorized" || trouble.failures >= ALARMING_ATTEMPTS {
+                alarms.push(Alarm {
+                    pipeline: None,
+                    reason,
+                    text: format!(
+                        "the API refuses calls since {}: {}; {advice}",
+                        trouble.since, trouble.refusal
+                    ),
+                });
+            }
+        }
+        for flight in self.flights.values() {
+            if let Some(why) = &flight.trouble
+                && now.since(flight.opened) >= self.limits.track_timeout
+            {
+                alarms.push(Alarm {
+                    pipeline: Some(flight.pipeline.clone()),
+                    reason: "untracked",
+                    text: format!(
+                        "the status of purge request {} can't be had since {}: {why}; it goes on asking",
+                        flight.id, flight.opened
+                    ),
+                });
+            }
+        }
+        for (id, pipeline) in &self.pipelines {
+            let mut raise = |reason, text| {
+                alarms.push(Alarm {
+                    pipeline: Some(id.clone()),
+                    reason,
+                    text,
+                });
+            };
+            if let Some(trouble) = &pipeline.trouble {
+                raise(
+                    "forbidden",
+                    format!(
+                        "the API refuses purges of this pipeline since {}: {}; check its id, its \
+                         project, and the key's permission set (EdgeServicesFullAccess)",
+                        trouble.since, trouble.why
+                    ),
+                );
+            }
+            let attempts = self
+                .flights
+                .values()
+                .filter(|flight| flight.pipeline == *id)
+                .map(|flight| flight.attempt)
+                .fold(pipeline.queue.attempts(), u32::max);
+            if attempts >= ALARMING_ATTEMPTS {
+                raise(
+                    "fruitless",
+                    format!(
+                        "{attempts} purge requests in a row came to nothing; it goes on trying"
+                    ),
+                );
+            }
+            if pipeline.repeats >= 2 {
+                raise(
+                    "all_repeats",
+                    format!(
+                        "the whole cache was purged again and again: at most every {} s now; \
+                         find out what rewrites the origin, or raise all_above",
+                        pipeline.cooldown().as_secs()
+                    ),
+                );
+            }
+        }
+        alarms
+    }
+}
