@@ -14,7 +14,7 @@ impl Backoff {
     /// The waits between attempts at what the API refused for now: 1 s, doubling, at most 5 min.
     pub const API: Self = Self {
         first: Duration::from_secs(1),
-        cap: Duration::from_secs(300),
+        cap: Duration::from_mins(5),
     };
 
     /// The longest wait.

@@ -139,6 +139,7 @@ pub struct Planner {
     turn: Option<PipelineId>,
     /// Whether the last call was a poll: the two take turns when both are due.
     polled_last: bool,
+    stopping: bool,
 }
 
 impl Planner {
@@ -165,6 +166,7 @@ impl Planner {
             rng: fastrand::Rng::with_seed(seed),
             turn: None,
             polled_last: false,
+            stopping: false,
         };
         for settings in pipelines {
             let last_all = unsettled.last_all.get(&settings.id).map(|at| now.min(*at));
@@ -223,6 +225,11 @@ impl Planner {
         }
         self.dispatch(now, &mut step);
         step
+    }
+
+    /// Makes no further calls; replies to those on their way are still taken.
+    pub fn stop(&mut self) {
+        self.stopping = true;
     }
 
     fn change(&mut self, change: Change, now: Time) {
@@ -456,7 +463,7 @@ impl Planner {
     /// Makes every call that may be made now.
     fn dispatch(&mut self, now: Time, step: &mut Step) {
         while let Some(call) = self.next_call(now) {
-            if !self.circuit.admits(now) || !self.budget.take(now) {
+            if self.stopping || !self.circuit.admits(now) || !self.budget.take(now) {
                 return;
             }
             self.polled_last = matches!(call, Call::Poll(_));

@@ -11,9 +11,9 @@ use crate::core::queue::{PendingAll, Queue};
 use crate::core::time::Time;
 
 /// A batch stays open while a scan runs, but not longer than this.
-const SCAN_HOLD: Duration = Duration::from_secs(300);
+const SCAN_HOLD: Duration = Duration::from_mins(5);
 /// The longest time between two requests for `all`, however often they repeat.
-const LONGEST_COOLDOWN: Duration = Duration::from_secs(1_800);
+const LONGEST_COOLDOWN: Duration = Duration::from_mins(30);
 
 /// The API refuses this pipeline; others go on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -365,7 +365,11 @@ fn a_batch_stays_open_while_a_scan_runs() {
     assert!(bench.wait(60_000).is_empty());
     bench.change(WWW, &["/b"]);
     let ended = bench.event(scanning(false));
-    assert_eq!(submits(&ended), ["1: /a /b"], "max_wait has passed long ago");
+    assert_eq!(
+        submits(&ended),
+        ["1: /a /b"],
+        "max_wait has passed long ago"
+    );
 }
 
 #[test]
