@@ -50,6 +50,19 @@ impl<'i> Document<'i> {
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
+    /// Whether a line is, or was meant as, a `[header]`.
+    pub(super) fn is_header(&self, line: usize) -> bool {
+        self.text
+            .get(self.line_range(line))
+            .is_some_and(|text| text.trim_start().starts_with('['))
+    }
+
+    /// The lines below a header, up to the next one.
+    pub(super) fn lines_of_table(&self, header: usize) -> Range<usize> {
+        let next = (header + 1..=self.line_starts.len()).find(|line| self.is_header(*line));
+        header + 1..next.unwrap_or(self.line_starts.len() + 1)
+    }
+
     fn line_range(&self, line: usize) -> Range<usize> {
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let end = self
@@ -63,7 +76,7 @@ impl<'i> Document<'i> {
     /// secret.
     pub(super) fn written(&self, key: &str, span: &Range<usize>) -> Option<String> {
         let text = self.text.get(span.clone())?;
-        if text.is_empty() || holds_secret(key, text) {
+        if text.is_empty() || value_is_secret(key, text) {
             return None;
         }
         let first = text.lines().next().unwrap_or_default();
@@ -94,6 +107,12 @@ impl<'i> Document<'i> {
             .get(span.start..span.end.min(range.end).max(span.start))
             .map_or(1, |marked| marked.chars().count());
         let text = self.text.get(range.clone()).unwrap_or_default();
+        // Where the syntax is wrong, a line may be the rest of the one before it.
+        let before = self
+            .text
+            .get(self.line_range(line.max(2) - 1))
+            .unwrap_or_default();
+        let secret = line_is_secret(key, text) || (key.is_empty() && line_is_secret(key, before));
         Problem {
             place: self.file.clone(),
             line: Some(line),
@@ -102,26 +121,49 @@ impl<'i> Document<'i> {
             value: show_value.then(|| self.written(key, span)).flatten(),
             why: why.to_owned(),
             hint: hint.to_owned(),
-            excerpt: (!holds_secret(key, text) && column + width <= 2 * SHOWN)
+            excerpt: (!secret && column + width <= 2 * SHOWN)
                 .then(|| (printable(text.trim_end()), width)),
         }
     }
 }
 
-/// Whether a value, or a line, may hold a secret: its key, or the text itself, speaks of one and
-/// the value is not a path.
-fn holds_secret(key: &str, text: &str) -> bool {
-    let key = key.rsplit('.').next().unwrap_or_default().to_lowercase();
-    let lower = text.to_lowercase();
-    let speaks = |of: &str| SECRET_WORDS.iter().any(|word| of.contains(word));
-    if lower.contains("://") && lower.contains('@') {
-        return true;
-    }
-    if !speaks(&key) && !speaks(&lower) {
-        return false;
-    }
-    let value = text.split_once('=').map_or(text, |(_, value)| value);
-    let value = value.trim_start().trim_start_matches(['"', '\'']);
-    // `"/…"`: a path, which is what belongs there; `[` and `]`: a header.
-    !(value.starts_with('/') || value.starts_with('['))
+/// Whether the value of a key may be a secret, or hold one.
+fn value_is_secret(key: &str, value: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    has_login(value) || (speaks_of_secret(name) && !is_path(value)) || assigns_secret(value)
+}
+
+/// Whether a line may hold a secret: it assigns one, or continues the value of a key that does.
+fn line_is_secret(key: &str, line: &str) -> bool {
+    let header = line.trim_start().starts_with('[') && line.trim_end().ends_with(']');
+    has_login(line)
+        || assigns_secret(line)
+        || (!header && !line.contains('=') && value_is_secret(key, line.trim_start()))
+}
+
+/// Whether a text has `secret_key = …` in it, where … is not a path.
+fn assigns_secret(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('=').collect();
+    parts.windows(2).any(|pair| match pair {
+        [name, value] => speaks_of_secret(name) && !is_path(value),
+        _ => false,
+    })
+}
+
+fn speaks_of_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// `"/etc/key"`: what belongs there.
+fn is_path(value: &str) -> bool {
+    value
+        .trim_start()
+        .trim_start_matches(['"', '\''])
+        .starts_with('/')
+}
+
+/// `https://user:password@host`.
+fn has_login(text: &str) -> bool {
+    text.contains("://") && text.contains('@')
 }

@@ -164,7 +164,7 @@ fn read_pattern(value: &DeValue<'_>) -> Result<String, Complaint> {
     if built.is_err() {
         return complain(
             "is not a pattern in gitignore syntax",
-            "look for brackets that are not closed and a \\ at the end",
+            "look for braces that are not closed, and for ranges such as [z-a]",
         );
     }
     Ok(pattern.to_owned())

@@ -77,6 +77,17 @@ impl<'i> Reader<'i> {
                 reader.problems.push(problem);
             }
         }
+        // Below a broken header, the parser counts the keys to another table.
+        let headless: BTreeSet<usize> = reader
+            .broken
+            .iter()
+            .filter(|line| reader.document.is_header(**line))
+            .flat_map(|line| reader.document.lines_of_table(*line))
+            .collect();
+        reader
+            .problems
+            .retain(|p| p.line.is_none_or(|line| !headless.contains(&line)));
+        reader.broken.extend(headless);
         (reader, table)
     }
 
@@ -495,7 +506,9 @@ fn unknown_hint(name: &str, known: &BTreeSet<&'static str>) -> String {
 /// The parser's message as the two halves of a problem.
 fn syntax(message: &str) -> (String, &'static str) {
     let hint = match message {
-        m if m.contains("must be quoted") => "write the value in quotes",
+        m if m.contains("must be quoted") || m.contains("invalid boolean") => {
+            "write the value in quotes"
+        }
         m if m.contains("duplicate key") => {
             "each key and each [section] may be there once; a [[section]] may be repeated"
         }
