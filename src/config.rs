@@ -21,6 +21,7 @@ mod scaleway;
 mod scw_profile;
 mod secret;
 mod secret_file;
+mod section;
 mod size;
 mod state;
 mod suggestion;
@@ -30,7 +31,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-pub use effective::{From, Setting, as_toml};
+pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;
 pub use model::{
     Admin, ApiUrl, Compare, Config, FollowSymlinks, Origin, Percent, Pipeline, Rule, RulePurge,
@@ -39,7 +40,8 @@ pub use model::{
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 
-use reader::{Reader, Section};
+use reader::Reader;
+use section::Section;
 
 /// The largest configuration file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;

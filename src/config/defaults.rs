@@ -16,10 +16,10 @@ pub(super) const BURST: NonZeroU32 = at_least_one(20);
 /// Purge requests.
 pub(super) const MAX_IN_FLIGHT: usize = 50;
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-pub(super) const TRACK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub(super) const TRACK_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(super) const STATE_DIRECTORY: &str = "/var/lib/edgepurge";
-pub(super) const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const RETENTION: Duration = Duration::from_hours(30 * 24);
 
 pub(super) const ADMIN_LISTEN: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9787));
@@ -32,11 +32,11 @@ pub(super) const DEBOUNCE: Duration = Duration::from_millis(500);
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Assets.
 pub(super) const ALL_ABOVE: usize = 2000;
-pub(super) const ALL_COOLDOWN: Duration = Duration::from_secs(60);
+pub(super) const ALL_COOLDOWN: Duration = Duration::from_mins(1);
 
 pub(super) const URL_PREFIX: &str = "/";
-pub(super) const RESCAN: Duration = Duration::from_secs(60 * 60);
-pub(super) const WRITE_WAIT: Duration = Duration::from_secs(60);
+pub(super) const RESCAN: Duration = Duration::from_hours(1);
+pub(super) const WRITE_WAIT: Duration = Duration::from_mins(1);
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(2);
 pub(super) const MAX_LOSS: Percent = match Percent::new(50) {
     Some(percent) => percent,

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// Where an effective value is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Provenance {
     /// The configuration file.
     File {
         /// Its name, as it was given.
@@ -28,7 +28,7 @@ pub enum From {
     Default,
 }
 
-impl fmt::Display for From {
+impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line } => write!(f, "{file}:{line}"),
@@ -49,7 +49,7 @@ pub struct Setting {
     /// The value; `None` where it is not set and there is no default.
     pub value: Option<toml::Value>,
     /// Where it is from.
-    pub from: From,
+    pub from: Provenance,
 }
 
 /// `{"key": "scaleway.burst", "value": 20, "from": "default"}`.
@@ -80,9 +80,17 @@ pub fn as_toml(settings: &[Setting]) -> String {
             Some(value) => format!("{} = {value}", setting.name),
             None => format!("# {} is not set", setting.name),
         };
-        text.push_str(&format!("{line:<44} # {}\n", setting.from));
+        text.push_str(&pad(&line));
+        text.push_str(" # ");
+        text.push_str(&setting.from.to_string());
+        text.push('\n');
     }
     text
+}
+
+/// A line with spaces up to where its comment begins.
+fn pad(line: &str) -> String {
+    format!("{line:<44}")
 }
 
 /// `[scaleway]`, or `[[pipeline.origin]]` with the place in a comment.

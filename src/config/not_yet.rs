@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::effective::From;
+use super::effective::Provenance;
 use super::pipeline::Unique;
-use super::reader::{Reader, Section, any_text};
+use super::reader::{Reader, any_text};
+use super::section::Section;
 use super::state::parse_address;
 use super::value::{Complaint, Value as _, read_size, text};
 
@@ -52,7 +53,7 @@ fn only(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str, w
     let from = given
         .span
         .as_ref()
-        .map_or(From::Default, |span| reader.from_file(span));
+        .map_or(Provenance::Default, |span| reader.in_file(span));
     reader.record(section, key, Some(word.into()), from);
 }
 

@@ -10,7 +10,8 @@ use super::defaults;
 use super::model::{Compare, FollowSymlinks, Origin, WatchMode};
 use super::pipeline::Unique;
 use super::range::{self, DAY, HOUR, SECOND};
-use super::reader::{Reader, Section};
+use super::reader::Reader;
+use super::section::Section;
 use super::value::{Complaint, Value as _, complain, text};
 
 /// Reads the origins of a pipeline.
@@ -33,7 +34,7 @@ fn read(
     state: &Path,
     names: &mut Unique,
 ) -> Option<Origin> {
-    let name = reader.given(&mut section, "name", String::read);
+    let given = reader.given(&mut section, "name", String::read);
     let at_name = reader.reserve();
     let root = reader.required::<PathBuf>(
         &mut section,
@@ -64,24 +65,24 @@ fn read(
         &mut section,
         "url_prefix",
         defaults::URL_PREFIX.to_owned(),
-        check_prefix,
+        |prefix| check_prefix(prefix),
     );
     // The name goes first in the list of settings, and its default is known only now.
-    let named = reader.held(name.clone(), url_prefix.value.clone());
+    let name = reader.held(given, url_prefix.value.clone());
     reader.record_at(
         at_name,
         &section,
         "name",
-        Some(named.value.written()),
-        named.span.as_ref(),
+        Some(name.value.written()),
+        name.span.as_ref(),
     );
-    if !(named.refused || (named.span.is_none() && url_prefix.refused)) {
+    if !(name.refused || (name.span.is_none() && url_prefix.refused)) {
         let (key, span) = match (&name.span, &url_prefix.span) {
             (Some(span), _) => (section.key("name"), span.clone()),
             (None, Some(span)) => (section.key("url_prefix"), span.clone()),
             (None, None) => (section.key("name"), section.span().clone()),
         };
-        names.add(reader, &key, &named.value, &span);
+        names.add(reader, &key, &name.value, &span);
     }
 
     let compare = reader.setting(&mut section, "compare", Compare::default(), range::any);
@@ -122,7 +123,7 @@ fn read(
     reader.record(&section, "ignore", Some(ignore.clone().into()), from);
     reader.end(&section);
     Some(Origin {
-        name: named.value,
+        name: name.value,
         root: root.value?,
         url_prefix: url_prefix.value,
         compare: compare.value,
@@ -136,7 +137,7 @@ fn read(
     })
 }
 
-fn check_prefix(prefix: &String) -> Result<(), Complaint> {
+fn check_prefix(prefix: &str) -> Result<(), Complaint> {
     const HINT: &str =
         "write the path that the files are served below, such as \"/\" or \"/static/\"";
     if !prefix.starts_with('/') || !prefix.ends_with('/') {

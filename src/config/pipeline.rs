@@ -13,7 +13,8 @@ use crate::core::mapping::{Encoding, Pages};
 
 use super::model::Pipeline;
 use super::range::{self, DAY, HOUR, MINUTE};
-use super::reader::{Held, Reader, Section};
+use super::reader::Reader;
+use super::section::{Held, Section};
 use super::value::{Complaint, Value, complain};
 use super::{defaults, not_yet, origin, rule};
 
@@ -50,12 +51,12 @@ fn read(
         &mut section,
         "name",
         "give the pipeline a name, such as name = \"www\"",
-        check_name,
+        |name: &String| check_name(name),
     );
     if let (Some(value), Some(span)) = (&name.value, &name.span) {
         names.add(reader, &section.key("name"), value, span);
     }
-    let id: super::reader::Given<Id> = reader.required(
+    let id: super::section::Given<Id> = reader.required(
         &mut section,
         "id",
         "write the pipeline's id; the Scaleway console shows it, and `scw edge-services pipeline list`",
@@ -168,7 +169,7 @@ fn check_waits(
 }
 
 /// A pipeline is named on the command line by name or id, and in labels of metrics by name.
-fn check_name(name: &String) -> Result<(), Complaint> {
+fn check_name(name: &str) -> Result<(), Complaint> {
     const HINT: &str = "use letters, digits, `.`, `_` and `-`, a letter or digit first";
     if name.chars().count() > NAME_LIMIT {
         return complain(format!("is longer than {NAME_LIMIT} characters"), HINT);

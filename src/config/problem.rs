@@ -61,7 +61,8 @@ impl Problem {
     pub fn summary(&self) -> String {
         let mut text = self.place.clone();
         for number in [self.line, self.column].into_iter().flatten() {
-            text.push_str(&format!(":{number}"));
+            text.push(':');
+            text.push_str(&number.to_string());
         }
         text.push_str(": ");
         if !self.key.is_empty() {

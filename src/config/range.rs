@@ -41,6 +41,10 @@ pub(super) fn time(
 }
 
 /// Takes every value.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands where a check may stand"
+)]
 pub(super) fn any<T>(_: &T) -> Result<(), Complaint> {
     Ok(())
 }
@@ -48,8 +52,8 @@ pub(super) fn any<T>(_: &T) -> Result<(), Complaint> {
 /// A second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// A minute.
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
 /// An hour.
-pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 /// A day.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_hours(24);

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
-use super::effective::{From, Setting};
+use super::effective::{Provenance, Setting};
 use super::problem::Problem;
+use super::section::{Given, Held, Section};
 use super::suggestion::nearest;
 use super::value::{Complaint, Value, a_type, text};
 
@@ -22,38 +23,6 @@ pub(super) struct Reader<'i> {
     settings: Vec<Setting>,
     /// Lines with a syntax error: what the parser made of them is a guess.
     broken: BTreeSet<usize>,
-}
-
-/// A table of the file: `[scaleway]`, one of the `[[pipeline]]`. Or the absence of one, which has
-/// only defaults.
-#[derive(Debug)]
-pub(super) struct Section<'t> {
-    table: Option<&'t DeTable<'t>>,
-    /// Where the table is, `pipeline[0].origin[1]`; empty for the root.
-    pub(super) path: String,
-    /// The header in the file.
-    span: Range<usize>,
-    known: BTreeSet<&'static str>,
-}
-
-/// What became of one key.
-#[derive(Clone, Debug)]
-pub(super) struct Given<T> {
-    /// The value; `None` where the key is absent or its value is refused.
-    pub(super) value: Option<T>,
-    /// Where the value is; `None` where the key is absent.
-    pub(super) span: Option<Range<usize>>,
-}
-
-/// A value that holds: the file's or the default.
-#[derive(Clone, Debug)]
-pub(super) struct Held<T> {
-    /// The value.
-    pub(super) value: T,
-    /// Where it is written; `None` for the default.
-    pub(super) span: Option<Range<usize>>,
-    /// Whether the file's value was refused: nothing more should be said about it.
-    pub(super) refused: bool,
 }
 
 impl<'i> Reader<'i> {
@@ -132,7 +101,7 @@ impl<'i> Reader<'i> {
         section: &Section<'_>,
         key: &str,
         value: Option<toml::Value>,
-        from: From,
+        from: Provenance,
     ) {
         self.settings.push(Setting {
             section: section.path.clone(),
@@ -163,9 +132,9 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// [`From::File`] for a place in this file.
-    pub(super) fn from_file(&self, span: &Range<usize>) -> From {
-        From::File {
+    /// [`Provenance::File`] for a place in this file.
+    pub(super) fn in_file(&self, span: &Range<usize>) -> Provenance {
+        Provenance::File {
             file: self.document.file().to_owned(),
             line: self.document.line(span.start),
         }
@@ -259,13 +228,18 @@ impl<'i> Reader<'i> {
     /// Reports that a key has to be there. Not said of a file with broken lines: it may be there.
     pub(super) fn missing(&mut self, section: &Section<'_>, key: &str, hint: &str) {
         if self.broken.is_empty() {
-            self.report_key(&section.key(key), &section.span.clone(), "is missing", hint);
+            self.report_key(
+                &section.key(key),
+                &section.span().clone(),
+                "is missing",
+                hint,
+            );
         }
     }
 
     /// Where a value is from that is in this file, or else the default.
-    pub(super) fn source(&self, span: Option<&Range<usize>>) -> From {
-        span.map_or(From::Default, |span| self.from_file(span))
+    pub(super) fn source(&self, span: Option<&Range<usize>>) -> Provenance {
+        span.map_or(Provenance::Default, |span| self.in_file(span))
     }
 
     /// The given value, or the default.
@@ -341,7 +315,7 @@ impl<'i> Reader<'i> {
                     &hint,
                 );
                 items
-                    .get(0)
+                    .first()
                     .and_then(|first| first.get_ref().as_table())
                     .map_or_else(
                         || Section::absent(path.clone()),
@@ -417,54 +391,6 @@ impl<'i> Reader<'i> {
     /// The text of the document.
     pub(super) fn document(&self) -> &Document<'i> {
         &self.document
-    }
-}
-
-impl<'t> Section<'t> {
-    /// The root table.
-    pub(super) fn root(table: &'t Spanned<DeTable<'t>>) -> Self {
-        Self::new(table.get_ref(), String::new(), table.span())
-    }
-
-    fn new(table: &'t DeTable<'t>, path: String, span: Range<usize>) -> Self {
-        Self {
-            table: Some(table),
-            path,
-            span,
-            known: BTreeSet::new(),
-        }
-    }
-
-    fn absent(path: String) -> Self {
-        Self {
-            table: None,
-            path,
-            span: 0..0,
-            known: BTreeSet::new(),
-        }
-    }
-
-    /// Whether the file has it.
-    pub(super) fn is_present(&self) -> bool {
-        self.table.is_some()
-    }
-
-    /// Whether the file has one of its keys.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.table.is_some_and(|table| table.contains_key(key))
-    }
-
-    /// Where its header is.
-    pub(super) fn span(&self) -> &Range<usize> {
-        &self.span
-    }
-
-    /// The path of one of its keys.
-    pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            return name.to_owned();
-        }
-        format!("{}.{name}", self.path)
     }
 }
 

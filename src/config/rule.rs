@@ -6,7 +6,8 @@ use toml::de::DeValue;
 use crate::core::change::Kind;
 
 use super::model::{Rule, RulePurge};
-use super::reader::{Given, Reader, Section};
+use super::reader::Reader;
+use super::section::{Given, Section};
 use super::value::{Complaint, Value, Words as _, complain, text};
 
 /// What a template may hold in braces.

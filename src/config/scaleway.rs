@@ -7,13 +7,14 @@ use toml::de::DeValue;
 use url::{Host, Url};
 
 use super::defaults;
-use super::effective::From;
+use super::effective::Provenance;
 use super::environment::Environment;
 use super::model::{ApiUrl, Scaleway};
 use super::problem::Problem;
 use super::range::{self, DAY, MINUTE, SECOND};
-use super::reader::{Given, Reader, Section};
+use super::reader::Reader;
 use super::scw_profile::{self, ScwProfile};
+use super::section::{Given, Section};
 use super::value::{Complaint, complain, text};
 
 /// Reads the section.
@@ -110,11 +111,14 @@ fn profile_name(
     chosen: Option<String>,
     span: Option<&Range<usize>>,
     environment: &Environment,
-) -> (Option<String>, From) {
+) -> (Option<String>, Provenance) {
     match (chosen, span, environment.get("SCW_PROFILE")) {
-        (Some(name), Some(span), _) => (Some(name), reader.from_file(span)),
-        (None, None, Some(name)) => (Some(name.to_owned()), From::Environment("SCW_PROFILE")),
-        _ => (None, From::Default),
+        (Some(name), Some(span), _) => (Some(name), reader.in_file(span)),
+        (None, None, Some(name)) => (
+            Some(name.to_owned()),
+            Provenance::Environment("SCW_PROFILE"),
+        ),
+        _ => (None, Provenance::Default),
     }
 }
 
@@ -130,11 +134,11 @@ fn scw(
         Ok(found) => found,
         Err(scw_profile::ProfileError::NotThere { why, hint }) => {
             let key = section.key("profile");
-            match span {
-                Some(span) => reader.report(&key, span, &Complaint { why, hint }),
-                None => {
-                    reader.report_elsewhere(Problem::of_variable("SCW_PROFILE", &key, &why, &hint))
-                }
+            if let Some(span) = span {
+                reader.report(&key, span, &Complaint { why, hint });
+            } else {
+                let problem = Problem::of_variable("SCW_PROFILE", &key, &why, &hint);
+                reader.report_elsewhere(problem);
             }
             None
         }
@@ -155,24 +159,24 @@ fn api_url(
 ) -> ApiUrl {
     let key = section.key("api_url");
     let candidate = if let Some(span) = &given.span {
-        (given.value, reader.from_file(span))
+        (given.value, reader.in_file(span))
     } else if let Some(text) = environment.get("SCW_API_URL") {
         let parsed = parse_api_url(text).map_err(|Complaint { why, hint }| {
             Problem::of_variable("SCW_API_URL", &key, &format!("the value {why}"), &hint)
         });
-        (kept(reader, parsed), From::Environment("SCW_API_URL"))
+        (kept(reader, parsed), Provenance::Environment("SCW_API_URL"))
     } else if let Some((scw, text)) = scw.and_then(|scw| Some((scw, scw.api_url.as_deref()?))) {
         let parsed = parse_api_url(text).map_err(|Complaint { why, hint }| {
             let why = format!("the api_url of profile {} {why}", scw.name);
             Problem::of_file(&scw.file, &key, &why, &hint)
         });
-        let from = From::Profile {
+        let from = Provenance::Profile {
             name: scw.name.clone(),
             file: scw.file.display().to_string(),
         };
         (kept(reader, parsed), from)
     } else {
-        (parse_api_url(defaults::API_URL).ok(), From::Default)
+        (parse_api_url(defaults::API_URL).ok(), Provenance::Default)
     };
     // Where it was refused, a problem says so, and nobody sees what stands in for it.
     let url = candidate.0.unwrap_or(ApiUrl::Sandbox);

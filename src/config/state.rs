@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::defaults;
-use super::effective::From;
+use super::effective::Provenance;
 use super::environment::Environment;
 use super::model::{Admin, State};
 use super::not_yet;
 use super::problem::Problem;
 use super::range::{self, DAY, SECOND};
-use super::reader::{Reader, Section};
+use super::reader::Reader;
+use super::section::Section;
 use super::value::{Complaint, Value as _, complain, text};
 
 /// The longest path of a Unix socket, in bytes, which the kernel sets.
@@ -135,7 +136,7 @@ fn directory(
         file => directory.join(file),
     };
     let (path, from) = if let Some(span) = &given.span {
-        (given.value.unwrap_or_default(), reader.from_file(span))
+        (given.value.unwrap_or_default(), reader.in_file(span))
     } else if let Some(directory) = environment.first_directory(key.variable) {
         let path = in_directory(&directory);
         let checked = if directory.is_absolute() {
@@ -148,9 +149,9 @@ fn directory(
             let at = section.key(key.name);
             reader.report_elsewhere(Problem::of_variable(key.variable, &at, &why, &hint));
         }
-        (path, From::Environment(key.variable))
+        (path, Provenance::Environment(key.variable))
     } else {
-        (in_directory(Path::new(key.default)), From::Default)
+        (in_directory(Path::new(key.default)), Provenance::Default)
     };
     reader.record(section, key.name, Some(path.written()), from);
     path

@@ -42,13 +42,11 @@ impl Places {
             .to_owned()
     }
 
-    /// The key with these places, and its source with the directory cut out.
+    /// The key where these of the places are given (credential, file, variable, scw file), and its
+    /// source with the directory cut out.
     fn key(
         &self,
-        credential: bool,
-        file: bool,
-        variable: bool,
-        scw: bool,
+        [credential, file, variable, scw]: [bool; 4],
     ) -> Result<(String, String), String> {
         let directory = self.path("");
         let scw_path = self.path("config.yaml");
@@ -110,11 +108,10 @@ fn the_first_place_that_has_a_key_wins() {
             "profile default of config.yaml",
         ),
     ] {
-        let [credential, file, variable, scw] = places_with_key;
-        let found = places.key(credential, file, variable, scw);
+        let found = places.key(places_with_key);
         assert_eq!(found, Ok((key.to_owned(), source.to_owned())));
     }
-    let message = places.key(false, false, false, false).unwrap_err();
+    let message = places.key([false, false, false, false]).unwrap_err();
     assert!(message.contains("there is no secret key"), "{message}");
 }
 
@@ -123,7 +120,7 @@ fn a_credentials_directory_without_the_key_is_passed_over() {
     let places = Places::new();
     std::fs::remove_file(places.path("scw_secret_key")).unwrap();
     assert_eq!(
-        places.key(true, true, false, false).unwrap().0,
+        places.key([true, true, false, false]).unwrap().0,
         "key-of-the-file-00"
     );
 }
@@ -149,12 +146,12 @@ fn the_chosen_profile_has_the_key() {
 fn a_replaced_key_is_read_again() {
     let places = Places::new();
     assert_eq!(
-        places.key(false, true, false, false).unwrap().0,
+        places.key([false, true, false, false]).unwrap().0,
         "key-of-the-file-00"
     );
     places.put("file", "key-of-the-file-01", 0o600);
     assert_eq!(
-        places.key(false, true, false, false).unwrap().0,
+        places.key([false, true, false, false]).unwrap().0,
         "key-of-the-file-01"
     );
 }
@@ -176,7 +173,7 @@ fn an_unfit_key_is_refused_and_the_next_place_is_not_tried() {
     let places = Places::new();
     let refused = |text: &str, mode: u32| {
         places.put("file", text, mode);
-        places.key(false, true, true, true).unwrap_err()
+        places.key([false, true, true, true]).unwrap_err()
     };
     assert_eq!(
         refused("0123456789abcdef\n", 0o640),
@@ -193,14 +190,14 @@ fn an_unfit_key_is_refused_and_the_next_place_is_not_tried() {
     std::fs::remove_file(places.path("file")).unwrap();
     assert!(
         places
-            .key(false, true, true, true)
+            .key([false, true, true, true])
             .unwrap_err()
             .contains("can't be opened: No such file")
     );
     std::fs::create_dir(places.path("file")).unwrap();
     assert!(
         places
-            .key(false, true, true, true)
+            .key([false, true, true, true])
             .unwrap_err()
             .contains("is not a regular file")
     );
@@ -216,7 +213,7 @@ fn exactly_sixteen_bytes_are_enough_and_one_newline_is_not_part_of_it() {
     ] {
         places.put("file", text, 0o600);
         assert_eq!(
-            places.key(false, true, false, false).unwrap().0,
+            places.key([false, true, false, false]).unwrap().0,
             "0123456789abcdef"
         );
     }
@@ -227,7 +224,7 @@ fn a_key_in_an_open_scw_file_is_refused() {
     let places = Places::new();
     let path = places.path("config.yaml");
     std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    let message = places.key(false, false, false, true).unwrap_err();
+    let message = places.key([false, false, false, true]).unwrap_err();
     assert!(message.contains("others than the owner"), "{message}");
     // For its URL alone it may be open.
     config_in("", &environment(&[("SCW_CONFIG_PATH", &path)]));

@@ -71,9 +71,9 @@ purge = "nothing"
     assert_eq!(scaleway.burst, NonZeroU32::new(4).unwrap());
     assert_eq!(scaleway.max_in_flight, 5);
     assert_eq!(scaleway.request_timeout, Duration::from_secs(6));
-    assert_eq!(scaleway.track_timeout, Duration::from_secs(420));
+    assert_eq!(scaleway.track_timeout, Duration::from_mins(7));
     assert_eq!(config.state.directory, Path::new("/var/lib/other"));
-    assert_eq!(config.state.retention, Duration::from_secs(8 * 86_400));
+    assert_eq!(config.state.retention, Duration::from_hours(8 * 24));
     assert_eq!(config.admin.listen, None);
     assert_eq!(config.admin.socket, Path::new("/run/other.sock"));
     assert_eq!(
@@ -90,9 +90,9 @@ purge = "nothing"
     );
     assert_eq!(pipeline.max_assets, 9);
     assert_eq!(pipeline.debounce, Duration::from_secs(1));
-    assert_eq!(pipeline.max_wait, Duration::from_secs(60));
+    assert_eq!(pipeline.max_wait, Duration::from_mins(1));
     assert_eq!(pipeline.all_above, None);
-    assert_eq!(pipeline.all_cooldown, Duration::from_secs(600));
+    assert_eq!(pipeline.all_cooldown, Duration::from_mins(10));
     assert_eq!(pipeline.pages, Pages::Clean);
     assert_eq!(pipeline.encoding, Encoding::Canonical);
     assert_eq!(
@@ -103,7 +103,7 @@ purge = "nothing"
             url_prefix: "/static/".to_owned(),
             compare: Compare::Metadata,
             watch: WatchMode::Poll,
-            rescan: Duration::from_secs(7200),
+            rescan: Duration::from_hours(2),
             write_wait: Duration::from_secs(3),
             gone_after: Duration::from_secs(4),
             max_loss: Percent::new(5).unwrap(),
