@@ -9,6 +9,7 @@ mod document;
 mod duration;
 mod effective;
 mod environment;
+mod keys;
 mod model;
 mod not_yet;
 mod origin;
@@ -25,6 +26,7 @@ mod section;
 mod size;
 mod state;
 mod suggestion;
+mod unique;
 mod value;
 
 use std::fs::File;

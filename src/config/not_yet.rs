@@ -6,10 +6,10 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::effective::Provenance;
-use super::pipeline::Unique;
 use super::reader::{Reader, any_text};
 use super::section::Section;
 use super::state::parse_address;
+use super::unique::Unique;
 use super::value::{Complaint, Value as _, read_size, text};
 
 /// Why something is refused that is written correctly.

@@ -8,10 +8,10 @@ use toml::de::DeValue;
 
 use super::defaults;
 use super::model::{Compare, FollowSymlinks, Origin, WatchMode};
-use super::pipeline::Unique;
 use super::range::{self, DAY, HOUR, SECOND};
 use super::reader::Reader;
-use super::section::Section;
+use super::section::{Held, Section};
+use super::unique::Unique;
 use super::value::{Complaint, Value as _, complain, text};
 
 /// Reads the origins of a pipeline.
@@ -76,13 +76,8 @@ fn read(
         Some(name.value.written()),
         name.span.as_ref(),
     );
-    if !(name.refused || (name.span.is_none() && url_prefix.refused)) {
-        let (key, span) = match (&name.span, &url_prefix.span) {
-            (Some(span), _) => (section.key("name"), span.clone()),
-            (None, Some(span)) => (section.key("url_prefix"), span.clone()),
-            (None, None) => (section.key("name"), section.span().clone()),
-        };
-        names.add(reader, &key, &name.value, &span);
+    if !url_prefix.refused || name.span.is_some() {
+        check_name(reader, &section, &name, names);
     }
 
     let compare = reader.setting(&mut section, "compare", Compare::default(), range::any);
@@ -135,6 +130,29 @@ fn read(
         follow_symlinks: follow_symlinks.value,
         ignore,
     })
+}
+
+/// Reports a name that another origin of the pipeline has; it may have it from its prefix.
+fn check_name(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    name: &Held<String>,
+    names: &mut Unique,
+) {
+    let key = section.key("name");
+    match &name.span {
+        _ if name.refused => {}
+        Some(span) => names.add(reader, &key, &name.value, span),
+        None => {
+            let header = section.span().clone();
+            if let Some(line) = names.taken(reader, &name.value, &header) {
+                let why = format!(
+                    "is missing, and the default, url_prefix, is the name of the origin in line {line}"
+                );
+                reader.report_key(&key, &header, &why, "give each origin a name of its own");
+            }
+        }
+    }
 }
 
 fn check_prefix(prefix: &str) -> Result<(), Complaint> {

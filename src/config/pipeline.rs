@@ -1,7 +1,5 @@
 //! Reads `[[pipeline]]` with its origins and rules, and what must be unique among them.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use super::model::Pipeline;
 use super::range::{self, DAY, HOUR, MINUTE};
 use super::reader::Reader;
 use super::section::{Held, Section};
+use super::unique::Unique;
 use super::value::{Complaint, Value, complain};
 use super::{defaults, not_yet, origin, rule};
 
@@ -232,31 +231,5 @@ impl Value for AllAbove {
     fn written(&self) -> toml::Value {
         self.0
             .map_or_else(|| toml::Value::String("never".to_owned()), |n| n.written())
-    }
-}
-
-/// Values that may be there once.
-#[derive(Debug, Default)]
-pub(super) struct Unique(BTreeMap<String, usize>);
-
-impl Unique {
-    /// Takes a value, and reports it where it was there before.
-    pub(super) fn add(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &str,
-        value: &str,
-        span: &Range<usize>,
-    ) {
-        let line = reader.document().line(span.start);
-        if let Some(first) = self.0.get(value) {
-            let complaint = Complaint {
-                why: format!("is there already, in line {first}"),
-                hint: "each may be there once".to_owned(),
-            };
-            reader.report(key, span, &complaint);
-            return;
-        }
-        self.0.insert(value.to_owned(), line);
     }
 }

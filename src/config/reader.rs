@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 use super::effective::{Provenance, Setting};
+use super::keys;
 use super::problem::Problem;
 use super::section::{Given, Held, Section};
 use super::suggestion::nearest;
@@ -388,9 +389,9 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// The text of the document.
-    pub(super) fn document(&self) -> &Document<'i> {
-        &self.document
+    /// The line, from 1, that a place is in.
+    pub(super) fn line(&self, span: &Range<usize>) -> usize {
+        self.document.line(span.start)
     }
 }
 
@@ -419,6 +420,9 @@ fn unknown_hint(name: &str, known: &BTreeSet<&'static str>) -> String {
         return "a secret is never written here: put it into a file that only its reader can \
                 read, and name that file"
             .to_owned();
+    }
+    if let Some(header) = keys::home(name) {
+        return format!("it belongs below {header}, before the next header");
     }
     nearest(name, known.iter().copied()).map_or_else(
         || {

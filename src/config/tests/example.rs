@@ -74,3 +74,23 @@ fn every_setting_that_there_is_has_a_line_in_it() {
         assert!(there, "{} is not in the example", setting.name);
     }
 }
+
+#[test]
+fn every_key_is_known_to_belong_where_it_is_read() {
+    let all = with(|setting| !setting.contains(NOT_YET) && !setting.starts_with("profile"));
+    let settings = config(&all).settings;
+    let read: std::collections::BTreeSet<(String, String)> = settings
+        .into_iter()
+        .map(|s| (s.section.replace("[0]", "").replace("[1]", ""), s.name))
+        .collect();
+    let known = keys::TABLES
+        .iter()
+        .flat_map(|(header, names)| {
+            let table = header.trim_matches(['[', ']']);
+            names
+                .iter()
+                .map(move |name| (table.to_owned(), (*name).to_owned()))
+        })
+        .collect();
+    assert_eq!(read, known);
+}

@@ -41,6 +41,19 @@ fn unknown_keys_and_sections() {
 }
 
 #[test]
+fn keys_below_the_wrong_header() {
+    check(
+        &origin("max_assets = 3\nburst = 2\n"),
+        &[
+            "c.toml:6:1: pipeline[0].origin[0].max_assets: is not a key that is known here; hint: it \
+             belongs below [[pipeline]], before the next header",
+            "c.toml:7:1: pipeline[0].origin[0].burst: is not a key that is known here; hint: it \
+             belongs below [scaleway], before the next header",
+        ],
+    );
+}
+
+#[test]
 fn missing_keys() {
     check(
         "[[pipeline]]\n[[pipeline.origin]]\n[[pipeline.rule]]\n",
@@ -257,7 +270,8 @@ fn what_must_be_unique() {
             "[[pipeline.origin]]\nroot = \"/srv/other\"\n[[pipeline.origin]]\nname = \"/\"\nroot = \"/srv/third\"\n",
         ),
         &[
-            "c.toml:6:1: pipeline[0].origin[1].name: [[pipeline.origin]] is there already, in line 4; hint: each may be there once",
+            "c.toml:6:1: pipeline[0].origin[1].name: is missing, and the default, url_prefix, is the name of \
+             the origin in line 4; hint: give each origin a name of its own",
             "c.toml:9:8: pipeline[0].origin[2].name: \"/\" is there already, in line 4; hint: each may be there once",
         ],
     );
