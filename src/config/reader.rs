@@ -42,7 +42,12 @@ impl<'i> Reader<'i> {
             let span = error.span().unwrap_or(0..0);
             // One slip makes the parser complain several times about the rest of the line.
             if reader.broken.insert(reader.document.line(span.start)) {
-                let (why, hint) = syntax(error.message());
+                let (why, mut hint) = syntax(error.message());
+                if reader.document.is_header(reader.document.line(span.start))
+                    && error.message().contains("must be quoted")
+                {
+                    hint = "close the list that begins in a line above, with ]";
+                }
                 let problem = reader.document.problem("", &span, false, &why, hint);
                 reader.problems.push(problem);
             }

@@ -36,6 +36,10 @@ fn what_is_left_out_of_it_is_valid() {
     let config = config(&with(|setting| {
         !setting.contains(NOT_YET) && !setting.starts_with("profile")
     }));
+    let plain = super::config("");
+    assert_eq!(config.scaleway.api_url, plain.scaleway.api_url);
+    assert_eq!(config.state, plain.state);
+    assert_eq!(config.admin.socket, plain.admin.socket);
     assert_eq!(config.pipelines[0].rules.len(), 2);
     assert!(config.admin.token_file.is_some());
     assert!(config.scaleway.secret_key_file.is_some());

@@ -119,6 +119,52 @@ fn wrong_types() {
     );
 }
 
+/// A file with each table once, in which this key of this table has this value.
+fn with_value(table: &str, key: &str, value: &str) -> String {
+    let needed = [
+        ("[[pipeline]]", "name", "\"www\""),
+        (
+            "[[pipeline]]",
+            "id",
+            "\"11111111-1111-4111-8111-111111111111\"",
+        ),
+        ("[[pipeline.origin]]", "root", "\"/srv/www\""),
+        ("[[pipeline.rule]]", "match", "[\"a\"]"),
+        ("[[pipeline.rule]]", "purge", "\"all\""),
+    ];
+    let mut lines = Vec::new();
+    for (header, _) in keys::TABLES {
+        lines.push(header.to_owned());
+        for (_, name, needed) in needed.iter().filter(|(of, ..)| *of == header) {
+            if (header, *name) != (table, key) {
+                lines.push(format!("{name} = {needed}"));
+            }
+        }
+        if header == table {
+            lines.push(format!("{key} = {value}"));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn every_key_refuses_what_is_of_another_type_and_says_nothing_else() {
+    for (table, names) in keys::TABLES {
+        for name in names {
+            for value in ["2026-01-01", "{}", "0.5", "[[]]", "true"] {
+                let toml = with_value(table, name, value);
+                let found = Config::parse(Path::new("c.toml"), &toml, &Environment::default());
+                let problems = found.expect_err(&toml).into_list();
+                assert_eq!(problems.len(), 1, "{toml}{problems:?}");
+                assert!(problems[0].key.contains(name), "{toml}{problems:?}");
+                let line = toml.lines().position(|l| l == format!("{name} = {value}"));
+                assert_eq!(problems[0].line, line.map(|at| at + 1), "{toml}");
+                assert!(!problems[0].hint.is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_out_of_range() {
     check(
@@ -432,6 +478,15 @@ fn syntax_errors_and_what_is_wrong_elsewhere() {
         &[
             "c.toml:1:10: not TOML: unclosed table, expected `]`; hint: close it",
             "c.toml:4:1: state.nod: is not a key that is known here; hint: did you mean node?",
+        ],
+    );
+    check(
+        "[state]\nretention = [\"1d\",\n[admin]\nlisten = \"off\"\n",
+        &[
+            "c.toml:2:13: state.retention: [\"1d\",… is a list, not a string; hint: write a whole \
+             number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"",
+            "c.toml:3:2: not TOML: string values must be quoted, expected literal string; hint: close \
+             the list that begins in a line above, with ]",
         ],
     );
     // The second pipeline's keys are not taken for duplicates of the first one's.
