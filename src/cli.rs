@@ -1,1 +1,3 @@
-//! Not built yet.
+//! The commands, one file each. Nothing here decides anything about changes or purges.
+
+pub mod check;

@@ -1,1 +1,121 @@
-//! Not built yet.
+//! The configuration: reads the file, the environment and the scw profile into plain typed data,
+//! and says everything that is wrong with them at once, with its place and what to do.
+//!
+//! It is the only reader of the environment. It starts nothing and keeps nothing; secrets are read
+//! when they are asked for, and again each time.
+
+mod defaults;
+mod document;
+mod duration;
+mod effective;
+mod environment;
+mod keys;
+mod model;
+mod not_yet;
+mod origin;
+mod pipeline;
+mod problem;
+mod range;
+mod reader;
+mod rule;
+mod scaleway;
+mod scw_profile;
+mod secret;
+mod secret_file;
+mod section;
+mod size;
+mod state;
+mod suggestion;
+mod unique;
+mod value;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+pub use effective::{Provenance, Setting, as_toml};
+pub use environment::Environment;
+pub use model::{
+    Admin, ApiUrl, Compare, Config, FollowSymlinks, Origin, Percent, Pipeline, Rule, RulePurge,
+    Scaleway, State, WatchMode,
+};
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+
+use reader::Reader;
+use section::Section;
+
+/// The largest configuration file, in bytes.
+const FILE_LIMIT: u64 = 1 << 20;
+
+impl Config {
+    /// Reads a configuration file. Fails with everything that is wrong, in the order of the file;
+    /// does not read secrets, which [`Scaleway::secret_key`] and [`Admin::token`] do.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, Problems> {
+        Self::parse(path, &read_file(path)?, environment)
+    }
+
+    /// As [`Config::load`], of a text; `path` only says where it is from.
+    pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Problems> {
+        let (mut reader, table) = Reader::new(&path.display().to_string(), text);
+        let mut root = Section::root(&table);
+        let section = reader.table(&mut root, "scaleway");
+        let scaleway = scaleway::read(&mut reader, section, environment);
+        let section = reader.table(&mut root, "state");
+        let state = state::read_state(&mut reader, section, environment);
+        not_yet::webhook_listener(&mut reader, &mut root);
+        let section = reader.table(&mut root, "admin");
+        let admin = state::read_admin(&mut reader, section, environment);
+        let sections = reader.tables(&mut root, "pipeline");
+        if sections.is_empty() && !root.has("pipeline") {
+            reader.warn(
+                "pipeline",
+                &(0..0),
+                "is missing: nothing is watched, and nothing purged but by `requests create`",
+                "add a [[pipeline]]",
+            );
+        }
+        let pipelines = pipeline::read_all(&mut reader, sections, &state.directory);
+        reader.end(&root);
+        let (problems, warnings, settings) = reader.finish();
+        match Problems::from_list(problems) {
+            Some(problems) => Err(problems),
+            None => Ok(Self {
+                file: path.to_owned(),
+                scaleway,
+                state,
+                admin,
+                pipelines,
+                warnings,
+                settings,
+            }),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Problems> {
+    const HINT: &str = "name another file with --config or EDGEPURGE_CONFIG, or start from \
+                        config.example.toml";
+    let problem = |why: &str, hint: &str| Problems::from(Problem::of_file(path, "", why, hint));
+    let unreadable = |error: std::io::Error| problem(&format!("can't be read: {error}"), HINT);
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_LIMIT {
+        return Err(problem("is larger than 1 MiB", HINT));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(good);
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        problem(
+            &format!("is not UTF-8: line {line} has a byte that no text has"),
+            "save the file as UTF-8",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

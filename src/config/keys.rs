@@ -1,0 +1,64 @@
+//! Where each key belongs, for those who wrote one below the wrong header. TOML makes that easy:
+//! whatever follows `[[pipeline.origin]]` is the origin's.
+
+/// The keys of each table; a test compares them with what is read.
+pub(super) const TABLES: [(&str, &[&str]); 6] = [
+    (
+        "[scaleway]",
+        &[
+            "api_url",
+            "secret_key_file",
+            "profile",
+            "requests_per_second",
+            "burst",
+            "max_in_flight",
+            "request_timeout",
+            "track_timeout",
+        ],
+    ),
+    ("[state]", &["directory", "retention"]),
+    ("[admin]", &["listen", "socket", "token_file"]),
+    (
+        "[[pipeline]]",
+        &[
+            "name",
+            "id",
+            "project_id",
+            "max_assets",
+            "debounce",
+            "max_wait",
+            "all_above",
+            "all_after",
+            "all_cooldown",
+            "pages",
+            "encoding",
+            "repurge_after",
+        ],
+    ),
+    (
+        "[[pipeline.origin]]",
+        &[
+            "name",
+            "root",
+            "url_prefix",
+            "compare",
+            "watch",
+            "rescan",
+            "write_wait",
+            "gone_after",
+            "max_loss",
+            "follow_symlinks",
+            "ignore",
+        ],
+    ),
+    ("[[pipeline.rule]]", &["match", "on", "purge"]),
+];
+
+/// The header that a key belongs below, where there is just one.
+pub(super) fn home(key: &str) -> Option<&'static str> {
+    let mut homes = TABLES
+        .iter()
+        .filter(|(_, keys)| keys.contains(&key))
+        .map(|(header, _)| *header);
+    homes.next().filter(|_| homes.next().is_none())
+}

@@ -1,0 +1,100 @@
+//! `config.example.toml` is the full list of settings, and true.
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../config.example.toml");
+
+const NOT_YET: &str = "# not in this version";
+
+/// The example with the settings that are left out put in, where `take` says so.
+fn with(take: impl Fn(&str) -> bool) -> String {
+    EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.is_empty() && !setting.starts_with(' ') && take(setting) => {
+                setting
+            }
+            _ => line,
+        })
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn it_holds_the_defaults() {
+    let example = config(EXAMPLE);
+    let plain = config(&format!(
+        "{PIPELINE}[[pipeline.origin]]\nname = \"site\"\nroot = \"/srv/www/current\"\n"
+    ));
+    assert_eq!(example.scaleway, plain.scaleway);
+    assert_eq!(example.state, plain.state);
+    assert_eq!(example.admin, plain.admin);
+    assert_eq!(example.pipelines, plain.pipelines);
+}
+
+#[test]
+fn what_is_left_out_of_it_is_valid() {
+    let config = config(&with(|setting| {
+        !setting.contains(NOT_YET) && !setting.starts_with("profile")
+    }));
+    let plain = super::config("");
+    assert_eq!(config.scaleway.api_url, plain.scaleway.api_url);
+    assert_eq!(config.state, plain.state);
+    assert_eq!(config.admin.socket, plain.admin.socket);
+    assert_eq!(config.pipelines[0].rules.len(), 2);
+    assert!(config.admin.token_file.is_some());
+    assert!(config.scaleway.secret_key_file.is_some());
+    assert!(config.pipelines[0].project_id.is_some());
+}
+
+#[test]
+fn what_is_not_in_this_version_is_refused_for_that_and_nothing_else() {
+    let text = with(|setting| setting.contains(NOT_YET));
+    let problems = Config::parse(Path::new("c.toml"), &text, &Environment::default()).unwrap_err();
+    let found: Vec<(&str, &str)> = problems
+        .iter()
+        .map(|p| (p.key.as_str(), p.why.as_str()))
+        .collect();
+    let why = "is not in this version";
+    assert_eq!(
+        found,
+        [
+            ("state.database_url_file", why),
+            ("state.node", why),
+            ("webhooks", why),
+            ("pipeline[0].verify", why),
+            ("pipeline[0].webhook[0]", why),
+        ]
+    );
+}
+
+#[test]
+fn every_setting_that_there_is_has_a_line_in_it() {
+    let all = with(|setting| !setting.contains(NOT_YET) && !setting.starts_with("profile"));
+    for setting in config(&all).settings {
+        let line = format!("{} = ", setting.name);
+        let there = EXAMPLE
+            .lines()
+            .any(|l| l.trim_start_matches('#').starts_with(&line));
+        assert!(there, "{} is not in the example", setting.name);
+    }
+}
+
+#[test]
+fn every_key_is_known_to_belong_where_it_is_read() {
+    let all = with(|setting| !setting.contains(NOT_YET) && !setting.starts_with("profile"));
+    let settings = config(&all).settings;
+    let read: std::collections::BTreeSet<(String, String)> = settings
+        .into_iter()
+        .map(|s| (s.section.replace("[0]", "").replace("[1]", ""), s.name))
+        .collect();
+    let known = keys::TABLES
+        .iter()
+        .flat_map(|(header, names)| {
+            let table = header.trim_matches(['[', ']']);
+            names
+                .iter()
+                .map(move |name| (table.to_owned(), (*name).to_owned()))
+        })
+        .collect();
+    assert_eq!(read, known);
+}
