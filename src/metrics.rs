@@ -314,7 +314,7 @@ impl Metrics {
         self.call_seconds.observe(took.as_secs_f64());
     }
 
-    /// All metrics in the OpenMetrics text format. `state` is the state of this moment.
+    /// All metrics in the `OpenMetrics` text format. `state` is the state of this moment.
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.

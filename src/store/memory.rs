@@ -308,7 +308,11 @@ impl Store for MemoryStore {
             for seq in &changes {
                 state.changes.remove(seq);
             }
-            let used: BTreeSet<u64> = state.changes.values().filter_map(|row| row.request).collect();
+            let used: BTreeSet<u64> = state
+                .changes
+                .values()
+                .filter_map(|row| row.request)
+                .collect();
             let requests: Vec<u64> = state
                 .requests
                 .iter()

@@ -1,1 +1,257 @@
-//! Not built yet.
+//! The store in `SQLite`: `queue.db` in the state directory, in WAL mode with full sync.
+//!
+//! One thread writes: it takes everything that waits, runs it in one transaction, and answers when
+//! that is on disk, so that many callers share one sync. Another reads, so that a long look at the
+//! history delays no commit.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Appended, RequestFilter, RequestPage, StageCounts, Store, StoreError, StoreFuture};
+use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::purge::{Decision, Unsettled};
+use crate::core::time::Time;
+use crate::supervise::Supervisor;
+
+mod decide;
+mod history;
+mod lock;
+mod queue;
+mod schema;
+mod worker;
+
+use lock::Lock;
+use worker::{Job, Worker};
+
+/// What waits for a thread at most; more make their callers wait.
+const WAITING: usize = 1_024;
+
+/// Where the store is, and what it belongs to.
+#[derive(Clone, Debug)]
+pub struct SqliteSettings {
+    /// The state directory; made when it is missing.
+    pub directory: PathBuf,
+    /// The URL of the API that the queue is for.
+    pub api_url: String,
+}
+
+/// The store in `SQLite`. Its threads end when it is dropped.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: mpsc::Sender<Job>,
+    reader: mpsc::Sender<Job>,
+    last: Arc<watch::Sender<Seq>>,
+    commits: Arc<AtomicU64>,
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// Opens the store, alone: makes it when it is missing, brings an older one up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it; [`StoreError::Unusable`] when the file is
+    /// a newer version's, another program's, or damaged; [`StoreError::Failed`] when the directory or
+    /// the disk is in the way. It is never overwritten.
+    pub fn open(settings: SqliteSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
+        let lock = Lock::take(&settings.directory)?;
+        let path = settings.directory.join("queue.db");
+        let mut writer = schema::open(&path)?;
+        schema::migrate(&mut writer, &path)?;
+        schema::remember_api(&writer, &settings.api_url)?;
+        let last_seq = queue::last_seq(&writer).map_err(|error| failed(&error))?;
+        let reader = schema::open_reader(&path)?;
+        let last = Arc::new(watch::Sender::new(last_seq));
+        let commits = Arc::new(AtomicU64::new(0));
+        let store = Self {
+            writer: start("queue writer", Worker::writer(writer, &commits), supervisor)?,
+            reader: start("queue reader", Worker::reader(reader), supervisor)?,
+            last,
+            commits,
+            _lock: lock,
+        };
+        Ok(store)
+    }
+
+    /// How many transactions were committed: fewer than there were calls, when many came at once.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        committed: impl FnOnce(&T) + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        call(&self.writer, to, committed)
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        of: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        call(
+            &self.reader,
+            |connection| of(connection).map_err(|error| failed(&error)),
+            |_| {},
+        )
+    }
+}
+
+fn start(
+    name: &str,
+    worker: Worker,
+    supervisor: &Supervisor,
+) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (sender, jobs) = mpsc::channel(WAITING);
+    supervisor
+        .thread(name, move || {
+            worker.run(jobs);
+            Ok(())
+        })
+        .map_err(|error| StoreError::Failed(format!("a thread for the store: {error}")))?;
+    Ok(sender)
+}
+
+/// Hands work to a thread; the answer comes when it is committed. `committed` runs on the thread,
+/// even if nobody waits for the answer any more.
+fn call<T: Send + 'static>(
+    worker: &mpsc::Sender<Job>,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    committed: impl FnOnce(&T) + Send + 'static,
+) -> StoreFuture<'static, T> {
+    let worker = worker.clone();
+    Box::pin(async move {
+        let (answer, heard) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = connection.map(work);
+            let kept = matches!(result, Some(Ok(_)));
+            let finish = move |commit: Result<(), StoreError>| {
+                let result = match (result, commit) {
+                    (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+                    (Some(Ok(value)), Ok(())) => Ok(value),
+                    (None, Ok(())) => Err(StoreError::Closed),
+                };
+                if let Ok(value) = &result {
+                    committed(value);
+                }
+                // Who asked may have gone away.
+                drop(answer.send(result));
+            };
+            (kept, Box::new(finish))
+        });
+        worker.send(job).await.map_err(|_| StoreError::Closed)?;
+        heard.await.map_err(|_| StoreError::Closed)?
+    })
+}
+
+fn failed(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Failed(format!(
+            "queue.db: {error}; make room on the disk of the state directory"
+        )),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable(
+            format!("queue.db: {error}; move it away and start again, then purge everything once"),
+        ),
+        _ => StoreError::Failed(format!("queue.db: {error}")),
+    }
+}
+
+impl Store for SqliteStore {
+    fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
+        let last = Arc::clone(&self.last);
+        self.write(
+            move |connection| queue::append(connection, &changes).map_err(|error| failed(&error)),
+            move |appended: &Appended| {
+                last.send_if_modified(|last| {
+                    let grown = appended.last > *last;
+                    *last = appended.last.max(*last);
+                    grown
+                });
+            },
+        )
+    }
+
+    fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()> {
+        self.write(
+            move |connection| {
+                decisions
+                    .iter()
+                    .try_for_each(|decision| decide::apply(connection, decision))
+            },
+            |()| {},
+        )
+    }
+
+    fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+        self.read(move |connection| queue::queued_after(connection, cursor, limit))
+    }
+
+    fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
+        self.read(history::unsettled)
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Seq> {
+        self.last.subscribe()
+    }
+
+    fn facts_after(
+        &self,
+        pipeline: PipelineId,
+        origin: String,
+        after: Seq,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(Seq, FileFact)>> {
+        self.read(move |connection| {
+            queue::facts_after(connection, &pipeline, &origin, after, limit)
+        })
+    }
+
+    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, RequestPage> {
+        self.read(move |connection| history::requests(connection, &filter))
+    }
+
+    fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {
+        self.read(move |connection| history::stages(connection, first, last))
+    }
+
+    fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
+        self.read(move |connection| history::requests_of(connection, first, last))
+    }
+
+    fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>> {
+        self.read(history::failed_assets)
+    }
+
+    fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
+        self.write(
+            move |connection| {
+                history::prune(connection, before, limit).map_err(|error| failed(&error))
+            },
+            |_| {},
+        )
+    }
+}
+
+/// A number for the database, which has signed ones only.
+fn int(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// A number from the database. None that was written there is negative.
+fn uint(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn time(millis: i64) -> Time {
+    Time::from_millis(uint(millis))
+}
+
+#[cfg(test)]
+mod tests;

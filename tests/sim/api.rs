@@ -100,7 +100,9 @@ impl Api {
         if real < self.refused_until {
             return Some(Refusal::Unauthorized("authentication is denied".to_owned()));
         }
-        let retry_after = rng.bool().then(|| std::time::Duration::from_secs(rng.u64(0..30)));
+        let retry_after = rng
+            .bool()
+            .then(|| std::time::Duration::from_secs(rng.u64(0..30)));
         match rng.u32(0..100) {
             0..=5 => Some(Refusal::RateLimited { retry_after }),
             6..=10 => Some(Refusal::Transient("503".to_owned())),
@@ -146,7 +148,11 @@ impl Api {
             _ => Fate::Done,
         };
         let at_once = fate == Fate::Done && rng.u32(0..10) == 0;
-        let ends = if at_once { real } else { real + rng.u64(100..20_000) };
+        let ends = if at_once {
+            real
+        } else {
+            real + rng.u64(100..20_000)
+        };
         let id = format!("r{}", self.requests.len() + 1);
         let assets = match scope {
             Scope::Assets(assets) => Some(assets.keys().map(ToString::to_string).collect()),
@@ -170,14 +176,23 @@ impl Api {
                 after,
             };
         }
-        let status = if at_once { RemoteStatus::Done } else { RemoteStatus::Pending };
+        let status = if at_once {
+            RemoteStatus::Done
+        } else {
+            RemoteStatus::Pending
+        };
         Answer {
             reply: Ok((id, status)),
             after,
         }
     }
 
-    pub(crate) fn get(&mut self, rng: &mut fastrand::Rng, id: &str, real: u64) -> Answer<RemoteStatus> {
+    pub(crate) fn get(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        id: &str,
+        real: u64,
+    ) -> Answer<RemoteStatus> {
         self.calls.push(real);
         let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
         if let Some(refusal) = self.refusal(rng, real) {

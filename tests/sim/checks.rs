@@ -63,7 +63,9 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
     let failed = now(world.store.failed_assets());
     for (pipeline, asset) in world.api.stale() {
         if failed.get(&pipeline).is_none_or(|count| *count == 0) {
-            return Err(format!("{asset} of {pipeline} is stale, and nothing says so"));
+            return Err(format!(
+                "{asset} of {pipeline} is stale, and nothing says so"
+            ));
         }
     }
     Ok(())
@@ -99,7 +101,10 @@ fn reasons(world: &World) -> Result<(), String> {
         match reason {
             None => return Err(format!("request {} has no reason", record.id)),
             Some(AllReason::Count) if never => {
-                return Err(format!("request {} escalates against the settings", record.id));
+                return Err(format!(
+                    "request {} escalates against the settings",
+                    record.id
+                ));
             }
             Some(_) => {}
         }

@@ -59,7 +59,7 @@ impl World {
             requests_per_second: rng.u32(1..20),
             burst: rng.u32(1..20),
             max_in_flight: rng.usize(1..20),
-            track_timeout: Duration::from_secs(60),
+            track_timeout: Duration::from_mins(1),
         };
         let settings: Vec<PipelineSettings> = (0..rng.usize(1..4))
             .map(|number| PipelineSettings {
@@ -169,7 +169,7 @@ impl World {
                 .replies
                 .first_entry()
                 .filter(|entry| entry.key().0 <= self.real)
-                .map(|entry| entry.remove());
+                .map(std::collections::btree_map::OccupiedEntry::remove);
             self.event(reply.unwrap_or(Event::Wake));
         }
         self.real = self.real.max(until);
@@ -219,9 +219,7 @@ impl World {
                 pipeline,
                 scope,
             } => {
-                let answer = self
-                    .api
-                    .create(&mut self.rng, &pipeline, &scope, self.real);
+                let answer = self.api.create(&mut self.rng, &pipeline, &scope, self.real);
                 let reply = answer.reply;
                 (Event::Submitted { request, reply }, answer.after)
             }
@@ -251,7 +249,11 @@ impl World {
     fn changes(&mut self) {
         let pipeline = self.rng.usize(0..self.settings.len());
         let pipeline = self.settings[pipeline].id.clone();
-        let count = if self.rng.u32(0..20) == 0 { 60 } else { self.rng.usize(1..6) };
+        let count = if self.rng.u32(0..20) == 0 {
+            60
+        } else {
+            self.rng.usize(1..6)
+        };
         let source = Source::ALL[self.rng.usize(0..Source::ALL.len())];
         let mut rows = Vec::new();
         for _ in 0..count {

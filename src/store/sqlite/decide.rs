@@ -1,0 +1,192 @@
+//! The planner's decisions.
+
+use rusqlite::{Connection, params};
+
+use super::{failed, int};
+use crate::core::change::PipelineId;
+use crate::core::purge::{Decision, Outcome, RequestId, Scope};
+use crate::core::time::Time;
+use crate::store::StoreError;
+
+pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), StoreError> {
+    let found = match decision {
+        Decision::Open {
+            request,
+            pipeline,
+            scope,
+            first_seen,
+            at,
+        } => open(connection, *request, pipeline, scope, (*first_seen, *at)).map(|()| true),
+        Decision::Accepted {
+            request,
+            remote_id,
+            at,
+        } => connection
+            .prepare_cached(
+                "UPDATE request SET stage = 'accepted', remote_id = ?2, accepted = ?3
+                 WHERE id = ?1 AND settled IS NULL",
+            )
+            .and_then(|mut update| {
+                update.execute(params![int(request.0), remote_id, int(at.millis())])
+            })
+            .map(|rows| rows > 0),
+        Decision::Settled {
+            request,
+            outcome,
+            why,
+            attempt,
+            not_before,
+            at,
+        } => settle(connection, *request, *outcome, why, *at).and_then(|found| {
+            release(connection, *request, *outcome, *attempt, *not_before)?;
+            Ok(found)
+        }),
+        Decision::QueueAll {
+            pipeline,
+            reason,
+            since,
+        } => connection
+            .prepare_cached("INSERT OR REPLACE INTO queued_all VALUES (?1, ?2, ?3)")
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    pipeline.as_str(),
+                    reason.as_str(),
+                    int(since.millis())
+                ])
+            })
+            .map(|_| true),
+    };
+    match found {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StoreError::Failed(format!(
+            "a decision about a request that is not in flight: {decision:?}"
+        ))),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn open(
+    connection: &Connection,
+    id: RequestId,
+    pipeline: &PipelineId,
+    scope: &Scope,
+    (first_seen, at): (Time, Time),
+) -> rusqlite::Result<()> {
+    let (reason, through) = match scope {
+        Scope::Assets(_) => (None, None),
+        Scope::All { reason, through } => (Some(reason.as_str()), Some(int(through.0))),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO request (id, pipeline, reason, through, stage, attempt, first_seen,
+                                  opened, why)
+             VALUES (?1, ?2, ?3, ?4, 'submitting', 0, ?5, ?6, '')",
+        )?
+        .execute(params![
+            int(id.0),
+            pipeline.as_str(),
+            reason,
+            through,
+            int(first_seen.millis()),
+            int(at.millis())
+        ])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_request', ?1)")?
+        .execute([id.0.to_string()])?;
+    match scope {
+        Scope::Assets(assets) => {
+            let mut name =
+                connection.prepare_cached("INSERT INTO request_asset VALUES (?1, ?2, ?3)")?;
+            let mut take = connection.prepare_cached(
+                "UPDATE change SET stage = 'taken', request = ?1
+                 WHERE stage = 'queued' AND pipeline = ?2 AND asset = ?3 AND seq <= ?4",
+            )?;
+            for (asset, seq) in assets {
+                name.execute(params![int(id.0), asset.as_str(), int(seq.0)])?;
+                take.execute(params![
+                    int(id.0),
+                    pipeline.as_str(),
+                    asset.as_str(),
+                    int(seq.0)
+                ])?;
+            }
+        }
+        Scope::All { .. } => {
+            connection
+                .prepare_cached(
+                    "UPDATE change SET stage = 'taken', request = ?1
+                     WHERE stage = 'queued' AND pipeline = ?2 AND seq <= ?3",
+                )?
+                .execute(params![int(id.0), pipeline.as_str(), through])?;
+            connection
+                .prepare_cached("DELETE FROM queued_all WHERE pipeline = ?1")?
+                .execute([pipeline.as_str()])?;
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO last_all VALUES (?1, ?2)")?
+                .execute(params![pipeline.as_str(), int(at.millis())])?;
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE request SET attempt = coalesce(
+                 (SELECT max(attempt) FROM change WHERE request = ?1), 0) WHERE id = ?1",
+        )?
+        .execute([int(id.0)])?;
+    Ok(())
+}
+
+fn settle(
+    connection: &Connection,
+    id: RequestId,
+    outcome: Outcome,
+    why: &str,
+    at: Time,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "UPDATE request SET stage = ?2, why = ?3, settled = ?4
+             WHERE id = ?1 AND settled IS NULL",
+        )?
+        .execute(params![int(id.0), outcome.as_str(), why, int(at.millis())])
+        .map(|rows| rows > 0)
+}
+
+/// What becomes of the changes of a request that is over.
+fn release(
+    connection: &Connection,
+    id: RequestId,
+    outcome: Outcome,
+    attempt: u32,
+    not_before: Time,
+) -> rusqlite::Result<()> {
+    let stage = match outcome {
+        Outcome::Done => "done",
+        Outcome::Failed => "failed",
+        Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
+            connection
+                .prepare_cached(
+                    "UPDATE change SET stage = 'queued', attempt = ?2, not_before = ?3
+                     WHERE request = ?1 AND stage = 'taken'",
+                )?
+                .execute(params![int(id.0), attempt, int(not_before.millis())])?;
+            return Ok(());
+        }
+    };
+    connection
+        .prepare_cached("UPDATE change SET stage = ?2 WHERE request = ?1 AND stage = 'taken'")?
+        .execute(params![int(id.0), stage])?;
+    if outcome == Outcome::Done {
+        // A later done that covers an asset clears its failure.
+        connection
+            .prepare_cached(
+                "UPDATE change SET stage = 'done', request = ?1
+                 WHERE stage = 'failed'
+                   AND pipeline = (SELECT pipeline FROM request WHERE id = ?1)
+                   AND (seq <= (SELECT through FROM request WHERE id = ?1)
+                        OR seq <= (SELECT seq FROM request_asset
+                                   WHERE request = ?1 AND asset = change.asset))",
+            )?
+            .execute([int(id.0)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! Requests: what is unsettled, and the history.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+
+use super::queue::word;
+use super::{int, time, uint};
+use crate::core::asset::Asset;
+use crate::core::change::{PipelineId, Seq};
+use crate::core::purge::{AllReason, OpenRequest, QueuedAll, RequestId, Scope, Unsettled};
+use crate::core::time::Time;
+use crate::store::{RequestFilter, RequestPage, RequestRecord, StageCounts};
+
+pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
+    let last: Option<String> = connection
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'last_request'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let requests = connection
+        .prepare_cached("SELECT * FROM request WHERE settled IS NULL ORDER BY id")?
+        .query_map([], |row| open_request(connection, row))?
+        .collect::<rusqlite::Result<_>>()?;
+    let all = connection
+        .prepare_cached("SELECT * FROM queued_all ORDER BY pipeline")?
+        .query_map([], |row| {
+            Ok(QueuedAll {
+                pipeline: pipeline(row)?,
+                reason: word(row, "reason", AllReason::parse)?,
+                since: time(row.get("since")?),
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let last_all = connection
+        .prepare_cached("SELECT * FROM last_all")?
+        .query_map([], |row| Ok((pipeline(row)?, time(row.get("at")?))))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Unsettled {
+        last_request: last.and_then(|last| last.parse().ok()).unwrap_or(0),
+        requests,
+        all,
+        last_all,
+    })
+}
+
+fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
+    let id: String = row.get("pipeline")?;
+    Ok(PipelineId::new(&id))
+}
+
+fn open_request(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<OpenRequest> {
+    let id = uint(row.get("id")?);
+    let through: Option<i64> = row.get("through")?;
+    let scope = match through {
+        Some(through) => Scope::All {
+            reason: word(row, "reason", AllReason::parse)?,
+            through: Seq(uint(through)),
+        },
+        None => Scope::Assets(assets(connection, id)?),
+    };
+    Ok(OpenRequest {
+        id: RequestId(id),
+        pipeline: pipeline(row)?,
+        scope,
+        remote_id: row.get("remote_id")?,
+        first_seen: time(row.get("first_seen")?),
+        opened: time(row.get("opened")?),
+        attempt: row.get("attempt")?,
+    })
+}
+
+fn assets(connection: &Connection, request: u64) -> rusqlite::Result<BTreeMap<Asset, Seq>> {
+    connection
+        .prepare_cached("SELECT asset, seq FROM request_asset WHERE request = ?1 ORDER BY asset")?
+        .query_map([int(request)], |row| {
+            let asset: String = row.get("asset")?;
+            Ok((Asset::from_stored(&asset), Seq(uint(row.get("seq")?))))
+        })?
+        .collect()
+}
+
+pub(super) fn requests(
+    connection: &Connection,
+    filter: &RequestFilter,
+) -> rusqlite::Result<RequestPage> {
+    let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
+    let asset = filter.asset.as_ref().map(Asset::as_str);
+    let id = filter.id.map(int);
+    let wanted: [(&str, Option<&dyn ToSql>); 4] = [
+        ("pipeline = ?", pipeline.as_ref().map(|value| value as _)),
+        ("stage = ?", filter.status.as_ref().map(|value| value as _)),
+        ("id = ?", id.as_ref().map(|value| value as _)),
+        (
+            "id IN (SELECT request FROM request_asset WHERE asset = ?)",
+            asset.as_ref().map(|value| value as _),
+        ),
+    ];
+    let mut conditions = vec!["true"];
+    let mut values: Vec<&dyn ToSql> = Vec::new();
+    for (condition, value) in wanted {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push(value);
+        }
+    }
+    let conditions = conditions.join(" AND ");
+    let total: i64 = connection
+        .prepare_cached(&format!("SELECT count(*) FROM request WHERE {conditions}"))?
+        .query_row(values.as_slice(), |row| row.get(0))?;
+    let order = if filter.ascending { "ASC" } else { "DESC" };
+    let (limit, offset) = (int(filter.limit), int(filter.offset));
+    values.extend([&limit as &dyn ToSql, &offset]);
+    let purge_requests = connection
+        .prepare_cached(&format!(
+            "SELECT * FROM request WHERE {conditions} ORDER BY id {order} LIMIT ? OFFSET ?"
+        ))?
+        .query_map(values.as_slice(), |row| record(connection, row))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(RequestPage {
+        purge_requests,
+        total_count: uint(total),
+    })
+}
+
+fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+    let id = uint(row.get("id")?);
+    let reason: Option<String> = row.get("reason")?;
+    let moment = |column| -> rusqlite::Result<Option<Time>> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(time))
+    };
+    Ok(RequestRecord {
+        id,
+        remote_id: row.get("remote_id")?,
+        pipeline_id: pipeline(row)?,
+        status: row.get("stage")?,
+        all: reason.is_some(),
+        reason,
+        assets: assets(connection, id)?
+            .into_keys()
+            .map(|asset| asset.to_string())
+            .collect(),
+        attempt: row.get("attempt")?,
+        first_seen: time(row.get("first_seen")?),
+        created_at: time(row.get("opened")?),
+        accepted_at: moment("accepted")?,
+        settled_at: moment("settled")?,
+        why: row.get("why")?,
+    })
+}
+
+pub(super) fn stages(
+    connection: &Connection,
+    first: Seq,
+    last: Seq,
+) -> rusqlite::Result<StageCounts> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE stage = 'queued'),
+                    count(*) FILTER (WHERE stage = 'taken'),
+                    count(*) FILTER (WHERE stage = 'done'),
+                    count(*) FILTER (WHERE stage = 'failed')
+             FROM change WHERE seq BETWEEN ?1 AND ?2",
+        )?
+        .query_row(params![int(first.0), int(last.0)], |row| {
+            Ok(StageCounts {
+                queued: uint(row.get(0)?),
+                taken: uint(row.get(1)?),
+                done: uint(row.get(2)?),
+                failed: uint(row.get(3)?),
+            })
+        })
+}
+
+pub(super) fn requests_of(
+    connection: &Connection,
+    first: Seq,
+    last: Seq,
+) -> rusqlite::Result<Vec<u64>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT request FROM change
+             WHERE seq BETWEEN ?1 AND ?2 AND request IS NOT NULL ORDER BY request",
+        )?
+        .query_map(params![int(first.0), int(last.0)], |row| {
+            Ok(uint(row.get(0)?))
+        })?
+        .collect()
+}
+
+pub(super) fn failed_assets(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<PipelineId, u64>> {
+    connection
+        .prepare_cached(
+            "SELECT pipeline, count(DISTINCT coalesce(asset, '')) AS failed FROM change
+             WHERE stage = 'failed' GROUP BY pipeline",
+        )?
+        .query_map([], |row| Ok((pipeline(row)?, uint(row.get("failed")?))))?
+        .collect()
+}
+
+pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusqlite::Result<u64> {
+    let before = int(before.millis());
+    let changes = connection
+        .prepare_cached(
+            "DELETE FROM change WHERE seq IN (
+                 SELECT change.seq FROM change LEFT JOIN request ON request.id = change.request
+                 WHERE change.stage = 'done' AND (request.id IS NULL OR request.settled < ?1)
+                 ORDER BY change.seq LIMIT ?2)",
+        )?
+        .execute(params![before, int(limit)])?;
+    let requests = connection
+        .prepare_cached(
+            "DELETE FROM request WHERE id IN (
+                 SELECT id FROM request WHERE settled < ?1
+                   AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id)
+                 ORDER BY id LIMIT ?2)",
+        )?
+        .execute(params![before, int(limit - changes)])?;
+    Ok((changes + requests) as u64)
+}

@@ -1,0 +1,64 @@
+//! The lock of a state directory: one process at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::store::StoreError;
+
+/// Holds the lock while it lives. The kernel lets go of it when the process ends, however it does.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Lock {
+    /// Makes the directory if need be, and takes its lock.
+    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+        let shown = directory.display();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| {
+                StoreError::Failed(format!(
+                    "the state directory {shown} can't be made: {error}; make it, owned by the \
+                     user that edgepurge runs as, or set state.directory"
+                ))
+            })?;
+        let path = directory.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| {
+                StoreError::Failed(format!(
+                    "{} can't be opened: {error}; edgepurge has to run as the user that owns \
+                     the state directory",
+                    path.display()
+                ))
+            })?;
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            let mut pid = String::new();
+            drop(file.read_to_string(&mut pid));
+            let pid = pid.trim();
+            return Err(StoreError::Locked(format!(
+                "the state directory {shown} is in use by another edgepurge, process {}: {error}; \
+                 stop that one first, or give this one a state.directory of its own",
+                if pid.is_empty() { "unknown" } else { pid }
+            )));
+        }
+        let pid = std::process::id();
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{pid}"))
+            .map_err(|error| {
+                StoreError::Failed(format!("{} can't be written: {error}", path.display()))
+            })?;
+        Ok(Self(file))
+    }
+}

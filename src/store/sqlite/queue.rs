@@ -1,0 +1,122 @@
+//! Changes: appended, and read again.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+
+use super::{int, time, uint};
+use crate::core::asset::Asset;
+use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
+use crate::store::Appended;
+
+/// The last sequence number ever given.
+pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<Seq> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT max(seq) FROM sqlite_sequence WHERE name = 'change'")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Seq(last.map_or(0, uint)))
+}
+
+pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite::Result<Appended> {
+    let before = last_seq(connection)?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO change (pipeline, asset, kind, source, detail, origin, path, hash, seen,
+                             stage, attempt, not_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', 0, 0)",
+    )?;
+    for change in changes {
+        let asset = match &change.target {
+            Target::Asset(asset) => Some(asset.as_str()),
+            Target::All => None,
+        };
+        let file = change.file.as_ref();
+        insert.execute(params![
+            change.pipeline.as_str(),
+            asset,
+            change.kind.as_str(),
+            change.source.as_str(),
+            &*change.detail,
+            file.map(|file| &*file.origin),
+            file.map(|file| file.path.as_slice()),
+            file.and_then(|file| file.hash),
+            int(change.seen.millis()),
+        ])?;
+    }
+    Ok(Appended {
+        first: Seq(before.0 + 1),
+        last: last_seq(connection)?,
+    })
+}
+
+pub(super) fn queued_after(
+    connection: &Connection,
+    cursor: Seq,
+    limit: usize,
+) -> rusqlite::Result<Vec<Change>> {
+    connection
+        .prepare_cached(
+            "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before
+             FROM change INDEXED BY change_queued
+             WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2",
+        )?
+        .query_map(params![int(cursor.0), int(limit)], change)?
+        .collect()
+}
+
+fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    let asset: Option<String> = row.get("asset")?;
+    let pipeline: String = row.get("pipeline")?;
+    let detail: String = row.get("detail")?;
+    Ok(Change {
+        seq: Seq(uint(row.get("seq")?)),
+        pipeline: PipelineId::new(&pipeline),
+        target: asset.map_or(Target::All, |asset| {
+            Target::Asset(Asset::from_stored(&asset))
+        }),
+        kind: word(row, "kind", Kind::parse)?,
+        source: word(row, "source", Source::parse)?,
+        detail: detail.into(),
+        seen: time(row.get("seen")?),
+        attempt: row.get("attempt")?,
+        not_before: time(row.get("not_before")?),
+    })
+}
+
+/// A word of a fixed set. One that is not in it is damage, not something to guess at.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    column: &str,
+    parse: fn(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| {
+        let why = format!("`{text}` is no {column}");
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+    })
+}
+
+pub(super) fn facts_after(
+    connection: &Connection,
+    pipeline: &PipelineId,
+    origin: &str,
+    after: Seq,
+    limit: usize,
+) -> rusqlite::Result<Vec<(Seq, FileFact)>> {
+    connection
+        .prepare_cached(
+            "SELECT seq, path, hash FROM change
+             WHERE pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
+             ORDER BY seq LIMIT ?4",
+        )?
+        .query_map(
+            params![pipeline.as_str(), origin, int(after.0), int(limit)],
+            |row| {
+                let fact = FileFact {
+                    origin: origin.into(),
+                    path: row.get("path")?,
+                    hash: row.get("hash")?,
+                };
+                Ok((Seq(uint(row.get("seq")?)), fact))
+            },
+        )?
+        .collect()
+}

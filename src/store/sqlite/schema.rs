@@ -1,0 +1,123 @@
+//! Opening, and the versions of the schema. Migrations go forward only, each in a transaction.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::failed;
+use crate::store::StoreError;
+
+/// Says that a database is edgepurge's queue: "EPQ1".
+const APPLICATION: i32 = 0x4550_5131;
+/// The schema's versions, in order: the first makes version 1.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
+
+/// Opens the database to write.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(|error| {
+        StoreError::Failed(format!("{} can't be opened: {error}", path.display()))
+    })?;
+    let configured = connection
+        .busy_timeout(Duration::from_secs(5))
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "wal"))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true));
+    configured.map_err(|error| unusable(path, &error))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Opens the database to read, beside the writer.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(|error| failed(&error))?;
+    Ok(connection)
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |connection: &Connection, pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|error| unusable(path, &error))
+    };
+    let application = number(connection, "application_id")?;
+    let version = number(connection, "user_version")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if tables > 0 && application != i64::from(APPLICATION) {
+        return Err(StoreError::Unusable(format!(
+            "{} is a database of another program; nothing was changed in it; move it away, or \
+             set another state.directory",
+            path.display()
+        )));
+    }
+    let known = MIGRATIONS.len();
+    let Some(pending) = usize::try_from(version)
+        .ok()
+        .and_then(|at| MIGRATIONS.get(at..))
+    else {
+        return Err(StoreError::Unusable(format!(
+            "{} has version {version}, and this edgepurge ({}) knows versions up to {known}; \
+             nothing was changed in it; install the newer edgepurge again",
+            path.display(),
+            env!("CARGO_PKG_VERSION")
+        )));
+    };
+    for (done, migration) in pending.iter().enumerate() {
+        let to = version + i64::try_from(done).unwrap_or(0) + 1;
+        let transaction = connection.transaction().map_err(|error| failed(&error))?;
+        transaction
+            .execute_batch(migration)
+            .and_then(|()| transaction.pragma_update(None, "user_version", to))
+            .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION))
+            .and_then(|()| transaction.commit())
+            .map_err(|error| {
+                StoreError::Failed(format!(
+                    "{} can't be brought to version {to}: {error}; nothing was changed in it",
+                    path.display()
+                ))
+            })?;
+    }
+    Ok(())
+}
+
+/// Remembers which API the queue is for, and the name of this queue.
+pub(super) fn remember_api(connection: &Connection, api_url: &str) -> Result<(), StoreError> {
+    let remember = || -> rusqlite::Result<()> {
+        let known: Option<String> = connection
+            .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if known.is_none() {
+            let epoch = uuid::Uuid::new_v4().to_string();
+            connection.execute("INSERT INTO meta VALUES ('epoch', ?1)", [epoch])?;
+        }
+        connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('api_url', ?1)",
+            [api_url],
+        )?;
+        Ok(())
+    };
+    remember().map_err(|error| failed(&error))
+}
+
+fn unusable(path: &Path, error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    let shown = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Unusable(format!(
+                "{shown} is no database, or damaged: {error}; nothing was changed in it; move it \
+                 away and start again, then purge everything once with `edgepurge purge`"
+            ))
+        }
+        _ => StoreError::Failed(format!("{shown}: {error}")),
+    }
+}

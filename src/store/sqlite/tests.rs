@@ -1,0 +1,148 @@
+//! What only `SQLite` has to hold: the file, the lock, the versions, the group commit.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::store::contract::change;
+
+fn open(directory: &Path, supervisor: &Supervisor) -> Result<SqliteStore, StoreError> {
+    let settings = SqliteSettings {
+        directory: directory.to_owned(),
+        api_url: "sandbox".to_owned(),
+    };
+    SqliteStore::open(settings, supervisor)
+}
+
+async fn close(store: SqliteStore, supervisor: &Supervisor) {
+    drop(store);
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let appended = store.append(vec![change("www", "/a")]).await.unwrap();
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let rows = store.queued_after(Seq(0), 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(*store.subscribe().borrow(), appended.last);
+}
+
+#[tokio::test]
+async fn what_was_answered_is_on_disk_at_that_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    store.append(vec![change("www", "/a")]).await.unwrap();
+    // The files as a killed process leaves them.
+    for file in ["queue.db", "queue.db-wal"] {
+        std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let (other, _faults) = Supervisor::new();
+    let copied = open(copy.path(), &other).unwrap();
+    assert_eq!(copied.queued_after(Seq(0), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_with_the_pid_of_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let error = open(directory.path(), &supervisor).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Locked(_)), "{text}");
+    assert!(text.contains(&std::process::id().to_string()), "{text}");
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    open(directory.path(), &supervisor).unwrap();
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_as_it_is() {
+    let (supervisor, _faults) = Supervisor::new();
+    let newer = |path: &Path| {
+        let connection = schema::open(path).unwrap();
+        let pragmas = "PRAGMA application_id = 0x45505131; PRAGMA user_version = 99;
+                       CREATE TABLE t (x);";
+        connection.execute_batch(pragmas).unwrap();
+    };
+    let foreign = |path: &Path| {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    };
+    let garbage = |path: &Path| std::fs::write(path, [b'x'; 8_192]).unwrap();
+    let cases: [(&dyn Fn(&Path), &str); 3] = [
+        (&newer, "version 99"),
+        (&foreign, "another program"),
+        (&garbage, "no database"),
+    ];
+    for (make, says) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.db");
+        make(&path);
+        let before = std::fs::read(&path).unwrap();
+        let error = open(directory.path(), &supervisor).unwrap_err();
+        assert!(matches!(error, StoreError::Unusable(_)), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_said_so() {
+    let (supervisor, _faults) = Supervisor::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = open(file.path(), &supervisor).unwrap_err().to_string();
+    assert!(error.contains("state.directory"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_share_a_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = Arc::new(open(directory.path(), &supervisor).unwrap());
+    let before = store.commits();
+    let appends = (0..200).map(|_| store.append(vec![change("www", "/a")]));
+    for appended in futures_util::future::join_all(appends).await {
+        appended.unwrap();
+    }
+    let commits = store.commits() - before;
+    assert!(commits < 200, "{commits} transactions for 200 appends");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let limit = async |pages: i64| {
+        store
+            .write(
+                move |connection| {
+                    connection
+                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+                        .map_err(|error| failed(&error))
+                },
+                |()| {},
+            )
+            .await
+            .unwrap();
+    };
+    limit(1).await;
+    let many: Vec<_> = (0..5_000)
+        .map(|n| change("www", &format!("/{n}")))
+        .collect();
+    let error = store.append(many.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Failed(_)), "{error}");
+    assert!(error.to_string().contains("make room"), "{error}");
+    assert_eq!(store.queued_after(Seq(0), 9).await.unwrap(), []);
+    limit(100_000).await;
+    let appended = store.append(many).await.unwrap();
+    assert_eq!((appended.first, appended.last), (Seq(1), Seq(5_000)));
+}
