@@ -19,7 +19,7 @@ fn settings(id: &str) -> PipelineSettings {
         debounce: Duration::from_millis(500),
         max_wait: Duration::from_secs(10),
         all_above: Some(20),
-        all_cooldown: Duration::from_secs(60),
+        all_cooldown: Duration::from_mins(1),
     }
 }
 
@@ -27,7 +27,7 @@ const LIMITS: Limits = Limits {
     requests_per_second: 10,
     burst: 20,
     max_in_flight: 4,
-    track_timeout: Duration::from_secs(600),
+    track_timeout: Duration::from_mins(10),
 };
 
 /// A planner with its time, fed with changes and replies.
