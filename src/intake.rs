@@ -1,1 +1,271 @@
-//! Not built yet.
+//! The intake: where facts about files, and what people ask for, become changes in the store.
+//!
+//! It holds the mapping of each pipeline, and passes everything through it. It never decides when
+//! or how something is purged, and keeps nothing: what it has answered is on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::core::asset::{Asset, AssetError};
+use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
+use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
+use crate::core::time::Time;
+use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
+use crate::store::{Appended, Store, StoreError};
+
+#[cfg(test)]
+mod tests;
+
+/// Tells whether an origin has a file at a path below its root, as bytes. It may look at the disk,
+/// once for each changed file that is a compressed one by name.
+pub type Holds = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// Hears that a scan of a pipeline's origins began (`true`) or ended.
+pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
+
+/// What the intake has to know of an origin.
+#[derive(Clone)]
+pub struct IntakeOrigin {
+    /// Where its files lie in the URL space.
+    pub url_prefix: UrlPrefix,
+    /// Whether it has a file; `|_| false` where nobody can tell, which purges more, never less.
+    pub holds: Holds,
+}
+
+impl fmt::Debug for IntakeOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntakeOrigin")
+            .field("url_prefix", &self.url_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the intake has to know of a pipeline.
+#[derive(Clone, Debug)]
+pub struct IntakePipeline {
+    /// How its paths become assets.
+    pub mapping: Mapping,
+    /// Its origins by name.
+    pub origins: BTreeMap<Arc<str>, IntakeOrigin>,
+}
+
+/// What somebody asks to be purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskedTargets {
+    /// Everything of the pipeline.
+    All,
+    /// These assets, as written: absolute URL paths, or `http(s)` URLs.
+    Assets(Vec<String>),
+}
+
+/// Why something that was asked for was not taken. Nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The pipeline is not configured.
+    #[error("there is no pipeline {0} in the configuration")]
+    UnknownPipeline(PipelineId),
+    /// Neither everything nor any asset was asked for.
+    #[error("nothing to purge: name at least one asset, or ask for all")]
+    Empty,
+    /// Some of it is not an asset: every one that isn't, in order.
+    #[error("{}", one_a_line(.0))]
+    Assets(Vec<AssetError>),
+    /// The store could not commit.
+    #[error("the changes could not be committed: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Maps, and commits to a store.
+#[derive(Clone)]
+pub struct Intake {
+    pipelines: BTreeMap<PipelineId, IntakePipeline>,
+    store: Arc<dyn Store>,
+    on_scanning: OnScanning,
+}
+
+impl Intake {
+    /// An intake for these pipelines and no others.
+    #[must_use]
+    pub fn new(
+        pipelines: BTreeMap<PipelineId, IntakePipeline>,
+        store: Arc<dyn Store>,
+        on_scanning: OnScanning,
+    ) -> Self {
+        Self {
+            pipelines,
+            store,
+            on_scanning,
+        }
+    }
+
+    /// What it knows of a pipeline: to explain what it would do.
+    #[must_use]
+    pub fn pipeline(&self, pipeline: &PipelineId) -> Option<&IntakePipeline> {
+        self.pipelines.get(pipeline)
+    }
+
+    /// Commits what somebody asked to be purged. `detail` says who or why, for the history.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing is committed then.
+    pub async fn asked(
+        &self,
+        pipeline: &PipelineId,
+        targets: AskedTargets,
+        source: Source,
+        detail: &str,
+        now: Time,
+    ) -> Result<Appended, AskError> {
+        let Some(known) = self.pipelines.get(pipeline) else {
+            return Err(AskError::UnknownPipeline(pipeline.clone()));
+        };
+        let detail: Arc<str> = detail.into();
+        let changes = targets_of(targets, known.mapping.encoding())?
+            .into_iter()
+            .map(|target| NewChange {
+                pipeline: pipeline.clone(),
+                target,
+                kind: Kind::Asked,
+                source,
+                detail: detail.clone(),
+                file: None,
+                seen: now,
+            })
+            .collect();
+        Ok(self.store.append(changes).await?)
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("pipelines", &self.pipelines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sink for Intake {
+    fn files<'a>(
+        &'a self,
+        pipeline: &'a PipelineId,
+        changes: Vec<FileChange>,
+    ) -> SinkFuture<'a, Seq> {
+        Box::pin(async move {
+            let Some(known) = self.pipelines.get(pipeline) else {
+                return Err(SinkError::UnknownPipeline(pipeline.clone()));
+            };
+            let mut new = Vec::with_capacity(changes.len());
+            for change in changes {
+                new.extend(changes_of(pipeline, known, change)?);
+            }
+            // An empty append commits nothing and tells the last number.
+            Ok(self.store.append(new).await?.last)
+        })
+    }
+
+    fn facts_after<'a>(
+        &'a self,
+        pipeline: &'a PipelineId,
+        origin: &'a str,
+        after: Seq,
+        limit: usize,
+    ) -> SinkFuture<'a, Vec<(Seq, FileFact)>> {
+        Box::pin(async move {
+            let facts = self
+                .store
+                .facts_after(pipeline.clone(), origin.to_owned(), after, limit)
+                .await?;
+            Ok(facts)
+        })
+    }
+
+    fn scanning(&self, pipeline: &PipelineId, running: bool) {
+        (self.on_scanning)(pipeline, running);
+    }
+}
+
+/// The changes that one changed file makes: one for each asset, each with the file behind it.
+fn changes_of(
+    pipeline: &PipelineId,
+    known: &IntakePipeline,
+    change: FileChange,
+) -> Result<Vec<NewChange>, SinkError> {
+    let Some(origin) = known.origins.get(&change.origin) else {
+        return Err(SinkError::UnknownOrigin {
+            pipeline: pipeline.clone(),
+            origin: change.origin,
+        });
+    };
+    let mapped = known.mapping.effect(
+        &origin.url_prefix,
+        &change.path,
+        change.kind,
+        &*origin.holds,
+    );
+    for error in &mapped.refused {
+        tracing::warn!(
+            pipeline = %pipeline,
+            origin = %change.origin,
+            "an asset of a changed file is left out, since no request can name it: {error}"
+        );
+    }
+    let (targets, detail): (Vec<_>, _) = match mapped.effect {
+        Effect::Nothing => return Ok(Vec::new()),
+        Effect::All => (vec![Target::All], mapped.decided.to_string().into()),
+        Effect::Assets(assets) => (
+            assets.into_iter().map(Target::Asset).collect(),
+            change.detail,
+        ),
+    };
+    let file = FileFact {
+        origin: change.origin,
+        path: change.path,
+        hash: change.hash,
+    };
+    let changes = targets.into_iter().map(|target| NewChange {
+        pipeline: pipeline.clone(),
+        target,
+        kind: change.kind,
+        source: change.source,
+        detail: Arc::clone(&detail),
+        file: Some(file.clone()),
+        seen: change.seen,
+    });
+    Ok(changes.collect())
+}
+
+/// What is asked for as targets: each once, in the spellings that are purged.
+fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, AskError> {
+    let texts = match asked {
+        AskedTargets::All => return Ok(vec![Target::All]),
+        AskedTargets::Assets(texts) => texts,
+    };
+    if texts.is_empty() {
+        return Err(AskError::Empty);
+    }
+    let mut assets = BTreeSet::new();
+    let mut errors = Vec::new();
+    for text in texts {
+        // A path may hold `://` in its query, a URL never starts with a slash.
+        let parsed = if !text.starts_with('/') && text.contains("://") {
+            Asset::parse_url(&text)
+        } else {
+            Asset::parse(&text)
+        };
+        match parsed {
+            Ok(asset) => assets.extend(encoding.spellings(asset)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() {
+        Ok(assets.into_iter().map(Target::Asset).collect())
+    } else {
+        Err(AskError::Assets(errors))
+    }
+}
+
+fn one_a_line(errors: &[AssetError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

@@ -135,7 +135,7 @@ fn an_error_shows_what_was_given_and_what_to_write() {
         error.to_string(),
         "\"blog/\" does not start with `/`: write an absolute URL path such as `/blog/index.html`"
     );
-    let error = Asset::of_path(&[b'x'; 20_000]).unwrap_err();
+    let error = Asset::of_path(&vec![b'x'; 20_000]).unwrap_err();
     assert!(error.to_string().len() < 300, "{error}");
 }
 

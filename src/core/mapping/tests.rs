@@ -37,116 +37,118 @@ fn assets(effect: &Effect) -> Vec<&str> {
     }
 }
 
+/// Prefix, file, and what `exact`, `directory` and `clean` purge.
+type Row = (&'static str, &'static str, [&'static [&'static str]; 3]);
+
+const TABLE: &[Row] = &[
+    (
+        "/",
+        "a/index.html",
+        [
+            &["/a/index.html"],
+            &["/a", "/a/", "/a/index.html"],
+            &["/a", "/a/", "/a/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "a/b/index.xhtml",
+        [
+            &["/a/b/index.xhtml"],
+            &["/a/b", "/a/b/", "/a/b/index.xhtml"],
+            &["/a/b", "/a/b/", "/a/b/index.xhtml"],
+        ],
+    ),
+    (
+        "/",
+        "index.html",
+        [
+            &["/index.html"],
+            &["/", "/index.html"],
+            &["/", "/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "index.htm",
+        [&["/index.htm"], &["/", "/index.htm"], &["/", "/index.htm"]],
+    ),
+    (
+        "/docs/",
+        "index.html",
+        [
+            &["/docs/index.html"],
+            &["/docs", "/docs/", "/docs/index.html"],
+            &["/docs", "/docs/", "/docs/index.html"],
+        ],
+    ),
+    (
+        "/docs/",
+        "a/index.html",
+        [
+            &["/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "a/b.html",
+        [
+            &["/a/b.html"],
+            &["/a/b.html"],
+            &["/a/b", "/a/b.html", "/a/b/"],
+        ],
+    ),
+    (
+        "/docs/",
+        "b.html",
+        [
+            &["/docs/b.html"],
+            &["/docs/b.html"],
+            &["/docs/b", "/docs/b.html", "/docs/b/"],
+        ],
+    ),
+    ("/", "a/b.htm", [&["/a/b.htm"]; 3]),
+    ("/", "a/style.css", [&["/a/style.css"]; 3]),
+    (
+        "/",
+        "404.html",
+        [
+            &["/404.html"],
+            &["/404.html"],
+            &["/404", "/404.html", "/404/"],
+        ],
+    ),
+    ("/", "a/.html", [&["/a/.html"]; 3]),
+    (
+        "/",
+        "my-index.html",
+        [
+            &["/my-index.html"],
+            &["/my-index.html"],
+            &["/my-index", "/my-index.html", "/my-index/"],
+        ],
+    ),
+    // Compressed siblings map as what they are a copy of.
+    ("/", "a/style.css.gz", [&["/a/style.css"]; 3]),
+    ("/", "a/style.css.br", [&["/a/style.css"]; 3]),
+    ("/", "a/style.css.zst", [&["/a/style.css"]; 3]),
+    (
+        "/docs/",
+        "a/index.html.br",
+        [
+            &["/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+        ],
+    ),
+    ("/", "a/.gz", [&["/a/.gz"]; 3]),
+];
+
 #[test]
 fn every_row_of_the_built_in_table_holds() {
-    type Row<'a> = (&'a str, &'a str, [&'a [&'a str]; 3]);
-    // prefix, file, and what exact, directory and clean purge.
-    let table: &[Row<'_>] = &[
-        (
-            "/",
-            "a/index.html",
-            [
-                &["/a/index.html"],
-                &["/a", "/a/", "/a/index.html"],
-                &["/a", "/a/", "/a/index.html"],
-            ],
-        ),
-        (
-            "/",
-            "a/b/index.xhtml",
-            [
-                &["/a/b/index.xhtml"],
-                &["/a/b", "/a/b/", "/a/b/index.xhtml"],
-                &["/a/b", "/a/b/", "/a/b/index.xhtml"],
-            ],
-        ),
-        (
-            "/",
-            "index.html",
-            [
-                &["/index.html"],
-                &["/", "/index.html"],
-                &["/", "/index.html"],
-            ],
-        ),
-        (
-            "/",
-            "index.htm",
-            [&["/index.htm"], &["/", "/index.htm"], &["/", "/index.htm"]],
-        ),
-        (
-            "/docs/",
-            "index.html",
-            [
-                &["/docs/index.html"],
-                &["/docs", "/docs/", "/docs/index.html"],
-                &["/docs", "/docs/", "/docs/index.html"],
-            ],
-        ),
-        (
-            "/docs/",
-            "a/index.html",
-            [
-                &["/docs/a/index.html"],
-                &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-                &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-            ],
-        ),
-        (
-            "/",
-            "a/b.html",
-            [
-                &["/a/b.html"],
-                &["/a/b.html"],
-                &["/a/b", "/a/b.html", "/a/b/"],
-            ],
-        ),
-        (
-            "/docs/",
-            "b.html",
-            [
-                &["/docs/b.html"],
-                &["/docs/b.html"],
-                &["/docs/b", "/docs/b.html", "/docs/b/"],
-            ],
-        ),
-        ("/", "a/b.htm", [&["/a/b.htm"]; 3]),
-        ("/", "a/style.css", [&["/a/style.css"]; 3]),
-        (
-            "/",
-            "404.html",
-            [
-                &["/404.html"],
-                &["/404.html"],
-                &["/404", "/404.html", "/404/"],
-            ],
-        ),
-        ("/", "a/.html", [&["/a/.html"]; 3]),
-        (
-            "/",
-            "my-index.html",
-            [
-                &["/my-index.html"],
-                &["/my-index.html"],
-                &["/my-index", "/my-index.html", "/my-index/"],
-            ],
-        ),
-        // Compressed siblings map as what they are a copy of.
-        ("/", "a/style.css.gz", [&["/a/style.css"]; 3]),
-        ("/", "a/style.css.br", [&["/a/style.css"]; 3]),
-        ("/", "a/style.css.zst", [&["/a/style.css"]; 3]),
-        (
-            "/docs/",
-            "a/index.html.br",
-            [
-                &["/docs/a/index.html"],
-                &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-                &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-            ],
-        ),
-        ("/", "a/.gz", [&["/a/.gz"]; 3]),
-    ];
-    for (prefix, file, by_pages) in table {
+    for (prefix, file, by_pages) in TABLE {
         let modes = [Pages::Exact, Pages::Directory, Pages::Clean];
         for (pages, expected) in modes.into_iter().zip(by_pages) {
             let mapped = changed(&mapping(vec![], pages), prefix, file);
