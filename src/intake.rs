@@ -1,113 +1,134 @@
-//! Where facts become queued changes: the mapping is applied, the store commits.
+//! The intake: where facts about files, and what people ask for, become changes in the store.
+//!
+//! It holds the mapping of each pipeline, and passes everything through it. It never decides when
+//! or how something is purged, and keeps nothing: what it has answered is on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
-use crate::core::mapping::{Effect, Mapping};
+use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
 use crate::core::time::Time;
 use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
-/// Told when a scan of a pipeline's origins begins (`true`) and ends.
-pub type ScanListener = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
+#[cfg(test)]
+mod tests;
 
-/// What the intake knows of a pipeline.
-#[derive(Clone, Debug)]
-pub struct IntakePipeline {
-    /// Its rules and settings.
-    pub mapping: Mapping,
-    /// Each origin's `url_prefix`, by the origin's name.
-    pub prefixes: BTreeMap<String, String>,
+/// Tells whether an origin has a file at a path below its root, as bytes. It may look at the disk,
+/// once for each changed file that is a compressed one by name.
+pub type Holds = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// Hears that a scan of a pipeline's origins began (`true`) or ended.
+pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
+
+/// What the intake has to know of an origin.
+#[derive(Clone)]
+pub struct IntakeOrigin {
+    /// Where its files lie in the URL space.
+    pub url_prefix: UrlPrefix,
+    /// Whether it has a file; `|_| false` where nobody can tell, which purges more, never less.
+    pub holds: Holds,
 }
 
-/// What a person or a program asks to be purged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Assets, or URLs of them.
-    Assets(Vec<String>),
-    /// Everything.
-    All,
-}
-
-/// Why what was asked for can't be queued. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Some of the assets are none.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Assets(Vec<AssetError>),
-    /// There is no such pipeline.
-    #[error("pipeline {0} is not in the config")]
-    Unknown(PipelineId),
-    /// It could not be committed.
-    #[error("it could not be committed: {0}")]
-    Store(#[from] StoreError),
-}
-
-/// Applies the mapping, and commits.
-pub struct Intake {
-    pipelines: BTreeMap<PipelineId, IntakePipeline>,
-    store: Arc<dyn Store>,
-    scanning: ScanListener,
-}
-
-impl std::fmt::Debug for Intake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Intake")
-            .field("pipelines", &self.pipelines)
+impl fmt::Debug for IntakeOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntakeOrigin")
+            .field("url_prefix", &self.url_prefix)
             .finish_non_exhaustive()
     }
 }
 
+/// What the intake has to know of a pipeline.
+#[derive(Clone, Debug)]
+pub struct IntakePipeline {
+    /// How its paths become assets.
+    pub mapping: Mapping,
+    /// Its origins by name.
+    pub origins: BTreeMap<Arc<str>, IntakeOrigin>,
+}
+
+/// What somebody asks to be purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskedTargets {
+    /// Everything of the pipeline.
+    All,
+    /// These assets, as written: absolute URL paths, or `http(s)` URLs.
+    Assets(Vec<String>),
+}
+
+/// Why something that was asked for was not taken. Nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The pipeline is not configured.
+    #[error("there is no pipeline {0} in the configuration")]
+    UnknownPipeline(PipelineId),
+    /// Neither everything nor any asset was asked for.
+    #[error("nothing to purge: name at least one asset, or ask for all")]
+    Empty,
+    /// Some of it is not an asset: every one that isn't, in order.
+    #[error("{}", one_a_line(.0))]
+    Assets(Vec<AssetError>),
+    /// The store could not commit.
+    #[error("the changes could not be committed: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Maps, and commits to a store.
+#[derive(Clone)]
+pub struct Intake {
+    pipelines: BTreeMap<PipelineId, IntakePipeline>,
+    store: Arc<dyn Store>,
+    on_scanning: OnScanning,
+}
+
 impl Intake {
-    /// An intake for these pipelines.
+    /// An intake for these pipelines and no others.
     #[must_use]
     pub fn new(
         pipelines: BTreeMap<PipelineId, IntakePipeline>,
         store: Arc<dyn Store>,
-        scanning: ScanListener,
+        on_scanning: OnScanning,
     ) -> Self {
         Self {
             pipelines,
             store,
-            scanning,
+            on_scanning,
         }
     }
 
-    /// Queues what was asked for: all of it, or nothing.
+    /// What it knows of a pipeline: to explain what it would do.
+    #[must_use]
+    pub fn pipeline(&self, pipeline: &PipelineId) -> Option<&IntakePipeline> {
+        self.pipelines.get(pipeline)
+    }
+
+    /// Commits what somebody asked to be purged. `detail` says who or why, for the history.
     ///
     /// # Errors
-    /// When an asset is none (all bad ones are named), or the store does not commit.
+    /// [`AskError`]; nothing is committed then.
     pub async fn asked(
         &self,
         pipeline: &PipelineId,
-        asked: Asked,
+        targets: AskedTargets,
         source: Source,
-        detail: Arc<str>,
+        detail: &str,
         now: Time,
     ) -> Result<Appended, AskError> {
-        let known = self
-            .pipelines
-            .get(pipeline)
-            .ok_or_else(|| AskError::Unknown(pipeline.clone()))?;
-        let targets: Vec<Target> = match asked {
-            Asked::All => vec![Target::All],
-            Asked::Assets(texts) => known
-                .mapping
-                .spellings(parse_all(&texts)?)
-                .into_iter()
-                .map(Target::Asset)
-                .collect(),
+        let Some(known) = self.pipelines.get(pipeline) else {
+            return Err(AskError::UnknownPipeline(pipeline.clone()));
         };
-        let changes = targets
+        let detail: Arc<str> = detail.into();
+        let changes = targets_of(targets, known.mapping.encoding())?
             .into_iter()
             .map(|target| NewChange {
                 pipeline: pipeline.clone(),
                 target,
                 kind: Kind::Asked,
                 source,
-                detail: Arc::clone(&detail),
+                detail: detail.clone(),
                 file: None,
                 seen: now,
             })
@@ -116,85 +137,30 @@ impl Intake {
     }
 }
 
-fn parse_all(texts: &[String]) -> Result<BTreeSet<Asset>, AskError> {
-    let mut assets = BTreeSet::new();
-    let mut errors = Vec::new();
-    for text in texts {
-        let parsed = if text.contains("://") && !text.starts_with('/') {
-            Asset::parse_url(text)
-        } else {
-            Asset::parse(text)
-        };
-        match parsed {
-            Ok(asset) => drop(assets.insert(asset)),
-            Err(error) => errors.push(error),
-        }
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("pipelines", &self.pipelines)
+            .finish_non_exhaustive()
     }
-    if errors.is_empty() {
-        Ok(assets)
-    } else {
-        Err(AskError::Assets(errors))
-    }
-}
-
-/// The changes that a changed file makes, one for each asset.
-fn changes_of(
-    pipeline: &PipelineId,
-    known: &IntakePipeline,
-    file: FileChange,
-    changes: &mut Vec<NewChange>,
-) {
-    let prefix = known
-        .prefixes
-        .get(&*file.origin)
-        .map_or("/", |prefix| prefix);
-    let (effect, rule) = known.mapping.effect(prefix, &file.path, file.kind);
-    let (targets, detail): (Vec<Target>, Arc<str>) = match effect {
-        Effect::Nothing => return,
-        Effect::Assets(assets) => (assets.into_iter().map(Target::Asset).collect(), file.detail),
-        Effect::All => {
-            let globs = rule.map_or(&[][..], |rule| known.mapping.rule_globs(rule));
-            let path = String::from_utf8_lossy(&file.path);
-            let detail = format!("rule {} for {}", globs.join(", "), path.escape_debug());
-            (vec![Target::All], detail.into())
-        }
-    };
-    let fact = FileFact {
-        origin: file.origin,
-        path: file.path,
-        hash: file.hash,
-    };
-    changes.extend(targets.into_iter().map(|target| NewChange {
-        pipeline: pipeline.clone(),
-        target,
-        kind: file.kind,
-        source: file.source,
-        detail: Arc::clone(&detail),
-        file: Some(fact.clone()),
-        seen: file.seen,
-    }));
 }
 
 impl Sink for Intake {
     fn files<'a>(
         &'a self,
         pipeline: &'a PipelineId,
-        files: Vec<FileChange>,
+        changes: Vec<FileChange>,
     ) -> SinkFuture<'a, Seq> {
         Box::pin(async move {
-            let mut changes = Vec::new();
-            match self.pipelines.get(pipeline) {
-                Some(known) => {
-                    for file in files {
-                        changes_of(pipeline, known, file, &mut changes);
-                    }
-                }
-                None => {
-                    let why = format!("pipeline {pipeline} is not in the config");
-                    return Err(SinkError::Store(StoreError::Failed(why)));
-                }
+            let Some(known) = self.pipelines.get(pipeline) else {
+                return Err(SinkError::UnknownPipeline(pipeline.clone()));
+            };
+            let mut new = Vec::with_capacity(changes.len());
+            for change in changes {
+                new.extend(changes_of(pipeline, known, change)?);
             }
-            Ok(self.store.append(changes).await?.last)
+            // An empty append commits nothing and tells the last number.
+            Ok(self.store.append(new).await?.last)
         })
     }
 
@@ -208,132 +174,98 @@ impl Sink for Intake {
         Box::pin(async move {
             let facts = self
                 .store
-                .facts_after(pipeline.clone(), origin.to_owned(), after, limit);
-            Ok(facts.await?)
+                .facts_after(pipeline.clone(), origin.to_owned(), after, limit)
+                .await?;
+            Ok(facts)
         })
     }
 
     fn scanning(&self, pipeline: &PipelineId, running: bool) {
-        (self.scanning)(pipeline, running);
+        (self.on_scanning)(pipeline, running);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::mapping::{Encoding, Pages, Rule, RulePurge};
-    use crate::store::memory::MemoryStore;
-
-    const WWW: &str = "11111111-1111-4111-8111-111111111111";
-
-    fn intake() -> (Intake, Arc<MemoryStore>) {
-        let rules = vec![
-            Rule {
-                globs: vec!["templates/**".to_owned()],
-                on: vec![Kind::Changed],
-                purge: RulePurge::All,
-            },
-            Rule {
-                globs: vec!["drafts/**".to_owned()],
-                on: vec![Kind::New, Kind::Changed, Kind::Gone],
-                purge: RulePurge::Nothing,
-            },
-        ];
-        let known = IntakePipeline {
-            mapping: Mapping::new(rules, Pages::Directory, Encoding::Both).unwrap(),
-            prefixes: [("docs".to_owned(), "/docs/".to_owned())].into(),
-        };
-        let store = Arc::new(MemoryStore::default());
-        let pipelines = [(PipelineId::new(WWW), known)].into();
-        let intake = Intake::new(pipelines, Arc::clone(&store) as _, Arc::new(|_, _| {}));
-        (intake, store)
+/// The changes that one changed file makes: one for each asset, each with the file behind it.
+fn changes_of(
+    pipeline: &PipelineId,
+    known: &IntakePipeline,
+    change: FileChange,
+) -> Result<Vec<NewChange>, SinkError> {
+    let Some(origin) = known.origins.get(&change.origin) else {
+        return Err(SinkError::UnknownOrigin {
+            pipeline: pipeline.clone(),
+            origin: change.origin,
+        });
+    };
+    let mapped = known.mapping.effect(
+        &origin.url_prefix,
+        &change.path,
+        change.kind,
+        &*origin.holds,
+    );
+    for error in &mapped.refused {
+        tracing::warn!(
+            pipeline = %pipeline,
+            origin = %change.origin,
+            "an asset of a changed file is left out, since no request can name it: {error}"
+        );
     }
+    let (targets, detail): (Vec<_>, _) = match mapped.effect {
+        Effect::Nothing => return Ok(Vec::new()),
+        Effect::All => (vec![Target::All], mapped.decided.to_string().into()),
+        Effect::Assets(assets) => (
+            assets.into_iter().map(Target::Asset).collect(),
+            change.detail,
+        ),
+    };
+    let file = FileFact {
+        origin: change.origin,
+        path: change.path,
+        hash: change.hash,
+    };
+    let changes = targets.into_iter().map(|target| NewChange {
+        pipeline: pipeline.clone(),
+        target,
+        kind: change.kind,
+        source: change.source,
+        detail: Arc::clone(&detail),
+        file: Some(file.clone()),
+        seen: change.seen,
+    });
+    Ok(changes.collect())
+}
 
-    fn file(path: &str) -> FileChange {
-        FileChange {
-            origin: "docs".into(),
-            path: path.into(),
-            kind: Kind::Changed,
-            hash: Some([7; 32]),
-            source: Source::Watch,
-            detail: "".into(),
-            seen: Time::from_millis(5),
+/// What is asked for as targets: each once, in the spellings that are purged.
+fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, AskError> {
+    let texts = match asked {
+        AskedTargets::All => return Ok(vec![Target::All]),
+        AskedTargets::Assets(texts) => texts,
+    };
+    if texts.is_empty() {
+        return Err(AskError::Empty);
+    }
+    let mut assets = BTreeSet::new();
+    let mut errors = Vec::new();
+    for text in texts {
+        // A path may hold `://` in its query, a URL never starts with a slash.
+        let parsed = if !text.starts_with('/') && text.contains("://") {
+            Asset::parse_url(&text)
+        } else {
+            Asset::parse(&text)
+        };
+        match parsed {
+            Ok(asset) => assets.extend(encoding.spellings(asset)),
+            Err(error) => errors.push(error),
         }
     }
-
-    async fn queued(store: &MemoryStore) -> Vec<String> {
-        let rows = store.queued_after(Seq(0), 100).await.unwrap();
-        rows.into_iter()
-            .map(|row| match row.target {
-                Target::Asset(asset) => asset.to_string(),
-                Target::All => format!("all: {}", row.detail),
-            })
-            .collect()
+    if errors.is_empty() {
+        Ok(assets.into_iter().map(Target::Asset).collect())
+    } else {
+        Err(AskError::Assets(errors))
     }
+}
 
-    #[tokio::test]
-    async fn a_file_is_queued_as_its_assets_with_its_fact() {
-        let (intake, store) = intake();
-        let pipeline = PipelineId::new(WWW);
-        let files = vec![file("index.html"), file("drafts/x"), file("templates/base")];
-        let last = intake.files(&pipeline, files).await.unwrap();
-        assert_eq!(last, Seq(4));
-        assert_eq!(
-            queued(&store).await,
-            [
-                "/docs",
-                "/docs/",
-                "/docs/index.html",
-                "all: rule templates/** for templates/base"
-            ]
-        );
-        let facts = intake
-            .facts_after(&pipeline, "docs", Seq(0), 9)
-            .await
-            .unwrap();
-        assert_eq!(facts.len(), 4);
-        assert_eq!(facts[0].1.path, b"index.html");
-    }
-
-    #[tokio::test]
-    async fn what_is_asked_for_is_queued_whole_or_not_at_all() {
-        let (intake, store) = intake();
-        let pipeline = PipelineId::new(WWW);
-        let ask = async |texts: &[&str]| {
-            let texts = texts.iter().map(ToString::to_string).collect();
-            intake
-                .asked(
-                    &pipeline,
-                    Asked::Assets(texts),
-                    Source::Manual,
-                    "".into(),
-                    Time::ZERO,
-                )
-                .await
-        };
-        let error = ask(&["/good", "bad", "/a/../b"])
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("`bad`") && error.contains("`/a/../b`"),
-            "{error}"
-        );
-        assert_eq!(queued(&store).await, Vec::<String>::new());
-        ask(&["/a%5B1%5D", "https://example.com/x?y=1"])
-            .await
-            .unwrap();
-        assert_eq!(queued(&store).await, ["/a%5B1%5D", "/a[1]", "/x?y=1"]);
-    }
-
-    #[tokio::test]
-    async fn a_failing_store_is_an_error_and_an_unknown_pipeline_too() {
-        let (intake, store) = intake();
-        store.fail_next(1);
-        let pipeline = PipelineId::new(WWW);
-        assert!(intake.files(&pipeline, vec![file("a")]).await.is_err());
-        let other = PipelineId::new("other");
-        assert!(intake.files(&other, vec![file("a")]).await.is_err());
-        assert_eq!(queued(&store).await, Vec::<String>::new());
-    }
+fn one_a_line(errors: &[AssetError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }

@@ -35,6 +35,17 @@ pub enum SinkError {
     /// The store could not commit.
     #[error("the changes could not be committed: {0}")]
     Store(#[from] crate::store::StoreError),
+    /// The pipeline is not configured, so nobody would purge for it.
+    #[error("there is no pipeline {0} in the configuration")]
+    UnknownPipeline(PipelineId),
+    /// The pipeline has no such origin, so nobody knows which URLs its files have.
+    #[error("the pipeline {pipeline} has no origin {origin:?} in the configuration")]
+    UnknownOrigin {
+        /// The pipeline.
+        pipeline: PipelineId,
+        /// The origin's name.
+        origin: Arc<str>,
+    },
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,

@@ -8,7 +8,7 @@
 //!
 //! **The stages of a change**: `queued` → `taken` by a request → `done` or `failed`, or `queued`
 //! again when the request came to nothing. **The stages of a request**: `submitting` → `accepted`
-//! → one of [`Outcome`]'s words.
+//! → one of [`Outcome`](crate::core::purge::Outcome)'s words.
 
 use std::collections::BTreeMap;
 use std::future::Future;

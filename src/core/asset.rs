@@ -1,162 +1,168 @@
-//! Assets: the absolute URL paths that the purge API takes, and the one canonicaliser for their
-//! percent-encoding.
+//! Assets: the absolute URL paths that the purge API takes, and their canonical spelling.
 //!
-//! Canonical is: every byte of a path outside RFC 3986's unreserved characters, sub-delimiters, `:`
-//! and `@` is percent-encoded, with upper-case hex, and an unreserved character never is. A cache
-//! may hold other spellings apart ([`Asset::browser_form`] is the common one); who writes one of
-//! them gets it as written, as far as it means something.
+//! Caches key on the request as it was spelled, so `%7E` and `~` are two objects. This is the only
+//! place in the program that percent-encodes a path, and it gives one spelling to each: per segment
+//! every byte outside RFC 3986's unreserved characters, sub-delimiters, `:` and `@` is encoded, in
+//! upper-case hex. It never looks at files, and never guesses what a URL serves.
 
 use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+mod encoding;
+#[cfg(test)]
+mod tests;
 
-/// What stays as it is in a path: RFC 3986 `pchar` and `/`.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'/');
-/// What stays as it is in a query, besides valid escapes: `pchar`, `/` and `?`.
-const QUERY: &AsciiSet = &PATH.remove(b'?').remove(b'[').remove(b']').remove(b'|');
-/// The longest asset that a person or a template may ask for, in bytes. A file's is never refused.
-const LONGEST: usize = 8 * 1024;
+pub(in crate::core) use encoding::{canonical_path, canonical_query, push_path, push_query_value};
 
-/// Why a text is no asset.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AssetError {
-    /// It does not begin with `/`.
-    #[error("`{0}` does not begin with `/`; an asset is an absolute URL path")]
-    NotAbsolute(String),
-    /// It has a segment `.` or `..`.
-    #[error("`{0}` has a `.` or `..` segment; write the path that it stands for")]
-    DotSegment(String),
-    /// It has an empty segment.
-    #[error("`{0}` has an empty segment (`//`)")]
-    EmptySegment(String),
-    /// It has a character that no URL path has.
-    #[error("`{0}` has a {1}, which no URL path has")]
-    Character(String, &'static str),
-    /// It is longer than 8 KiB.
-    #[error("an asset of {0} bytes is longer than 8 KiB")]
-    TooLong(usize),
-    /// It is no `http` or `https` URL.
-    #[error("`{0}` is no http(s) URL: {1}")]
-    NoUrl(String, String),
-}
+/// The longest asset in bytes. Common servers refuse longer request lines, so nothing longer can be
+/// in a cache.
+pub const MAX_ASSET_BYTES: usize = 8 * 1024;
 
 /// An absolute URL path as the purge API takes it: canonical, percent-encoded; may end in a
 /// literal `?query`. Cheap to clone.
+///
+/// The one exception to *canonical* is what [`Asset::browser_form`] returns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asset(Arc<str>);
 
-impl Asset {
-    /// The asset of a path on disk, given as bytes and relative to what `/` stands for. Nothing in
-    /// it is special: a file named `a%20b` is `/a%2520b`, and `?` and `#` are encoded. Empty
-    /// segments fall away.
-    #[must_use]
-    pub fn of_path(path: &[u8]) -> Self {
-        let mut text = String::with_capacity(path.len() + 1);
-        for segment in path.split(|byte| *byte == b'/') {
-            if !segment.is_empty() {
-                text.push('/');
-                text.extend(encoded(segment));
-            }
-        }
-        if text.is_empty() || path.last() == Some(&b'/') {
-            text.push('/');
-        }
-        Self(text.into())
-    }
+/// Why something is not an asset: what was given, what is wrong with it, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} {problem}")]
+pub struct AssetError {
+    /// What was given, shortened where it is long, and readable where it was not text.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: AssetProblem,
+}
 
-    /// Reads what a person or a template wrote: an absolute URL path, encoded or not, with or
-    /// without `?query`. A valid escape stays one, but for unreserved characters, which are not
-    /// escaped; a `%` that begins none is one itself.
+/// What can be wrong with an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssetProblem {
+    /// There is nothing.
+    #[error("is empty: write an absolute URL path such as `/blog/index.html`")]
+    Empty,
+    /// It is not absolute.
+    #[error("does not start with `/`: write an absolute URL path such as `/blog/index.html`")]
+    NotAbsolute,
+    /// It has an empty segment.
+    #[error("has `//` in its path: write a single `/`, since a file has no other spelling")]
+    EmptySegment,
+    /// It has a segment that a client resolves before it asks.
+    #[error("has a `.` or `..` segment: write the path that is left when it is resolved")]
+    DotSegment,
+    /// It has a backslash, which browsers turn into a slash.
+    #[error("has a backslash: write `/` between segments, or `%5C` for a backslash in a name")]
+    Backslash,
+    /// It has a byte that no request line can carry, or a NUL, which no file name can.
+    #[error("has a control character: write it percent-encoded; NUL can't be in a path at all")]
+    Control,
+    /// It has a fragment, which clients keep to themselves.
+    #[error("has a `#fragment`, which is never sent: leave it out, or write `%23` for a `#`")]
+    Fragment,
+    /// It is longer than [`MAX_ASSET_BYTES`].
+    #[error("is longer than 8 KiB when percent-encoded: servers refuse such a request")]
+    TooLong,
+    /// It is not a URL that an edge serves.
+    #[error("is not a URL that can be purged: write `http://` or `https://`, a host and a path")]
+    NotHttpUrl,
+}
+
+impl AssetProblem {
+    /// The error of this problem in `given`.
+    pub(in crate::core) fn of(self, given: &[u8]) -> AssetError {
+        const SHOWN: usize = 120;
+        let shown = String::from_utf8_lossy(&given[..given.len().min(SHOWN)]);
+        let given = match given.len() {
+            0..=SHOWN => shown.into_owned(),
+            _ => format!("{shown}…"),
+        };
+        AssetError {
+            given,
+            problem: self,
+        }
+    }
+}
+
+impl Asset {
+    /// The asset of a raw file path without a leading `/`, as the file system has it: any bytes. A
+    /// literal `%`, `?` or `#` in a name is encoded. The empty path is `/`; a trailing `/` stays.
     ///
     /// # Errors
-    /// When it is none; the error says why, in the user's words.
+    /// Empty or dot segments, a NUL, and more than [`MAX_ASSET_BYTES`].
+    pub fn of_path(path: &[u8]) -> Result<Self, AssetError> {
+        let mut asset = String::with_capacity(path.len() + 1);
+        asset.push('/');
+        push_path(&mut asset, path);
+        Self::checked(asset, path)
+    }
+
+    /// Reads what a person or a configuration wrote: an absolute URL path, encoded or not, perhaps
+    /// with a `?query`.
+    ///
+    /// In the path, a valid `%XX` stays one: its hex digits become upper-case, and where it stands
+    /// for an unreserved character (`%7E`) it becomes that character. A `%` that starts no escape
+    /// is itself encoded. The query is literal: it is kept as written, and only what no request
+    /// line can carry is encoded.
+    ///
+    /// A fragment is refused and not dropped: who writes `/a#b.html` may mean a file of that name.
+    ///
+    /// # Errors
+    /// Everything in [`AssetProblem`] but `NotHttpUrl`.
     pub fn parse(text: &str) -> Result<Self, AssetError> {
-        let shown = || text.escape_debug().to_string();
-        if text.len() > LONGEST {
-            return Err(AssetError::TooLong(text.len()));
+        let refuse = |problem: AssetProblem| Err(problem.of(text.as_bytes()));
+        if text.is_empty() {
+            return refuse(AssetProblem::Empty);
         }
         if !text.starts_with('/') {
-            return Err(AssetError::NotAbsolute(shown()));
+            return refuse(AssetProblem::NotAbsolute);
         }
-        for (what, found) in [
-            ("control character", text.contains(char::is_control)),
-            ("backslash", text.contains('\\')),
-            ("fragment (`#`)", text.contains('#')),
-        ] {
-            if found {
-                return Err(AssetError::Character(shown(), what));
-            }
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            return refuse(AssetProblem::Control);
         }
-        let (path, query) = match text.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (text, None),
-        };
-        let mut asset = canonical(path, PATH);
-        if asset.contains("//") {
-            return Err(AssetError::EmptySegment(shown()));
+        if text.contains('#') {
+            return refuse(AssetProblem::Fragment);
         }
-        if asset
-            .split('/')
-            .any(|segment| segment == "." || segment == "..")
-        {
-            return Err(AssetError::DotSegment(shown()));
+        let (path, query) = split_query(text);
+        if path.contains('\\') {
+            return refuse(AssetProblem::Backslash);
         }
+        let mut asset = canonical_path(path);
         if let Some(query) = query {
             asset.push('?');
-            asset.push_str(&canonical(query, QUERY));
+            asset.push_str(&canonical_query(query));
         }
-        if asset.len() > LONGEST {
-            return Err(AssetError::TooLong(asset.len()));
-        }
-        Ok(Self(asset.into()))
+        Self::checked(asset, text.as_bytes())
     }
 
-    /// The asset of an `http` or `https` URL: its path and query. Its host is not looked at: a purge
-    /// addresses a pipeline, whatever its names are.
+    /// Reads an absolute `http` or `https` URL, as copied from a browser, and keeps its path and
+    /// query. Host and port say nothing: a purge concerns every host of its pipeline. Dot segments
+    /// are resolved and the fragment is dropped, as the browser does before it asks.
     ///
     /// # Errors
-    /// When it is no such URL, or its path is no asset.
+    /// `NotHttpUrl`, and what [`Asset::parse`] refuses.
     pub fn parse_url(text: &str) -> Result<Self, AssetError> {
-        let no_url = |why: &str| AssetError::NoUrl(text.escape_debug().to_string(), why.to_owned());
-        let url = url::Url::parse(text).map_err(|error| no_url(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(no_url("another scheme"));
-        }
-        let query = url
-            .query()
-            .map_or_else(String::new, |query| format!("?{query}"));
-        Self::parse(&format!("{}{query}", url.path()))
+        let url = match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+            _ => return Err(AssetProblem::NotHttpUrl.of(text.as_bytes())),
+        };
+        Self::parse(&url[url::Position::BeforePath..url::Position::AfterQuery]).map_err(|error| {
+            // The whole URL is what the person wrote and can find again.
+            error.problem.of(text.as_bytes())
+        })
     }
 
-    /// The spelling that browsers send for a link to this path that was written without escapes,
-    /// where it differs: they leave `[`, `]`, `|` and `^` alone.
+    /// The spelling that browsers send when a link names this asset as freely as the URL standard
+    /// lets it, where that differs from this one: they leave `[`, `]` and `|` alone in a path. It
+    /// stands for the same bytes. Has itself no other browser form.
     #[must_use]
     pub fn browser_form(&self) -> Option<Self> {
-        let (path, query) = self.0.split_at(self.0.find('?').unwrap_or(self.0.len()));
-        let mut form = path.to_owned();
-        for (escape, character) in [("%5B", "["), ("%5D", "]"), ("%7C", "|"), ("%5E", "^")] {
-            form = form.replace(escape, character);
+        let (path, query) = split_query(&self.0);
+        let mut form = encoding::browser_path(path);
+        if let Some(query) = query {
+            form.push('?');
+            form.push_str(&encoding::browser_query(query));
         }
-        (form != path).then(|| Self((form + query).into()))
+        (form != *self.0).then(|| Self(form.into()))
     }
 
     /// The asset as it is sent.
@@ -170,42 +176,27 @@ impl Asset {
     pub fn from_stored(asset: &str) -> Self {
         Self(asset.into())
     }
-}
 
-/// Bytes of a path as they stand in an asset; `/` stays.
-pub(super) fn encoded(path: &[u8]) -> percent_encoding::PercentEncode<'_> {
-    percent_encode(path, PATH)
-}
-
-/// A part of a URL in its canonical form: `keep` names what needs no escape.
-fn canonical(part: &str, keep: &'static AsciiSet) -> String {
-    let bytes = part.as_bytes();
-    let mut text = String::with_capacity(part.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        let escaped = match (first, after) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(h, l)| h * 16 + l),
-            _ => None,
-        };
-        let Some(byte) = escaped else {
-            text.extend(percent_encode(&[*first], keep));
-            continue;
-        };
-        rest = rest.get(2..).unwrap_or_default();
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
+    /// Takes a string that is already encoded, after the checks that hold for every asset. `given`
+    /// is what to show when it is refused.
+    pub(in crate::core) fn checked(asset: String, given: &[u8]) -> Result<Self, AssetError> {
+        let (path, _) = split_query(&asset);
+        let mut segments = path.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            match segment {
+                "" if segments.peek().is_some() => return Err(AssetProblem::EmptySegment.of(given)),
+                "." | ".." => return Err(AssetProblem::DotSegment.of(given)),
+                _ => {}
+            }
         }
+        if path.contains("%00") {
+            return Err(AssetProblem::Control.of(given));
+        }
+        if asset.len() > MAX_ASSET_BYTES {
+            return Err(AssetProblem::TooLong.of(given));
+        }
+        Ok(Self(asset.into()))
     }
-    text
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 impl fmt::Display for Asset {
@@ -214,5 +205,9 @@ impl fmt::Display for Asset {
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn split_query(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (text, None),
+    }
+}

@@ -1,22 +1,25 @@
 //! The mapping: the only place in the program where a path becomes an asset.
 //!
-//! The first rule that matches decides, else the built-in table does: an HTML page also answers at
-//! the URLs of its directory, a precompressed sibling stands for its base file.
+//! The rules of a pipeline are asked in order, then the built-in table. It knows paths as bytes and
+//! never looks at a disk; whether a file lies beside another, it asks its caller.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::fmt;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::asset::Asset;
+use super::asset::{Asset, AssetError};
 use super::change::Kind;
 
-mod pages;
+mod builtin;
+mod pattern;
+mod prefix;
 mod template;
+#[cfg(test)]
+mod tests;
 
+pub use pattern::{PatternError, parse_pattern};
+pub use prefix::{UrlPrefix, UrlPrefixError};
 pub use template::{Template, TemplateError};
 
 /// Which URLs an HTML file answers at, besides its own name.
@@ -43,30 +46,60 @@ pub enum Encoding {
     Both,
 }
 
-/// What a rule purges.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RulePurge {
-    /// The whole pipeline.
-    All,
-    /// Nothing.
-    Nothing,
-    /// What these templates make.
-    Assets(Vec<Template>),
+impl Encoding {
+    /// The spellings of an asset that are purged.
+    pub fn spellings(self, asset: Asset) -> impl Iterator<Item = Asset> {
+        let browser = match self {
+            Self::Canonical => None,
+            Self::Both => asset.browser_form(),
+        };
+        std::iter::once(asset).chain(browser)
+    }
 }
 
-/// A rule, before its globs are compiled.
+/// What a pipeline's configuration says about its mapping.
+#[derive(Clone, Debug, Default)]
+pub struct MappingSettings {
+    /// Asked in order, before the built-in table.
+    pub rules: Vec<Rule>,
+    /// How the built-in table treats pages.
+    pub pages: Pages,
+    /// Which spellings are purged.
+    pub encoding: Encoding,
+}
+
+/// One rule: for which files, on which changes, what is purged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Globs over the path below the origin's root: `*` stops at `/`, `**` does not, and
-    /// `404.html` is the one in the root.
-    pub globs: Vec<String>,
-    /// The kinds of changes it holds for; for others it does not match, and the next is tried.
-    pub on: Vec<Kind>,
+    /// The patterns of [`parse_pattern`]; one that matches is enough.
+    pub patterns: Vec<String>,
+    /// The kinds of change that the rule is for; for another, the next rule is asked.
+    /// [`Kind::Asked`] says nothing about bytes, and every rule is for it.
+    pub on: BTreeSet<Kind>,
     /// What is purged.
     pub purge: RulePurge,
 }
 
-/// What a changed path makes stale.
+impl Rule {
+    /// The kinds of change that a rule is for when it doesn't say.
+    #[must_use]
+    pub fn every_kind() -> BTreeSet<Kind> {
+        BTreeSet::from([Kind::New, Kind::Changed, Kind::Gone])
+    }
+}
+
+/// What a rule purges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RulePurge {
+    /// Everything of the pipeline.
+    All,
+    /// Nothing.
+    Nothing,
+    /// These assets, and not the file's own.
+    Templates(Vec<Template>),
+}
+
+/// What a changed file makes stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
@@ -77,88 +110,201 @@ pub enum Effect {
     Assets(BTreeSet<Asset>),
 }
 
-/// The rules and settings of one pipeline.
+/// What decided about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// A rule.
+    Rule {
+        /// Its place among the pipeline's rules, from 0.
+        index: usize,
+        /// The pattern of it that matched.
+        pattern: String,
+    },
+    /// No rule: the built-in table.
+    BuiltIn,
+}
+
+/// Counts rules from 1, as people do.
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { index, pattern } => write!(f, "rule {} ({pattern})", index + 1),
+            Self::BuiltIn => f.write_str("the built-in mapping"),
+        }
+    }
+}
+
+/// The answer of a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// What is stale.
+    pub effect: Effect,
+    /// What decided it.
+    pub decided: Decided,
+    /// Spellings that no request could have, and that are left out: too long, mostly.
+    pub refused: Vec<AssetError>,
+}
+
+/// Why a mapping can't be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MappingError {
+    /// A pattern is wrong.
+    #[error("rule {}: {error}", rule + 1)]
+    Pattern {
+        /// The index of its rule, from 0.
+        rule: usize,
+        /// Its index in the rule, from 0.
+        pattern: usize,
+        /// What is wrong.
+        error: PatternError,
+    },
+    /// The patterns are fine one by one and too much together.
+    #[error(
+        "the patterns of all rules together can't be compiled: {0}; write fewer or simpler ones"
+    )]
+    Patterns(String),
+}
+
+/// The mapping of one pipeline.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    rules: Vec<(GlobSet, Rule)>,
-    pages: Pages,
-    encoding: Encoding,
+    settings: MappingSettings,
+    patterns: pattern::Patterns,
 }
 
 impl Mapping {
-    /// Compiles a mapping.
+    /// Builds a mapping.
     ///
     /// # Errors
-    /// When a glob is none; the error names it.
-    pub fn new(rules: Vec<Rule>, pages: Pages, encoding: Encoding) -> Result<Self, globset::Error> {
-        let rules = rules
-            .into_iter()
-            .map(|rule| Ok((compile(&rule.globs)?, rule)))
-            .collect::<Result<_, globset::Error>>()?;
-        Ok(Self {
-            rules,
-            pages,
-            encoding,
+    /// Every pattern that is wrong.
+    pub fn new(settings: MappingSettings) -> Result<Self, Vec<MappingError>> {
+        let mut globs = Vec::new();
+        let mut errors = Vec::new();
+        for (rule, of) in settings.rules.iter().enumerate() {
+            for (pattern, text) in of.patterns.iter().enumerate() {
+                match parse_pattern(text) {
+                    Ok(glob) => globs.push((rule, glob)),
+                    Err(error) => errors.push(MappingError::Pattern {
+                        rule,
+                        pattern,
+                        error,
+                    }),
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let patterns = pattern::Patterns::new(&globs)
+            .map_err(|error| vec![MappingError::Patterns(error.to_string())])?;
+        Ok(Self { settings, patterns })
+    }
+
+    /// Which spellings are purged.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.settings.encoding
+    }
+
+    /// What a change of the file at `path`, below the root of an origin at `prefix`, makes stale.
+    ///
+    /// `holds` tells whether the origin has a file at another path. It is asked only for names like
+    /// `a.css.gz`: where `a.css` is there, this is its compressed sibling, and maps as `a.css`
+    /// through rules and table, unless a rule matches its own name. Where it is not there, this is
+    /// a download of its own, or a server's only copy, and both readings are purged.
+    pub fn effect(
+        &self,
+        prefix: &UrlPrefix,
+        path: &[u8],
+        kind: Kind,
+        holds: &dyn Fn(&[u8]) -> bool,
+    ) -> Mapped {
+        if let Some(mapped) = self.by_rule(path, kind) {
+            return mapped;
+        }
+        let Some(base) = builtin::base_of(path) else {
+            return self.built_in(prefix, path);
+        };
+        let as_base = self
+            .by_rule(base, kind)
+            .unwrap_or_else(|| self.built_in(prefix, base));
+        if holds(base) {
+            return as_base;
+        }
+        as_base.and(self.built_in(prefix, path))
+    }
+
+    fn by_rule(&self, path: &[u8], kind: Kind) -> Option<Mapped> {
+        let (index, pattern, rule) =
+            self.patterns.matching(path).find_map(|(index, pattern)| {
+                let rule = self.settings.rules.get(index)?;
+                (kind == Kind::Asked || rule.on.contains(&kind)).then_some((index, pattern, rule))
+            })?;
+        let decided = Decided::Rule {
+            index,
+            pattern: pattern.to_owned(),
+        };
+        Some(match &rule.purge {
+            RulePurge::All => Mapped::plain(Effect::All, decided),
+            RulePurge::Nothing => Mapped::plain(Effect::Nothing, decided),
+            RulePurge::Templates(templates) => {
+                let assets = templates.iter().map(|template| template.expand(path));
+                self.assets(assets, decided)
+            }
         })
     }
 
-    /// What a change of `path`, below the root of an origin that is served below `url_prefix`,
-    /// makes stale, and the number of the rule that says so; `None`: the built-in table.
-    #[must_use]
-    pub fn effect(&self, url_prefix: &str, path: &[u8], kind: Kind) -> (Effect, Option<usize>) {
-        let name = Path::new(OsStr::from_bytes(path));
-        let rule = self
-            .rules
-            .iter()
-            .position(|(globs, rule)| rule.on.contains(&kind) && globs.is_match(name));
-        let Some((number, (_, rule))) = rule.and_then(|n| Some((n, self.rules.get(n)?))) else {
-            let assets = pages::assets(self.pages, url_prefix, path);
-            return (Effect::Assets(self.spellings(assets)), None);
-        };
-        let effect = match &rule.purge {
-            RulePurge::All => Effect::All,
-            RulePurge::Nothing => Effect::Nothing,
-            RulePurge::Assets(templates) => {
-                let mut assets = BTreeSet::new();
-                for template in templates {
-                    match template.render(path) {
-                        Ok(asset) => drop(assets.insert(asset)),
-                        // A name that the template can't carry must not be lost for it.
-                        Err(_) => assets.extend(pages::assets(self.pages, url_prefix, path)),
-                    }
-                }
-                Effect::Assets(self.spellings(assets))
+    fn built_in(&self, prefix: &UrlPrefix, path: &[u8]) -> Mapped {
+        let assets = builtin::assets(prefix, path, self.settings.pages);
+        self.assets(assets, Decided::BuiltIn)
+    }
+
+    fn assets(
+        &self,
+        candidates: impl IntoIterator<Item = Result<Asset, AssetError>>,
+        decided: Decided,
+    ) -> Mapped {
+        let mut assets = BTreeSet::new();
+        let mut refused = Vec::new();
+        for candidate in candidates {
+            match candidate {
+                Ok(asset) => assets.extend(self.settings.encoding.spellings(asset)),
+                Err(error) => refused.push(error),
+            }
+        }
+        Mapped {
+            effect: Effect::Assets(assets),
+            decided,
+            refused,
+        }
+    }
+}
+
+impl Mapped {
+    const fn plain(effect: Effect, decided: Decided) -> Self {
+        Self {
+            effect,
+            decided,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Both at once; a rule's decision is the one that is told.
+    fn and(self, other: Self) -> Self {
+        let effect = match (self.effect, other.effect) {
+            (Effect::All, _) | (_, Effect::All) => Effect::All,
+            (Effect::Nothing, effect) | (effect, Effect::Nothing) => effect,
+            (Effect::Assets(mut assets), Effect::Assets(more)) => {
+                assets.extend(more);
+                Effect::Assets(assets)
             }
         };
-        (effect, Some(number))
-    }
-
-    /// The asset in every spelling that is to be purged.
-    #[must_use]
-    pub fn spellings(&self, mut assets: BTreeSet<Asset>) -> BTreeSet<Asset> {
-        if self.encoding == Encoding::Both {
-            let forms: Vec<Asset> = assets.iter().filter_map(Asset::browser_form).collect();
-            assets.extend(forms);
+        let mut refused = self.refused;
+        refused.extend(other.refused);
+        Mapped {
+            effect,
+            decided: self.decided,
+            refused,
         }
-        assets
-    }
-
-    /// The globs of a rule, as written, for those who explain.
-    #[must_use]
-    pub fn rule_globs(&self, number: usize) -> &[String] {
-        self.rules
-            .get(number)
-            .map_or(&[], |(_, rule)| rule.globs.as_slice())
     }
 }
-
-fn compile(globs: &[String]) -> Result<GlobSet, globset::Error> {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
-    }
-    set.build()
-}
-
-#[cfg(test)]
-mod tests;

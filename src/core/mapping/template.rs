@@ -1,120 +1,188 @@
-//! Templates of rules: from the path that changed to an asset that is stale.
+//! Asset templates: `/blog/{stem}/`, filled in from the path of the file that changed.
 
-use crate::core::asset::{self, Asset, AssetError};
+use std::fmt;
 
-/// A part of a template.
+use super::builtin::split_name;
+use crate::core::asset::{
+    Asset, AssetError, canonical_path, canonical_query, push_path, push_query_value,
+};
+
+/// An asset with placeholders.
+///
+/// It is the whole URL path: an origin's `url_prefix` is not put before it. `{path}` is the file's
+/// path below the root of its origin, which is what a rule's patterns match; `{dir}` its directory
+/// without a `/` at the end, empty at the root; `{name}` its file name; `{stem}` and `{ext}` the
+/// name before and after its last dot (`.htaccess` is all stem).
+///
+/// What is put in is encoded exactly once, and inside a query so that it stays one value. An empty
+/// `{dir}` leaves no empty segment: `/{dir}/{name}` becomes `/a.json` at the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    path: Vec<Part>,
+    query: Option<Vec<Part>>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    /// As the user wrote it.
     Literal(String),
-    /// The path below the origin's root.
+    Value(Value),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
     Path,
-    /// Its directory, without a `/` at the end; empty in the root.
     Dir,
-    /// Its last segment.
     Name,
-    /// That without its last ending.
     Stem,
-    /// The last ending, without the dot.
     Ext,
 }
 
-const PLACEHOLDERS: [(&str, Part); 5] = [
-    ("path", Part::Path),
-    ("dir", Part::Dir),
-    ("name", Part::Name),
-    ("stem", Part::Stem),
-    ("ext", Part::Ext),
-];
-
-/// Why a text is no template.
+/// Why something is not an asset template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It does not begin with `/`.
-    #[error("a template begins with `/`")]
-    NotAbsolute,
-    /// It has a placeholder that is none.
-    #[error("`{{{0}}}` is no placeholder; there are {{path}} {{dir}} {{name}} {{stem}} {{ext}}")]
+    /// It could never be an asset.
+    #[error(transparent)]
+    Asset(#[from] AssetError),
+    /// A placeholder that there is not.
+    #[error(
+        "there is no placeholder `{{{0}}}`: write one of {{path}} {{dir}} {{name}} {{stem}} {{ext}}"
+    )]
     Unknown(String),
-    /// A brace is not closed.
-    #[error("a `{{` is not closed")]
-    Unclosed,
+    /// A brace without its other half.
+    #[error("the template {0:?} has an unpaired brace: write `%7B` for `{{` and `%7D` for `}}`")]
+    Unpaired(String),
 }
-
-/// A template of assets, such as `/blog/{stem}/?page=1`. Placeholders take the path below the
-/// origin's root, encoded; the rest is what the user wrote, an absolute URL path with an optional
-/// query. Where an empty `{dir}` makes `//`, it is `/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template. Its literal parts are read as [`Asset::parse`] reads an asset.
     ///
     /// # Errors
-    /// When it is none.
+    /// An unknown placeholder, an unpaired brace, or what could not become an asset whatever is
+    /// put in.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if !text.starts_with('/') {
-            return Err(TemplateError::NotAbsolute);
+        // With an innocent name for each placeholder, a template has to be an asset.
+        let mut probe = String::new();
+        let mut path = Vec::new();
+        let mut query: Option<Vec<Part>> = None;
+        for piece in pieces(text)? {
+            match piece {
+                Piece::Literal(literal) => {
+                    probe.push_str(literal);
+                    if let Some(query) = &mut query {
+                        query.push(Part::Literal(canonical_query(literal)));
+                    } else if let Some((before, after)) = literal.split_once('?') {
+                        path.push(Part::Literal(canonical_path(before)));
+                        query = Some(vec![Part::Literal(canonical_query(after))]);
+                    } else {
+                        path.push(Part::Literal(canonical_path(literal)));
+                    }
+                }
+                Piece::Value(value) => {
+                    probe.push('x');
+                    query.as_mut().unwrap_or(&mut path).push(Part::Value(value));
+                }
+            }
         }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((literal, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
-            let (_, part) = PLACEHOLDERS
-                .iter()
-                .find(|(known, _)| *known == name)
-                .ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
-            parts.push(Part::Literal(literal.to_owned()));
-            parts.push(part.clone());
-            rest = after;
-        }
-        parts.push(Part::Literal(rest.to_owned()));
-        Ok(Self(parts))
+        Asset::parse(&probe).map_err(|error| error.problem.of(text.as_bytes()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            path,
+            query,
+        })
     }
 
-    /// The asset that the template makes of a path.
+    /// The asset for the file at `file`, a raw path below its origin's root.
     ///
     /// # Errors
-    /// When it makes none of this path: a name like `..html`, whose stem is `.`.
-    pub(super) fn render(&self, path: &[u8]) -> Result<Asset, AssetError> {
-        let cut = path.iter().rposition(|byte| *byte == b'/');
-        let (dir, name) = match cut {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&path[..0], path),
-        };
-        let dot = name
-            .iter()
-            .rposition(|byte| *byte == b'.')
-            .filter(|dot| *dot > 0);
-        let (stem, ext) = match dot {
-            Some(dot) => (&name[..dot], &name[dot + 1..]),
-            None => (name, &name[..0]),
-        };
-        let mut text = String::new();
-        for part in &self.0 {
-            let value = match part {
-                Part::Literal(literal) => {
-                    text.push_str(literal);
-                    continue;
-                }
-                Part::Path => path,
-                Part::Dir => dir,
-                Part::Name => name,
-                Part::Stem => stem,
-                Part::Ext => ext,
-            };
-            text.extend(asset::encoded(value));
+    /// A name that leaves no proper asset here: a `.` or `..` segment, or more than 8 KiB.
+    pub fn expand(&self, file: &[u8]) -> Result<Asset, AssetError> {
+        let mut asset = String::new();
+        for part in &self.path {
+            match part {
+                Part::Literal(literal) => asset.push_str(literal),
+                Part::Value(value) => push_path(&mut asset, value.of(file)),
+            }
         }
-        Asset::parse(&without_empty_segments(&text))
+        // Neither the template nor a file's path has an empty segment: only an empty value made it.
+        while let Some(at) = asset.find("//") {
+            asset.remove(at);
+        }
+        if let Some(query) = &self.query {
+            asset.push('?');
+            for part in query {
+                match part {
+                    Part::Literal(literal) => asset.push_str(literal),
+                    Part::Value(value) => push_query_value(&mut asset, value.of(file)),
+                }
+            }
+        }
+        Asset::checked(asset, file)
     }
 }
 
-/// `//` before the query becomes `/`.
-fn without_empty_segments(text: &str) -> String {
-    let (path, query) = text.split_at(text.find('?').unwrap_or(text.len()));
-    let mut path = path.to_owned();
-    while path.contains("//") {
-        path = path.replace("//", "/");
+/// The template as it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
-    path + query
+}
+
+impl Value {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "path" => Self::Path,
+            "dir" => Self::Dir,
+            "name" => Self::Name,
+            "stem" => Self::Stem,
+            "ext" => Self::Ext,
+            _ => return None,
+        })
+    }
+
+    fn of(self, file: &[u8]) -> &[u8] {
+        let (directory, name) = split_name(file);
+        let dot = name
+            .iter()
+            .rposition(|&byte| byte == b'.')
+            .filter(|&at| at > 0);
+        match self {
+            Self::Path => file,
+            Self::Dir => directory.strip_suffix(b"/").unwrap_or(directory),
+            Self::Name => name,
+            Self::Stem => &name[..dot.unwrap_or(name.len())],
+            Self::Ext => dot.map_or(&[], |at| &name[at + 1..]),
+        }
+    }
+}
+
+enum Piece<'a> {
+    Literal(&'a str),
+    Value(Value),
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
+    let unpaired = || TemplateError::Unpaired(text.to_owned());
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (literal, from_brace) = rest.split_at(at);
+        let (word, after) = from_brace
+            .strip_prefix('{')
+            .and_then(|inside| inside.split_once('}'))
+            .ok_or_else(unpaired)?;
+        if word.contains('{') {
+            return Err(unpaired());
+        }
+        let value = Value::parse(word).ok_or_else(|| TemplateError::Unknown(word.to_owned()))?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        pieces.push(Piece::Value(value));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest));
+    }
+    Ok(pieces)
 }

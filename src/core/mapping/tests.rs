@@ -1,194 +1,478 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
-fn mapping(rules: Vec<Rule>, pages: Pages) -> Mapping {
-    Mapping::new(rules, pages, Encoding::Canonical).unwrap()
-}
-
-fn rule(globs: &[&str], on: &[Kind], purge: RulePurge) -> Rule {
+fn rule(patterns: &[&str], purge: RulePurge) -> Rule {
     Rule {
-        globs: globs.iter().map(ToString::to_string).collect(),
-        on: on.to_vec(),
+        patterns: patterns.iter().map(ToString::to_string).collect(),
+        on: Rule::every_kind(),
         purge,
     }
 }
 
 fn templates(texts: &[&str]) -> RulePurge {
-    let parse = |text: &&str| Template::parse(text).unwrap();
-    RulePurge::Assets(texts.iter().map(parse).collect())
+    RulePurge::Templates(texts.iter().map(|t| Template::parse(t).unwrap()).collect())
 }
 
-const ANY: [Kind; 3] = [Kind::New, Kind::Changed, Kind::Gone];
+fn mapping(rules: Vec<Rule>, pages: Pages) -> Mapping {
+    Mapping::new(MappingSettings {
+        rules,
+        pages,
+        encoding: Encoding::Both,
+    })
+    .unwrap()
+}
 
-fn effect(mapping: &Mapping, prefix: &str, path: &str) -> String {
-    match mapping.effect(prefix, path.as_bytes(), Kind::Changed).0 {
-        Effect::All => "all".to_owned(),
-        Effect::Nothing => "nothing".to_owned(),
-        Effect::Assets(assets) => {
-            let names: Vec<&str> = assets.iter().map(Asset::as_str).collect();
-            names.join(" ")
+/// The base file lies beside every compressed one.
+fn changed(mapping: &Mapping, prefix: &str, path: &str) -> Mapped {
+    let prefix = UrlPrefix::parse(prefix).unwrap();
+    mapping.effect(&prefix, path.as_bytes(), Kind::Changed, &|_| true)
+}
+
+fn assets(effect: &Effect) -> Vec<&str> {
+    match effect {
+        Effect::Assets(assets) => assets.iter().map(Asset::as_str).collect(),
+        other => panic!("not assets: {other:?}"),
+    }
+}
+
+/// Prefix, file, and what `exact`, `directory` and `clean` purge.
+type Row = (&'static str, &'static str, [&'static [&'static str]; 3]);
+
+const TABLE: &[Row] = &[
+    (
+        "/",
+        "a/index.html",
+        [
+            &["/a/index.html"],
+            &["/a", "/a/", "/a/index.html"],
+            &["/a", "/a/", "/a/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "a/b/index.xhtml",
+        [
+            &["/a/b/index.xhtml"],
+            &["/a/b", "/a/b/", "/a/b/index.xhtml"],
+            &["/a/b", "/a/b/", "/a/b/index.xhtml"],
+        ],
+    ),
+    (
+        "/",
+        "index.html",
+        [
+            &["/index.html"],
+            &["/", "/index.html"],
+            &["/", "/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "index.htm",
+        [&["/index.htm"], &["/", "/index.htm"], &["/", "/index.htm"]],
+    ),
+    (
+        "/docs/",
+        "index.html",
+        [
+            &["/docs/index.html"],
+            &["/docs", "/docs/", "/docs/index.html"],
+            &["/docs", "/docs/", "/docs/index.html"],
+        ],
+    ),
+    (
+        "/docs/",
+        "a/index.html",
+        [
+            &["/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+        ],
+    ),
+    (
+        "/",
+        "a/b.html",
+        [
+            &["/a/b.html"],
+            &["/a/b.html"],
+            &["/a/b", "/a/b.html", "/a/b/"],
+        ],
+    ),
+    (
+        "/docs/",
+        "b.html",
+        [
+            &["/docs/b.html"],
+            &["/docs/b.html"],
+            &["/docs/b", "/docs/b.html", "/docs/b/"],
+        ],
+    ),
+    ("/", "a/b.htm", [&["/a/b.htm"]; 3]),
+    ("/", "a/style.css", [&["/a/style.css"]; 3]),
+    (
+        "/",
+        "404.html",
+        [
+            &["/404.html"],
+            &["/404.html"],
+            &["/404", "/404.html", "/404/"],
+        ],
+    ),
+    ("/", "a/.html", [&["/a/.html"]; 3]),
+    (
+        "/",
+        "my-index.html",
+        [
+            &["/my-index.html"],
+            &["/my-index.html"],
+            &["/my-index", "/my-index.html", "/my-index/"],
+        ],
+    ),
+    // Compressed siblings map as what they are a copy of.
+    ("/", "a/style.css.gz", [&["/a/style.css"]; 3]),
+    ("/", "a/style.css.br", [&["/a/style.css"]; 3]),
+    ("/", "a/style.css.zst", [&["/a/style.css"]; 3]),
+    (
+        "/docs/",
+        "a/index.html.br",
+        [
+            &["/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+        ],
+    ),
+    ("/", "a/.gz", [&["/a/.gz"]; 3]),
+];
+
+#[test]
+fn every_row_of_the_built_in_table_holds() {
+    for (prefix, file, by_pages) in TABLE {
+        let modes = [Pages::Exact, Pages::Directory, Pages::Clean];
+        for (pages, expected) in modes.into_iter().zip(by_pages) {
+            let mapped = changed(&mapping(vec![], pages), prefix, file);
+            assert_eq!(
+                assets(&mapped.effect),
+                *expected,
+                "{file} below {prefix}, {pages:?}"
+            );
+            assert_eq!(mapped.decided, Decided::BuiltIn);
+            assert_eq!(mapped.refused, []);
         }
     }
 }
 
 #[test]
-fn the_built_in_table() {
-    for (path, exact, directory, clean) in [
-        (
-            "a/index.html",
-            "/a/index.html",
-            "/a /a/ /a/index.html",
-            "/a /a/ /a/index.html",
-        ),
-        (
-            "a/index.htm",
-            "/a/index.htm",
-            "/a /a/ /a/index.htm",
-            "/a /a/ /a/index.htm",
-        ),
-        (
-            "a/index.xhtml",
-            "/a/index.xhtml",
-            "/a /a/ /a/index.xhtml",
-            "/a /a/ /a/index.xhtml",
-        ),
-        (
-            "index.html",
-            "/index.html",
-            "/ /index.html",
-            "/ /index.html",
-        ),
-        ("a/b.html", "/a/b.html", "/a/b.html", "/a/b /a/b.html /a/b/"),
-        ("b.xhtml", "/b.xhtml", "/b.xhtml", "/b /b.xhtml /b/"),
-        ("style.css", "/style.css", "/style.css", "/style.css"),
-        (
-            "myindex.html",
-            "/myindex.html",
-            "/myindex.html",
-            "/myindex /myindex.html /myindex/",
-        ),
-        (".html", "/.html", "/.html", "/.html"),
-        (
-            "index.html/x",
-            "/index.html/x",
-            "/index.html/x",
-            "/index.html/x",
-        ),
-    ] {
-        for (pages, assets) in [
-            (Pages::Exact, exact),
-            (Pages::Directory, directory),
-            (Pages::Clean, clean),
-        ] {
-            let mapping = mapping(Vec::new(), pages);
-            assert_eq!(effect(&mapping, "/", path), assets, "{path} {pages:?}");
-        }
-    }
-}
-
-#[test]
-fn a_precompressed_sibling_stands_for_its_base_and_for_itself() {
-    let mapping = mapping(Vec::new(), Pages::Directory);
-    for (path, assets) in [
-        ("x.css.gz", "/x.css /x.css.gz"),
-        ("x.css.br", "/x.css /x.css.br"),
-        ("a/index.html.zst", "/a /a/ /a/index.html /a/index.html.zst"),
-        (".gz", "/.gz"),
-        ("a/.br", "/a/.br"),
-    ] {
-        assert_eq!(effect(&mapping, "/", path), assets, "{path}");
-    }
-}
-
-#[test]
-fn an_origin_below_a_prefix() {
-    let mapping = mapping(Vec::new(), Pages::Directory);
-    assert_eq!(
-        effect(&mapping, "/docs/", "index.html"),
-        "/docs /docs/ /docs/index.html"
+fn a_compressed_file_without_its_base_file_is_purged_as_itself_too() {
+    let mapping = mapping(vec![], Pages::Directory);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let mapped = mapping.effect(
+        &UrlPrefix::default(),
+        b"sitemap.xml.gz",
+        Kind::New,
+        &|path| {
+            asked.borrow_mut().push(path.to_vec());
+            false
+        },
     );
-    assert_eq!(effect(&mapping, "/docs/", "a b.css"), "/docs/a%20b.css");
-    assert_eq!(effect(&mapping, "/my%20docs/", "x.css"), "/my%20docs/x.css");
+    assert_eq!(assets(&mapped.effect), ["/sitemap.xml", "/sitemap.xml.gz"]);
+    assert_eq!(asked.into_inner(), [b"sitemap.xml"]);
 }
 
 #[test]
-fn the_first_rule_that_matches_path_and_kind_decides() {
+fn the_first_rule_that_matches_decides() {
     let mapping = mapping(
         vec![
-            rule(&["secret/**"], &ANY, RulePurge::Nothing),
-            rule(&["templates/**", "404.html"], &ANY, RulePurge::All),
-            rule(&["posts/*.json"], &[Kind::Gone], RulePurge::All),
-            rule(
-                &["posts/*.json"],
-                &ANY,
-                templates(&["/{path}", "/blog/{stem}/", "/blog/", "/feed.xml?full=1"]),
-            ),
+            rule(&["assets/**"], RulePurge::Nothing),
+            rule(&["templates/**", "404.html"], RulePurge::All),
+            rule(&["**/*.json"], templates(&["/first"])),
+            rule(&["posts/*.json"], templates(&["/second"])),
         ],
         Pages::Directory,
     );
-    for (path, expected) in [
-        ("secret/deep/x", "nothing"),
-        ("templates/base.html", "all"),
-        ("404.html", "all"),
-        ("a/404.html", "/a/404.html"),
-        ("posts/deep/x.json", "/posts/deep/x.json"),
-        (
-            "posts/é 1.json",
-            "/blog/ /blog/%C3%A9%201/ /feed.xml?full=1 /posts/%C3%A9%201.json",
-        ),
-    ] {
-        assert_eq!(effect(&mapping, "/", path), expected, "{path}");
+    let of = |path| changed(&mapping, "/", path);
+
+    assert_eq!(of("assets/a.json").effect, Effect::Nothing);
+    assert_eq!(of("templates/deep/er/base.tmpl").effect, Effect::All);
+    let error_page = of("404.html");
+    assert_eq!(error_page.effect, Effect::All);
+    assert_eq!(error_page.decided.to_string(), "rule 2 (404.html)");
+    assert_eq!(assets(&of("blog/404.html").effect), ["/blog/404.html"]);
+    assert_eq!(assets(&of("posts/a.json").effect), ["/first"]);
+    let other = of("posts/a.txt");
+    assert_eq!(assets(&other.effect), ["/posts/a.txt"]);
+    assert_eq!(other.decided.to_string(), "the built-in mapping");
+}
+
+#[test]
+fn a_star_stays_within_a_directory() {
+    let mapping = mapping(
+        vec![rule(&["posts/*.json", "*.md"], RulePurge::Nothing)],
+        Pages::Directory,
+    );
+    assert_eq!(
+        changed(&mapping, "/", "posts/a.json").effect,
+        Effect::Nothing
+    );
+    assert_eq!(changed(&mapping, "/", "a.md").effect, Effect::Nothing);
+    for path in ["posts/2024/a.json", "posts/a.jsonl", "docs/a.md"] {
+        assert_eq!(
+            changed(&mapping, "/", path).decided,
+            Decided::BuiltIn,
+            "{path}"
+        );
     }
-    let gone = mapping.effect("/", b"posts/x.json", Kind::Gone);
-    assert_eq!(gone, (Effect::All, Some(2)));
-    assert_eq!(mapping.effect("/", b"x.css", Kind::New).1, None);
 }
 
 #[test]
-fn templates_take_the_parts_of_a_path() {
-    let render = |text: &str, path: &str| {
-        let template = Template::parse(text).unwrap();
-        template.render(path.as_bytes()).unwrap().to_string()
+fn a_rule_matches_below_the_root_whatever_the_prefix_and_whatever_the_bytes() {
+    let mapping = mapping(vec![rule(&["a/*.html"], RulePurge::All)], Pages::Directory);
+    assert_eq!(changed(&mapping, "/docs/", "a/b.html").effect, Effect::All);
+    let prefix = UrlPrefix::default();
+    let mapped = mapping.effect(&prefix, b"a/\xff\xfe.html", Kind::New, &|_| false);
+    assert_eq!(mapped.effect, Effect::All);
+}
+
+#[test]
+fn a_rule_is_passed_over_for_changes_that_it_is_not_on() {
+    let mut on_gone = rule(&["*.css"], RulePurge::All);
+    on_gone.on = BTreeSet::from([Kind::Gone]);
+    let mut on_new = rule(&["*.css"], RulePurge::Nothing);
+    on_new.on = BTreeSet::from([Kind::New]);
+    let mapping = mapping(vec![on_gone, on_new], Pages::Directory);
+    let effect = |kind| {
+        mapping
+            .effect(&UrlPrefix::default(), b"a.css", kind, &|_| false)
+            .effect
     };
-    let path = "a/b/c.tar.gz";
-    assert_eq!(render("/x/{path}", path), "/x/a/b/c.tar.gz");
-    assert_eq!(render("/{dir}/list", path), "/a/b/list");
-    assert_eq!(render("/{dir}/list", "c.md"), "/list");
-    assert_eq!(render("/{name}?raw={ext}", path), "/c.tar.gz?raw=gz");
-    assert_eq!(render("/{stem}/", path), "/c.tar/");
-    assert_eq!(render("/{stem}.{ext}", ".env"), "/.env.");
-    assert_eq!(render("/{stem}", "a?b#c%20+d.md"), "/a%3Fb%23c%2520+d");
-    assert_eq!(render("/%2Bkept/{stem}", "x.md"), "/%2Bkept/x");
-    assert_eq!(Template::parse("{path}"), Err(TemplateError::NotAbsolute));
-    assert_eq!(Template::parse("/{path"), Err(TemplateError::Unclosed));
+    assert_eq!(effect(Kind::Gone), Effect::All);
+    assert_eq!(effect(Kind::New), Effect::Nothing);
+    assert_eq!(assets(&effect(Kind::Changed)), ["/a.css"]);
     assert_eq!(
-        Template::parse("/{slug}"),
-        Err(TemplateError::Unknown("slug".to_owned()))
+        effect(Kind::Asked),
+        Effect::All,
+        "asked: whatever `on` says"
     );
 }
 
 #[test]
-fn a_name_that_a_template_cannot_carry_is_not_lost() {
-    let rules = vec![rule(&["**"], &ANY, templates(&["/{stem}/"]))];
+fn a_compressed_sibling_follows_the_rules_of_its_base_file_after_its_own() {
+    let mapping = mapping(
+        vec![
+            rule(&["posts/*.json"], templates(&["/blog/{stem}/"])),
+            rule(&["private/*.gz"], RulePurge::Nothing),
+            rule(&["404.html"], RulePurge::All),
+        ],
+        Pages::Directory,
+    );
+    let of = |path| changed(&mapping, "/", path);
+    assert_eq!(assets(&of("posts/a.json.br").effect), ["/blog/a/"]);
+    assert_eq!(of("private/a.css.gz").effect, Effect::Nothing);
+    assert_eq!(of("404.html.gz").effect, Effect::All);
+
+    let alone = mapping.effect(&UrlPrefix::default(), b"404.html.gz", Kind::New, &|_| false);
+    assert_eq!(alone.effect, Effect::All);
+    let alone = mapping.effect(
+        &UrlPrefix::default(),
+        b"posts/a.json.gz",
+        Kind::New,
+        &|_| false,
+    );
+    assert_eq!(assets(&alone.effect), ["/blog/a/", "/posts/a.json.gz"]);
+    assert_eq!(alone.decided.to_string(), "rule 1 (posts/*.json)");
+}
+
+#[test]
+fn templates_are_filled_in_from_the_path_below_the_root() {
+    for (template, file, asset) in [
+        ("/{path}", "posts/a.json", "/posts/a.json"),
+        ("/docs/{path}", "posts/a.json", "/docs/posts/a.json"),
+        ("/blog/{stem}/", "posts/a.json", "/blog/a/"),
+        ("/{dir}/{name}", "x/y/a.json", "/x/y/a.json"),
+        ("/{dir}/{name}", "a.json", "/a.json"),
+        ("/{dir}/", "a.json", "/"),
+        ("/x/{dir}/{dir}/y", "a.json", "/x/y"),
+        ("/{stem}.{ext}", "x/app.min.js", "/app.min.js"),
+        ("/{stem}-{ext}", ".htaccess", "/.htaccess-"),
+        ("/{stem}.{ext}", "Makefile", "/Makefile."),
+        ("/feed.xml?full=1", "posts/a.json", "/feed.xml?full=1"),
+        (
+            "/a?p={path}",
+            "x y/a&b=c+é.json",
+            "/a?p=x%20y/a%26b%3Dc%2B%C3%A9.json",
+        ),
+        ("/a?{dir}//{dir}", "a.json", "/a?//"),
+        ("/{name}", "100%?#.txt", "/100%25%3F%23.txt"),
+        ("/{name}", "a%20b.html", "/a%2520b.html"),
+        ("/%7e%2f%{ext}", "a.41", "/~%2F%2541"),
+        ("/caf%c3%a9 {name}", "é", "/caf%C3%A9%20%C3%A9"),
+        ("/%7B{name}%7d", "a", "/%7Ba%7D"),
+    ] {
+        let expanded = Template::parse(template).unwrap().expand(file.as_bytes());
+        assert_eq!(expanded.unwrap().as_str(), asset, "{template} of {file}");
+    }
+}
+
+#[test]
+fn a_template_that_could_never_be_an_asset_is_refused() {
+    for (template, words) in [
+        ("", "is empty"),
+        ("{path}", "does not start with `/`"),
+        ("blog/", "does not start with `/`"),
+        ("/a//{name}", "`//`"),
+        ("/../{name}", "`..`"),
+        ("/{name}#top", "#fragment"),
+        ("/{nme}", "no placeholder `{nme}`"),
+        ("/{}", "no placeholder `{}`"),
+        ("/{name", "unpaired brace"),
+        ("/name}", "unpaired brace"),
+        ("/{{name}}", "unpaired brace"),
+    ] {
+        let error = Template::parse(template).unwrap_err().to_string();
+        assert!(error.contains(words), "{template}: {error}");
+    }
+}
+
+#[test]
+fn a_name_that_no_request_could_spell_is_told_and_the_rest_is_purged() {
+    let mapping = mapping(
+        vec![rule(&["**/*.x"], templates(&["/{stem}/", "/list"]))],
+        Pages::Clean,
+    );
+    let mapped = changed(&mapping, "/", "a/..x");
+    assert_eq!(assets(&mapped.effect), ["/list"]);
+    assert_eq!(mapped.refused.len(), 1);
+
+    let mapped = changed(&mapping, "/", &"é".repeat(2000));
+    assert_eq!(assets(&mapped.effect), [""; 0]);
+    assert!(mapped.refused[0].to_string().contains("8 KiB"));
+}
+
+#[test]
+fn the_browser_form_is_purged_only_with_encoding_both() {
+    let settings = |encoding| MappingSettings {
+        rules: vec![rule(&["*.json"], templates(&["/x?id[]={stem}"]))],
+        encoding,
+        ..MappingSettings::default()
+    };
+    let both = Mapping::new(settings(Encoding::Both)).unwrap();
+    let canonical = Mapping::new(settings(Encoding::Canonical)).unwrap();
     assert_eq!(
-        effect(&mapping(rules, Pages::Directory), "/", "..html"),
-        "/..html"
+        assets(&changed(&both, "/", "a[1] b.txt").effect),
+        ["/a%5B1%5D%20b.txt", "/a[1]%20b.txt"]
+    );
+    assert_eq!(
+        assets(&changed(&canonical, "/", "a[1] b.txt").effect),
+        ["/a%5B1%5D%20b.txt"]
+    );
+    assert_eq!(
+        assets(&changed(&both, "/", "7.json").effect),
+        ["/x?id%5B%5D=7", "/x?id[]=7"]
     );
 }
 
 #[test]
-fn both_spellings_are_purged_where_they_differ() {
-    let mapping = Mapping::new(Vec::new(), Pages::Directory, Encoding::Both).unwrap();
-    assert_eq!(effect(&mapping, "/", "a[1].css"), "/a%5B1%5D.css /a[1].css");
-    assert_eq!(effect(&mapping, "/", "plain.css"), "/plain.css");
+fn every_wrong_pattern_is_reported_with_its_place() {
+    let settings = MappingSettings {
+        rules: vec![
+            rule(&["a/**", "b/[", "/c"], RulePurge::All),
+            rule(&["d/"], RulePurge::All),
+        ],
+        ..MappingSettings::default()
+    };
+    let errors = Mapping::new(settings).unwrap_err();
+    let places: Vec<_> = errors
+        .iter()
+        .map(|error| match error {
+            MappingError::Pattern { rule, pattern, .. } => (*rule, *pattern),
+            MappingError::Patterns(why) => panic!("{why}"),
+        })
+        .collect();
+    assert_eq!(places, [(0, 1), (0, 2), (1, 0)]);
+    assert!(
+        errors[0]
+            .to_string()
+            .starts_with("rule 1: the pattern \"b/[\" is not a glob")
+    );
+    assert!(errors[1].to_string().contains("leave out the first `/`"));
 }
 
 #[test]
-fn names_that_are_not_utf_8_are_matched_and_mapped() {
-    let rules = vec![rule(&["bin/*"], &ANY, RulePurge::All)];
-    let mapping = mapping(rules, Pages::Directory);
-    assert_eq!(mapping.effect("/", b"bin/\xff", Kind::New).0, Effect::All);
-    let Effect::Assets(assets) = mapping.effect("/", b"\xff.css", Kind::New).0 else {
-        panic!("no assets");
-    };
-    assert_eq!(assets.first().unwrap().as_str(), "/%FF.css");
+fn a_pattern_that_could_never_match_is_refused() {
+    for pattern in ["", "/a", "a/", "./a", "a/../b", "a//b"] {
+        let error = parse_pattern(pattern).unwrap_err();
+        assert!(matches!(error, PatternError::Never { .. }), "{pattern}");
+    }
+    for pattern in [
+        "**",
+        "a",
+        "*.{css,js}",
+        "[a-c]/?.txt",
+        "**/.well-known/*",
+        "\\*",
+    ] {
+        assert!(parse_pattern(pattern).is_ok(), "{pattern}");
+    }
+}
+
+#[test]
+fn a_prefix_gets_its_slash_and_its_one_spelling() {
+    for (text, prefix) in [
+        ("/", "/"),
+        ("/docs", "/docs/"),
+        ("/docs/", "/docs/"),
+        ("/café/", "/caf%C3%A9/"),
+    ] {
+        assert_eq!(UrlPrefix::parse(text).unwrap().as_str(), prefix);
+    }
+    for text in ["", "docs/", "/a//b/", "/a?b", "/../", "/a#b/"] {
+        assert!(UrlPrefix::parse(text).is_err(), "{text}");
+    }
+    let file = UrlPrefix::parse("/caf%c3%a9")
+        .unwrap()
+        .asset("é".as_bytes());
+    assert_eq!(file.unwrap().as_str(), "/caf%C3%A9/%C3%A9");
+}
+
+proptest! {
+    /// Whatever a file is called: its own spelling is purged, every asset is one that
+    /// `Asset::parse` would take, and nothing panics.
+    #[test]
+    fn every_file_is_purged_at_least_as_itself(
+        names in vec(vec(1..=255u8, 1..12), 1..4),
+        ending in proptest::sample::select(vec!["", ".html", "/index.html", ".css.gz", ".tar.zst"]),
+        prefix in proptest::sample::select(vec!["/", "/docs/"]),
+        pages in proptest::sample::select(vec![Pages::Exact, Pages::Directory, Pages::Clean]),
+    ) {
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|name| name.iter().map(|&b| if b == b'/' { b'_' } else { b }).collect::<Vec<_>>())
+            .filter(|name| name != b"." && name != b"..")
+            .collect();
+        prop_assume!(!names.is_empty());
+        let path = [&names.join(&b'/')[..], ending.as_bytes()].concat();
+        let prefix = UrlPrefix::parse(prefix).unwrap();
+        let mapped = mapping(vec![], pages).effect(&prefix, &path, Kind::Changed, &|_| false);
+        let Effect::Assets(assets) = mapped.effect else {
+            return Err(TestCaseError::fail("no rule, and not assets"));
+        };
+        prop_assert!(assets.contains(&prefix.asset(&path).unwrap()));
+        for asset in assets {
+            prop_assert!(asset.as_str().starts_with(prefix.as_str().trim_end_matches('/')));
+            prop_assert!(Asset::parse(asset.as_str()).is_ok(), "{asset}");
+        }
+    }
+
+    #[test]
+    fn a_template_never_yields_what_is_no_asset(
+        file in vec(1..=255u8, 1..40),
+        template in "/([a-z%?.]|\\{(path|dir|name|stem|ext)\\}|/\\{(dir|ext)\\}){0,6}",
+    ) {
+        if let Ok(template) = Template::parse(&template)
+            && let Ok(asset) = template.expand(&file)
+        {
+            prop_assert_eq!(Asset::parse(asset.as_str()), Ok(asset));
+        }
+    }
 }
