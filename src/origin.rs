@@ -1,1 +1,183 @@
-//! Not built yet.
+//! Noticing and comparing: hints say where to look, looks find facts, and facts go to the
+//! [`Sink`]. Events are hints, the index is the truth, and doubt only ever widens the look.
+//!
+//! Owns the watches, the index and one worker thread per origin. Knows neither assets nor the queue
+//! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
+//! then the index takes over.
+
+mod batch;
+mod examine;
+mod fingerprint;
+mod guard;
+mod hints;
+mod ignore;
+mod inbox;
+mod index;
+mod look;
+mod scan;
+mod settings;
+mod status;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod watch;
+mod worker;
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+pub use index::{Index, IndexError};
+pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
+pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
+
+use crate::clock::Clock;
+use crate::sink::Sink;
+use crate::supervise::{Fault, Supervisor};
+use batch::Committer;
+use inbox::{Inbox, Request};
+use watch::WatchBackend;
+use worker::Worker;
+
+/// Why an origin could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// A pattern is not gitignore syntax: correct the configuration.
+    #[error("the ignore pattern `{pattern}` is not valid: {why}")]
+    Ignore {
+        /// The pattern as written.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The system gave no thread: starting again is the cure.
+    #[error("the system gave no thread for the origin: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a scan was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// Too many wait for a scan already: try again.
+    #[error("too many scans of this origin are waited for; try again")]
+    Busy,
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// The one way to start an [`OriginHandle`].
+#[derive(Debug)]
+pub struct Origin;
+
+impl Origin {
+    /// Starts noticing: a supervised thread that ends when the supervisor stops. A root that is
+    /// missing is an alarm, not an error.
+    ///
+    /// # Errors
+    /// When a pattern is wrong, the index cannot be read, or there is no thread to be had.
+    pub fn start(
+        settings: OriginSettings,
+        index: &Arc<Index>,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        supervisor: &Supervisor,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<OriginHandle, OriginError> {
+        let backend = Box::new(watch::Inotify);
+        Self::start_with(backend, settings, index, sink, clock, supervisor, runtime)
+    }
+
+    fn start_with(
+        backend: Box<dyn WatchBackend>,
+        settings: OriginSettings,
+        index: &Arc<Index>,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        supervisor: &Supervisor,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<OriginHandle, OriginError> {
+        let ignore = Arc::new(ignore::Ignore::new(&settings.ignore)?);
+        let inbox = Arc::new(Inbox::new(Arc::clone(&ignore), clock));
+        let (status, seen) = tokio::sync::watch::channel(OriginStatus::default());
+        let stopping = supervisor.stopping();
+        let committer = Committer {
+            pipeline: settings.pipeline.clone(),
+            origin: Arc::clone(&settings.name),
+            sink,
+            index: index.origin(&settings.pipeline, &settings.name)?,
+            inbox: Arc::clone(&inbox),
+            runtime: runtime.clone(),
+            stopping: stopping.clone(),
+        };
+        let name = format!("origin {}", settings.name);
+        let task = name.clone();
+        let worker = Worker::new(settings, ignore, backend, committer, clock, status)?;
+        {
+            let _context = runtime.enter();
+            let inbox = Arc::clone(&inbox);
+            supervisor.spawn(&format!("{name} stop"), async move {
+                stopping.cancelled().await;
+                inbox.stop();
+                Ok(())
+            });
+        }
+        supervisor.thread(&name, move || {
+            worker.run().map_err(|error| Fault::Failed {
+                task,
+                message: error.to_string(),
+            })
+        })?;
+        Ok(OriginHandle {
+            inbox,
+            status: seen,
+        })
+    }
+}
+
+/// A running origin.
+#[derive(Clone, Debug)]
+pub struct OriginHandle {
+    inbox: Arc<Inbox>,
+    status: tokio::sync::watch::Receiver<OriginStatus>,
+}
+
+impl OriginHandle {
+    /// Scans the whole origin, and answers when everything that changed before now is committed.
+    /// With `accept_loss`, a loss that the guard holds back counts as real.
+    ///
+    /// # Errors
+    /// When too many wait already, or the process is stopping.
+    pub async fn scan(
+        &self,
+        reason: ScanReason,
+        accept_loss: bool,
+    ) -> Result<ScanSummary, ScanError> {
+        let (answer, summary) = oneshot::channel();
+        let request = Request {
+            reason,
+            accept_loss,
+            answer,
+        };
+        if !self.inbox.request(request) {
+            return Err(ScanError::Busy);
+        }
+        summary.await.map_err(|_| ScanError::Stopping)
+    }
+
+    /// The origin as it is now.
+    #[must_use]
+    pub fn status(&self) -> OriginStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status, to wait for its changes.
+    #[must_use]
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<OriginStatus> {
+        self.status.clone()
+    }
+}

@@ -1,0 +1,411 @@
+//! From a hint to facts: looks at a path or a subtree, and puts what it found into the batch. Owns
+//! what each outcome of a look leads to; commits nothing itself but full batches.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::hints::{Cause, Mark, Nature};
+use super::inbox::join;
+use super::index::{Edit, Known, Row};
+use super::fingerprint::Stat;
+use super::look::{Found, Outcome, Patience, racy_until};
+use super::scan::{Pending, Running};
+use super::settings::RACY;
+use super::status::ScanReason;
+use super::sweep::Sweep;
+use super::walk::{Item, open_above};
+use super::worker::{End, Worker};
+use crate::core::change::{ContentHash, Kind, Source};
+use crate::core::time::Time;
+use crate::sink::FileChange;
+
+/// A file that could not be looked at for a passing reason is looked at again after this.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// What seems gone waits like this for the end of a scan that may find that everything is.
+const AFTER_SCAN: Duration = Duration::from_millis(500);
+
+/// Why and how patiently something is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reason {
+    cause: Cause,
+    first: Time,
+    complete: bool,
+    baseline: Option<Time>,
+}
+
+impl Reason {
+    fn mark(self, due: Time) -> Mark {
+        Mark {
+            subtree: false,
+            complete: self.complete,
+            named: true,
+            cause: self.cause,
+            first: self.first,
+            due,
+        }
+    }
+}
+
+impl Worker {
+    /// Follows one hint.
+    pub(super) fn follow(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+        if path.is_empty() {
+            return self.follow_root(mark);
+        }
+        if self.batch.contains(path) {
+            self.commit()?;
+        }
+        if mark.subtree {
+            return self.look_below(path, mark);
+        }
+        let reason = Reason {
+            cause: mark.cause,
+            first: mark.first,
+            complete: mark.complete,
+            baseline: None,
+        };
+        let eyes = self.eyes();
+        if mark.cause == Cause::Watch && eyes.metadata(path).is_ok_and(|found| found.is_some_and(|found| found.is_dir())) {
+            if mark.named || self.directory_changed(path) {
+                return self.look_below(path, mark);
+            }
+            return Ok(());
+        }
+        let row = self.committer.index.get(path)?;
+        let open = open_above(&eyes, path);
+        let there = self.examine(path, row, open, reason)?;
+        if !there && self.has_rows_below(path)? {
+            return self.look_below(path, mark);
+        }
+        Ok(())
+    }
+
+    fn follow_root(&mut self, mark: Mark) -> Result<(), End> {
+        if mark.named && !mark.subtree {
+            return self.check_root(self.clock.now());
+        }
+        if !mark.subtree && !self.directory_changed(b"") {
+            return Ok(());
+        }
+        let reason = match mark.cause {
+            Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
+            _ => ScanReason::Directory,
+        };
+        self.want(Pending::new(reason));
+        Ok(())
+    }
+
+    /// Whether a change of a directory's mode changes who gets at the files below it.
+    fn directory_changed(&self, path: &[u8]) -> bool {
+        let eyes = self.eyes();
+        let closed = !open_above(&eyes, &join(path, b"x"));
+        let unreadable = std::fs::read_dir(eyes.real(path))
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        closed != self.closed.contains(path) || unreadable != self.unreadable.contains(path)
+    }
+
+    fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
+        let from = [path, b"/"].concat();
+        let to = [path, b"0"].concat();
+        Ok(!self.committer.index.page(&from, true, Some(&to), 1)?.is_empty())
+    }
+
+    /// Looks at everything at and below `path`: first watch, then list.
+    fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+        self.commit()?;
+        *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        let eyes = self.eyes();
+        let real = eyes.real(path);
+        let reason = Reason {
+            cause: mark.cause,
+            first: mark.first,
+            complete: mark.complete,
+            baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
+        };
+        self.inbox.forget_places(path);
+        match eyes.metadata(path) {
+            Ok(Some(found)) if found.is_dir() => {
+                let is_link = std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink());
+                if let Ok(target) = std::fs::canonicalize(&real) {
+                    if is_link {
+                        self.inbox.add_place(&target, path);
+                    }
+                    if mark.named || is_link {
+                        self.watch_directory(&target);
+                    }
+                }
+                self.closed.retain(|dir| !super::inbox::below(dir, path));
+                self.unreadable.retain(|dir| !super::inbox::below(dir, path));
+            }
+            _ => {
+                self.closed.retain(|dir| !super::inbox::below(dir, path));
+                self.unreadable.retain(|dir| !super::inbox::below(dir, path));
+            }
+        }
+        let row = self.committer.index.get(path)?;
+        self.examine_file(path, row, reason)?;
+        let mut sweep = Sweep::new(
+            eyes,
+            self.committer.index.clone(),
+            path,
+            mark.cause,
+            mark.first,
+        );
+        sweep.baseline = reason.baseline;
+        while self.sweep(&mut sweep, usize::MAX)? {}
+        self.commit()
+    }
+
+    /// Looks at `path` as a file, if it is one or was one.
+    fn examine_file(&mut self, path: &[u8], row: Option<Row>, reason: Reason) -> Result<(), End> {
+        let eyes = self.eyes();
+        match eyes.metadata(path) {
+            Ok(Some(found)) if found.is_dir() => row.map_or(Ok(()), |row| self.absent(&row, reason)),
+            Ok(None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
+            _ => {
+                let open = open_above(&eyes, path);
+                self.examine(path, row, open, reason).map(drop)
+            }
+        }
+    }
+
+    /// Goes on with a look at a subtree. Returns whether there is more to do.
+    pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
+        let reason = Reason {
+            cause: sweep.cause,
+            first: sweep.first,
+            complete: false,
+            baseline: sweep.baseline,
+        };
+        for _ in 0..entries {
+            let ignore = std::sync::Arc::clone(&self.ignore);
+            let Some(item) = sweep.walk.next(&ignore) else {
+                while let Some(row) = sweep.rows.next_before(None)? {
+                    self.absent(&row, reason)?;
+                    self.commit_if_full()?;
+                }
+                return Ok(false);
+            };
+            match item {
+                Item::File { path, open } => {
+                    sweep.files += 1;
+                    self.absent_before(sweep, &path, reason)?;
+                    let row = sweep.rows.take(&path)?;
+                    self.examine(&path, row, open, reason)?;
+                }
+                Item::Enter { path, target } => {
+                    if let Some(target) = target {
+                        self.watch_link(&path, &target);
+                    }
+                }
+                Item::Entered { path, open } => {
+                    sweep.directories += 1;
+                    if !open {
+                        self.closed.insert(path);
+                    }
+                }
+                Item::Unreadable { path } => {
+                    self.absent_before(sweep, &join(&path, b"/"), reason)?;
+                    sweep.rows.skip_below(&path);
+                    self.unreadable.insert(path);
+                }
+            }
+            self.commit_if_full()?;
+        }
+        Ok(true)
+    }
+
+    fn absent_before(
+        &mut self,
+        sweep: &mut Sweep,
+        path: &[u8],
+        reason: Reason,
+    ) -> Result<(), End> {
+        while let Some(row) = sweep.rows.next_before(Some(path))? {
+            self.absent(&row, reason)?;
+            self.commit_if_full()?;
+        }
+        Ok(())
+    }
+
+    fn commit_if_full(&mut self) -> Result<(), End> {
+        if self.inbox.stopped() {
+            return Err(End::Stopping);
+        }
+        if self.batch.is_full() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// A link to a directory: events there speak of this path too.
+    fn watch_link(&mut self, path: &[u8], target: &Path) {
+        self.inbox.add_place(target, path);
+        let inside = self
+            .root
+            .as_ref()
+            .is_some_and(|root| target.starts_with(&root.resolved));
+        if !inside && self.watch.is_some() {
+            self.watch_directory(target);
+        }
+    }
+
+    /// Looks at one path. Returns whether something is there.
+    fn examine(
+        &mut self,
+        path: &[u8],
+        row: Option<Row>,
+        open: bool,
+        mut reason: Reason,
+    ) -> Result<bool, End> {
+        let now = self.clock.now();
+        let eyes = self.eyes();
+        let silent = row.is_none() && self.was_there_before(path, reason.baseline, now);
+        let patience = if silent || now >= reason.first.after(self.settings.write_wait) {
+            Patience::Over
+        } else if reason.complete {
+            Patience::Complete
+        } else {
+            Patience::Wait
+        };
+        let entry = row.as_ref().map(|row| &row.entry);
+        match eyes.look(path, entry, open, patience, now) {
+            Outcome::Same => {}
+            Outcome::Directory => {
+                let mark = Mark::event(Nature::Subtree, now);
+                self.inbox.hint(path, Mark { cause: reason.cause, ..mark });
+            }
+            Outcome::Absent => {
+                if let Some(row) = row {
+                    self.absent(&row, reason)?;
+                }
+                return Ok(false);
+            }
+            Outcome::Unknown(error) => {
+                tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
+                if error.kind() != io::ErrorKind::PermissionDenied {
+                    self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+                }
+            }
+            Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
+            Outcome::Recheck(due) => self.recheck(path, due, now),
+            Outcome::Found(found) => {
+                if reason.cause == Cause::Scan(ScanReason::Rescan)
+                    && self.inbox.lock().hints.heard_of(path)
+                {
+                    reason.cause = Cause::Watch;
+                }
+                self.found(path, row.as_ref(), found, reason, silent, now);
+            }
+        }
+        Ok(true)
+    }
+
+    fn found(
+        &mut self,
+        path: &[u8],
+        row: Option<&Row>,
+        found: Found,
+        reason: Reason,
+        silent: bool,
+        now: Time,
+    ) {
+        if found.entry.known == Known::Racy {
+            let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
+            self.recheck(path, due, now);
+        }
+        self.status.unchanged_total += u64::from(found.unchanged);
+        let hash = found.entry.hash;
+        let change = found
+            .kind
+            .filter(|_| !silent)
+            .map(|kind| self.change(path, kind, hash, reason, now));
+        let edit = Edit::new(path, row, Some(found.entry));
+        self.batch.add(edit, change);
+    }
+
+    /// One more look, when the file's times are old enough to be told apart.
+    fn recheck(&self, path: &[u8], due: Time, now: Time) {
+        self.inbox.hint(
+            path,
+            Mark {
+                due,
+                ..Mark::again(Cause::Recheck, now)
+            },
+        );
+    }
+
+    /// Whether a file that the index does not know was there before anybody watched: then it is
+    /// taken over in silence. Only while the index was never complete.
+    fn was_there_before(&self, path: &[u8], baseline: Option<Time>, now: Time) -> bool {
+        let Some(armed) = baseline else { return false };
+        let Ok(Some(metadata)) = self.eyes().metadata(path) else {
+            return false;
+        };
+        let changed = Stat::from(&metadata).changed_at();
+        let before = changed < armed || changed > now.after(RACY);
+        before && !self.inbox.lock().hints.heard_of(path)
+    }
+
+    /// A file of the index is not there.
+    fn absent(&mut self, row: &Row, reason: Reason) -> Result<(), End> {
+        if self.batch.contains(&row.path) {
+            self.commit()?;
+        }
+        if self.ignore.matches(&row.path, false) {
+            self.batch.add(Edit::new(&row.path, Some(row), None), None);
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let again = |due: Time| Mark {
+            complete: true,
+            first: now,
+            ..reason.mark(due)
+        };
+        let Some(since) = row.entry.absent else {
+            let mut entry = row.entry.clone();
+            entry.absent = Some(now);
+            self.batch.add(Edit::new(&row.path, Some(row), Some(entry)), None);
+            let due = now.after(self.settings.gone_after);
+            self.inbox.hint(&row.path, again(due));
+            return Ok(());
+        };
+        let accept = self.running.as_ref().is_some_and(Running::accepts_loss);
+        let due = since.min(now).after(self.settings.gone_after);
+        if due > now {
+            self.inbox.hint(&row.path, again(due));
+        } else if self.guard.held() && !accept {
+            // Kept as it is; looked at again when the loss is over.
+        } else if self.running.as_ref().is_some_and(Running::walking) && !accept {
+            self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
+        } else {
+            let change = self.change(&row.path, Kind::Gone, None, reason, now);
+            self.batch.add(Edit::new(&row.path, Some(row), None), Some(change));
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        path: &[u8],
+        kind: Kind,
+        hash: Option<ContentHash>,
+        reason: Reason,
+        now: Time,
+    ) -> FileChange {
+        let (source, detail) = match reason.cause {
+            Cause::Scan(reason) => (Source::Scan, reason.as_str()),
+            Cause::Watch | Cause::Recheck => (Source::Watch, ""),
+        };
+        FileChange {
+            origin: self.settings.name.clone(),
+            path: path.to_vec(),
+            kind,
+            hash: hash.filter(|_| kind != Kind::Gone),
+            source,
+            detail: detail.into(),
+            seen: now,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What tells one state of a file from another: its stat, and the hash of its bytes. Opens regular
+//! files only, and never blocks on anything else.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::core::change::ContentHash;
+use crate::core::time::Time;
+
+/// The part of a stat that changes when a file does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) size: u64,
+    pub(super) mtime_ns: i64,
+    pub(super) ctime_ns: i64,
+    pub(super) inode: u64,
+    pub(super) dev: u64,
+    pub(super) mode: u32,
+}
+
+impl From<&Metadata> for Stat {
+    fn from(metadata: &Metadata) -> Self {
+        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        Self {
+            size: metadata.size(),
+            mtime_ns: nanos(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: nanos(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+            dev: metadata.dev(),
+            mode: metadata.mode(),
+        }
+    }
+}
+
+impl Stat {
+    /// Whether nothing happened to the file. Times are compared for inequality only: a file may be
+    /// replaced by an older one. The device's number may differ after a reboot, and says nothing.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        (self.size, self.mtime_ns, self.ctime_ns, self.inode, self.mode)
+            == (other.size, other.mtime_ns, other.ctime_ns, other.inode, other.mode)
+    }
+
+    /// When its metadata last changed; nobody can set that.
+    pub(super) fn changed_at(&self) -> Time {
+        time(self.ctime_ns)
+    }
+
+    /// When it was last written; anybody can set that.
+    pub(super) fn written_at(&self) -> Time {
+        time(self.mtime_ns)
+    }
+}
+
+fn time(nanos: i64) -> Time {
+    Time::from_millis(u64::try_from(nanos / 1_000_000).unwrap_or(0))
+}
+
+/// What reading a file came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The hash, and the stat that the file had before and after.
+    Hash(ContentHash, Stat),
+    /// It changed while it was read; the hash is of something that may never have been there.
+    Moving(ContentHash, Stat),
+    /// It is another file than the one that was looked at, or no regular file, or no longer there.
+    Replaced,
+    /// This process may not read it.
+    Unreadable,
+}
+
+/// Reads and hashes the file at `path`, which had this stat a moment ago.
+pub(super) fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(error) => {
+            return match io::Error::from(error) {
+                error if error.kind() == io::ErrorKind::PermissionDenied => Ok(Content::Unreadable),
+                error
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) =>
+                {
+                    Ok(Content::Replaced)
+                }
+                error => Err(error),
+            };
+        }
+    };
+    let metadata = file.metadata()?;
+    let before = Stat::from(&metadata);
+    if !metadata.is_file() || (before.inode, before.dev) != (expected.inode, expected.dev) {
+        return Ok(Content::Replaced);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&file)?;
+    let after = Stat::from(&file.metadata()?);
+    let hash = *hasher.finalize().as_bytes();
+    Ok(if before.same(&after) {
+        Content::Hash(hash, after)
+    } else {
+        Content::Moving(hash, after)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(path: &Path) -> Stat {
+        Stat::from(&std::fs::metadata(path).unwrap())
+    }
+
+    #[test]
+    fn a_file_has_the_blake3_hash_of_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "hello").unwrap();
+        let found = content(&path, &stat(&path)).unwrap();
+        assert_eq!(
+            found,
+            Content::Hash(*blake3::hash(b"hello").as_bytes(), stat(&path))
+        );
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for_and_another_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "hello").unwrap();
+        let before = stat(&path);
+        std::fs::write(dir.path().join("b"), "hello").unwrap();
+        std::fs::rename(dir.path().join("b"), &path).unwrap();
+        assert_eq!(content(&path, &before).unwrap(), Content::Replaced);
+
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert_eq!(content(&fifo, &stat(&fifo)).unwrap(), Content::Replaced);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(content(&path, &before).unwrap(), Content::Replaced);
+    }
+}

@@ -1,0 +1,450 @@
+//! Where to look: a bounded trie of paths that collapses upwards (children, directory, root) and
+//! never loses one. Pure. Collapsing costs a scan, never a purge: what is purged is still exactly
+//! what differs.
+
+use std::collections::BTreeMap;
+
+use super::settings::{QUIET, QUIET_AT_MOST, SETTLED};
+use super::status::ScanReason;
+use crate::core::time::Time;
+
+/// More children than this in one directory become the directory.
+const CHILDREN: usize = 1_024;
+/// More nodes than this become the root.
+const NODES: usize = 65_536;
+/// A path deeper than this becomes its ancestor at this depth.
+const DEPTH: usize = 64;
+
+/// What an event said of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// A file has a new name; it may still be written.
+    Created,
+    /// It was closed after writing, renamed, or removed: what is there now is complete.
+    Complete,
+    /// Its metadata changed; that says nothing about a writer.
+    Touched,
+    /// A directory: everything below it.
+    Subtree,
+}
+
+/// Who wants the look. Ordered: of two, the later names what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    /// A second look at a file whose times were too young to tell two writes apart.
+    Recheck,
+    /// A scan.
+    Scan(ScanReason),
+    /// An event.
+    Watch,
+}
+
+/// One place to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Everything below as well.
+    pub(super) subtree: bool,
+    /// What is there is complete: no need to wait for a writer.
+    pub(super) complete: bool,
+    /// The name itself came, went or was written; else only its metadata.
+    pub(super) named: bool,
+    pub(super) cause: Cause,
+    pub(super) first: Time,
+    pub(super) due: Time,
+}
+
+impl Mark {
+    /// What an event asks for.
+    pub(super) fn event(nature: Nature, now: Time) -> Self {
+        let wait = if nature == Nature::Created {
+            SETTLED
+        } else {
+            QUIET
+        };
+        Self {
+            subtree: nature == Nature::Subtree,
+            complete: nature == Nature::Complete,
+            named: nature != Nature::Touched,
+            cause: Cause::Watch,
+            first: now,
+            due: now.after(wait),
+        }
+    }
+
+    /// One more look, for a reason of the program's own.
+    pub(super) const fn again(cause: Cause, now: Time) -> Self {
+        Self {
+            subtree: false,
+            complete: false,
+            named: true,
+            cause,
+            first: now,
+            due: now,
+        }
+    }
+
+    /// Takes a newer mark of the same place in. The look comes at the sooner of the two times, but
+    /// events that follow each other push it ahead of them, up to a limit: no rest, no starving.
+    fn merge(&mut self, newer: Self) {
+        let limit = self.first.after(QUIET_AT_MOST);
+        self.due = if newer.due < self.due {
+            newer.due
+        } else {
+            self.due.max(newer.due.min(limit))
+        };
+        // An event speaks of what is there now; a look that was put off repeats what it was told.
+        if newer.cause == Cause::Watch && newer.named {
+            self.complete = newer.complete;
+        }
+        self.subtree |= newer.subtree;
+        self.named |= newer.named;
+        self.cause = self.cause.max(newer.cause);
+        self.first = self.first.min(newer.first);
+    }
+}
+
+#[derive(Debug)]
+struct Node {
+    children: BTreeMap<Box<[u8]>, Node>,
+    mark: Option<Mark>,
+    /// Nothing in here is due before this.
+    due: Time,
+}
+
+impl Node {
+    const fn new() -> Self {
+        Self {
+            children: BTreeMap::new(),
+            mark: None,
+            due: NEVER,
+        }
+    }
+
+    /// Marks this node; with `subtree`, what is below is given up for it.
+    fn set(&mut self, mark: Mark) {
+        match &mut self.mark {
+            Some(old) => old.merge(mark),
+            None => self.mark = Some(mark),
+        }
+        if self.mark.is_some_and(|mark| mark.subtree) {
+            let children = std::mem::take(&mut self.children);
+            for child in children.into_values() {
+                child.fold_into(&mut self.mark);
+            }
+        }
+        self.due = self.mark.map_or(self.due, |mark| mark.due.min(self.due));
+    }
+
+    fn fold_into(self, above: &mut Option<Mark>) {
+        if let (Some(above), Some(mark)) = (above.as_mut(), self.mark) {
+            above.cause = above.cause.max(mark.cause);
+            above.due = above.due.min(mark.due);
+            above.first = above.first.min(mark.first);
+        }
+        for child in self.children.into_values() {
+            child.fold_into(above);
+        }
+    }
+
+    fn put(&mut self, mut names: std::slice::Split<'_, u8, Slash>, depth: usize, mark: Mark) {
+        self.due = self.due.min(mark.due);
+        if let Some(own) = self.mark.as_mut().filter(|own| own.subtree) {
+            own.merge(Mark {
+                subtree: true,
+                ..mark
+            });
+            return;
+        }
+        let Some(name) = names.next() else {
+            self.set(mark);
+            return;
+        };
+        if depth == DEPTH || (self.children.len() >= CHILDREN && !self.children.contains_key(name))
+        {
+            self.set(Mark {
+                subtree: true,
+                ..mark
+            });
+            return;
+        }
+        self.children
+            .entry(name.into())
+            .or_insert_with(Self::new)
+            .put(names, depth + 1, mark);
+    }
+
+    /// Takes out what is due, and works out when the rest is.
+    fn take(&mut self, now: Time, path: &mut Vec<u8>, limit: usize, out: &mut Vec<(Vec<u8>, Mark)>) {
+        if self.due > now || out.len() >= limit {
+            return;
+        }
+        if let Some(mark) = self.mark.take_if(|mark| mark.due <= now) {
+            out.push((path.clone(), mark));
+        }
+        let mut due = self.mark.map_or(NEVER, |mark| mark.due);
+        self.children.retain(|name, child| {
+            let length = path.len();
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            child.take(now, path, limit, out);
+            path.truncate(length);
+            due = due.min(child.due);
+            child.mark.is_some() || !child.children.is_empty()
+        });
+        self.due = due;
+    }
+
+    fn any(&self, wanted: &impl Fn(&Mark) -> bool) -> bool {
+        self.mark.as_ref().is_some_and(wanted) || self.children.values().any(|node| node.any(wanted))
+    }
+
+    fn count(&self) -> usize {
+        1 + self.children.values().map(Self::count).sum::<usize>()
+    }
+
+    fn marks(&self) -> u64 {
+        u64::from(self.mark.is_some()) + self.children.values().map(Self::marks).sum::<u64>()
+    }
+}
+
+type Slash = fn(&u8) -> bool;
+
+const NEVER: Time = Time::from_millis(u64::MAX);
+
+fn names(path: &[u8]) -> std::slice::Split<'_, u8, Slash> {
+    let slash: Slash = |byte| *byte == b'/';
+    let mut names = path.split(slash);
+    if path.is_empty() {
+        names.next();
+    }
+    names
+}
+
+/// The set of places to look at.
+#[derive(Debug)]
+pub(super) struct Hints {
+    root: Node,
+    /// Never less than the nodes there are; counted anew when it reaches the limit.
+    nodes: usize,
+}
+
+impl Hints {
+    pub(super) const fn new() -> Self {
+        Self {
+            root: Node::new(),
+            nodes: 1,
+        }
+    }
+
+    /// Adds a place. `path` is relative to the root, empty for the root itself.
+    pub(super) fn insert(&mut self, path: &[u8], mark: Mark) {
+        self.root.put(names(path), 0, mark);
+        self.nodes += 1 + path.iter().filter(|byte| **byte == b'/').count();
+        if self.nodes > NODES {
+            self.nodes = self.root.count();
+            if self.nodes > NODES / 2 {
+                self.root.set(Mark {
+                    subtree: true,
+                    ..mark
+                });
+                self.nodes = 1;
+            }
+        }
+    }
+
+    /// Takes out at most `limit` places that are due.
+    pub(super) fn take_due(&mut self, now: Time, limit: usize) -> Vec<(Vec<u8>, Mark)> {
+        let mut out = Vec::new();
+        self.root.take(now, &mut Vec::new(), limit, &mut out);
+        if self.root.mark.is_none() && self.root.children.is_empty() {
+            self.nodes = 1;
+        }
+        out
+    }
+
+    /// When [`Hints::take_due`] may have something, at the earliest.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        (self.root.due != NEVER).then_some(self.root.due)
+    }
+
+    /// Whether this path, or a subtree it lies in, is still to be looked at because of an event.
+    pub(super) fn heard_of(&self, path: &[u8]) -> bool {
+        let watched = |mark: &Mark| mark.cause == Cause::Watch;
+        let mut node = &self.root;
+        for name in names(path) {
+            if node.mark.as_ref().is_some_and(|mark| mark.subtree && watched(mark)) {
+                return true;
+            }
+            let Some(child) = node.children.get(name) else {
+                return false;
+            };
+            node = child;
+        }
+        node.mark.as_ref().is_some_and(watched)
+    }
+
+    /// Whether a place of this kind is left.
+    pub(super) fn any(&self, wanted: impl Fn(&Mark) -> bool) -> bool {
+        self.root.any(&wanted)
+    }
+
+    /// How many places there are.
+    pub(super) fn len(&self) -> u64 {
+        self.root.marks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn covered(path: &[u8], out: &[(Vec<u8>, Mark)]) -> bool {
+        out.iter().any(|(place, mark)| {
+            place == path
+                || (mark.subtree
+                    && (place.is_empty()
+                        || path
+                            .strip_prefix(place.as_slice())
+                            .is_some_and(|rest| rest.starts_with(b"/"))))
+        })
+    }
+
+    fn drain(hints: &mut Hints) -> Vec<(Vec<u8>, Mark)> {
+        let mut all = Vec::new();
+        while let Some(due) = hints.next_due() {
+            all.extend(hints.take_due(due, 100));
+        }
+        all
+    }
+
+    #[test]
+    fn a_look_waits_for_quiet_but_not_for_ever() {
+        let mut hints = Hints::new();
+        for millis in (0..3_000).step_by(20) {
+            hints.insert(b"a/b", Mark::event(Nature::Complete, at(millis)));
+            if millis < 1_000 {
+                assert!(hints.take_due(at(millis), 10).is_empty(), "at {millis}");
+            }
+        }
+        assert!(hints.next_due().unwrap() <= at(1_000));
+    }
+
+    #[test]
+    fn a_created_file_waits_for_its_close() {
+        let mut hints = Hints::new();
+        hints.insert(b"a", Mark::event(Nature::Created, at(0)));
+        assert!(hints.take_due(at(900), 10).is_empty());
+        hints.insert(b"a", Mark::event(Nature::Touched, at(910)));
+        hints.insert(b"a", Mark::event(Nature::Complete, at(920)));
+        let out = hints.take_due(at(970), 10);
+        assert!(out[0].1.complete && out[0].1.named);
+        assert_eq!(hints.len(), 0);
+    }
+
+    #[test]
+    fn many_children_become_their_directory_and_very_many_the_root() {
+        let mut hints = Hints::new();
+        for n in 0..2_000 {
+            hints.insert(
+                format!("d/{n}").as_bytes(),
+                Mark::event(Nature::Complete, at(0)),
+            );
+        }
+        let out = drain(&mut hints);
+        assert_eq!(out.len(), 1);
+        assert_eq!((out[0].0.as_slice(), out[0].1.subtree), (&b"d"[..], true));
+
+        for n in 0..200_000 {
+            hints.insert(
+                format!("{}/{n}", n / 1_000).as_bytes(),
+                Mark::event(Nature::Complete, at(0)),
+            );
+        }
+        assert!(hints.root.count() <= NODES);
+        let out = drain(&mut hints);
+        assert!(out.iter().any(|(path, mark)| path.is_empty() && mark.subtree));
+    }
+
+    #[test]
+    fn a_look_put_off_does_not_put_off_an_event() {
+        let mut hints = Hints::new();
+        let mark = Mark::event(Nature::Complete, at(0));
+        let due = at(5_000);
+        hints.insert(b"a", Mark { due, ..mark });
+        hints.insert(b"a", Mark::event(Nature::Complete, at(100)));
+        assert_eq!(hints.take_due(at(150), 10).len(), 1);
+    }
+
+    #[test]
+    fn an_event_wins_over_a_scan_when_a_change_is_named() {
+        let mut hints = Hints::new();
+        let scan = Mark {
+            cause: Cause::Scan(ScanReason::Rescan),
+            ..Mark::event(Nature::Touched, at(0))
+        };
+        hints.insert(b"a", scan);
+        assert!(!hints.heard_of(b"a"));
+        hints.insert(b"a", Mark::event(Nature::Complete, at(1)));
+        assert!(hints.heard_of(b"a"));
+        assert_eq!(drain(&mut hints)[0].1.cause, Cause::Watch);
+    }
+
+    fn place() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => prop::collection::vec(0_u8..4, 0..5),
+            1 => prop::collection::vec(0_u8..2, 60..80),
+        ]
+        .prop_map(|names| {
+            names
+                .iter()
+                .map(|name| format!("n{name}").into_bytes())
+                .collect::<Vec<_>>()
+                .join(&b'/')
+        })
+    }
+
+    fn nature() -> impl Strategy<Value = Nature> {
+        prop_oneof![
+            Just(Nature::Created),
+            Just(Nature::Complete),
+            Just(Nature::Touched),
+            Just(Nature::Subtree),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_hint_is_ever_lost(
+            steps in prop::collection::vec((place(), nature(), 0_u64..500, any::<bool>()), 1..80)
+        ) {
+            let mut hints = Hints::new();
+            let mut waiting: Vec<Vec<u8>> = Vec::new();
+            let mut now = 0;
+            for (path, nature, wait, take) in steps {
+                now += wait;
+                hints.insert(&path, Mark::event(nature, at(now)));
+                waiting.push(path);
+                if take {
+                    let out = hints.take_due(at(now), 3);
+                    waiting.retain(|path| !covered(path, &out));
+                }
+            }
+            let limit = at(now).after(Duration::from_secs(5));
+            prop_assert!(hints.next_due().is_none_or(|due| due <= limit));
+            let out = drain(&mut hints);
+            for path in &waiting {
+                prop_assert!(covered(path, &out), "{:?}", String::from_utf8_lossy(path));
+            }
+            prop_assert_eq!(hints.len(), 0);
+            prop_assert_eq!(hints.next_due(), None);
+        }
+    }
+}

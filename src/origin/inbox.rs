@@ -1,0 +1,269 @@
+//! Where the watch, the handle and the worker meet: hints, bad news of the watch, and requests. The
+//! event handler only ever puts something in here; it never looks at a file, blocks or drops.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::hints::{Hints, Mark};
+use super::ignore::Ignore;
+use super::status::{ScanReason, ScanSummary};
+use super::watch::Event;
+use crate::clock::Clock;
+use crate::core::time::Time;
+
+/// Scans that may be waited for at once.
+const REQUESTS: usize = 1_024;
+/// Directories without a watch that are kept by name.
+const UNWATCHED: usize = 4_096;
+
+/// A scan that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) reason: ScanReason,
+    pub(super) accept_loss: bool,
+    pub(super) answer: oneshot::Sender<ScanSummary>,
+}
+
+/// What came in, under the lock.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub(super) hints: Hints,
+    pub(super) requests: Vec<Request>,
+    /// The kernel dropped events of the current watch.
+    pub(super) overflow: bool,
+    /// A watch ended on its own.
+    pub(super) lost_watch: bool,
+    /// Directories that have no watch.
+    pub(super) unwatched: BTreeSet<PathBuf>,
+    /// The limit of watches is reached.
+    pub(super) limit: bool,
+    pub(super) lost_events: u64,
+    pub(super) hints_total: u64,
+    stop: bool,
+    /// Something came in that the worker did not see yet.
+    news: bool,
+    /// When the worker wakes up on its own; zero while it is awake.
+    wakes_at: Time,
+}
+
+/// Where real directories appear in the origin: the root, and the targets of symbolic links.
+#[derive(Clone, Debug)]
+struct Place {
+    real: PathBuf,
+    logical: Vec<u8>,
+}
+
+/// The meeting point.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    mail: Mutex<Mail>,
+    wake: Condvar,
+    places: Mutex<Arc<Vec<Place>>>,
+    ignore: Arc<Ignore>,
+    clock: Clock,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic stops the process; until then nothing here is half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inbox {
+    pub(super) fn new(ignore: Arc<Ignore>, clock: Clock) -> Self {
+        Self {
+            mail: Mutex::new(Mail {
+                hints: Hints::new(),
+                requests: Vec::new(),
+                overflow: false,
+                lost_watch: false,
+                unwatched: BTreeSet::new(),
+                limit: false,
+                lost_events: 0,
+                hints_total: 0,
+                stop: false,
+                news: false,
+                wakes_at: Time::ZERO,
+            }),
+            wake: Condvar::new(),
+            places: Mutex::new(Arc::new(Vec::new())),
+            ignore,
+            clock,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mail> {
+        lock(&self.mail)
+    }
+
+    /// Ends the worker's waiting for good.
+    pub(super) fn stop(&self) {
+        self.lock().stop = true;
+        self.wake.notify_all();
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.lock().stop
+    }
+
+    /// Hands in a scan; `false` when too many are waited for already.
+    pub(super) fn request(&self, request: Request) -> bool {
+        let mut mail = self.lock();
+        if mail.requests.len() >= REQUESTS {
+            return false;
+        }
+        mail.requests.push(request);
+        mail.news = true;
+        self.wake.notify_all();
+        true
+    }
+
+    /// Adds a place to look at.
+    pub(super) fn hint(&self, path: &[u8], mark: Mark) {
+        self.lock().hints.insert(path, mark);
+    }
+
+    /// Waits until `until`, or until something comes in that is due before.
+    pub(super) fn wait(&self, until: Time) {
+        let mut mail = self.lock();
+        loop {
+            let now = self.clock.now();
+            let due = mail.hints.next_due().map_or(until, |due| due.min(until));
+            if mail.stop || mail.news || due <= now {
+                mail.news = false;
+                mail.wakes_at = Time::ZERO;
+                return;
+            }
+            mail.wakes_at = due;
+            mail = self
+                .wake
+                .wait_timeout(mail, due.since(now))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Waits whatever comes in; `false` when the process is stopping.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let until = self.clock.now().after(time);
+        let mut mail = self.lock();
+        loop {
+            let now = self.clock.now();
+            if mail.stop || until <= now {
+                return !mail.stop;
+            }
+            mail = self
+                .wake
+                .wait_timeout(mail, until.since(now))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// From now on events below `real` speak of `logical`.
+    pub(super) fn add_place(&self, real: &Path, logical: &[u8]) {
+        let mut places = lock(&self.places);
+        let known = places
+            .iter()
+            .any(|place| place.real == real && place.logical == logical);
+        if !known {
+            Arc::make_mut(&mut places).push(Place {
+                real: real.to_owned(),
+                logical: logical.to_vec(),
+            });
+        }
+    }
+
+    /// Forgets every place at or below this logical path: the links there may lead elsewhere now.
+    pub(super) fn forget_places(&self, logical: &[u8]) {
+        let mut places = lock(&self.places);
+        if places.iter().any(|place| below(&place.logical, logical)) {
+            Arc::make_mut(&mut places).retain(|place| !below(&place.logical, logical));
+        }
+    }
+
+    /// The real directories of all places.
+    pub(super) fn real_places(&self) -> Vec<PathBuf> {
+        lock(&self.places)
+            .iter()
+            .map(|place| place.real.clone())
+            .collect()
+    }
+
+    /// Takes what a watch has to say. Called on its thread. What an older watch lost is covered by
+    /// the newer one, which was there before the older one went.
+    pub(super) fn take(&self, event: Event, current: bool) {
+        match event {
+            Event::Hint {
+                path,
+                nature,
+                is_dir,
+            } => self.take_hint(&path, nature, is_dir),
+            Event::Overflow => {
+                let mut mail = self.lock();
+                mail.lost_events += 1;
+                mail.overflow |= current;
+                mail.news = true;
+                self.wake.notify_all();
+            }
+            Event::Lost => {
+                let mut mail = self.lock();
+                mail.lost_watch |= current;
+                mail.news = true;
+                self.wake.notify_all();
+            }
+            Event::Unwatched(path) => {
+                let mut mail = self.lock();
+                if mail.unwatched.len() < UNWATCHED {
+                    mail.unwatched.insert(path);
+                }
+            }
+            Event::Limit => {
+                let mut mail = self.lock();
+                mail.limit = true;
+                mail.news = true;
+                self.wake.notify_all();
+            }
+        }
+    }
+
+    fn take_hint(&self, path: &Path, nature: super::hints::Nature, is_dir: bool) {
+        let places = Arc::clone(&lock(&self.places));
+        let mark = Mark::event(nature, self.clock.now());
+        for place in places.iter() {
+            let Ok(rest) = path.strip_prefix(&place.real) else {
+                continue;
+            };
+            let logical = join(&place.logical, rest.as_os_str().as_bytes());
+            if self.ignore.matches(&logical, is_dir) {
+                continue;
+            }
+            let mut mail = self.lock();
+            mail.hints.insert(&logical, mark);
+            mail.hints_total += 1;
+            if mail.wakes_at > mark.due {
+                self.wake.notify_all();
+            }
+        }
+    }
+}
+
+/// Whether `path` is `ancestor` or lies below it.
+pub(super) fn below(path: &[u8], ancestor: &[u8]) -> bool {
+    ancestor.is_empty()
+        || path
+            .strip_prefix(ancestor)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// `name` below `dir`.
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match (dir, name) {
+        ([], only) | (only, []) => only.to_vec(),
+        _ => [dir, b"/", name].concat(),
+    }
+}

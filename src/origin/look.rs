@@ -1,0 +1,349 @@
+//! A look: one path, as it is on disk now, compared with what is remembered of it. Reads the file
+//! where the stat differs; never writes anything and never decides what to do about the answer.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fingerprint::{Content, Stat, content};
+use super::index::{Entry, Known};
+use super::settings::{Compare, FollowSymlinks, RACY, SETTLED};
+use crate::core::change::Kind;
+use crate::core::time::Time;
+
+/// A file that moves while it is read is read again after this.
+const MOVING: Duration = Duration::from_millis(250);
+
+/// What a look came to.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// As remembered.
+    Same,
+    /// A directory: what counts lies below it.
+    Directory,
+    /// No file: nothing there, or something no web server serves.
+    Absent,
+    /// Nobody can tell now; what is remembered stays.
+    Unknown(io::Error),
+    /// It is in writing; look again then.
+    Later(Time),
+    /// It is as remembered, but only a look after this time can be sure.
+    Recheck(Time),
+    /// A file that is not as remembered.
+    Found(Found),
+}
+
+/// A file that is not as remembered.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What is to be remembered.
+    pub(super) entry: Entry,
+    /// What it means to a cache; `None` when the bytes are the same.
+    pub(super) kind: Option<Kind>,
+    /// It had another stat and the same bytes.
+    pub(super) unchanged: bool,
+}
+
+/// How sure the caller is that nobody is writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Nothing is known: young files are waited for.
+    Wait,
+    /// An event said that it is complete.
+    Complete,
+    /// It was waited for long enough.
+    Over,
+}
+
+/// How to look at one origin.
+#[derive(Clone, Debug)]
+pub(super) struct Eyes {
+    /// The root as configured: always the tree that is served now.
+    pub(super) root: PathBuf,
+    /// The root with every link resolved.
+    pub(super) resolved: PathBuf,
+    pub(super) compare: Compare,
+    pub(super) follow: FollowSymlinks,
+}
+
+impl Eyes {
+    pub(super) fn real(&self, path: &[u8]) -> PathBuf {
+        if path.is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(OsStr::from_bytes(path))
+        }
+    }
+
+    /// Whether the policy lets a link be followed.
+    pub(super) fn may_follow(&self, link: &Path) -> bool {
+        match self.follow {
+            FollowSymlinks::Any => true,
+            FollowSymlinks::No => false,
+            FollowSymlinks::Root => {
+                std::fs::canonicalize(link).is_ok_and(|target| target.starts_with(&self.resolved))
+            }
+        }
+    }
+
+    /// The metadata of what a web server would serve under this path: links followed as far as the
+    /// policy allows. `None` when there is nothing.
+    pub(super) fn metadata(&self, path: &[u8]) -> io::Result<Option<Metadata>> {
+        let real = self.real(path);
+        if self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path) {
+            return Ok(None);
+        }
+        let metadata = match std::fs::symlink_metadata(&real) {
+            Ok(metadata) if metadata.is_symlink() && !path.is_empty() => {
+                if !self.may_follow(&real) {
+                    return Ok(None);
+                }
+                std::fs::metadata(&real)
+            }
+            Ok(metadata) if metadata.is_symlink() => std::fs::metadata(&real),
+            other => other,
+        };
+        match metadata {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if nothing_there(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A directory above may have become a link that must not be followed.
+    fn parent_allowed(&self, real: &Path, path: &[u8]) -> bool {
+        if !path.contains(&b'/') {
+            return true;
+        }
+        let Some(parent) = real.parent().and_then(|dir| std::fs::canonicalize(dir).ok()) else {
+            // Whatever is wrong with it, the stat that follows finds out.
+            return true;
+        };
+        match self.follow {
+            FollowSymlinks::Any => true,
+            FollowSymlinks::Root => parent.starts_with(&self.resolved),
+            FollowSymlinks::No => {
+                let above = path.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or(b"");
+                parent == self.resolved.join(OsStr::from_bytes(above))
+            }
+        }
+    }
+
+    /// Looks at one path. `open`: others may enter the directories above it.
+    pub(super) fn look(
+        &self,
+        path: &[u8],
+        row: Option<&Entry>,
+        open: bool,
+        patience: Patience,
+        now: Time,
+    ) -> Outcome {
+        let metadata = match self.metadata(path) {
+            Ok(Some(metadata)) => metadata,
+            Ok(None) => return Outcome::Absent,
+            Err(error) => return Outcome::Unknown(error),
+        };
+        if metadata.is_dir() {
+            return Outcome::Directory;
+        }
+        if !metadata.is_file() {
+            return Outcome::Absent;
+        }
+        let stat = Stat::from(&metadata);
+        let readable = open && stat.mode & 0o004 != 0;
+        if let Some(row) = row
+            && row.stat.same(&stat)
+            && row.readable == readable
+            && row.absent.is_none()
+        {
+            match row.known {
+                Known::Surely => return Outcome::Same,
+                Known::Racy => {
+                    if let Some(time) = racy_until(&stat, now) {
+                        return Outcome::Recheck(time);
+                    }
+                }
+                Known::HashOnly => {}
+            }
+        }
+        if patience == Patience::Wait
+            && let Some(time) = in_writing_until(&stat, now)
+        {
+            return Outcome::Later(time);
+        }
+        match self.compare {
+            Compare::Content => self.by_content(path, row, stat, readable, patience, now),
+            Compare::Metadata => Outcome::Found(judge(row, stat, readable, None, Known::Surely)),
+        }
+    }
+
+    fn by_content(
+        &self,
+        path: &[u8],
+        row: Option<&Entry>,
+        stat: Stat,
+        readable: bool,
+        patience: Patience,
+        now: Time,
+    ) -> Outcome {
+        let (hash, stat, moving) = match content(&self.real(path), &stat) {
+            Ok(Content::Hash(hash, stat)) => (Some(hash), stat, false),
+            Ok(Content::Moving(hash, stat)) if patience == Patience::Over => {
+                (Some(hash), stat, true)
+            }
+            Ok(Content::Moving(..) | Content::Replaced) => {
+                return Outcome::Later(now.after(MOVING));
+            }
+            Ok(Content::Unreadable) => (None, stat, false),
+            Err(error) => return Outcome::Unknown(error),
+        };
+        let known = if hash.is_some() && (moving || racy_until(&stat, now).is_some()) {
+            Known::Racy
+        } else {
+            Known::Surely
+        };
+        Outcome::Found(judge(row, stat, readable, hash, known))
+    }
+}
+
+/// What it means that a file is as it is now, and was as the row says.
+fn judge(
+    row: Option<&Entry>,
+    stat: Stat,
+    readable: bool,
+    hash: Option<[u8; 32]>,
+    known: Known,
+) -> Found {
+    let mut entry = Entry {
+        known,
+        stat,
+        readable,
+        hash,
+        former: None,
+        absent: None,
+    };
+    let Some(row) = row else {
+        return Found {
+            entry,
+            kind: Some(Kind::New),
+            unchanged: false,
+        };
+    };
+    // Another owner or another hard link changes the ctime too, so it says nothing by itself.
+    let rewritten = row.known != Known::HashOnly
+        && (row.stat.size, row.stat.mtime_ns, row.stat.inode)
+            != (stat.size, stat.mtime_ns, stat.inode);
+    let other_bytes = match (row.hash, hash) {
+        (Some(old), Some(new)) => old != new,
+        _ => rewritten,
+    };
+    let other_readers = row.known != Known::HashOnly && row.readable != readable;
+    entry.hash = hash.or(row.hash.filter(|_| !other_bytes));
+    entry.former = if other_bytes {
+        row.hash.or(row.former)
+    } else {
+        row.former
+    };
+    let changed = other_bytes || other_readers;
+    Found {
+        entry,
+        kind: changed.then_some(Kind::Changed),
+        unchanged: !changed && row.known != Known::HashOnly && !row.stat.same(&stat),
+    }
+}
+
+/// Whether there is certainly nothing under this name.
+pub(super) fn nothing_there(error: &io::Error) -> bool {
+    let looping = rustix::io::Errno::LOOP.raw_os_error();
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    ) || error.raw_os_error() == Some(looping)
+}
+
+/// Until when another write could hide behind the same times. A time in the future is another
+/// clock's, and says nothing.
+pub(super) fn racy_until(stat: &Stat, now: Time) -> Option<Time> {
+    let changed = stat.changed_at();
+    let until = changed.after(RACY);
+    (now < until && changed <= now.after(RACY)).then_some(until)
+}
+
+/// Until when a file that is no longer written may still look so.
+fn in_writing_until(stat: &Stat, now: Time) -> Option<Time> {
+    let written = stat.written_at();
+    let whole_seconds = stat.mtime_ns % 1_000_000_000 == 0;
+    let wait = SETTLED.saturating_mul(1 + u32::from(whole_seconds));
+    let until = written.after(wait);
+    (now < until && written <= now.after(wait)).then_some(until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(size: u64, mtime_ns: i64, inode: u64) -> Stat {
+        Stat {
+            size,
+            mtime_ns,
+            inode,
+            ..Stat::default()
+        }
+    }
+
+    fn row(hash: Option<[u8; 32]>) -> Entry {
+        Entry {
+            known: Known::Surely,
+            stat: stat(1, 1, 1),
+            readable: true,
+            hash,
+            former: None,
+            absent: None,
+        }
+    }
+
+    #[test]
+    fn same_bytes_are_no_change_and_other_bytes_keep_the_former_hash() {
+        let old = row(Some([1; 32]));
+        let same = judge(Some(&old), stat(1, 2, 3), true, Some([1; 32]), Known::Surely);
+        assert_eq!((same.kind, same.unchanged), (None, true));
+        let other = judge(Some(&old), stat(1, 2, 3), true, Some([2; 32]), Known::Surely);
+        assert_eq!(other.kind, Some(Kind::Changed));
+        assert_eq!(other.entry.former, Some([1; 32]));
+    }
+
+    #[test]
+    fn who_may_read_is_part_of_a_file() {
+        let old = row(Some([1; 32]));
+        let closed = judge(Some(&old), old.stat, false, Some([1; 32]), Known::Surely);
+        assert_eq!(closed.kind, Some(Kind::Changed));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_compared_by_metadata() {
+        let old = row(Some([1; 32]));
+        assert_eq!(judge(Some(&old), stat(1, 1, 1), true, None, Known::Surely).kind, None);
+        for other in [stat(2, 1, 1), stat(1, 0, 1), stat(1, 1, 2)] {
+            let found = judge(Some(&old), other, true, None, Known::Surely);
+            assert_eq!(found.kind, Some(Kind::Changed));
+        }
+    }
+
+    #[test]
+    fn times_of_another_clock_do_not_make_a_file_young_for_ever() {
+        let now = Time::from_millis(10_000);
+        let at = |millis: i64| Stat {
+            mtime_ns: millis * 1_000_000 + 1,
+            ctime_ns: millis * 1_000_000 + 1,
+            ..Stat::default()
+        };
+        assert!(in_writing_until(&at(9_500), now).is_some());
+        assert!(in_writing_until(&at(8_000), now).is_none());
+        assert!(in_writing_until(&at(99_000), now).is_none());
+        assert!(racy_until(&at(9_000), now).is_some());
+        assert!(racy_until(&at(99_000), now).is_none());
+    }
+}

@@ -1,0 +1,344 @@
+//! Scans of a whole origin: at most one runs and one waits. Owns when they begin, what they count
+//! and when they are done; the looking itself is in `examine`.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::hints::Cause;
+use super::settings::{CHUNK, POLL, ROOT_CHECK, WatchMode};
+use super::status::{ScanReason, ScanSummary};
+use super::sweep::Sweep;
+use super::worker::{End, Worker};
+use crate::core::change::Kind;
+use crate::core::time::Time;
+use crate::sink::FileChange;
+
+/// How often the end of a scan's looks that were put off is looked for.
+const TAIL_CHECK: Duration = Duration::from_millis(100);
+/// The longest time between two scans that only ask whether a loss is over.
+const LOSS_WAIT: Duration = Duration::from_secs(60);
+/// Absent files asked for at each check whether they are back.
+const SAMPLE: u32 = 64;
+
+/// A scan that has to be made.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) reason: ScanReason,
+    pub(super) not_before: Time,
+    /// With a new watch.
+    pub(super) rearm: bool,
+    pub(super) accept_loss: bool,
+    pub(super) answers: Vec<oneshot::Sender<ScanSummary>>,
+}
+
+impl Pending {
+    pub(super) const fn new(reason: ScanReason) -> Self {
+        Self {
+            reason,
+            not_before: Time::ZERO,
+            rearm: false,
+            accept_loss: false,
+            answers: Vec::new(),
+        }
+    }
+}
+
+/// A scan that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// `None` when everything was walked, and only looks that were put off are left.
+    sweep: Option<Sweep>,
+    reason: ScanReason,
+    started: Time,
+    tail_check: Time,
+    /// Looks that are put off for longer than this are not waited for.
+    give_up: Time,
+    accept_loss: bool,
+    baseline: bool,
+    files: u64,
+    directories: u64,
+    counts: [u64; 3],
+    answers: Vec<oneshot::Sender<ScanSummary>>,
+}
+
+impl Running {
+    pub(super) const fn walking(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    pub(super) const fn accepts_loss(&self) -> bool {
+        self.accept_loss
+    }
+
+    pub(super) fn wakes_at(&self) -> Option<Time> {
+        self.sweep.is_none().then_some(self.tail_check)
+    }
+}
+
+impl Worker {
+    /// Asks for a scan: joins the one that waits, if one does.
+    pub(super) fn want(&mut self, mut wanted: Pending) {
+        match &mut self.pending {
+            None => self.pending = Some(wanted),
+            Some(pending) => {
+                pending.reason = pending.reason.max(wanted.reason);
+                pending.not_before = pending.not_before.min(wanted.not_before);
+                pending.rearm |= wanted.rearm;
+                pending.accept_loss |= wanted.accept_loss;
+                pending.answers.append(&mut wanted.answers);
+            }
+        }
+    }
+
+    /// Begins the scan that waits, if it is time and none runs.
+    pub(super) fn start_scan(&mut self, now: Time) -> Result<(), End> {
+        if self.next_rescan.is_some_and(|time| time <= now) {
+            self.next_rescan = None;
+            self.want(Pending::new(if self.status.polling {
+                ScanReason::Poll
+            } else {
+                ScanReason::Rescan
+            }));
+        }
+        if self.running.as_ref().is_some_and(Running::walking) {
+            return Ok(());
+        }
+        let Some(pending) = self.pending.take_if(|pending| pending.not_before <= now) else {
+            return Ok(());
+        };
+        // What the scan before still waits for, this one finds too.
+        let before = self.running.take().filter(|before| !before.answers.is_empty());
+        let (mut answers, counts) = before.map_or_else(Default::default, |before| {
+            (before.answers, before.counts)
+        });
+        answers.extend(pending.answers);
+        if pending.rearm {
+            self.arm();
+        }
+        self.closed.clear();
+        self.unreadable.clear();
+        self.committer.sink.scanning(&self.settings.pipeline, true);
+        *self.status.scans.entry(pending.reason).or_default() += 1;
+        let started = self.clock.now();
+        let mut sweep = Sweep::new(
+            self.eyes(),
+            self.committer.index.clone(),
+            b"",
+            Cause::Scan(pending.reason),
+            started,
+        );
+        sweep.baseline = (!self.indexed).then_some(self.armed_at);
+        self.running = Some(Running {
+            sweep: Some(sweep),
+            reason: pending.reason,
+            started,
+            tail_check: started,
+            give_up: started,
+            accept_loss: pending.accept_loss,
+            baseline: !self.indexed,
+            files: 0,
+            directories: 0,
+            counts,
+            answers,
+        });
+        tracing::debug!(origin = %self.settings.name, reason = pending.reason.as_str(), "scan");
+        Ok(())
+    }
+
+    /// Goes on with the scan that runs. Returns whether there is more to do at once.
+    pub(super) fn step_scan(&mut self, entries: usize) -> Result<bool, End> {
+        let Some(running) = &mut self.running else {
+            return Ok(false);
+        };
+        let Some(mut sweep) = running.sweep.take() else {
+            self.check_tail()?;
+            return Ok(false);
+        };
+        sweep.rows.refresh();
+        let more = self.sweep(&mut sweep, entries)?;
+        self.commit()?;
+        let now = self.clock.now();
+        let Some(running) = &mut self.running else {
+            return Ok(true);
+        };
+        running.files = sweep.files;
+        running.directories = sweep.directories;
+        if more {
+            running.sweep = Some(sweep);
+            return Ok(true);
+        }
+        running.tail_check = now;
+        running.give_up = now
+            .after(self.settings.write_wait)
+            .after(self.settings.gone_after)
+            .after(ROOT_CHECK);
+        self.walked()?;
+        Ok(true)
+    }
+
+    /// Everything was walked once.
+    fn walked(&mut self) -> Result<(), End> {
+        let baseline = self.running.as_ref().is_some_and(|running| running.baseline);
+        if baseline {
+            self.committer.index.set_indexed()?;
+            self.indexed = true;
+        }
+        self.retired = None;
+        if let Some(running) = &self.running
+            && self.watch.is_some()
+        {
+            self.status.watched_directories = running
+                .directories
+                .saturating_sub(self.status.unwatched_directories);
+        } else {
+            self.status.watched_directories = 0;
+        }
+        self.count_files()?;
+        self.committer.sink.scanning(&self.settings.pipeline, false);
+        if self.guard.held() {
+            let (files, absent) = self.committer.index.counts()?;
+            let now = self.clock.now();
+            if self.guard.check(files, absent, now) {
+                self.loss_over();
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tail(&mut self) -> Result<(), End> {
+        let now = self.clock.now();
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        if running.tail_check > now {
+            return Ok(());
+        }
+        running.tail_check = now.after(TAIL_CHECK);
+        let left = self
+            .inbox
+            .lock()
+            .hints
+            .any(|mark| matches!(mark.cause, Cause::Scan(_)));
+        if !left || now >= running.give_up {
+            self.end_scan()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the scan that runs, and answers whoever waits for it.
+    fn end_scan(&mut self) -> Result<(), End> {
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        self.count_files()?;
+        let now = self.clock.now();
+        let took = now.since(running.started);
+        let [new, changed, gone] = running.counts;
+        let summary = ScanSummary {
+            reason: running.reason,
+            at: running.started,
+            took,
+            files: running.files,
+            directories: running.directories,
+            new,
+            changed,
+            gone,
+            held: self.guard.held(),
+        };
+        tracing::info!(
+            origin = %self.settings.name, reason = summary.reason.as_str(), files = summary.files,
+            new, changed, gone, held = summary.held, took = ?took, "scanned"
+        );
+        self.status.last_scan = Some(summary);
+        for answer in running.answers {
+            // Whoever asked may have gone away.
+            drop(answer.send(summary));
+        }
+        let polling = self.status.polling && self.settings.watch != WatchMode::Off;
+        let wait = if polling {
+            POLL.max(took.saturating_mul(10)).min(self.settings.rescan)
+        } else {
+            self.settings.rescan
+        };
+        self.next_rescan = Some(now.after(wait));
+        Ok(())
+    }
+
+    /// Gives up the scan that runs: the root it looks at is no longer the root. It waits again.
+    pub(super) fn abort_scan(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        if running.walking() {
+            self.committer.sink.scanning(&self.settings.pipeline, false);
+        }
+        self.want(Pending {
+            accept_loss: running.accept_loss,
+            answers: running.answers,
+            ..Pending::new(running.reason)
+        });
+    }
+
+    /// Counts what was committed.
+    pub(super) fn count_changes(&mut self, changes: &[FileChange]) {
+        for change in changes {
+            let slot = match change.kind {
+                Kind::New => 0,
+                Kind::Gone => 2,
+                Kind::Changed | Kind::Asked => 1,
+            };
+            if change.source == crate::core::change::Source::Watch {
+                continue;
+            }
+            if *change.detail == *ScanReason::Rescan.as_str() {
+                self.status.drift_total += 1;
+            }
+            if let Some(running) = &mut self.running {
+                running.counts[slot] += 1;
+            }
+        }
+        debug_assert!(changes.len() <= CHUNK + 1, "a batch is bounded");
+    }
+
+    /// While a loss is held back: are the files back?
+    pub(super) fn check_loss(&mut self, now: Time) -> Result<(), End> {
+        let Some((time, wait)) = self.loss_check else {
+            return Ok(());
+        };
+        if time > now || self.running.is_some() {
+            return Ok(());
+        }
+        if !self.guard.held() {
+            self.loss_over();
+            return Ok(());
+        }
+        let (files, absent) = self.committer.index.counts()?;
+        if self.guard.check(files, absent, now) {
+            self.loss_over();
+            return Ok(());
+        }
+        let eyes = self.eyes();
+        let back = self
+            .committer
+            .index
+            .some_absent(SAMPLE)?
+            .iter()
+            .any(|path| matches!(eyes.metadata(path), Ok(Some(_))));
+        let wait = if back {
+            self.want(Pending::new(ScanReason::LostWatch));
+            (wait * 2).min(LOSS_WAIT)
+        } else {
+            wait
+        };
+        self.loss_check = Some((now.after(wait), wait));
+        Ok(())
+    }
+
+    /// What is absent now may go: look at all of it again.
+    fn loss_over(&mut self) {
+        self.loss_check = None;
+        self.guard.accept();
+        self.want(Pending::new(ScanReason::LostWatch));
+    }
+}

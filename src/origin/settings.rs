@@ -1,0 +1,94 @@
+//! What an origin is told to do. Built from the configuration elsewhere; nothing here reads files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::change::PipelineId;
+
+/// How a file is compared with the index once its stat differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// By the hash of its bytes: a rewrite of the same bytes is no change.
+    Content,
+    /// By size, modification time and inode: nothing is read.
+    Metadata,
+}
+
+/// How changes are noticed between scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchMode {
+    /// By file events where the filesystem has them, else as [`WatchMode::Poll`].
+    Auto,
+    /// By a scan every [`POLL`].
+    Poll,
+    /// Not at all: only the background scan and scans that are asked for.
+    Off,
+}
+
+/// Which symbolic links below the root are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowSymlinks {
+    /// All.
+    Any,
+    /// Those whose target lies below the root.
+    Root,
+    /// None: a link is as good as absent.
+    No,
+}
+
+/// One origin of one pipeline.
+#[derive(Clone, Debug)]
+pub struct OriginSettings {
+    /// The pipeline that serves these files.
+    pub pipeline: PipelineId,
+    /// The origin's name in its pipeline.
+    pub name: Arc<str>,
+    /// The directory; may be, or lie behind, a symbolic link.
+    pub root: PathBuf,
+    /// How files are compared.
+    pub compare: Compare,
+    /// How changes are noticed.
+    pub watch: WatchMode,
+    /// Time between the end of a scan and the next one in the background.
+    pub rescan: Duration,
+    /// How long a file may be in writing before it is looked at all the same.
+    pub write_wait: Duration,
+    /// How long a file has to be absent to be gone.
+    pub gone_after: Duration,
+    /// More than this share of the files (and more than 20) gone at once is an alarm, in percent.
+    pub max_loss_percent: u8,
+    /// Which symbolic links are followed.
+    pub follow_symlinks: FollowSymlinks,
+    /// Patterns in gitignore syntax, added to the built-in list.
+    pub ignore: Vec<String>,
+}
+
+/// Without events, an origin is scanned this often; a scan that takes long is given ten times its
+/// own duration before the next.
+pub const POLL: Duration = Duration::from_secs(5);
+
+/// No look before a path had this long no further event.
+pub(super) const QUIET: Duration = Duration::from_millis(50);
+
+/// Events that never pause put a look off for at most this long.
+pub(super) const QUIET_AT_MOST: Duration = Duration::from_secs(1);
+
+/// A file whose size and modification time stayed the same for this long is no longer in writing.
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
+
+/// Two writes closer together than this may leave the same times behind (filesystems with
+/// one-second times; kernels before multigrain timestamps).
+pub(super) const RACY: Duration = Duration::from_secs(2);
+
+/// How often the identity of the root is checked: one stat.
+pub(super) const ROOT_CHECK: Duration = Duration::from_secs(2);
+
+/// Losing this many files at once is never an alarm, whatever their share.
+pub(super) const LOSS_ALWAYS_FINE: u64 = 20;
+
+/// Losses closer together than this are one loss.
+pub(super) const LOSS_WINDOW: Duration = Duration::from_secs(60);
+
+/// At most this many changes go to the sink in one call.
+pub(super) const CHUNK: usize = 500;

@@ -1,0 +1,118 @@
+//! What an origin tells about itself: read by the admin page, the metrics and the readiness check.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::core::time::Time;
+
+/// Why an origin is scanned. Ordered: of two that wait, the later in this order names the scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScanReason {
+    /// The background scan.
+    Rescan,
+    /// There are no events here, so it is looked at every few seconds.
+    Poll,
+    /// A directory appeared, vanished or was renamed, or holds too many hints to keep apart.
+    Directory,
+    /// Somebody asked.
+    Request,
+    /// The process started.
+    Start,
+    /// A watch ended on its own: unmounted, or the root is another directory now.
+    LostWatch,
+    /// The kernel's queue of events overflowed.
+    Overflow,
+}
+
+impl ScanReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Rescan,
+        Self::Poll,
+        Self::Directory,
+        Self::Request,
+        Self::Start,
+        Self::LostWatch,
+        Self::Overflow,
+    ];
+
+    /// The word for it in metrics, history and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rescan => "rescan",
+            Self::Poll => "poll",
+            Self::Directory => "directory",
+            Self::Request => "request",
+            Self::Start => "start",
+            Self::LostWatch => "lost_watch",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// What a scan of a whole origin found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanSummary {
+    /// Why it ran.
+    pub reason: ScanReason,
+    /// When it began.
+    pub at: Time,
+    /// How long it took, waiting for files in writing and for absent files included.
+    pub took: Duration,
+    /// Files seen.
+    pub files: u64,
+    /// Directories seen.
+    pub directories: u64,
+    /// Files it found new.
+    pub new: u64,
+    /// Files it found changed.
+    pub changed: u64,
+    /// Files it found gone.
+    pub gone: u64,
+    /// Too many files were gone at once: nothing of that was taken over.
+    pub held: bool,
+}
+
+/// One thing an operator should act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// A stable word for metrics.
+    pub reason: &'static str,
+    /// What, where, why, and what to do.
+    pub text: String,
+}
+
+/// An origin as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginStatus {
+    /// Changes are noticed from now on: watches are in place (or the mode has none), and the first
+    /// scan is done.
+    pub armed: bool,
+    /// There are no events here, or not enough: it is scanned every few seconds.
+    pub polling: bool,
+    /// Directories under watch, as the last whole scan counted them.
+    pub watched_directories: u64,
+    /// Directories that could not be watched.
+    pub unwatched_directories: u64,
+    /// Files in the index.
+    pub indexed_files: u64,
+    /// The last scan of the whole origin.
+    pub last_scan: Option<ScanSummary>,
+    /// A scan of the whole origin runs.
+    pub scanning: bool,
+    /// Places that are still to be looked at.
+    pub pending_hints: u64,
+    /// Times the kernel said that it dropped events.
+    pub lost_events: u64,
+    /// Hints taken from events since the start.
+    pub hints_total: u64,
+    /// Files that looked changed and held the same bytes.
+    pub unchanged_total: u64,
+    /// Changes that only the background scan found.
+    pub drift_total: u64,
+    /// Scans by reason.
+    pub scans: BTreeMap<ScanReason, u64>,
+    /// What an operator should act on.
+    pub alarms: Vec<Alarm>,
+}

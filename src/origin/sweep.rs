@@ -1,0 +1,140 @@
+//! A look at a whole subtree: everything on disk merged with everything the index has, both in the
+//! order of their paths, neither ever whole in memory.
+
+use std::collections::VecDeque;
+
+use super::hints::Cause;
+use super::index::{IndexError, OriginIndex, Row};
+use super::look::Eyes;
+use super::walk::Walk;
+use crate::core::time::Time;
+
+/// Rows read at once.
+const PAGE: usize = 512;
+
+/// The rows of a subtree, in order.
+#[derive(Debug)]
+pub(super) struct Rows {
+    index: OriginIndex,
+    page: VecDeque<Row>,
+    /// Where the next page starts, and whether there itself.
+    next: Vec<u8>,
+    inclusive: bool,
+    end: Option<Vec<u8>>,
+    done: bool,
+}
+
+impl Rows {
+    /// The rows below the directory `start`.
+    pub(super) fn below(index: OriginIndex, start: &[u8]) -> Self {
+        let (next, end) = if start.is_empty() {
+            (Vec::new(), None)
+        } else {
+            // `0` is the byte after the slash.
+            ([start, b"/"].concat(), Some([start, b"0"].concat()))
+        };
+        Self {
+            index,
+            page: VecDeque::new(),
+            next,
+            inclusive: true,
+            end,
+            done: false,
+        }
+    }
+
+    /// Forgets what was read ahead: somebody else may have written.
+    pub(super) fn refresh(&mut self) {
+        if let Some(row) = self.page.front() {
+            self.next.clone_from(&row.path);
+            self.inclusive = true;
+            self.done = false;
+            self.page.clear();
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<&Row>, IndexError> {
+        if self.page.is_empty() && !self.done {
+            let end = self.end.as_deref();
+            let rows = self.index.page(&self.next, self.inclusive, end, PAGE)?;
+            self.done = rows.len() < PAGE;
+            if let Some(last) = rows.last() {
+                self.next.clone_from(&last.path);
+                self.inclusive = false;
+            }
+            self.page = rows.into();
+        }
+        Ok(self.page.front())
+    }
+
+    /// The next row, if its path is before `path`; with `None`, whatever it is.
+    pub(super) fn next_before(&mut self, path: Option<&[u8]>) -> Result<Option<Row>, IndexError> {
+        let before = self
+            .peek()?
+            .is_some_and(|row| path.is_none_or(|path| row.path.as_slice() < path));
+        Ok(if before { self.page.pop_front() } else { None })
+    }
+
+    /// The next row, if it is of this path.
+    pub(super) fn take(&mut self, path: &[u8]) -> Result<Option<Row>, IndexError> {
+        let this = self.peek()?.is_some_and(|row| row.path == path);
+        Ok(if this { self.page.pop_front() } else { None })
+    }
+
+    /// Leaves out everything below a directory.
+    pub(super) fn skip_below(&mut self, directory: &[u8]) {
+        let from = [directory, if directory.is_empty() { b"" } else { b"/" }].concat();
+        if directory.is_empty() {
+            self.page.clear();
+            self.done = true;
+            return;
+        }
+        let behind = [directory, b"0"].concat();
+        while self
+            .page
+            .front()
+            .is_some_and(|row| row.path >= from && row.path < behind)
+        {
+            self.page.pop_front();
+        }
+        if self.page.is_empty() && !self.done && self.next < behind {
+            self.next = behind;
+            self.inclusive = true;
+        }
+    }
+}
+
+/// A look at a subtree, in the middle.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) walk: Walk,
+    pub(super) rows: Rows,
+    pub(super) cause: Cause,
+    /// Since when somebody wants this look.
+    pub(super) first: Time,
+    /// The watch was in place before this; with an index that was never complete, only what came
+    /// later is a change.
+    pub(super) baseline: Option<Time>,
+    pub(super) files: u64,
+    pub(super) directories: u64,
+}
+
+impl Sweep {
+    pub(super) fn new(
+        eyes: Eyes,
+        index: OriginIndex,
+        start: &[u8],
+        cause: Cause,
+        first: Time,
+    ) -> Self {
+        Self {
+            walk: Walk::new(eyes, start),
+            rows: Rows::below(index, start),
+            cause,
+            first,
+            baseline: None,
+            files: 0,
+            directories: 0,
+        }
+    }
+}
