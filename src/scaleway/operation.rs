@@ -1,0 +1,61 @@
+//! The calls there are, by name, and who is told of each.
+
+use std::time::Duration;
+
+/// The operations, as the label of metrics.
+pub const OPERATIONS: [&str; 4] = [
+    Operation::Create.as_str(),
+    Operation::Get.as_str(),
+    Operation::List.as_str(),
+    Operation::GetPipeline.as_str(),
+];
+
+/// What can come of a call, as the label of metrics: `ok`, or the class of a
+/// [`Refusal`](crate::core::purge::Refusal).
+pub const CLASSES: [&str; 8] = [
+    "ok",
+    "rate_limited",
+    "transient",
+    "unknown_outcome",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "invalid",
+];
+
+/// Is told of every call that was made: the seam to the metrics.
+pub trait Observer: Send + Sync {
+    /// One call ended. `operation` is one of [`OPERATIONS`], `class` one of [`CLASSES`]; `took`
+    /// runs from sending to the last byte of the answer, without the wait for the ceiling.
+    fn call(&self, operation: &'static str, class: &'static str, took: Duration);
+}
+
+/// A call to the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Create,
+    Get,
+    List,
+    GetPipeline,
+}
+
+impl Operation {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::GetPipeline => "get_pipeline",
+        }
+    }
+
+    /// What was tried, to go on after "could not".
+    pub(super) const fn aim(self) -> &'static str {
+        match self {
+            Self::Create => "create a purge request",
+            Self::Get => "get the purge request",
+            Self::List => "list the purge requests",
+            Self::GetPipeline => "get the pipeline",
+        }
+    }
+}
