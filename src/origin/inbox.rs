@@ -186,14 +186,6 @@ impl Inbox {
         }
     }
 
-    /// The real directories of all places.
-    pub(super) fn real_places(&self) -> Vec<PathBuf> {
-        lock(&self.places)
-            .iter()
-            .map(|place| place.real.clone())
-            .collect()
-    }
-
     /// Takes what a watch has to say. Called on its thread. What an older watch lost is covered by
     /// the newer one, which was there before the older one went.
     pub(super) fn take(&self, event: Event, current: bool) {

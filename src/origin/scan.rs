@@ -108,12 +108,15 @@ impl Worker {
             return Ok(());
         };
         // What the scan before still waits for, this one finds too.
-        let before = self.running.take().filter(|before| !before.answers.is_empty());
-        let (mut answers, counts) = before.map_or_else(Default::default, |before| {
-            (before.answers, before.counts)
-        });
+        let before = self
+            .running
+            .take()
+            .filter(|before| !before.answers.is_empty());
+        let (mut answers, counts) =
+            before.map_or_else(Default::default, |before| (before.answers, before.counts));
         answers.extend(pending.answers);
         if pending.rearm {
+            self.overflow_at = now;
             self.arm();
         }
         self.closed.clear();
@@ -179,7 +182,10 @@ impl Worker {
 
     /// Everything was walked once.
     fn walked(&mut self) -> Result<(), End> {
-        let baseline = self.running.as_ref().is_some_and(|running| running.baseline);
+        let baseline = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.baseline);
         if baseline {
             self.committer.index.set_indexed()?;
             self.indexed = true;
@@ -252,8 +258,9 @@ impl Worker {
         );
         self.status.last_scan = Some(summary);
         for answer in running.answers {
-            // Whoever asked may have gone away.
-            drop(answer.send(summary));
+            if answer.send(summary).is_err() {
+                tracing::debug!("whoever asked for the scan has gone away");
+            }
         }
         let polling = self.status.polling && self.settings.watch != WatchMode::Off;
         let wait = if polling {

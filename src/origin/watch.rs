@@ -42,7 +42,7 @@ pub(super) enum WatchError {
 }
 
 /// Where a watch's events go. It must return at once.
-pub(super) type Handler = Box<dyn Fn(Event) + Send + 'static>;
+pub(super) type Handler = Box<dyn Fn(Event) + Send + Sync + 'static>;
 
 /// Makes watches.
 pub(super) trait WatchBackend: Send + 'static {
@@ -177,7 +177,10 @@ mod tests {
             nature,
             is_dir: false,
         };
-        assert_eq!(translated(close(AccessMode::Write)), [hint(Nature::Complete)]);
+        assert_eq!(
+            translated(close(AccessMode::Write)),
+            [hint(Nature::Complete)]
+        );
         let chmod = event(EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)));
         assert_eq!(translated(chmod), [hint(Nature::Touched)]);
     }
