@@ -93,7 +93,7 @@ impl Committer {
     /// looked at again.
     pub(super) fn commit(
         &self,
-        batch: Batch,
+        batch: &Batch,
         trouble: &mut dyn FnMut(Option<String>),
     ) -> Result<Vec<Vec<u8>>, Stopping> {
         let seq = if batch.changes.is_empty() {

@@ -51,7 +51,8 @@ impl Worker {
     /// Follows one hint.
     pub(super) fn follow(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         if path.is_empty() {
-            return self.follow_root(mark);
+            self.follow_root(mark);
+            return Ok(());
         }
         if self.batch.contains(path) {
             self.commit()?;
@@ -85,19 +86,19 @@ impl Worker {
         Ok(())
     }
 
-    fn follow_root(&mut self, mark: Mark) -> Result<(), End> {
+    fn follow_root(&mut self, mark: Mark) {
         if mark.named && !mark.subtree {
-            return self.check_root(self.clock.now());
+            self.check_root(self.clock.now());
+            return;
         }
         if !mark.subtree && !self.directory_changed(b"") {
-            return Ok(());
+            return;
         }
         let reason = match mark.cause {
             Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
             _ => ScanReason::Directory,
         };
         self.want(Pending::new(reason));
-        Ok(())
     }
 
     /// Whether a change of a directory's mode changes who gets at the files below it.

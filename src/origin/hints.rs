@@ -250,7 +250,7 @@ impl Hints {
     /// Adds a place. `path` is relative to the root, empty for the root itself.
     pub(super) fn insert(&mut self, path: &[u8], mark: Mark) {
         self.root.put(names(path), 0, mark);
-        self.nodes += 1 + path.iter().filter(|byte| **byte == b'/').count();
+        self.nodes += names(path).count();
         if self.nodes > NODES {
             self.nodes = self.root.count();
             if self.nodes > NODES / 2 {

@@ -31,6 +31,10 @@ pub(super) struct Request {
 
 /// What came in, under the lock.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five independent pieces of news, each taken on its own"
+)]
 pub(super) struct Mail {
     pub(super) hints: Hints,
     pub(super) requests: Vec<Request>,

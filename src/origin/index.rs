@@ -1,4 +1,4 @@
-//! What edgepurge remembers of every origin file: `index.db`, SQLite, local, rebuildable. Owns its
+//! What edgepurge remembers of every origin file: `index.db`, `SQLite`, local, rebuildable. Owns its
 //! schema and transactions; never looks at a file and never decides what a difference means.
 
 use std::path::{Path, PathBuf};

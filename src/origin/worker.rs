@@ -25,7 +25,7 @@ const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 const STEP: usize = 512;
 /// The longest time between two recoveries from overflows.
-const OVERFLOW_WAIT: Duration = Duration::from_secs(60);
+const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a worker ends.
 #[derive(Debug)]
@@ -96,11 +96,10 @@ impl Worker {
     ) -> Result<Self, IndexError> {
         let (_, indexed) = committer.index.progress()?;
         let guard = LossGuard::new(settings.max_loss_percent);
-        let mut status = OriginStatus::default();
-        status.scans = ScanReason::ALL
-            .into_iter()
-            .map(|reason| (reason, 0))
-            .collect();
+        let status = OriginStatus {
+            scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
+            ..OriginStatus::default()
+        };
         Ok(Self {
             inbox: Arc::clone(&committer.inbox),
             settings,
@@ -161,12 +160,12 @@ impl Worker {
             self.take_mail();
             let now = self.clock.now();
             if now >= self.root_check {
-                self.check_root(now)?;
+                self.check_root(now);
             }
             let mut busy = false;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
-                self.start_scan(now)?;
+                self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
             }
@@ -252,7 +251,7 @@ impl Worker {
     }
 
     /// Whether the root is still the directory it was; if not, everything starts over with it.
-    pub(super) fn check_root(&mut self, now: Time) -> Result<(), End> {
+    pub(super) fn check_root(&mut self, now: Time) {
         self.root_check = now.after(ROOT_CHECK);
         let found = identity(&self.settings.root);
         if let (Ok(id), Some(root)) = (&found, &self.root)
@@ -261,7 +260,7 @@ impl Worker {
             if self.watch.is_none() && self.wants_events() && self.running.is_none() {
                 self.retry_watch();
             }
-            return Ok(());
+            return;
         }
         match found.and_then(|_| Root::find(&self.settings.root)) {
             Ok(root) => {
@@ -289,7 +288,6 @@ impl Worker {
                 self.batch = Batch::default();
             }
         }
-        Ok(())
     }
 
     fn retry_watch(&mut self) {
@@ -409,11 +407,10 @@ impl Worker {
         }
         let batch = std::mem::take(&mut self.batch);
         let gone = batch.gone();
-        let changes = batch.changes().to_vec();
         let mut status = self.trouble_reporter();
-        let beaten = self.committer.commit(batch, &mut status)?;
+        let beaten = self.committer.commit(&batch, &mut status)?;
         self.guard.went(gone, now);
-        self.count_changes(&changes);
+        self.count_changes(batch.changes());
         for path in beaten {
             self.inbox
                 .hint(&path, Mark::again(Cause::Watch, self.clock.now()));

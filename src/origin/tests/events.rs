@@ -78,7 +78,10 @@ async fn the_same_bytes_again_are_no_change() {
     assert_eq!(site.news().await, []);
     assert!(site.status().unchanged_total > 0);
     // Young files get a second look; it tells nothing, and ends.
-    tokio::time::sleep(crate::origin::settings::RACY * 2).await;
+    until("no second look is left", || {
+        site.handle().inbox.lock().hints.next_due().is_none()
+    })
+    .await;
     assert_eq!(site.news().await, []);
 }
 

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::supervise::{Faults, Supervisor};
 
 /// Longer than anything takes on a loaded machine.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 
 /// Remembers what it was told, and refuses on demand.
 #[derive(Debug, Default)]
@@ -133,7 +133,7 @@ impl Site {
             root,
             compare: Compare::Content,
             watch: WatchMode::Auto,
-            rescan: Duration::from_secs(3_600),
+            rescan: Duration::from_hours(1),
             write_wait: Duration::from_secs(30),
             gone_after: Duration::from_millis(300),
             max_loss_percent: 50,
