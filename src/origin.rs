@@ -105,20 +105,21 @@ impl Origin {
         let inbox = Arc::new(Inbox::new(Arc::clone(&ignore), clock));
         let (status, seen) = tokio::sync::watch::channel(OriginStatus::default());
         let stopping = supervisor.stopping();
+        let context = runtime.clone();
         let committer = Committer {
             pipeline: settings.pipeline.clone(),
             origin: Arc::clone(&settings.name),
             sink,
             index: index.origin(&settings.pipeline, &settings.name)?,
             inbox: Arc::clone(&inbox),
-            runtime: runtime.clone(),
+            runtime,
             stopping: stopping.clone(),
         };
         let name = format!("origin {}", settings.name);
         let task = name.clone();
         let worker = Worker::new(settings, ignore, backend, committer, clock, status)?;
         {
-            let _context = runtime.enter();
+            let _context = context.enter();
             let inbox = Arc::clone(&inbox);
             supervisor.spawn(&format!("{name} stop"), async move {
                 stopping.cancelled().await;

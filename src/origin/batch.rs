@@ -53,7 +53,10 @@ impl Batch {
 
     /// How many of the changes are files that are gone.
     pub(super) fn gone(&self) -> u64 {
-        let gone = self.changes.iter().filter(|change| change.kind == Kind::Gone);
+        let gone = self
+            .changes
+            .iter()
+            .filter(|change| change.kind == Kind::Gone);
         u64::try_from(gone.count()).unwrap_or(u64::MAX)
     }
 
@@ -90,7 +93,7 @@ impl Committer {
     /// looked at again.
     pub(super) fn commit(
         &self,
-        batch: Batch,
+        batch: &Batch,
         trouble: &mut dyn FnMut(Option<String>),
     ) -> Result<Vec<Vec<u8>>, Stopping> {
         let seq = if batch.changes.is_empty() {
@@ -111,9 +114,14 @@ impl Committer {
     pub(super) fn redo(&self, trouble: &mut dyn FnMut(Option<String>)) -> Result<(), Stopping> {
         loop {
             let again = |error: super::IndexError| Refusal::Again(error.to_string());
-            let after = self.insist(trouble, || self.index.progress().map_err(again))?.0;
+            let after = self
+                .insist(trouble, || self.index.progress().map_err(again))?
+                .0;
             let facts: Vec<(Seq, FileFact)> = self.insist(trouble, || {
-                self.drive(self.sink.facts_after(&self.pipeline, &self.origin, after, CHUNK))
+                self.drive(
+                    self.sink
+                        .facts_after(&self.pipeline, &self.origin, after, CHUNK),
+                )
             })?;
             if facts.is_empty() {
                 return Ok(());
@@ -122,10 +130,7 @@ impl Committer {
         }
     }
 
-    fn drive<T>(
-        &self,
-        future: impl Future<Output = Result<T, SinkError>>,
-    ) -> Result<T, Refusal> {
+    fn drive<T>(&self, future: impl Future<Output = Result<T, SinkError>>) -> Result<T, Refusal> {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;

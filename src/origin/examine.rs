@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::fingerprint::Stat;
 use super::hints::{Cause, Mark, Nature};
 use super::inbox::join;
 use super::index::{Edit, Known, Row};
-use super::fingerprint::Stat;
 use super::look::{Found, Outcome, Patience, racy_until};
 use super::scan::{Pending, Running};
 use super::settings::RACY;
@@ -51,7 +51,8 @@ impl Worker {
     /// Follows one hint.
     pub(super) fn follow(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         if path.is_empty() {
-            return self.follow_root(mark);
+            self.follow_root(mark);
+            return Ok(());
         }
         if self.batch.contains(path) {
             self.commit()?;
@@ -66,7 +67,11 @@ impl Worker {
             baseline: None,
         };
         let eyes = self.eyes();
-        if mark.cause == Cause::Watch && eyes.metadata(path).is_ok_and(|found| found.is_some_and(|found| found.is_dir())) {
+        if mark.cause == Cause::Watch
+            && eyes
+                .metadata(path)
+                .is_ok_and(|found| found.is_some_and(|found| found.is_dir()))
+        {
             if mark.named || self.directory_changed(path) {
                 return self.look_below(path, mark);
             }
@@ -81,19 +86,19 @@ impl Worker {
         Ok(())
     }
 
-    fn follow_root(&mut self, mark: Mark) -> Result<(), End> {
+    fn follow_root(&mut self, mark: Mark) {
         if mark.named && !mark.subtree {
-            return self.check_root(self.clock.now());
+            self.check_root(self.clock.now());
+            return;
         }
         if !mark.subtree && !self.directory_changed(b"") {
-            return Ok(());
+            return;
         }
         let reason = match mark.cause {
             Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
             _ => ScanReason::Directory,
         };
         self.want(Pending::new(reason));
-        Ok(())
     }
 
     /// Whether a change of a directory's mode changes who gets at the files below it.
@@ -108,7 +113,11 @@ impl Worker {
     fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
         let from = [path, b"/"].concat();
         let to = [path, b"0"].concat();
-        Ok(!self.committer.index.page(&from, true, Some(&to), 1)?.is_empty())
+        Ok(!self
+            .committer
+            .index
+            .page(&from, true, Some(&to), 1)?
+            .is_empty())
     }
 
     /// Looks at everything at and below `path`: first watch, then list.
@@ -126,7 +135,8 @@ impl Worker {
         self.inbox.forget_places(path);
         match eyes.metadata(path) {
             Ok(Some(found)) if found.is_dir() => {
-                let is_link = std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink());
+                let is_link =
+                    std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink());
                 if let Ok(target) = std::fs::canonicalize(&real) {
                     if is_link {
                         self.inbox.add_place(&target, path);
@@ -136,11 +146,13 @@ impl Worker {
                     }
                 }
                 self.closed.retain(|dir| !super::inbox::below(dir, path));
-                self.unreadable.retain(|dir| !super::inbox::below(dir, path));
+                self.unreadable
+                    .retain(|dir| !super::inbox::below(dir, path));
             }
             _ => {
                 self.closed.retain(|dir| !super::inbox::below(dir, path));
-                self.unreadable.retain(|dir| !super::inbox::below(dir, path));
+                self.unreadable
+                    .retain(|dir| !super::inbox::below(dir, path));
             }
         }
         let row = self.committer.index.get(path)?;
@@ -161,7 +173,9 @@ impl Worker {
     fn examine_file(&mut self, path: &[u8], row: Option<Row>, reason: Reason) -> Result<(), End> {
         let eyes = self.eyes();
         match eyes.metadata(path) {
-            Ok(Some(found)) if found.is_dir() => row.map_or(Ok(()), |row| self.absent(&row, reason)),
+            Ok(Some(found)) if found.is_dir() => {
+                row.map_or(Ok(()), |row| self.absent(&row, reason))
+            }
             Ok(None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
             _ => {
                 let open = open_above(&eyes, path);
@@ -216,12 +230,7 @@ impl Worker {
         Ok(true)
     }
 
-    fn absent_before(
-        &mut self,
-        sweep: &mut Sweep,
-        path: &[u8],
-        reason: Reason,
-    ) -> Result<(), End> {
+    fn absent_before(&mut self, sweep: &mut Sweep, path: &[u8], reason: Reason) -> Result<(), End> {
         while let Some(row) = sweep.rows.next_before(Some(path))? {
             self.absent(&row, reason)?;
             self.commit_if_full()?;
@@ -274,7 +283,13 @@ impl Worker {
             Outcome::Same => {}
             Outcome::Directory => {
                 let mark = Mark::event(Nature::Subtree, now);
-                self.inbox.hint(path, Mark { cause: reason.cause, ..mark });
+                self.inbox.hint(
+                    path,
+                    Mark {
+                        cause: reason.cause,
+                        ..mark
+                    },
+                );
             }
             Outcome::Absent => {
                 if let Some(row) = row {
@@ -366,7 +381,8 @@ impl Worker {
         let Some(since) = row.entry.absent else {
             let mut entry = row.entry.clone();
             entry.absent = Some(now);
-            self.batch.add(Edit::new(&row.path, Some(row), Some(entry)), None);
+            self.batch
+                .add(Edit::new(&row.path, Some(row), Some(entry)), None);
             let due = now.after(self.settings.gone_after);
             self.inbox.hint(&row.path, again(due));
             return Ok(());
@@ -381,7 +397,8 @@ impl Worker {
             self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
         } else {
             let change = self.change(&row.path, Kind::Gone, None, reason, now);
-            self.batch.add(Edit::new(&row.path, Some(row), None), Some(change));
+            self.batch
+                .add(Edit::new(&row.path, Some(row), None), Some(change));
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ pub(super) struct Stat {
 
 impl From<&Metadata> for Stat {
     fn from(metadata: &Metadata) -> Self {
-        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        let nanos =
+            |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
         Self {
             size: metadata.size(),
             mtime_ns: nanos(metadata.mtime(), metadata.mtime_nsec()),
@@ -40,8 +41,19 @@ impl Stat {
     /// Whether nothing happened to the file. Times are compared for inequality only: a file may be
     /// replaced by an older one. The device's number may differ after a reboot, and says nothing.
     pub(super) fn same(&self, other: &Self) -> bool {
-        (self.size, self.mtime_ns, self.ctime_ns, self.inode, self.mode)
-            == (other.size, other.mtime_ns, other.ctime_ns, other.inode, other.mode)
+        (
+            self.size,
+            self.mtime_ns,
+            self.ctime_ns,
+            self.inode,
+            self.mode,
+        ) == (
+            other.size,
+            other.mtime_ns,
+            other.ctime_ns,
+            other.inode,
+            other.mode,
+        )
     }
 
     /// When its metadata last changed; nobody can set that.

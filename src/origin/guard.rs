@@ -10,15 +10,15 @@ use crate::core::time::Time;
 
 /// Filesystems whose changes may come from other machines: they have no events for those.
 const REMOTE: [i64; 9] = [
-    0x6969,          // NFS
-    0x517B,          // SMB
-    0xFE53_4D42,     // SMB2
-    0xFF53_4D42,     // CIFS
-    0x6573_5546,     // FUSE
-    0x0102_1997,     // 9p
-    0x00C3_6400,     // Ceph
-    0x5346_414F,     // AFS
-    0x7461_636F,     // OCFS2
+    0x6969,      // NFS
+    0x517B,      // SMB
+    0xFE53_4D42, // SMB2
+    0xFF53_4D42, // CIFS
+    0x6573_5546, // FUSE
+    0x0102_1997, // 9p
+    0x00C3_6400, // Ceph
+    0x5346_414F, // AFS
+    0x7461_636F, // OCFS2
 ];
 
 /// Which directory the root is.

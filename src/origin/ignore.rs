@@ -22,6 +22,8 @@ impl Ignore {
             why,
         };
         let mut builder = GitignoreBuilder::new("");
+        // git takes `a[` as it stands; in a configuration it is a slip of the pen.
+        builder.allow_unclosed_class(false);
         for pattern in patterns {
             builder
                 .add_line(None, pattern)

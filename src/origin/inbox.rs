@@ -31,6 +31,10 @@ pub(super) struct Request {
 
 /// What came in, under the lock.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five independent pieces of news, each taken on its own"
+)]
 pub(super) struct Mail {
     pub(super) hints: Hints,
     pub(super) requests: Vec<Request>,
@@ -184,14 +188,6 @@ impl Inbox {
         if places.iter().any(|place| below(&place.logical, logical)) {
             Arc::make_mut(&mut places).retain(|place| !below(&place.logical, logical));
         }
-    }
-
-    /// The real directories of all places.
-    pub(super) fn real_places(&self) -> Vec<PathBuf> {
-        lock(&self.places)
-            .iter()
-            .map(|place| place.real.clone())
-            .collect()
     }
 
     /// Takes what a watch has to say. Called on its thread. What an older watch lost is covered by

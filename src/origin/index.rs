@@ -1,4 +1,4 @@
-//! What edgepurge remembers of every origin file: `index.db`, SQLite, local, rebuildable. Owns its
+//! What edgepurge remembers of every origin file: `index.db`, `SQLite`, local, rebuildable. Owns its
 //! schema and transactions; never looks at a file and never decides what a difference means.
 
 use std::path::{Path, PathBuf};
@@ -42,7 +42,8 @@ CREATE TABLE file (
 CREATE INDEX file_absent ON file (origin, path) WHERE absent IS NOT NULL;
 ";
 
-const COLUMNS: &str = "path, rev, known, size, mtime_ns, ctime_ns, inode, dev, mode, readable, hash, former, absent";
+const COLUMNS: &str =
+    "path, rev, known, size, mtime_ns, ctime_ns, inode, dev, mode, readable, hash, former, absent";
 
 /// Why the index could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -264,7 +265,9 @@ impl OriginIndex {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND path = ?2"
         ))?;
-        Ok(statement.query_row(params![self.id, path], read).optional()?)
+        Ok(statement
+            .query_row(params![self.id, path], read)
+            .optional()?)
     }
 
     /// At most `limit` rows in the order of their paths' bytes: after `after`, and before `end`
@@ -279,7 +282,11 @@ impl OriginIndex {
         let connection = self.index.lock();
         let from = if inclusive { ">=" } else { ">" };
         // Two statements, so that both ends are a range of the key and not a filter.
-        let until = if end.is_some() { "path < ?3" } else { "?3 IS NULL" };
+        let until = if end.is_some() {
+            "path < ?3"
+        } else {
+            "?3 IS NULL"
+        };
         let mut statement = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND path {from} ?2 AND {until}
              ORDER BY path LIMIT ?4"
@@ -459,7 +466,12 @@ mod tests {
     fn a_row_is_written_only_if_it_is_still_the_one_read() {
         let (_dir, index) = open();
         let add = Edit::new(b"a", None, Some(entry(1)));
-        assert!(index.apply(std::slice::from_ref(&add), None).unwrap().is_empty());
+        assert!(
+            index
+                .apply(std::slice::from_ref(&add), None)
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(index.apply(&[add], None).unwrap(), [b"a".to_vec()]);
 
         let row = index.get(b"a").unwrap().unwrap();
@@ -475,12 +487,18 @@ mod tests {
         let (_dir, index) = open();
         let paths: [&[u8]; 5] = [b"a", b"a.html", b"a/b", b"a0", b"\xff\xfe"];
         for path in paths.iter().rev() {
-            index.apply(&[Edit::new(path, None, Some(entry(1)))], None).unwrap();
+            index
+                .apply(&[Edit::new(path, None, Some(entry(1)))], None)
+                .unwrap();
         }
         let all = index.page(b"", true, None, 3).unwrap();
         assert_eq!(all.len(), 3);
         let rest = index.page(&all[2].path, false, None, 10).unwrap();
-        let found: Vec<_> = all.iter().chain(&rest).map(|row| row.path.as_slice()).collect();
+        let found: Vec<_> = all
+            .iter()
+            .chain(&rest)
+            .map(|row| row.path.as_slice())
+            .collect();
         assert_eq!(found, paths);
         let below = index.page(b"a/", true, Some(b"a0"), 10).unwrap();
         assert_eq!(below.len(), 1);
@@ -519,7 +537,9 @@ mod tests {
     #[test]
     fn two_origins_and_a_reopened_index_keep_their_own() {
         let (dir, index) = open();
-        index.apply(&[Edit::new(b"a", None, Some(entry(1)))], Some(Seq(2))).unwrap();
+        index
+            .apply(&[Edit::new(b"a", None, Some(entry(1)))], Some(Seq(2)))
+            .unwrap();
         index.set_indexed().unwrap();
         drop(index);
         let index = Arc::new(Index::open(dir.path()).unwrap());
@@ -539,7 +559,10 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .unwrap();
         let error = Index::open(dir.path()).unwrap_err();
-        assert!(matches!(error, IndexError::Newer { found: 99, .. }), "{error}");
+        assert!(
+            matches!(error, IndexError::Newer { found: 99, .. }),
+            "{error}"
+        );
 
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("index.db"), vec![b'x'; 8_192]).unwrap();

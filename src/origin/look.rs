@@ -118,7 +118,10 @@ impl Eyes {
         if !path.contains(&b'/') {
             return true;
         }
-        let Some(parent) = real.parent().and_then(|dir| std::fs::canonicalize(dir).ok()) else {
+        let Some(parent) = real
+            .parent()
+            .and_then(|dir| std::fs::canonicalize(dir).ok())
+        else {
             // Whatever is wrong with it, the stat that follows finds out.
             return true;
         };
@@ -308,9 +311,21 @@ mod tests {
     #[test]
     fn same_bytes_are_no_change_and_other_bytes_keep_the_former_hash() {
         let old = row(Some([1; 32]));
-        let same = judge(Some(&old), stat(1, 2, 3), true, Some([1; 32]), Known::Surely);
+        let same = judge(
+            Some(&old),
+            stat(1, 2, 3),
+            true,
+            Some([1; 32]),
+            Known::Surely,
+        );
         assert_eq!((same.kind, same.unchanged), (None, true));
-        let other = judge(Some(&old), stat(1, 2, 3), true, Some([2; 32]), Known::Surely);
+        let other = judge(
+            Some(&old),
+            stat(1, 2, 3),
+            true,
+            Some([2; 32]),
+            Known::Surely,
+        );
         assert_eq!(other.kind, Some(Kind::Changed));
         assert_eq!(other.entry.former, Some([1; 32]));
     }
@@ -325,7 +340,10 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_compared_by_metadata() {
         let old = row(Some([1; 32]));
-        assert_eq!(judge(Some(&old), stat(1, 1, 1), true, None, Known::Surely).kind, None);
+        assert_eq!(
+            judge(Some(&old), stat(1, 1, 1), true, None, Known::Surely).kind,
+            None
+        );
         for other in [stat(2, 1, 1), stat(1, 0, 1), stat(1, 1, 2)] {
             let found = judge(Some(&old), other, true, None, Known::Surely);
             assert_eq!(found.kind, Some(Kind::Changed));

@@ -17,7 +17,7 @@ use crate::sink::FileChange;
 /// How often the end of a scan's looks that were put off is looked for.
 const TAIL_CHECK: Duration = Duration::from_millis(100);
 /// The longest time between two scans that only ask whether a loss is over.
-const LOSS_WAIT: Duration = Duration::from_secs(60);
+const LOSS_WAIT: Duration = Duration::from_mins(1);
 /// Absent files asked for at each check whether they are back.
 const SAMPLE: u32 = 64;
 
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Begins the scan that waits, if it is time and none runs.
-    pub(super) fn start_scan(&mut self, now: Time) -> Result<(), End> {
+    pub(super) fn start_scan(&mut self, now: Time) {
         if self.next_rescan.is_some_and(|time| time <= now) {
             self.next_rescan = None;
             self.want(Pending::new(if self.status.polling {
@@ -102,18 +102,21 @@ impl Worker {
             }));
         }
         if self.running.as_ref().is_some_and(Running::walking) {
-            return Ok(());
+            return;
         }
         let Some(pending) = self.pending.take_if(|pending| pending.not_before <= now) else {
-            return Ok(());
+            return;
         };
         // What the scan before still waits for, this one finds too.
-        let before = self.running.take().filter(|before| !before.answers.is_empty());
-        let (mut answers, counts) = before.map_or_else(Default::default, |before| {
-            (before.answers, before.counts)
-        });
+        let before = self
+            .running
+            .take()
+            .filter(|before| !before.answers.is_empty());
+        let (mut answers, counts) =
+            before.map_or_else(Default::default, |before| (before.answers, before.counts));
         answers.extend(pending.answers);
         if pending.rearm {
+            self.overflow_at = now;
             self.arm();
         }
         self.closed.clear();
@@ -143,7 +146,6 @@ impl Worker {
             answers,
         });
         tracing::debug!(origin = %self.settings.name, reason = pending.reason.as_str(), "scan");
-        Ok(())
     }
 
     /// Goes on with the scan that runs. Returns whether there is more to do at once.
@@ -179,7 +181,10 @@ impl Worker {
 
     /// Everything was walked once.
     fn walked(&mut self) -> Result<(), End> {
-        let baseline = self.running.as_ref().is_some_and(|running| running.baseline);
+        let baseline = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.baseline);
         if baseline {
             self.committer.index.set_indexed()?;
             self.indexed = true;
@@ -252,8 +257,9 @@ impl Worker {
         );
         self.status.last_scan = Some(summary);
         for answer in running.answers {
-            // Whoever asked may have gone away.
-            drop(answer.send(summary));
+            if answer.send(summary).is_err() {
+                tracing::debug!("whoever asked for the scan has gone away");
+            }
         }
         let polling = self.status.polling && self.settings.watch != WatchMode::Off;
         let wait = if polling {

@@ -88,7 +88,7 @@ pub(super) const ROOT_CHECK: Duration = Duration::from_secs(2);
 pub(super) const LOSS_ALWAYS_FINE: u64 = 20;
 
 /// Losses closer together than this are one loss.
-pub(super) const LOSS_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const LOSS_WINDOW: Duration = Duration::from_mins(1);
 
 /// At most this many changes go to the sink in one call.
 pub(super) const CHUNK: usize = 500;

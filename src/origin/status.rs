@@ -101,7 +101,8 @@ pub struct OriginStatus {
     pub last_scan: Option<ScanSummary>,
     /// A scan of the whole origin runs.
     pub scanning: bool,
-    /// Places that are still to be looked at.
+    /// Places that are still to be looked at; a second look at a file that was written a moment
+    /// ago is not counted.
     pub pending_hints: u64,
     /// Times the kernel said that it dropped events.
     pub lost_events: u64,

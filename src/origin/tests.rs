@@ -1,0 +1,6 @@
+//! The origin held to the kernel: real directories, real events, and a sink that remembers.
+
+mod events;
+mod harness;
+mod recovery;
+mod scans;

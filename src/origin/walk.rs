@@ -116,12 +116,16 @@ impl Walk {
         };
         let id = (metadata.dev(), metadata.ino());
         if is_link {
-            let own_ancestor = self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id);
+            let own_ancestor =
+                self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id);
             if own_ancestor || self.stack.len() >= DEPTH {
                 return None;
             }
         }
-        let open_above = self.stack.last().map_or(self.open_above, |frame| frame.open);
+        let open_above = self
+            .stack
+            .last()
+            .map_or(self.open_above, |frame| frame.open);
         let open = open_above && metadata.mode() & 0o001 != 0;
         let children = match self.list(&path, ignore) {
             Ok(children) => children,
@@ -239,7 +243,10 @@ mod tests {
         let mut sorted = found.clone();
         sorted.sort_unstable();
         assert_eq!(found, sorted);
-        assert_eq!(files(dir.path(), FollowSymlinks::Any, b"a"), ["a/b/c", "a/z"]);
+        assert_eq!(
+            files(dir.path(), FollowSymlinks::Any, b"a"),
+            ["a/b/c", "a/z"]
+        );
     }
 
     #[test]
@@ -255,10 +262,16 @@ mod tests {
         symlink("..", root.join("d/loop")).unwrap();
         symlink("nowhere", root.join("broken")).unwrap();
         let any = files(root, FollowSymlinks::Any, b"");
-        assert!(any.contains(&"in/f".to_owned()) && any.contains(&"out/o".to_owned()), "{any:?}");
+        assert!(
+            any.contains(&"in/f".to_owned()) && any.contains(&"out/o".to_owned()),
+            "{any:?}"
+        );
         let inside = files(root, FollowSymlinks::Root, b"");
         assert!(inside.contains(&"in/f".to_owned()), "{inside:?}");
-        assert!(!inside.iter().any(|path| path.contains("out/")), "{inside:?}");
+        assert!(
+            !inside.iter().any(|path| path.contains("out/")),
+            "{inside:?}"
+        );
         assert_eq!(files(root, FollowSymlinks::No, b""), ["d/f"]);
     }
 }

@@ -42,7 +42,7 @@ pub(super) enum WatchError {
 }
 
 /// Where a watch's events go. It must return at once.
-pub(super) type Handler = Box<dyn Fn(Event) + Send + 'static>;
+pub(super) type Handler = Box<dyn Fn(Event) + Send + Sync + 'static>;
 
 /// Makes watches.
 pub(super) trait WatchBackend: Send + 'static {
@@ -109,20 +109,20 @@ fn translate(event: notify::Event, handler: &Handler) {
         return;
     }
     let (nature, is_dir) = match event.kind {
-        // Both names were told already, each by its own event.
-        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => (Nature::Complete, false),
-        EventKind::Access(_) => return,
+        // Both names of a rename were told already, each by its own event.
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
         EventKind::Create(CreateKind::Folder) => (Nature::Subtree, true),
-        EventKind::Create(_) => (Nature::Created, false),
         EventKind::Remove(RemoveKind::Other) if event.info() == Some("unmount") => {
             handler(Event::Lost);
             return;
         }
         EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => (Nature::Complete, false),
         EventKind::Modify(ModifyKind::Metadata(_)) => (Nature::Touched, false),
-        // Not asked for, and not known: doubt widens the look.
-        EventKind::Modify(_) | EventKind::Any | EventKind::Other => (Nature::Created, false),
+        // What was not asked for and is not known is looked at like a new file.
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
+            (Nature::Created, false)
+        }
     };
     for path in event.paths {
         handler(Event::Hint {
@@ -177,7 +177,10 @@ mod tests {
             nature,
             is_dir: false,
         };
-        assert_eq!(translated(close(AccessMode::Write)), [hint(Nature::Complete)]);
+        assert_eq!(
+            translated(close(AccessMode::Write)),
+            [hint(Nature::Complete)]
+        );
         let chmod = event(EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)));
         assert_eq!(translated(chmod), [hint(Nature::Touched)]);
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::{Batch, Committer, Stopping};
 use super::guard::{LossGuard, Root, identity, is_remote};
@@ -24,7 +25,7 @@ const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 const STEP: usize = 512;
 /// The longest time between two recoveries from overflows.
-const OVERFLOW_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a worker ends.
 #[derive(Debug)]
@@ -67,13 +68,14 @@ pub(super) struct Worker {
 
     pub(super) batch: Batch,
     pub(super) guard: LossGuard,
-    pub(super) loss_check: Option<(Time, std::time::Duration)>,
+    pub(super) loss_check: Option<(Time, Duration)>,
     pub(super) pending: Option<Pending>,
     pub(super) running: Option<Running>,
     pub(super) next_rescan: Option<Time>,
     pub(super) indexed: bool,
-    overflow_wait: std::time::Duration,
-    overflow_at: Time,
+    overflow_wait: Duration,
+    /// When the last new watch was made because of a scan's wish.
+    pub(super) overflow_at: Time,
 
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
     /// mode counts only where it changes these.
@@ -94,8 +96,10 @@ impl Worker {
     ) -> Result<Self, IndexError> {
         let (_, indexed) = committer.index.progress()?;
         let guard = LossGuard::new(settings.max_loss_percent);
-        let mut status = OriginStatus::default();
-        status.scans = ScanReason::ALL.into_iter().map(|reason| (reason, 0)).collect();
+        let status = OriginStatus {
+            scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
+            ..OriginStatus::default()
+        };
         Ok(Self {
             inbox: Arc::clone(&committer.inbox),
             settings,
@@ -118,7 +122,7 @@ impl Worker {
             running: None,
             next_rescan: None,
             indexed,
-            overflow_wait: std::time::Duration::ZERO,
+            overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
             unreadable: BTreeSet::new(),
@@ -156,12 +160,12 @@ impl Worker {
             self.take_mail();
             let now = self.clock.now();
             if now >= self.root_check {
-                self.check_root(now)?;
+                self.check_root(now);
             }
             let mut busy = false;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
-                self.start_scan(now)?;
+                self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
             }
@@ -188,7 +192,11 @@ impl Worker {
         .min()
         .unwrap_or(self.root_check)
         // Without a root, nothing is due but the next look at it.
-        .max(if self.root.is_some() { now } else { self.root_check })
+        .max(if self.root.is_some() {
+            now
+        } else {
+            self.root_check
+        })
     }
 
     fn take_mail(&mut self) {
@@ -207,21 +215,7 @@ impl Worker {
             self.want(Pending::new(ScanReason::Poll));
         }
         if overflow {
-            // Storms get a scan now, and then ever more rarely, but always one after the last.
-            let quiet = now.since(self.overflow_at) > OVERFLOW_WAIT.saturating_mul(2);
-            if quiet {
-                self.overflow_wait = std::time::Duration::ZERO;
-            }
-            let not_before = self.overflow_at.after(self.overflow_wait).max(now);
-            self.overflow_wait = (self.overflow_wait * 2)
-                .max(std::time::Duration::from_secs(1))
-                .min(OVERFLOW_WAIT);
-            self.overflow_at = not_before;
-            self.want(Pending {
-                rearm: true,
-                not_before,
-                ..Pending::new(ScanReason::Overflow)
-            });
+            self.recover_from_overflow(now);
         }
         if lost {
             self.want(Pending {
@@ -237,8 +231,27 @@ impl Worker {
         }
     }
 
+    /// Storms get a scan at once, and then ever more rarely, but always one after the last overflow.
+    fn recover_from_overflow(&mut self, now: Time) {
+        if self.pending.as_ref().is_some_and(|pending| pending.rearm) {
+            return;
+        }
+        if now.since(self.overflow_at) > OVERFLOW_WAIT * 2 {
+            self.overflow_wait = Duration::ZERO;
+        }
+        let not_before = self.overflow_at.after(self.overflow_wait).max(now);
+        self.overflow_wait = (self.overflow_wait * 2)
+            .max(Duration::from_secs(1))
+            .min(OVERFLOW_WAIT);
+        self.want(Pending {
+            rearm: true,
+            not_before,
+            ..Pending::new(ScanReason::Overflow)
+        });
+    }
+
     /// Whether the root is still the directory it was; if not, everything starts over with it.
-    pub(super) fn check_root(&mut self, now: Time) -> Result<(), End> {
+    pub(super) fn check_root(&mut self, now: Time) {
         self.root_check = now.after(ROOT_CHECK);
         let found = identity(&self.settings.root);
         if let (Ok(id), Some(root)) = (&found, &self.root)
@@ -247,7 +260,7 @@ impl Worker {
             if self.watch.is_none() && self.wants_events() && self.running.is_none() {
                 self.retry_watch();
             }
-            return Ok(());
+            return;
         }
         match found.and_then(|_| Root::find(&self.settings.root)) {
             Ok(root) => {
@@ -275,7 +288,6 @@ impl Worker {
                 self.batch = Batch::default();
             }
         }
-        Ok(())
     }
 
     fn retry_watch(&mut self) {
@@ -287,14 +299,19 @@ impl Worker {
 
     pub(super) fn wants_events(&self) -> bool {
         self.settings.watch == WatchMode::Auto
-            && self.root.as_ref().is_some_and(|root| !is_remote(&root.resolved))
+            && self
+                .root
+                .as_ref()
+                .is_some_and(|root| !is_remote(&root.resolved))
     }
 
     /// A new watch on the root and on what links lead to; the one before stays until the next scan
     /// is done, so that nothing is uncovered between them.
     pub(super) fn arm(&mut self) {
         use std::sync::atomic::Ordering;
-        let Some(root) = self.root.clone() else { return };
+        let Some(root) = self.root.clone() else {
+            return;
+        };
         let now = self.clock.now();
         self.armed_at = now;
         self.inbox.forget_places(b"");
@@ -390,13 +407,13 @@ impl Worker {
         }
         let batch = std::mem::take(&mut self.batch);
         let gone = batch.gone();
-        let changes = batch.changes().to_vec();
         let mut status = self.trouble_reporter();
-        let beaten = self.committer.commit(batch, &mut status)?;
+        let beaten = self.committer.commit(&batch, &mut status)?;
         self.guard.went(gone, now);
-        self.count_changes(&changes);
+        self.count_changes(batch.changes());
         for path in beaten {
-            self.inbox.hint(&path, Mark::again(Cause::Watch, self.clock.now()));
+            self.inbox
+                .hint(&path, Mark::again(Cause::Watch, self.clock.now()));
         }
         Ok(())
     }
@@ -404,9 +421,10 @@ impl Worker {
     /// Whether what seems gone may be believed: the root is the one it was, and not too much is
     /// gone at once.
     fn may_go(&mut self, now: Time) -> Result<bool, End> {
-        let same_root = self.root.as_ref().is_some_and(|root| {
-            identity(&self.settings.root).is_ok_and(|id| id == root.id)
-        });
+        let same_root = self
+            .root
+            .as_ref()
+            .is_some_and(|root| identity(&self.settings.root).is_ok_and(|id| id == root.id));
         if !same_root {
             self.root_check = now;
             return Ok(false);
@@ -460,7 +478,7 @@ impl Worker {
     pub(super) fn publish(&mut self) {
         let limit = {
             let mail = self.inbox.lock();
-            self.status.pending_hints = mail.hints.len();
+            self.status.pending_hints = mail.hints.count_marks(|mark| mark.cause != Cause::Recheck);
             mail.limit
         };
         let first_scan_done = self.status.last_scan.is_some();
@@ -486,10 +504,20 @@ impl Worker {
             ("watch", self.watch_trouble.clone()),
         ]
         .into_iter()
-        .filter_map(|(reason, text)| Some(Alarm { reason, text: text? }))
+        .filter_map(|(reason, text)| {
+            Some(Alarm {
+                reason,
+                text: text?,
+            })
+        })
         .collect();
         for alarm in &alarms {
-            if !self.status.alarms.iter().any(|old| old.reason == alarm.reason) {
+            if !self
+                .status
+                .alarms
+                .iter()
+                .any(|old| old.reason == alarm.reason)
+            {
                 tracing::error!(origin = %self.settings.name, reason = alarm.reason, "{}", alarm.text);
             }
         }

@@ -1,0 +1,443 @@
+//! What people and programs do to files, and what is told of it: nothing missed, nothing twice,
+//! nothing that did not change.
+
+use std::collections::BTreeMap;
+use std::io::{Seek, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::harness::{Site, changed, gone, new, until};
+use crate::core::change::Source;
+use crate::origin::{Compare, WatchMode};
+
+fn mode(site: &Site, name: &str, mode: u32) {
+    std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_indexes_everything_and_purges_nothing() {
+    let mut site = Site::new();
+    site.write("a/b.html", "b");
+    site.start().await;
+    site.rested().await;
+    assert_eq!(site.take(), []);
+    let status = site.status();
+    assert_eq!(status.indexed_files, 2);
+    assert_eq!(status.watched_directories, 2);
+    assert_eq!(site.sink.scanning.lock().unwrap().as_slice(), [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creating_writing_and_deleting_a_file() {
+    let mut site = Site::watched().await;
+    site.write("a.html", "one");
+    assert_eq!(site.news().await, [new("a.html")]);
+    site.write("a.html", "two");
+    assert_eq!(site.news().await, [changed("a.html")]);
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(site.path("a.html"))
+        .unwrap()
+        .write_all(b" more")
+        .unwrap();
+    assert_eq!(site.news().await, [changed("a.html")]);
+    std::fs::File::options()
+        .write(true)
+        .open(site.path("a.html"))
+        .unwrap()
+        .set_len(1)
+        .unwrap();
+    assert_eq!(site.news().await, [changed("a.html")]);
+    std::fs::remove_file(site.path("a.html")).unwrap();
+    assert_eq!(site.news().await, [gone("a.html")]);
+    let changes = site.sink.changes.lock().unwrap();
+    assert!(
+        changes
+            .iter()
+            .all(|(_, change)| change.source == Source::Watch)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overwriting_in_place_with_as_many_bytes() {
+    let mut site = Site::watched().await;
+    let mut file = std::fs::File::options()
+        .write(true)
+        .open(site.path("index.html"))
+        .unwrap();
+    file.rewind().unwrap();
+    file.write_all(b"HOME").unwrap();
+    drop(file);
+    assert_eq!(site.news().await, [changed("index.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_again_are_no_change() {
+    let mut site = Site::watched().await;
+    site.write("index.html", "home");
+    site.sh("touch index.html; cp index.html t.tmp; mv t.tmp index.html; chmod 600 index.html; chmod 644 index.html");
+    assert_eq!(site.news().await, []);
+    assert!(site.status().unchanged_total > 0);
+    // Young files get a second look; it tells nothing, and ends.
+    until("no second look is left", || {
+        site.handle().inbox.lock().hints.next_due().is_none()
+    })
+    .await;
+    assert_eq!(site.news().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_metadata_a_touch_is_a_change_and_a_link_is_not() {
+    let mut site = Site::new();
+    site.settings.compare = Compare::Metadata;
+    site.start().await;
+    std::fs::hard_link(site.path("index.html"), site.path("other.html")).unwrap();
+    assert_eq!(site.news().await, [new("other.html")]);
+    site.sh("touch -d 2001-01-01 index.html");
+    // Its other name had no event; the background scan finds that one.
+    assert_eq!(site.news().await, [changed("index.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_read_counts_and_other_modes_do_not() {
+    let mut site = Site::watched().await;
+    site.write("d/a.html", "a");
+    assert_eq!(site.news().await, [new("d/a.html")]);
+    mode(&site, "index.html", 0o600);
+    assert_eq!(site.news().await, [changed("index.html")]);
+    mode(&site, "index.html", 0o700);
+    assert_eq!(site.news().await, []);
+    mode(&site, "index.html", 0o644);
+    assert_eq!(site.news().await, [changed("index.html")]);
+    mode(&site, "d", 0o700);
+    assert_eq!(site.news().await, [changed("d/a.html")]);
+    mode(&site, "d", 0o755);
+    assert_eq!(site.news().await, [changed("d/a.html")]);
+    mode(&site, "d", 0o775);
+    assert_eq!(site.news().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renaming_inside_in_and_out() {
+    let mut site = Site::watched().await;
+    site.write("a.html", "a");
+    assert_eq!(site.news().await, [new("a.html")]);
+    std::fs::rename(site.path("a.html"), site.path("b.html")).unwrap();
+    assert_eq!(site.news().await, [gone("a.html"), new("b.html")]);
+    let outside = site.outside().join("elsewhere.html");
+    std::fs::rename(site.path("b.html"), &outside).unwrap();
+    assert_eq!(site.news().await, [gone("b.html")]);
+    std::fs::rename(&outside, site.path("c.html")).unwrap();
+    assert_eq!(site.news().await, [new("c.html")]);
+    site.write("d.html", "d");
+    std::fs::rename(site.path("d.html"), site.path("c.html")).unwrap();
+    assert_eq!(site.news().await, [changed("c.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renaming_a_directory_tells_of_every_file_in_it() {
+    let mut site = Site::watched().await;
+    site.sh("mkdir -p d/e; echo 1 > d/a.html; echo 2 > d/e/b.html");
+    assert_eq!(site.news().await, [new("d/a.html"), new("d/e/b.html")]);
+    site.sh("mv d f");
+    let expected = [
+        gone("d/a.html"),
+        gone("d/e/b.html"),
+        new("f/a.html"),
+        new("f/e/b.html"),
+    ];
+    assert_eq!(site.news().await, expected);
+    // The renamed directories are still watched, under their new names.
+    site.write("f/e/b.html", "other");
+    assert_eq!(site.news().await, [changed("f/e/b.html")]);
+    site.sh("mkdir d; mkdir d/e; echo 3 > d/e/c.html");
+    assert_eq!(site.news().await, [new("d/e/c.html")]);
+    site.sh("mv f ../f; mv ../f g");
+    let expected = [
+        gone("f/a.html"),
+        gone("f/e/b.html"),
+        new("g/a.html"),
+        new("g/e/b.html"),
+    ];
+    assert_eq!(site.news().await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_a_tree_and_a_file_in_the_place_of_a_directory() {
+    let mut site = Site::watched().await;
+    site.sh("mkdir -p d/e; echo 1 > d/a.html; echo 2 > d/e/b.html");
+    assert_eq!(site.news().await.len(), 2);
+    site.sh("rm -rf d; echo file > d");
+    assert_eq!(
+        site.news().await,
+        [new("d"), gone("d/a.html"), gone("d/e/b.html")]
+    );
+    site.sh("rm d; mkdir d; echo 3 > d/c.html");
+    assert_eq!(site.news().await, [gone("d"), new("d/c.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn editors_that_save_by_renaming() {
+    let mut site = Site::watched().await;
+    site.sh("echo atomic > .index.html.tmp123; mv .index.html.tmp123 index.html");
+    assert_eq!(site.news().await, [changed("index.html")]);
+    // As vim does with backupcopy=no, and with a directory it tests for writing.
+    site.sh(": > 4913; rm 4913; mv index.html index.html~; echo vim > index.html; rm index.html~");
+    assert_eq!(site.news().await, [changed("index.html")]);
+    site.sh("mv index.html index.html~; echo vim > index.html; rm index.html~");
+    assert_eq!(site.news().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_away_for_a_moment_was_never_gone() {
+    let mut site = Site::new();
+    site.settings.gone_after = std::time::Duration::from_secs(3);
+    site.start().await;
+    let away = site.outside().join("away");
+    std::fs::rename(site.path("index.html"), &away).unwrap();
+    until("the absence is noticed", || site.status().pending_hints > 0).await;
+    std::fs::rename(&away, site.path("index.html")).unwrap();
+    assert_eq!(site.news().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_and_their_files_at_once() {
+    let mut site = Site::watched().await;
+    site.sh("mkdir -p a/b/c; for d in a a/b a/b/c; do echo $d > $d/index.html; done");
+    let expected = [
+        new("a/b/c/index.html"),
+        new("a/b/index.html"),
+        new("a/index.html"),
+    ];
+    assert_eq!(site.news().await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_files_in_new_directories_are_each_told_once() {
+    let mut site = Site::watched().await;
+    let mut expected = BTreeMap::new();
+    for dir in 0..200 {
+        let path = format!("{}/{}/{}", dir / 20, dir / 4, dir);
+        std::fs::create_dir_all(site.path(&path)).unwrap();
+        for file in 0..10 {
+            let name = format!("{path}/{file}.html");
+            std::fs::write(site.path(&name), &name).unwrap();
+            expected.insert(name, 1);
+        }
+    }
+    let mut told = BTreeMap::new();
+    for (_, path) in site.news().await {
+        *told.entry(path).or_insert(0) += 1;
+    }
+    assert_eq!(told, expected);
+    assert_eq!(site.status().lost_events, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unpacking_an_archive_new_and_over_itself() {
+    let mut site = Site::watched().await;
+    let source = site.outside().join("source");
+    for n in 0..50 {
+        let dir = source.join(format!("d{}/e{}", n % 5, n % 10));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(format!("{n}.html")), format!("{n}")).unwrap();
+    }
+    site.sh("tar -C ../source -cf ../one.tar . && tar -xf ../one.tar");
+    let told = site.news().await;
+    assert_eq!(told.len(), 50, "{told:?}");
+    std::fs::write(source.join("d0/e0/0.html"), "other").unwrap();
+    site.sh("tar -C ../source -cf ../two.tar . && tar -xf ../two.tar");
+    assert_eq!(site.news().await, [changed("d0/e0/0.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rsync_in_its_ways() {
+    if std::process::Command::new("rsync")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("skipped: rsync is not installed here");
+        return;
+    }
+    let mut site = Site::watched().await;
+    let source = site.outside().join("source");
+    std::fs::create_dir_all(source.join("d")).unwrap();
+    std::fs::write(source.join("index.html"), "home").unwrap();
+    std::fs::write(source.join("d/a.html"), "a").unwrap();
+    site.sh("rsync -a ../source/ .");
+    assert_eq!(site.news().await, [new("d/a.html")]);
+    std::fs::write(source.join("d/a.html"), "longer").unwrap();
+    site.sh("rsync -a --inplace ../source/ .");
+    assert_eq!(site.news().await, [changed("d/a.html")]);
+    std::fs::write(source.join("d/a.html"), "longer still").unwrap();
+    site.sh(
+        "rsync -a --delay-updates ../source/ .; touch ../source/d/a.html; rsync -a ../source/ .",
+    );
+    assert_eq!(site.news().await, [changed("d/a.html")]);
+    std::fs::remove_file(source.join("d/a.html")).unwrap();
+    site.sh("rsync -a --delete --exclude 'barrier*' ../source/ .");
+    assert_eq!(site.news().await, [gone("d/a.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_checkout_between_two_commits() {
+    let mut site = Site::new();
+    site.sh(
+        "git init -q . && git config user.email a@b.c && git config user.name a
+         echo same > same.html; echo one > page.html; mkdir old; echo o > old/o.html
+         git add . && git commit -qm one && git branch one
+         git rm -q old/o.html; echo two > page.html; mkdir -p new/deep; echo n > new/deep/n.html
+         git add . && git commit -qm two && git branch two && git checkout -q one",
+    );
+    site.start().await;
+    site.sh("git checkout -q two");
+    let there = [
+        new("new/deep/n.html"),
+        gone("old/o.html"),
+        changed("page.html"),
+    ];
+    assert_eq!(site.news().await, there);
+    site.sh("git checkout -q one");
+    let back = [
+        gone("new/deep/n.html"),
+        new("old/o.html"),
+        changed("page.html"),
+    ];
+    assert_eq!(site.news().await, back);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_link_and_a_file_that_gets_its_name_at_the_end() {
+    let mut site = Site::watched().await;
+    std::fs::hard_link(site.path("index.html"), site.path("copy.html")).unwrap();
+    assert_eq!(site.news().await, [new("copy.html")]);
+    let unnamed = rustix::fs::open(
+        site.root(),
+        rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::WRONLY,
+        rustix::fs::Mode::from_raw_mode(0o644),
+    );
+    let Ok(unnamed) = unnamed else {
+        println!("the rest is skipped: no O_TMPFILE on this filesystem");
+        return;
+    };
+    rustix::io::write(&unnamed, b"late").unwrap();
+    let proc_path = format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&unnamed)
+    );
+    rustix::fs::linkat(
+        rustix::fs::CWD,
+        proc_path,
+        rustix::fs::CWD,
+        site.path("late.html"),
+        rustix::fs::AtFlags::SYMLINK_FOLLOW,
+    )
+    .unwrap();
+    assert_eq!(site.news().await, [new("late.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_told_of_when_it_is_complete() {
+    let mut site = Site::watched().await;
+    let mut file = std::fs::File::create(site.path("slow.html")).unwrap();
+    for _ in 0..30 {
+        file.write_all(b"part").unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert_eq!(site.told(), []);
+    }
+    drop(file);
+    assert_eq!(site.news().await, [new("slow.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_never_complete_is_told_of_after_write_wait() {
+    let mut site = Site::new();
+    site.settings.write_wait = std::time::Duration::from_secs(2);
+    site.start().await;
+    let mut file = std::fs::File::create(site.path("endless.log")).unwrap();
+    until("the file is told of while it is written", || {
+        file.write_all(b"line\n").unwrap();
+        site.told() == [new("endless.log")]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ignored_is_never_told() {
+    let mut site = Site::new();
+    site.settings.ignore = vec!["drafts/".to_owned(), "*.map".to_owned()];
+    site.start().await;
+    site.sh("mkdir -p drafts .git; echo 1 > drafts/a.html; echo 1 > .git/x; echo 1 > a.map; echo 1 > b.part; mkdir .well-known; echo 1 > .well-known/x");
+    assert_eq!(site.news().await, [new(".well-known/x")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_files_is_no_event() {
+    let mut site = Site::new();
+    for n in 0..100 {
+        site.write(&format!("d/{n}.html"), "x");
+    }
+    site.start().await;
+    site.news().await;
+    let before = site.status().hints_total;
+    for _ in 0..100 {
+        for n in 0..100 {
+            std::fs::read(site.path(&format!("d/{n}.html"))).unwrap();
+        }
+    }
+    site.sh("ls -R . > /dev/null; cat d/* > /dev/null");
+    site.quiet().await;
+    // The two barriers: created, and closed.
+    assert_eq!(site.status().hints_total, before + 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_to_directories_inside_and_outside() {
+    let mut site = Site::watched().await;
+    let shared = site.outside().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::write(shared.join("s.html"), "s").unwrap();
+    site.sh("mkdir -p releases/1 releases/2; echo 1 > releases/1/a.html; echo 2 > releases/2/a.html; echo same > releases/1/b.html; echo same > releases/2/b.html");
+    assert_eq!(site.news().await.len(), 4);
+    symlink("releases/1", site.path("current")).unwrap();
+    symlink(&shared, site.path("shared")).unwrap();
+    let expected = [
+        new("current/a.html"),
+        new("current/b.html"),
+        new("shared/s.html"),
+    ];
+    assert_eq!(site.news().await, expected);
+    // One file, two names; and a directory outside of the root.
+    site.write("releases/1/a.html", "one");
+    std::fs::write(shared.join("t.html"), "t").unwrap();
+    let expected = [
+        changed("current/a.html"),
+        changed("releases/1/a.html"),
+        new("shared/t.html"),
+    ];
+    assert_eq!(site.news().await, expected);
+    // A deploy by swapping the link tells of what differs, and of nothing else.
+    site.sh("ln -s releases/2 next; mv -T next current");
+    assert_eq!(site.news().await, [changed("current/a.html")]);
+    site.write("releases/2/b.html", "new b");
+    assert_eq!(
+        site.news().await,
+        [changed("current/b.html"), changed("releases/2/b.html")]
+    );
+    site.sh("rm current");
+    assert_eq!(
+        site.news().await,
+        [gone("current/a.html"), gone("current/b.html")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_events_it_is_polled() {
+    let mut site = Site::new();
+    site.settings.watch = WatchMode::Poll;
+    site.start().await;
+    site.write("a.html", "a");
+    until("the poll tells", || site.told() == [new("a.html")]).await;
+    assert_eq!(site.status().drift_total, 0);
+    assert!(site.status().polling);
+}

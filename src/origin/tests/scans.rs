@@ -1,0 +1,99 @@
+//! Scans: on request, in the background, and what they must not do.
+
+use std::time::Duration;
+
+use super::harness::{LIMIT, Site, changed, gone, new, until};
+use crate::origin::{ScanReason, WatchMode};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_on_request_answers_when_everything_is_told() {
+    let mut site = Site::new();
+    site.settings.watch = WatchMode::Off;
+    site.write("old.html", "old");
+    site.start().await;
+    site.rested().await;
+    site.write("index.html", "other");
+    site.write("new.html", "new");
+    std::fs::remove_file(site.path("old.html")).unwrap();
+    let scan = site.handle().scan(ScanReason::Request, false);
+    let summary = tokio::time::timeout(LIMIT, scan).await.unwrap().unwrap();
+    assert_eq!((summary.new, summary.changed, summary.gone), (1, 1, 1));
+    let expected = [changed("index.html"), new("new.html"), gone("old.html")];
+    assert_eq!(site.take(), expected);
+    assert_eq!(site.status().scans[&ScanReason::Request], 1);
+    assert_eq!(site.status().drift_total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_background_scan_finds_is_drift() {
+    let mut site = Site::new();
+    site.settings.rescan = Duration::from_millis(500);
+    let outside = site.outside().join("twin.html");
+    std::fs::write(&outside, "one").unwrap();
+    std::fs::hard_link(&outside, site.path("twin.html")).unwrap();
+    site.start().await;
+    std::fs::write(&outside, "two").unwrap();
+    until("the rescan tells", || site.told() == [changed("twin.html")]).await;
+    until("it counts as drift", || site.status().drift_total == 1).await;
+    assert!(site.status().scans[&ScanReason::Rescan] > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sudden_loss_is_an_alarm_and_ends_by_itself() {
+    let mut site = Site::new();
+    for n in 0..40 {
+        site.write(&format!("d/{n}.html"), "x");
+    }
+    site.start().await;
+    site.sh("mv d ../d");
+    until("the alarm", || site.alarm("loss")).await;
+    site.quiet().await;
+    assert_eq!(site.take(), []);
+    assert!(site.status().indexed_files >= 41);
+    site.sh("mv ../d d");
+    until("the alarm is over", || !site.alarm("loss")).await;
+    assert_eq!(site.news().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_that_is_meant_so_is_told() {
+    let mut site = Site::new();
+    site.settings.watch = WatchMode::Off;
+    for n in 0..40 {
+        site.write(&format!("d/{n}.html"), "x");
+    }
+    site.start().await;
+    site.rested().await;
+    site.sh("rm -rf d");
+    let summary = site
+        .handle()
+        .scan(ScanReason::Request, false)
+        .await
+        .unwrap();
+    assert!(summary.held);
+    assert_eq!(site.take(), []);
+    let summary = site.handle().scan(ScanReason::Request, true).await.unwrap();
+    assert_eq!((summary.held, summary.gone), (false, 40));
+    assert_eq!(site.take().len(), 40);
+    until("the alarm is over", || !site.alarm("loss")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_cannot_be_listed_hides_nothing() {
+    if rustix::process::geteuid().is_root() {
+        // Nothing is unreadable for root; a file in the place of a mode does not exist either.
+        println!("skipped: root may list every directory");
+        return;
+    }
+    let mut site = Site::new();
+    site.write("d/a.html", "a");
+    site.start().await;
+    site.sh("chmod 000 d");
+    let told = site.news().await;
+    site.sh("chmod 755 d");
+    let back = site.news().await;
+    assert!(!told.contains(&gone("d/a.html")), "{told:?}");
+    assert!(!back.contains(&new("d/a.html")), "{back:?}");
+    site.write("d/b.html", "b");
+    assert_eq!(site.news().await, [new("d/b.html")]);
+}
