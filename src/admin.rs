@@ -1,1 +1,156 @@
-//! Not built yet.
+//! The admin listener and socket: health, status, history, metrics, and what a person may ask of
+//! a running daemon.
+//!
+//! Two doors, one router. Over TCP every route refuses a foreign `Host`, and what changes anything
+//! needs the token; the socket is guarded by its file permission.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::core::change::PipelineId;
+use crate::engine::EngineHandle;
+use crate::intake::Intake;
+use crate::metrics::Metrics;
+use crate::origin::OriginHandle;
+use crate::scaleway::Client;
+use crate::store::{Store, StoreError};
+
+mod guard;
+mod health;
+mod history;
+pub mod listen;
+mod purge;
+mod remote;
+mod status;
+
+pub use guard::{Door, Token};
+pub use history::ChangeProgress;
+pub use purge::{PurgeAnswer, PurgeBody};
+pub use status::{OriginView, PipelineStatus, Status};
+
+/// How long an answer may take that needs the engine or the store.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A request's body at most, in bytes: what a purge of the longest list of assets takes.
+const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A pipeline, as the admin side knows it.
+#[derive(Debug)]
+pub struct AdminPipeline {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Assets in one purge request, at most.
+    pub max_assets: usize,
+    /// Its origins, by name.
+    pub origins: Vec<(Arc<str>, OriginHandle)>,
+}
+
+/// What the routes work with.
+pub struct Admin {
+    /// The engine.
+    pub engine: EngineHandle,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where manual purges enter.
+    pub intake: Arc<Intake>,
+    /// The API, for the `requests` commands.
+    pub client: Arc<Client>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The pipelines.
+    pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
+    /// The API's URL.
+    pub api_url: String,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin")
+            .field("pipelines", &self.pipelines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// The pipeline that a person means: by name or by id.
+    fn pipeline(&self, name: &str) -> Result<(&PipelineId, &AdminPipeline), AdminError> {
+        self.pipelines
+            .iter()
+            .find(|(id, pipeline)| &*pipeline.name == name || id.as_str() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.pipelines.values().map(|p| &*p.name).collect();
+                AdminError::NotFound(format!(
+                    "there is no pipeline `{name}` in the config; it has {}",
+                    known.join(", ")
+                ))
+            })
+    }
+}
+
+/// All routes, behind the guard of a door.
+pub fn router(admin: Arc<Admin>, door: Door) -> Router {
+    let door = Arc::new(door);
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/requests", get(history::requests))
+        .route("/api/v1/requests/{id}", get(history::request))
+        .route("/api/v1/changes", get(history::changes))
+        .route("/api/v1/purge", post(purge::purge))
+        .route(
+            "/api/v1/purge-requests",
+            get(remote::list).post(remote::create),
+        )
+        .route("/api/v1/purge-requests/{id}", get(remote::get))
+        .fallback(async || AdminError::NotFound("there is no such page".to_owned()))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::middleware::from_fn_with_state(door, guard::guard))
+        .with_state(admin)
+}
+
+/// Why a route does not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// The call makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The daemon can't do it now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The API refused it.
+    #[error("{0}")]
+    Refused(crate::core::purge::Refusal),
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(format!("the store does not answer: {error}"))
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let (status, class) = match &self {
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Refused(refusal) => (StatusCode::BAD_GATEWAY, refusal.class()),
+        };
+        let body = json!({ "error": self.to_string(), "class": class });
+        (status, axum::Json(body)).into_response()
+    }
+}

@@ -1,3 +1,168 @@
-//! The commands, one file each. Nothing here decides anything about changes or purges.
+//! The command line: arguments, and one file for each command.
 
-pub mod check;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::daemon;
+use crate::scaleway::Client;
+use crate::telemetry::LogFormat;
+
+mod check;
+mod client;
+mod demo;
+mod failure;
+mod output;
+mod purge;
+mod requests;
+mod run;
+mod status;
+
+pub use failure::Failure;
+
+/// Keeps a Scaleway Edge Services cache fresh: watches the origin, purges exactly what changed,
+/// tracks every purge to its end.
+#[derive(Debug, Parser)]
+#[command(name = "edgepurge", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The configuration.
+    #[arg(
+        long,
+        global = true,
+        env = "EDGEPURGE_CONFIG",
+        value_name = "FILE",
+        default_value = "/etc/edgepurge/config.toml"
+    )]
+    config: PathBuf,
+    /// How results are written to stdout; json: one document with stable keys.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    /// How logs are written to stderr; auto: to the journal under systemd, else text.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter like `edgepurge=debug`.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Whether colours are used.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    color: Color,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything on this machine: an embedded edge and purge API, and the daemon in front of DIR.
+    Demo(demo::DemoArgs),
+    /// The daemon.
+    Run,
+    /// Validate the configuration.
+    Check(check::CheckArgs),
+    /// Purge assets or URLs of a pipeline, or everything.
+    Purge(purge::PurgeArgs),
+    /// What the daemon is doing, and what needs attention.
+    Status(status::StatusArgs),
+    /// The purge-request API as it is.
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
+}
+
+impl Cli {
+    /// Runs the command, and says on stderr why it failed.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        match self.dispatch() {
+            Ok(code) => code,
+            Err(failure) => failure.report(),
+        }
+    }
+
+    fn dispatch(self) -> Result<ExitCode, Failure> {
+        let Self { global, command } = self;
+        global.start_logs(matches!(command, Command::Run))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::temporary(format!("the runtime does not start: {error}")))?;
+        runtime.block_on(async {
+            match command {
+                Command::Demo(args) => demo::demo(&global, args).await,
+                Command::Run => run::run(&global).await,
+                Command::Check(args) => check::check(&global, &args).await,
+                Command::Purge(args) => purge::purge(&global, args).await,
+                Command::Status(args) => status::status(&global, &args).await,
+                Command::Requests(command) => requests::requests(&global, command).await,
+            }
+        })
+    }
+}
+
+impl Global {
+    /// The configuration, or everything that is wrong with it.
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config, &Environment::of_process())
+            .map_err(|problems| Failure::config(problems.to_string()))
+    }
+
+    /// The daemon's socket.
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        Ok(self.load()?.admin.socket)
+    }
+
+    /// The API itself, for commands that can do without a daemon.
+    fn api(&self, config: &Config) -> Result<Client, Failure> {
+        let clock = Clock::start();
+        daemon::client(config, &Environment::of_process(), None, None, clock)
+            .map_err(|error| run::unstarted(&error))
+    }
+
+    /// The daemon logs what it does; a command only what goes wrong.
+    fn start_logs(&self, daemon: bool) -> Result<(), Failure> {
+        use std::io::IsTerminal as _;
+        let level = self
+            .log_level
+            .as_deref()
+            .unwrap_or(if daemon { "info" } else { "warn" });
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::io::stderr().is_terminal(),
+        };
+        let journal = Environment::of_process().get("JOURNAL_STREAM").is_some();
+        crate::telemetry::start(self.log_format, level, color, journal)
+            .map_err(|error| Failure::usage(format!("{error:#}")))
+    }
+}

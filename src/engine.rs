@@ -1,1 +1,379 @@
-//! Not built yet.
+//! The engine: decide, commit, act, in that order, everywhere.
+//!
+//! One task owns the planner. It pulls committed changes from the store, hands events to the
+//! planner, commits what the planner decides, and only then makes the calls; each call's reply is
+//! the next event. A crash between commit and call leaves a request `submitting`, and the next
+//! start sends it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::core::change::{PipelineId, Seq};
+use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step, View};
+use crate::core::purge::{Refusal, RemoteStatus, RequestId};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+use crate::supervise::{Fault, Supervisor};
+
+mod call;
+mod journal;
+
+pub use call::{Caller, KeyReader};
+pub use journal::{Notice, RequestNotice};
+
+/// How many queued changes are pulled from the store at once.
+const PULL: usize = 10_000;
+/// How many replies and questions may wait for the engine; more make their senders wait.
+const CHANNEL: usize = 256;
+/// How many notices a slow listener may lag behind before it misses some.
+const NOTICES: usize = 4_096;
+/// How long a failed commit waits before it is tried again.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+/// How long a stopping engine waits for the replies to calls that are on their way.
+const LAST_REPLIES: Duration = Duration::from_secs(5);
+
+/// What an engine is told to do.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The account's limits.
+    pub limits: Limits,
+    /// The pipelines.
+    pub pipelines: Vec<PipelineSettings>,
+    /// The pipelines' names, for logs and metrics.
+    pub names: BTreeMap<PipelineId, Arc<str>>,
+}
+
+/// What reaches the engine from the rest of the process.
+#[derive(Debug)]
+enum Ask {
+    View(oneshot::Sender<View>),
+    Echo(oneshot::Sender<()>),
+    Scanning { pipeline: PipelineId, running: bool },
+}
+
+/// The reply to a call.
+#[derive(Debug)]
+enum Reply {
+    Submitted(RequestId, Result<(String, RemoteStatus), Refusal>),
+    Polled(RequestId, Result<RemoteStatus, Refusal>),
+}
+
+/// Speaks to a running engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    asks: mpsc::Sender<Ask>,
+    notices: broadcast::Sender<Notice>,
+}
+
+impl EngineHandle {
+    /// What the engine is doing; `None` when it does not answer any more.
+    pub async fn view(&self) -> Option<View> {
+        let (answer, view) = oneshot::channel();
+        self.asks.send(Ask::View(answer)).await.ok()?;
+        view.await.ok()
+    }
+
+    /// Whether the engine turns, and the store behind it answers.
+    pub async fn echo(&self) -> bool {
+        let (answer, heard) = oneshot::channel();
+        self.asks.send(Ask::Echo(answer)).await.is_ok() && heard.await.is_ok()
+    }
+
+    /// A scan of the pipeline's origins began or ended.
+    pub async fn scanning(&self, pipeline: PipelineId, running: bool) {
+        // An engine that has ended holds no batch open.
+        drop(self.asks.send(Ask::Scanning { pipeline, running }).await);
+    }
+
+    /// What happens from now on, for those who watch: a listener that lags misses some.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    planner: Planner,
+    store: StoreHandle,
+    caller: Arc<Caller>,
+    clock: Clock,
+    journal: journal::Journal,
+    supervisor: Supervisor,
+    asks: mpsc::Receiver<Ask>,
+    replies: (mpsc::Sender<Reply>, mpsc::Receiver<Reply>),
+    /// Calls whose reply has not come.
+    outstanding: usize,
+    cursor: Seq,
+}
+
+/// A store, with a `Debug` that shows nothing of it.
+struct StoreHandle(Arc<dyn Store>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Engine {
+    /// Restores an engine from the store: what was in flight is followed up, what was being sent
+    /// is queued again.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn restore(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        caller: Caller,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        supervisor: &Supervisor,
+    ) -> Result<(Self, EngineHandle), StoreError> {
+        let unsettled = store.unsettled().await?;
+        let (asks_sender, asks) = mpsc::channel(CHANNEL);
+        let (notices, _) = broadcast::channel(NOTICES);
+        let journal = journal::Journal::new(settings.names, &unsettled, metrics, notices.clone());
+        let seed = fastrand::u64(..);
+        let (planner, step) = Planner::restore(
+            settings.limits,
+            settings.pipelines,
+            unsettled,
+            seed,
+            clock.now(),
+        );
+        let mut engine = Self {
+            planner,
+            store: StoreHandle(store),
+            caller: Arc::new(caller),
+            clock,
+            journal,
+            supervisor: supervisor.clone(),
+            asks,
+            replies: mpsc::channel(CHANNEL),
+            outstanding: 0,
+            cursor: Seq(0),
+        };
+        if !step.decisions.is_empty() {
+            engine.store.0.decide(step.decisions.clone()).await?;
+            engine.journal.decided(&step.decisions);
+        }
+        engine.act(step);
+        let handle = EngineHandle {
+            asks: asks_sender,
+            notices,
+        };
+        Ok((engine, handle))
+    }
+
+    /// Runs until `stopping`, then takes the replies that are still on their way.
+    ///
+    /// # Errors
+    /// When the store has gone for good.
+    pub async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
+        let mut appended = self.store.0.subscribe();
+        // What was queued before the start counts as history, not as news.
+        self.pull(&mut appended, &stopping, false).await?;
+        loop {
+            let now = self.clock.now();
+            let wake = self.planner.next_wake(now);
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stopping.cancelled() => break,
+                Some(reply) = self.replies.1.recv() => self.replied(reply, &stopping).await?,
+                Some(ask) = self.asks.recv() => self.asked(ask, &stopping).await?,
+                changed = appended.changed() => match changed {
+                    Ok(()) => self.pull(&mut appended, &stopping, true).await?,
+                    Err(_) => return Err(self.store_is_gone(&StoreError::Closed)),
+                },
+                () = sleep => self.event(Event::Wake, &stopping).await?,
+            }
+        }
+        self.drain().await
+    }
+
+    /// Hands the planner every committed change it has not seen.
+    async fn pull(
+        &mut self,
+        appended: &mut tokio::sync::watch::Receiver<Seq>,
+        stopping: &CancellationToken,
+        news: bool,
+    ) -> Result<(), Fault> {
+        let last = *appended.borrow_and_update();
+        while self.cursor < last {
+            let rows = match self.store.0.queued_after(self.cursor, PULL).await {
+                Ok(rows) => rows,
+                Err(StoreError::Closed) => return Err(self.store_is_gone(&StoreError::Closed)),
+                Err(error) => {
+                    tracing::error!("the queue can't be read: {error}; trying again");
+                    if self.pause(stopping).await {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            self.cursor = rows.last().map_or(last, |row| row.seq);
+            if rows.is_empty() {
+                break;
+            }
+            if news {
+                self.journal.changed(&rows);
+            }
+            self.event(Event::Changes(rows), stopping).await?;
+        }
+        Ok(())
+    }
+
+    async fn replied(&mut self, reply: Reply, stopping: &CancellationToken) -> Result<(), Fault> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let event = match reply {
+            Reply::Submitted(request, reply) => {
+                self.journal.answered(request, reply.as_ref().err());
+                Event::Submitted { request, reply }
+            }
+            Reply::Polled(request, reply) => {
+                self.journal.answered(request, reply.as_ref().err());
+                Event::Polled { request, reply }
+            }
+        };
+        self.event(event, stopping).await
+    }
+
+    async fn asked(&mut self, ask: Ask, stopping: &CancellationToken) -> Result<(), Fault> {
+        match ask {
+            Ask::View(answer) => {
+                // Who asked may have gone away.
+                drop(answer.send(self.planner.view(self.clock.now())));
+                Ok(())
+            }
+            Ask::Echo(answer) => {
+                // An append of nothing passes through the store's writer and costs no sync.
+                if self.store.0.append(Vec::new()).await.is_ok() {
+                    answer.send(()).unwrap_or_default();
+                }
+                Ok(())
+            }
+            Ask::Scanning { pipeline, running } => {
+                self.event(Event::Scanning { pipeline, running }, stopping)
+                    .await
+            }
+        }
+    }
+
+    /// Decide, commit, act.
+    async fn event(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
+        let step = self.planner.handle(self.clock.now(), event);
+        if self.commit(&step, stopping).await? {
+            self.act(step);
+        }
+        Ok(())
+    }
+
+    /// Commits a step's decisions, again and again if need be: the planner has made them, so there
+    /// is no going on without. `false`: the process stops before they could be committed; they
+    /// count as never made.
+    async fn commit(&mut self, step: &Step, stopping: &CancellationToken) -> Result<bool, Fault> {
+        if step.decisions.is_empty() {
+            return Ok(true);
+        }
+        loop {
+            match self.store.0.decide(step.decisions.clone()).await {
+                Ok(()) => {
+                    self.journal.decided(&step.decisions);
+                    return Ok(true);
+                }
+                Err(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
+                    return Err(self.store_is_gone(&error));
+                }
+                Err(error) => {
+                    tracing::error!("decisions can't be committed, nothing is sent: {error}");
+                    if self.pause(stopping).await {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits a moment, while those who ask are answered. `true`: the process stops.
+    async fn pause(&mut self, stopping: &CancellationToken) -> bool {
+        let over = tokio::time::sleep(COMMIT_RETRY);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return true,
+                () = &mut over => return false,
+                Some(Ask::View(answer)) = self.asks.recv() => {
+                    drop(answer.send(self.planner.view(self.clock.now())));
+                }
+            }
+        }
+    }
+
+    /// Makes the calls of a step whose decisions are committed.
+    fn act(&mut self, step: Step) {
+        for command in step.commands {
+            self.outstanding += 1;
+            let (caller, replies) = (Arc::clone(&self.caller), self.replies.0.clone());
+            self.supervisor.spawn("call", async move {
+                let reply = match command {
+                    Command::Submit {
+                        request,
+                        pipeline,
+                        scope,
+                    } => Reply::Submitted(request, caller.submit(&pipeline, &scope).await),
+                    Command::Poll { request, remote_id } => {
+                        Reply::Polled(request, caller.poll(&remote_id).await)
+                    }
+                };
+                // An engine that has ended will ask the API again at the next start.
+                drop(replies.send(reply).await);
+                Ok(())
+            });
+        }
+    }
+
+    /// Takes the last replies, so that what the API accepted is known at the next start.
+    async fn drain(mut self) -> Result<(), Fault> {
+        self.planner.stop();
+        let never = CancellationToken::new();
+        let last = tokio::time::timeout(LAST_REPLIES, async {
+            while self.outstanding > 0 {
+                let Some(reply) = self.replies.1.recv().await else {
+                    break;
+                };
+                self.replied(reply, &never).await?;
+            }
+            Ok(())
+        })
+        .await;
+        match last {
+            Ok(result) => result,
+            Err(_) => {
+                tracing::warn!(
+                    calls = self.outstanding,
+                    "stopping without the replies to calls on their way; they are made again at the next start"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn store_is_gone(&self, error: &StoreError) -> Fault {
+        Fault::Failed {
+            task: "engine".to_owned(),
+            message: format!("the store can't be used: {error}"),
+        }
+    }
+}

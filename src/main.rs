@@ -1,3 +1,12 @@
 //! The binary: arguments, command, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use edgepurge::cli::Cli;
+
+fn main() -> ExitCode {
+    // The one crypto provider; an error means that it is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Cli::parse().main()
+}

@@ -170,6 +170,15 @@ impl OriginHandle {
         summary.await.map_err(|_| ScanError::Stopping)
     }
 
+    /// Whether the worker turns: it is scanning, or answers.
+    pub async fn echo(&self) -> bool {
+        if self.status.borrow().scanning {
+            return true;
+        }
+        let (answer, heard) = oneshot::channel();
+        self.inbox.echo(answer) && heard.await.is_ok()
+    }
+
     /// The origin as it is now.
     #[must_use]
     pub fn status(&self) -> OriginStatus {

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every variable that the configuration looks at.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
+    "JOURNAL_STREAM",
     "SCW_API_URL",
     "SCW_SECRET_KEY",
     "SCW_PROFILE",

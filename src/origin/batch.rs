@@ -136,7 +136,9 @@ impl Committer {
                 biased;
                 answer = future => answer.map_err(|error| match error {
                     SinkError::Stopping => Refusal::Stopping,
-                    SinkError::Store(_) => Refusal::Again(error.to_string()),
+                    SinkError::Store(_)
+                    | SinkError::UnknownPipeline(_)
+                    | SinkError::UnknownOrigin { .. } => Refusal::Again(error.to_string()),
                 }),
                 () = self.stopping.cancelled() => Err(Refusal::Stopping),
             }

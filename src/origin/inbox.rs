@@ -38,6 +38,8 @@ pub(super) struct Request {
 pub(super) struct Mail {
     pub(super) hints: Hints,
     pub(super) requests: Vec<Request>,
+    /// Those who ask whether the worker turns.
+    echoes: Vec<oneshot::Sender<()>>,
     /// The kernel dropped events of the current watch.
     pub(super) overflow: bool,
     /// A watch ended on its own.
@@ -83,6 +85,7 @@ impl Inbox {
             mail: Mutex::new(Mail {
                 hints: Hints::new(),
                 requests: Vec::new(),
+                echoes: Vec::new(),
                 overflow: false,
                 lost_watch: false,
                 unwatched: BTreeSet::new(),
@@ -126,6 +129,17 @@ impl Inbox {
         true
     }
 
+    /// Asks the worker for an echo; `false` when too many were asked for already.
+    pub(super) fn echo(&self, answer: oneshot::Sender<()>) -> bool {
+        let mut mail = self.lock();
+        if mail.echoes.len() >= REQUESTS {
+            return false;
+        }
+        mail.echoes.push(answer);
+        self.wake.notify_all();
+        true
+    }
+
     /// Adds a place to look at.
     pub(super) fn hint(&self, path: &[u8], mark: Mark) {
         self.lock().hints.insert(path, mark);
@@ -135,6 +149,10 @@ impl Inbox {
     pub(super) fn wait(&self, until: Time) {
         let mut mail = self.lock();
         loop {
+            for answer in mail.echoes.drain(..) {
+                // Who asked may have given up.
+                answer.send(()).unwrap_or_default();
+            }
             let now = self.clock.now();
             let due = mail.hints.next_due().map_or(until, |due| due.min(until));
             if mail.stop || mail.news || due <= now {

@@ -1,1 +1,18 @@
 //! The one integration binary: the real process, real files, real HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test program trusts itself, reads its environment, and speaks"
+)]
+
+mod bench;
+mod commands;
+mod config;
+mod crash;
+mod deploys;
+mod house;
+mod rate;
+mod unit;

@@ -1,0 +1,108 @@
+//! The two doors: TCP and the socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::{Admin, Door, Token, router};
+use crate::supervise::{Fault, Supervisor};
+
+/// The bound doors; nothing is answered before [`Listeners::serve`].
+#[derive(Debug)]
+pub struct Listeners {
+    tcp: Option<TcpListener>,
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl Listeners {
+    /// Binds the socket, and TCP where it is wanted. A socket file that nobody answers at is
+    /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
+    ///
+    /// # Errors
+    /// When an address is taken or a directory is missing; the error names it.
+    pub async fn bind(tcp: Option<SocketAddr>, socket: &Path) -> io::Result<Self> {
+        let tcp = match tcp {
+            None => None,
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|error| named(&error, &format!("admin.listen {address}")))?,
+            ),
+        };
+        Ok(Self {
+            tcp,
+            socket: bind_socket(socket)
+                .await
+                .map_err(|error| named(&error, &format!("admin.socket {}", socket.display())))?,
+            path: socket.to_owned(),
+        })
+    }
+
+    /// Where TCP listens.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
+    }
+
+    /// Serves until the supervisor stops, then removes the socket file.
+    pub fn serve(self, admin: &Arc<Admin>, token: Option<Token>, supervisor: &Supervisor) {
+        if let Some(tcp) = self.tcp
+            && let Ok(address) = tcp.local_addr()
+        {
+            let routes = router(Arc::clone(admin), Door::Tcp { address, token });
+            let stopping = supervisor.stopping();
+            supervisor.spawn("admin", async move {
+                axum::serve(tcp, routes)
+                    .with_graceful_shutdown(stopping.cancelled_owned())
+                    .await
+                    .map_err(|error| fault("admin", &error))
+            });
+        }
+        let routes = router(Arc::clone(admin), Door::Socket);
+        let stopping = supervisor.stopping();
+        supervisor.spawn("admin socket", async move {
+            let served = axum::serve(self.socket, routes)
+                .with_graceful_shutdown(stopping.cancelled_owned())
+                .await;
+            if let Err(error) = std::fs::remove_file(&self.path) {
+                tracing::debug!("{} stays behind: {error}", self.path.display());
+            }
+            served.map_err(|error| fault("admin socket", &error))
+        });
+    }
+}
+
+async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if UnixStream::connect(path).await.is_ok() {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    // The owner and the group may connect; the unit decides who the group is.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+fn named(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+fn fault(task: &str, error: &io::Error) -> Fault {
+    Fault::Failed {
+        task: task.to_owned(),
+        message: error.to_string(),
+    }
+}

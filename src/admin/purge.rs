@@ -1,0 +1,86 @@
+//! Manual purges.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, AdminError};
+use crate::core::change::Source;
+use crate::intake::{AskError, AskedTargets};
+
+/// What is to be purged: assets or URLs, or everything.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeBody {
+    /// The pipeline's name or id.
+    pub pipeline: String,
+    /// Assets, or URLs of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    /// Everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+}
+
+/// What was queued: the changes, committed to disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PurgeAnswer {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// How many changes.
+    pub changes: u64,
+    /// The first's sequence number.
+    pub first: u64,
+    /// The last's.
+    pub last: u64,
+}
+
+/// `POST /api/v1/purge`
+pub(super) async fn purge(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<PurgeBody>,
+) -> Result<(StatusCode, Json<PurgeAnswer>), AdminError> {
+    let answer = ask(&admin, &body, "purge").await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// Queues what a person asks for.
+pub(super) async fn ask(
+    admin: &Admin,
+    body: &PurgeBody,
+    detail: &str,
+) -> Result<PurgeAnswer, AdminError> {
+    let asked = match (body.all, body.assets.as_slice()) {
+        (true, []) => AskedTargets::All,
+        (false, [_, ..]) => AskedTargets::Assets(body.assets.clone()),
+        (true, [_, ..]) => {
+            return Err(AdminError::Invalid(
+                "assets and all are given; say one of them".to_owned(),
+            ));
+        }
+        (false, []) => {
+            return Err(AdminError::Invalid(
+                "neither assets nor all is given".to_owned(),
+            ));
+        }
+    };
+    let (id, pipeline) = admin.pipeline(&body.pipeline)?;
+    let now = admin.clock.now();
+    let appended = admin
+        .intake
+        .asked(id, asked, Source::Manual, detail, now)
+        .await
+        .map_err(|error| match error {
+            AskError::Store(error) => AdminError::from(error),
+            other => AdminError::Invalid(other.to_string()),
+        })?;
+    Ok(PurgeAnswer {
+        pipeline: pipeline.name.to_string(),
+        changes: (appended.last.0 + 1).saturating_sub(appended.first.0),
+        first: appended.first.0,
+        last: appended.last.0,
+    })
+}

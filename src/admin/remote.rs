@@ -1,0 +1,130 @@
+//! The purge-request API as it is, through the daemon and its rate limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::purge::{PurgeBody, ask};
+use super::{Admin, AdminError};
+use crate::core::change::Seq;
+use crate::scaleway::{ListQuery, OrderBy};
+use crate::store::RequestFilter;
+
+/// How long a manual request may take until the API has it; after that it goes on without its asker.
+const ACCEPTANCE: Duration = Duration::from_secs(30);
+/// How often the history is read meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The API's own filters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemoteQuery {
+    order_by: Option<String>,
+    page: Option<u32>,
+    page_size: Option<u32>,
+    organization_id: Option<String>,
+    project_id: Option<String>,
+    pipeline_id: Option<String>,
+}
+
+impl RemoteQuery {
+    fn into_list(self) -> Result<ListQuery, AdminError> {
+        let order_by = match self.order_by.as_deref() {
+            None => None,
+            Some("created_at_asc") => Some(OrderBy::CreatedAtAsc),
+            Some("created_at_desc") => Some(OrderBy::CreatedAtDesc),
+            Some(other) => {
+                return Err(AdminError::Invalid(format!(
+                    "order_by `{other}` is neither created_at_asc nor created_at_desc"
+                )));
+            }
+        };
+        Ok(ListQuery {
+            order_by,
+            page: self.page,
+            page_size: self.page_size,
+            organization_id: self.organization_id,
+            project_id: self.project_id,
+            pipeline_id: self.pipeline_id,
+        })
+    }
+}
+
+/// `GET /api/v1/purge-requests`
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<RemoteQuery>,
+) -> Result<Json<Value>, AdminError> {
+    let query = query.into_list()?;
+    let reply = admin.client.list(&query).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
+/// `GET /api/v1/purge-requests/{id}`
+pub(super) async fn get(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, AdminError> {
+    let reply = admin.client.get(&id).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
+/// `POST /api/v1/purge-requests`: one request, recorded as manual and tracked like any other; the
+/// answer is the API's own document of it.
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<PurgeBody>,
+) -> Result<Json<Value>, AdminError> {
+    let (_, pipeline) = admin.pipeline(&body.pipeline)?;
+    if body.assets.len() > pipeline.max_assets {
+        return Err(AdminError::Invalid(format!(
+            "{} assets are more than one request takes (max_assets = {}); `edgepurge purge` \
+             spreads them over several",
+            body.assets.len(),
+            pipeline.max_assets
+        )));
+    }
+    let asked = ask(&admin, &body, "requests create").await?;
+    let remote_id = tokio::time::timeout(ACCEPTANCE, accepted(&admin, Seq(asked.first)))
+        .await
+        .map_err(|_| {
+            AdminError::Unavailable(format!(
+                "the API has not taken it within {} s; it stays queued, see `edgepurge status`",
+                ACCEPTANCE.as_secs()
+            ))
+        })??;
+    let reply = admin.client.get(&remote_id).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
+/// Waits until the request that took a change has an id at the API.
+async fn accepted(admin: &Admin, change: Seq) -> Result<String, AdminError> {
+    loop {
+        for id in admin.store.requests_of(change, change).await? {
+            let filter = RequestFilter {
+                id: Some(id),
+                limit: 1,
+                ..RequestFilter::default()
+            };
+            for record in admin.store.requests(filter).await?.purge_requests {
+                if let Some(remote_id) = record.remote_id {
+                    return Ok(remote_id);
+                }
+                if record.status == "failed" {
+                    return Err(AdminError::Invalid(record.why));
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,326 @@
+//! The read model: everything that `status`, the metrics and the page show, gathered once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, AdminError, AdminPipeline, PATIENCE};
+use crate::core::change::PipelineId;
+use crate::core::planner::{Alarm, View};
+use crate::core::time::Time;
+use crate::metrics::{Gauges, PipelineGauges};
+use crate::origin::{self, OriginStatus, ScanReason};
+
+/// Every reason an alarm can have, so that each is a metric at zero.
+const ALARMS: [&str; 12] = [
+    "all_repeats",
+    "api",
+    "failed",
+    "forbidden",
+    "fruitless",
+    "loss",
+    "rate_limited",
+    "root",
+    "unauthorized",
+    "unreadable",
+    "untracked",
+    "watch_limit",
+];
+
+/// An origin, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OriginView {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Whether changes are noticed: it is watched, and was compared once.
+    pub armed: bool,
+    /// Whether a scan of the whole origin runs.
+    pub scanning: bool,
+    /// Whether it is scanned every few seconds, for want of events.
+    pub polling: bool,
+    /// Files in the index.
+    pub indexed_files: u64,
+    /// Directories under watch.
+    pub watched_directories: u64,
+    /// Directories that could not be watched.
+    pub unwatched_directories: u64,
+    /// Places that are still to be looked at.
+    pub pending: u64,
+    /// Times that file events were lost.
+    pub lost_events: u64,
+    /// Files that looked changed and held the same bytes.
+    pub unchanged: u64,
+    /// Changes that only a background scan found.
+    pub drift: u64,
+    /// Scans by reason.
+    pub scans: BTreeMap<&'static str, u64>,
+    /// The last scan of the whole origin.
+    pub last_scan: Option<ScanView>,
+    /// What an operator should act on.
+    #[serde(skip)]
+    pub alarms: Vec<origin::Alarm>,
+}
+
+/// A scan, as `status` shows it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ScanView {
+    /// Why it ran.
+    pub reason: &'static str,
+    /// When it ended.
+    pub ended: Time,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Files seen.
+    pub files: u64,
+    /// Files found new.
+    pub new: u64,
+    /// Files found changed.
+    pub changed: u64,
+    /// Files found gone.
+    pub gone: u64,
+    /// Whether so many were gone that nothing was purged.
+    pub held: bool,
+}
+
+impl OriginView {
+    fn new(name: &str, status: OriginStatus) -> Self {
+        let last_scan = status.last_scan.map(|scan| ScanView {
+            reason: scan.reason.as_str(),
+            ended: scan.at.after(scan.took),
+            took_ms: u64::try_from(scan.took.as_millis()).unwrap_or(u64::MAX),
+            files: scan.files,
+            new: scan.new,
+            changed: scan.changed,
+            gone: scan.gone,
+            held: scan.held,
+        });
+        Self {
+            name: name.to_owned(),
+            armed: status.armed,
+            scanning: status.scanning,
+            polling: status.polling,
+            indexed_files: status.indexed_files,
+            watched_directories: status.watched_directories,
+            unwatched_directories: status.unwatched_directories,
+            pending: status.pending_hints,
+            lost_events: status.lost_events,
+            unchanged: status.unchanged_total,
+            drift: status.drift_total,
+            scans: ScanReason::ALL
+                .iter()
+                .map(|reason| {
+                    let count = status.scans.get(reason).copied().unwrap_or(0);
+                    (reason.as_str(), count)
+                })
+                .collect(),
+            last_scan,
+            alarms: status.alarms,
+        }
+    }
+}
+
+/// A pipeline, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PipelineStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: PipelineId,
+    /// Assets queued.
+    pub queued_assets: usize,
+    /// Why a purge of everything is queued, if one is.
+    pub queued_all: Option<&'static str>,
+    /// When the oldest queued change was noticed.
+    pub oldest_queued: Option<Time>,
+    /// Purge requests in flight.
+    pub in_flight: usize,
+    /// Assets given up, until a later purge of them is done.
+    pub failed_assets: u64,
+    /// Its origins.
+    pub origins: Vec<OriginView>,
+}
+
+/// The whole status.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The version that runs.
+    pub version: &'static str,
+    /// The time.
+    pub now: Time,
+    /// The API's URL.
+    pub api_url: String,
+    /// Whether nothing is queued or in flight.
+    pub settled: bool,
+    /// The pipelines.
+    pub pipelines: Vec<PipelineStatus>,
+    /// What an operator should act on.
+    pub alarms: Vec<AlarmView>,
+}
+
+/// An alarm, with the pipeline's name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AlarmView {
+    /// The pipeline's name; `None`: all pipelines'.
+    pub pipeline: Option<String>,
+    /// A short word, the label of the metric.
+    pub reason: String,
+    /// What, why, and what to do.
+    pub text: String,
+}
+
+/// `GET /api/v1/status`
+pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Status>, AdminError> {
+    Ok(Json(collect(&admin).await?))
+}
+
+/// Gathers the status.
+pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
+    let view = tokio::time::timeout(PATIENCE, admin.engine.view())
+        .await
+        .ok()
+        .flatten()
+        .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))?;
+    let failed = admin.store.failed_assets().await?;
+    let pipelines: Vec<PipelineStatus> = admin
+        .pipelines
+        .iter()
+        .map(|(id, pipeline)| pipeline_status(id, pipeline, &view, &failed))
+        .collect();
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        now: admin.clock.now(),
+        api_url: admin.api_url.clone(),
+        settled: view.settled(),
+        alarms: alarms(admin, view.alarms, &pipelines),
+        pipelines,
+    })
+}
+
+fn pipeline_status(
+    id: &PipelineId,
+    pipeline: &AdminPipeline,
+    view: &View,
+    failed: &BTreeMap<PipelineId, u64>,
+) -> PipelineStatus {
+    let planned = view.pipelines.get(id).cloned().unwrap_or_default();
+    PipelineStatus {
+        name: pipeline.name.to_string(),
+        id: id.clone(),
+        queued_assets: planned.queued_assets,
+        queued_all: planned.queued_all,
+        oldest_queued: planned.oldest_queued,
+        in_flight: planned.in_flight,
+        failed_assets: failed.get(id).copied().unwrap_or(0),
+        origins: pipeline
+            .origins
+            .iter()
+            .map(|(name, origin)| OriginView::new(name, origin.status()))
+            .collect(),
+    }
+}
+
+fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> Vec<AlarmView> {
+    let name = |id: &PipelineId| {
+        admin
+            .pipelines
+            .get(id)
+            .map_or_else(|| id.to_string(), |pipeline| pipeline.name.to_string())
+    };
+    let mut alarms: Vec<AlarmView> = planned
+        .into_iter()
+        .map(|alarm| AlarmView {
+            pipeline: alarm.pipeline.as_ref().map(name),
+            reason: alarm.reason.to_owned(),
+            text: alarm.text,
+        })
+        .collect();
+    for pipeline in pipelines {
+        if pipeline.failed_assets > 0 {
+            alarms.push(AlarmView {
+                pipeline: Some(pipeline.name.clone()),
+                reason: "failed".to_owned(),
+                text: format!(
+                    "{} assets are failed: the API refuses their purge for good; see why with \
+                     `edgepurge requests list` or the log, then `edgepurge purge {} ASSET`",
+                    pipeline.failed_assets, pipeline.name
+                ),
+            });
+        }
+        for origin in &pipeline.origins {
+            for alarm in &origin.alarms {
+                alarms.push(AlarmView {
+                    pipeline: Some(pipeline.name.clone()),
+                    reason: alarm.reason.to_owned(),
+                    text: format!("origin {}: {}", origin.name, alarm.text),
+                });
+            }
+        }
+    }
+    alarms
+}
+
+impl Status {
+    /// The same as metrics.
+    pub(super) fn gauges(&self, now: Time) -> Gauges {
+        let origins = || self.pipelines.iter().flat_map(|pipeline| &pipeline.origins);
+        Gauges {
+            pipelines: self
+                .pipelines
+                .iter()
+                .map(|pipeline| self.pipeline_gauges(pipeline, now))
+                .collect(),
+            watched_directories: origins().map(|o| o.watched_directories).sum(),
+            unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),
+        }
+    }
+
+    fn pipeline_gauges(&self, pipeline: &PipelineStatus, now: Time) -> PipelineGauges {
+        let sum = |of: fn(&OriginView) -> u64| pipeline.origins.iter().map(of).sum();
+        let mut scans: BTreeMap<String, u64> = BTreeMap::new();
+        for origin in &pipeline.origins {
+            for (reason, count) in &origin.scans {
+                *scans.entry((*reason).to_string()).or_default() += count;
+            }
+        }
+        let last_scan = pipeline
+            .origins
+            .iter()
+            .filter_map(|origin| origin.last_scan)
+            .map(|scan| scan.ended)
+            .max();
+        let seconds = |time: Time| time.since(Time::ZERO).as_secs_f64();
+        PipelineGauges {
+            name: pipeline.name.clone(),
+            queued_assets: pipeline.queued_assets,
+            oldest_queued_age_seconds: pipeline
+                .oldest_queued
+                .map_or(0.0, |oldest| now.since(oldest).as_secs_f64()),
+            in_flight: pipeline.in_flight,
+            failed_assets: pipeline.failed_assets,
+            indexed_files: sum(|state| state.indexed_files),
+            last_scan_seconds: last_scan.map_or(0.0, seconds),
+            unchanged: sum(|state| state.unchanged),
+            drift: sum(|state| state.drift),
+            lost_events: sum(|state| state.lost_events),
+            scans: scans.into_iter().collect(),
+            alarms: ALARMS
+                .iter()
+                .map(|reason| ((*reason).to_owned(), self.count_alarms(pipeline, reason)))
+                .collect(),
+        }
+    }
+
+    fn count_alarms(&self, pipeline: &PipelineStatus, reason: &str) -> u64 {
+        let ours = |alarm: &&AlarmView| {
+            alarm.reason == reason
+                && alarm
+                    .pipeline
+                    .as_ref()
+                    .is_none_or(|name| *name == pipeline.name)
+        };
+        self.alarms.iter().filter(ours).count() as u64
+    }
+}

@@ -1,0 +1,238 @@
+//! `edgepurge check`, as far as it goes without asking the API: says everything that is wrong with
+//! a configuration, and what holds in the end. Prints nothing itself.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::config::{Config, Environment, Problem, Problems, Setting, as_toml};
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document with stable keys.
+    Json,
+}
+
+/// What a check has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// For standard output.
+    pub(super) stdout: String,
+    /// For standard error.
+    pub(super) stderr: String,
+    /// The exit code: 0, or [`Problems::EXIT_CODE`].
+    pub(super) exit_code: u8,
+}
+
+/// The JSON document.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    /// Whether there is no problem.
+    ok: bool,
+    /// The configuration file.
+    file: String,
+    problems: &'a [Problem],
+    warnings: &'a [Problem],
+    /// Where the API's secret key is from; `null` for the sandbox and where there is none.
+    secret_key: Option<String>,
+    /// With `print` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<&'a [Setting]>,
+}
+
+/// Checks a configuration file and the secrets it names; with `print`, also tells each key's
+/// effective value and where it is from. Never tells a secret.
+#[must_use]
+pub(super) fn check(
+    path: &Path,
+    environment: &Environment,
+    print: bool,
+    format: Format,
+) -> Checked {
+    let (config, mut problems) = match Config::load(path, environment) {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(problems) => (None, problems.into_list()),
+    };
+    let mut secret_key = None;
+    if let Some(config) = &config {
+        match config.scaleway.secret_key(environment) {
+            Ok(key) => secret_key = key.map(|key| key.source),
+            Err(found) => problems.extend(found.into_list()),
+        }
+        if let Err(found) = config.admin.token() {
+            problems.extend(found.into_list());
+        }
+    }
+    let exit_code = if problems.is_empty() {
+        0
+    } else {
+        Problems::EXIT_CODE
+    };
+    let (warnings, settings) = config.as_ref().map_or((&[][..], None), |config| {
+        (
+            config.warnings.as_slice(),
+            print.then_some(config.settings.as_slice()),
+        )
+    });
+    let (stdout, stderr) = match format {
+        Format::Json => {
+            let document = Document {
+                ok: problems.is_empty(),
+                file: path.display().to_string(),
+                problems: &problems,
+                warnings,
+                secret_key,
+                settings,
+            };
+            (as_json(&document), String::new())
+        }
+        Format::Text => (
+            settings.map(as_toml).unwrap_or_default(),
+            as_text(path, &problems, warnings, secret_key.as_deref()),
+        ),
+    };
+    Checked {
+        stdout,
+        stderr,
+        exit_code,
+    }
+}
+
+fn as_json(document: &Document<'_>) -> String {
+    // Strings, numbers and lists can always be written; were it otherwise, a reader of the document
+    // would rather see an error than nothing.
+    serde_json::to_string_pretty(document)
+        .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }).to_string())
+        + "\n"
+}
+
+fn as_text(
+    path: &Path,
+    problems: &[Problem],
+    warnings: &[Problem],
+    secret_key: Option<&str>,
+) -> String {
+    let mut lines: Vec<String> = problems.iter().map(|p| format!("error: {p}")).collect();
+    lines.extend(warnings.iter().map(|w| format!("warning: {w}")));
+    if let Some(source) = secret_key {
+        lines.push(format!("the secret key is from: {source}"));
+    }
+    lines.push(match problems.len() {
+        0 => format!("{}: no problems", path.display()),
+        1 => format!("{}: 1 problem", path.display()),
+        many => format!("{}: {many} problems", path.display()),
+    });
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// Checks this text, and cuts the directory it is in from the result.
+    fn checked(toml: &str, variables: &[(&str, &str)], print: bool, format: Format) -> Checked {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, toml).unwrap();
+        let environment = variables.iter().copied().collect();
+        let checked = check(&path, &environment, print, format);
+        let cut = |text: String| text.replace(&format!("{}/", directory.path().display()), "");
+        Checked {
+            stdout: cut(checked.stdout),
+            stderr: cut(checked.stderr),
+            exit_code: checked.exit_code,
+        }
+    }
+
+    const KEY: (&str, &str) = ("SCW_SECRET_KEY", "0123456789abcdef");
+
+    const PIPELINE: &str =
+        "[[pipeline]]\nname = \"www\"\nid = \"11111111-1111-4111-8111-111111111111\"\n";
+
+    #[test]
+    fn a_good_file_says_so_and_where_the_key_is_from() {
+        let found = checked(PIPELINE, &[KEY], false, Format::Text);
+        assert_eq!(
+            found,
+            Checked {
+                stdout: String::new(),
+                stderr: "the secret key is from: environment variable SCW_SECRET_KEY\n\
+                         config.toml: no problems\n"
+                    .to_owned(),
+                exit_code: 0,
+            }
+        );
+    }
+
+    #[test]
+    fn a_bad_file_ends_with_78_and_shows_each_place() {
+        let found = checked("[scaleway]\nburst = 0\n", &[KEY], true, Format::Text);
+        assert_eq!(
+            found,
+            Checked {
+                stdout: String::new(),
+                stderr:
+                    "error: config.toml:2:9: scaleway.burst: 0 would let nothing through; hint: \
+                         write at least 1\n    2 | burst = 0\n      |         ^\n\
+                         config.toml: 1 problem\n"
+                        .to_owned(),
+                exit_code: 78,
+            }
+        );
+    }
+
+    #[test]
+    fn a_missing_key_and_an_open_token_are_both_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let token = directory.path().join("token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let toml = format!("[admin]\ntoken_file = \"{}\"\n{PIPELINE}", token.display());
+        let found = checked(&toml, &[], false, Format::Text);
+        assert_eq!(found.exit_code, 78);
+        assert!(found.stderr.contains("there is no secret key"), "{found:?}");
+        assert!(found.stderr.contains("chmod 600"), "{found:?}");
+        assert!(found.stderr.ends_with("config.toml: 2 problems\n"));
+    }
+
+    #[test]
+    fn the_effective_values_go_to_standard_output() {
+        let found = checked(PIPELINE, &[KEY], true, Format::Text);
+        assert!(found.stdout.starts_with("[scaleway]\napi_url = "));
+        assert!(!found.stdout.contains(KEY.1));
+    }
+
+    #[test]
+    fn the_json_document_has_stable_keys() {
+        let parse = |found: &Checked| -> serde_json::Value {
+            assert!(found.stderr.is_empty());
+            serde_json::from_str(&found.stdout).unwrap()
+        };
+        let good = checked(PIPELINE, &[KEY], true, Format::Json);
+        let document = parse(&good);
+        assert_eq!(document["ok"], true);
+        assert_eq!(
+            document["secret_key"],
+            "environment variable SCW_SECRET_KEY"
+        );
+        assert_eq!(document["settings"][0]["key"], "scaleway.api_url");
+        assert!(!good.stdout.contains(KEY.1));
+
+        let bad = checked("[scaleway]\nburst = 0\n", &[KEY], false, Format::Json);
+        assert_eq!(bad.exit_code, 78);
+        assert_eq!(
+            parse(&bad),
+            serde_json::json!({
+                "ok": false, "file": "config.toml", "warnings": [], "secret_key": null,
+                "problems": [{
+                    "place": "config.toml", "line": 2, "column": 9, "key": "scaleway.burst",
+                    "value": "0", "why": "would let nothing through", "hint": "write at least 1",
+                }],
+            })
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! `edgepurge demo [DIR]`: everything on this machine. An embedded purge API and edge cache, and the
+//! real daemon in front of a directory.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::run::{end, finish, unstarted};
+use super::{Failure, Global, output};
+use crate::config::{Config, Environment};
+use crate::core::asset::Asset;
+use crate::core::change::{Change, PipelineId, Target};
+use crate::core::purge::{Outcome, Scope};
+use crate::daemon::{Daemon, End};
+use crate::engine::{Notice, RequestNotice};
+
+mod edge;
+mod site;
+
+use edge::Edge;
+
+/// The demo's pipeline.
+const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+/// How many names a line shows.
+const SHOWN: usize = 6;
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// The origin; without it a small site is made in a temporary directory.
+    dir: Option<PathBuf>,
+    /// Where the state is kept; default: a new temporary directory.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, Failure> {
+    let home = match args.state {
+        Some(state) => Home::kept(state)?,
+        None => Home::temporary()?,
+    };
+    let root = match args.dir {
+        Some(dir) => dir
+            .canonicalize()
+            .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?,
+        None => site::make(&home.path)
+            .map_err(|error| Failure::failed(format!("the site can't be made: {error}")))?,
+    };
+    let config = config(&home.path, &root)?;
+    let mut daemon = Daemon::start(&config, &Environment::default())
+        .await
+        .map_err(|error| unstarted(&error))?;
+    let mut notices = daemon.engine.notices();
+    tokio::select! {
+        () = daemon.armed() => {}
+        end = end(&mut daemon.faults) => return finish(daemon, end).await,
+    }
+    let edge = daemon
+        .sandbox
+        .as_ref()
+        .and_then(|sandbox| sandbox.edge_url(&PipelineId::new(PIPELINE)))
+        .map(Edge::new)
+        .ok_or_else(|| Failure::failed("the sandbox has no edge"))?;
+    introduce(&daemon, &edge, &root, &home.path).await?;
+    let end = loop {
+        tokio::select! {
+            end = end(&mut daemon.faults) => break end,
+            notice = notices.recv() => match notice {
+                Ok(notice) => tell(&daemon, &edge, &notice).await?,
+                Err(RecvError::Lagged(missed)) => say(&daemon, "", &format!("({missed} events not shown)"))?,
+                Err(RecvError::Closed) => break End::Signal,
+            },
+        }
+    };
+    drop(notices);
+    finish(daemon, end).await
+}
+
+/// Where the demo keeps its things; a temporary one goes with it.
+struct Home {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Home {
+    fn kept(path: PathBuf) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&path)
+            .and_then(|()| path.canonicalize())
+            .map(|path| Self {
+                path,
+                temporary: false,
+            })
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    }
+
+    fn temporary() -> Result<Self, Failure> {
+        let name = format!("edgepurge-demo-{}", uuid::Uuid::new_v4().simple());
+        let path = std::env::temp_dir().join(name);
+        let mut home = Self::kept(path)?;
+        home.temporary = true;
+        Ok(home)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.temporary {
+            // A temporary directory that stays behind is no harm.
+            drop(std::fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+/// The same configuration that a user would write, through the same parser.
+fn config(home: &Path, root: &Path) -> Result<Config, Failure> {
+    let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned()).to_string();
+    let text = format!(
+        "[scaleway]\napi_url = \"sandbox\"\n\n\
+         [state]\ndirectory = {state}\n\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\n\n\
+         [[pipeline]]\nname = \"demo\"\nid = \"{PIPELINE}\"\n\n\
+         [[pipeline.origin]]\nroot = {root}\n",
+        state = quoted(&home.join("state")),
+        socket = quoted(&home.join("admin.sock")),
+        root = quoted(root),
+    );
+    Config::parse(Path::new("demo.toml"), &text, &Environment::default())
+        .map_err(|problems| Failure::config(problems.to_string()))
+}
+
+async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, home: &Path) -> Result<(), Failure> {
+    let api = daemon
+        .sandbox
+        .as_ref()
+        .map(crate::sandbox::Sandbox::api_url)
+        .unwrap_or_default();
+    let admin = daemon
+        .admin_address
+        .map(|address| format!("http://{address}/api/v1/status"))
+        .unwrap_or_default();
+    // The first visitor: from now on the edge has the front page cached.
+    let visit = edge.visit("/").await;
+    output::line(&format!(
+        "edgepurge demo: an edge cache, its purge API, and edgepurge, all on this machine\n\
+         \n\
+         origin   {root}\n\
+         edge     {edge}/   ({visit})\n\
+         API      {api}\n\
+         admin    {admin}\n\
+         socket   {socket}\n\
+         \n\
+         Change files below the origin, and fetch them from the edge:\n\
+         \n\
+         echo '<h1>Fresh</h1>' > {page}\n\
+         curl -i {edge}/\n\
+         \n\
+         Ctrl-C ends the demo.\n",
+        root = root.display(),
+        edge = edge.url(),
+        socket = home.join("admin.sock").display(),
+        page = root.join("index.html").display(),
+    ))
+}
+
+fn say(daemon: &Daemon, what: &str, text: &str) -> Result<(), Failure> {
+    let now = daemon.clock.now().to_string();
+    let time = now.get(11..23).unwrap_or(&now);
+    output::line(&format!("{time}  {what:<8}  {text}"))
+}
+
+async fn tell(daemon: &Daemon, edge: &Edge, notice: &Notice) -> Result<(), Failure> {
+    match notice {
+        Notice::Changed(changes) => {
+            for line in changed(changes) {
+                say(daemon, "changed", &line)?;
+            }
+            Ok(())
+        }
+        Notice::Opened(request) => say(
+            daemon,
+            "purging",
+            &format!("request {}: {}", request.id, scope(&request.scope)),
+        ),
+        Notice::Accepted(_) => Ok(()),
+        Notice::Settled(request) => settled(daemon, edge, request).await,
+    }
+}
+
+async fn settled(daemon: &Daemon, edge: &Edge, request: &RequestNotice) -> Result<(), Failure> {
+    let Some((outcome, at, why)) = &request.end else {
+        return Ok(());
+    };
+    if *outcome != Outcome::Done {
+        let text = format!("request {}: {} ({why})", request.id, outcome.as_str());
+        return say(daemon, "again", &text);
+    }
+    let took = at.since(request.first_seen).as_secs_f64();
+    let path = match &request.scope {
+        Scope::Assets(assets) => assets.keys().next().map_or("/", Asset::as_str),
+        Scope::All { .. } => "/",
+    };
+    let visit = edge.visit(path).await;
+    say(
+        daemon,
+        "fresh",
+        &format!(
+            "request {} done, {took:.1} s after the change; {visit}",
+            request.id
+        ),
+    )
+}
+
+/// A line for each kind of change.
+fn changed(changes: &[Change]) -> Vec<String> {
+    let mut kinds: std::collections::BTreeMap<&str, Vec<String>> =
+        std::collections::BTreeMap::new();
+    for change in changes {
+        let target = match &change.target {
+            Target::Asset(asset) => asset.to_string(),
+            Target::All => "everything".to_owned(),
+        };
+        kinds.entry(change.kind.as_str()).or_default().push(target);
+    }
+    kinds
+        .into_iter()
+        .map(|(kind, names)| format!("{kind}: {}", listed(names.iter().map(String::as_str))))
+        .collect()
+}
+
+fn scope(scope: &Scope) -> String {
+    match scope {
+        Scope::Assets(assets) => listed(assets.keys().map(Asset::as_str)),
+        Scope::All { reason, .. } => format!("everything ({})", reason.as_str()),
+    }
+}
+
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    let mut text = names.take(SHOWN).collect::<Vec<_>>().join(" ");
+    if more > 0 {
+        write!(text, " and {more} more").unwrap_or_default();
+    }
+    text
+}

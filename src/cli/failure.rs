@@ -1,0 +1,64 @@
+//! How a command fails: what is said on stderr, and the exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// A failure, with its exit code. The text says what, where, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// It was tried and did not work: exit 1.
+    #[must_use]
+    pub fn failed(text: impl Into<String>) -> Self {
+        Self::new(1, text)
+    }
+
+    /// The command line is wrong: exit 2.
+    #[must_use]
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(2, text)
+    }
+
+    /// Try again later: exit 75.
+    #[must_use]
+    pub fn temporary(text: impl Into<String>) -> Self {
+        Self::new(75, text)
+    }
+
+    /// The configuration is wrong: exit 78.
+    #[must_use]
+    pub fn config(text: impl Into<String>) -> Self {
+        Self::new(78, text)
+    }
+
+    /// A failure with the exit code of a fault in the daemon.
+    #[must_use]
+    pub fn fault(fault: &crate::supervise::Fault) -> Self {
+        Self::new(fault.exit_code(), fault.to_string())
+    }
+
+    fn new(code: u8, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// Says it on stderr.
+    pub(super) fn report(&self) -> ExitCode {
+        if !self.text.is_empty() {
+            // Where stderr is gone, the exit code has to say it alone.
+            drop(writeln!(
+                std::io::stderr(),
+                "error: {}",
+                self.text.trim_end()
+            ));
+        }
+        ExitCode::from(self.code)
+    }
+}

@@ -1,0 +1,105 @@
+//! `edgepurge purge PIPELINE ASSET|URL... | --all [--wait]`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::Daemon;
+use super::{Failure, Format, Global, output};
+use crate::admin::{ChangeProgress, PurgeAnswer, PurgeBody};
+
+/// How often the daemon is asked while waiting.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true).multiple(false).args(["assets", "all"]))]
+pub(super) struct PurgeArgs {
+    /// The pipeline's name or id.
+    pipeline: String,
+    /// Absolute URL paths, or URLs.
+    #[arg(value_name = "ASSET|URL")]
+    assets: Vec<String>,
+    /// Everything of the pipeline.
+    #[arg(long)]
+    all: bool,
+    /// Wait until the purge has settled; exit 1 when it failed.
+    #[arg(long)]
+    wait: bool,
+}
+
+pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, Failure> {
+    if let Some(glob) = args.assets.iter().find(|asset| asset.contains('*')) {
+        return Err(Failure::usage(format!(
+            "`{glob}`: globs are not in this version; name the assets, or use --all"
+        )));
+    }
+    let daemon = Daemon::need(&global.socket()?).await?;
+    let body = PurgeBody {
+        pipeline: args.pipeline,
+        assets: args.assets,
+        all: args.all,
+    };
+    let answer = daemon.post("/api/v1/purge", &body).await?.into_value()?;
+    let queued: PurgeAnswer = serde_json::from_value(answer)
+        .map_err(|error| Failure::failed(format!("the daemon's answer can't be read: {error}")))?;
+    if !args.wait {
+        match global.format {
+            Format::Json => output::json(&queued)?,
+            Format::Text => output::line(&format!(
+                "queued {} for {}",
+                counted(queued.changes, args.all),
+                queued.pipeline
+            ))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let progress = settled(&daemon, &queued).await?;
+    let failed = progress.stages.failed;
+    match global.format {
+        Format::Json => output::json(&json!({
+            "pipeline": queued.pipeline,
+            "changes": queued.changes,
+            "done": progress.stages.done,
+            "failed": failed,
+            "requests": progress.requests,
+        }))?,
+        Format::Text if failed == 0 => output::line(&format!(
+            "purged {} of {}",
+            counted(queued.changes, args.all),
+            queued.pipeline
+        ))?,
+        Format::Text => {}
+    }
+    if failed > 0 {
+        return Err(Failure::failed(format!(
+            "{failed} of {} purges failed for good; why: edgepurge requests list, or the log",
+            queued.changes
+        )));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn counted(changes: u64, all: bool) -> String {
+    match (all, changes) {
+        (true, _) => "everything".to_owned(),
+        (false, 1) => "1 asset".to_owned(),
+        (false, many) => format!("{many} assets"),
+    }
+}
+
+/// Waits until what was queued has settled.
+async fn settled(daemon: &Daemon, queued: &PurgeAnswer) -> Result<ChangeProgress, Failure> {
+    let query = json!({ "first": queued.first, "last": queued.last });
+    loop {
+        let answer: Value = daemon.get("/api/v1/changes", &query).await?.into_value()?;
+        let progress: ChangeProgress = serde_json::from_value(answer).map_err(|error| {
+            Failure::failed(format!("the daemon's answer can't be read: {error}"))
+        })?;
+        if progress.stages.queued + progress.stages.taken == 0 {
+            return Ok(progress);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

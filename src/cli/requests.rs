@@ -1,0 +1,296 @@
+//! `edgepurge requests list | get | create`: the purge-request API as it is. Through a running
+//! daemon and its rate limit where there is one, else straight to the API.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::{Answer, Daemon};
+use super::{Failure, Format, Global, output};
+use crate::admin::PurgeBody;
+use crate::core::change::PipelineId;
+use crate::core::purge::Refusal;
+use crate::scaleway::{Client, CreateTarget, ListQuery, OrderBy};
+
+/// How often `--wait` asks, at first; it grows to [`SLOWEST`].
+const LOOK: Duration = Duration::from_millis(500);
+const SLOWEST: Duration = Duration::from_secs(15);
+/// The API's largest page, as far as anyone knows.
+const LONGEST_PAGE: u32 = 100;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RequestsCommand {
+    /// List purge requests.
+    List(ListArgs),
+    /// Show one.
+    Get(GetArgs),
+    /// Create one.
+    Create(CreateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// The order.
+    #[arg(long, value_enum, value_name = "ORDER")]
+    order_by: Option<Order>,
+    /// The page, from 1.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    page: Option<u32>,
+    /// Requests on a page.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: Option<u32>,
+    /// Only of this organization.
+    #[arg(long, value_name = "UUID")]
+    organization_id: Option<String>,
+    /// Only of this project.
+    #[arg(long, value_name = "UUID")]
+    project_id: Option<String>,
+    /// Only of this pipeline.
+    #[arg(long, value_name = "UUID")]
+    pipeline_id: Option<String>,
+    /// All pages as one.
+    #[arg(long, conflicts_with = "page")]
+    all_pages: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Order {
+    #[value(name = "created_at_asc")]
+    Ascending,
+    #[value(name = "created_at_desc")]
+    Descending,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// The API's id of the purge request.
+    id: String,
+    /// Wait until it is done or failed; exit 1 unless done.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").required(true).multiple(false).args(["asset", "all"]))]
+pub(super) struct CreateArgs {
+    /// The pipeline.
+    #[arg(long, value_name = "UUID")]
+    pipeline_id: String,
+    /// An absolute URL path; may be given several times.
+    #[arg(long)]
+    asset: Vec<String>,
+    /// Everything.
+    #[arg(long)]
+    all: bool,
+    /// Wait until it is done or failed; exit 1 unless done.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// The way to the API.
+enum Way {
+    Daemon(Daemon),
+    Direct(Box<Client>),
+}
+
+impl Way {
+    async fn find(global: &Global) -> Result<Self, Failure> {
+        let config = global.load()?;
+        if let Some(daemon) = Daemon::find(&config.admin.socket).await {
+            return Ok(Self::Daemon(daemon));
+        }
+        Ok(Self::Direct(Box::new(global.api(&config)?)))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Value, Failure> {
+        match self {
+            Self::Daemon(daemon) => daemon
+                .get("/api/v1/purge-requests", query)
+                .await?
+                .into_value(),
+            Self::Direct(client) => client
+                .list(query)
+                .await
+                .map(|reply| reply.json)
+                .map_err(|refusal| failure(&refusal)),
+        }
+    }
+
+    async fn get(&self, id: &str) -> Result<Value, Failure> {
+        match self {
+            Self::Daemon(daemon) => daemon
+                .get(&format!("/api/v1/purge-requests/{}", path_segment(id)), &())
+                .await?
+                .into_value(),
+            Self::Direct(client) => client
+                .get(id)
+                .await
+                .map(|reply| reply.json)
+                .map_err(|refusal| failure(&refusal)),
+        }
+    }
+}
+
+fn path_segment(id: &str) -> String {
+    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn failure(refusal: &Refusal) -> Failure {
+    let text = refusal.to_string();
+    match refusal {
+        Refusal::RateLimited { .. } | Refusal::Transient(_) | Refusal::UnknownOutcome(_) => {
+            Failure::temporary(text)
+        }
+        Refusal::Unauthorized(_)
+        | Refusal::Forbidden(_)
+        | Refusal::NotFound(_)
+        | Refusal::Invalid(_) => Failure::failed(text),
+    }
+}
+
+pub(super) async fn requests(
+    global: &Global,
+    command: RequestsCommand,
+) -> Result<ExitCode, Failure> {
+    let way = Way::find(global).await?;
+    match command {
+        RequestsCommand::List(args) => {
+            let document = list(&way, args).await?;
+            show_list(global, &document)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        RequestsCommand::Get(args) => {
+            let document = way.get(&args.id).await?;
+            finish(global, &way, document, args.wait).await
+        }
+        RequestsCommand::Create(args) => {
+            let wait = args.wait;
+            let document = create(global, &way, args).await?;
+            finish(global, &way, document, wait).await
+        }
+    }
+}
+
+async fn list(way: &Way, args: ListArgs) -> Result<Value, Failure> {
+    let mut query = ListQuery {
+        order_by: args.order_by.map(|order| match order {
+            Order::Ascending => OrderBy::CreatedAtAsc,
+            Order::Descending => OrderBy::CreatedAtDesc,
+        }),
+        page: args.page,
+        page_size: args.page_size,
+        organization_id: args.organization_id,
+        project_id: args.project_id,
+        pipeline_id: args.pipeline_id,
+    };
+    if !args.all_pages {
+        return way.list(&query).await;
+    }
+    query.page_size = query.page_size.or(Some(LONGEST_PAGE));
+    let mut requests = Vec::new();
+    for page in 1.. {
+        query.page = Some(page);
+        let mut document = way.list(&query).await?;
+        let Some(Value::Array(mut found)) = document.get_mut("purge_requests").map(Value::take)
+        else {
+            break;
+        };
+        if found.is_empty() {
+            break;
+        }
+        requests.append(&mut found);
+    }
+    let total_count = requests.len();
+    Ok(json!({ "purge_requests": requests, "total_count": total_count }))
+}
+
+async fn create(global: &Global, way: &Way, args: CreateArgs) -> Result<Value, Failure> {
+    let target = if args.all {
+        CreateTarget::All
+    } else {
+        CreateTarget::Assets(args.asset.clone())
+    };
+    let pipeline = PipelineId::new(&args.pipeline_id);
+    let direct = async |client: &Client, target: &CreateTarget| {
+        client
+            .create(&pipeline, target)
+            .await
+            .map(|reply| reply.json)
+            .map_err(|refusal| failure(&refusal))
+    };
+    match way {
+        Way::Direct(client) => direct(client, &target).await,
+        Way::Daemon(daemon) => {
+            let body = PurgeBody {
+                pipeline: args.pipeline_id.clone(),
+                assets: args.asset,
+                all: args.all,
+            };
+            match daemon.post("/api/v1/purge-requests", &body).await? {
+                // Not one of the daemon's pipelines: it can't record and track it.
+                Answer::Refused { class, .. } if class == "not_found" => {
+                    let config = global.load()?;
+                    direct(&global.api(&config)?, &target).await
+                }
+                answer => answer.into_value(),
+            }
+        }
+    }
+}
+
+/// Waits if asked to, shows the request, and says by the exit code how it stands.
+async fn finish(
+    global: &Global,
+    way: &Way,
+    mut document: Value,
+    wait: bool,
+) -> Result<ExitCode, Failure> {
+    let status = |document: &Value| document["status"].as_str().unwrap_or("").to_owned();
+    let mut pause = LOOK;
+    while wait && !matches!(status(&document).as_str(), "done" | "error") {
+        let id = document["id"].as_str().unwrap_or_default().to_owned();
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(SLOWEST);
+        document = way.get(&id).await?;
+    }
+    match global.format {
+        Format::Json => output::json(&document)?,
+        Format::Text => output::line(&row(&document))?,
+    }
+    let failed = wait && status(&document) != "done";
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn show_list(global: &Global, document: &Value) -> Result<(), Failure> {
+    if global.format == Format::Json {
+        return output::json(document);
+    }
+    let requests = document["purge_requests"].as_array();
+    for request in requests.into_iter().flatten() {
+        output::line(&row(request))?;
+    }
+    output::line(&format!("{} in all", document["total_count"]))
+}
+
+/// A request as a line.
+fn row(request: &Value) -> String {
+    let word = |key: &str| request[key].as_str().unwrap_or("-");
+    let target = match request["assets"].as_array() {
+        Some(assets) if !assets.is_empty() => assets
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ if request["all"].as_bool() == Some(true) => "everything".to_owned(),
+        _ => "-".to_owned(),
+    };
+    format!(
+        "{}  {:<8}  {}  {}  {target}",
+        word("id"),
+        word("status"),
+        word("created_at"),
+        word("pipeline_id")
+    )
+}

@@ -1,0 +1,117 @@
+//! `edgepurge status [--watch] [--check]`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Daemon;
+use super::{Failure, Format, Global, output};
+
+/// How often `--watch` looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Show it again whenever it changes, until interrupted.
+    #[arg(long)]
+    watch: bool,
+    /// Exit 1 when there is an alarm.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let daemon = Daemon::need(&global.socket()?).await?;
+    let mut shown = String::new();
+    loop {
+        let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
+        let text = match global.format {
+            Format::Json if !args.watch => {
+                output::json(&status)?;
+                String::new()
+            }
+            Format::Json => status.to_string(),
+            Format::Text => text(&status),
+        };
+        if !text.is_empty() && text != shown {
+            output::line(text.trim_end())?;
+            shown = text;
+        }
+        if args.watch {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        let alarms = status["alarms"].as_array().map_or(0, Vec::len);
+        return Ok(ExitCode::from(u8::from(args.check && alarms > 0)));
+    }
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}
+
+/// The status for people.
+fn text(status: &Value) -> String {
+    let mut text = String::new();
+    render(&mut text, status).unwrap_or_default();
+    text
+}
+
+fn render(text: &mut String, status: &Value) -> std::fmt::Result {
+    let settled = if status["settled"].as_bool() == Some(true) {
+        "settled"
+    } else {
+        "working"
+    };
+    writeln!(
+        text,
+        "edgepurge {} · {settled} · API {}",
+        word(&status["version"]),
+        word(&status["api_url"])
+    )?;
+    for pipeline in status["pipelines"].as_array().into_iter().flatten() {
+        let all = match &pipeline["queued_all"] {
+            Value::String(reason) => format!(" and everything ({reason})"),
+            _ => String::new(),
+        };
+        writeln!(
+            text,
+            "{}: {} assets queued{all}, {} requests in flight, {} assets failed",
+            word(&pipeline["name"]),
+            pipeline["queued_assets"],
+            pipeline["in_flight"],
+            pipeline["failed_assets"]
+        )?;
+        for origin in pipeline["origins"].as_array().into_iter().flatten() {
+            let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
+                (_, Some(true)) => "scanning",
+                (Some(true), _) => "watching",
+                _ => "starting",
+            };
+            writeln!(
+                text,
+                "  origin {}: {state}, {} files indexed, {} directories watched, {} polled",
+                word(&origin["name"]),
+                origin["indexed_files"],
+                origin["watched_directories"],
+                origin["unwatched_directories"]
+            )?;
+        }
+    }
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        let whose = match &alarm["pipeline"] {
+            Value::String(name) => format!("{name}: "),
+            _ => String::new(),
+        };
+        writeln!(
+            text,
+            "ALARM {whose}{}: {}",
+            word(&alarm["reason"]),
+            word(&alarm["text"])
+        )?;
+    }
+    Ok(())
+}

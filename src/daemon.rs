@@ -1,0 +1,396 @@
+//! The daemon as a whole: starts every part in order, and stops them in order.
+//!
+//! The order of starting: lock and store, index, API client, engine, origins, doors. Nothing is
+//! noticed before it can be committed, and nothing is asked before it can be answered. Stopping is
+//! the reverse, and always safe: what is not committed by then is found again at the next start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+
+use crate::admin::listen::Listeners;
+use crate::admin::{Admin, AdminPipeline};
+use crate::clock::Clock;
+use crate::config::{ApiUrl, Config, Environment};
+use crate::core::change::PipelineId;
+use crate::core::purge::Refusal;
+use crate::engine::{Caller, Engine, EngineHandle, KeyReader};
+use crate::intake::Intake;
+use crate::metrics::Metrics;
+use crate::origin::{Index, Origin, OriginHandle};
+use crate::sandbox::Sandbox;
+use crate::scaleway::{Client, ClientSettings, Endpoint};
+use crate::sink::Sink;
+use crate::store::sqlite::{SqliteSettings, SqliteStore};
+use crate::store::{Store, StoreError};
+use crate::supervise::{Fault, Faults, Supervisor};
+
+mod settings;
+pub mod systemd;
+
+/// How long stopping may take before the process ends anyway.
+const STOP: Duration = Duration::from_secs(20);
+/// How often old history is looked for.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// How many rows are deleted at once, so that no commit waits long for it.
+const PRUNE_STEP: usize = 500;
+
+/// Why the daemon does not start, with the exit code that says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration, or what it names, is wrong: exit 78.
+    #[error("{0}")]
+    Config(String),
+    /// Something is in the way now; starting again may help: exit 75.
+    #[error("{0}")]
+    Temporary(String),
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unusable(_) => Self::Config(error.to_string()),
+            StoreError::Locked(_) | StoreError::Failed(_) | StoreError::Closed => {
+                Self::Temporary(error.to_string())
+            }
+        }
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its tasks and threads.
+    pub supervisor: Supervisor,
+    /// Where the first fault arrives.
+    pub faults: Faults,
+    /// The engine.
+    pub engine: EngineHandle,
+    /// Where the admin side listens on TCP.
+    pub admin_address: Option<SocketAddr>,
+    /// The admin socket.
+    pub socket: PathBuf,
+    /// The embedded simulator, where it is the API.
+    pub sandbox: Option<Sandbox>,
+    /// The origins.
+    pub origins: Vec<OriginHandle>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Daemon {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When a part can't start; the error says what, why, and what to do.
+    pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        let (supervisor, faults) = Supervisor::new();
+        let clock = Clock::start();
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(
+            SqliteSettings {
+                directory: config.state.directory.clone(),
+                api_url: config.scaleway.api_url.as_str().to_owned(),
+            },
+            &supervisor,
+        )?);
+        let index = Index::open(&config.state.directory)
+            .map_err(|error| StartError::Temporary(error.to_string()))?;
+        let listeners = Listeners::bind(config.admin.listen, &config.admin.socket)
+            .await
+            .map_err(|error| StartError::Temporary(error.to_string()))?;
+        let metrics = Arc::new(Metrics::new(
+            config.pipelines.iter().map(|pipeline| &*pipeline.name),
+        ));
+        let sandbox = start_sandbox(config, clock, &supervisor).await?;
+        let client = Arc::new(client(
+            config,
+            environment,
+            sandbox.as_ref(),
+            Some(&metrics),
+            clock,
+        )?);
+        check_projects(config, &client).await?;
+        let (engine, handle) = Engine::restore(
+            settings::engine(config),
+            Arc::clone(&store),
+            Caller::new(Arc::clone(&client), key_reader(config, environment)),
+            clock,
+            Arc::clone(&metrics),
+            &supervisor,
+        )
+        .await?;
+        let intake = Arc::new(intake(config, &store, &handle)?);
+        supervisor.spawn("engine", engine.run(supervisor.stopping()));
+        spawn_pruning(config, &store, clock, &supervisor);
+        let pipelines = start_origins(config, &Arc::new(index), &intake, clock, &supervisor)?;
+        let origins = pipelines
+            .values()
+            .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
+            .collect();
+        let admin_address = listeners.address();
+        let admin = Arc::new(Admin {
+            engine: handle.clone(),
+            store,
+            intake,
+            client,
+            metrics,
+            pipelines,
+            api_url: sandbox.as_ref().map_or_else(
+                || config.scaleway.api_url.as_str().to_owned(),
+                Sandbox::api_url,
+            ),
+            clock,
+        });
+        let token = config
+            .admin
+            .token()
+            .map_err(|problems| StartError::Config(problems.to_string()))?
+            .map(|secret| secret.value);
+        listeners.serve(&admin, token, &supervisor);
+        Ok(Self {
+            supervisor,
+            faults,
+            engine: handle,
+            admin_address,
+            socket: config.admin.socket.clone(),
+            sandbox,
+            origins,
+            clock,
+        })
+    }
+
+    /// Waits until every origin is armed: watched and compared once.
+    pub fn armed(&self) -> impl Future<Output = ()> + use<> {
+        let origins = self.origins.clone();
+        async move {
+            for origin in &origins {
+                let mut status = origin.subscribe();
+                // An origin that has ended is a fault, and stops the process.
+                drop(status.wait_for(|status| status.armed).await);
+            }
+        }
+    }
+
+    /// Stops everything, in order, within a limit.
+    pub async fn stop(self) {
+        let Self {
+            supervisor,
+            engine,
+            sandbox,
+            origins,
+            ..
+        } = self;
+        // What is held here keeps the store open; it ends when the last user has let go of it.
+        drop((engine, sandbox, origins));
+        if tokio::time::timeout(STOP, supervisor.stop()).await.is_err() {
+            tracing::warn!(
+                "not everything stopped within {} s; ending anyway, the state is on disk",
+                STOP.as_secs()
+            );
+        }
+    }
+}
+
+async fn start_sandbox(
+    config: &Config,
+    clock: Clock,
+    supervisor: &Supervisor,
+) -> Result<Option<Sandbox>, StartError> {
+    if config.scaleway.api_url != ApiUrl::Sandbox {
+        return Ok(None);
+    }
+    let sandbox = Sandbox::start(settings::sandbox(config, clock), supervisor)
+        .await
+        .map_err(|error| StartError::Temporary(format!("the sandbox does not start: {error}")))?;
+    Ok(Some(sandbox))
+}
+
+/// The API's client, as the configuration has it.
+///
+/// # Errors
+/// When there is no usable secret key, or the URL is not one.
+pub fn client(
+    config: &Config,
+    environment: &Environment,
+    sandbox: Option<&Sandbox>,
+    metrics: Option<&Arc<Metrics>>,
+    clock: Clock,
+) -> Result<Client, StartError> {
+    let (endpoint, secret_key) = match (sandbox, &config.scaleway.api_url) {
+        (Some(sandbox), _) => (sandbox.api_url(), sandbox.secret_key()),
+        (None, ApiUrl::Sandbox) => {
+            return Err(StartError::Temporary(
+                "api_url = \"sandbox\" lives inside the daemon, and none runs; start it with \
+                 `edgepurge run`"
+                    .to_owned(),
+            ));
+        }
+        (None, ApiUrl::Server(_)) => {
+            let secret = config
+                .scaleway
+                .secret_key(environment)
+                .map_err(|problems| StartError::Config(problems.to_string()))?;
+            let Some(secret) = secret else {
+                return Err(StartError::Config("there is no secret key".to_owned()));
+            };
+            tracing::info!(source = secret.source, "secret key");
+            (config.scaleway.api_url.as_str().to_owned(), secret.value)
+        }
+    };
+    let endpoint =
+        Endpoint::parse(&endpoint).map_err(|error| StartError::Config(error.to_string()))?;
+    let observer = metrics.map(|metrics| Arc::new(settings::Calls::new(metrics)) as _);
+    Client::new(ClientSettings {
+        endpoint,
+        secret_key,
+        requests_per_second: config.scaleway.requests_per_second,
+        burst: config.scaleway.burst,
+        request_timeout: config.scaleway.request_timeout,
+        clock,
+        observer,
+    })
+    .map_err(|error| StartError::Config(error.to_string()))
+}
+
+/// Reads the key again, from wherever it is by then.
+fn key_reader(config: &Config, environment: &Environment) -> Option<KeyReader> {
+    if config.scaleway.api_url == ApiUrl::Sandbox {
+        return None;
+    }
+    let (scaleway, environment) = (config.scaleway.clone(), environment.clone());
+    Some(Arc::new(move || -> Option<SecretString> {
+        match scaleway.secret_key(&environment) {
+            Ok(secret) => secret.map(|secret| secret.value),
+            Err(problems) => {
+                tracing::warn!("the secret key can't be read again: {problems}");
+                None
+            }
+        }
+    }))
+}
+
+/// Refuses a pipeline that belongs to another project than its config says: purges of the wrong
+/// pipeline succeed and do nothing.
+async fn check_projects(config: &Config, client: &Client) -> Result<(), StartError> {
+    for pipeline in &config.pipelines {
+        let Some(project) = &pipeline.project_id else {
+            continue;
+        };
+        match client.get_pipeline(&pipeline.id).await {
+            Ok(reply) if reply.value.project_id == *project => {}
+            Ok(reply) => {
+                return Err(StartError::Config(format!(
+                    "pipeline {} ({}) belongs to project {}, and its project_id says {project}; \
+                     correct id or project_id",
+                    pipeline.name, pipeline.id, reply.value.project_id
+                )));
+            }
+            Err(Refusal::NotFound(why) | Refusal::Forbidden(why)) => {
+                return Err(StartError::Config(format!(
+                    "pipeline {} ({}) can't be seen with this key: {why}; check id and key",
+                    pipeline.name, pipeline.id
+                )));
+            }
+            Err(refusal) => tracing::warn!(
+                pipeline = pipeline.name,
+                "its project could not be checked: {refusal}"
+            ),
+        }
+    }
+    Ok(())
+}
+
+fn intake(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    engine: &EngineHandle,
+) -> Result<Intake, StartError> {
+    let engine = engine.clone();
+    let runtime = Handle::current();
+    let scanning = move |pipeline: &PipelineId, running: bool| {
+        // Called from an origin's thread, which may wait for the engine.
+        runtime.block_on(engine.scanning(pipeline.clone(), running));
+    };
+    Ok(Intake::new(
+        settings::intake(config).map_err(StartError::Config)?,
+        Arc::clone(store),
+        Arc::new(scanning),
+    ))
+}
+
+fn start_origins(
+    config: &Config,
+    index: &Arc<Index>,
+    intake: &Arc<Intake>,
+    clock: Clock,
+    supervisor: &Supervisor,
+) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
+    let mut pipelines = BTreeMap::new();
+    for pipeline in &config.pipelines {
+        let mut origins = Vec::new();
+        for settings in settings::origins(pipeline) {
+            let sink: Arc<dyn Sink> = Arc::clone(intake) as Arc<dyn Sink>;
+            let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
+            let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
+                .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
+            origins.push((name, origin));
+        }
+        let entry = AdminPipeline {
+            name: pipeline.name.as_str().into(),
+            max_assets: pipeline.max_assets,
+            origins,
+        };
+        pipelines.insert(pipeline.id.clone(), entry);
+    }
+    Ok(pipelines)
+}
+
+fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {
+    StartError::Temporary(format!(
+        "the origin {} of {pipeline} can't be watched: {error}",
+        root.display()
+    ))
+}
+
+/// Deletes old history in small steps.
+fn spawn_pruning(config: &Config, store: &Arc<dyn Store>, clock: Clock, supervisor: &Supervisor) {
+    let (store, stopping) = (Arc::clone(store), supervisor.stopping());
+    let retention = config.state.retention;
+    supervisor.spawn("retention", async move {
+        loop {
+            let age = clock.now().millis();
+            let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+            let before = crate::core::time::Time::from_millis(age.saturating_sub(kept));
+            let more = match store.prune(before, PRUNE_STEP).await {
+                Ok(deleted) => deleted > 0,
+                Err(StoreError::Closed) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!("old history can't be deleted: {error}");
+                    false
+                }
+            };
+            let pause = if more { Duration::ZERO } else { PRUNE_EVERY };
+            tokio::select! {
+                () = stopping.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    });
+}
+
+/// What ended the wait for the end.
+#[derive(Debug)]
+pub enum End {
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// A part failed.
+    Fault(Fault),
+}

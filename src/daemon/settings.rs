@@ -1,0 +1,164 @@
+//! From the configuration to what each part wants to know.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::core::change::PipelineId;
+use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, UrlPrefix};
+use crate::core::planner::{Limits, PipelineSettings};
+use crate::engine::EngineSettings;
+use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
+use crate::metrics::Metrics;
+use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
+use crate::sandbox::{self, Mount, SandboxSettings};
+use crate::scaleway::Observer;
+
+/// Counts the client's calls.
+#[derive(Debug)]
+pub(super) struct Calls(Arc<Metrics>);
+
+impl Calls {
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Observer for Calls {
+    fn call(&self, operation: &'static str, class: &'static str, took: Duration) {
+        self.0.call(operation, class, took);
+    }
+}
+
+pub(super) fn engine(config: &Config) -> EngineSettings {
+    EngineSettings {
+        limits: Limits {
+            requests_per_second: config.scaleway.requests_per_second.get(),
+            burst: config.scaleway.burst.get(),
+            max_in_flight: config.scaleway.max_in_flight,
+            track_timeout: config.scaleway.track_timeout,
+        },
+        pipelines: config
+            .pipelines
+            .iter()
+            .map(|pipeline| PipelineSettings {
+                id: pipeline.id.clone(),
+                max_assets: pipeline.max_assets,
+                debounce: pipeline.debounce,
+                max_wait: pipeline.max_wait,
+                all_above: pipeline.all_above,
+                all_cooldown: pipeline.all_cooldown,
+            })
+            .collect(),
+        names: config
+            .pipelines
+            .iter()
+            .map(|pipeline| (pipeline.id.clone(), pipeline.name.as_str().into()))
+            .collect(),
+    }
+}
+
+/// The mappings; the config was checked with the same parsers, so that an error is a bug in there.
+pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipeline>, String> {
+    let mut pipelines = BTreeMap::new();
+    for pipeline in &config.pipelines {
+        let mut origins = BTreeMap::new();
+        for origin in &pipeline.origins {
+            let url_prefix =
+                UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
+            let root = origin.root.clone();
+            let holds: Holds =
+                Arc::new(move |path: &[u8]| root.join(OsStr::from_bytes(path)).is_file());
+            let known = IntakeOrigin { url_prefix, holds };
+            origins.insert(Arc::from(origin.name.as_str()), known);
+        }
+        let rules = pipeline.rules.iter().map(rule).collect::<Result<_, _>>()?;
+        let mapping = Mapping::new(MappingSettings {
+            rules,
+            pages: pipeline.pages,
+            encoding: pipeline.encoding,
+        })
+        .map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            texts.join("; ")
+        })?;
+        pipelines.insert(pipeline.id.clone(), IntakePipeline { mapping, origins });
+    }
+    Ok(pipelines)
+}
+
+fn rule(rule: &config::Rule) -> Result<Rule, String> {
+    Ok(Rule {
+        patterns: rule.globs.clone(),
+        on: rule.on.iter().copied().collect(),
+        purge: match &rule.purge {
+            config::RulePurge::All => RulePurge::All,
+            config::RulePurge::Nothing => RulePurge::Nothing,
+            config::RulePurge::Assets(texts) => RulePurge::Templates(
+                texts
+                    .iter()
+                    .map(|text| Template::parse(text).map_err(|error| error.to_string()))
+                    .collect::<Result<_, _>>()?,
+            ),
+        },
+    })
+}
+
+/// A sandbox whose edges serve what the pipelines' origins have.
+pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
+    let mut settings = SandboxSettings::new(clock);
+    for pipeline in &config.pipelines {
+        settings.max_assets = settings.max_assets.max(pipeline.max_assets);
+        let mut edge = sandbox::PipelineSettings::new(pipeline.id.clone(), Path::new("/"));
+        edge.name.clone_from(&pipeline.name);
+        if let Some(project) = &pipeline.project_id {
+            edge.project_id.clone_from(project);
+        }
+        edge.origins = pipeline
+            .origins
+            .iter()
+            .map(|origin| Mount {
+                url_prefix: origin.url_prefix.clone(),
+                root: origin.root.clone(),
+            })
+            .collect();
+        settings.pipelines.push(edge);
+    }
+    settings
+}
+
+pub(super) fn origins(pipeline: &config::Pipeline) -> Vec<OriginSettings> {
+    pipeline
+        .origins
+        .iter()
+        .map(|origin| OriginSettings {
+            pipeline: pipeline.id.clone(),
+            name: origin.name.as_str().into(),
+            root: origin.root.clone(),
+            compare: match origin.compare {
+                config::Compare::Content => Compare::Content,
+                config::Compare::Metadata => Compare::Metadata,
+            },
+            watch: match origin.watch {
+                config::WatchMode::Auto => WatchMode::Auto,
+                config::WatchMode::Poll => WatchMode::Poll,
+                config::WatchMode::Off => WatchMode::Off,
+            },
+            rescan: origin.rescan,
+            write_wait: origin.write_wait,
+            gone_after: origin.gone_after,
+            max_loss_percent: origin.max_loss.get(),
+            follow_symlinks: match origin.follow_symlinks {
+                config::FollowSymlinks::Any => FollowSymlinks::Any,
+                config::FollowSymlinks::Root => FollowSymlinks::Root,
+                config::FollowSymlinks::No => FollowSymlinks::No,
+            },
+            ignore: origin.ignore.clone(),
+        })
+        .collect()
+}

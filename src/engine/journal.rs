@@ -1,0 +1,243 @@
+//! What the engine tells of its doings: the log, the metrics, and notices for those who watch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::core::asset::Asset;
+use crate::core::change::{Change, PipelineId};
+use crate::core::purge::{Decision, Outcome, Refusal, RequestId, Scope, Unsettled};
+use crate::core::time::Time;
+use crate::metrics::Metrics;
+
+/// Something that happened, for those who watch.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Changes were committed.
+    Changed(Arc<[Change]>),
+    /// A purge request was made and is being sent.
+    Opened(Arc<RequestNotice>),
+    /// The API took it.
+    Accepted(Arc<RequestNotice>),
+    /// It is over.
+    Settled(Arc<RequestNotice>),
+}
+
+/// A purge request in a notice.
+#[derive(Clone, Debug)]
+pub struct RequestNotice {
+    /// The local number.
+    pub id: RequestId,
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// What it purges.
+    pub scope: Scope,
+    /// The API's id for it, once it took it.
+    pub remote_id: Option<String>,
+    /// When the first of its changes was noticed.
+    pub first_seen: Time,
+    /// When it was sent.
+    pub opened: Time,
+    /// How and when it ended, and why.
+    pub end: Option<(Outcome, Time, String)>,
+}
+
+/// Keeps the log, the metrics and the notices.
+#[derive(Debug)]
+pub(super) struct Journal {
+    names: BTreeMap<PipelineId, Arc<str>>,
+    /// Requests in flight.
+    requests: BTreeMap<RequestId, RequestNotice>,
+    metrics: Arc<Metrics>,
+    notices: broadcast::Sender<Notice>,
+    /// The last trouble logged: a line when it changes, not for every call.
+    trouble: Option<String>,
+}
+
+impl Journal {
+    pub(super) fn new(
+        names: BTreeMap<PipelineId, Arc<str>>,
+        unsettled: &Unsettled,
+        metrics: Arc<Metrics>,
+        notices: broadcast::Sender<Notice>,
+    ) -> Self {
+        let requests = unsettled
+            .requests
+            .iter()
+            .map(|request| {
+                let notice = RequestNotice {
+                    id: request.id,
+                    pipeline: request.pipeline.clone(),
+                    scope: request.scope.clone(),
+                    remote_id: request.remote_id.clone(),
+                    first_seen: request.first_seen,
+                    opened: request.opened,
+                    end: None,
+                };
+                (request.id, notice)
+            })
+            .collect();
+        Self {
+            names,
+            requests,
+            metrics,
+            notices,
+            trouble: None,
+        }
+    }
+
+    fn name<'a>(&'a self, pipeline: &'a PipelineId) -> &'a str {
+        self.names
+            .get(pipeline)
+            .map_or(pipeline.as_str(), |name| name)
+    }
+
+    fn tell(&self, notice: Notice) {
+        // Nobody watching is the usual case.
+        drop(self.notices.send(notice));
+    }
+
+    pub(super) fn changed(&self, changes: &[Change]) {
+        for change in changes {
+            let name = self.name(&change.pipeline);
+            self.metrics.change(name, change.source);
+            tracing::debug!(
+                pipeline = name,
+                seq = change.seq.0,
+                source = change.source.as_str(),
+                kind = change.kind.as_str(),
+                target = ?change.target,
+                "change"
+            );
+        }
+        self.tell(Notice::Changed(changes.into()));
+    }
+
+    pub(super) fn answered(&mut self, request: RequestId, refusal: Option<&Refusal>) {
+        if matches!(refusal, Some(Refusal::RateLimited { .. })) {
+            self.metrics.rate_limited.inc();
+        }
+        let trouble = refusal.map(ToString::to_string);
+        if trouble == self.trouble {
+            return;
+        }
+        match &trouble {
+            Some(why) => {
+                let class = refusal.map_or("", Refusal::class);
+                tracing::warn!(request = request.0, class, "the API refused a call: {why}");
+            }
+            None => tracing::info!("the API takes calls again"),
+        }
+        self.trouble = trouble;
+    }
+
+    pub(super) fn decided(&mut self, decisions: &[Decision]) {
+        for decision in decisions {
+            match decision {
+                Decision::Open {
+                    request,
+                    pipeline,
+                    scope,
+                    first_seen,
+                    at,
+                } => self.opened(RequestNotice {
+                    id: *request,
+                    pipeline: pipeline.clone(),
+                    scope: scope.clone(),
+                    remote_id: None,
+                    first_seen: *first_seen,
+                    opened: *at,
+                    end: None,
+                }),
+                Decision::Accepted {
+                    request, remote_id, ..
+                } => {
+                    if let Some(notice) = self.requests.get_mut(request) {
+                        notice.remote_id = Some(remote_id.clone());
+                        let notice = Arc::new(notice.clone());
+                        tracing::debug!(request = request.0, remote_id, "accepted");
+                        self.tell(Notice::Accepted(notice));
+                    }
+                }
+                Decision::Settled {
+                    request,
+                    outcome,
+                    why,
+                    at,
+                    ..
+                } => self.settled(*request, *outcome, why, *at),
+                Decision::QueueAll { .. } => {}
+            }
+        }
+    }
+
+    fn opened(&mut self, notice: RequestNotice) {
+        let name = self.name(&notice.pipeline);
+        self.metrics
+            .opened(name, notice.opened.since(notice.first_seen));
+        match &notice.scope {
+            Scope::Assets(assets) => tracing::info!(
+                pipeline = name,
+                request = notice.id.0,
+                assets = assets.len(),
+                first = assets.keys().next().map(Asset::as_str),
+                "purging"
+            ),
+            Scope::All { reason, .. } => {
+                self.metrics.escalated(name, *reason);
+                tracing::warn!(
+                    pipeline = name,
+                    request = notice.id.0,
+                    reason = reason.as_str(),
+                    "purging the whole cache"
+                );
+            }
+        }
+        self.tell(Notice::Opened(Arc::new(notice.clone())));
+        self.requests.insert(notice.id, notice);
+    }
+
+    fn settled(&mut self, request: RequestId, outcome: Outcome, why: &str, at: Time) {
+        let Some(mut notice) = self.requests.remove(&request) else {
+            return;
+        };
+        let name = self.name(&notice.pipeline);
+        let assets = match &notice.scope {
+            Scope::Assets(assets) => assets.len(),
+            Scope::All { .. } => 0,
+        };
+        self.metrics
+            .settled(name, notice.scope.as_str(), outcome, assets);
+        let fresh = at.since(notice.first_seen);
+        match outcome {
+            Outcome::Done => {
+                self.metrics.fresh(name, at.since(notice.opened), fresh);
+                tracing::info!(
+                    pipeline = name,
+                    request = request.0,
+                    remote_id = notice.remote_id,
+                    fresh_ms = fresh.as_millis(),
+                    "purged"
+                );
+            }
+            Outcome::Failed => tracing::error!(
+                pipeline = name,
+                request = request.0,
+                remote_id = notice.remote_id,
+                "purge failed for good: {why}"
+            ),
+            Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
+                tracing::warn!(
+                    pipeline = name,
+                    request = request.0,
+                    remote_id = notice.remote_id,
+                    outcome = outcome.as_str(),
+                    "purge came to nothing, queued again: {why}"
+                );
+            }
+        }
+        notice.end = Some((outcome, at, why.to_owned()));
+        self.tell(Notice::Settled(Arc::new(notice)));
+    }
+}

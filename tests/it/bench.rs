@@ -1,0 +1,288 @@
+//! A bench: a site on disk, the simulated API and edge in this process, and the real `edgepurge`
+//! binary as a process beside them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use edgepurge::clock::Clock;
+use edgepurge::core::change::PipelineId;
+use edgepurge::sandbox::{PipelineSettings, PurgeStatus, PurgeTarget, Sandbox, SandboxSettings};
+use edgepurge::supervise::Supervisor;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+pub(crate) const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+/// No wait in a test takes longer than this.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Skips a test for want of something outside, loudly; where nothing may be skipped, it fails.
+pub(crate) fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    assert!(
+        std::env::var("EDGEPURGE_TEST_SKIPS_NONE").is_err(),
+        "skipped, and nothing may be: {why}"
+    );
+}
+
+/// Waits until something is so.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = tokio::time::timeout(LIMIT, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    match waited.await {
+        Ok(found) => found,
+        Err(_) => panic!("waited {} s in vain: {what}", LIMIT.as_secs()),
+    }
+}
+
+pub(crate) struct Bench {
+    home: TempDir,
+    pub(crate) sandbox: Sandbox,
+    supervisor: Supervisor,
+    daemon: Option<Child>,
+    /// Lines for `[scaleway]`, and for `[[pipeline]]`.
+    pub(crate) scaleway: String,
+    pub(crate) pipeline: String,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("site")).unwrap();
+        let (supervisor, _faults) = Supervisor::new();
+        let site = home.path().join("site");
+        let mut settings = SandboxSettings::new(Clock::start());
+        settings.purge_delay = Duration::from_millis(200);
+        settings.pipelines = vec![PipelineSettings::new(PipelineId::new(PIPELINE), &site)];
+        let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
+        Self {
+            home,
+            sandbox,
+            supervisor,
+            daemon: None,
+            scaleway: String::new(),
+            pipeline: String::new(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn site(&self) -> PathBuf {
+        self.path("site")
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let path = self.site().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        use secrecy::ExposeSecret as _;
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = self.path("secret_key");
+        fs::write(&key, self.sandbox.secret_key().expose_secret()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let text = format!(
+            "[scaleway]\napi_url = \"{api}\"\nsecret_key_file = \"{key}\"\n{scaleway}\n\
+             [state]\ndirectory = \"{home}/state\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n\
+             [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
+             [[pipeline.origin]]\nroot = \"{home}/site\"\n",
+            api = self.sandbox.api_url(),
+            key = key.display(),
+            scaleway = self.scaleway,
+            home = self.home.path().display(),
+            pipeline = self.pipeline,
+        );
+        let path = self.path("config.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgepurge"));
+        command
+            .arg("--config")
+            .arg(self.path("config.toml"))
+            .args(arguments)
+            .env_clear()
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output();
+        tokio::time::timeout(LIMIT, output)
+            .await
+            .expect("the command ends in time")
+            .unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns its JSON.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let mut all = vec!["--format", "json"];
+        all.extend_from_slice(arguments);
+        let output = self.run(&all).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Starts the daemon and waits until it watches.
+    pub(crate) async fn start(&mut self) {
+        self.config();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let child = self
+            .command(&["--log-level", "debug,hyper=info,reqwest=info", "run"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+        until("the daemon is ready", async || {
+            if let Some(status) = self.daemon.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the daemon ended with {status}:\n{}", log_of(&self.home));
+            }
+            let output = self.run(&["--format", "json", "status"]).await;
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            status["pipelines"][0]["origins"][0]["armed"]
+                .as_bool()
+                .filter(|armed| *armed)
+        })
+        .await;
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id().unwrap()
+    }
+
+    /// kill -9.
+    pub(crate) async fn kill(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        daemon.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take().unwrap();
+        let pid = daemon.id().unwrap().to_string();
+        let sent = Command::new("kill").arg(pid).status().await.unwrap();
+        assert!(sent.success());
+        let status = tokio::time::timeout(LIMIT, daemon.wait()).await;
+        status.expect("the daemon stops in time").unwrap().code()
+    }
+
+    pub(crate) async fn status(&self) -> serde_json::Value {
+        self.json(&["status"]).await
+    }
+
+    /// Waits until nothing is pending anywhere: files, queue, requests. A file made now is the
+    /// proof that everything before it was seen.
+    pub(crate) async fn settle(&self) {
+        let mark = format!("settled-{}.txt", uuid::Uuid::new_v4().simple());
+        self.write(&mark, "mark");
+        self.purged(&format!("/{mark}")).await;
+        until("everything is settled", async || {
+            let status = self.status().await;
+            (status["settled"] == true).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until an asset was purged.
+    pub(crate) async fn purged(&self, asset: &str) {
+        until(&format!("{asset} is purged"), async || {
+            self.done().contains(&asset.to_owned()).then_some(())
+        })
+        .await;
+    }
+
+    /// Every asset of a request that is done, in order, `*` for everything; the marks of
+    /// [`Bench::settle`] are left out.
+    pub(crate) fn done(&self) -> Vec<String> {
+        let done = self.requests().into_iter().filter(|request| request.done);
+        done.flat_map(|request| request.assets).collect()
+    }
+
+    /// The purge requests that reached the API.
+    pub(crate) fn requests(&self) -> Vec<Seen> {
+        self.sandbox
+            .requests()
+            .into_iter()
+            .map(|request| Seen {
+                assets: match request.target {
+                    PurgeTarget::Assets(assets) => assets,
+                    PurgeTarget::All => vec!["*".to_owned()],
+                },
+                done: request.status == PurgeStatus::Done,
+            })
+            .collect()
+    }
+
+    /// What was purged so far but for the marks, sorted.
+    pub(crate) fn purges(&self) -> Vec<String> {
+        let mut assets: Vec<String> = self
+            .requests()
+            .into_iter()
+            .flat_map(|request| request.assets)
+            .filter(|asset| !asset.starts_with("/settled-"))
+            .collect();
+        assets.sort();
+        assets
+    }
+
+    /// What the edge serves: status, `X-Cache`, body.
+    pub(crate) async fn fetch(&self, path: &str) -> (u16, String, String) {
+        let edge = self.sandbox.edge_url(&PipelineId::new(PIPELINE)).unwrap();
+        let response = reqwest::get(format!("{edge}{path}")).await.unwrap();
+        let status = response.status().as_u16();
+        let cache = response.headers()["x-cache"].to_str().unwrap().to_owned();
+        (status, cache, response.text().await.unwrap())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        log_of(&self.home)
+    }
+}
+
+fn log_of(home: &TempDir) -> String {
+    read(&home.path().join("log"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// A purge request as the API has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) assets: Vec<String>,
+    pub(crate) done: bool,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.supervisor.stopping().cancel();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ---\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The commands, as a person types them.
+
+use crate::bench::{Bench, PIPELINE, until};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_waits_until_it_is_done() {
+    let mut bench = Bench::new().await;
+    bench.write("a.css", "a");
+    bench.start().await;
+    bench.fetch("/a.css").await;
+    let purged = bench
+        .run(&[
+            "purge",
+            "www",
+            "/a.css",
+            "https://example.com/b%7Ec?x=1",
+            "--wait",
+        ])
+        .await;
+    assert!(purged.status.success(), "{purged:?}");
+    assert!(
+        text(&purged.stdout).starts_with("purged 2 assets of www"),
+        "{purged:?}"
+    );
+    assert_eq!(bench.purges(), ["/a.css", "/b~c?x=1"]);
+    assert_eq!(bench.fetch("/a.css").await.1, "miss");
+
+    let all = bench.json(&["purge", PIPELINE, "--all", "--wait"]).await;
+    assert_eq!(all["done"], 1, "{all}");
+    assert_eq!(bench.purges(), ["*", "/a.css", "/b~c?x=1"]);
+
+    for wrong in [
+        &["purge", "www"][..],
+        &["purge", "www", "/a", "--all"],
+        &["purge", "nobody", "/a"],
+        &["purge", "www", "a/../b"],
+        &["purge", "www", "/*.css"],
+    ] {
+        let refused = bench.run(wrong).await;
+        let code = refused.status.code();
+        assert!(matches!(code, Some(1 | 2)), "{wrong:?}: {refused:?}");
+        assert!(!refused.stderr.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_is_the_api_as_it_is_with_and_without_a_daemon() {
+    let mut bench = Bench::new().await;
+    bench.config();
+    let created = bench
+        .json(&[
+            "requests",
+            "create",
+            "--pipeline-id",
+            PIPELINE,
+            "--asset",
+            "/x",
+            "--wait",
+        ])
+        .await;
+    assert_eq!(created["status"], "done");
+    assert_eq!(created["assets"], serde_json::json!(["/x"]));
+
+    bench.start().await;
+    let created = bench
+        .json(&[
+            "requests",
+            "create",
+            "--pipeline-id",
+            PIPELINE,
+            "--asset",
+            "/y",
+            "--asset",
+            "/z",
+            "--wait",
+        ])
+        .await;
+    assert_eq!(created["status"], "done");
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(bench.json(&["requests", "get", id]).await["id"], id);
+    let listed = bench
+        .json(&[
+            "requests",
+            "list",
+            "--pipeline-id",
+            PIPELINE,
+            "--order-by",
+            "created_at_desc",
+        ])
+        .await;
+    assert_eq!(listed["total_count"], 2);
+    assert_eq!(listed["purge_requests"][0]["id"], id);
+    let paged = bench
+        .json(&["requests", "list", "--page", "2", "--page-size", "1"])
+        .await;
+    assert_eq!(paged["purge_requests"].as_array().unwrap().len(), 1);
+    let all = bench
+        .json(&["requests", "list", "--page-size", "1", "--all-pages"])
+        .await;
+    assert_eq!(all["purge_requests"].as_array().unwrap().len(), 2);
+    let other = "33333333-3333-4333-8333-333333333333";
+    for filter in ["--pipeline-id", "--project-id", "--organization-id"] {
+        let none = bench.json(&["requests", "list", filter, other]).await;
+        assert_eq!(none["total_count"], 0, "{filter}");
+    }
+    // Recorded as manual, and tracked, since a daemon runs.
+    let history = until("the history has it settled", async || {
+        let status = bench.status().await;
+        (status["settled"] == true).then_some(status)
+    })
+    .await;
+    assert_eq!(history["pipelines"][0]["failed_assets"], 0);
+
+    let unknown = bench.run(&["requests", "get", other]).await;
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let neither = bench
+        .run(&["requests", "create", "--pipeline-id", PIPELINE])
+        .await;
+    assert_eq!(neither.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_need_the_daemon_exit_75_without_it() {
+    let bench = Bench::new().await;
+    bench.config();
+    for command in [&["status"][..], &["purge", "www", "/a"]] {
+        let output = bench.run(command).await;
+        assert_eq!(output.status.code(), Some(75), "{command:?}");
+        assert!(text(&output.stderr).contains("systemctl start edgepurge"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_answers_over_tcp_and_refuses_strangers() {
+    let mut bench = Bench::new().await;
+    bench.write("index.html", "one");
+    bench.start().await;
+    let started = bench.log();
+    let address = started
+        .split("admin=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("the log names the address");
+    let get = async |path: &str, host: &str| {
+        let request = reqwest::Client::new()
+            .get(format!("http://{address}{path}"))
+            .header("host", host);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    for path in ["/healthz", "/readyz", "/api/v1/status", "/api/v1/requests"] {
+        assert_eq!(get(path, "localhost").await.0, 200, "{path}");
+    }
+    let (status, metrics) = get("/metrics", "localhost").await;
+    assert_eq!(status, 200);
+    for metric in [
+        "edgepurge_indexed_files{pipeline=\"www\"} 1",
+        "edgepurge_changes_total{pipeline=\"www\",source=\"watch\"} 0",
+        "edgepurge_queued_assets{pipeline=\"www\"} 0",
+        "edgepurge_build_info{",
+    ] {
+        assert!(metrics.contains(metric), "{metric} in\n{metrics}");
+    }
+    assert_eq!(get("/api/v1/status", "evil.example").await.0, 421);
+    let purge = reqwest::Client::new()
+        .post(format!("http://{address}/api/v1/purge"))
+        .json(&serde_json::json!({"pipeline": "www", "all": true}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(purge.status().as_u16(), 403, "no token, no change over TCP");
+    assert!(bench.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_no_error() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    let program = env!("CARGO_BIN_EXE_edgepurge");
+    let config = bench.path("config.toml");
+    let line = format!(
+        "'{program}' --config '{}' --format json status | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
+        config.display()
+    );
+    let output = tokio::process::Command::new("bash")
+        .args(["-c", &line])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stderr), "");
+}

@@ -1,0 +1,62 @@
+//! A bad configuration: exit 78, with everything that is wrong at once.
+
+use crate::bench::Bench;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_accepts_a_good_config_and_prints_it() {
+    let bench = Bench::new().await;
+    bench.config();
+    let check = bench.run(&["check"]).await;
+    assert!(check.status.success(), "{check:?}");
+    let print = bench.run(&["check", "--print"]).await;
+    let printed = String::from_utf8(print.stdout).unwrap();
+    assert!(printed.contains("max_assets"), "{printed}");
+    let online = bench.run(&["check", "--online"]).await;
+    assert!(online.status.success(), "{online:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_problem_is_said_at_once_with_its_place_and_exit_78() {
+    let bench = Bench::new().await;
+    bench.config();
+    let text = "[scaleway]\nrequests_per_secnd = 5\nburst = \"many\"\n\
+                [[pipeline]]\nname = \"www\"\nid = \"no uuid\"\ndebounce = \"soon\"\n";
+    std::fs::write(bench.path("config.toml"), text).unwrap();
+    for command in ["check", "run"] {
+        let output = bench.run(&[command]).await;
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        for problem in [
+            "config.toml:2:1",
+            "requests_per_second",
+            "config.toml:3:9",
+            "config.toml:6:6",
+            "config.toml:7:12",
+        ] {
+            assert!(said.contains(problem), "{problem} in\n{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_of_another_project_is_refused() {
+    let mut bench = Bench::new().await;
+    bench.pipeline = "project_id = \"99999999-9999-4999-8999-999999999999\"".to_owned();
+    bench.config();
+    for command in [&["run"][..], &["check", "--online"]] {
+        let output = bench.run(command).await;
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("project"), "{said}");
+    }
+}
+
+#[test]
+fn the_binary_has_no_secret_in_its_arguments() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_edgepurge"))
+        .args(["run", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(!help.contains("key"), "{help}");
+}

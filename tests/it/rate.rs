@@ -1,0 +1,107 @@
+//! The rate limit holds, and what the API does wrong is made good.
+
+use std::time::Duration;
+
+use crate::bench::{Bench, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_assets_at_five_calls_a_second_stay_within_the_limit() {
+    let mut bench = Bench::new().await;
+    bench.scaleway = "requests_per_second = 5\nburst = 5".to_owned();
+    for number in 0..200 {
+        bench.write(&format!("{number}.css"), "old");
+    }
+    bench.start().await;
+    for number in 0..200 {
+        bench.write(&format!("{number}.css"), "new");
+    }
+    bench.settle().await;
+    let names: Vec<String> = (0..200).map(|number| format!("/{number}.css")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(bench.purges(), names);
+    assert!(bench.requests().iter().all(|request| request.done));
+
+    let calls: Vec<u64> = bench
+        .sandbox
+        .calls()
+        .iter()
+        .map(|call| call.at.millis())
+        .collect();
+    assert!(calls.len() >= 80, "40 requests, each polled at least once");
+    for (first, from) in calls.iter().enumerate() {
+        for (last, to) in calls.iter().enumerate().skip(first) {
+            let count = u64::try_from(last - first + 1).unwrap();
+            // Arrival is not sending: a call may wait 200 ms on its way.
+            let allowed = 5 + (to - from + 200) * 5 / 1_000 + 1;
+            assert!(count <= allowed, "{count} calls in {} ms", to - from);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_refusals_and_lost_replies_are_made_good() {
+    use edgepurge::sandbox::{Fault, Operation};
+    let mut bench = Bench::new().await;
+    bench.write("a.css", "one");
+    bench.start().await;
+    for kind in [
+        Fault::Error,
+        Fault::Refuse {
+            status: 503,
+            body: String::new(),
+        },
+        Fault::RateLimit { retry_after: None },
+        Fault::DropBeforeAccept,
+        Fault::DropAfterAccept,
+        Fault::Corrupt,
+        Fault::Vanish,
+        Fault::UnknownStatus("archived".to_owned()),
+    ] {
+        bench.fetch("/a.css").await;
+        bench.sandbox.script(kind.clone().on(Operation::Create));
+        let body = format!("{kind:?}");
+        bench.write("a.css", &body);
+        until(
+            &format!("the edge is fresh in spite of {body}"),
+            async || (bench.fetch("/a.css").await.2 == body).then_some(()),
+        )
+        .await;
+        bench.settle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_stops_sending_visibly_and_a_new_one_is_picked_up() {
+    use secrecy::ExposeSecret as _;
+    let mut bench = Bench::new().await;
+    bench.write("a.css", "one");
+    bench.start().await;
+    bench.sandbox.revoke_key();
+    bench.write("a.css", "two");
+    let alarm = until("an alarm", async || {
+        let status = bench.status().await;
+        let alarm = status["alarms"][0].clone();
+        (alarm["reason"] == "unauthorized").then_some(alarm)
+    })
+    .await;
+    assert!(alarm["text"].as_str().unwrap().contains("secret key"));
+    let check = bench.run(&["status", "--check"]).await;
+    assert_eq!(check.status.code(), Some(1));
+    let quiet = bench.sandbox.calls().len();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(
+        bench.sandbox.calls().len() <= quiet + 3,
+        "probes are gentle"
+    );
+
+    let key: secrecy::SecretString = uuid::Uuid::new_v4().to_string().into();
+    bench.sandbox.set_secret_key(key.clone());
+    bench.sandbox.restore_key();
+    std::fs::write(bench.path("secret_key"), key.expose_secret()).unwrap();
+    bench.purged("/a.css").await;
+    bench.settle().await;
+    let check = bench.run(&["status", "--check"]).await;
+    assert_eq!(check.status.code(), Some(0));
+    assert!(!bench.log().contains(key.expose_secret()));
+}
