@@ -1,0 +1,148 @@
+//! Everything that the API and the edges share, behind one lock, so that a request is `done` at
+//! the very moment at which the edge forgets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use secrecy::SecretString;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use super::RateLimit;
+use super::cache::Cache;
+use super::event::{CallLog, Event};
+use super::fault::Faults;
+use super::ledger::{Fate, Ledger, PurgeStatus, PurgeTarget};
+use super::origin::Mount;
+use crate::clock::Clock;
+use crate::core::change::PipelineId;
+
+/// The sandbox, as its tasks hold it.
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) stopping: CancellationToken,
+    /// Rung when a request is made: it may be the next that settles.
+    made: Notify,
+    state: Mutex<State>,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) secret_key: SecretString,
+    pub(super) revoked: bool,
+    pub(super) limiter: Option<DefaultDirectRateLimiter>,
+    pub(super) faults: Faults,
+    pub(super) ledger: Ledger,
+    pub(super) calls: CallLog,
+    pub(super) purge_delay: Duration,
+    pub(super) max_assets: usize,
+    pub(super) pipelines: BTreeMap<PipelineId, Pipeline>,
+}
+
+/// A pipeline and its edge.
+pub(super) struct Pipeline {
+    pub(super) name: String,
+    pub(super) project_id: String,
+    pub(super) organization_id: String,
+    pub(super) origins: Arc<[Mount]>,
+    pub(super) cache: Cache,
+}
+
+impl Shared {
+    pub(super) fn new(
+        clock: Clock,
+        events: broadcast::Sender<Event>,
+        stopping: CancellationToken,
+        state: State,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            events,
+            stopping,
+            made: Notify::new(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Looks at the state, or changes it. Whoever looks sees what is due as settled.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle(&mut state);
+        look(&mut state)
+    }
+
+    /// Makes a purge request.
+    pub(super) fn create(
+        &self,
+        state: &mut State,
+        pipeline: &PipelineId,
+        target: &PurgeTarget,
+        fate: Fate,
+    ) -> String {
+        let id = state.ledger.create(
+            pipeline.clone(),
+            target.clone(),
+            fate,
+            state.purge_delay,
+            self.clock.now(),
+        );
+        self.tell(Event::RequestCreated {
+            id: id.clone(),
+            pipeline: pipeline.clone(),
+            target: target.clone(),
+        });
+        // Without a delay it is done before the answer to its creation is made.
+        self.settle(state);
+        self.made.notify_one();
+        id
+    }
+
+    /// Nobody has to listen.
+    pub(super) fn tell(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+
+    fn settle(&self, state: &mut State) {
+        for record in state.ledger.settle(self.clock.now()) {
+            if let (PurgeStatus::Done, Some(pipeline)) =
+                (record.status, state.pipelines.get_mut(&record.pipeline))
+            {
+                match &record.target {
+                    PurgeTarget::Assets(assets) => pipeline.cache.purge(assets),
+                    PurgeTarget::All => pipeline.cache.purge_all(),
+                }
+            }
+            self.tell(Event::RequestDone {
+                id: record.id,
+                pipeline: record.pipeline,
+                status: record.status,
+            });
+        }
+    }
+
+    /// Settles requests when they are due, also while nobody looks; until the process stops.
+    pub(super) async fn settle_in_time(self: Arc<Self>) {
+        loop {
+            let due = self.with(|state| state.ledger.next_due());
+            let wait = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(self.clock.instant(due)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                () = self.made.notified() => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// The limiter of the API's gateway.
+pub(super) fn limiter(limit: RateLimit) -> DefaultDirectRateLimiter {
+    RateLimiter::direct(Quota::per_second(limit.per_second).allow_burst(limit.burst))
+}
