@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::harness::{Site, changed, gone, new, until};
 use crate::core::change::Source;
-use crate::origin::{Compare, WatchMode};
+use crate::origin::{Compare, ScanReason, WatchMode};
 
 fn mode(site: &Site, name: &str, mode: u32) {
     std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -230,6 +230,24 @@ async fn two_thousand_files_in_new_directories_are_each_told_once() {
     }
     assert_eq!(told, expected);
     assert_eq!(site.status().lost_events, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_files_than_hints_are_kept_apart_are_each_told_once() {
+    let mut site = Site::new();
+    site.settings.max_loss_percent = 100;
+    site.write("d/index.html", "d");
+    site.start().await;
+    let names: Vec<_> = (0..3_000).map(|n| format!("d/{n:04}.html")).collect();
+    for name in &names {
+        std::fs::write(site.path(name), name).unwrap();
+    }
+    let expected: Vec<_> = names.iter().map(|name| new(name)).collect();
+    assert!(site.news().await == expected);
+    assert!(site.status().scans[&ScanReason::Directory] > 0);
+    site.sh("rm -rf d/[0-2]*");
+    let expected: Vec<_> = names.iter().map(|name| gone(name)).collect();
+    assert!(site.news().await == expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
