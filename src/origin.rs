@@ -164,9 +164,7 @@ impl OriginHandle {
             accept_loss,
             answer,
         };
-        if !self.inbox.request(request) {
-            return Err(ScanError::Busy);
-        }
+        self.inbox.request(request)?;
         summary.await.map_err(|_| ScanError::Stopping)
     }
 

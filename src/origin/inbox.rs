@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::ScanError;
 use super::hints::{Hints, Mark};
 use super::ignore::Ignore;
 use super::status::{ScanReason, ScanSummary};
@@ -109,7 +110,11 @@ impl Inbox {
 
     /// Ends the worker's waiting for good.
     pub(super) fn stop(&self) {
-        self.lock().stop = true;
+        let mut mail = self.lock();
+        mail.stop = true;
+        // Whoever waits for these hears that nobody is left to answer.
+        mail.requests.clear();
+        drop(mail);
         self.wake.notify_all();
     }
 
@@ -117,16 +122,19 @@ impl Inbox {
         self.lock().stop
     }
 
-    /// Hands in a scan; `false` when too many are waited for already.
-    pub(super) fn request(&self, request: Request) -> bool {
+    /// Hands in a scan.
+    pub(super) fn request(&self, request: Request) -> Result<(), ScanError> {
         let mut mail = self.lock();
+        if mail.stop {
+            return Err(ScanError::Stopping);
+        }
         if mail.requests.len() >= REQUESTS {
-            return false;
+            return Err(ScanError::Busy);
         }
         mail.requests.push(request);
         mail.news = true;
         self.wake.notify_all();
-        true
+        Ok(())
     }
 
     /// Asks the worker for an echo; `false` when too many were asked for already.
@@ -145,8 +153,8 @@ impl Inbox {
         self.lock().hints.insert(path, mark);
     }
 
-    /// Waits until `until`, or until something comes in that is due before.
-    pub(super) fn wait(&self, until: Time) {
+    /// Waits until `until`, or until news come in, or, with `hints`, until one of those is due.
+    pub(super) fn wait(&self, until: Time, hints: bool) {
         let mut mail = self.lock();
         loop {
             for answer in mail.echoes.drain(..) {
@@ -154,7 +162,8 @@ impl Inbox {
                 answer.send(()).unwrap_or_default();
             }
             let now = self.clock.now();
-            let due = mail.hints.next_due().map_or(until, |due| due.min(until));
+            let due = mail.hints.next_due().filter(|_| hints);
+            let due = due.map_or(until, |due| due.min(until));
             if mail.stop || mail.news || due <= now {
                 mail.news = false;
                 mail.wakes_at = Time::ZERO;

@@ -172,7 +172,7 @@ impl Worker {
             self.publish();
             if !busy {
                 let until = self.wakes_at(now);
-                self.inbox.wait(until);
+                self.inbox.wait(until, self.root.is_some());
             }
         }
     }
@@ -185,7 +185,9 @@ impl Worker {
             self.next_rescan,
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
-            self.loss_check.map(|(time, _)| time),
+            self.loss_check
+                .filter(|_| self.running.is_none())
+                .map(|(time, _)| time),
         ]
         .into_iter()
         .flatten()
@@ -358,8 +360,12 @@ impl Worker {
             return false;
         };
         match watch.watch(directory) {
+            Ok(()) => {
+                self.inbox.lock().unwatched.remove(directory);
+                true
+            }
             // What is not there needs no watch.
-            Ok(()) | Err(WatchError::Missing) => true,
+            Err(WatchError::Missing) => true,
             Err(WatchError::Limit) => {
                 // What is watched stays so; the rest is polled.
                 self.inbox.lock().limit = true;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::harness::{Site, changed, gone, new, until};
 use crate::core::change::Source;
-use crate::origin::{Compare, WatchMode};
+use crate::origin::{Compare, ScanReason, WatchMode};
 
 fn mode(site: &Site, name: &str, mode: u32) {
     std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -233,6 +233,24 @@ async fn two_thousand_files_in_new_directories_are_each_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_files_than_hints_are_kept_apart_are_each_told_once() {
+    let mut site = Site::new();
+    site.settings.max_loss_percent = 100;
+    site.write("d/index.html", "d");
+    site.start().await;
+    let names: Vec<_> = (0..3_000).map(|n| format!("d/{n:04}.html")).collect();
+    for name in &names {
+        std::fs::write(site.path(name), name).unwrap();
+    }
+    let expected: Vec<_> = names.iter().map(|name| new(name)).collect();
+    assert!(site.news().await == expected);
+    assert!(site.status().scans[&ScanReason::Directory] > 0);
+    site.sh("rm -rf d/[0-2]*");
+    let expected: Vec<_> = names.iter().map(|name| gone(name)).collect();
+    assert!(site.news().await == expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unpacking_an_archive_new_and_over_itself() {
     let mut site = Site::watched().await;
     let source = site.outside().join("source");
@@ -251,11 +269,10 @@ async fn unpacking_an_archive_new_and_over_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rsync_in_its_ways() {
-    if std::process::Command::new("rsync")
+    let version = std::process::Command::new("rsync")
         .arg("--version")
-        .output()
-        .is_err()
-    {
+        .output();
+    if !version.is_ok_and(|version| version.status.success()) {
         println!("skipped: rsync is not installed here");
         return;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{LIMIT, Site, changed, gone, new, until};
-use crate::origin::{ScanReason, WatchMode};
+use crate::origin::{ScanError, ScanReason, WatchMode};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_on_request_answers_when_everything_is_told() {
@@ -36,6 +36,16 @@ async fn what_only_the_background_scan_finds_is_drift() {
     until("the rescan tells", || site.told() == [changed("twin.html")]).await;
     until("it counts as drift", || site.status().drift_total == 1).await;
     assert!(site.status().scans[&ScanReason::Rescan] > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_asked_for_when_it_stops_is_answered_too() {
+    let mut site = Site::new();
+    site.start().await;
+    let handle = site.handle().clone();
+    site.stop().await;
+    let scan = tokio::time::timeout(LIMIT, handle.scan(ScanReason::Request, false));
+    assert_eq!(scan.await.unwrap(), Err(ScanError::Stopping));
 }
 
 #[tokio::test(flavor = "multi_thread")]
