@@ -143,7 +143,7 @@ impl Global {
     }
 
     /// The API itself, for commands that can do without a daemon.
-    fn api(&self, config: &Config) -> Result<Client, Failure> {
+    fn api(config: &Config) -> Result<Client, Failure> {
         let clock = Clock::start();
         daemon::client(config, &Environment::of_process(), None, None, clock)
             .map_err(|error| run::unstarted(&error))

@@ -95,7 +95,7 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(
-            SqliteSettings {
+            &SqliteSettings {
                 directory: config.state.directory.clone(),
                 api_url: config.scaleway.api_url.as_str().to_owned(),
             },

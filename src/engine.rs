@@ -192,10 +192,10 @@ impl Engine {
             tokio::select! {
                 () = stopping.cancelled() => break,
                 Some(reply) = self.replies.1.recv() => self.replied(reply, &stopping).await?,
-                Some(ask) = self.asks.recv() => self.asked(ask, &stopping).await?,
+                Some(ask) = self.asks.recv() => self.asked(ask, &mut appended, &stopping).await?,
                 changed = appended.changed() => match changed {
                     Ok(()) => self.pull(&mut appended, &stopping, true).await?,
-                    Err(_) => return Err(self.store_is_gone(&StoreError::Closed)),
+                    Err(_) => return Err(store_is_gone(&StoreError::Closed)),
                 },
                 () = sleep => self.event(Event::Wake, &stopping).await?,
             }
@@ -214,7 +214,7 @@ impl Engine {
         while self.cursor < last {
             let rows = match self.store.0.queued_after(self.cursor, PULL).await {
                 Ok(rows) => rows,
-                Err(StoreError::Closed) => return Err(self.store_is_gone(&StoreError::Closed)),
+                Err(StoreError::Closed) => return Err(store_is_gone(&StoreError::Closed)),
                 Err(error) => {
                     tracing::error!("the queue can't be read: {error}; trying again");
                     if self.pause(stopping).await {
@@ -250,9 +250,16 @@ impl Engine {
         self.event(event, stopping).await
     }
 
-    async fn asked(&mut self, ask: Ask, stopping: &CancellationToken) -> Result<(), Fault> {
+    async fn asked(
+        &mut self,
+        ask: Ask,
+        appended: &mut tokio::sync::watch::Receiver<Seq>,
+        stopping: &CancellationToken,
+    ) -> Result<(), Fault> {
         match ask {
             Ask::View(answer) => {
+                // What was committed before the question is part of the answer.
+                self.pull(appended, stopping, true).await?;
                 // Who asked may have gone away.
                 drop(answer.send(self.planner.view(self.clock.now())));
                 Ok(())
@@ -294,7 +301,7 @@ impl Engine {
                     return Ok(true);
                 }
                 Err(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
-                    return Err(self.store_is_gone(&error));
+                    return Err(store_is_gone(&error));
                 }
                 Err(error) => {
                     tracing::error!("decisions can't be committed, nothing is sent: {error}");
@@ -358,22 +365,19 @@ impl Engine {
             Ok(())
         })
         .await;
-        match last {
-            Ok(result) => result,
-            Err(_) => {
-                tracing::warn!(
-                    calls = self.outstanding,
-                    "stopping without the replies to calls on their way; they are made again at the next start"
-                );
-                Ok(())
-            }
-        }
+        last.unwrap_or_else(|_| {
+            tracing::warn!(
+                calls = self.outstanding,
+                "stopping without the replies to calls on their way; they are made again at the next start"
+            );
+            Ok(())
+        })
     }
+}
 
-    fn store_is_gone(&self, error: &StoreError) -> Fault {
-        Fault::Failed {
-            task: "engine".to_owned(),
-            message: format!("the store can't be used: {error}"),
-        }
+fn store_is_gone(error: &StoreError) -> Fault {
+    Fault::Failed {
+        task: "engine".to_owned(),
+        message: format!("the store can't be used: {error}"),
     }
 }

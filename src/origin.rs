@@ -180,10 +180,15 @@ impl OriginHandle {
     /// The origin as it is now.
     #[must_use]
     pub fn status(&self) -> OriginStatus {
-        self.status.borrow().clone()
+        // Counted before: what leaves the hints is a scan, or committed.
+        let pending_hints = self.inbox.pending();
+        OriginStatus {
+            pending_hints,
+            ..self.status.borrow().clone()
+        }
     }
 
-    /// The status, to wait for its changes.
+    /// The status, to wait for its changes; it does not count pending hints.
     #[must_use]
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<OriginStatus> {
         self.status.clone()

@@ -99,7 +99,7 @@ impl SandboxSettings {
             secret_key: None,
             api_port: 0,
             purge_delay: Duration::from_secs(1),
-            ttl: Duration::from_secs(3_600),
+            ttl: Duration::from_hours(1),
             max_assets: 5,
             rate_limit: None,
             pipelines: Vec::new(),

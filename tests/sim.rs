@@ -5,8 +5,6 @@
 //! `SIM_SEEDS=n` runs n seeds (default 500), `SIM_SEED=k` replays one with its trace.
 
 #![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
     reason = "a test program speaks, trusts itself, and is told its seed by the environment"

@@ -14,21 +14,8 @@ use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
 use crate::origin::{self, OriginStatus, ScanReason};
 
-/// Every reason an alarm can have, so that each is a metric at zero.
-const ALARMS: [&str; 12] = [
-    "all_repeats",
-    "api",
-    "failed",
-    "forbidden",
-    "fruitless",
-    "loss",
-    "rate_limited",
-    "root",
-    "unauthorized",
-    "unreadable",
-    "untracked",
-    "watch_limit",
-];
+/// The alarm for assets that are given up.
+const FAILED: &str = "failed";
 
 /// An origin, as `status` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -152,7 +139,8 @@ pub struct Status {
     pub now: Time,
     /// The API's URL.
     pub api_url: String,
-    /// Whether nothing is queued or in flight.
+    /// Whether every change that the kernel told of is looked at, and nothing is queued or in
+    /// flight.
     pub settled: bool,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
@@ -178,6 +166,8 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Statu
 
 /// Gathers the status.
 pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
+    // In the direction that changes flow: what left the origins is in the engine's view.
+    let origins: Vec<Vec<OriginView>> = admin.pipelines.values().map(origins).collect();
     let view = tokio::time::timeout(PATIENCE, admin.engine.view())
         .await
         .ok()
@@ -187,21 +177,35 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     let pipelines: Vec<PipelineStatus> = admin
         .pipelines
         .iter()
-        .map(|(id, pipeline)| pipeline_status(id, pipeline, &view, &failed))
+        .zip(origins)
+        .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
         .collect();
+    let noticed = pipelines
+        .iter()
+        .flat_map(|pipeline| &pipeline.origins)
+        .all(|origin| origin.pending == 0 && !origin.scanning);
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         now: admin.clock.now(),
         api_url: admin.api_url.clone(),
-        settled: view.settled(),
+        settled: noticed && view.settled(),
         alarms: alarms(admin, view.alarms, &pipelines),
         pipelines,
     })
 }
 
+fn origins(pipeline: &AdminPipeline) -> Vec<OriginView> {
+    pipeline
+        .origins
+        .iter()
+        .map(|(name, origin)| OriginView::new(name, origin.status()))
+        .collect()
+}
+
 fn pipeline_status(
     id: &PipelineId,
     pipeline: &AdminPipeline,
+    origins: Vec<OriginView>,
     view: &View,
     failed: &BTreeMap<PipelineId, u64>,
 ) -> PipelineStatus {
@@ -214,11 +218,7 @@ fn pipeline_status(
         oldest_queued: planned.oldest_queued,
         in_flight: planned.in_flight,
         failed_assets: failed.get(id).copied().unwrap_or(0),
-        origins: pipeline
-            .origins
-            .iter()
-            .map(|(name, origin)| OriginView::new(name, origin.status()))
-            .collect(),
+        origins,
     }
 }
 
@@ -241,7 +241,7 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
         if pipeline.failed_assets > 0 {
             alarms.push(AlarmView {
                 pipeline: Some(pipeline.name.clone()),
-                reason: "failed".to_owned(),
+                reason: FAILED.to_owned(),
                 text: format!(
                     "{} assets are failed: the API refuses their purge for good; see why with \
                      `edgepurge requests list` or the log, then `edgepurge purge {} ASSET`",
@@ -306,8 +306,11 @@ impl Status {
             drift: sum(|state| state.drift),
             lost_events: sum(|state| state.lost_events),
             scans: scans.into_iter().collect(),
-            alarms: ALARMS
+            // Each is a metric at zero, too.
+            alarms: [FAILED]
                 .iter()
+                .chain(&Alarm::REASONS)
+                .chain(&origin::Alarm::REASONS)
                 .map(|reason| ((*reason).to_owned(), self.count_alarms(pipeline, reason)))
                 .collect(),
         }

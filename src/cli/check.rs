@@ -35,7 +35,7 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
     }
     if args.online {
         let config = global.load()?;
-        let client = global.api(&config)?;
+        let client = Global::api(&config)?;
         online(&config, &client).await?;
     }
     Ok(ExitCode::SUCCESS)

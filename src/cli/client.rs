@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Failure;
 
 /// How long an answer may take; the daemon itself waits up to 30 s for the API.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A connection to the daemon.
 #[derive(Debug)]

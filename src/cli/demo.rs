@@ -38,7 +38,7 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, Failure> {
     let home = match args.state {
-        Some(state) => Home::kept(state)?,
+        Some(state) => Home::kept(&state)?,
         None => Home::temporary()?,
     };
     let root = match args.dir {
@@ -85,8 +85,8 @@ struct Home {
 }
 
 impl Home {
-    fn kept(path: PathBuf) -> Result<Self, Failure> {
-        std::fs::create_dir_all(&path)
+    fn kept(path: &Path) -> Result<Self, Failure> {
+        std::fs::create_dir_all(path)
             .and_then(|()| path.canonicalize())
             .map(|path| Self {
                 path,
@@ -98,7 +98,7 @@ impl Home {
     fn temporary() -> Result<Self, Failure> {
         let name = format!("edgepurge-demo-{}", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
-        let mut home = Self::kept(path)?;
+        let mut home = Self::kept(&path)?;
         home.temporary = true;
         Ok(home)
     }

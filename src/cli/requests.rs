@@ -101,7 +101,7 @@ impl Way {
         if let Some(daemon) = Daemon::find(&config.admin.socket).await {
             return Ok(Self::Daemon(daemon));
         }
-        Ok(Self::Direct(Box::new(global.api(&config)?)))
+        Ok(Self::Direct(Box::new(Global::api(&config)?)))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Value, Failure> {
@@ -232,7 +232,7 @@ async fn create(global: &Global, way: &Way, args: CreateArgs) -> Result<Value, F
                 // Not one of the daemon's pipelines: it can't record and track it.
                 Answer::Refused { class, .. } if class == "not_found" => {
                     let config = global.load()?;
-                    direct(&global.api(&config)?, &target).await
+                    direct(&Global::api(&config)?, &target).await
                 }
                 answer => answer.into_value(),
             }

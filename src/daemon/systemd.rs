@@ -42,12 +42,13 @@ pub fn feed_watchdog(daemon: &Daemon) {
                 }
                 alive
             };
-            match tokio::time::timeout(every, all).await {
-                Ok(true) => tell(&[NotifyState::Watchdog]),
-                _ => tracing::error!(
+            if matches!(tokio::time::timeout(every, all).await, Ok(true)) {
+                tell(&[NotifyState::Watchdog]);
+            } else {
+                tracing::error!(
                     waited_ms = clock.now().since(asked).as_millis(),
                     "a part does not answer; the watchdog is not fed"
-                ),
+                );
             }
             tokio::select! {
                 () = stopping.cancelled() => return Ok(()),

@@ -122,12 +122,11 @@ impl Journal {
         if trouble == self.trouble {
             return;
         }
-        match &trouble {
-            Some(why) => {
-                let class = refusal.map_or("", Refusal::class);
-                tracing::warn!(request = request.0, class, "the API refused a call: {why}");
-            }
-            None => tracing::info!("the API takes calls again"),
+        if let Some(why) = &trouble {
+            let class = refusal.map_or("", Refusal::class);
+            tracing::warn!(request = request.0, class, "the API refused a call: {why}");
+        } else {
+            tracing::info!("the API takes calls again");
         }
         self.trouble = trouble;
     }

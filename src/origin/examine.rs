@@ -238,7 +238,7 @@ impl Worker {
         Ok(())
     }
 
-    fn commit_if_full(&mut self) -> Result<(), End> {
+    pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
         if self.inbox.stopped() {
             return Err(End::Stopping);
         }

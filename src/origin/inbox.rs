@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::ScanError;
-use super::hints::{Hints, Mark};
+use super::hints::{Cause, Hints, Mark};
 use super::ignore::Ignore;
 use super::status::{ScanReason, ScanSummary};
 use super::watch::Event;
@@ -34,7 +34,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "five independent pieces of news, each taken on its own"
+    reason = "independent pieces of news, each taken on its own"
 )]
 pub(super) struct Mail {
     pub(super) hints: Hints,
@@ -51,11 +51,22 @@ pub(super) struct Mail {
     pub(super) limit: bool,
     pub(super) lost_events: u64,
     pub(super) hints_total: u64,
+    /// Hints are in the worker's hands, or a scan waits for its time.
+    busy: bool,
     stop: bool,
     /// Something came in that the worker did not see yet.
     news: bool,
     /// When the worker wakes up on its own; zero while it is awake.
     wakes_at: Time,
+}
+
+impl Mail {
+    fn echo(&mut self) {
+        for answer in self.echoes.drain(..) {
+            // Who asked may have given up.
+            answer.send(()).unwrap_or_default();
+        }
+    }
 }
 
 /// Where real directories appear in the origin: the root, and the targets of symbolic links.
@@ -93,6 +104,7 @@ impl Inbox {
                 limit: false,
                 lost_events: 0,
                 hints_total: 0,
+                busy: false,
                 stop: false,
                 news: false,
                 wakes_at: Time::ZERO,
@@ -148,6 +160,29 @@ impl Inbox {
         true
     }
 
+    /// Takes out at most `limit` places that are due. They are pending until [`Inbox::rest`].
+    pub(super) fn take_due(&self, now: Time, limit: usize) -> Vec<(Vec<u8>, Mark)> {
+        let mut mail = self.lock();
+        let due = mail.hints.take_due(now, limit);
+        mail.busy |= !due.is_empty();
+        due
+    }
+
+    /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
+    pub(super) fn rest(&self, waits: bool) {
+        self.lock().busy = waits;
+    }
+
+    /// Places that are still to be looked at, and what else is to be done before it can be said
+    /// that every change up to now is noticed. A second look at a young file does not count.
+    pub(super) fn pending(&self) -> u64 {
+        let mail = self.lock();
+        let unread = mail.overflow || mail.lost_watch || !mail.requests.is_empty();
+        mail.hints.count_marks(|mark| mark.cause != Cause::Recheck)
+            + u64::from(mail.busy)
+            + u64::from(unread)
+    }
+
     /// Adds a place to look at.
     pub(super) fn hint(&self, path: &[u8], mark: Mark) {
         self.lock().hints.insert(path, mark);
@@ -157,10 +192,7 @@ impl Inbox {
     pub(super) fn wait(&self, until: Time, hints: bool) {
         let mut mail = self.lock();
         loop {
-            for answer in mail.echoes.drain(..) {
-                // Who asked may have given up.
-                answer.send(()).unwrap_or_default();
-            }
+            mail.echo();
             let now = self.clock.now();
             let due = mail.hints.next_due().filter(|_| hints);
             let due = due.map_or(until, |due| due.min(until));
@@ -183,6 +215,7 @@ impl Inbox {
         let until = self.clock.now().after(time);
         let mut mail = self.lock();
         loop {
+            mail.echo();
             let now = self.clock.now();
             if mail.stop || until <= now {
                 return !mail.stop;

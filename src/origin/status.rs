@@ -83,6 +83,11 @@ pub struct Alarm {
     pub text: String,
 }
 
+impl Alarm {
+    /// Every reason.
+    pub const REASONS: [&str; 5] = ["commit", "loss", "root_missing", "watch", "watch_limit"];
+}
+
 /// An origin as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginStatus {

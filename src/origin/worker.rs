@@ -393,10 +393,11 @@ impl Worker {
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
-        let due = self.inbox.lock().hints.take_due(now, HINTS);
+        let due = self.inbox.take_due(now, HINTS);
         let any = !due.is_empty();
         for (path, mark) in due {
             self.follow(&path, mark)?;
+            self.commit_if_full()?;
         }
         self.commit()?;
         Ok(any)
@@ -482,11 +483,8 @@ impl Worker {
     }
 
     pub(super) fn publish(&mut self) {
-        let limit = {
-            let mail = self.inbox.lock();
-            self.status.pending_hints = mail.hints.count_marks(|mark| mark.cause != Cause::Recheck);
-            mail.limit
-        };
+        self.inbox.rest(self.pending.is_some());
+        let limit = self.inbox.lock().limit;
         let first_scan_done = self.status.last_scan.is_some();
         let watching = self.watch.is_some() || !self.wants_events();
         self.status.armed = self.root.is_some() && watching && first_scan_done;

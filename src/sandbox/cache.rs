@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     const NOW: Time = Time::from_millis(0);
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn page(bytes: usize) -> Arc<Page> {
         Arc::new(Page {

@@ -44,7 +44,6 @@ pub(super) fn of_answer(
             retry_after: retry_after(headers, now).or_else(|| reset_seconds(&document)),
         },
         (502 | 504, Operation::Create) => Refusal::UnknownOutcome(why("; it may have been made")),
-        (500.., _) => Refusal::Transient(why("")),
         (401, _) => Refusal::Unauthorized(why("; the secret key is not accepted")),
         (403, _) => Refusal::Forbidden(why(
             "; the key needs EdgeServicesFullAccess in the pipeline's project",
@@ -53,7 +52,7 @@ pub(super) fn of_answer(
             Refusal::Forbidden(why("; there is no such pipeline for this key"))
         }
         (404, Operation::Get | Operation::GetPipeline) => Refusal::NotFound(why("")),
-        (408 | 425, _) => Refusal::Transient(why("")),
+        (408 | 425 | 500.., _) => Refusal::Transient(why("")),
         (409 | 423, _) if document["type"] != "already_exists" => Refusal::Transient(why("")),
         (300..=399, _) => Refusal::Invalid(why(&format!(
             "; redirect refused{}; check `api_url`",

@@ -161,6 +161,7 @@ pub(super) fn time_of(timestamp: jiff::Timestamp) -> Option<Time> {
 
 #[expect(
     clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde's serialize_with asks for"
 )]
 fn order_word<S: serde::Serializer>(

@@ -119,7 +119,7 @@ macro_rules! contract {
                     directory: directory.path().to_owned(),
                     api_url: "sandbox".to_owned(),
                 };
-                let store = super::SqliteStore::open(settings, &supervisor).unwrap();
+                let store = super::SqliteStore::open(&settings, &supervisor).unwrap();
                 super::$name(std::sync::Arc::new(store)).await;
             })*
         }

@@ -57,7 +57,7 @@ impl SqliteStore {
     /// [`StoreError::Locked`] when another process has it; [`StoreError::Unusable`] when the file is
     /// a newer version's, another program's, or damaged; [`StoreError::Failed`] when the directory or
     /// the disk is in the way. It is never overwritten.
-    pub fn open(settings: SqliteSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
+    pub fn open(settings: &SqliteSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
         let lock = Lock::take(&settings.directory)?;
         let path = settings.directory.join("queue.db");
         let mut writer = schema::open(&path)?;

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 pub(crate) const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
 /// No wait in a test takes longer than this.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Skips a test for want of something outside, loudly; where nothing may be skipped, it fails.
@@ -37,10 +37,9 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
             tokio::time::sleep(LOOK).await;
         }
     });
-    match waited.await {
-        Ok(found) => found,
-        Err(_) => panic!("waited {} s in vain: {what}", LIMIT.as_secs()),
-    }
+    waited
+        .await
+        .unwrap_or_else(|_| panic!("waited {} s in vain: {what}", LIMIT.as_secs()))
 }
 
 pub(crate) struct Bench {

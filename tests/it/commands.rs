@@ -102,7 +102,7 @@ async fn requests_is_the_api_as_it_is_with_and_without_a_daemon() {
         .json(&["requests", "list", "--page-size", "1", "--all-pages"])
         .await;
     assert_eq!(all["purge_requests"].as_array().unwrap().len(), 2);
-    let other = "33333333-3333-4333-8333-333333333333";
+    let other = "77777777-7777-4777-8777-777777777777";
     for filter in ["--pipeline-id", "--project-id", "--organization-id"] {
         let none = bench.json(&["requests", "list", filter, other]).await;
         assert_eq!(none["total_count"], 0, "{filter}");

@@ -118,7 +118,7 @@ async fn an_idle_daemon_is_small_and_asleep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_and_stopping_are_told_to_systemd_and_the_watchdog_is_fed() {
-    let mut bench = Bench::new().await;
+    let bench = Bench::new().await;
     bench.write("index.html", "one");
     let path = bench.path("notify.sock");
     let socket = tokio::net::UnixDatagram::bind(&path).unwrap();

@@ -23,6 +23,19 @@ pub struct Alarm {
     pub text: String,
 }
 
+impl Alarm {
+    /// Every reason.
+    pub const REASONS: [&str; 7] = [
+        "all_repeats",
+        "api",
+        "forbidden",
+        "fruitless",
+        "rate_limited",
+        "unauthorized",
+        "untracked",
+    ];
+}
+
 /// One pipeline, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PipelineView {

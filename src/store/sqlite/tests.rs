@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::*;
 use crate::store::contract::change;
 
+/// Puts something else where the database should be.
+type Damage = dyn Fn(&Path);
+
 fn open(directory: &Path, supervisor: &Supervisor) -> Result<SqliteStore, StoreError> {
     let settings = SqliteSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    SqliteStore::open(settings, supervisor)
+    SqliteStore::open(&settings, supervisor)
 }
 
 async fn close(store: SqliteStore, supervisor: &Supervisor) {
@@ -77,7 +80,7 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
         connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
     };
     let garbage = |path: &Path| std::fs::write(path, [b'x'; 8_192]).unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 3] = [
+    let cases: [(&Damage, &str); 3] = [
         (&newer, "version 99"),
         (&foreign, "another program"),
         (&garbage, "no database"),
