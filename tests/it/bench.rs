@@ -2,6 +2,7 @@
 //! binary as a process beside them.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -20,7 +21,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Skips a test for want of something outside, loudly; where nothing may be skipped, it fails.
 pub(crate) fn skip(why: &str) {
-    eprintln!("skipped: {why}");
+    // Not `eprintln!`, which the test harness swallows where a test passes.
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let told = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    told.expect("stderr takes a line");
     assert!(
         std::env::var("EDGEPURGE_TEST_SKIPS_NONE").is_err(),
         "skipped, and nothing may be: {why}"
@@ -47,6 +51,7 @@ pub(crate) struct Bench {
     pub(crate) sandbox: Sandbox,
     supervisor: Supervisor,
     daemon: Option<Child>,
+    pub(crate) log_level: String,
     /// Lines for `[scaleway]`, and for `[[pipeline]]`.
     pub(crate) scaleway: String,
     pub(crate) pipeline: String,
@@ -68,6 +73,7 @@ impl Bench {
             sandbox,
             supervisor,
             daemon: None,
+            log_level: "debug,hyper=info,reqwest=info".to_owned(),
             scaleway: String::new(),
             pipeline: String::new(),
         }
@@ -150,7 +156,7 @@ impl Bench {
             .open(self.path("log"))
             .unwrap();
         let child = self
-            .command(&["--log-level", "debug,hyper=info,reqwest=info", "run"])
+            .command(&["--log-level", &self.log_level, "run"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -1,5 +1,7 @@
 //! The commands, as a person types them.
 
+use edgepurge::sandbox::{Fault, Operation};
+
 use crate::bench::{Bench, PIPELINE, until};
 
 fn text(bytes: &[u8]) -> String {
@@ -193,4 +195,47 @@ async fn a_closed_pipe_is_no_error() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(text(&output.stderr), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_is_in_no_log_no_answer_and_no_database() {
+    use secrecy::ExposeSecret as _;
+    let mut bench = Bench::new().await;
+    bench.log_level = "trace".to_owned();
+    let key = bench.sandbox.secret_key();
+    let key = key.expose_secret();
+    bench.start().await;
+    let refusal = format!(r#"{{"message":"you sent {key}"}}"#);
+    bench.sandbox.script(
+        Fault::Refuse {
+            status: 400,
+            body: refusal,
+        }
+        .on(Operation::Create),
+    );
+    bench.write("a.css", "a");
+    until("the refusal is logged", async || {
+        bench.log().contains("you sent [secret]").then_some(())
+    })
+    .await;
+    bench.settle().await;
+    assert!(bench.log().contains("X-Request-Id") || bench.log().contains("request_id"));
+    assert_eq!(bench.terminate().await, Some(0));
+
+    let mut looked_at = 0;
+    for directory in [bench.path(""), bench.path("state")] {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with("secret_key") {
+                let bytes = std::fs::read(&path).unwrap();
+                let found = bytes
+                    .windows(key.len())
+                    .any(|window| window == key.as_bytes());
+                assert!(!found, "{} has the key", path.display());
+                looked_at += 1;
+            }
+        }
+    }
+    // The configuration, the log and two databases.
+    assert!(looked_at >= 4, "{looked_at}");
 }

@@ -15,4 +15,5 @@ mod crash;
 mod deploys;
 mod house;
 mod rate;
+mod sdk;
 mod unit;
