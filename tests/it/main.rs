@@ -12,6 +12,7 @@ mod bench;
 mod commands;
 mod config;
 mod crash;
+mod demo;
 mod deploys;
 mod house;
 mod rate;

@@ -14,6 +14,7 @@ impl Edge {
             .timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .no_proxy()
             .build()
             .unwrap_or_default();
         Self { url, http }
