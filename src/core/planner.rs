@@ -191,6 +191,8 @@ impl Planner {
         let mut step = Step::default();
         for request in unsettled.requests {
             let unsent = request.remote_id.is_none();
+            // What comes back to the queue has to be covered by the next `all`.
+            planner.cursor = planner.cursor.max(request.scope.last());
             let flight = Flight::restored(request, now);
             let id = flight.id;
             planner.flights.insert(id, flight);

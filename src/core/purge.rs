@@ -89,6 +89,15 @@ impl Scope {
             Self::All { .. } => "all",
         }
     }
+
+    /// The last change it covers.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        match self {
+            Self::Assets(assets) => assets.values().copied().max().unwrap_or(Seq(0)),
+            Self::All { through, .. } => *through,
+        }
+    }
 }
 
 /// What the API says of a purge request. A word that is not known is [`RemoteStatus::Unknown`],

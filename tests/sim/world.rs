@@ -134,6 +134,7 @@ impl World {
         }
         self.api.healthy = true;
         self.api.refuse_key_until(0);
+        self.pull();
         self.end_scans();
         let end = self.real + CALM;
         while let Some(next) = self.next_moment() {
@@ -286,7 +287,10 @@ impl World {
         if !self.api.healthy && self.rng.u32(0..200) == 0 {
             return self.restart("between append and planner");
         }
-        self.pull();
+        // Replies and wake-ups may reach the planner before the news does.
+        if self.api.healthy || self.rng.u32(0..3) > 0 {
+            self.pull();
+        }
     }
 
     fn pull(&mut self) {

@@ -422,3 +422,45 @@ fn a_request_of_unknown_outcome_is_sent_again_after_a_restart() {
         remote_id: "r2".into()
     }));
 }
+
+#[test]
+fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
+    let unsettled = Unsettled {
+        last_request: 1,
+        requests: vec![OpenRequest {
+            id: RequestId(1),
+            pipeline: PipelineId::new(WWW),
+            scope: Scope::All {
+                reason: AllReason::Rule,
+                through: Seq(9),
+            },
+            remote_id: Some("r1".to_owned()),
+            first_seen: at(0),
+            opened: at(0),
+            attempt: 0,
+        }],
+        ..Unsettled::default()
+    };
+    let (mut planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, at(1_000));
+    let mut decisions = Vec::new();
+    for now in (1_000..60_000).step_by(100).map(at) {
+        let step = planner.handle(now, Event::Wake);
+        decisions.extend(step.decisions);
+        let polled = |command: &Command| matches!(command, Command::Poll { .. });
+        if step.commands.iter().any(polled) {
+            let reply = Event::Polled {
+                request: RequestId(1),
+                reply: Ok(RemoteStatus::Error),
+            };
+            decisions.extend(planner.handle(now, reply).decisions);
+        }
+    }
+    let through = decisions.iter().find_map(|decision| match decision {
+        Decision::Open {
+            scope: Scope::All { through, .. },
+            ..
+        } => Some(*through),
+        _ => None,
+    });
+    assert_eq!(through, Some(Seq(9)), "{decisions:?}");
+}
