@@ -30,6 +30,7 @@ use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 
+mod loss;
 mod settings;
 pub mod systemd;
 
@@ -54,7 +55,7 @@ pub enum StartError {
 impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unusable(_) => Self::Config(error.to_string()),
+            StoreError::Unusable(_) | StoreError::Damaged(_) => Self::Config(error.to_string()),
             StoreError::Locked(_) | StoreError::Failed(_) | StoreError::Closed => {
                 Self::Temporary(error.to_string())
             }
@@ -94,15 +95,17 @@ impl Daemon {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(
+        let store = SqliteStore::open(
             &SqliteSettings {
                 directory: config.state.directory.clone(),
                 api_url: config.scaleway.api_url.as_str().to_owned(),
             },
             &supervisor,
-        )?);
-        let index = Index::open(&config.state.directory)
+        )?;
+        let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();
+        let index = Index::open(&config.state.directory, store.lineage(), &ids)
             .map_err(|error| StartError::Temporary(error.to_string()))?;
+        let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
         let listeners = Listeners::bind(config.admin.listen, &config.admin.socket)
             .await
             .map_err(|error| StartError::Temporary(error.to_string()))?;
@@ -130,7 +133,8 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &handle)?);
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &Arc::new(index), &intake, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
+        loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -169,14 +173,7 @@ impl Daemon {
 
     /// Waits until every origin is armed: watched and compared once.
     pub fn armed(&self) -> impl Future<Output = ()> + use<> {
-        let origins = self.origins.clone();
-        async move {
-            for origin in &origins {
-                let mut status = origin.subscribe();
-                // An origin that has ended is a fault, and stops the process.
-                drop(status.wait_for(|status| status.armed).await);
-            }
-        }
+        armed(self.origins.clone())
     }
 
     /// Stops everything, in order, within a limit.
@@ -196,6 +193,15 @@ impl Daemon {
                 STOP.as_secs()
             );
         }
+    }
+}
+
+/// Waits until every one of these origins is armed.
+async fn armed(origins: Vec<OriginHandle>) {
+    for origin in &origins {
+        let mut status = origin.subscribe();
+        // An origin that has ended is a fault, and stops the process.
+        drop(status.wait_for(|status| status.armed).await);
     }
 }
 

@@ -300,7 +300,9 @@ impl Engine {
                     self.journal.decided(&step.decisions);
                     return Ok(true);
                 }
-                Err(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
+                Err(
+                    error @ (StoreError::Closed | StoreError::Unusable(_) | StoreError::Damaged(_)),
+                ) => {
                     return Err(store_is_gone(&error));
                 }
                 Err(error) => {

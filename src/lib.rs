@@ -21,6 +21,7 @@ pub mod core;
 pub mod daemon;
 pub mod engine;
 pub mod intake;
+pub mod lineage;
 pub mod metrics;
 pub mod origin;
 pub mod sandbox;

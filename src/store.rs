@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The database is another program's, a newer version's, or damaged: a person has to act.
     #[error("{0}")]
     Unusable(String),
+    /// The database is damaged: what it held is lost. It is set aside at the next start.
+    #[error("{0}")]
+    Damaged(String),
     /// Another process holds the state directory.
     #[error("{0}")]
     Locked(String),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::budget::Budget;
-use super::change::{Change, PipelineId, Seq, Source, Target};
+use super::change::{Change, Kind, PipelineId, Seq, Source, Target};
 use super::purge::{
     AllReason, Decision, Outcome, Refusal, RemoteStatus, RequestId, Scope, Unsettled,
 };
@@ -256,10 +256,12 @@ impl Planner {
             ),
             Target::All => pipeline.queue.add_all(
                 PendingAll {
-                    reason: match change.source {
-                        Source::Manual => AllReason::Manual,
-                        Source::Webhook => AllReason::Webhook,
-                        Source::Watch | Source::Scan => AllReason::Rule,
+                    reason: match (change.source, change.kind) {
+                        (Source::Manual, _) => AllReason::Manual,
+                        (Source::Webhook, _) => AllReason::Webhook,
+                        // No file asked for it: what changed is not known.
+                        (Source::Scan, Kind::Asked) => AllReason::Loss,
+                        (Source::Watch | Source::Scan, _) => AllReason::Rule,
                     },
                     since,
                     attempt: change.attempt,
@@ -443,6 +445,9 @@ impl Planner {
             }
             Scope::All { reason, .. } if again => {
                 let since = flight.first_seen;
+                if outcome == Outcome::Unsent {
+                    pipeline.forget_all();
+                }
                 pipeline.queue.add_all(
                     PendingAll {
                         reason,

@@ -34,16 +34,19 @@ pub enum AllReason {
     Count,
     /// The queue of the pipeline reached its cap.
     QueueCap,
+    /// What changed can't be known: a database was lost.
+    Loss,
 }
 
 impl AllReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Manual,
         Self::Rule,
         Self::Webhook,
         Self::Count,
         Self::QueueCap,
+        Self::Loss,
     ];
 
     /// The word for it in the database, metrics and output.
@@ -55,6 +58,7 @@ impl AllReason {
             Self::Webhook => "webhook",
             Self::Count => "count",
             Self::QueueCap => "queue_cap",
+            Self::Loss => "loss",
         }
     }
 

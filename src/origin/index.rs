@@ -9,38 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params
 use super::fingerprint::Stat;
 use crate::core::change::{ContentHash, FileFact, PipelineId, Seq};
 use crate::core::time::Time;
+use crate::lineage::Lineage;
 
-/// The schema this program writes.
-const VERSION: i64 = 1;
+mod open;
 
-const SCHEMA: &str = "
-CREATE TABLE origin (
-    id INTEGER PRIMARY KEY,
-    pipeline TEXT NOT NULL,
-    name TEXT NOT NULL,
-    seq INTEGER NOT NULL DEFAULT 0,
-    indexed INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (pipeline, name)
-) STRICT;
-CREATE TABLE file (
-    origin INTEGER NOT NULL REFERENCES origin(id) ON DELETE CASCADE,
-    path BLOB NOT NULL,
-    rev INTEGER NOT NULL,
-    known INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    dev INTEGER NOT NULL,
-    mode INTEGER NOT NULL,
-    readable INTEGER NOT NULL,
-    hash BLOB,
-    former BLOB,
-    absent INTEGER,
-    PRIMARY KEY (origin, path)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX file_absent ON file (origin, path) WHERE absent IS NOT NULL;
-";
+use open::VERSION;
 
 const COLUMNS: &str =
     "path, rev, known, size, mtime_ns, ctime_ns, inode, dev, mode, readable, hash, former, absent";
@@ -59,13 +32,13 @@ pub enum IndexError {
         /// Its schema version.
         found: i64,
     },
-    /// It is damaged or no index at all: set it aside, it is rebuilt.
-    #[error("{} is not usable as an index: {why}; move it away and it is built anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What `SQLite` says.
+    /// It is no index, and can't be set aside either: correct the permissions of the directory.
+    #[error("{why}; it can't be set aside: {error}")]
+    InTheWay {
+        /// What is wrong with it.
         why: String,
+        /// Why it stays where it is.
+        error: std::io::Error,
     },
     /// It could not be read or written: disk full, I/O error, permission. Trying again may help.
     #[error("the index could not be read or written: {0}")]
@@ -149,51 +122,53 @@ impl Edit {
 #[derive(Debug)]
 pub struct Index {
     connection: Mutex<Connection>,
+    /// The queue's last sequence number at the start: an origin that is new here has nothing to
+    /// be told of what came before.
+    last: Seq,
 }
 
 impl Index {
-    /// Opens `index.db` in the state directory, and creates it where there is none.
+    /// Opens `index.db` in the state directory, and creates it where there is none. One that is
+    /// damaged or does not belong to the queue is set aside, and a new one made. When what changed
+    /// before can't be known, these pipelines are remembered as [`Index::losses`].
     ///
     /// # Errors
-    /// When it is damaged, newer, or cannot be opened.
-    pub fn open(state_dir: &Path) -> Result<Self, IndexError> {
-        let path = state_dir.join("index.db");
-        let connection = Self::prepare(&path).map_err(|error| match error {
-            IndexError::Failed(error) if damaged(&error) => IndexError::Damaged {
-                path: path.clone(),
-                why: error.to_string(),
-            },
-            other => other,
-        })?;
+    /// When it is newer, or cannot be opened or set aside.
+    pub fn open(
+        state_dir: &Path,
+        queue: &Lineage,
+        pipelines: &[PipelineId],
+    ) -> Result<Self, IndexError> {
+        let connection = open::open(&state_dir.join("index.db"), queue, pipelines)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            last: queue.last,
         })
     }
 
-    fn prepare(path: &Path) -> Result<Connection, IndexError> {
-        let mut connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // Losing the last commits at a power cut is repaired by redo; losing order is not.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        let transaction = connection.transaction()?;
-        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        match found {
-            0 => {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "user_version", VERSION)?;
-            }
-            VERSION => {}
-            found => {
-                return Err(IndexError::Newer {
-                    path: path.to_owned(),
-                    found,
-                });
-            }
-        }
-        transaction.commit()?;
-        Ok(connection)
+    /// Pipelines whose past is lost, and why: each needs one purge of everything, made after its
+    /// origins are watched.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn losses(&self) -> Result<Vec<(PipelineId, String)>, IndexError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare("SELECT pipeline, reason FROM loss ORDER BY pipeline")?;
+        let rows = statement.query_map([], |row| {
+            Ok((PipelineId::new(&row.get::<_, String>(0)?), row.get(1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The purge of everything for a lost past is committed.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn made_good(&self, pipeline: &PipelineId) -> Result<(), IndexError> {
+        let sql = "DELETE FROM loss WHERE pipeline = ?1";
+        self.lock().execute(sql, [pipeline.as_str()])?;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -211,8 +186,8 @@ impl Index {
     ) -> Result<OriginIndex, IndexError> {
         let connection = self.lock();
         connection.execute(
-            "INSERT INTO origin (pipeline, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            params![pipeline.as_str(), name],
+            "INSERT INTO origin (pipeline, name, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![pipeline.as_str(), name, self.last.0.cast_signed()],
         )?;
         let id = connection.query_row(
             "SELECT id FROM origin WHERE pipeline = ?1 AND name = ?2",
@@ -225,14 +200,6 @@ impl Index {
             id,
         })
     }
-}
-
-fn damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(
-        error.sqlite_error_code(),
-        Some(DatabaseCorrupt | NotADatabase)
-    ) || matches!(error, rusqlite::Error::SqliteFailure(_, Some(why)) if why.contains("already exists"))
 }
 
 /// The index of one origin.
@@ -440,6 +407,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lineage::Beginning;
 
     fn entry(size: u64) -> Entry {
         Entry {
@@ -455,9 +423,26 @@ mod tests {
         }
     }
 
+    fn queue(last: u64) -> Lineage {
+        Lineage {
+            epoch: "one".to_owned(),
+            last: Seq(last),
+            beginning: Beginning::Continued,
+        }
+    }
+
+    /// An index beside a queue, both new.
+    fn first(dir: &Path) -> Arc<Index> {
+        let queue = Lineage {
+            beginning: Beginning::New,
+            ..queue(0)
+        };
+        Arc::new(Index::open(dir, &queue, &[PipelineId::new("p")]).unwrap())
+    }
+
     fn open() -> (tempfile::TempDir, OriginIndex) {
         let dir = tempfile::tempdir().unwrap();
-        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let index = first(dir.path());
         let origin = index.origin(&PipelineId::new("p"), "site").unwrap();
         (dir, origin)
     }
@@ -542,7 +527,7 @@ mod tests {
             .unwrap();
         index.set_indexed().unwrap();
         drop(index);
-        let index = Arc::new(Index::open(dir.path()).unwrap());
+        let index = Arc::new(Index::open(dir.path(), &queue(2), &[]).unwrap());
         let same = index.origin(&PipelineId::new("p"), "site").unwrap();
         let other = index.origin(&PipelineId::new("q"), "site").unwrap();
         assert_eq!(same.progress().unwrap(), (Seq(2), true));
@@ -551,22 +536,64 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_damaged_index_is_refused_with_a_reason() {
+    fn a_newer_index_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Index::open(dir.path()).unwrap());
+        drop(first(dir.path()));
         Connection::open(dir.path().join("index.db"))
             .unwrap()
             .pragma_update(None, "user_version", 99)
             .unwrap();
-        let error = Index::open(dir.path()).unwrap_err();
+        let error = Index::open(dir.path(), &queue(0), &[]).unwrap_err();
         assert!(
             matches!(error, IndexError::Newer { found: 99, .. }),
             "{error}"
         );
+    }
 
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("index.db"), vec![b'x'; 8_192]).unwrap();
-        let error = Index::open(dir.path()).unwrap_err();
-        assert!(matches!(error, IndexError::Damaged { .. }), "{error}");
+    #[test]
+    fn an_index_that_does_not_belong_to_the_queue_is_set_aside_and_each_pipeline_told() {
+        let pipelines = [PipelineId::new("p"), PipelineId::new("q")];
+        let reason_for = |prepare: &dyn Fn(&Path), queue: &Lineage| {
+            let dir = tempfile::tempdir().unwrap();
+            let index = first(dir.path());
+            assert_eq!(index.losses().unwrap(), []);
+            let origin = index.origin(&PipelineId::new("p"), "site").unwrap();
+            let row = Edit::new(b"a", None, Some(entry(1)));
+            origin.apply(&[row], Some(Seq(5))).unwrap();
+            drop((origin, index));
+            prepare(&dir.path().join("index.db"));
+            let index = Arc::new(Index::open(dir.path(), queue, &pipelines).unwrap());
+            let origin = index.origin(&PipelineId::new("p"), "site").unwrap();
+            let losses = index.losses().unwrap();
+            let kept = origin.counts().unwrap().0 == 1;
+            assert_eq!(kept, losses.is_empty());
+            let reason = losses.first().map(|(_, reason)| reason.clone());
+            assert!(losses.is_empty() || losses.len() == 2);
+            for pipeline in &pipelines {
+                index.made_good(pipeline).unwrap();
+            }
+            drop((origin, index));
+            // Said once, and for good.
+            let index = Index::open(dir.path(), queue, &pipelines).unwrap();
+            assert_eq!(index.losses().unwrap(), []);
+            reason.unwrap_or_default()
+        };
+        let untouched = |_: &Path| ();
+        let missing = |path: &Path| std::fs::remove_file(path).unwrap();
+        let garbage = |path: &Path| std::fs::write(path, [b'x'; 8_192]).unwrap();
+        let other = Lineage {
+            epoch: "two".to_owned(),
+            ..queue(9)
+        };
+        let anew = Lineage {
+            beginning: Beginning::Anew("the disk was full of holes".to_owned()),
+            ..other.clone()
+        };
+        assert_eq!(reason_for(&untouched, &queue(5)), "");
+        assert!(reason_for(&missing, &queue(5)).contains("is missing"));
+        assert!(reason_for(&garbage, &queue(5)).contains("is damaged"));
+        assert!(reason_for(&untouched, &queue(4)).contains("older"));
+        assert!(reason_for(&untouched, &other).contains("another queue"));
+        assert!(reason_for(&untouched, &anew).contains("holes"));
     }
 }

@@ -218,7 +218,15 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<d
     assert_eq!(queued(&*store).await, ["4 /a", "5 /late"]);
     let unsettled = store.unsettled().await.unwrap();
     assert_eq!(unsettled.all, []);
-    assert_eq!(unsettled.last_all, [(pipeline(WWW), at(10))].into());
+    assert_eq!(unsettled.last_all, [].into());
+    let accepted = Decision::Accepted {
+        request: RequestId(1),
+        remote_id: "r1".to_owned(),
+        at: at(12),
+    };
+    store.decide(vec![accepted]).await.unwrap();
+    let unsettled = store.unsettled().await.unwrap();
+    assert_eq!(unsettled.last_all, [(pipeline(WWW), at(12))].into());
 }
 
 async fn what_came_to_nothing_is_queued_again(store: Arc<dyn Store>) {

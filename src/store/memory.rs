@@ -382,6 +382,10 @@ impl State {
                 if let Some(request) = self.requests.get_mut(&request.0) {
                     request.remote_id = Some(remote_id);
                     request.accepted = Some(at);
+                    // Only an `all` that the API took has emptied a cache.
+                    if matches!(request.scope, Scope::All { .. }) {
+                        self.last_all.insert(request.pipeline.clone(), at);
+                    }
                 }
             }
             Decision::Settled {
@@ -436,7 +440,6 @@ impl State {
         }
         if matches!(scope, Scope::All { .. }) {
             self.all.remove(&pipeline);
-            self.last_all.insert(pipeline.clone(), at);
         }
         self.requests.insert(
             id.0,

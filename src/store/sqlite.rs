@@ -5,7 +5,7 @@
 //! history delays no commit.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,7 @@ use super::{Appended, RequestFilter, RequestPage, StageCounts, Store, StoreError
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
+use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
 mod decide;
@@ -47,34 +48,41 @@ pub struct SqliteStore {
     reader: mpsc::Sender<Job>,
     last: Arc<watch::Sender<Seq>>,
     commits: Arc<AtomicU64>,
+    lineage: Lineage,
     _lock: Lock,
 }
 
 impl SqliteStore {
-    /// Opens the store, alone: makes it when it is missing, brings an older one up to date.
+    /// Opens the store, alone: makes it when it is missing, brings an older one up to date. One
+    /// that is damaged, or of another API, is set aside, and a new one made; [`SqliteStore::lineage`]
+    /// says so.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has it; [`StoreError::Unusable`] when the file is
-    /// a newer version's, another program's, or damaged; [`StoreError::Failed`] when the directory or
-    /// the disk is in the way. It is never overwritten.
+    /// a newer version's or another program's, which is never touched; [`StoreError::Failed`] when
+    /// the directory or the disk is in the way.
     pub fn open(settings: &SqliteSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
         let lock = Lock::take(&settings.directory)?;
         let path = settings.directory.join("queue.db");
-        let mut writer = schema::open(&path)?;
-        schema::migrate(&mut writer, &path)?;
-        schema::remember_api(&writer, &settings.api_url)?;
-        let last_seq = queue::last_seq(&writer).map_err(|error| failed(&error))?;
+        let (writer, lineage) = open(&path, &settings.api_url)?;
         let reader = schema::open_reader(&path)?;
-        let last = Arc::new(watch::Sender::new(last_seq));
+        let last = Arc::new(watch::Sender::new(lineage.last));
         let commits = Arc::new(AtomicU64::new(0));
         let store = Self {
             writer: start("queue writer", Worker::writer(writer, &commits), supervisor)?,
             reader: start("queue reader", Worker::reader(reader), supervisor)?,
             last,
             commits,
+            lineage,
             _lock: lock,
         };
         Ok(store)
+    }
+
+    /// What it is the continuation of.
+    #[must_use]
+    pub const fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     /// How many transactions were committed: fewer than there were calls, when many came at once.
@@ -101,6 +109,42 @@ impl SqliteStore {
             |_| {},
         )
     }
+}
+
+/// Opens the database as it is, or sets it aside and makes a new one.
+fn open(path: &Path, api_url: &str) -> Result<(Connection, Lineage), StoreError> {
+    let exists = path.exists();
+    let why = match open_as_it_is(path, api_url) {
+        Ok((connection, mut lineage, api)) if api == api_url => {
+            if !exists {
+                lineage.beginning = Beginning::New;
+            }
+            return Ok((connection, lineage));
+        }
+        Ok((.., api)) => format!("{} is for the API {api}, not for {api_url}", path.display()),
+        Err(StoreError::Damaged(why)) => why,
+        Err(error) => return Err(error),
+    };
+    let aside = set_aside(path).map_err(|error| {
+        StoreError::Failed(format!("{why}; it can't be set aside either: {error}"))
+    })?;
+    let why = format!("{why}; it is kept as {}", aside.display());
+    let (connection, mut lineage, _) = open_as_it_is(path, api_url)?;
+    lineage.beginning = Beginning::Anew(why);
+    Ok((connection, lineage))
+}
+
+fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, String), StoreError> {
+    let mut connection = schema::open(path)?;
+    schema::migrate(&mut connection, path)?;
+    schema::check(&connection, path)?;
+    let (epoch, api) = schema::identity(&connection, api_url)?;
+    let lineage = Lineage {
+        epoch,
+        last: queue::last_seq(&connection).map_err(|error| failed(&error))?,
+        beginning: Beginning::Continued,
+    };
+    Ok((connection, lineage, api))
 }
 
 fn start(
@@ -156,9 +200,9 @@ fn failed(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Failed(format!(
             "queue.db: {error}; make room on the disk of the state directory"
         )),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable(
-            format!("queue.db: {error}; move it away and start again, then purge everything once"),
-        ),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Damaged(format!("queue.db: {error}"))
+        }
         _ => StoreError::Failed(format!("queue.db: {error}")),
     }
 }

@@ -15,6 +15,7 @@ mod crash;
 mod demo;
 mod deploys;
 mod house;
+mod loss;
 mod rate;
 mod sdk;
 mod unit;

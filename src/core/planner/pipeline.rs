@@ -33,6 +33,8 @@ pub(super) struct Pipeline {
     last_all: Option<Time>,
     /// How often an `all` came soon after another: doubles the cool-down.
     pub(super) repeats: u32,
+    /// Both, before the last `all`.
+    before_all: (Option<Time>, u32),
 }
 
 impl Pipeline {
@@ -44,6 +46,7 @@ impl Pipeline {
             scans: 0,
             last_all,
             repeats: 0,
+            before_all: (last_all, 0),
         }
     }
 
@@ -192,6 +195,7 @@ impl Pipeline {
     }
 
     fn remember_all(&mut self, reason: AllReason, now: Time) {
+        self.before_all = (self.last_all, self.repeats);
         if reason != AllReason::Manual {
             let soon = self
                 .last_all
@@ -199,5 +203,10 @@ impl Pipeline {
             self.repeats = if soon { self.repeats + 1 } else { 0 };
         }
         self.last_all = Some(now);
+    }
+
+    /// The last `all` was never taken by the API: it emptied no cache, and nothing waits for it.
+    pub(super) fn forget_all(&mut self) {
+        (self.last_all, self.repeats) = self.before_all;
     }
 }

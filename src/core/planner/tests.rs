@@ -274,6 +274,15 @@ fn an_all_that_came_to_nothing_is_sent_again_as_all() {
 }
 
 #[test]
+fn an_all_that_the_api_never_took_does_not_wait_for_a_cool_down() {
+    let mut bench = Bench::new(&[WWW]);
+    bench.many(WWW, 21);
+    assert_eq!(submits(&bench.wait(500)), ["1: all count"]);
+    bench.submitted(RequestId(1), Err(Refusal::Transient("busy".into())));
+    assert_eq!(submits(&bench.wait(10_000)), ["2: all count"]);
+}
+
+#[test]
 fn a_refused_key_stops_everything_but_gentle_probes() {
     let mut bench = Bench::new(&[WWW, SHOP]);
     bench.change(WWW, &["/a"]);

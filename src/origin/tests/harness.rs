@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
+use crate::lineage::{Beginning, Lineage};
 use crate::origin::watch::{Inotify, WatchBackend};
 use crate::origin::{
     Compare, FollowSymlinks, Index, Origin, OriginHandle, OriginSettings, OriginStatus, WatchMode,
@@ -166,7 +167,7 @@ impl Site {
 
     pub(super) fn start_with(&mut self, backend: Box<dyn WatchBackend>) {
         let (supervisor, faults) = Supervisor::new();
-        let index = Arc::new(Index::open(self.state.path()).unwrap());
+        let index = Arc::new(Index::open(self.state.path(), &self.queue(), &[]).unwrap());
         let handle = Origin::start_with(
             backend,
             self.settings.clone(),
@@ -255,6 +256,15 @@ impl Site {
         changes
             .iter()
             .any(|(_, change)| change.path == path.as_bytes())
+    }
+
+    /// The queue that the recorder stands for.
+    fn queue(&self) -> Lineage {
+        Lineage {
+            epoch: "test".to_owned(),
+            last: Seq(u64::try_from(self.sink.changes.lock().unwrap().len()).unwrap()),
+            beginning: Beginning::New,
+        }
     }
 
     /// Waits until everything that happened so far was noticed by events alone. Two files are

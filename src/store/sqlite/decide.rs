@@ -21,15 +21,7 @@ pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), 
             request,
             remote_id,
             at,
-        } => connection
-            .prepare_cached(
-                "UPDATE request SET stage = 'accepted', remote_id = ?2, accepted = ?3
-                 WHERE id = ?1 AND settled IS NULL",
-            )
-            .and_then(|mut update| {
-                update.execute(params![int(request.0), remote_id, int(at.millis())])
-            })
-            .map(|rows| rows > 0),
+        } => accept(connection, *request, remote_id, *at),
         Decision::Settled {
             request,
             outcome,
@@ -121,9 +113,6 @@ fn open(
             connection
                 .prepare_cached("DELETE FROM queued_all WHERE pipeline = ?1")?
                 .execute([pipeline.as_str()])?;
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO last_all VALUES (?1, ?2)")?
-                .execute(params![pipeline.as_str(), int(at.millis())])?;
         }
     }
     connection
@@ -133,6 +122,29 @@ fn open(
         )?
         .execute([int(id.0)])?;
     Ok(())
+}
+
+fn accept(
+    connection: &Connection,
+    id: RequestId,
+    remote_id: &str,
+    at: Time,
+) -> rusqlite::Result<bool> {
+    let (id, at) = (int(id.0), int(at.millis()));
+    let rows = connection
+        .prepare_cached(
+            "UPDATE request SET stage = 'accepted', remote_id = ?2, accepted = ?3
+             WHERE id = ?1 AND settled IS NULL",
+        )?
+        .execute(params![id, remote_id, at])?;
+    // Only an `all` that the API took has emptied a cache.
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO last_all
+             SELECT pipeline, ?2 FROM request WHERE id = ?1 AND through IS NOT NULL",
+        )?
+        .execute(params![id, at])?;
+    Ok(rows > 0)
 }
 
 fn settle(

@@ -87,23 +87,47 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     Ok(())
 }
 
-/// Remembers which API the queue is for, and the name of this queue.
-pub(super) fn remember_api(connection: &Connection, api_url: &str) -> Result<(), StoreError> {
-    let remember = || -> rusqlite::Result<()> {
-        let known: Option<String> = connection
-            .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        if known.is_none() {
-            let epoch = uuid::Uuid::new_v4().to_string();
-            connection.execute("INSERT INTO meta VALUES ('epoch', ?1)", [epoch])?;
-        }
-        connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('api_url', ?1)",
-            [api_url],
-        )?;
-        Ok(())
+/// Reads every page once: what is damaged inside would else be found in the middle of work, start
+/// after start.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!(
+        "{} is damaged: {found}",
+        path.display()
+    )))
+}
+
+/// The name of this queue, and the API it is for. A new one takes `api_url`.
+pub(super) fn identity(
+    connection: &Connection,
+    api_url: &str,
+) -> Result<(String, String), StoreError> {
+    let remember = || -> rusqlite::Result<(String, String)> {
+        let known = |key: &str| -> rusqlite::Result<Option<String>> {
+            connection
+                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                    row.get(0)
+                })
+                .optional()
+        };
+        let keep = |key: &str, value: String| -> rusqlite::Result<String> {
+            connection.execute("INSERT INTO meta VALUES (?1, ?2)", [key, &value])?;
+            Ok(value)
+        };
+        let epoch = match known("epoch")? {
+            Some(epoch) => epoch,
+            None => keep("epoch", uuid::Uuid::new_v4().to_string())?,
+        };
+        let api = match known("api_url")? {
+            Some(api) => api,
+            None => keep("api_url", api_url.to_owned())?,
+        };
+        Ok((epoch, api))
     };
     remember().map_err(|error| failed(&error))
 }
@@ -113,10 +137,7 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> StoreError {
     let shown = path.display();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            StoreError::Unusable(format!(
-                "{shown} is no database, or damaged: {error}; nothing was changed in it; move it \
-                 away and start again, then purge everything once with `edgepurge purge`"
-            ))
+            StoreError::Damaged(format!("{shown} is no database, or damaged: {error}"))
         }
         _ => StoreError::Failed(format!("{shown}: {error}")),
     }

@@ -79,12 +79,7 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
     };
-    let garbage = |path: &Path| std::fs::write(path, [b'x'; 8_192]).unwrap();
-    let cases: [(&Damage, &str); 3] = [
-        (&newer, "version 99"),
-        (&foreign, "another program"),
-        (&garbage, "no database"),
-    ];
+    let cases: [(&Damage, &str); 2] = [(&newer, "version 99"), (&foreign, "another program")];
     for (make, says) in cases {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("queue.db");
@@ -94,6 +89,61 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
         assert!(matches!(error, StoreError::Unusable(_)), "{error}");
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_damaged_or_of_another_api_is_set_aside_with_a_reason() {
+    let garbage = |path: &Path| std::fs::write(path, [b'x'; 8_192]).unwrap();
+    // The header stays, the pages behind it are lost.
+    let holes = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[4_096..].fill(0xff);
+        std::fs::write(path, bytes).unwrap();
+    };
+    let other_api = |path: &Path| {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute(
+                "UPDATE meta SET value = 'https://other' WHERE key = 'api_url'",
+                [],
+            )
+            .unwrap();
+    };
+    let cases: [(&Damage, &str); 3] = [
+        (&garbage, "no database"),
+        (&holes, "damaged"),
+        (&other_api, "for the API https://other"),
+    ];
+    for (damage, says) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let (supervisor, _faults) = Supervisor::new();
+        let store = open(directory.path(), &supervisor).unwrap();
+        assert_eq!(store.lineage().beginning, Beginning::New);
+        store.append(vec![change("www", "/a")]).await.unwrap();
+        let epoch = store.lineage().epoch.clone();
+        close(store, &supervisor).await;
+
+        let path = directory.path().join("queue.db");
+        let (supervisor, _faults) = Supervisor::new();
+        let store = open(directory.path(), &supervisor).unwrap();
+        assert_eq!(store.lineage().beginning, Beginning::Continued);
+        assert_eq!(store.lineage().epoch, epoch);
+        close(store, &supervisor).await;
+
+        damage(&path);
+        let (supervisor, _faults) = Supervisor::new();
+        let store = open(directory.path(), &supervisor).unwrap();
+        let Beginning::Anew(why) = &store.lineage().beginning else {
+            panic!("{says}: {:?}", store.lineage());
+        };
+        assert!(
+            why.contains(says) && why.contains("queue.db.aside-1"),
+            "{why}"
+        );
+        assert_ne!(store.lineage().epoch, epoch);
+        assert_eq!(store.queued_after(Seq(0), 9).await.unwrap(), []);
+        store.append(vec![change("www", "/b")]).await.unwrap();
     }
 }
 

@@ -1,0 +1,160 @@
+//! Opening the index: its schema, and whether it belongs to the queue beside it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::IndexError;
+use crate::core::change::PipelineId;
+use crate::lineage::{Beginning, Lineage, set_aside};
+
+/// The schema this program writes.
+pub(super) const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL DEFAULT 0,
+    indexed INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (pipeline, name)
+) STRICT;
+CREATE TABLE file (
+    origin INTEGER NOT NULL REFERENCES origin(id) ON DELETE CASCADE,
+    path BLOB NOT NULL,
+    rev INTEGER NOT NULL,
+    known INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    dev INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    readable INTEGER NOT NULL,
+    hash BLOB,
+    former BLOB,
+    absent INTEGER,
+    PRIMARY KEY (origin, path)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE loss (pipeline TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT;
+CREATE INDEX file_absent ON file (origin, path) WHERE absent IS NOT NULL;
+";
+
+/// Opens what is there, or sets it aside and makes it anew. A past that can't be known is written
+/// down before anything else is.
+pub(super) fn open(
+    path: &Path,
+    queue: &Lineage,
+    pipelines: &[PipelineId],
+) -> Result<Connection, IndexError> {
+    let why = if path.exists() {
+        match open_as_it_is(path) {
+            Ok(connection) => match stranger(&connection, queue)? {
+                None => return Ok(connection),
+                Some(why) => Some(why),
+            },
+            Err(IndexError::Failed(error)) if damaged(&error) => {
+                Some(format!("{} is damaged: {error}", path.display()))
+            }
+            Err(error) => return Err(error),
+        }
+    } else {
+        None
+    };
+    let mut loss = match &queue.beginning {
+        // Neither was there: a first start.
+        Beginning::New if why.is_none() => None,
+        Beginning::New => Some("queue.db is missing".to_owned()),
+        Beginning::Anew(reason) => Some(reason.clone()),
+        Beginning::Continued => Some(format!("{} is missing", path.display())),
+    };
+    if let Some(why) = why {
+        let aside = set_aside(path).map_err(|error| IndexError::InTheWay {
+            why: why.clone(),
+            error,
+        })?;
+        if queue.beginning == Beginning::Continued {
+            loss = Some(format!("{why}; it is kept as {}", aside.display()));
+        }
+    }
+    let connection = open_as_it_is(path)?;
+    begin(&connection, queue, pipelines, loss.as_deref())?;
+    Ok(connection)
+}
+
+fn open_as_it_is(path: &Path) -> Result<Connection, IndexError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Losing the last commits at a power cut is repaired by redo; losing order is not.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let transaction = connection.transaction()?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match found {
+        0 => {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        VERSION => {}
+        found => {
+            return Err(IndexError::Newer {
+                path: path.to_owned(),
+                found,
+            });
+        }
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+/// Why this index does not belong to the queue; `None` when it does.
+fn stranger(connection: &Connection, queue: &Lineage) -> Result<Option<String>, IndexError> {
+    let epoch: Option<String> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    if epoch.as_deref() != Some(&queue.epoch) {
+        return Ok(Some("index.db belongs to another queue.db".to_owned()));
+    }
+    let last: i64 =
+        connection.query_row("SELECT coalesce(max(seq), 0) FROM origin", [], |row| {
+            row.get(0)
+        })?;
+    Ok((last.cast_unsigned() > queue.last.0).then(|| {
+        format!(
+            "queue.db is older than index.db: it ends at change {}, and {last} was committed",
+            queue.last
+        )
+    }))
+}
+
+fn begin(
+    connection: &Connection,
+    queue: &Lineage,
+    pipelines: &[PipelineId],
+    loss: Option<&str>,
+) -> Result<(), IndexError> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute("INSERT INTO meta VALUES ('epoch', ?1)", [&queue.epoch])?;
+    if let Some(loss) = loss {
+        for pipeline in pipelines {
+            let row = [pipeline.as_str(), loss];
+            transaction.execute("INSERT OR REPLACE INTO loss VALUES (?1, ?2)", row)?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    ) || matches!(error, rusqlite::Error::SqliteFailure(_, Some(why)) if why.contains("already exists"))
+}
