@@ -29,11 +29,13 @@ mod history;
 pub mod listen;
 mod purge;
 mod remote;
+mod scan;
 mod status;
 
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;
 pub use purge::{PurgeAnswer, PurgeBody};
+pub use scan::{ScanBody, WaitQuery};
 pub use status::{OriginView, PipelineStatus, Status};
 
 /// How long an answer may take that needs the engine or the store.
@@ -108,6 +110,8 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         .route("/api/v1/requests/{id}", get(history::request))
         .route("/api/v1/changes", get(history::changes))
         .route("/api/v1/purge", post(purge::purge))
+        .route("/api/v1/scan", post(scan::scan))
+        .route("/api/v1/wait", get(scan::wait))
         .route(
             "/api/v1/purge-requests",
             get(remote::list).post(remote::create),

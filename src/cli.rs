@@ -19,7 +19,9 @@ mod output;
 mod purge;
 mod requests;
 mod run;
+mod scan;
 mod status;
+mod wait;
 
 pub use failure::Failure;
 
@@ -92,6 +94,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Purge assets or URLs of a pipeline, or everything.
     Purge(purge::PurgeArgs),
+    /// Compare the origins of a pipeline with what is remembered of them.
+    Scan(scan::ScanArgs),
+    /// Wait until everything that changed before now is noticed and settled.
+    Wait(wait::WaitArgs),
     /// What the daemon is doing, and what needs attention.
     Status(status::StatusArgs),
     /// The purge-request API as it is.
@@ -123,6 +129,8 @@ impl Cli {
                 Command::Run => run::run(&global).await,
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,
+                Command::Scan(args) => scan::scan(&global, args).await,
+                Command::Wait(args) => wait::wait(&global, args).await,
                 Command::Status(args) => status::status(&global, &args).await,
                 Command::Requests(command) => requests::requests(&global, command).await,
             }

@@ -119,3 +119,12 @@ fn read_file(path: &Path) -> Result<String, Problems> {
 
 #[cfg(test)]
 mod tests;
+
+/// Reads a duration as people write them: `500ms`, `10s`, `5m`, `1h`, `30d`.
+///
+/// # Errors
+/// When it is anything else.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    duration::parse(text)
+        .ok_or_else(|| "write a number with a unit: 500ms, 10s, 5m, 1h, 30d".to_owned())
+}

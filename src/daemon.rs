@@ -16,13 +16,13 @@ use tokio::runtime::Handle;
 use crate::admin::listen::Listeners;
 use crate::admin::{Admin, AdminPipeline};
 use crate::clock::Clock;
-use crate::config::{ApiUrl, Config, Environment};
+use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
 use crate::core::purge::Refusal;
 use crate::engine::{Caller, Engine, EngineHandle, KeyReader};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
-use crate::origin::{Index, Origin, OriginHandle};
+use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::scaleway::{Client, ClientSettings, Endpoint};
 use crate::sink::Sink;
@@ -219,6 +219,12 @@ async fn start_sandbox(
     Ok(Some(sandbox))
 }
 
+/// The origins of a pipeline, as the configuration has them.
+#[must_use]
+pub fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
+    settings::origins(config, pipeline)
+}
+
 /// The API's client, as the configuration has it.
 ///
 /// # Errors
@@ -339,10 +345,16 @@ fn start_origins(
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
+    settings::make_cookie_directory(config).map_err(|error| {
+        StartError::Temporary(format!(
+            "a directory in {} can't be made: {error}",
+            config.state.directory.display()
+        ))
+    })?;
     let mut pipelines = BTreeMap::new();
     for pipeline in &config.pipelines {
         let mut origins = Vec::new();
-        for settings in settings::origins(pipeline) {
+        for settings in settings::origins(config, pipeline) {
             let sink: Arc<dyn Sink> = Arc::clone(intake) as Arc<dyn Sink>;
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())

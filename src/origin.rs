@@ -6,6 +6,8 @@
 //! then the index takes over.
 
 mod batch;
+mod cookie;
+mod differences;
 mod examine;
 mod fingerprint;
 mod guard;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
@@ -36,6 +39,7 @@ use crate::clock::Clock;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
 use batch::Committer;
+use cookie::Cookies;
 use inbox::{Inbox, Request};
 use watch::WatchBackend;
 use worker::Worker;
@@ -54,6 +58,17 @@ pub enum OriginError {
     /// The index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// There is nothing to compare with.
+    #[error("the origin {} was not indexed yet; start the daemon and wait until `status` says watching", .0.display())]
+    NotIndexed(std::path::PathBuf),
+    /// The root can't be read.
+    #[error("the root {} can't be read: {error}", root.display())]
+    Root {
+        /// The root.
+        root: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The system gave no thread: starting again is the cure.
     #[error("the system gave no thread for the origin: {0}")]
     Thread(#[from] std::io::Error),
@@ -69,6 +84,9 @@ pub enum ScanError {
     #[error("the process is stopping")]
     Stopping,
 }
+
+/// How long a cookie may take to be told before the origin is scanned instead.
+const COOKIE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The one way to start an [`OriginHandle`].
 #[derive(Debug)]
@@ -102,7 +120,8 @@ impl Origin {
         runtime: tokio::runtime::Handle,
     ) -> Result<OriginHandle, OriginError> {
         let ignore = Arc::new(ignore::Ignore::new(&settings.ignore)?);
-        let inbox = Arc::new(Inbox::new(Arc::clone(&ignore), clock));
+        let cookies = Cookies::new(&settings.cookies);
+        let inbox = Arc::new(Inbox::new(Arc::clone(&ignore), cookies, clock));
         let (status, seen) = tokio::sync::watch::channel(OriginStatus::default());
         let stopping = supervisor.stopping();
         let context = runtime.clone();
@@ -166,6 +185,29 @@ impl OriginHandle {
         };
         self.inbox.request(request)?;
         summary.await.map_err(|_| ScanError::Stopping)
+    }
+
+    /// Waits until everything that changed before now is noticed and committed. Without file events
+    /// that takes a scan.
+    ///
+    /// # Errors
+    /// When too many wait already, or the process is stopping.
+    pub async fn noticed(&self) -> Result<(), ScanError> {
+        let cookie = self.inbox.cookies.make().unwrap_or_else(|error| {
+            tracing::warn!("a cookie can't be made, so the origin is scanned: {error}");
+            None
+        });
+        let told = match cookie {
+            Some(mut cookie) => {
+                let told = tokio::time::timeout(COOKIE_WAIT, &mut cookie.told).await;
+                matches!(told, Ok(Ok(())))
+            }
+            None => false,
+        };
+        if !told {
+            self.scan(ScanReason::Request, false).await?;
+        }
+        self.inbox.rested().await
     }
 
     /// Whether the worker turns: it is scanning, or answers.

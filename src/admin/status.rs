@@ -12,7 +12,7 @@ use crate::core::change::PipelineId;
 use crate::core::planner::{Alarm, View};
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
-use crate::origin::{self, OriginStatus, ScanReason};
+use crate::origin::{self, OriginStatus, ScanReason, ScanSummary};
 
 /// The alarm for assets that are given up.
 const FAILED: &str = "failed";
@@ -72,9 +72,9 @@ pub struct ScanView {
     pub held: bool,
 }
 
-impl OriginView {
-    fn new(name: &str, status: OriginStatus) -> Self {
-        let last_scan = status.last_scan.map(|scan| ScanView {
+impl From<ScanSummary> for ScanView {
+    fn from(scan: ScanSummary) -> Self {
+        Self {
             reason: scan.reason.as_str(),
             ended: scan.at.after(scan.took),
             took_ms: u64::try_from(scan.took.as_millis()).unwrap_or(u64::MAX),
@@ -83,7 +83,12 @@ impl OriginView {
             changed: scan.changed,
             gone: scan.gone,
             held: scan.held,
-        });
+        }
+    }
+}
+
+impl OriginView {
+    fn new(name: &str, status: OriginStatus) -> Self {
         Self {
             name: name.to_owned(),
             armed: status.armed,
@@ -103,7 +108,7 @@ impl OriginView {
                     (reason.as_str(), count)
                 })
                 .collect(),
-            last_scan,
+            last_scan: status.last_scan.map(ScanView::from),
             alarms: status.alarms,
         }
     }

@@ -12,6 +12,9 @@ use super::Failure;
 /// How long an answer may take; the daemon itself waits up to 30 s for the API.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The longest wait for what takes as long as it takes: a scan of very many files.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// A connection to the daemon.
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -80,6 +83,27 @@ impl Daemon {
     pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
         let request = self.http.request(Method::POST, url(path)).json(body);
         self.send(request).await
+    }
+
+    /// As [`Daemon::post`], for what takes as long as it takes.
+    pub(super) async fn post_and_wait(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer, Failure> {
+        let request = self.http.request(Method::POST, url(path)).json(body);
+        self.send(request.timeout(LONGEST)).await
+    }
+
+    /// As [`Daemon::get`], for what may take so long.
+    pub(super) async fn get_within(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
+        let request = self.http.request(Method::GET, url(path)).query(query);
+        self.send(request.timeout(limit)).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {

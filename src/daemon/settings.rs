@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +132,21 @@ pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
     settings
 }
 
-pub(super) fn origins(pipeline: &config::Pipeline) -> Vec<OriginSettings> {
+fn cookies(config: &Config) -> PathBuf {
+    config.state.directory.join("cookies")
+}
+
+/// Makes the directory for the origins' cookies, empty.
+pub(super) fn make_cookie_directory(config: &Config) -> std::io::Result<()> {
+    let directory = cookies(config);
+    match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::create_dir(directory)
+}
+
+pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     pipeline
         .origins
         .iter()
@@ -159,6 +173,7 @@ pub(super) fn origins(pipeline: &config::Pipeline) -> Vec<OriginSettings> {
                 config::FollowSymlinks::No => FollowSymlinks::No,
             },
             ignore: origin.ignore.clone(),
+            cookies: cookies(config),
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::ScanError;
+use super::cookie::Cookies;
 use super::hints::{Cause, Hints, Mark};
 use super::ignore::Ignore;
 use super::status::{ScanReason, ScanSummary};
@@ -83,6 +84,8 @@ pub(super) struct Inbox {
     wake: Condvar,
     places: Mutex<Arc<Vec<Place>>>,
     ignore: Arc<Ignore>,
+    pub(super) cookies: Cookies,
+    rested: tokio::sync::Notify,
     clock: Clock,
 }
 
@@ -92,7 +95,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inbox {
-    pub(super) fn new(ignore: Arc<Ignore>, clock: Clock) -> Self {
+    pub(super) fn new(ignore: Arc<Ignore>, cookies: Cookies, clock: Clock) -> Self {
         Self {
             mail: Mutex::new(Mail {
                 hints: Hints::new(),
@@ -112,6 +115,8 @@ impl Inbox {
             wake: Condvar::new(),
             places: Mutex::new(Arc::new(Vec::new())),
             ignore,
+            cookies,
+            rested: tokio::sync::Notify::new(),
             clock,
         }
     }
@@ -127,6 +132,8 @@ impl Inbox {
         // Whoever waits for these hears that nobody is left to answer.
         mail.requests.clear();
         drop(mail);
+        self.cookies.watch(false);
+        self.rested.notify_waiters();
         self.wake.notify_all();
     }
 
@@ -171,6 +178,24 @@ impl Inbox {
     /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
     pub(super) fn rest(&self, waits: bool) {
         self.lock().busy = waits;
+        self.rested.notify_waiters();
+    }
+
+    /// Waits until nothing is pending.
+    pub(super) async fn rested(&self) -> Result<(), ScanError> {
+        loop {
+            let rested = self.rested.notified();
+            tokio::pin!(rested);
+            // From here on no rest is missed.
+            rested.as_mut().enable();
+            if self.stopped() {
+                return Err(ScanError::Stopping);
+            }
+            if self.pending() == 0 {
+                return Ok(());
+            }
+            rested.await;
+        }
     }
 
     /// Places that are still to be looked at, and what else is to be done before it can be said
@@ -288,6 +313,9 @@ impl Inbox {
     }
 
     fn take_hint(&self, path: &Path, nature: super::hints::Nature, is_dir: bool) {
+        if self.cookies.take(path) {
+            return;
+        }
         let places = Arc::clone(&lock(&self.places));
         let mark = Mark::event(nature, self.clock.now());
         for place in places.iter() {

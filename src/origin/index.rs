@@ -146,6 +146,36 @@ impl Index {
         })
     }
 
+    /// Opens the index of a state directory to read, beside a daemon or without one; `None` when
+    /// there is none.
+    pub(super) fn read(state_dir: &Path) -> Result<Option<Arc<Self>>, IndexError> {
+        let path = state_dir.join("index.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Self {
+            connection: Mutex::new(open::open_to_read(&path)?),
+            last: Seq(0),
+        })))
+    }
+
+    /// The part of one origin, if it was ever indexed completely.
+    pub(super) fn indexed(
+        self: Arc<Self>,
+        pipeline: &PipelineId,
+        name: &str,
+    ) -> Result<Option<OriginIndex>, IndexError> {
+        let id = self
+            .lock()
+            .query_row(
+                "SELECT id FROM origin WHERE pipeline = ?1 AND name = ?2 AND indexed = 1",
+                params![pipeline.as_str(), name],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(id.map(|id| OriginIndex { index: self, id }))
+    }
+
     /// Pipelines whose past is lost, and why: each needs one purge of everything, made after its
     /// origins are watched.
     ///

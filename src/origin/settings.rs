@@ -62,6 +62,8 @@ pub struct OriginSettings {
     pub follow_symlinks: FollowSymlinks,
     /// Patterns in gitignore syntax, added to the built-in list.
     pub ignore: Vec<String>,
+    /// A directory of edgepurge's own, for files whose events prove that all earlier ones came.
+    pub cookies: PathBuf,
 }
 
 /// Without events, an origin is scanned this often; a scan that takes long is given ten times its

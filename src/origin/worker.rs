@@ -318,6 +318,7 @@ impl Worker {
         self.armed_at = now;
         self.inbox.forget_places(b"");
         self.inbox.add_place(&root.resolved, b"");
+        self.inbox.cookies.watch(false);
         if !self.wants_events() {
             self.watch = None;
             self.status.polling = self.settings.watch != WatchMode::Off;
@@ -343,6 +344,9 @@ impl Worker {
                     self.watch = None;
                     self.status.polling = true;
                 }
+                let cookies = self.inbox.cookies.directory().to_owned();
+                let told = self.watch.is_some() && self.watch_directory(&cookies);
+                self.inbox.cookies.watch(told && !self.inbox.lock().limit);
             }
             Err(error) => {
                 self.status.polling = true;

@@ -55,6 +55,8 @@ pub(crate) struct Bench {
     /// Lines for `[scaleway]`, and for `[[pipeline]]`.
     pub(crate) scaleway: String,
     pub(crate) pipeline: String,
+    /// Lines for `[[pipeline.origin]]`.
+    pub(crate) origin: String,
 }
 
 impl Bench {
@@ -76,6 +78,7 @@ impl Bench {
             log_level: "debug,hyper=info,reqwest=info".to_owned(),
             scaleway: String::new(),
             pipeline: String::new(),
+            origin: String::new(),
         }
     }
 
@@ -104,12 +107,13 @@ impl Bench {
              [state]\ndirectory = \"{home}/state\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
-             [[pipeline.origin]]\nroot = \"{home}/site\"\n",
+             [[pipeline.origin]]\nroot = \"{home}/site\"\n{origin}\n",
             api = self.sandbox.api_url(),
             key = key.display(),
             scaleway = self.scaleway,
             home = self.home.path().display(),
             pipeline = self.pipeline,
+            origin = self.origin,
         );
         let path = self.path("config.toml");
         fs::write(&path, text).unwrap();

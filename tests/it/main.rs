@@ -17,5 +17,6 @@ mod deploys;
 mod house;
 mod loss;
 mod rate;
+mod scan;
 mod sdk;
 mod unit;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::IndexError;
 use crate::core::change::PipelineId;
@@ -82,6 +82,23 @@ pub(super) fn open(
     }
     let connection = open_as_it_is(path)?;
     begin(&connection, queue, pipelines, loss.as_deref())?;
+    Ok(connection)
+}
+
+/// Opens what is there, and changes nothing.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, IndexError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found != VERSION {
+        return Err(IndexError::Newer {
+            path: path.to_owned(),
+            found,
+        });
+    }
     Ok(connection)
 }
 

@@ -128,6 +128,8 @@ impl Site {
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        std::fs::create_dir(state.path().join("cookies")).unwrap();
         let settings = OriginSettings {
             pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
             name: "site".into(),
@@ -140,10 +142,11 @@ impl Site {
             max_loss_percent: 50,
             follow_symlinks: FollowSymlinks::Any,
             ignore: Vec::new(),
+            cookies: state.path().join("cookies"),
         };
         let site = Self {
             dir,
-            state: tempfile::tempdir().unwrap(),
+            state,
             settings,
             sink: Arc::default(),
             running: None,

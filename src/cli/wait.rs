@@ -1,0 +1,70 @@
+//! `edgepurge wait PIPELINE [--timeout T]`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::Daemon;
+use super::{Failure, Format, Global, output};
+use crate::admin::WaitQuery;
+
+/// How often the daemon is asked.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+pub(super) struct WaitArgs {
+    /// The pipeline's name or id.
+    pipeline: String,
+    /// Give up after so long, with exit code 75.
+    #[arg(long, value_name = "T", default_value = "10m", value_parser = crate::config::parse_duration)]
+    timeout: Duration,
+}
+
+pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Failure> {
+    let daemon = Daemon::need(&global.socket()?).await?;
+    let query = WaitQuery {
+        pipeline: args.pipeline.clone(),
+    };
+    let settled = async {
+        let noticed = daemon.get_within("/api/v1/wait", &query, args.timeout);
+        let noticed = noticed.await?.into_value()?;
+        let name = noticed["pipeline"].clone();
+        loop {
+            let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
+            let pipelines = status["pipelines"].as_array();
+            let pipeline = pipelines.and_then(|all| all.iter().find(|one| one["name"] == name));
+            if let Some(pipeline) = pipeline.filter(|pipeline| is_settled(pipeline)) {
+                return Ok::<u64, Failure>(pipeline["failed_assets"].as_u64().unwrap_or(0));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let failed = tokio::time::timeout(args.timeout, settled)
+        .await
+        .map_err(|_| {
+            Failure::temporary(format!(
+                "{} is not settled within {} s; `edgepurge status` says what it waits for",
+                args.pipeline,
+                args.timeout.as_secs()
+            ))
+        })??;
+    match global.format {
+        Format::Json => {
+            output::json(&json!({ "pipeline": args.pipeline, "failed_assets": failed }))?;
+        }
+        Format::Text => output::line(&format!("{}: settled", args.pipeline))?,
+    }
+    if failed > 0 {
+        return Err(Failure::failed(format!(
+            "{failed} assets of {} are failed; why: edgepurge requests list, or the log",
+            args.pipeline
+        )));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_settled(pipeline: &Value) -> bool {
+    pipeline["queued_assets"] == 0 && pipeline["queued_all"].is_null() && pipeline["in_flight"] == 0
+}

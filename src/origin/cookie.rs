@@ -1,0 +1,98 @@
+//! Cookies: files of edgepurge's own, in a directory under the same watch as the origin. A watch
+//! tells what happened in order, so when a cookie is told, everything that happened before it was
+//! made has been told.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Cookies that may be waited for at once.
+const WAITING: usize = 1_024;
+
+#[derive(Debug)]
+pub(super) struct Cookies {
+    directory: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watched: bool,
+    waiting: BTreeMap<OsString, oneshot::Sender<()>>,
+}
+
+/// A cookie that is waited for; its file goes with it.
+#[derive(Debug)]
+pub(super) struct Cookie {
+    path: PathBuf,
+    pub(super) told: oneshot::Receiver<()>,
+}
+
+impl Drop for Cookie {
+    fn drop(&mut self) {
+        // One that stays behind is removed at the next start.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+impl Cookies {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Where they are made.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic stops the process; until then nothing here is half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the directory is under watch from now on. A new watch tells nothing of cookies made
+    /// before: what they wait for is left to the scan that follows it.
+    pub(super) fn watch(&self, watched: bool) {
+        let mut state = self.state();
+        state.watched = watched;
+        state.waiting.clear();
+    }
+
+    /// Makes a cookie; `None` when nobody would tell of it.
+    pub(super) fn make(&self) -> io::Result<Option<Cookie>> {
+        let name = OsString::from(uuid::Uuid::new_v4().to_string());
+        let path = self.directory.join(&name);
+        let (tell, told) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if !state.watched || state.waiting.len() >= WAITING {
+                return Ok(None);
+            }
+            state.waiting.retain(|_, waiting| !waiting.is_closed());
+            state.waiting.insert(name, tell);
+        }
+        let cookie = Cookie { path, told };
+        std::fs::write(&cookie.path, [])?;
+        Ok(Some(cookie))
+    }
+
+    /// Takes what a watch tells of a path; `true` when it is of a cookie and of nothing else.
+    pub(super) fn take(&self, path: &Path) -> bool {
+        if path.parent() != Some(self.directory.as_path()) {
+            return path == self.directory;
+        }
+        let name = path.file_name().unwrap_or(OsStr::new(""));
+        if let Some(waiting) = self.state().waiting.remove(name) {
+            // Who waited may have given up.
+            waiting.send(()).unwrap_or_default();
+        }
+        true
+    }
+}

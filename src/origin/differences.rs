@@ -1,0 +1,130 @@
+//! What differs between an origin and its index now: a look at everything that remembers nothing,
+//! queues nothing, and works with or without a running daemon.
+
+use std::path::Path;
+
+use super::OriginError;
+use super::guard::Root;
+use super::ignore::Ignore;
+use super::index::{Index, OriginIndex};
+use super::look::{Eyes, Outcome, Patience};
+use super::settings::OriginSettings;
+use super::sweep::Rows;
+use super::walk::{Item, Walk};
+use crate::clock::Clock;
+use crate::core::change::Kind;
+
+/// A file that is not as remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// New, changed or gone.
+    pub kind: Kind,
+    /// Its path below the origin's root.
+    pub path: Vec<u8>,
+}
+
+/// Compares an origin with its index in a state directory, and tells each difference in the order
+/// of the paths. Returns how many files there are.
+///
+/// # Errors
+/// When there is no complete index yet, it can't be read, or the root can't be; and what `tell`
+/// fails with.
+pub fn differences<E: From<OriginError>>(
+    settings: &OriginSettings,
+    state_dir: &Path,
+    clock: Clock,
+    mut tell: impl FnMut(Difference) -> Result<(), E>,
+) -> Result<u64, E> {
+    let ignore = Ignore::new(&settings.ignore)?;
+    let index = Index::read(state_dir)
+        .and_then(|index| {
+            let indexed = index.map(|index| index.indexed(&settings.pipeline, &settings.name));
+            indexed.unwrap_or(Ok(None))
+        })
+        .map_err(OriginError::from)?
+        .ok_or_else(|| OriginError::NotIndexed(settings.root.clone()))?;
+    let root = Root::find(&settings.root).map_err(|error| OriginError::Root {
+        root: settings.root.clone(),
+        error,
+    })?;
+    let eyes = Eyes {
+        root: settings.root.clone(),
+        resolved: root.resolved,
+        compare: settings.compare,
+        follow: settings.follow_symlinks,
+    };
+    let mut comparison = Comparison {
+        rows: Rows::below(index.clone(), b""),
+        index,
+        eyes: eyes.clone(),
+        ignore,
+        clock,
+    };
+    let mut walk = Walk::new(eyes, b"");
+    let mut files = 0;
+    while let Some(item) = walk.next(&comparison.ignore) {
+        match item {
+            Item::File { path, open } => {
+                files += 1;
+                comparison.absent_before(Some(&path), &mut tell)?;
+                if let Some(kind) = comparison.kind(&path, open)? {
+                    tell(Difference { kind, path })?;
+                }
+            }
+            // Nobody knows what is below.
+            Item::Unreadable { path } => comparison.rows.skip_below(&path),
+            Item::Enter { .. } | Item::Entered { .. } => {}
+        }
+    }
+    comparison.absent_before(None, &mut tell)?;
+    Ok(files)
+}
+
+struct Comparison {
+    rows: Rows,
+    index: OriginIndex,
+    eyes: Eyes,
+    ignore: Ignore,
+    clock: Clock,
+}
+
+impl Comparison {
+    fn kind(&mut self, path: &[u8], open: bool) -> Result<Option<Kind>, OriginError> {
+        let mut row = self.rows.take(path)?;
+        if row.is_none() {
+            // A daemon may have written it since the page was read.
+            row = self.index.get(path)?;
+        }
+        let entry = row.as_ref().map(|row| &row.entry);
+        let look = self
+            .eyes
+            .look(path, entry, open, Patience::Over, self.clock.now());
+        Ok(match look {
+            Outcome::Found(found) => found.kind,
+            Outcome::Absent => row.map(|_| Kind::Gone),
+            // It is being replaced at this moment.
+            Outcome::Later(_) => Some(if row.is_some() {
+                Kind::Changed
+            } else {
+                Kind::New
+            }),
+            Outcome::Same | Outcome::Directory | Outcome::Unknown(_) | Outcome::Recheck(_) => None,
+        })
+    }
+
+    fn absent_before<E: From<OriginError>>(
+        &mut self,
+        path: Option<&[u8]>,
+        tell: &mut impl FnMut(Difference) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
+            if !self.ignore.matches(&row.path, false) {
+                tell(Difference {
+                    kind: Kind::Gone,
+                    path: row.path,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
