@@ -17,6 +17,7 @@ mod inbox;
 mod index;
 mod look;
 mod scan;
+mod scope;
 mod settings;
 mod status;
 mod sweep;
@@ -136,6 +137,7 @@ impl Origin {
         };
         let name = format!("origin {}", settings.name);
         let task = name.clone();
+        committer.index.listen(&inbox);
         let worker = Worker::new(settings, ignore, backend, committer, clock, status)?;
         {
             let _context = context.enter();

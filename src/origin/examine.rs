@@ -11,7 +11,8 @@ use super::inbox::join;
 use super::index::{Edit, Known, Row};
 use super::look::{Found, Outcome, Patience, racy_until};
 use super::scan::{Pending, Running};
-use super::settings::RACY;
+use super::scope::Former;
+use super::settings::{Compare, RACY};
 use super::status::ScanReason;
 use super::sweep::Sweep;
 use super::walk::{Item, open_above};
@@ -22,6 +23,12 @@ use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// New names of known files are collected for so long: a deploy links many.
+const TWINS_WAIT: Duration = Duration::from_millis(500);
+/// More of them than this are left to a scan.
+const TWINS: usize = 65_536;
+/// Unreadable files that are remembered as told.
+const TOLD: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -270,7 +277,8 @@ impl Worker {
     ) -> Result<bool, End> {
         let now = self.clock.now();
         let eyes = self.eyes();
-        let silent = row.is_none() && self.was_there_before(path, reason.baseline, now);
+        let silent = row.is_none()
+            && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
         let patience = if silent || now >= reason.first.after(self.settings.write_wait) {
             Patience::Over
         } else if reason.complete {
@@ -311,7 +319,7 @@ impl Worker {
                 {
                     reason.cause = Cause::Watch;
                 }
-                self.found(path, row.as_ref(), found, reason, silent, now);
+                self.found(path, row.as_ref(), found, reason, silent, now)?;
             }
         }
         Ok(true)
@@ -325,12 +333,14 @@ impl Worker {
         reason: Reason,
         silent: bool,
         now: Time,
-    ) {
+    ) -> Result<(), End> {
         if found.entry.known == Known::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
             self.recheck(path, due, now);
         }
         self.status.unchanged_total += u64::from(found.unchanged);
+        self.twins(path, row, &found, reason, now)?;
+        self.tell_unreadable(path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
@@ -338,6 +348,62 @@ impl Worker {
             .map(|kind| self.change(path, kind, hash, reason, now));
         let edit = Edit::new(path, row, Some(found.entry));
         self.batch.add(edit, change);
+        Ok(())
+    }
+
+    /// The other names of a file whose change an event told: nobody tells of those.
+    fn twins(
+        &mut self,
+        path: &[u8],
+        row: Option<&Row>,
+        found: &Found,
+        reason: Reason,
+        now: Time,
+    ) -> Result<(), End> {
+        let stat = &found.entry.stat;
+        if stat.links < 2 || reason.cause != Cause::Watch {
+            return Ok(());
+        }
+        let known =
+            row.is_some_and(|row| row.entry.stat.links > 1 && row.entry.stat.inode == stat.inode);
+        if !known {
+            self.new_twins.insert(stat.inode);
+            self.twins_due.get_or_insert(now.after(TWINS_WAIT));
+            if self.new_twins.len() > TWINS {
+                self.new_twins.clear();
+                self.twins_due = None;
+                self.want(Pending::new(ScanReason::Directory));
+            }
+        }
+        if known && found.kind.is_some() {
+            self.committer.index.hint_twins(stat.inode, path, now)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for the older names of files that have got another one.
+    pub(super) fn find_twins(&mut self, now: Time) -> Result<(), End> {
+        if self.twins_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.twins_due = None;
+        let inodes = std::mem::take(&mut self.new_twins);
+        self.committer.index.hint_new_twins(&inodes, now)?;
+        Ok(())
+    }
+
+    /// Says once of each file that its bytes can't be read.
+    fn tell_unreadable(&mut self, path: &[u8], found: &Found) {
+        let unread = found.entry.hash.is_none() && self.settings.compare == Compare::Content;
+        if !unread {
+            self.told_unreadable.remove(path);
+        } else if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(path.to_vec()) {
+            tracing::warn!(
+                origin = %self.settings.name,
+                path = %String::from_utf8_lossy(path).escape_debug(),
+                "this file can't be read by the user that edgepurge runs as: it is compared by size and times"
+            );
+        }
     }
 
     /// One more look, when the file's times are old enough to be told apart.
@@ -363,12 +429,28 @@ impl Worker {
         before && !self.inbox.lock().hints.heard_of(path)
     }
 
+    /// Whether a file counts only since the configuration changed, and was there before the start.
+    fn entered(&self, path: &[u8], now: Time) -> bool {
+        let counted = |former: &Former| former.counted(&self.eyes(), path);
+        self.former.as_ref().is_some_and(|former| !counted(former))
+            && self.was_there_before(path, Some(self.armed_at), now)
+    }
+
+    /// Whether a file that does not count any more is as it was.
+    fn left(&self, path: &[u8]) -> bool {
+        self.ignore.matches(path, false)
+            || self
+                .former
+                .as_ref()
+                .is_some_and(|former| former.counted(&self.eyes(), path))
+    }
+
     /// A file of the index is not there.
     fn absent(&mut self, row: &Row, reason: Reason) -> Result<(), End> {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
-        if self.ignore.matches(&row.path, false) {
+        if self.left(&row.path) {
             self.batch.add(Edit::new(&row.path, Some(row), None), None);
             return Ok(());
         }

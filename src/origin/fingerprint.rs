@@ -20,6 +20,8 @@ pub(super) struct Stat {
     pub(super) inode: u64,
     pub(super) dev: u64,
     pub(super) mode: u32,
+    /// How many names it has. Not part of what tells a change.
+    pub(super) links: u32,
 }
 
 impl From<&Metadata> for Stat {
@@ -33,6 +35,7 @@ impl From<&Metadata> for Stat {
             inode: metadata.ino(),
             dev: metadata.dev(),
             mode: metadata.mode(),
+            links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
         }
     }
 }

@@ -52,6 +52,22 @@ pub(super) fn is_remote(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| REMOTE.contains(&found.f_type))
 }
 
+/// What is mounted below a directory: a line of the kernel's list for each. Empty where there is no
+/// such list.
+pub(super) fn mounts_below(directory: &Path) -> Vec<String> {
+    let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    list.lines()
+        .filter(|line| {
+            // The fifth field; a space in it is written `\040`.
+            let point = line.split(' ').nth(4).unwrap_or_default();
+            let point = point.replace("\\040", " ");
+            let point = Path::new(&point);
+            point.starts_with(directory) && point != directory
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The guard against sudden loss.
 #[derive(Debug)]
 pub(super) struct LossGuard {

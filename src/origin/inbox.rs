@@ -2,6 +2,7 @@
 //! event handler only ever puts something in here; it never looks at a file, blocks or drops.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::ScanError;
 use super::cookie::Cookies;
-use super::hints::{Cause, Hints, Mark};
+use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::status::{ScanReason, ScanSummary};
 use super::watch::Event;
@@ -22,6 +23,9 @@ use crate::core::time::Time;
 const REQUESTS: usize = 1_024;
 /// Directories without a watch that are kept by name.
 const UNWATCHED: usize = 4_096;
+
+/// The link through which the files of a Kubernetes volume are reached, and which is swapped.
+const DATA: &str = "..data";
 
 /// A scan that somebody waits for.
 #[derive(Debug)]
@@ -208,6 +212,14 @@ impl Inbox {
             + u64::from(unread)
     }
 
+    /// Adds a place to look at, for somebody else than the worker, who has to be woken.
+    pub(super) fn ask(&self, path: &[u8], mark: Mark) {
+        let mut mail = self.lock();
+        mail.hints.insert(path, mark);
+        mail.news = true;
+        self.wake.notify_all();
+    }
+
     /// Adds a place to look at.
     pub(super) fn hint(&self, path: &[u8], mark: Mark) {
         self.lock().hints.insert(path, mark);
@@ -312,7 +324,7 @@ impl Inbox {
         }
     }
 
-    fn take_hint(&self, path: &Path, nature: super::hints::Nature, is_dir: bool) {
+    fn take_hint(&self, path: &Path, nature: Nature, is_dir: bool) {
         if self.cookies.take(path) {
             return;
         }
@@ -322,8 +334,14 @@ impl Inbox {
             let Ok(rest) = path.strip_prefix(&place.real) else {
                 continue;
             };
-            let logical = join(&place.logical, rest.as_os_str().as_bytes());
-            if self.ignore.matches(&logical, is_dir) {
+            let mut logical = join(&place.logical, rest.as_os_str().as_bytes());
+            let mut mark = mark;
+            if rest.file_name() == Some(OsStr::new(DATA)) {
+                // A volume of Kubernetes has got new content: every file beside this link leads
+                // through it.
+                logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
+                mark = Mark::event(Nature::Subtree, self.clock.now());
+            } else if self.ignore.matches(&logical, is_dir) {
                 continue;
             }
             let mut mail = self.lock();

@@ -1,22 +1,24 @@
 //! What edgepurge remembers of every origin file: `index.db`, `SQLite`, local, rebuildable. Owns its
 //! schema and transactions; never looks at a file and never decides what a difference means.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::fingerprint::Stat;
+use super::inbox::Inbox;
 use crate::core::change::{ContentHash, FileFact, PipelineId, Seq};
 use crate::core::time::Time;
 use crate::lineage::Lineage;
 
 mod open;
+mod twins;
 
 use open::VERSION;
 
-const COLUMNS: &str =
-    "path, rev, known, size, mtime_ns, ctime_ns, inode, dev, mode, readable, hash, former, absent";
+const COLUMNS: &str = "path, rev, known, size, mtime_ns, ctime_ns, inode, dev, mode, links, readable, hash, former, absent";
 
 /// Why the index could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +127,8 @@ pub struct Index {
     /// The queue's last sequence number at the start: an origin that is new here has nothing to
     /// be told of what came before.
     last: Seq,
+    /// Where looks at the files of each origin are asked for, by its number here.
+    inboxes: Mutex<BTreeMap<i64, Weak<Inbox>>>,
 }
 
 impl Index {
@@ -143,6 +147,7 @@ impl Index {
         Ok(Self {
             connection: Mutex::new(connection),
             last: queue.last,
+            inboxes: Mutex::default(),
         })
     }
 
@@ -156,6 +161,7 @@ impl Index {
         Ok(Some(Arc::new(Self {
             connection: Mutex::new(open::open_to_read(&path)?),
             last: Seq(0),
+            inboxes: Mutex::default(),
         })))
     }
 
@@ -249,12 +255,22 @@ impl OriginIndex {
         )?)
     }
 
-    /// From now on the index is complete: what is not in it is new.
-    pub(super) fn set_indexed(&self) -> Result<(), IndexError> {
-        self.index
-            .lock()
-            .execute("UPDATE origin SET indexed = 1 WHERE id = ?1", [self.id])?;
+    /// From now on the index is complete for this scope: what is not in it is new.
+    pub(super) fn set_indexed(&self, scope: &str) -> Result<(), IndexError> {
+        self.index.lock().execute(
+            "UPDATE origin SET indexed = 1, scope = ?2 WHERE id = ?1",
+            params![self.id, scope],
+        )?;
         Ok(())
+    }
+
+    /// Which files the index is complete for, as [`OriginIndex::set_indexed`] was told.
+    pub(super) fn scope(&self) -> Result<Option<String>, IndexError> {
+        Ok(self.index.lock().query_row(
+            "SELECT scope FROM origin WHERE id = ?1",
+            [self.id],
+            |row| row.get(0),
+        )?)
     }
 
     pub(super) fn get(&self, path: &[u8]) -> Result<Option<Row>, IndexError> {
@@ -374,10 +390,11 @@ impl OriginIndex {
         // One statement for both: a row that must not exist conflicts with `rev = NULL`.
         let sql = if was.is_some() {
             "UPDATE file SET rev = rev + 1, known = ?4, size = ?5, mtime_ns = ?6, ctime_ns = ?7,
-             inode = ?8, dev = ?9, mode = ?10, readable = ?11, hash = ?12, former = ?13, absent = ?14
+             inode = ?8, dev = ?9, mode = ?10, links = ?11, readable = ?12, hash = ?13, former = ?14,
+             absent = ?15
              WHERE origin = ?1 AND path = ?2 AND rev = ?3"
         } else {
-            "INSERT INTO file VALUES (?1, ?2, coalesce(?3, 1), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            "INSERT INTO file VALUES (?1, ?2, coalesce(?3, 1), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT DO NOTHING"
         };
         let stat = &entry.stat;
@@ -392,6 +409,7 @@ impl OriginIndex {
             stat.inode.cast_signed(),
             stat.dev.cast_signed(),
             stat.mode,
+            stat.links,
             entry.readable,
             entry.hash,
             entry.former,
@@ -423,12 +441,13 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
                 inode: row.get::<_, i64>(6)?.cast_unsigned(),
                 dev: row.get::<_, i64>(7)?.cast_unsigned(),
                 mode: row.get(8)?,
+                links: row.get(9)?,
             },
-            readable: row.get(9)?,
-            hash: row.get(10)?,
-            former: row.get(11)?,
+            readable: row.get(10)?,
+            hash: row.get(11)?,
+            former: row.get(12)?,
             absent: row
-                .get::<_, Option<i64>>(12)?
+                .get::<_, Option<i64>>(13)?
                 .map(|millis| Time::from_millis(millis.cast_unsigned())),
         },
     })
@@ -555,7 +574,7 @@ mod tests {
         index
             .apply(&[Edit::new(b"a", None, Some(entry(1)))], Some(Seq(2)))
             .unwrap();
-        index.set_indexed().unwrap();
+        index.set_indexed("all").unwrap();
         drop(index);
         let index = Arc::new(Index::open(dir.path(), &queue(2), &[]).unwrap());
         let same = index.origin(&PipelineId::new("p"), "site").unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::hints::Cause;
+use super::scope::Scope;
 use super::settings::{CHUNK, POLL, ROOT_CHECK, WatchMode};
 use super::status::{ScanReason, ScanSummary};
 use super::sweep::Sweep;
@@ -185,9 +186,12 @@ impl Worker {
             .running
             .as_ref()
             .is_some_and(|running| running.baseline);
-        if baseline {
-            self.committer.index.set_indexed()?;
+        if baseline || self.former.is_some() {
+            self.committer
+                .index
+                .set_indexed(&Scope::of(&self.settings).written())?;
             self.indexed = true;
+            self.former = None;
         }
         self.retired = None;
         if let Some(running) = &self.running

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::change::PipelineId;
 
 /// How a file is compared with the index once its stat differs.
@@ -27,7 +29,8 @@ pub enum WatchMode {
 }
 
 /// Which symbolic links below the root are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FollowSymlinks {
     /// All.
     Any,

@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root, identity, is_remote};
+use super::guard::{LossGuard, Root, identity, is_remote, mounts_below};
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
 use super::look::Eyes;
 use super::scan::{Pending, Running};
+use super::scope::Former;
 use super::settings::{OriginSettings, ROOT_CHECK, WatchMode};
 use super::status::{Alarm, OriginStatus, ScanReason};
 use super::watch::{Watch, WatchBackend, WatchError};
@@ -73,6 +75,8 @@ pub(super) struct Worker {
     pub(super) running: Option<Running>,
     pub(super) next_rescan: Option<Time>,
     pub(super) indexed: bool,
+    /// The scope that the index is complete for, until a scan made it complete for today's.
+    pub(super) former: Option<Former>,
     overflow_wait: Duration,
     /// When the last new watch was made because of a scan's wish.
     pub(super) overflow_at: Time,
@@ -81,6 +85,13 @@ pub(super) struct Worker {
     /// mode counts only where it changes these.
     pub(super) closed: BTreeSet<Vec<u8>>,
     pub(super) unreadable: BTreeSet<Vec<u8>>,
+    /// Files that have got another name, whose older names are to be looked for.
+    pub(super) new_twins: BTreeSet<u64>,
+    pub(super) twins_due: Option<Time>,
+    /// Files that were told to be unreadable.
+    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
+    /// What is mounted below the root.
+    mounts: Vec<String>,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
 }
@@ -93,8 +104,9 @@ impl Worker {
         committer: Committer,
         clock: Clock,
         published: tokio::sync::watch::Sender<OriginStatus>,
-    ) -> Result<Self, IndexError> {
+    ) -> Result<Self, OriginError> {
         let (_, indexed) = committer.index.progress()?;
+        let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
         let guard = LossGuard::new(settings.max_loss_percent);
         let status = OriginStatus {
             scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
@@ -122,10 +134,15 @@ impl Worker {
             running: None,
             next_rescan: None,
             indexed,
+            former,
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
             unreadable: BTreeSet::new(),
+            new_twins: BTreeSet::new(),
+            twins_due: None,
+            told_unreadable: BTreeSet::new(),
+            mounts: Vec::new(),
             watch_trouble: None,
             root_trouble: None,
         })
@@ -168,6 +185,7 @@ impl Worker {
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
+                self.find_twins(now)?;
             }
             self.publish();
             if !busy {
@@ -183,6 +201,7 @@ impl Worker {
         [
             Some(self.root_check),
             self.next_rescan,
+            self.twins_due,
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
             self.loss_check
@@ -262,6 +281,7 @@ impl Worker {
             if self.watch.is_none() && self.wants_events() && self.running.is_none() {
                 self.retry_watch();
             }
+            self.check_mounts();
             return;
         }
         match found.and_then(|_| Root::find(&self.settings.root)) {
@@ -269,6 +289,7 @@ impl Worker {
                 let first = self.root.is_none() && self.armed_at == Time::ZERO;
                 tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
                 self.root_trouble = None;
+                self.mounts = mounts_below(&root.resolved);
                 self.root = Some(root);
                 self.abort_scan();
                 self.arm();
@@ -289,6 +310,19 @@ impl Worker {
                 }
                 self.batch = Batch::default();
             }
+        }
+    }
+
+    /// A mount below the root hides files, or shows others, and no event tells of it.
+    fn check_mounts(&mut self) {
+        let Some(root) = &self.root else { return };
+        let mounts = mounts_below(&root.resolved);
+        if mounts != self.mounts {
+            self.mounts = mounts;
+            self.want(Pending {
+                rearm: true,
+                ..Pending::new(ScanReason::LostWatch)
+            });
         }
     }
 
@@ -487,7 +521,8 @@ impl Worker {
     }
 
     pub(super) fn publish(&mut self) {
-        self.inbox.rest(self.pending.is_some());
+        self.inbox
+            .rest(self.pending.is_some() || self.twins_due.is_some());
         let limit = self.inbox.lock().limit;
         let first_scan_done = self.status.last_scan.is_some();
         let watching = self.watch.is_some() || !self.wants_events();

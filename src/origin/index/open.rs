@@ -19,6 +19,7 @@ CREATE TABLE origin (
     name TEXT NOT NULL,
     seq INTEGER NOT NULL DEFAULT 0,
     indexed INTEGER NOT NULL DEFAULT 0,
+    scope TEXT,
     UNIQUE (pipeline, name)
 ) STRICT;
 CREATE TABLE file (
@@ -32,6 +33,7 @@ CREATE TABLE file (
     inode INTEGER NOT NULL,
     dev INTEGER NOT NULL,
     mode INTEGER NOT NULL,
+    links INTEGER NOT NULL,
     readable INTEGER NOT NULL,
     hash BLOB,
     former BLOB,
@@ -40,6 +42,7 @@ CREATE TABLE file (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE loss (pipeline TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT;
+CREATE INDEX file_twins ON file (inode) WHERE links > 1;
 CREATE INDEX file_absent ON file (origin, path) WHERE absent IS NOT NULL;
 ";
 

@@ -93,8 +93,9 @@ async fn with_metadata_a_touch_is_a_change_and_a_link_is_not() {
     std::fs::hard_link(site.path("index.html"), site.path("other.html")).unwrap();
     assert_eq!(site.news().await, [new("other.html")]);
     site.sh("touch -d 2001-01-01 index.html");
-    // Its other name had no event; the background scan finds that one.
-    assert_eq!(site.news().await, [changed("index.html")]);
+    // Its other name had no event, and is found all the same.
+    let expected = [changed("index.html"), changed("other.html")];
+    assert_eq!(site.news().await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,4 +458,36 @@ async fn without_events_it_is_polled() {
     until("the poll tells", || site.told() == [new("a.html")]).await;
     assert_eq!(site.status().drift_total, 0);
     assert!(site.status().polling);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_through_one_hard_link_is_a_change_of_every_name() {
+    let mut site = Site::new();
+    site.write("d/page.html", "page");
+    site.start().await;
+    std::fs::hard_link(site.path("d/page.html"), site.path("other.html")).unwrap();
+    assert_eq!(site.news().await, [new("other.html")]);
+    // In place: the kernel tells of the one name only.
+    site.write("other.html", "PAGE");
+    let expected = [changed("d/page.html"), changed("other.html")];
+    assert_eq!(site.news().await, expected);
+    site.write("d/page.html", "Page");
+    assert_eq!(site.news().await, expected);
+    std::fs::remove_file(site.path("other.html")).unwrap();
+    assert_eq!(site.news().await, [gone("other.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_volume_of_kubernetes_is_found_by_its_link() {
+    let mut site = Site::new();
+    let volume = |site: &Site, number: u32, a: &str| {
+        site.write(&format!("..{number}/a.html"), a);
+        site.write(&format!("..{number}/b.html"), "same");
+    };
+    volume(&site, 1, "one");
+    site.sh("ln -s ..1 ..data; ln -s ..data/a.html a.html; ln -s ..data/b.html b.html");
+    site.start().await;
+    volume(&site, 2, "two");
+    site.sh("ln -s ..2 ..tmp; mv -T ..tmp ..data; rm -r ..1");
+    assert_eq!(site.news().await, [changed("a.html")]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{LIMIT, Site, changed, gone, new, until};
-use crate::origin::{ScanError, ScanReason, WatchMode};
+use crate::origin::{FollowSymlinks, ScanError, ScanReason, WatchMode};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_on_request_answers_when_everything_is_told() {
@@ -106,4 +106,35 @@ async fn a_directory_that_cannot_be_listed_hides_nothing() {
     assert!(!back.contains(&new("d/a.html")), "{back:?}");
     site.write("d/b.html", "b");
     assert_eq!(site.news().await, [new("d/b.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_enters_or_leaves_by_a_change_of_the_configuration_is_not_purged() {
+    let mut site = Site::new();
+    site.settings.ignore = vec!["*.map".to_owned()];
+    site.write("a.map", "map");
+    site.write("a.css", "css");
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("o.css"), "o").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("o.css"), site.path("link.css")).unwrap();
+    site.start().await;
+    site.stop().await;
+
+    site.settings.ignore = vec!["*.css".to_owned()];
+    site.settings.follow_symlinks = FollowSymlinks::Root;
+    site.start().await;
+    assert_eq!(site.news().await, []);
+    site.write("a.map", "other");
+    site.write("a.css", "other");
+    assert_eq!(site.news().await, [changed("a.map")]);
+    site.stop().await;
+
+    // What came while nobody looked is new all the same.
+    site.settings.ignore = Vec::new();
+    site.settings.follow_symlinks = FollowSymlinks::Any;
+    site.write("late.html", "late");
+    site.start().await;
+    assert_eq!(site.news().await, [new("late.html")]);
+    site.write("a.css", "third");
+    assert_eq!(site.news().await, [changed("a.css")]);
 }

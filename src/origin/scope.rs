@@ -1,0 +1,68 @@
+//! Which files of an origin count, as the configuration says. When that changes, what enters is
+//! remembered and what leaves is forgotten, and neither is purged: no byte at the edge changed.
+
+use serde::{Deserialize, Serialize};
+
+use super::OriginError;
+use super::ignore::Ignore;
+use super::look::Eyes;
+use super::settings::{FollowSymlinks, OriginSettings};
+
+/// The part of the settings that says which files count.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Scope {
+    follow_symlinks: FollowSymlinks,
+    ignore: Vec<String>,
+}
+
+impl Scope {
+    pub(super) fn of(settings: &OriginSettings) -> Self {
+        Self {
+            follow_symlinks: settings.follow_symlinks,
+            ignore: settings.ignore.clone(),
+        }
+    }
+
+    /// As it is kept in the index.
+    pub(super) fn written(&self) -> String {
+        // Words and lists can always be written; anything else would be no scope that is known,
+        // and so another one.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The scope that the index is complete for, where it is another than today's.
+#[derive(Debug)]
+pub(super) struct Former {
+    ignore: Ignore,
+    follow: FollowSymlinks,
+}
+
+impl Former {
+    /// `None` when it is today's, or not known.
+    pub(super) fn new(
+        written: Option<&str>,
+        settings: &OriginSettings,
+    ) -> Result<Option<Self>, OriginError> {
+        let Some(scope) = written.and_then(|text| serde_json::from_str::<Scope>(text).ok()) else {
+            return Ok(None);
+        };
+        if scope == Scope::of(settings) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            ignore: Ignore::new(&scope.ignore)?,
+            follow: scope.follow_symlinks,
+        }))
+    }
+
+    /// Whether a file that is there now counted then.
+    pub(super) fn counted(&self, eyes: &Eyes, path: &[u8]) -> bool {
+        let eyes = Eyes {
+            follow: self.follow,
+            ..eyes.clone()
+        };
+        let there = matches!(eyes.metadata(path), Ok(Some(found)) if found.is_file());
+        there && !self.ignore.matches(path, false)
+    }
+}
