@@ -16,6 +16,7 @@ mod ignore;
 mod inbox;
 mod index;
 mod look;
+mod reading;
 mod scan;
 mod scope;
 mod settings;

@@ -30,6 +30,8 @@ pub struct OriginView {
     pub polling: bool,
     /// Files in the index.
     pub indexed_files: u64,
+    /// Those of them that were not read yet.
+    pub unread_files: u64,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Directories that could not be watched.
@@ -95,6 +97,7 @@ impl OriginView {
             scanning: status.scanning,
             polling: status.polling,
             indexed_files: status.indexed_files,
+            unread_files: status.unread_files,
             watched_directories: status.watched_directories,
             unwatched_directories: status.unwatched_directories,
             pending: status.pending_hints,

@@ -93,9 +93,13 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             };
             writeln!(
                 text,
-                "  origin {}: {state}, {} files indexed, {} directories watched, {} polled",
+                "  origin {}: {state}, {} files indexed{}, {} directories watched, {} polled",
                 word(&origin["name"]),
                 origin["indexed_files"],
+                match origin["unread_files"].as_u64() {
+                    Some(0) | None => String::new(),
+                    Some(left) => format!(" ({left} still to be read)"),
+                },
                 origin["watched_directories"],
                 origin["unwatched_directories"]
             )?;

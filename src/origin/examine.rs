@@ -279,7 +279,9 @@ impl Worker {
         let eyes = self.eyes();
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
-        let patience = if silent || now >= reason.first.after(self.settings.write_wait) {
+        let patience = if silent {
+            Patience::Unread
+        } else if now >= reason.first.after(self.settings.write_wait) {
             Patience::Over
         } else if reason.complete {
             Patience::Complete
@@ -394,7 +396,9 @@ impl Worker {
 
     /// Says once of each file that its bytes can't be read.
     fn tell_unreadable(&mut self, path: &[u8], found: &Found) {
-        let unread = found.entry.hash.is_none() && self.settings.compare == Compare::Content;
+        let unread = found.entry.hash.is_none()
+            && found.entry.known != Known::Unread
+            && self.settings.compare == Compare::Content;
         if !unread {
             self.told_unreadable.remove(path);
         } else if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(path.to_vec()) {

@@ -57,6 +57,8 @@ pub(super) enum Known {
     Racy,
     /// Only the hash is known: it comes from the queue, after a crash.
     HashOnly,
+    /// Only the stat is known: the first scan does not read files, that is done after it.
+    Unread,
 }
 
 impl Known {
@@ -65,6 +67,7 @@ impl Known {
             Self::Surely => 0,
             Self::Racy => 1,
             Self::HashOnly => 2,
+            Self::Unread => 3,
         }
     }
 
@@ -72,6 +75,7 @@ impl Known {
         match code {
             0 => Self::Surely,
             1 => Self::Racy,
+            3 => Self::Unread,
             _ => Self::HashOnly,
         }
     }
@@ -322,6 +326,27 @@ impl OriginIndex {
             count("SELECT count(*) FROM file WHERE origin = ?1")?,
             count("SELECT count(*) FROM file WHERE origin = ?1 AND absent IS NOT NULL")?,
         ))
+    }
+
+    /// How many files were never read.
+    pub(super) fn count_unread(&self) -> Result<u64, IndexError> {
+        let count: i64 = self.index.lock().query_row(
+            "SELECT count(*) FROM file WHERE origin = ?1 AND known = 3",
+            [self.id],
+            |row| row.get(0),
+        )?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// The first of the files that were never read, behind a path.
+    pub(super) fn some_unread(&self, after: &[u8], limit: u32) -> Result<Vec<Row>, IndexError> {
+        let connection = self.index.lock();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND known = 3 AND path > ?2
+             ORDER BY path LIMIT ?3"
+        ))?;
+        let rows = statement.query_map(params![self.id, after, limit], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Some of the files that were found absent.

@@ -56,6 +56,8 @@ pub(super) enum Patience {
     Complete,
     /// It was waited for long enough.
     Over,
+    /// It was there before anybody watched: its stat is enough for now.
+    Unread,
 }
 
 /// How to look at one origin.
@@ -163,7 +165,7 @@ impl Eyes {
             && row.absent.is_none()
         {
             match row.known {
-                Known::Surely => return Outcome::Same,
+                Known::Surely | Known::Unread => return Outcome::Same,
                 Known::Racy => {
                     if let Some(time) = racy_until(&stat, now) {
                         return Outcome::Recheck(time);
@@ -178,9 +180,28 @@ impl Eyes {
             return Outcome::Later(time);
         }
         match self.compare {
+            Compare::Content if patience == Patience::Unread => {
+                Outcome::Found(judge(row, stat, readable, None, Known::Unread))
+            }
             Compare::Content => self.by_content(path, row, stat, readable, patience, now),
             Compare::Metadata => Outcome::Found(judge(row, stat, readable, None, Known::Surely)),
         }
+    }
+
+    /// Reads a file whose stat alone is remembered; `None` when it is not as remembered any more.
+    pub(super) fn read(&self, path: &[u8], entry: &Entry, now: Time) -> Option<Entry> {
+        let (hash, stat) = match content(&self.real(path), &entry.stat) {
+            Ok(Content::Hash(hash, stat)) if stat.same(&entry.stat) => (Some(hash), stat),
+            Ok(Content::Unreadable) => (None, entry.stat),
+            _ => return None,
+        };
+        let racy = hash.is_some() && racy_until(&stat, now).is_some();
+        Some(Entry {
+            known: if racy { Known::Racy } else { Known::Surely },
+            stat,
+            hash,
+            ..entry.clone()
+        })
     }
 
     fn by_content(

@@ -192,6 +192,7 @@ impl Worker {
                 .set_indexed(&Scope::of(&self.settings).written())?;
             self.indexed = true;
             self.former = None;
+            self.count_unread()?;
         }
         self.retired = None;
         if let Some(running) = &self.running

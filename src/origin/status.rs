@@ -102,6 +102,9 @@ pub struct OriginStatus {
     pub unwatched_directories: u64,
     /// Files in the index.
     pub indexed_files: u64,
+    /// Those of them whose content was not read yet: after a first scan that is done in the
+    /// background, and until then they are compared by size and times.
+    pub unread_files: u64,
     /// The last scan of the whole origin.
     pub last_scan: Option<ScanSummary>,
     /// A scan of the whole origin runs.

@@ -14,6 +14,7 @@ use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
 use super::look::Eyes;
+use super::reading::Reading;
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::{OriginSettings, ROOT_CHECK, WatchMode};
@@ -77,6 +78,7 @@ pub(super) struct Worker {
     pub(super) indexed: bool,
     /// The scope that the index is complete for, until a scan made it complete for today's.
     pub(super) former: Option<Former>,
+    pub(super) reading: Reading,
     overflow_wait: Duration,
     /// When the last new watch was made because of a scan's wish.
     pub(super) overflow_at: Time,
@@ -135,6 +137,7 @@ impl Worker {
             next_rescan: None,
             indexed,
             former,
+            reading: Reading::default(),
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
@@ -170,6 +173,7 @@ impl Worker {
 
     fn turn_for_ever(&mut self) -> Result<std::convert::Infallible, End> {
         self.count_files()?;
+        self.count_unread()?;
         loop {
             if self.inbox.stopped() {
                 return Err(End::Stopping);
@@ -186,6 +190,9 @@ impl Worker {
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
                 self.find_twins(now)?;
+                if !busy {
+                    self.read_some(now)?;
+                }
             }
             self.publish();
             if !busy {
@@ -202,6 +209,7 @@ impl Worker {
             Some(self.root_check),
             self.next_rescan,
             self.twins_due,
+            self.reading.wakes_at(),
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
             self.loss_check
@@ -527,6 +535,7 @@ impl Worker {
         let first_scan_done = self.status.last_scan.is_some();
         let watching = self.watch.is_some() || !self.wants_events();
         self.status.armed = self.root.is_some() && watching && first_scan_done;
+        self.status.unread_files = self.reading.left;
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
         let limit = limit.then(|| {
             format!(

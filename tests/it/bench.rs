@@ -172,9 +172,8 @@ impl Bench {
             }
             let output = self.run(&["--format", "json", "status"]).await;
             let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-            status["pipelines"][0]["origins"][0]["armed"]
-                .as_bool()
-                .filter(|armed| *armed)
+            let origin = &status["pipelines"][0]["origins"][0];
+            (origin["armed"] == true && origin["unread_files"] == 0).then_some(())
         })
         .await;
     }

@@ -43,6 +43,7 @@ CREATE TABLE file (
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE loss (pipeline TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 CREATE INDEX file_twins ON file (inode) WHERE links > 1;
+CREATE INDEX file_unread ON file (origin, path) WHERE known = 3;
 CREATE INDEX file_absent ON file (origin, path) WHERE absent IS NOT NULL;
 ";
 

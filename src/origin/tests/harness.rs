@@ -189,7 +189,11 @@ impl Site {
     }
 
     pub(super) async fn armed(&self) {
-        until("the origin is armed", || self.status().armed).await;
+        until("the origin is armed and read", || {
+            let status = self.status();
+            status.armed && status.unread_files == 0
+        })
+        .await;
     }
 
     pub(super) async fn stop(&mut self) {

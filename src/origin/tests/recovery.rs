@@ -264,3 +264,33 @@ async fn without_enough_watches_the_rest_is_polled_and_the_sysctl_is_named() {
     site.write("a.html", "a");
     until("the poll tells", || site.told() == [new("a.html")]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_is_armed_before_it_has_read_everything_and_misses_nothing() {
+    let mut site = Site::new();
+    let names: Vec<_> = (0..2_000)
+        .map(|n| format!("{}/{n:04}.css", n % 20))
+        .collect();
+    for name in &names {
+        site.write(name, name);
+    }
+    site.start_with(Box::new(Inotify));
+    until("the origin is armed", || site.status().armed).await;
+    assert!(site.status().unread_files > 0, "{:?}", site.status());
+    assert_eq!(site.status().indexed_files, 2_001);
+    // Before and after it is read: a change is a change.
+    site.write(&names[1_999], "other");
+    site.write(&names[0], "other");
+    assert_eq!(
+        site.news().await,
+        [changed(&names[0]), changed(&names[1_999])]
+    );
+    // What is read at last is compared by its bytes.
+    site.armed().await;
+    site.sh("touch */*.css");
+    assert_eq!(site.news().await, []);
+    // Killed in the middle, it goes on where it was.
+    site.stop().await;
+    site.start().await;
+    assert_eq!(site.news().await, []);
+}
