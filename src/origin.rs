@@ -5,6 +5,7 @@
 //! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
 //! then the index takes over.
 
+mod ahead;
 mod batch;
 mod cookie;
 mod differences;

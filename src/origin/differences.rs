@@ -2,8 +2,10 @@
 //! queues nothing, and works with or without a running daemon.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::OriginError;
+use super::fingerprint::Stat;
 use super::guard::Root;
 use super::ignore::Ignore;
 use super::index::{Index, OriginIndex};
@@ -35,7 +37,7 @@ pub fn differences<E: From<OriginError>>(
     clock: Clock,
     mut tell: impl FnMut(Difference) -> Result<(), E>,
 ) -> Result<u64, E> {
-    let ignore = Ignore::new(&settings.ignore)?;
+    let ignore = Arc::new(Ignore::new(&settings.ignore)?);
     let index = Index::read(state_dir)
         .and_then(|index| {
             let indexed = index.map(|index| index.indexed(&settings.pipeline, &settings.name));
@@ -47,27 +49,27 @@ pub fn differences<E: From<OriginError>>(
         root: settings.root.clone(),
         error,
     })?;
-    let eyes = Eyes {
+    let eyes = Arc::new(Eyes {
         root: settings.root.clone(),
         resolved: root.resolved,
         compare: settings.compare,
         follow: settings.follow_symlinks,
-    };
+    });
     let mut comparison = Comparison {
         rows: Rows::below(index.clone(), b""),
         index,
-        eyes: eyes.clone(),
-        ignore,
+        eyes: Arc::clone(&eyes),
+        ignore: Arc::clone(&ignore),
         clock,
     };
-    let mut walk = Walk::new(eyes, b"");
+    let mut walk = Walk::new(eyes, ignore, b"");
     let mut files = 0;
-    while let Some(item) = walk.next(&comparison.ignore) {
+    while let Some(item) = walk.next() {
         match item {
-            Item::File { path, open } => {
+            Item::File { path, stat, open } => {
                 files += 1;
                 comparison.absent_before(Some(&path), &mut tell)?;
-                if let Some(kind) = comparison.kind(&path, open)? {
+                if let Some(kind) = comparison.kind(&path, stat.as_ref(), open)? {
                     tell(Difference { kind, path })?;
                 }
             }
@@ -83,18 +85,24 @@ pub fn differences<E: From<OriginError>>(
 struct Comparison {
     rows: Rows,
     index: OriginIndex,
-    eyes: Eyes,
-    ignore: Ignore,
+    eyes: Arc<Eyes>,
+    ignore: Arc<Ignore>,
     clock: Clock,
 }
 
 impl Comparison {
-    fn kind(&mut self, path: &[u8], open: bool) -> Result<Option<Kind>, OriginError> {
-        let mut row = self.rows.take(path)?;
-        if row.is_none() {
-            // A daemon may have written it since the page was read.
-            row = self.index.get(path)?;
+    fn kind(
+        &mut self,
+        path: &[u8],
+        stat: Option<&Stat>,
+        open: bool,
+    ) -> Result<Option<Kind>, OriginError> {
+        if let (Some(row), Some(stat)) = (self.rows.take(path)?, stat)
+            && row.is_unchanged(stat, open)
+        {
+            return Ok(None);
         }
+        let row = self.index.get(path)?;
         let entry = row.as_ref().map(|row| &row.entry);
         let look = self
             .eyes

@@ -123,7 +123,7 @@ impl Worker {
         Ok(!self
             .committer
             .index
-            .page(&from, true, Some(&to), 1)?
+            .briefs(&from, true, Some(&to), 1)?
             .is_empty())
     }
 
@@ -165,7 +165,8 @@ impl Worker {
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
-            eyes,
+            &eyes,
+            &self.ignore,
             self.committer.index.clone(),
             path,
             mark.cause,
@@ -200,19 +201,21 @@ impl Worker {
             baseline: sweep.baseline,
         };
         for _ in 0..entries {
-            let ignore = std::sync::Arc::clone(&self.ignore);
-            let Some(item) = sweep.walk.next(&ignore) else {
-                while let Some(row) = sweep.rows.next_before(None)? {
-                    self.absent(&row, reason)?;
-                    self.commit_if_full()?;
-                }
+            let Some(item) = sweep.tour.next() else {
+                self.absent_before(sweep, None, reason)?;
                 return Ok(false);
             };
             match item {
-                Item::File { path, open } => {
+                Item::File { path, stat, open } => {
                     sweep.files += 1;
-                    self.absent_before(sweep, &path, reason)?;
+                    self.absent_before(sweep, Some(&path), reason)?;
                     let row = sweep.rows.take(&path)?;
+                    if let (Some(row), Some(stat)) = (&row, &stat)
+                        && row.is_unchanged(stat, open)
+                    {
+                        continue;
+                    }
+                    let row = self.committer.index.get(&path)?;
                     self.examine(&path, row, open, reason)?;
                 }
                 Item::Enter { path, target } => {
@@ -227,7 +230,7 @@ impl Worker {
                     }
                 }
                 Item::Unreadable { path } => {
-                    self.absent_before(sweep, &join(&path, b"/"), reason)?;
+                    self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
                     sweep.rows.skip_below(&path);
                     self.unreadable.insert(path);
                 }
@@ -237,10 +240,18 @@ impl Worker {
         Ok(true)
     }
 
-    fn absent_before(&mut self, sweep: &mut Sweep, path: &[u8], reason: Reason) -> Result<(), End> {
-        while let Some(row) = sweep.rows.next_before(Some(path))? {
-            self.absent(&row, reason)?;
-            self.commit_if_full()?;
+    /// Everything that the index has before a path, and the disk has not.
+    fn absent_before(
+        &mut self,
+        sweep: &mut Sweep,
+        path: Option<&[u8]>,
+        reason: Reason,
+    ) -> Result<(), End> {
+        while let Some(brief) = sweep.rows.next_before(path)? {
+            if let Some(row) = self.committer.index.get(&brief.path)? {
+                self.absent(&row, reason)?;
+                self.commit_if_full()?;
+            }
         }
         Ok(())
     }

@@ -40,6 +40,25 @@ impl From<&Metadata> for Stat {
     }
 }
 
+impl From<&rustix::fs::Statx> for Stat {
+    fn from(found: &rustix::fs::Statx) -> Self {
+        let nanos = |time: &rustix::fs::StatxTimestamp| {
+            time.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(time.tv_nsec))
+        };
+        Self {
+            size: found.stx_size,
+            mtime_ns: nanos(&found.stx_mtime),
+            ctime_ns: nanos(&found.stx_ctime),
+            inode: found.stx_ino,
+            dev: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+            mode: u32::from(found.stx_mode),
+            links: found.stx_nlink,
+        }
+    }
+}
+
 impl Stat {
     /// Whether nothing happened to the file. Times are compared for inequality only: a file may be
     /// replaced by an older one. The device's number may differ after a reboot, and says nothing.
@@ -57,6 +76,11 @@ impl Stat {
             other.inode,
             other.mode,
         )
+    }
+
+    /// Whether others may read it; `open`: they may enter the directories above.
+    pub(super) const fn readable(&self, open: bool) -> bool {
+        open && self.mode & 0o004 != 0
     }
 
     /// When its metadata last changed; nobody can set that.

@@ -104,6 +104,26 @@ pub(super) struct Row {
     pub(super) entry: Entry,
 }
 
+/// What a scan needs of a row, and nothing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Brief {
+    pub(super) path: Vec<u8>,
+    known: Known,
+    stat: Stat,
+    readable: bool,
+    absent: bool,
+}
+
+impl Brief {
+    /// Whether a file with this stat is as remembered, for sure.
+    pub(super) fn is_unchanged(&self, stat: &Stat, open: bool) -> bool {
+        matches!(self.known, Known::Surely | Known::Unread)
+            && !self.absent
+            && self.stat.same(stat)
+            && self.readable == stat.readable(open)
+    }
+}
+
 /// One row to write, if it is still the one that was read.
 #[derive(Clone, Debug)]
 pub(super) struct Edit {
@@ -289,13 +309,13 @@ impl OriginIndex {
 
     /// At most `limit` rows in the order of their paths' bytes: after `after`, and before `end`
     /// where there is one.
-    pub(super) fn page(
+    pub(super) fn briefs(
         &self,
         after: &[u8],
         inclusive: bool,
         end: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Row>, IndexError> {
+    ) -> Result<Vec<Brief>, IndexError> {
         let connection = self.index.lock();
         let from = if inclusive { ">=" } else { ">" };
         // Two statements, so that both ends are a range of the key and not a filter.
@@ -305,11 +325,27 @@ impl OriginIndex {
             "?3 IS NULL"
         };
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND path {from} ?2 AND {until}
-             ORDER BY path LIMIT ?4"
+            "SELECT path, known, size, mtime_ns, ctime_ns, inode, mode, readable,
+                    absent IS NOT NULL
+             FROM file WHERE origin = ?1 AND path {from} ?2 AND {until} ORDER BY path LIMIT ?4"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![self.id, after, end, limit], read)?;
+        let rows = statement.query_map(params![self.id, after, end, limit], |row| {
+            Ok(Brief {
+                path: row.get(0)?,
+                known: Known::parse(row.get(1)?),
+                stat: Stat {
+                    size: row.get::<_, i64>(2)?.cast_unsigned(),
+                    mtime_ns: row.get(3)?,
+                    ctime_ns: row.get(4)?,
+                    inode: row.get::<_, i64>(5)?.cast_unsigned(),
+                    mode: row.get(6)?,
+                    ..Stat::default()
+                },
+                readable: row.get(7)?,
+                absent: row.get(8)?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -323,7 +359,7 @@ impl OriginIndex {
             Ok(count.cast_unsigned())
         };
         Ok((
-            count("SELECT count(*) FROM file WHERE origin = ?1")?,
+            count("SELECT files FROM origin WHERE id = ?1")?,
             count("SELECT count(*) FROM file WHERE origin = ?1 AND absent IS NOT NULL")?,
         ))
     }
@@ -369,10 +405,22 @@ impl OriginIndex {
         let mut connection = self.index.lock();
         let transaction = connection.transaction()?;
         let mut beaten = Vec::new();
+        let mut grown = 0_i64;
         for edit in edits {
             if !self.write(&transaction, edit)? {
                 beaten.push(edit.path.clone());
+                continue;
             }
+            grown += match (edit.was, &edit.becomes) {
+                (None, Some(_)) => 1,
+                (Some(_), None) => -1,
+                _ => 0,
+            };
+        }
+        if grown != 0 {
+            transaction
+                .prepare_cached("UPDATE origin SET files = files + ?2 WHERE id = ?1")?
+                .execute(params![self.id, grown])?;
         }
         self.advance(&transaction, seq)?;
         transaction.commit()?;
@@ -550,16 +598,16 @@ mod tests {
                 .apply(&[Edit::new(path, None, Some(entry(1)))], None)
                 .unwrap();
         }
-        let all = index.page(b"", true, None, 3).unwrap();
+        let all = index.briefs(b"", true, None, 3).unwrap();
         assert_eq!(all.len(), 3);
-        let rest = index.page(&all[2].path, false, None, 10).unwrap();
+        let rest = index.briefs(&all[2].path, false, None, 10).unwrap();
         let found: Vec<_> = all
             .iter()
             .chain(&rest)
             .map(|row| row.path.as_slice())
             .collect();
         assert_eq!(found, paths);
-        let below = index.page(b"a/", true, Some(b"a0"), 10).unwrap();
+        let below = index.briefs(b"a/", true, Some(b"a0"), 10).unwrap();
         assert_eq!(below.len(), 1);
     }
 

@@ -158,7 +158,7 @@ impl Eyes {
             return Outcome::Absent;
         }
         let stat = Stat::from(&metadata);
-        let readable = open && stat.mode & 0o004 != 0;
+        let readable = stat.readable(open);
         if let Some(row) = row
             && row.stat.same(&stat)
             && row.readable == readable

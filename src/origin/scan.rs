@@ -126,7 +126,8 @@ impl Worker {
         *self.status.scans.entry(pending.reason).or_default() += 1;
         let started = self.clock.now();
         let mut sweep = Sweep::new(
-            self.eyes(),
+            &self.eyes(),
+            &self.ignore,
             self.committer.index.clone(),
             b"",
             Cause::Scan(pending.reason),
@@ -158,7 +159,6 @@ impl Worker {
             self.check_tail()?;
             return Ok(false);
         };
-        sweep.rows.refresh();
         let more = self.sweep(&mut sweep, entries)?;
         self.commit()?;
         let now = self.clock.now();

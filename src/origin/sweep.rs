@@ -2,9 +2,12 @@
 //! order of their paths, neither ever whole in memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::ahead::{Ahead, Tour};
 use super::hints::Cause;
-use super::index::{IndexError, OriginIndex, Row};
+use super::ignore::Ignore;
+use super::index::{Brief, IndexError, OriginIndex};
 use super::look::Eyes;
 use super::walk::Walk;
 use crate::core::time::Time;
@@ -12,11 +15,12 @@ use crate::core::time::Time;
 /// Rows read at once.
 const PAGE: usize = 512;
 
-/// The rows of a subtree, in order.
+/// The rows of a subtree, in order, read ahead: somebody else may have written since. So a row
+/// that matters is read again.
 #[derive(Debug)]
 pub(super) struct Rows {
     index: OriginIndex,
-    page: VecDeque<Row>,
+    page: VecDeque<Brief>,
     /// Where the next page starts, and whether there itself.
     next: Vec<u8>,
     inclusive: bool,
@@ -43,20 +47,10 @@ impl Rows {
         }
     }
 
-    /// Forgets what was read ahead: somebody else may have written.
-    pub(super) fn refresh(&mut self) {
-        if let Some(row) = self.page.front() {
-            self.next.clone_from(&row.path);
-            self.inclusive = true;
-            self.done = false;
-            self.page.clear();
-        }
-    }
-
-    fn peek(&mut self) -> Result<Option<&Row>, IndexError> {
+    fn peek(&mut self) -> Result<Option<&Brief>, IndexError> {
         if self.page.is_empty() && !self.done {
             let end = self.end.as_deref();
-            let rows = self.index.page(&self.next, self.inclusive, end, PAGE)?;
+            let rows = self.index.briefs(&self.next, self.inclusive, end, PAGE)?;
             self.done = rows.len() < PAGE;
             if let Some(last) = rows.last() {
                 self.next.clone_from(&last.path);
@@ -68,7 +62,7 @@ impl Rows {
     }
 
     /// The next row, if its path is before `path`; with `None`, whatever it is.
-    pub(super) fn next_before(&mut self, path: Option<&[u8]>) -> Result<Option<Row>, IndexError> {
+    pub(super) fn next_before(&mut self, path: Option<&[u8]>) -> Result<Option<Brief>, IndexError> {
         let before = self
             .peek()?
             .is_some_and(|row| path.is_none_or(|path| row.path.as_slice() < path));
@@ -76,7 +70,7 @@ impl Rows {
     }
 
     /// The next row, if it is of this path.
-    pub(super) fn take(&mut self, path: &[u8]) -> Result<Option<Row>, IndexError> {
+    pub(super) fn take(&mut self, path: &[u8]) -> Result<Option<Brief>, IndexError> {
         let this = self.peek()?.is_some_and(|row| row.path == path);
         Ok(if this { self.page.pop_front() } else { None })
     }
@@ -107,7 +101,7 @@ impl Rows {
 /// A look at a subtree, in the middle.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    pub(super) walk: Walk,
+    pub(super) tour: Tour,
     pub(super) rows: Rows,
     pub(super) cause: Cause,
     /// Since when somebody wants this look.
@@ -120,15 +114,24 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
+    /// `index` is that of the origin; a look at all of it walks ahead.
     pub(super) fn new(
-        eyes: Eyes,
+        eyes: &Arc<Eyes>,
+        ignore: &Arc<Ignore>,
         index: OriginIndex,
         start: &[u8],
         cause: Cause,
         first: Time,
     ) -> Self {
+        let walk = || Walk::new(Arc::clone(eyes), Arc::clone(ignore), start);
+        let ahead = start.is_empty().then(|| Ahead::new(walk()));
+        let tour = match ahead {
+            Some(Ok(ahead)) => Tour::Ahead(ahead),
+            // Without a thread it takes longer, and comes to the same.
+            Some(Err(_)) | None => Tour::Here(walk()),
+        };
         Self {
-            walk: Walk::new(eyes, start),
+            tour,
             rows: Rows::below(index, start),
             cause,
             first,

@@ -1,11 +1,18 @@
 //! Lists a tree directory by directory, in the order of the paths' bytes, links followed as the
 //! policy says. Holds one listing per level, and never looks at a file.
 
+use std::cmp::Ordering;
+use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
+
+use super::fingerprint::Stat;
 use super::ignore::Ignore;
 use super::inbox::join;
 use super::look::{Eyes, nothing_there};
@@ -16,8 +23,13 @@ const DEPTH: usize = 64;
 /// What comes next in a tree.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A name that may be a file. `open`: others may enter the directories above.
-    File { path: Vec<u8>, open: bool },
+    /// A name that may be a file. `stat`: as the listing found it, where it is a file itself and no
+    /// link to one. `open`: others may enter the directories above.
+    File {
+        path: Vec<u8>,
+        stat: Option<Stat>,
+        open: bool,
+    },
     /// A directory; it is listed at the next call. `target`: where a link to it leads.
     Enter {
         path: Vec<u8>,
@@ -30,18 +42,30 @@ pub(super) enum Item {
 }
 
 #[derive(Debug)]
-enum Child {
-    File(Vec<u8>),
-    Directory(Vec<u8>, Option<PathBuf>),
+struct Child {
+    name: Vec<u8>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    File(Option<Stat>),
+    Directory(Option<PathBuf>),
 }
 
 impl Child {
-    /// A directory sorts as its children do: behind `name` comes a slash.
-    fn key(&self) -> Vec<u8> {
-        match self {
-            Self::File(name) => name.clone(),
-            Self::Directory(name, _) => [name.as_slice(), b"/"].concat(),
-        }
+    /// By the bytes of the paths below: a directory sorts as its children do, behind `name` comes
+    /// a slash.
+    fn order(&self, other: &Self) -> Ordering {
+        let length = self.name.len().min(other.name.len());
+        let next = |child: &Self| {
+            let slash = matches!(child.what, What::Directory(_)).then_some(b'/');
+            child.name.get(length).copied().or(slash)
+        };
+        self.name[..length]
+            .cmp(&other.name[..length])
+            .then_with(|| next(self).cmp(&next(other)))
+            .then_with(|| self.name.len().cmp(&other.name.len()))
     }
 }
 
@@ -56,7 +80,8 @@ struct Frame {
 /// A walk through a tree.
 #[derive(Debug)]
 pub(super) struct Walk {
-    eyes: Eyes,
+    eyes: Arc<Eyes>,
+    ignore: Arc<Ignore>,
     stack: Vec<Frame>,
     entering: Option<(Vec<u8>, bool)>,
     /// What lies above the start.
@@ -66,10 +91,11 @@ pub(super) struct Walk {
 
 impl Walk {
     /// A walk through the directory `start` and everything below it.
-    pub(super) fn new(eyes: Eyes, start: &[u8]) -> Self {
+    pub(super) fn new(eyes: Arc<Eyes>, ignore: Arc<Ignore>, start: &[u8]) -> Self {
         let (above, open_above) = ancestors(&eyes, start);
         Self {
             eyes,
+            ignore,
             stack: Vec::new(),
             entering: Some((start.to_vec(), false)),
             above,
@@ -78,26 +104,25 @@ impl Walk {
     }
 
     /// What comes next; `None` at the end.
-    pub(super) fn next(&mut self, ignore: &Ignore) -> Option<Item> {
+    pub(super) fn next(&mut self) -> Option<Item> {
         if let Some((path, is_link)) = self.entering.take()
-            && let Some(item) = self.enter(path, is_link, ignore)
+            && let Some(item) = self.enter(path, is_link)
         {
             return Some(item);
         }
         loop {
             let frame = self.stack.last_mut()?;
-            match frame.children.next() {
-                None => {
-                    self.stack.pop();
+            let Some(Child { name, what }) = frame.children.next() else {
+                self.stack.pop();
+                continue;
+            };
+            let path = join(&frame.path, &name);
+            match what {
+                What::File(stat) => {
+                    let open = frame.open;
+                    return Some(Item::File { path, stat, open });
                 }
-                Some(Child::File(name)) => {
-                    return Some(Item::File {
-                        path: join(&frame.path, &name),
-                        open: frame.open,
-                    });
-                }
-                Some(Child::Directory(name, target)) => {
-                    let path = join(&frame.path, &name);
+                What::Directory(target) => {
                     self.entering = Some((path.clone(), target.is_some()));
                     return Some(Item::Enter { path, target });
                 }
@@ -107,7 +132,7 @@ impl Walk {
 
     /// Lists a directory. `None` when there is nothing to say: it is not there any more, or it is
     /// one of its own ancestors.
-    fn enter(&mut self, path: Vec<u8>, is_link: bool, ignore: &Ignore) -> Option<Item> {
+    fn enter(&mut self, path: Vec<u8>, is_link: bool) -> Option<Item> {
         let metadata = match std::fs::metadata(self.eyes.real(&path)) {
             Ok(metadata) if metadata.is_dir() => metadata,
             Ok(_) => return None,
@@ -127,7 +152,7 @@ impl Walk {
             .last()
             .map_or(self.open_above, |frame| frame.open);
         let open = open_above && metadata.mode() & 0o001 != 0;
-        let children = match self.list(&path, ignore) {
+        let children = match self.list(&path) {
             Ok(children) => children,
             Err(error) if nothing_there(&error) => return None,
             Err(_) => return Some(Item::Unreadable { path }),
@@ -141,43 +166,81 @@ impl Walk {
         Some(Item::Entered { path, open })
     }
 
-    fn list(&self, dir: &[u8], ignore: &Ignore) -> io::Result<Vec<Child>> {
+    fn list(&self, dir: &[u8]) -> io::Result<Vec<Child>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let handle = rustix::fs::open(self.eyes.real(dir), flags, Mode::empty())?;
+        let mut listing = Dir::read_from(&handle)?;
         let mut children = Vec::new();
-        for child in std::fs::read_dir(self.eyes.real(dir))? {
-            let child = child?;
-            let name = child.file_name().into_vec();
-            let path = join(dir, &name);
-            let kind = match child.file_type() {
-                Ok(kind) => kind,
-                Err(error) if nothing_there(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            let mut target = None;
-            let mut is_dir = kind.is_dir();
-            if kind.is_symlink() {
-                let link = child.path();
-                if ignore.matches(&path, false) || !self.eyes.may_follow(&link) {
-                    continue;
-                }
-                if std::fs::metadata(&link).is_ok_and(|metadata| metadata.is_dir()) {
-                    is_dir = true;
-                    target = std::fs::canonicalize(&link).ok();
-                }
-            } else if !is_dir && !kind.is_file() {
+        let mut path = join(dir, b"x");
+        let above = path.len() - 1;
+        while let Some(entry) = listing.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if ignore.matches(&path, is_dir) {
-                continue;
+            path.truncate(above);
+            path.extend_from_slice(name.to_bytes());
+            if let Some(what) = self.child(&handle, name, entry.file_type(), &path)? {
+                let name = name.to_bytes().to_vec();
+                children.push(Child { name, what });
             }
-            children.push(if is_dir {
-                Child::Directory(name, target)
-            } else {
-                Child::File(name)
-            });
         }
-        children.sort_by_cached_key(Child::key);
+        children.sort_unstable_by(Child::order);
         Ok(children)
     }
+
+    /// What a name in a directory stands for; `None` when it does not count.
+    fn child(
+        &self,
+        dir: &OwnedFd,
+        name: &CStr,
+        kind: FileType,
+        path: &[u8],
+    ) -> io::Result<Option<What>> {
+        let mut kind = kind;
+        let mut seen = None;
+        if kind == FileType::RegularFile || kind == FileType::Unknown {
+            if self.ignore.matches(path, false) && kind == FileType::RegularFile {
+                return Ok(None);
+            }
+            match stat_at(dir, name) {
+                Ok(stat) => {
+                    kind = FileType::from_raw_mode(stat.mode);
+                    seen = Some(stat);
+                }
+                Err(error) if nothing_there(&error) => return Ok(None),
+                // What is wrong with it, the look finds out.
+                Err(_) if kind == FileType::RegularFile => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let what = match kind {
+            FileType::RegularFile => What::File(seen),
+            FileType::Directory => What::Directory(None),
+            FileType::Symlink => {
+                let link = self.eyes.real(path);
+                if self.ignore.matches(path, false) || !self.eyes.may_follow(&link) {
+                    return Ok(None);
+                }
+                if std::fs::metadata(&link).is_ok_and(|metadata| metadata.is_dir()) {
+                    What::Directory(std::fs::canonicalize(&link).ok())
+                } else {
+                    What::File(None)
+                }
+            }
+            _ => return Ok(None),
+        };
+        let is_dir = matches!(what, What::Directory(_));
+        Ok((!self.ignore.matches(path, is_dir)).then_some(what))
+    }
+}
+
+/// The stat of a name in an open directory, links not followed.
+fn stat_at(dir: &OwnedFd, name: &CStr) -> io::Result<Stat> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS)?;
+    Ok(Stat::from(&found))
 }
 
 /// The identities of the directories above `path`, and whether others may enter all of them.
@@ -191,7 +254,7 @@ fn ancestors(eyes: &Eyes, path: &[u8]) -> (Vec<(u64, u64)>, bool) {
         .map(|(end, _)| end);
     let root = (!path.is_empty()).then_some(0);
     for end in root.into_iter().chain(ends) {
-        let dir = eyes.root.join(std::ffi::OsStr::from_bytes(&path[..end]));
+        let dir = eyes.root.join(OsStr::from_bytes(&path[..end]));
         if let Ok(metadata) = std::fs::metadata(dir) {
             ids.push((metadata.dev(), metadata.ino()));
             open &= metadata.mode() & 0o001 != 0;
@@ -220,9 +283,9 @@ mod tests {
             follow,
         };
         let ignore = Ignore::new(&[]).unwrap();
-        let mut walk = Walk::new(eyes, start);
+        let mut walk = Walk::new(Arc::new(eyes), Arc::new(ignore), start);
         let mut files = Vec::new();
-        while let Some(item) = walk.next(&ignore) {
+        while let Some(item) = walk.next() {
             if let Item::File { path, .. } = item {
                 files.push(String::from_utf8(path).unwrap());
             }

@@ -65,6 +65,7 @@ pub(super) struct Worker {
     pub(super) retired: Option<Box<dyn Watch>>,
     generation: Arc<std::sync::atomic::AtomicU64>,
     pub(super) root: Option<Root>,
+    eyes: Arc<Eyes>,
     root_check: Time,
     /// When the watch was in place.
     pub(super) armed_at: Time,
@@ -110,6 +111,12 @@ impl Worker {
         let (_, indexed) = committer.index.progress()?;
         let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
         let guard = LossGuard::new(settings.max_loss_percent);
+        let eyes = Arc::new(Eyes {
+            root: settings.root.clone(),
+            resolved: settings.root.clone(),
+            compare: settings.compare,
+            follow: settings.follow_symlinks,
+        });
         let status = OriginStatus {
             scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
             ..OriginStatus::default()
@@ -127,6 +134,7 @@ impl Worker {
             retired: None,
             generation: Arc::default(),
             root: None,
+            eyes,
             root_check: Time::ZERO,
             armed_at: Time::ZERO,
             batch: Batch::default(),
@@ -297,8 +305,7 @@ impl Worker {
                 let first = self.root.is_none() && self.armed_at == Time::ZERO;
                 tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
                 self.root_trouble = None;
-                self.mounts = mounts_below(&root.resolved);
-                self.root = Some(root);
+                self.found_root(root);
                 self.abort_scan();
                 self.arm();
                 if !first {
@@ -426,16 +433,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn eyes(&self) -> Eyes {
-        Eyes {
-            root: self.settings.root.clone(),
-            resolved: self
-                .root
-                .as_ref()
-                .map_or_else(|| self.settings.root.clone(), |root| root.resolved.clone()),
-            compare: self.settings.compare,
-            follow: self.settings.follow_symlinks,
-        }
+    pub(super) fn eyes(&self) -> Arc<Eyes> {
+        Arc::clone(&self.eyes)
+    }
+
+    /// The root is another directory now.
+    fn found_root(&mut self, root: Root) {
+        self.mounts = mounts_below(&root.resolved);
+        self.eyes = Arc::new(Eyes {
+            resolved: root.resolved.clone(),
+            ..Eyes::clone(&self.eyes)
+        });
+        self.root = Some(root);
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {

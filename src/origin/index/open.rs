@@ -20,6 +20,7 @@ CREATE TABLE origin (
     seq INTEGER NOT NULL DEFAULT 0,
     indexed INTEGER NOT NULL DEFAULT 0,
     scope TEXT,
+    files INTEGER NOT NULL DEFAULT 0,
     UNIQUE (pipeline, name)
 ) STRICT;
 CREATE TABLE file (
