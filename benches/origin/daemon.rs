@@ -42,6 +42,13 @@ impl Site {
         }
     }
 
+    /// Files in its index, when it does not run: `status` counts them only now and then.
+    pub(crate) fn indexed(&self) -> u64 {
+        let index = rusqlite::Connection::open(self.home.join("state/index.db")).unwrap();
+        let count = index.query_row("SELECT count(*) FROM file", [], |row| row.get::<_, i64>(0));
+        count.unwrap().cast_unsigned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgepurge"));
         command

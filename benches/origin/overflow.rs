@@ -35,19 +35,21 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         cpu: daemon.cpu().saturating_sub(cpu),
         peak_kb: daemon.peak_kb(),
     };
-    let mut missed = Vec::new();
-    if origin["indexed_files"] != files + 1 {
-        missed.push(format!("{} files indexed", origin["indexed_files"]));
-    }
     report.note(format!(
-        "overflow: written in {:.2} s, settled {:.2} s later, events lost {} times, scans {}, {} requests",
+        "overflow: written in {:.2} s, settled {:.2} s later, events lost {} times, scans {}, {} requests, status says {} files indexed",
         writing.as_secs_f64(),
         (own.wall.saturating_sub(writing)).as_secs_f64(),
         origin["lost_events"],
         origin["scans"],
         daemon.requests().len(),
+        origin["indexed_files"],
     ));
     daemon.stop();
+    let mut missed = Vec::new();
+    let indexed = site.indexed();
+    if indexed != files + 1 {
+        missed.push(format!("{indexed} files indexed"));
+    }
 
     // Whoever writes second may find the disk busier or the caches fuller.
     let after = write(&options.scratch("overflow-alone"), files);

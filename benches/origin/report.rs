@@ -75,7 +75,7 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "{:<16} {:>8} {:>8} {:>8} {:>8}  {:<24} {:>8} {:>6}  {:<24} result",
+            "{:<18} {:>8} {:>8} {:>8} {:>8}  {:<24} {:>8} {:>6}  {:<26} result",
             "case", "files", "wall s", "CPU s", "peak MB", "baseline", "s", "ratio", "target"
         )?;
         for line in &self.lines {
@@ -92,7 +92,7 @@ impl fmt::Display for Report {
             };
             writeln!(
                 out,
-                "{:<16} {:>8} {:>8.2} {:>8.2} {:>8}  {name:<24} {baseline:>8} {ratio:>6}  {:<24} {result}",
+                "{:<18} {:>8} {:>8.2} {:>8.2} {:>8}  {name:<24} {baseline:>8} {ratio:>6}  {:<26} {result}",
                 line.case,
                 line.files,
                 line.own.wall.as_secs_f64(),
