@@ -72,5 +72,6 @@ fn write(root: &Path, files: u64) -> Duration {
         size: 100,
         extension: "css",
     };
+    rustix::fs::sync();
     tree.write(|file| tree.content(file))
 }

@@ -26,6 +26,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     tree.make();
     // A run before may have left other bytes; and the time is what rewriting takes by itself.
     let alone = tree.write(|file| tree.content(file));
+    rustix::fs::sync();
     report.note(format!(
         "rewrite: written in {:.2} s with nobody watching",
         alone.as_secs_f64()
