@@ -55,8 +55,8 @@ impl Reason {
 }
 
 impl Worker {
-    /// Follows one hint.
-    pub(super) fn follow(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+    /// Follows one hint. `row`: what is remembered of the path, unless the mark is of a subtree.
+    pub(super) fn follow(&mut self, path: &[u8], mark: Mark, row: Option<Row>) -> Result<(), End> {
         if path.is_empty() {
             self.follow_root(mark);
             return Ok(());
@@ -84,8 +84,7 @@ impl Worker {
             }
             return Ok(());
         }
-        let row = self.committer.index.get(path)?;
-        let open = open_above(&eyes, path);
+        let open = self.open_above(path);
         let there = self.examine(path, row, open, reason)?;
         if !there && self.has_rows_below(path)? {
             return self.look_below(path, mark);
@@ -130,6 +129,7 @@ impl Worker {
     /// Looks at everything at and below `path`: first watch, then list.
     fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         self.commit()?;
+        self.swept += 1;
         *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
         let eyes = self.eyes();
         let real = eyes.real(path);

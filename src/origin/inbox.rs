@@ -225,14 +225,15 @@ impl Inbox {
         self.lock().hints.insert(path, mark);
     }
 
-    /// Waits until `until`, or until news come in, or, with `hints`, until one of those is due.
-    pub(super) fn wait(&self, until: Time, hints: bool) {
+    /// Waits until `until`, or until news come in, or until a hint is due and the time of `hints`
+    /// has come.
+    pub(super) fn wait(&self, until: Time, hints: Option<Time>) {
         let mut mail = self.lock();
         loop {
             mail.echo();
             let now = self.clock.now();
-            let due = mail.hints.next_due().filter(|_| hints);
-            let due = due.map_or(until, |due| due.min(until));
+            let due = mail.hints.next_due().zip(hints);
+            let due = due.map_or(until, |(due, not_before)| due.max(not_before).min(until));
             if mail.stop || mail.news || due <= now {
                 mail.news = false;
                 mail.wakes_at = Time::ZERO;

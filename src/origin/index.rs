@@ -307,6 +307,26 @@ impl OriginIndex {
             .optional()?)
     }
 
+    /// The rows of these paths, where there are any, in one transaction.
+    pub(super) fn rows(&self, paths: &[&[u8]]) -> Result<BTreeMap<Vec<u8>, Row>, IndexError> {
+        let mut connection = self.index.lock();
+        let transaction = connection.transaction()?;
+        let mut found = BTreeMap::new();
+        {
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND path = ?2"
+            ))?;
+            for path in paths {
+                let row = statement
+                    .query_row(params![self.id, path], read)
+                    .optional()?;
+                found.extend(row.map(|row| (row.path.clone(), row)));
+            }
+        }
+        transaction.commit()?;
+        Ok(found)
+    }
+
     /// At most `limit` rows in the order of their paths' bytes: after `after`, and before `end`
     /// where there is one.
     pub(super) fn briefs(
@@ -349,6 +369,16 @@ impl OriginIndex {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Files remembered.
+    pub(super) fn files(&self) -> Result<u64, IndexError> {
+        let files: i64 = self
+            .index
+            .lock()
+            .prepare_cached("SELECT files FROM origin WHERE id = ?1")?
+            .query_row([self.id], |row| row.get(0))?;
+        Ok(files.cast_unsigned())
+    }
+
     /// Files remembered, and how many of them were found absent.
     pub(super) fn counts(&self) -> Result<(u64, u64), IndexError> {
         let connection = self.index.lock();
@@ -360,14 +390,17 @@ impl OriginIndex {
         };
         Ok((
             count("SELECT files FROM origin WHERE id = ?1")?,
-            count("SELECT count(*) FROM file WHERE origin = ?1 AND absent IS NOT NULL")?,
+            count(
+                "SELECT count(*) FROM file INDEXED BY file_absent
+                 WHERE origin = ?1 AND absent IS NOT NULL",
+            )?,
         ))
     }
 
     /// How many files were never read.
     pub(super) fn count_unread(&self) -> Result<u64, IndexError> {
         let count: i64 = self.index.lock().query_row(
-            "SELECT count(*) FROM file WHERE origin = ?1 AND known = 3",
+            "SELECT count(*) FROM file INDEXED BY file_unread WHERE origin = ?1 AND known = 3",
             [self.id],
             |row| row.get(0),
         )?;
@@ -378,8 +411,8 @@ impl OriginIndex {
     pub(super) fn some_unread(&self, after: &[u8], limit: u32) -> Result<Vec<Row>, IndexError> {
         let connection = self.index.lock();
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM file WHERE origin = ?1 AND known = 3 AND path > ?2
-             ORDER BY path LIMIT ?3"
+            "SELECT {COLUMNS} FROM file INDEXED BY file_unread
+             WHERE origin = ?1 AND known = 3 AND path > ?2 ORDER BY path LIMIT ?3"
         ))?;
         let rows = statement.query_map(params![self.id, after, limit], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -389,7 +422,8 @@ impl OriginIndex {
     pub(super) fn some_absent(&self, limit: u32) -> Result<Vec<Vec<u8>>, IndexError> {
         let connection = self.index.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT path FROM file WHERE origin = ?1 AND absent IS NOT NULL ORDER BY path LIMIT ?2",
+            "SELECT path FROM file INDEXED BY file_absent
+             WHERE origin = ?1 AND absent IS NOT NULL ORDER BY path LIMIT ?2",
         )?;
         let paths = statement.query_map(params![self.id, limit], |row| row.get(0))?;
         Ok(paths.collect::<Result<_, _>>()?)

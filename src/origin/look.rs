@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::fingerprint::{Content, Stat, content};
 use super::index::{Entry, Known};
-use super::settings::{Compare, FollowSymlinks, RACY, SETTLED};
+use super::settings::{Compare, FollowSymlinks, RACY, RACY_FINE, SETTLED};
 use crate::core::change::Kind;
 use crate::core::time::Time;
 
@@ -292,7 +292,8 @@ pub(super) fn nothing_there(error: &io::Error) -> bool {
 /// clock's, and says nothing.
 pub(super) fn racy_until(stat: &Stat, now: Time) -> Option<Time> {
     let changed = stat.changed_at();
-    let until = changed.after(RACY);
+    let whole_seconds = stat.ctime_ns % 1_000_000_000 == 0;
+    let until = changed.after(if whole_seconds { RACY } else { RACY_FINE });
     (now < until && changed <= now.after(RACY)).then_some(until)
 }
 
@@ -382,7 +383,13 @@ mod tests {
         assert!(in_writing_until(&at(9_500), now).is_some());
         assert!(in_writing_until(&at(8_000), now).is_none());
         assert!(in_writing_until(&at(99_000), now).is_none());
-        assert!(racy_until(&at(9_000), now).is_some());
+        assert!(racy_until(&at(9_980), now).is_some());
+        assert!(racy_until(&at(9_900), now).is_none());
+        let whole = Stat {
+            ctime_ns: 9_000_000_000,
+            ..Stat::default()
+        };
+        assert!(racy_until(&whole, now).is_some());
         assert!(racy_until(&at(99_000), now).is_none());
     }
 }

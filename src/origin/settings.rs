@@ -82,9 +82,14 @@ pub(super) const QUIET_AT_MOST: Duration = Duration::from_secs(1);
 /// A file whose size and modification time stayed the same for this long is no longer in writing.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
-/// Two writes closer together than this may leave the same times behind (filesystems with
-/// one-second times; kernels before multigrain timestamps).
+/// Two writes closer together than this may leave the same times behind on a filesystem with
+/// one-second times: what such a one writes has no part below a second.
 pub(super) const RACY: Duration = Duration::from_secs(2);
+
+/// The same where times are finer: the kernel's clock for them ticks every 10 ms at most (before
+/// multigrain timestamps), and this is well above. Shorter than [`QUIET`], so that most files need
+/// one look only.
+pub(super) const RACY_FINE: Duration = Duration::from_millis(40);
 
 /// How often the identity of the root is checked: one stat.
 pub(super) const ROOT_CHECK: Duration = Duration::from_secs(2);

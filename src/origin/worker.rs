@@ -19,6 +19,7 @@ use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::{OriginSettings, ROOT_CHECK, WatchMode};
 use super::status::{Alarm, OriginStatus, ScanReason};
+use super::walk::open_above;
 use super::watch::{Watch, WatchBackend, WatchError};
 use crate::clock::Clock;
 use crate::core::time::Time;
@@ -27,6 +28,10 @@ use crate::core::time::Time;
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 const STEP: usize = 512;
+/// The shortest time between two rounds of hints, unless they are full.
+const ROUND: Duration = Duration::from_millis(20);
+/// Hints that come in faster than they are followed hold a batch open for so long at most.
+const HOLD: Duration = Duration::from_secs(30);
 /// The longest time between two recoveries from overflows.
 const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
@@ -95,6 +100,14 @@ pub(super) struct Worker {
     pub(super) told_unreadable: BTreeSet<Vec<u8>>,
     /// What is mounted below the root.
     mounts: Vec<String>,
+    next_round: Time,
+    /// Counts looks at subtrees.
+    pub(super) swept: u64,
+    /// The last directory asked for by [`Worker::open_above`].
+    above: Option<(Vec<u8>, bool)>,
+    /// Since when hints come in faster than they are followed.
+    behind: Option<Time>,
+    holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
 }
@@ -154,6 +167,11 @@ impl Worker {
             twins_due: None,
             told_unreadable: BTreeSet::new(),
             mounts: Vec::new(),
+            next_round: Time::ZERO,
+            swept: 0,
+            above: None,
+            behind: None,
+            holding: false,
             watch_trouble: None,
             root_trouble: None,
         })
@@ -205,7 +223,8 @@ impl Worker {
             self.publish();
             if !busy {
                 let until = self.wakes_at(now);
-                self.inbox.wait(until, self.root.is_some());
+                self.inbox
+                    .wait(until, self.root.is_some().then_some(self.next_round));
             }
         }
     }
@@ -448,14 +467,73 @@ impl Worker {
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
+        if now < self.next_round {
+            return Ok(false);
+        }
         let due = self.inbox.take_due(now, HINTS);
-        let any = !due.is_empty();
-        for (path, mark) in due {
-            self.follow(&path, mark)?;
+        self.hold_batch(due.len() == HINTS, now);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let paths: Vec<&[u8]> = due
+            .iter()
+            .filter(|(_, mark)| !mark.subtree)
+            .map(|(path, _)| path.as_slice())
+            .collect();
+        let mut rows = self.committer.index.rows(&paths)?;
+        self.above = None;
+        let swept = self.swept;
+        for (path, mark) in &due {
+            // A look at a subtree may have written what was read before it.
+            let row = if self.swept == swept {
+                rows.remove(path)
+            } else {
+                self.committer.index.get(path)?
+            };
+            self.follow(path, *mark, row)?;
             self.commit_if_full()?;
         }
         self.commit()?;
-        Ok(any)
+        if due.len() < HINTS {
+            // A stream of events is taken in rounds that are worth a transaction.
+            self.next_round = self.clock.now().after(ROUND);
+        }
+        Ok(true)
+    }
+
+    /// Whether others may enter every directory above a path. In a round, most paths lie in the
+    /// directory of the one before.
+    pub(super) fn open_above(&mut self, path: &[u8]) -> bool {
+        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let directory = &path[..end];
+        if let Some((known, open)) = &self.above
+            && known == directory
+        {
+            return *open;
+        }
+        let open = open_above(&self.eyes, path);
+        self.above = Some((directory.to_vec(), open));
+        open
+    }
+
+    /// While hints come in faster than they are followed, more of the same deploy is to come: its
+    /// batch is held open, though not for ever.
+    fn hold_batch(&mut self, behind: bool, now: Time) {
+        let hold = match (behind, self.behind) {
+            (false, _) => {
+                self.behind = None;
+                false
+            }
+            (true, None) => {
+                self.behind = Some(now);
+                true
+            }
+            (true, Some(since)) => now.since(since) < HOLD,
+        };
+        if hold != self.holding {
+            self.holding = hold;
+            self.committer.sink.scanning(&self.settings.pipeline, hold);
+        }
     }
 
     /// Brings the batch to the sink and the index.
@@ -473,6 +551,7 @@ impl Worker {
         let beaten = self.committer.commit(&batch, &mut status)?;
         self.guard.went(gone, now);
         self.count_changes(batch.changes());
+        self.count_files()?;
         for path in beaten {
             self.inbox
                 .hint(&path, Mark::again(Cause::Watch, self.clock.now()));
@@ -533,7 +612,7 @@ impl Worker {
     }
 
     pub(super) fn count_files(&mut self) -> Result<(), End> {
-        self.status.indexed_files = self.committer.index.counts()?.0;
+        self.status.indexed_files = self.committer.index.files()?;
         Ok(())
     }
 

@@ -32,7 +32,7 @@ impl OriginIndex {
         let found = {
             let connection = self.index.lock();
             let mut statement = connection
-                .prepare_cached("SELECT origin, path FROM file WHERE inode = ?1 AND links > 1")?;
+                .prepare_cached("SELECT origin, path FROM file INDEXED BY file_twins WHERE inode = ?1 AND links > 1")?;
             let rows = statement.query_map([inode.cast_signed()], name)?;
             rows.collect::<Result<Vec<_>, _>>()?
         };
