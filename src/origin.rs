@@ -16,6 +16,7 @@ mod hints;
 mod ignore;
 mod inbox;
 mod index;
+mod links;
 mod look;
 mod reading;
 mod scan;

@@ -1,7 +1,9 @@
 //! From a hint to facts: looks at a path or a subtree, and puts what it found into the batch. Owns
 //! what each outcome of a look leads to; commits nothing itself but full batches.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,6 +87,7 @@ impl Worker {
             return Ok(());
         }
         let open = self.open_above(path);
+        self.inbox.links.add(&eyes.real(path), path);
         let there = self.examine(path, row, open, reason)?;
         if !there && self.has_rows_below(path)? {
             return self.look_below(path, mark);
@@ -214,6 +217,9 @@ impl Worker {
                         && row.is_unchanged(stat, open)
                     {
                         continue;
+                    }
+                    if stat.is_none() {
+                        self.inbox.links.add(&self.eyes().real(&path), &path);
                     }
                     let row = self.committer.index.get(&path)?;
                     self.examine(&path, row, open, reason)?;
@@ -360,6 +366,9 @@ impl Worker {
             .filter(|_| !silent)
             .map(|kind| self.change(path, kind, hash, reason, now));
         let edit = Edit::new(path, row, Some(found.entry));
+        if change.is_some() {
+            self.ask_links(path, now);
+        }
         self.batch.add(edit, change);
         Ok(())
     }
@@ -403,6 +412,14 @@ impl Worker {
         let inodes = std::mem::take(&mut self.new_twins);
         self.committer.index.hint_new_twins(&inodes, now)?;
         Ok(())
+    }
+
+    /// A file changed: the links to it are looked at too.
+    fn ask_links(&self, path: &[u8], now: Time) {
+        let real = self.eyes.resolved.join(OsStr::from_bytes(path));
+        for link in self.inbox.links.to(&real) {
+            self.inbox.hint(&link, Mark::again(Cause::Watch, now));
+        }
     }
 
     /// Says once of each file that its bytes can't be read.
@@ -494,6 +511,7 @@ impl Worker {
             self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
         } else {
             let change = self.change(&row.path, Kind::Gone, None, reason, now);
+            self.ask_links(&row.path, now);
             self.batch
                 .add(Edit::new(&row.path, Some(row), None), Some(change));
         }

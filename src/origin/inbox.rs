@@ -14,6 +14,7 @@ use super::ScanError;
 use super::cookie::Cookies;
 use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
+use super::links::FileLinks;
 use super::status::{ScanReason, ScanSummary};
 use super::watch::Event;
 use crate::clock::Clock;
@@ -89,6 +90,7 @@ pub(super) struct Inbox {
     places: Mutex<Arc<Vec<Place>>>,
     ignore: Arc<Ignore>,
     pub(super) cookies: Cookies,
+    pub(super) links: FileLinks,
     rested: tokio::sync::Notify,
     clock: Clock,
 }
@@ -120,6 +122,7 @@ impl Inbox {
             places: Mutex::new(Arc::new(Vec::new())),
             ignore,
             cookies,
+            links: FileLinks::default(),
             rested: tokio::sync::Notify::new(),
             clock,
         }
@@ -328,6 +331,9 @@ impl Inbox {
     fn take_hint(&self, path: &Path, nature: Nature, is_dir: bool) {
         if self.cookies.take(path) {
             return;
+        }
+        for link in self.links.to(path) {
+            self.ask(&link, Mark::event(nature, self.clock.now()));
         }
         let places = Arc::clone(&lock(&self.places));
         let mark = Mark::event(nature, self.clock.now());

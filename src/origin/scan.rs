@@ -122,6 +122,7 @@ impl Worker {
         }
         self.closed.clear();
         self.unreadable.clear();
+        self.inbox.links.clear();
         self.committer.sink.scanning(&self.settings.pipeline, true);
         *self.status.scans.entry(pending.reason).or_default() += 1;
         let started = self.clock.now();

@@ -70,7 +70,7 @@ pub(super) struct Worker {
     pub(super) retired: Option<Box<dyn Watch>>,
     generation: Arc<std::sync::atomic::AtomicU64>,
     pub(super) root: Option<Root>,
-    eyes: Arc<Eyes>,
+    pub(super) eyes: Arc<Eyes>,
     root_check: Time,
     /// When the watch was in place.
     pub(super) armed_at: Time,

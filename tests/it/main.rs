@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test program trusts itself, reads its environment, and speaks"
 )]
 
@@ -16,6 +17,7 @@ mod demo;
 mod deploys;
 mod house;
 mod loss;
+mod random;
 mod rate;
 mod scan;
 mod sdk;

@@ -498,3 +498,27 @@ async fn a_swapped_volume_of_kubernetes_is_found_by_its_link() {
     site.sh("ln -s ..2 ..tmp; mv -T ..tmp ..data; rm -r ..1");
     assert_eq!(site.news().await, [changed("a.html")]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_file_is_a_change_of_the_links_to_it() {
+    let mut site = Site::new();
+    site.write("d/page.html", "one");
+    site.sh("ln -s d/page.html link.html; ln -s link.html second.html");
+    site.start().await;
+    let all = |change: fn(&str) -> super::harness::Short| {
+        ["d/page.html", "link.html", "second.html"].map(change)
+    };
+    site.write("d/page.html", "two");
+    assert_eq!(site.news().await, all(changed));
+    site.sh("echo three > t.tmp; mv t.tmp d/page.html");
+    assert_eq!(site.news().await, all(changed));
+    site.sh("rm d/page.html");
+    assert_eq!(site.news().await, all(gone));
+    site.write("d/page.html", "again");
+    assert_eq!(site.news().await, all(new));
+    // The directory of the file goes and comes.
+    site.sh("mv d ../away");
+    assert_eq!(site.news().await, all(gone));
+    site.sh("mv ../away d");
+    assert_eq!(site.news().await, all(new));
+}
