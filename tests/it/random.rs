@@ -12,7 +12,7 @@ use crate::bench::Bench;
 
 const SEEDS: std::ops::Range<u64> = 0..3;
 /// Kills of each seed.
-const KILLS: usize = 12;
+const KILLS: usize = 10;
 /// Operations between two kills.
 const OPERATIONS: usize = 120;
 
@@ -164,6 +164,8 @@ async fn rest(bench: &Bench, before: &Served, ever: &BTreeSet<String>, seen: &mu
 async fn history(seed: u64) {
     let mut bench = Bench::new().await;
     // Roots that come and go are another test.
+    // What is tried here is noticing, not the rate.
+    "requests_per_second = 100\nburst = 100\nmax_in_flight = 100".clone_into(&mut bench.scaleway);
     "max_loss = \"100%\"\ngone_after = \"200ms\"".clone_into(&mut bench.origin);
     let mut operations = Operations {
         rng: fastrand::Rng::with_seed(seed),
