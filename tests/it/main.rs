@@ -21,4 +21,5 @@ mod random;
 mod rate;
 mod scan;
 mod sdk;
+mod swaps;
 mod unit;

@@ -1,0 +1,164 @@
+//! Deploys that swap whole trees, and origins that vanish: only what differs is purged, and what is
+//! not there is no reason to purge.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::bench::{Bench, until};
+
+fn sh(bench: &Bench, script: &str) {
+    let status = Command::new("sh")
+        .arg("-ec")
+        .arg(script)
+        .current_dir(bench.path(""))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{script}");
+}
+
+/// A release of so many files; `differs` of them are its own.
+fn release(root: &Path, files: usize, differs: usize, own: &str) {
+    for number in 0..files {
+        let path = root.join(format!("d{}/{number}.css", number % 20));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let content = if number % (files / differs) == 0 && number / (files / differs) < differs {
+            own
+        } else {
+            "same"
+        };
+        fs::write(path, format!("{number} {content}")).unwrap();
+    }
+}
+
+fn differing(files: usize, differs: usize) -> Vec<String> {
+    let mut names: Vec<String> = (0..differs)
+        .map(|n| n * (files / differs))
+        .map(|number| format!("/d{}/{number}.css", number % 20))
+        .collect();
+    names.sort();
+    names
+}
+
+async fn rested(bench: &Bench) {
+    let waited = bench.run(&["wait", "www"]).await;
+    assert!(waited.status.success(), "{waited:?}");
+}
+
+async fn alarm(bench: &Bench, reason: &str) {
+    until(&format!("the alarm {reason}"), async || {
+        let status = bench.status().await;
+        let alarms = status["alarms"].as_array().unwrap().clone();
+        alarms
+            .iter()
+            .any(|alarm| alarm["reason"] == reason)
+            .then_some(())
+    })
+    .await;
+}
+
+async fn no_alarm(bench: &Bench) {
+    until("no alarm", async || {
+        let status = bench.status().await;
+        (status["alarms"] == serde_json::json!([])).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swapping_current_between_releases_purges_what_differs() {
+    let mut bench = Bench::new().await;
+    fs::remove_dir(bench.site()).unwrap();
+    for own in ["one", "two", "three"] {
+        release(&bench.path("releases").join(own), 2_000, 7, own);
+    }
+    sh(&bench, "ln -s releases/one site");
+    bench.start().await;
+    sh(&bench, "ln -sfn releases/two site");
+    until("the new release is noticed", async || {
+        (bench.purges().len() >= 7).then_some(())
+    })
+    .await;
+    rested(&bench).await;
+    assert_eq!(bench.purges(), differing(2_000, 7));
+
+    // A new link renamed over the old one.
+    let before = bench.purges().len();
+    sh(&bench, "ln -s releases/three next; mv -T next site");
+    until("the next release is noticed", async || {
+        (bench.purges().len() >= before + 7).then_some(())
+    })
+    .await;
+    rested(&bench).await;
+    assert_eq!(bench.purges().len(), 14);
+    // The daemon watches the release that is served now.
+    fs::write(bench.path("releases/three/d0/new.css"), "new").unwrap();
+    bench.purged("/d0/new.css").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_moved_over_the_origin_purges_what_differs() {
+    let mut bench = Bench::new().await;
+    release(&bench.site(), 1_000, 5, "one");
+    release(&bench.path("next"), 1_000, 5, "two");
+    bench.start().await;
+    sh(&bench, "mv site old; mv next site");
+    until("the new tree is noticed", async || {
+        (bench.purges().len() >= 5).then_some(())
+    })
+    .await;
+    rested(&bench).await;
+    assert_eq!(bench.purges(), differing(1_000, 5));
+    no_alarm(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_files_rewritten_in_five_ways_purge_nothing_and_twelve_changes_twelve() {
+    let mut bench = Bench::new().await;
+    release(&bench.site(), 5_000, 12, "one");
+    release(&bench.path("next"), 5_000, 12, "two");
+    bench.start().await;
+    for rewrite in [
+        "cp -a site copy; cp -rp copy/. site/",
+        "cp -r copy/. site/",
+        "rsync -r copy/ site/ || cp -r copy/. site/",
+        "find site -name '*.css' -exec touch {} +",
+        "rm -rf moved; cp -r copy moved; for d in moved/*; do mv -f $d/*.css site/${d#moved/}/; done",
+    ] {
+        sh(&bench, rewrite);
+        rested(&bench).await;
+        assert_eq!(bench.purges(), Vec::<String>::new(), "{rewrite}");
+    }
+    sh(&bench, "cp -r next/. site/");
+    rested(&bench).await;
+    assert_eq!(bench.purges(), differing(5_000, 12));
+    let requests = bench.requests().len();
+    assert!(requests <= 4, "12 assets in {requests} requests of 5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
+    let mut bench = Bench::new().await;
+    release(&bench.site(), 300, 3, "one");
+    bench.start().await;
+    sh(&bench, "cp -a site kept");
+    sh(&bench, "rm -rf site");
+    alarm(&bench, "root_missing").await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    let check = bench.run(&["status", "--check"]).await;
+    assert_eq!(check.status.code(), Some(1));
+
+    // Back, and empty: still no reason to believe it.
+    sh(&bench, "mkdir site");
+    alarm(&bench, "loss").await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+
+    sh(&bench, "cp -a kept/. site/; echo two > site/d0/0.css");
+    no_alarm(&bench).await;
+    bench.purged("/d0/0.css").await;
+    rested(&bench).await;
+    assert_eq!(bench.purges(), ["/d0/0.css"]);
+    // And it is watched again.
+    fs::write(bench.site().join("d1/new.css"), "new").unwrap();
+    bench.purged("/d1/new.css").await;
+}
