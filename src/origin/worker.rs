@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root, identity, is_remote, mounts_below};
+use super::guard::{LossGuard, Root, identity};
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
@@ -17,12 +17,15 @@ use super::look::Eyes;
 use super::reading::Reading;
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::settings::{OriginSettings, ROOT_CHECK, WatchMode};
-use super::status::{Alarm, OriginStatus, ScanReason};
+use super::settings::{OriginSettings, ROOT_CHECK};
+use super::status::{OriginStatus, ScanReason};
 use super::walk::open_above;
-use super::watch::{Watch, WatchBackend, WatchError};
+use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
 use crate::core::time::Time;
+
+mod publish;
+mod root;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
@@ -306,164 +309,8 @@ impl Worker {
         });
     }
 
-    /// Whether the root is still the directory it was; if not, everything starts over with it.
-    pub(super) fn check_root(&mut self, now: Time) {
-        self.root_check = now.after(ROOT_CHECK);
-        let found = identity(&self.settings.root);
-        if let (Ok(id), Some(root)) = (&found, &self.root)
-            && *id == root.id
-        {
-            if self.watch.is_none() && self.wants_events() && self.running.is_none() {
-                self.retry_watch();
-            }
-            self.check_mounts();
-            return;
-        }
-        match found.and_then(|_| Root::find(&self.settings.root)) {
-            Ok(root) => {
-                let first = self.root.is_none() && self.armed_at == Time::ZERO;
-                tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
-                self.root_trouble = None;
-                self.found_root(root);
-                self.abort_scan();
-                self.arm();
-                if !first {
-                    self.want(Pending::new(ScanReason::LostWatch));
-                }
-            }
-            Err(error) => {
-                self.root_trouble = Some(format!(
-                    "the root {} of origin `{}` cannot be read ({error}): nothing is purged and the index is kept; it goes on by itself when the directory is back",
-                    self.settings.root.display(),
-                    self.settings.name
-                ));
-                if self.root.take().is_some() {
-                    self.abort_scan();
-                    self.watch = None;
-                    self.retired = None;
-                }
-                self.batch = Batch::default();
-            }
-        }
-    }
-
-    /// A mount below the root hides files, or shows others, and no event tells of it.
-    fn check_mounts(&mut self) {
-        let Some(root) = &self.root else { return };
-        let mounts = mounts_below(&root.resolved);
-        if mounts != self.mounts {
-            self.mounts = mounts;
-            self.want(Pending {
-                rearm: true,
-                ..Pending::new(ScanReason::LostWatch)
-            });
-        }
-    }
-
-    fn retry_watch(&mut self) {
-        self.arm();
-        if self.watch.is_some() {
-            self.want(Pending::new(ScanReason::LostWatch));
-        }
-    }
-
-    pub(super) fn wants_events(&self) -> bool {
-        self.settings.watch == WatchMode::Auto
-            && self
-                .root
-                .as_ref()
-                .is_some_and(|root| !is_remote(&root.resolved))
-    }
-
-    /// A new watch on the root and on what links lead to; the one before stays until the next scan
-    /// is done, so that nothing is uncovered between them.
-    pub(super) fn arm(&mut self) {
-        use std::sync::atomic::Ordering;
-        let Some(root) = self.root.clone() else {
-            return;
-        };
-        let now = self.clock.now();
-        self.armed_at = now;
-        self.inbox.forget_places(b"");
-        self.inbox.add_place(&root.resolved, b"");
-        self.inbox.cookies.watch(false);
-        if !self.wants_events() {
-            self.watch = None;
-            self.status.polling = self.settings.watch != WatchMode::Off;
-            return;
-        }
-        {
-            let mut mail = self.inbox.lock();
-            mail.unwatched.clear();
-            mail.limit = false;
-        }
-        let own = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
-        let (newest, inbox) = (Arc::clone(&self.generation), Arc::clone(&self.inbox));
-        let opened = self.backend.open(Box::new(move |event| {
-            inbox.take(event, newest.load(Ordering::SeqCst) == own);
-        }));
-        self.retired = self.watch.take().or(self.retired.take());
-        match opened {
-            Ok(watch) => {
-                self.watch = Some(watch);
-                self.status.polling = false;
-                self.watch_trouble = None;
-                if !self.watch_directory(&root.resolved) {
-                    self.watch = None;
-                    self.status.polling = true;
-                }
-                let cookies = self.inbox.cookies.directory().to_owned();
-                let told = self.watch.is_some() && self.watch_directory(&cookies);
-                self.inbox.cookies.watch(told && !self.inbox.lock().limit);
-            }
-            Err(error) => {
-                self.status.polling = true;
-                self.watch_trouble = Some(format!(
-                    "origin `{}` has no file events ({error}): it is scanned every few seconds; when other programs use up fs.inotify.max_user_instances, raise that",
-                    self.settings.name
-                ));
-            }
-        }
-    }
-
-    /// Watches one directory. `false` when it is not watched.
-    pub(super) fn watch_directory(&mut self, directory: &std::path::Path) -> bool {
-        let Some(watch) = &mut self.watch else {
-            return false;
-        };
-        match watch.watch(directory) {
-            Ok(()) => {
-                self.inbox.lock().unwatched.remove(directory);
-                true
-            }
-            // What is not there needs no watch.
-            Err(WatchError::Missing) => true,
-            Err(WatchError::Limit) => {
-                // What is watched stays so; the rest is polled.
-                self.inbox.lock().limit = true;
-                self.status.polling = true;
-                true
-            }
-            Err(WatchError::Other(why)) => {
-                tracing::warn!(origin = %self.settings.name, directory = %directory.display(), why, "not watched");
-                self.inbox.lock().unwatched.insert(directory.to_owned());
-                false
-            }
-        }
-    }
-
     pub(super) fn eyes(&self) -> Arc<Eyes> {
         Arc::clone(&self.eyes)
-    }
-
-    /// The root is another directory now.
-    fn found_root(&mut self, root: Root) {
-        self.mounts = mounts_below(&root.resolved);
-        self.eyes = Arc::new(Eyes {
-            resolved: root.resolved.clone(),
-            ..Eyes::clone(&self.eyes)
-        });
-        self.root = Some(root);
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
@@ -580,100 +427,5 @@ impl Worker {
             self.loss_check = Some((now.after(ROOT_CHECK), ROOT_CHECK));
         }
         Ok(may)
-    }
-
-    fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
-        let published = self.published.clone();
-        let origin = Arc::clone(&self.settings.name);
-        move |why| {
-            let Some(why) = why else {
-                published.send_if_modified(|status| {
-                    let before = status.alarms.len();
-                    status.alarms.retain(|alarm| alarm.reason != "commit");
-                    before != status.alarms.len()
-                });
-                return;
-            };
-            let text = format!(
-                "changes of origin `{origin}` are not committed yet, and nothing is lost: {why}; tried again until it works"
-            );
-            published.send_if_modified(|status| {
-                if status.alarms.iter().any(|alarm| alarm.reason == "commit") {
-                    return false;
-                }
-                tracing::error!(origin = %origin, "{text}");
-                status.alarms.push(Alarm {
-                    reason: "commit",
-                    text: text.clone(),
-                });
-                true
-            });
-        }
-    }
-
-    pub(super) fn count_files(&mut self) -> Result<(), End> {
-        self.status.indexed_files = self.committer.index.files()?;
-        Ok(())
-    }
-
-    pub(super) fn publish(&mut self) {
-        self.inbox
-            .rest(self.pending.is_some() || self.twins_due.is_some());
-        let limit = self.inbox.lock().limit;
-        let first_scan_done = self.status.last_scan.is_some();
-        let watching = self.watch.is_some() || !self.wants_events();
-        self.status.armed = self.root.is_some() && watching && first_scan_done;
-        self.status.unread_files = self.reading.left;
-        self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
-        let limit = limit.then(|| {
-            format!(
-                "not every directory of origin `{}` can be watched: the limit of inotify watches is reached; it is scanned every few seconds meanwhile; raise the sysctl fs.inotify.max_user_watches and restart",
-                self.settings.name
-            )
-        });
-        let held = self.guard.held().then(|| {
-            format!(
-                "more than {} % of the files of origin `{}` are gone at once: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {} --apply --accept-loss` says that it is meant so",
-                self.settings.max_loss_percent, self.settings.name, self.settings.pipeline
-            )
-        });
-        let alarms: Vec<Alarm> = [
-            ("root_missing", self.root_trouble.clone()),
-            ("loss", held),
-            ("watch_limit", limit),
-            ("watch", self.watch_trouble.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(reason, text)| {
-            Some(Alarm {
-                reason,
-                text: text?,
-            })
-        })
-        .collect();
-        for alarm in &alarms {
-            if !self
-                .status
-                .alarms
-                .iter()
-                .any(|old| old.reason == alarm.reason)
-            {
-                tracing::error!(origin = %self.settings.name, reason = alarm.reason, "{}", alarm.text);
-            }
-        }
-        for old in &self.status.alarms {
-            if !alarms.iter().any(|alarm| alarm.reason == old.reason) {
-                tracing::info!(origin = %self.settings.name, reason = old.reason, "the alarm is over");
-            }
-        }
-        self.status.alarms = alarms;
-        let status = &self.status;
-        self.published.send_if_modified(|old| {
-            let differs = old != status;
-            if differs {
-                old.clone_from(status);
-            }
-            differs
-        });
     }
 }

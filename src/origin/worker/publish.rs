@@ -1,0 +1,104 @@
+//! What the worker tells of itself: its status, and its alarms.
+
+use std::sync::Arc;
+
+use super::{End, Worker};
+use crate::origin::scan::Running;
+use crate::origin::status::Alarm;
+
+impl Worker {
+    pub(in crate::origin) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
+        let published = self.published.clone();
+        let origin = Arc::clone(&self.settings.name);
+        move |why| {
+            let Some(why) = why else {
+                published.send_if_modified(|status| {
+                    let before = status.alarms.len();
+                    status.alarms.retain(|alarm| alarm.reason != "commit");
+                    before != status.alarms.len()
+                });
+                return;
+            };
+            let text = format!(
+                "changes of origin `{origin}` are not committed yet, and nothing is lost: {why}; tried again until it works"
+            );
+            published.send_if_modified(|status| {
+                if status.alarms.iter().any(|alarm| alarm.reason == "commit") {
+                    return false;
+                }
+                tracing::error!(origin = %origin, "{text}");
+                status.alarms.push(Alarm {
+                    reason: "commit",
+                    text: text.clone(),
+                });
+                true
+            });
+        }
+    }
+
+    pub(in crate::origin) fn count_files(&mut self) -> Result<(), End> {
+        self.status.indexed_files = self.committer.index.files()?;
+        Ok(())
+    }
+
+    pub(in crate::origin) fn publish(&mut self) {
+        self.inbox
+            .rest(self.pending.is_some() || self.twins_due.is_some());
+        let limit = self.inbox.lock().limit;
+        let first_scan_done = self.status.last_scan.is_some();
+        let watching = self.watch.is_some() || !self.wants_events();
+        self.status.armed = self.root.is_some() && watching && first_scan_done;
+        self.status.unread_files = self.reading.left;
+        self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
+        let limit = limit.then(|| {
+            format!(
+                "not every directory of origin `{}` can be watched: the limit of inotify watches is reached; it is scanned every few seconds meanwhile; raise the sysctl fs.inotify.max_user_watches and restart",
+                self.settings.name
+            )
+        });
+        let held = self.guard.held().then(|| {
+            format!(
+                "more than {} % of the files of origin `{}` are gone at once: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {} --apply --accept-loss` says that it is meant so",
+                self.settings.max_loss_percent, self.settings.name, self.settings.pipeline
+            )
+        });
+        let alarms: Vec<Alarm> = [
+            ("root_missing", self.root_trouble.clone()),
+            ("loss", held),
+            ("watch_limit", limit),
+            ("watch", self.watch_trouble.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(reason, text)| {
+            Some(Alarm {
+                reason,
+                text: text?,
+            })
+        })
+        .collect();
+        for alarm in &alarms {
+            if !self
+                .status
+                .alarms
+                .iter()
+                .any(|old| old.reason == alarm.reason)
+            {
+                tracing::error!(origin = %self.settings.name, reason = alarm.reason, "{}", alarm.text);
+            }
+        }
+        for old in &self.status.alarms {
+            if !alarms.iter().any(|alarm| alarm.reason == old.reason) {
+                tracing::info!(origin = %self.settings.name, reason = old.reason, "the alarm is over");
+            }
+        }
+        self.status.alarms = alarms;
+        let status = &self.status;
+        self.published.send_if_modified(|old| {
+            let differs = old != status;
+            if differs {
+                old.clone_from(status);
+            }
+            differs
+        });
+    }
+}
