@@ -9,6 +9,7 @@ pub mod asset;
 pub mod backoff;
 pub mod budget;
 pub mod change;
+pub mod delivery;
 pub mod mapping;
 pub mod planner;
 pub mod purge;

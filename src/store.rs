@@ -19,6 +19,9 @@ use tokio::sync::watch;
 
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::delivery::{
+    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
+};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
 
@@ -131,6 +134,20 @@ pub struct StageCounts {
     pub failed: u64,
 }
 
+/// How many deliveries are kept, whatever their age: enough to ask about, in bounded space.
+pub const DELIVERIES_KEPT: usize = 100_000;
+
+/// How far a delivery is: `made` when its changes are all queued, or further.
+fn delivery_state(made: bool, counts: StageCounts) -> DeliveryState {
+    match counts {
+        _ if !made => DeliveryState::Queued,
+        StageCounts { failed: 1.., .. } => DeliveryState::Failed,
+        StageCounts { queued: 1.., .. } => DeliveryState::Queued,
+        StageCounts { taken: 1.., .. } => DeliveryState::Submitted,
+        StageCounts { .. } => DeliveryState::Done,
+    }
+}
+
 /// Queue and history, durable.
 pub trait Store: Send + Sync + 'static {
     /// Commits changes, gives them sequence numbers, and wakes the subscribers. All or none.
@@ -170,6 +187,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many assets of each pipeline are failed.
     fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>>;
+
+    /// Commits a delivery together with the changes it makes, unless it came before: one with the
+    /// same route and key, taken less than `dedupe` ago, that is not failed. Changes that are due
+    /// later, and scans, are kept until then; what is queued already is not queued twice.
+    fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken>;
+
+    /// What became of the last delivery of that name.
+    fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>>;
+
+    /// What waits for its time, and until when.
+    fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries>;
+
+    /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
+    /// tells how many it were.
+    fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize>;
+
+    /// The deliveries that waited for scans are made of what the pipeline's scans found.
+    fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()>;
+
+    /// Forgets deliveries that wait for nothing and can't be repeated at `now`: those from before
+    /// `before`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
+    fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64>;
 
     /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
     /// long. Returns how many it deleted. Never touches what is not settled, nor the last number

@@ -126,6 +126,8 @@ macro_rules! contract {
     };
 }
 
+mod deliveries;
+
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were
     concurrent_appends_never_share_a_number

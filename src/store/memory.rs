@@ -12,10 +12,13 @@ use super::{
 };
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq, Target};
+use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone, Taken};
 use crate::core::purge::{
     AllReason, Decision, OpenRequest, Outcome, QueuedAll, RequestId, Scope, Unsettled,
 };
 use crate::core::time::Time;
+
+mod deliveries;
 
 /// Where a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ struct State {
     requests: BTreeMap<u64, Request>,
     all: BTreeMap<PipelineId, (AllReason, Time)>,
     last_all: BTreeMap<PipelineId, Time>,
+    last_delivery: u64,
+    deliveries: BTreeMap<u64, deliveries::Kept>,
     failures: u32,
 }
 
@@ -93,6 +98,15 @@ impl MemoryStore {
         Box::pin(std::future::ready(result))
     }
 
+    /// Tells those who wait for changes of the last one.
+    fn announce(&self, appended: Seq) {
+        self.last.send_if_modified(|last| {
+            let grown = appended > *last;
+            *last = appended.max(*last);
+            grown
+        });
+    }
+
     fn write<T: Send + 'static>(
         &self,
         to: impl FnOnce(&mut State) -> Result<T, StoreError>,
@@ -109,35 +123,54 @@ impl MemoryStore {
     }
 }
 
+fn count<'a>(rows: impl Iterator<Item = &'a Row>) -> StageCounts {
+    let mut counts = StageCounts::default();
+    for row in rows {
+        match row.stage {
+            Stage::Queued => counts.queued += 1,
+            Stage::Taken => counts.taken += 1,
+            Stage::Done => counts.done += 1,
+            Stage::Failed => counts.failed += 1,
+        }
+    }
+    counts
+}
+
 impl Store for MemoryStore {
     fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
         let appended = self.write(|state| {
-            let first = Seq(state.last_seq + 1);
-            for change in changes {
-                state.last_seq += 1;
-                state.changes.insert(
-                    state.last_seq,
-                    Row {
-                        change,
-                        stage: Stage::Queued,
-                        attempt: 0,
-                        not_before: Time::ZERO,
-                        request: None,
-                    },
-                );
-            }
-            let last = Seq(state.last_seq);
+            let (first, last) = state.append(changes);
             Ok(Appended { first, last })
         });
         Box::pin(async move {
             let appended = appended.await?;
-            self.last.send_if_modified(|last| {
-                let grown = appended.last > *last;
-                *last = appended.last.max(*last);
-                grown
-            });
+            self.announce(appended.last);
             Ok(appended)
         })
+    }
+
+    fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
+        self.take_delivery(delivery)
+    }
+
+    fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
+        self.delivery(&route, &event)
+    }
+
+    fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {
+        self.due_deliveries()
+    }
+
+    fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.release_deliveries(now, limit)
+    }
+
+    fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
+        self.scanned_for_deliveries(&scan)
+    }
+
+    fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
+        self.prune_deliveries(before, now, limit)
     }
 
     fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()> {
@@ -251,18 +284,7 @@ impl Store for MemoryStore {
     }
 
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {
-        self.read(|state| {
-            let mut counts = StageCounts::default();
-            for row in state.between(first, last) {
-                match row.stage {
-                    Stage::Queued => counts.queued += 1,
-                    Stage::Taken => counts.taken += 1,
-                    Stage::Done => counts.done += 1,
-                    Stage::Failed => counts.failed += 1,
-                }
-            }
-            counts
-        })
+        self.read(|state| count(state.between(first, last)))
     }
 
     fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {

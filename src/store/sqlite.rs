@@ -14,12 +14,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Appended, RequestFilter, RequestPage, StageCounts, Store, StoreError, StoreFuture};
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone, Taken};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
 mod decide;
+mod deliveries;
 mod history;
 mod lock;
 mod queue;
@@ -97,6 +99,23 @@ impl SqliteStore {
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> StoreFuture<'_, T> {
         call(&self.writer, to, committed)
+    }
+
+    /// Writes what may append changes, and announces them.
+    fn write_and_announce<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        let last = Arc::clone(&self.last);
+        let written = self.write(
+            move |connection| {
+                let written = to(connection).map_err(|error| failed(&error))?;
+                let last = queue::last_seq(connection).map_err(|error| failed(&error))?;
+                Ok((written, last))
+            },
+            move |(_, appended): &(T, Seq)| announce(&last, *appended),
+        );
+        Box::pin(async move { Ok(written.await?.0) })
     }
 
     fn read<T: Send + 'static>(
@@ -212,13 +231,41 @@ impl Store for SqliteStore {
         let last = Arc::clone(&self.last);
         self.write(
             move |connection| queue::append(connection, &changes).map_err(|error| failed(&error)),
-            move |appended: &Appended| {
-                last.send_if_modified(|last| {
-                    let grown = appended.last > *last;
-                    *last = appended.last.max(*last);
-                    grown
-                });
+            move |appended: &Appended| announce(&last, appended.last),
+        )
+    }
+
+    fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
+        self.write_and_announce(move |connection| deliveries::take(connection, &delivery))
+    }
+
+    fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
+        self.read(move |connection| deliveries::find(connection, &route, &event))
+    }
+
+    fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {
+        self.read(deliveries::due)
+    }
+
+    fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.write_and_announce(move |connection| deliveries::release(connection, now, limit))
+    }
+
+    fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
+        self.write(
+            move |connection| {
+                deliveries::scanned(connection, &scan).map_err(|error| failed(&error))
             },
+            |()| {},
+        )
+    }
+
+    fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
+        self.write(
+            move |connection| {
+                deliveries::prune(connection, before, now, limit).map_err(|error| failed(&error))
+            },
+            |_| {},
         )
     }
 
@@ -281,6 +328,15 @@ impl Store for SqliteStore {
             |_| {},
         )
     }
+}
+
+/// Tells those who wait for changes of the last one on disk.
+fn announce(last: &watch::Sender<Seq>, appended: Seq) {
+    last.send_if_modified(|last| {
+        let grown = appended > *last;
+        *last = appended.max(*last);
+        grown
+    });
 }
 
 /// A number for the database, which has signed ones only.

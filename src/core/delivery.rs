@@ -1,0 +1,118 @@
+//! Deliveries: what a webhook asked for, and what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{NewChange, PipelineId, Seq};
+use super::time::Time;
+
+/// An authentic delivery, before it is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// Where it came in: a configured path.
+    pub route: Arc<str>,
+    /// The name that its sender knows it by, or one made from its content.
+    pub event: String,
+    /// What is the same for a repeated delivery; `None` where none can be recognised.
+    pub dedupe_key: Option<[u8; 32]>,
+    /// How long a repeated delivery is recognised.
+    pub dedupe: Duration,
+    /// What it tells, in its sender's words, printable: for the history.
+    pub what: String,
+    /// The pipeline whose cache is stale.
+    pub pipeline: PipelineId,
+    /// When it came.
+    pub at: Time,
+    /// When what it asks for takes effect; not before `at`.
+    pub due: Time,
+    /// What it asks for.
+    pub work: Work,
+}
+
+/// What a delivery asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// These changes, queued when the delivery is due. None at all where its files map to nothing.
+    Changes(Vec<NewChange>),
+    /// Scans of the pipeline's origins, when the delivery is due.
+    Scan,
+}
+
+/// What was made of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is on disk, with so many changes; 0 where a scan will find them.
+    New(usize),
+    /// It came before, and is not failed.
+    Duplicate,
+}
+
+/// How far a delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryState {
+    /// It waits for its time, for a scan, or for a purge request.
+    Queued,
+    /// All that it asked for is in purge requests that are not settled.
+    Submitted,
+    /// All that it asked for is purged.
+    Done,
+    /// Some of it is given up; a person has to act.
+    Failed,
+}
+
+impl DeliveryState {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Submitted => "submitted",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeliveryRecord {
+    /// The name that its sender knows it by.
+    pub event: String,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// What it told, in its sender's words.
+    pub what: String,
+    /// When it came.
+    pub at: Time,
+    /// Changes that wait for its time, or for a purge request.
+    pub queued: u64,
+    /// Changes in purge requests that are not settled.
+    pub submitted: u64,
+    /// Changes that are purged.
+    pub done: u64,
+    /// Changes that are given up.
+    pub failed: u64,
+}
+
+/// Deliveries that wait for their time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueDeliveries {
+    /// When the first that holds changes is due.
+    pub changes: Option<Time>,
+    /// When each pipeline's first that wants a scan is due.
+    pub scans: Vec<(PipelineId, Time)>,
+}
+
+/// What a scan for deliveries came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanDone {
+    /// The pipeline that was scanned.
+    pub pipeline: PipelineId,
+    /// Deliveries that were due until then are served.
+    pub through: Time,
+    /// The last change that the scans committed.
+    pub last: Seq,
+}

@@ -1,0 +1,253 @@
+//! Deliveries in plain collections.
+
+use super::{MemoryStore, Row, Stage, State};
+use crate::core::change::{NewChange, PipelineId, Seq};
+use crate::core::delivery::{
+    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work,
+};
+use crate::core::time::Time;
+use crate::store::{DELIVERIES_KEPT, StageCounts, StoreFuture, delivery_state};
+
+/// A delivery, and where its changes are once it is made.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    delivery: NewDelivery,
+    made: bool,
+    first: Seq,
+    last: Seq,
+}
+
+impl State {
+    pub(super) fn append(&mut self, changes: Vec<NewChange>) -> (Seq, Seq) {
+        let first = Seq(self.last_seq + 1);
+        for change in changes {
+            self.last_seq += 1;
+            self.changes.insert(
+                self.last_seq,
+                Row {
+                    change,
+                    stage: Stage::Queued,
+                    attempt: 0,
+                    not_before: Time::ZERO,
+                    request: None,
+                },
+            );
+        }
+        (first, Seq(self.last_seq))
+    }
+
+    fn counts(&self, kept: &Kept) -> StageCounts {
+        let pipeline = &kept.delivery.pipeline;
+        let rows = self.between(kept.first, kept.last);
+        super::count(rows.filter(|row| row.change.pipeline == *pipeline))
+    }
+
+    fn take(&mut self, delivery: NewDelivery) -> Taken {
+        let known = self.deliveries.values().rev().find(|kept| {
+            let known_until = kept.delivery.at.after(kept.delivery.dedupe);
+            kept.delivery.route == delivery.route
+                && delivery.dedupe_key.is_some()
+                && kept.delivery.dedupe_key == delivery.dedupe_key
+                && known_until > delivery.at
+        });
+        if let Some(kept) = known
+            && delivery_state(kept.made, self.counts(kept)) != DeliveryState::Failed
+        {
+            return Taken::Duplicate;
+        }
+        let (made, first, last, count) = match &delivery.work {
+            Work::Scan => (false, Seq(self.last_seq + 1), Seq(0), 0),
+            Work::Changes(changes) if delivery.due <= delivery.at => {
+                let (first, last) = self.queue(changes.clone());
+                (true, first, last, changes.len())
+            }
+            Work::Changes(changes) => (false, Seq(0), Seq(0), changes.len()),
+        };
+        self.last_delivery += 1;
+        let kept = Kept {
+            delivery,
+            made,
+            first,
+            last,
+        };
+        self.deliveries.insert(self.last_delivery, kept);
+        Taken::New(count)
+    }
+
+    /// As in `SQLite`: what is queued in one run already is not queued twice.
+    fn queue(&mut self, changes: Vec<NewChange>) -> (Seq, Seq) {
+        let queued: Option<Vec<u64>> = changes
+            .iter()
+            .map(|change| {
+                let same = |row: &Row| {
+                    row.stage == Stage::Queued
+                        && row.not_before == Time::ZERO
+                        && row.change.pipeline == change.pipeline
+                        && row.change.target == change.target
+                };
+                let mut rows = self.changes.iter().rev();
+                rows.find(|(_, row)| same(row)).map(|(seq, _)| *seq)
+            })
+            .collect();
+        if let Some(queued) = queued
+            && let (Some(first), Some(last)) = (queued.iter().min(), queued.iter().max())
+            && last - first + 1 == queued.len() as u64
+        {
+            return (Seq(*first), Seq(*last));
+        }
+        self.append(changes)
+    }
+
+    fn record(&self, kept: &Kept) -> DeliveryRecord {
+        let counts = self.counts(kept);
+        let waiting = match &kept.delivery.work {
+            Work::Changes(changes) if !kept.made => changes.len() as u64,
+            _ => 0,
+        };
+        DeliveryRecord {
+            event: kept.delivery.event.clone(),
+            state: delivery_state(kept.made, counts),
+            what: kept.delivery.what.clone(),
+            at: kept.delivery.at,
+            queued: counts.queued + waiting,
+            submitted: counts.taken,
+            done: counts.done,
+            failed: counts.failed,
+        }
+    }
+
+    fn release_due(&mut self, now: Time, limit: usize) -> usize {
+        let ready: Vec<(u64, Vec<NewChange>)> = self
+            .deliveries
+            .iter()
+            .filter(|(_, kept)| !kept.made && kept.delivery.due <= now)
+            .filter_map(|(id, kept)| match &kept.delivery.work {
+                Work::Changes(changes) => Some((*id, changes.clone())),
+                Work::Scan => None,
+            })
+            .take(limit)
+            .collect();
+        let count = ready.len();
+        for (id, mut changes) in ready {
+            for change in &mut changes {
+                change.seen = now;
+            }
+            let (first, last) = self.queue(changes);
+            if let Some(kept) = self.deliveries.get_mut(&id) {
+                (kept.made, kept.first, kept.last) = (true, first, last);
+            }
+        }
+        count
+    }
+
+    fn scanned(&mut self, scan: &ScanDone) {
+        let unsettled = self
+            .changes
+            .iter()
+            .find(|(_, row)| {
+                row.change.pipeline == scan.pipeline
+                    && matches!(row.stage, Stage::Queued | Stage::Taken)
+            })
+            .map(|(seq, _)| Seq(*seq));
+        for kept in self.deliveries.values_mut() {
+            let waits = !kept.made && kept.delivery.work == Work::Scan;
+            if waits && kept.delivery.pipeline == scan.pipeline && kept.delivery.due <= scan.through
+            {
+                kept.made = true;
+                kept.first = unsettled.map_or(kept.first, |seq| seq.min(kept.first));
+                kept.last = scan.last;
+            }
+        }
+    }
+
+    fn due(&self) -> DueDeliveries {
+        let mut due = DueDeliveries::default();
+        let mut scans: std::collections::BTreeMap<PipelineId, Time> = [].into();
+        for kept in self.deliveries.values().filter(|kept| !kept.made) {
+            let at = kept.delivery.due;
+            match kept.delivery.work {
+                Work::Changes(_) => due.changes = Some(due.changes.map_or(at, |due| due.min(at))),
+                Work::Scan => {
+                    let first = scans.entry(kept.delivery.pipeline.clone()).or_insert(at);
+                    *first = at.min(*first);
+                }
+            }
+        }
+        due.scans = scans.into_iter().collect();
+        due
+    }
+
+    fn prune_deliveries(&mut self, before: Time, now: Time, limit: usize) -> u64 {
+        let surplus = self.last_delivery.saturating_sub(DELIVERIES_KEPT as u64);
+        let old: Vec<u64> = self
+            .deliveries
+            .iter()
+            .filter(|(id, kept)| {
+                kept.made
+                    && kept.delivery.at.after(kept.delivery.dedupe) <= now
+                    && (kept.delivery.at < before || **id <= surplus)
+            })
+            .map(|(id, _)| *id)
+            .take(limit)
+            .collect();
+        for id in &old {
+            self.deliveries.remove(id);
+        }
+        old.len() as u64
+    }
+}
+
+impl MemoryStore {
+    fn write_and_announce<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&mut State) -> T,
+    ) -> StoreFuture<'_, T> {
+        let written = self.write(|state| Ok((to(state), Seq(state.last_seq))));
+        Box::pin(async move {
+            let (written, last) = written.await?;
+            self.announce(last);
+            Ok(written)
+        })
+    }
+
+    pub(super) fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
+        self.write_and_announce(|state| state.take(delivery))
+    }
+
+    pub(super) fn delivery(
+        &self,
+        route: &str,
+        event: &str,
+    ) -> StoreFuture<'_, Option<DeliveryRecord>> {
+        self.read(|state| {
+            let mut kept = state.deliveries.values().rev();
+            let named =
+                |kept: &&Kept| *kept.delivery.route == *route && kept.delivery.event == event;
+            kept.find(named).map(|kept| state.record(kept))
+        })
+    }
+
+    pub(super) fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {
+        self.read(State::due)
+    }
+
+    pub(super) fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.write_and_announce(|state| state.release_due(now, limit))
+    }
+
+    pub(super) fn scanned_for_deliveries(&self, scan: &ScanDone) -> StoreFuture<'_, ()> {
+        self.write(|state| {
+            state.scanned(scan);
+            Ok(())
+        })
+    }
+
+    pub(super) fn prune_deliveries(
+        &self,
+        before: Time,
+        now: Time,
+        limit: usize,
+    ) -> StoreFuture<'_, u64> {
+        self.write(|state| Ok(state.prune_deliveries(before, now, limit)))
+    }
+}
