@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
@@ -14,6 +16,7 @@ use crate::core::time::Time;
 use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
+mod deliveries;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +85,7 @@ pub struct Intake {
     pipelines: BTreeMap<PipelineId, IntakePipeline>,
     store: Arc<dyn Store>,
     on_scanning: OnScanning,
+    waiting: Arc<Notify>,
 }
 
 impl Intake {
@@ -96,7 +100,14 @@ impl Intake {
             pipelines,
             store,
             on_scanning,
+            waiting: Arc::default(),
         }
+    }
+
+    /// Is notified when a delivery was committed that waits for its time, or for a scan.
+    #[must_use]
+    pub fn waiting(&self) -> Arc<Notify> {
+        Arc::clone(&self.waiting)
     }
 
     /// What it knows of a pipeline: to explain what it would do.

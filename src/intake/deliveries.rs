@@ -1,0 +1,127 @@
+//! Deliveries of webhooks: what they ask for as changes, committed together with them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Intake, IntakePipeline};
+use crate::core::asset::Asset;
+use crate::core::change::{Kind, NewChange, Source, Target};
+use crate::core::delivery::{DeliveryRecord, NewDelivery, Taken, Work};
+use crate::core::mapping::Effect;
+use crate::sink::{AskedFor, Delivered, Deliveries, SinkError, SinkFuture};
+
+impl Deliveries for Intake {
+    fn deliver(&self, delivery: Delivered) -> SinkFuture<'_, Taken> {
+        Box::pin(async move {
+            let Some(known) = self.pipelines.get(&delivery.pipeline) else {
+                return Err(SinkError::UnknownPipeline(delivery.pipeline));
+            };
+            let work = work_of(known, &delivery);
+            let scans = matches!(work, Work::Scan);
+            let waits = scans || delivery.due > delivery.at;
+            let taken = self
+                .store
+                .take_delivery(NewDelivery {
+                    route: delivery.route,
+                    event: delivery.event,
+                    dedupe_key: delivery.dedupe_key,
+                    dedupe: delivery.dedupe,
+                    what: delivery.what,
+                    pipeline: delivery.pipeline,
+                    at: delivery.at,
+                    due: delivery.due,
+                    work,
+                })
+                .await?;
+            if waits && taken != Taken::Duplicate {
+                self.waiting.notify_one();
+            }
+            Ok(taken)
+        })
+    }
+
+    fn delivery<'a>(
+        &'a self,
+        route: &'a str,
+        event: &'a str,
+    ) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        Box::pin(async move {
+            let found = self.store.delivery(route.to_owned(), event.to_owned());
+            Ok(found.await?)
+        })
+    }
+}
+
+/// What a delivery asks for, in changes. They name no file: a file fact says what the index has to
+/// remember, and a delivery has not looked at any file.
+fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
+    let targets = match &delivery.asks {
+        AskedFor::Scan => return Work::Scan,
+        AskedFor::All => vec![(Target::All, Arc::from(&*delivery.what))],
+        AskedFor::Assets(assets) => assets_of(known, assets, &delivery.what),
+        AskedFor::Files(files) => targets_of_files(known, files, delivery),
+    };
+    let changes = targets
+        .into_iter()
+        .map(|(target, detail)| NewChange {
+            pipeline: delivery.pipeline.clone(),
+            target,
+            kind: Kind::Asked,
+            source: Source::Webhook,
+            detail,
+            file: None,
+            seen: delivery.due,
+        })
+        .collect();
+    Work::Changes(changes)
+}
+
+fn assets_of(known: &IntakePipeline, assets: &[Asset], what: &str) -> Vec<(Target, Arc<str>)> {
+    let encoding = known.mapping.encoding();
+    let spellings: BTreeSet<Asset> = assets
+        .iter()
+        .flat_map(|asset| encoding.spellings(asset.clone()))
+        .collect();
+    let detail: Arc<str> = what.into();
+    spellings
+        .into_iter()
+        .map(|asset| (Target::Asset(asset), Arc::clone(&detail)))
+        .collect()
+}
+
+/// A delivery does not say which origin a file is of, so it is taken for a file of each.
+fn targets_of_files(
+    known: &IntakePipeline,
+    files: &[Vec<u8>],
+    delivery: &Delivered,
+) -> Vec<(Target, Arc<str>)> {
+    let mut assets = BTreeSet::new();
+    for path in files {
+        for origin in known.origins.values() {
+            // `holds` may look at the disk, which belongs to no listener: not knowing purges more.
+            let mapped =
+                known
+                    .mapping
+                    .effect(&origin.url_prefix, path, Kind::Asked, &|_: &[u8]| false);
+            for error in &mapped.refused {
+                tracing::warn!(
+                    route = &*delivery.route,
+                    "an asset of a file of the delivery is left out, since no request can name it: {error}"
+                );
+            }
+            match mapped.effect {
+                Effect::Nothing => {}
+                Effect::All => {
+                    let decided = mapped.decided.to_string();
+                    return vec![(Target::All, decided.into())];
+                }
+                Effect::Assets(found) => assets.extend(found),
+            }
+        }
+    }
+    let detail: Arc<str> = delivery.what.as_str().into();
+    assets
+        .into_iter()
+        .map(|asset| (Target::Asset(asset), Arc::clone(&detail)))
+        .collect()
+}
