@@ -28,6 +28,8 @@ mod state;
 mod suggestion;
 mod unique;
 mod value;
+mod webhook;
+mod webhook_listener;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -37,7 +39,7 @@ pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;
 pub use model::{
     Admin, ApiUrl, Compare, Config, FollowSymlinks, Origin, Percent, Pipeline, Rule, RulePurge,
-    Scaleway, State, WatchMode,
+    Scaleway, SecretPlace, State, WatchMode, Webhook, WebhookListen, Webhooks,
 };
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
@@ -63,7 +65,8 @@ impl Config {
         let scaleway = scaleway::read(&mut reader, section, environment);
         let section = reader.table(&mut root, "state");
         let state = state::read_state(&mut reader, section, environment);
-        not_yet::webhook_listener(&mut reader, &mut root);
+        let section = reader.table(&mut root, "webhooks");
+        let webhooks = webhook_listener::read(&mut reader, section);
         let section = reader.table(&mut root, "admin");
         let admin = state::read_admin(&mut reader, section, environment);
         let sections = reader.tables(&mut root, "pipeline");
@@ -75,7 +78,7 @@ impl Config {
                 "add a [[pipeline]]",
             );
         }
-        let pipelines = pipeline::read_all(&mut reader, sections, &state.directory);
+        let pipelines = pipeline::read_all(&mut reader, sections, &state.directory, &webhooks);
         reader.end(&root);
         let (problems, warnings, settings) = reader.finish();
         match Problems::from_list(problems) {
@@ -85,6 +88,7 @@ impl Config {
                 scaleway,
                 state,
                 admin,
+                webhooks,
                 pipelines,
                 warnings,
                 settings,

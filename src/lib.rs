@@ -30,3 +30,4 @@ pub mod sink;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod webhook;

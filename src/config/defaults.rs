@@ -26,6 +26,13 @@ pub(super) const ADMIN_LISTEN: SocketAddr =
 pub(super) const ADMIN_SOCKET_DIRECTORY: &str = "/run/edgepurge";
 pub(super) const ADMIN_SOCKET_NAME: &str = "admin.sock";
 
+pub(super) const WEBHOOKS_LISTEN: SocketAddr =
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8787));
+/// Bytes: what GitHub sends at most.
+pub(super) const BODY_LIMIT: u64 = 25 << 20;
+pub(super) const FAILED_AUTH_PER_MINUTE: NonZeroU32 = at_least_one(30);
+pub(super) const DEDUPE: Duration = Duration::from_mins(10);
+
 /// Assets: what the Scaleway console takes at most.
 pub(super) const MAX_ASSETS: usize = 5;
 pub(super) const DEBOUNCE: Duration = Duration::from_millis(500);

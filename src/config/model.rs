@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::core::change::{Kind, PipelineId};
 use crate::core::mapping::{Encoding, Pages};
+use crate::webhook::RouteSettings;
 
 use super::effective::Setting;
 use super::problem::Problem;
@@ -24,6 +26,8 @@ pub struct Config {
     pub state: State,
     /// Status page, metrics, control socket.
     pub admin: Admin,
+    /// The listener of deploy webhooks.
+    pub webhooks: Webhooks,
     /// The pipelines, in the order of the file.
     pub pipelines: Vec<Pipeline>,
     /// What is suspicious but may be meant.
@@ -94,6 +98,48 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
+/// `[webhooks]`. Nothing has to listen while no pipeline has a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Where deliveries come in, unless systemd hands over a socket.
+    pub listen: WebhookListen,
+    /// The largest body, in bytes.
+    pub body_limit: u64,
+    /// The proxies whose word about the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Failed authentications per client and minute.
+    pub failed_auth_per_minute: NonZeroU32,
+}
+
+/// Where deliveries come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebhookListen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path, absolute.
+    Unix(PathBuf),
+}
+
+/// `[[pipeline.webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The route; [`Webhook::route`] reads its secrets and makes it.
+    pub settings: RouteSettings,
+    /// Where its secrets are: at least one, unless the route is open.
+    pub secrets: Vec<SecretPlace>,
+    /// Its section, `pipeline[0].webhook[0]`, for problems with its secrets.
+    pub section: String,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// In a file, which others than the owner can't read.
+    File(PathBuf),
+    /// The systemd credential of this name.
+    Credential(String),
+}
+
 /// `[[pipeline]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pipeline {
@@ -121,6 +167,8 @@ pub struct Pipeline {
     pub origins: Vec<Origin>,
     /// The rules; the first that matches holds.
     pub rules: Vec<Rule>,
+    /// The routes of its deploy webhooks; each path is there once in the whole configuration.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// `[[pipeline.origin]]`.

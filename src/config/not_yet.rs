@@ -8,7 +8,6 @@ use toml::de::DeValue;
 use super::effective::Provenance;
 use super::reader::{Reader, any_text};
 use super::section::Section;
-use super::state::parse_address;
 use super::unique::Unique;
 use super::value::{Complaint, Value as _, read_size, text};
 
@@ -55,18 +54,6 @@ fn only(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str, w
         .as_ref()
         .map_or(Provenance::Default, |span| reader.in_file(span));
     reader.record(section, key, Some(word.into()), from);
-}
-
-/// `[webhooks]`.
-pub(super) fn webhook_listener(reader: &mut Reader<'_>, root: &mut Section<'_>) {
-    let mut section = reader.table(root, "webhooks");
-    let keys: [(&'static str, Check); 4] = [
-        ("listen", check_listen),
-        ("body_limit", check_size),
-        ("trusted_proxies", check_texts),
-        ("failed_auth_per_minute", check_number),
-    ];
-    refuse(reader, &mut section, &keys);
 }
 
 /// `[pipeline.verify]`.
@@ -135,16 +122,4 @@ fn check_duration(value: &DeValue<'_>) -> Result<(), Complaint> {
 
 fn check_size(value: &DeValue<'_>) -> Result<(), Complaint> {
     read_size(value).map(drop)
-}
-
-fn check_number(value: &DeValue<'_>) -> Result<(), Complaint> {
-    u64::read(value).map(drop)
-}
-
-fn check_listen(value: &DeValue<'_>) -> Result<(), Complaint> {
-    let text = text(value, "write an address in quotes")?;
-    if text.starts_with("unix:/") {
-        return Ok(());
-    }
-    parse_address(text).map(drop)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Encoding, Pages};
 
-use super::model::Pipeline;
+use super::model::{Pipeline, Webhooks};
 use super::range::{self, DAY, HOUR, MINUTE};
 use super::reader::Reader;
 use super::section::{Held, Section};
@@ -28,6 +28,7 @@ pub(super) fn read_all(
     reader: &mut Reader<'_>,
     sections: Vec<Section<'_>>,
     state: &Path,
+    _listener: &Webhooks,
 ) -> Vec<Pipeline> {
     let mut names = Unique::default();
     let mut ids = Unique::default();
@@ -129,6 +130,7 @@ fn read(
         encoding: encoding.value,
         origins,
         rules,
+        webhooks: Vec::new(),
     })
 }
 

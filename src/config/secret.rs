@@ -6,7 +6,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::Environment;
-use super::model::{Admin, ApiUrl, Scaleway};
+use super::model::{Admin, ApiUrl, Scaleway, SecretPlace};
 use super::problem::{Problem, Problems};
 use super::scw_profile::{self, ProfileError};
 use super::secret_file;
@@ -101,6 +101,26 @@ impl Admin {
         let source = format!("file {}", path.display());
         fit(text, source, "admin.token_file").map(Some)
     }
+}
+
+/// Reads a secret of a webhook. Whether it is fit is its kind's business.
+pub(super) fn of_webhook(
+    place: &SecretPlace,
+    key: &str,
+    environment: &Environment,
+) -> Result<SecretString, Problems> {
+    let text = match place {
+        SecretPlace::File(path) => from_file(path, key, true)?,
+        SecretPlace::Credential(name) => {
+            let Some(directory) = environment.path("CREDENTIALS_DIRECTORY") else {
+                let why = format!("there are no systemd credentials, so not {name} either");
+                let hint = "add LoadCredential= to the service, or name a file in secret_file";
+                return Err(Problem::of("systemd credential", key, &why, hint).into());
+            };
+            from_file(&directory.join(name), key, false)?
+        }
+    };
+    Ok(text.into())
 }
 
 /// The text of a secret's file, without the newline at its end. With `private`, others than the

@@ -21,6 +21,17 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     number.checked_mul(bytes)
 }
 
+/// Writes a size as [`parse`] reads it, with the largest unit that leaves a whole number.
+pub(crate) fn written(bytes: u64) -> String {
+    UNITS
+        .into_iter()
+        .find(|(_, size)| bytes >= *size && bytes % size == 0)
+        .map_or_else(
+            || format!("{bytes} B"),
+            |(unit, size)| format!("{} {unit}", bytes / size),
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +47,13 @@ mod tests {
             ("3 KiB", 3072),
         ] {
             assert_eq!(parse(text), Some(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_it_writes_it_reads() {
+        for text in ["25 MiB", "1 GB", "100 kB", "1500 B", "0 B"] {
+            assert_eq!(parse(text).map(written).as_deref(), Some(text));
         }
     }
 

@@ -17,7 +17,7 @@ use super::section::Section;
 use super::value::{Complaint, Value as _, complain, text};
 
 /// The longest path of a Unix socket, in bytes, which the kernel sets.
-const SOCKET_PATH_LIMIT: usize = 107;
+pub(super) const SOCKET_PATH_LIMIT: usize = 107;
 
 /// Reads `[state]`.
 pub(super) fn read_state(

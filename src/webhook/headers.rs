@@ -1,0 +1,35 @@
+//! Reads headers strictly: one line, plain ASCII, or refused. Interprets nothing.
+
+use axum::http::{HeaderMap, HeaderName};
+
+use super::verifier::Refused;
+
+/// The value of a header that has to be there once.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refused> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().ok_or(Refused::Missing)?;
+    if values.next().is_some() {
+        // Which of two would the parts before this one have believed?
+        return Err(Refused::Twice);
+    }
+    let text = value.to_str().map_err(|_| Refused::Malformed)?;
+    if text.is_empty() {
+        return Err(Refused::Missing);
+    }
+    Ok(text)
+}
+
+/// The value of a header that nobody vouches for, where it is there once and plain ASCII.
+pub(super) fn hint<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
+    one(headers, &HeaderName::from_static(name)).ok()
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    let value = one(headers, &axum::http::header::AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ').ok_or(Refused::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        return Err(Refused::Malformed);
+    }
+    Ok(token)
+}

@@ -1,0 +1,180 @@
+//! The kinds of senders. Each has one way to authenticate, its own words for events, and its own
+//! payloads; a file of its own says which.
+
+pub mod bitbucket;
+pub mod cloudevents;
+pub mod contentful;
+pub mod generic;
+pub mod gitea;
+pub mod github;
+pub mod gitlab;
+pub mod netlify;
+pub mod s3;
+pub mod sanity;
+pub mod standard;
+pub mod vercel;
+
+use super::delivery::Unreadable;
+use super::reading::{Input, Reading};
+use super::route::Purge;
+use super::signature::{Mac, Scheme};
+
+/// Who sends, and what only that kind has settings for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// GitHub, and GitHub Enterprise Server.
+    Github,
+    /// GitLab.
+    Gitlab {
+        /// How its deliveries are authenticated.
+        auth: gitlab::Auth,
+        /// Whether pushes never drop commits, which GitLab doesn't say.
+        assume_no_force_push: bool,
+    },
+    /// Gitea.
+    Gitea {
+        /// Whether pushes never drop commits, which Gitea doesn't say.
+        assume_no_force_push: bool,
+    },
+    /// Forgejo.
+    Forgejo {
+        /// Whether pushes never drop commits, which Forgejo doesn't say.
+        assume_no_force_push: bool,
+    },
+    /// Bitbucket Cloud and Data Center.
+    Bitbucket,
+    /// Whoever follows the Standard Webhooks specification, or uses Svix.
+    Standard {
+        /// How its deliveries are signed.
+        auth: standard::Auth,
+        /// Where its bodies say what they are about.
+        fields: generic::Fields,
+    },
+    /// MinIO, and whoever sends S3 event records with a bearer token.
+    S3,
+    /// `CloudEvents` over HTTP, with a bearer token.
+    Cloudevents {
+        /// The origins that may be sent from, where senders ask by `OPTIONS`.
+        allowed_origins: Vec<String>,
+        /// Where its data says what it is about.
+        fields: generic::Fields,
+    },
+    /// Contentful.
+    Contentful {
+        /// The path that Contentful sends to, where a proxy changes it.
+        external_path: Option<String>,
+    },
+    /// Sanity.
+    Sanity,
+    /// Netlify.
+    Netlify,
+    /// Vercel.
+    Vercel,
+    /// Anybody: a bearer token, or a MAC in a header.
+    Generic {
+        /// How its deliveries are authenticated.
+        auth: generic::Auth,
+        /// Where its bodies say what they are about.
+        fields: generic::Fields,
+    },
+}
+
+impl Kind {
+    /// The kind's name in the configuration.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab { .. } => "gitlab",
+            Self::Gitea { .. } => "gitea",
+            Self::Forgejo { .. } => "forgejo",
+            Self::Bitbucket => "bitbucket",
+            Self::Standard { .. } => "standard",
+            Self::S3 => "s3",
+            Self::Cloudevents { .. } => "cloudevents",
+            Self::Contentful { .. } => "contentful",
+            Self::Sanity => "sanity",
+            Self::Netlify => "netlify",
+            Self::Vercel => "vercel",
+            Self::Generic { .. } => "generic",
+        }
+    }
+
+    /// How deliveries to `path` are authenticated.
+    pub(super) fn scheme(&self, path: &str) -> Scheme {
+        match self {
+            Self::Github => Scheme::Mac(github::mac()),
+            Self::Gitlab { auth, .. } => gitlab::scheme(*auth),
+            Self::Gitea { .. } => Scheme::Mac(Mac::of_body("x-gitea-signature", "")),
+            Self::Forgejo { .. } => Scheme::Mac(Mac::of_body("x-forgejo-signature", "")),
+            Self::Bitbucket => Scheme::Mac(bitbucket::mac()),
+            Self::Standard { auth, .. } => standard::scheme(*auth),
+            Self::S3 | Self::Cloudevents { .. } => Scheme::Bearer,
+            Self::Contentful { external_path } => {
+                Scheme::Contentful(external_path.as_deref().unwrap_or(path).to_owned())
+            }
+            Self::Sanity => Scheme::Mac(sanity::mac()),
+            Self::Netlify => Scheme::Netlify,
+            Self::Vercel => Scheme::Mac(vercel::mac()),
+            Self::Generic { auth, .. } => generic::scheme(auth),
+        }
+    }
+
+    /// The events that count where the configuration names none: those after the deploy, where the
+    /// kind has such. Empty for all.
+    #[must_use]
+    pub const fn default_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::DEFAULT_EVENTS,
+            Self::Gitlab { .. } => &gitlab::DEFAULT_EVENTS,
+            Self::Gitea { .. } => &gitea::GITEA_DEFAULT_EVENTS,
+            Self::Forgejo { .. } => &gitea::FORGEJO_DEFAULT_EVENTS,
+            Self::Bitbucket => &bitbucket::DEFAULT_EVENTS,
+            Self::S3 => &s3::DEFAULT_EVENTS,
+            Self::Contentful { .. } => &contentful::DEFAULT_EVENTS,
+            Self::Netlify => &netlify::DEFAULT_EVENTS,
+            Self::Vercel => &vercel::DEFAULT_EVENTS,
+            Self::Standard { .. }
+            | Self::Cloudevents { .. }
+            | Self::Sanity
+            | Self::Generic { .. } => &[],
+        }
+    }
+
+    /// What is purged where the configuration doesn't say.
+    pub(super) const fn default_purge(&self, has_origins: bool) -> Purge {
+        match self {
+            // Their bodies say it.
+            Self::Generic { .. } | Self::Standard { .. } | Self::Cloudevents { .. } => Purge::Files,
+            _ if has_origins => Purge::Scan,
+            // What a bucket's events list is complete.
+            Self::S3 => Purge::Files,
+            _ => Purge::All,
+        }
+    }
+
+    pub(super) fn read(&self, input: &Input<'_>) -> Result<Reading, Unreadable> {
+        match self {
+            Self::Github => github::read(input),
+            Self::Gitlab {
+                assume_no_force_push,
+                auth,
+            } => gitlab::read(input, *auth, *assume_no_force_push),
+            Self::Gitea {
+                assume_no_force_push,
+            } => gitea::read(input, gitea::Flavour::Gitea, *assume_no_force_push),
+            Self::Forgejo {
+                assume_no_force_push,
+            } => gitea::read(input, gitea::Flavour::Forgejo, *assume_no_force_push),
+            Self::Bitbucket => bitbucket::read(input),
+            Self::Standard { fields, .. } => standard::read(input, fields),
+            Self::S3 => s3::read(input),
+            Self::Cloudevents { fields, .. } => cloudevents::read(input, fields),
+            Self::Contentful { .. } => contentful::read(input),
+            Self::Sanity => sanity::read(input),
+            Self::Netlify => netlify::read(input),
+            Self::Vercel => vercel::read(input),
+            Self::Generic { fields, .. } => generic::read(input, fields),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Anybody: a bearer token, or a MAC in a header that the configuration describes. The body is
+//! edgepurge's own, `{"paths": [..]}`, `{"all": true}` or `{"scan": true}`, or has its paths where
+//! the configuration says.
+
+use axum::http::HeaderName;
+use serde::Deserialize;
+
+use crate::webhook::branch::Ref;
+use crate::webhook::content::{parse, refuse};
+use crate::webhook::delivery::Unreadable;
+use crate::webhook::headers::hint;
+use crate::webhook::paths::{self, Listed};
+use crate::webhook::pointer::Pointer;
+use crate::webhook::printable::printable;
+use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
+use crate::webhook::timestamp::Unit;
+
+/// How deliveries are authenticated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// The secret, as `Authorization: Bearer`.
+    #[default]
+    Bearer,
+    /// A MAC in a header.
+    Hmac(Hmac),
+}
+
+/// A MAC in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hmac {
+    /// The header.
+    pub header: HeaderName,
+    /// What stands before the MAC, `sha256=`.
+    pub prefix: String,
+    /// How the MAC is written.
+    pub encoding: Encoding,
+    /// The hash function.
+    pub digest: Digest,
+    /// Where the timestamp is.
+    pub timestamp: Option<Timestamp>,
+    /// What is signed before the body, and after it.
+    pub signed: (Vec<Piece>, Vec<Piece>),
+}
+
+/// A signed timestamp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// Where it is.
+    pub place: Place,
+    /// What it counts.
+    pub unit: Unit,
+}
+
+/// Where a timestamp is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this header.
+    Header(HeaderName),
+    /// In the signature's header, after `NAME=`; that is a list with commas then.
+    Field(String),
+}
+
+/// Where a body says what it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The paths: each a text or a list of texts. Empty for edgepurge's own body.
+    pub paths: Vec<Pointer>,
+    /// The branch, or a full ref.
+    pub branch: Option<Pointer>,
+    /// The event's name.
+    pub event: Option<Pointer>,
+    /// The event's id, by which repeated deliveries are known where it is signed.
+    pub id: Option<Pointer>,
+}
+
+pub(in crate::webhook) fn scheme(auth: &Auth) -> Scheme {
+    match auth {
+        Auth::Bearer => Scheme::Bearer,
+        Auth::Hmac(hmac) => Scheme::Mac(Mac {
+            header: hmac.header.clone(),
+            prefix: hmac.prefix.clone(),
+            encoding: hmac.encoding,
+            digest: hmac.digest,
+            stamp: hmac.timestamp.as_ref().map(|stamp| Stamp {
+                place: match &stamp.place {
+                    Place::Header(name) => StampPlace::Header(name.clone()),
+                    Place::Field(name) => StampPlace::Field(name.clone()),
+                },
+                unit: stamp.unit,
+            }),
+            around: hmac.signed.clone(),
+        }),
+    }
+}
+
+/// edgepurge's own body.
+#[derive(Deserialize)]
+struct Own {
+    #[serde(default)]
+    scan: Option<bool>,
+    #[serde(default)]
+    all: Option<bool>,
+    #[serde(default)]
+    paths: Option<serde::de::IgnoredAny>,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
+    let mut reading = of_body(input, fields, input.body, None)?;
+    reading.id = reading
+        .id
+        .or_else(|| hint(input.headers, "idempotency-key").map(str::to_owned));
+    Ok(reading)
+}
+
+/// Reads `body`, of which `event` may be known already.
+pub(in crate::webhook) fn of_body(
+    input: &Input<'_>,
+    fields: &Fields,
+    body: &[u8],
+    event: Option<&str>,
+) -> Result<Reading, Unreadable> {
+    let text = |pointer: &Option<Pointer>| {
+        pointer.as_ref().map_or(Ok(None), |pointer| {
+            // A place that is configured has to be there: else every event would pass unseen.
+            match pointer.text(body)? {
+                Some(text) => Ok(Some(text)),
+                None => refuse(&printable(pointer.as_str()), "is missing"),
+            }
+        })
+    };
+    let own: Own = parse(body)?;
+    let named = match event {
+        Some(event) => Some(event.to_owned()),
+        None => text(&fields.event)?,
+    };
+    if let Some(event) = &named
+        && !input.events.want(event)
+    {
+        return Ok(Reading::unwanted(event));
+    }
+    let ask = ask(input, fields, body, &own)?;
+    let mut reading = Reading::of(named.as_deref().unwrap_or(word(&ask)), ask);
+    reading.branch = text(&fields.branch)?.map(|name| {
+        if name.starts_with("refs/") {
+            Ref::parse(&name)
+        } else {
+            Ref::branch(&name)
+        }
+    });
+    if let Some(id) = text(&fields.id)? {
+        reading.identity = Identity::InBody(id.clone());
+        reading.id = Some(id);
+    }
+    Ok(reading)
+}
+
+fn word(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Scan => "scan",
+        Ask::All => "all",
+        Ask::Files(_) => "paths",
+        Ask::Nothing(_) | Ask::Unlisted(_) => "deploy",
+    }
+}
+
+fn ask(input: &Input<'_>, fields: &Fields, body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
+    if !input.files {
+        return Ok(Ask::Unlisted("not asked for"));
+    }
+    if !fields.paths.is_empty() {
+        let mut there = false;
+        let mut files = Collected::default();
+        for pointer in &fields.paths {
+            there |= pointer.each(body, |path| files.add(path))?;
+        }
+        if !there {
+            let first = fields.paths.first().map_or("", Pointer::as_str);
+            return refuse(&printable(first), "is missing");
+        }
+        return files.ask(&printable(fields.paths.first().map_or("", Pointer::as_str)));
+    }
+    let asked = [
+        own.all == Some(true),
+        own.scan == Some(true),
+        own.paths.is_some(),
+    ];
+    if asked.iter().filter(|asked| **asked).count() != 1 {
+        return refuse(
+            ".",
+            "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; for another \
+             sender's body, set purge in the route",
+        );
+    }
+    if own.all == Some(true) {
+        return Ok(Ask::All);
+    }
+    if own.scan == Some(true) {
+        return Ok(Ask::Scan);
+    }
+    let mut files = Collected::default();
+    if let Some(pointer) = Pointer::parse("/paths") {
+        pointer.each(body, |path| files.add(path))?;
+    }
+    files.ask("paths")
+}
+
+/// Paths that somebody wrote for us: one that is refused is told.
+#[derive(Default)]
+struct Collected {
+    listed: Listed,
+    seen: usize,
+    refused: Option<(usize, paths::PathProblem)>,
+}
+
+impl Collected {
+    fn add(&mut self, path: &str) {
+        // `/a.html` is how an asset is written, and means the same file.
+        let path = match path.strip_prefix('/') {
+            Some(rest) if !rest.starts_with('/') => rest,
+            _ => path,
+        };
+        if self.refused.is_none()
+            && let Err(problem) = paths::check(path)
+        {
+            self.refused = Some((self.seen, problem));
+        }
+        self.seen += 1;
+        self.listed.add(path);
+    }
+
+    fn ask(self, field: &str) -> Result<Ask, Unreadable> {
+        match self.refused {
+            Some((at, problem)) => refuse(&format!("{field}[{at}]"), &problem.to_string()),
+            None => Ok(Ask::listed(self.listed)),
+        }
+    }
+}

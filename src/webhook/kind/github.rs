@@ -1,0 +1,167 @@
+//! GitHub: HMAC-SHA256 of the body in `X-Hub-Signature-256`. The signature covers the body only, so
+//! that the event's name in its header has to fit the payload, and no id in a header counts.
+
+use serde::Deserialize;
+
+use crate::webhook::branch::Ref;
+use crate::webhook::content::{parse, refuse};
+use crate::webhook::delivery::Unreadable;
+use crate::webhook::headers::hint;
+use crate::webhook::push::{Files, Push};
+use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::signature::Mac;
+
+/// Sent after the deploy, not before it.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = ["workflow_run", "deployment_status", "page_build"];
+
+/// Every event that can be configured.
+pub(in crate::webhook) const EVENTS: [&str; 7] = [
+    "push",
+    "workflow_run",
+    "deployment_status",
+    "page_build",
+    "release",
+    "package",
+    "registry_package",
+];
+
+/// The commits that a push lists at most, and the files of each.
+const MOST_COMMITS: usize = 2048;
+const MOST_FILES: usize = 3000;
+
+pub(in crate::webhook) fn mac() -> Mac {
+    Mac::of_body("x-hub-signature-256", "sha256=")
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    full_name: String,
+    #[serde(default)]
+    pushed_at: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Common {
+    repository: Repository,
+    #[serde(default)]
+    action: Option<String>,
+    #[serde(default)]
+    workflow_run: Option<WorkflowRun>,
+    #[serde(default)]
+    deployment_status: Option<DeploymentStatus>,
+    #[serde(default)]
+    deployment: Option<Deployment>,
+    #[serde(default)]
+    build: Option<Build>,
+}
+
+#[derive(Deserialize)]
+struct WorkflowRun {
+    #[serde(default)]
+    conclusion: Option<String>,
+    #[serde(default)]
+    head_branch: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DeploymentStatus {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Deployment {
+    #[serde(rename = "ref")]
+    reference: String,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    #[serde(default)]
+    status: Option<String>,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let Some(event) = hint(input.headers, "x-github-event") else {
+        return refuse("X-GitHub-Event", "the header is missing");
+    };
+    let id = hint(input.headers, "x-github-delivery").map(str::to_owned);
+    let mut reading = if event == "ping" {
+        Reading::nothing(event, "a ping")
+    } else if !input.events.want(event) {
+        Reading::unwanted(event)
+    } else if event == "push" {
+        push(input)?
+    } else {
+        deployed(event, input)?
+    };
+    reading.id = id;
+    Ok(reading)
+}
+
+fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let push: Push<'_, Repository> = parse(input.body)?;
+    let ask = if push.deleted == Some(true) || push.is_deletion() {
+        Ask::Nothing("a branch or tag was deleted".into())
+    } else if !input.files {
+        Ask::Unlisted("not asked for")
+    } else {
+        push.files(&Files {
+            forced: push.forced,
+            created: push.created,
+            commits: None,
+            most_commits: MOST_COMMITS - 1,
+            most_files: MOST_FILES - 1,
+        })?
+    };
+    let mut reading = Reading::of("push", ask);
+    reading.branch = Some(Ref::parse(&push.reference));
+    // Two pushes of the same commits differ in their time.
+    if push.repository.pushed_at.is_some() {
+        reading.identity = Identity::SignedBytes;
+    }
+    reading.repository = vec![push.repository.full_name];
+    Ok(reading)
+}
+
+fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let body: Common = parse(input.body)?;
+    let mut branch = None;
+    let (done, found) = match event {
+        "workflow_run" => {
+            let Some(run) = body.workflow_run else {
+                return refuse("workflow_run", "is missing");
+            };
+            branch = run.head_branch;
+            let completed = body.action.as_deref() == Some("completed");
+            (
+                completed && run.conclusion.as_deref() == Some("success"),
+                "a successful end of a run",
+            )
+        }
+        "deployment_status" => {
+            let Some(status) = body.deployment_status else {
+                return refuse("deployment_status", "is missing");
+            };
+            branch = body.deployment.map(|deployment| deployment.reference);
+            (status.state == "success", "a successful deployment")
+        }
+        "page_build" => {
+            let Some(build) = body.build else {
+                return refuse("build", "is missing");
+            };
+            (build.status.as_deref() == Some("built"), "a finished build")
+        }
+        _ => (body.action.as_deref() == Some("published"), "a publication"),
+    };
+    let ask = if done {
+        Ask::Unlisted("this event lists no files")
+    } else {
+        Ask::Nothing(format!("it is not {found}").into())
+    };
+    let mut reading = Reading::of(event, ask);
+    // Runs, statuses, builds and releases have ids and times in their payloads.
+    reading.identity = Identity::SignedBytes;
+    reading.branch = branch.map(|name| Ref::branch(&name));
+    reading.repository = vec![body.repository.full_name];
+    Ok(reading)
+}

@@ -1,0 +1,90 @@
+//! Standard Webhooks, and Svix, which has the same under other names: HMAC-SHA256 or Ed25519 over
+//! `id.timestamp.body`. The body is read as `generic` reads it.
+
+use axum::http::{HeaderMap, HeaderName};
+use data_encoding::BASE64;
+
+use crate::webhook::delivery::Unreadable;
+use crate::webhook::headers::one;
+use crate::webhook::reading::{Identity, Input, Reading};
+use crate::webhook::signature::{Claim, MAX_SIGNATURES, Scheme};
+use crate::webhook::timestamp::{self, Unit};
+use crate::webhook::verifier::Refused;
+
+use super::generic::{self, Fields};
+
+/// The longest id of a message.
+const MAX_ID_BYTES: usize = 256;
+
+/// How deliveries are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// With a shared secret, `whsec_…`: signatures `v1`.
+    #[default]
+    Hmac,
+    /// With a key of which the public half is configured, `whpk_…`: signatures `v1a`.
+    Ed25519,
+}
+
+pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
+    match auth {
+        Auth::Hmac => Scheme::Standard,
+        Auth::Ed25519 => Scheme::StandardEd25519,
+    }
+}
+
+/// What the headers claim, of which signatures that begin with `version` count.
+pub(in crate::webhook) fn claim(
+    headers: &HeaderMap,
+    now_unix: i64,
+    version: &str,
+    length: usize,
+) -> Result<Claim, Refused> {
+    let names = |family: [&'static str; 3]| family.map(HeaderName::from_static);
+    let webhook = names(["webhook-id", "webhook-timestamp", "webhook-signature"]);
+    let svix = names(["svix-id", "svix-timestamp", "svix-signature"]);
+    let [id, timestamp, signature] = match (
+        headers.contains_key(&webhook[2]),
+        headers.contains_key(&svix[2]),
+    ) {
+        (true, true) => return Err(Refused::Twice),
+        (false, true) => svix,
+        _ => webhook,
+    };
+    let signature = one(headers, &signature)?;
+    let timestamp = one(headers, &timestamp)?;
+    let id = one(headers, &id)?;
+    // A dot in the id would move the border between it and the timestamp.
+    if id.len() > MAX_ID_BYTES || id.contains('.') {
+        return Err(Refused::Malformed);
+    }
+    timestamp::check(timestamp, Unit::Seconds, now_unix)?;
+    let mut signatures = Vec::new();
+    for one in signature.split(' ') {
+        if let Some(encoded) = one.strip_prefix(version) {
+            let bytes = BASE64.decode(encoded.as_bytes());
+            let bytes = bytes.map_err(|_| Refused::Malformed)?;
+            if bytes.len() != length || signatures.len() == MAX_SIGNATURES {
+                return Err(Refused::Malformed);
+            }
+            signatures.push(bytes);
+        }
+    }
+    if signatures.is_empty() {
+        return Err(Refused::Malformed);
+    }
+    Ok(Claim {
+        before: format!("{id}.{timestamp}.").into_bytes(),
+        signatures,
+        id: Some(id.to_owned()),
+        ..Claim::default()
+    })
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
+    let mut reading = generic::of_body(input, fields, input.body, None)?;
+    if reading.identity == Identity::None {
+        reading.identity = Identity::SignedId;
+    }
+    Ok(reading)
+}

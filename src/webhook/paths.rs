@@ -1,0 +1,105 @@
+//! Paths from payloads. They are hostile: whoever may push, or upload, chooses them. What passes
+//! here is still only a file below the origin's root, which the mapping turns into assets.
+
+use std::collections::BTreeSet;
+
+/// The most paths of one delivery; more are not worth a list.
+pub(super) const MAX_PATHS: usize = 10_000;
+
+/// The longest path in bytes.
+const MAX_BYTES: usize = 2048;
+
+/// Why a path is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PathProblem {
+    #[error("is empty")]
+    Empty,
+    #[error("is longer than {MAX_BYTES} bytes")]
+    TooLong,
+    #[error("holds a control character")]
+    Control,
+    #[error("holds a backslash")]
+    Backslash,
+    #[error("has an empty, `.` or `..` segment")]
+    Segment,
+    #[error("is a URL: write the path of a file below the origin's root")]
+    Url,
+}
+
+/// Checks a path that has been decoded as often as its kind says, and is not decoded again.
+pub(super) fn check(path: &str) -> Result<(), PathProblem> {
+    if path.is_empty() {
+        return Err(PathProblem::Empty);
+    }
+    if path.len() > MAX_BYTES {
+        return Err(PathProblem::TooLong);
+    }
+    if path.chars().any(char::is_control) {
+        return Err(PathProblem::Control);
+    }
+    if path.contains('\\') {
+        return Err(PathProblem::Backslash);
+    }
+    if is_url(path) {
+        return Err(PathProblem::Url);
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(PathProblem::Segment);
+    }
+    Ok(())
+}
+
+/// `https://…`, and `//host/…`, which a client completes to one.
+fn is_url(path: &str) -> bool {
+    path.starts_with("//")
+        || path.split_once("://").is_some_and(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        })
+}
+
+/// The files that a delivery lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    files: BTreeSet<String>,
+    incomplete: Option<&'static str>,
+}
+
+impl Listed {
+    /// Adds a file. One that is refused is not passed over: the list is not complete then.
+    pub(super) fn add(&mut self, path: &str) {
+        if self.incomplete.is_some() {
+            return;
+        }
+        if check(path).is_err() {
+            self.cut("one of the paths is refused");
+        } else if self.files.len() == MAX_PATHS && !self.files.contains(path) {
+            self.cut("it lists more than 10000 files");
+        } else {
+            self.files.insert(path.to_owned());
+        }
+    }
+
+    /// Says that files are missing from the list, and why.
+    pub(super) fn cut(&mut self, why: &'static str) {
+        self.incomplete.get_or_insert(why);
+        self.files = BTreeSet::new();
+    }
+
+    /// The files, or why the list is not all of them.
+    pub(super) fn complete(self) -> Result<BTreeSet<String>, &'static str> {
+        self.incomplete.map_or(Ok(self.files), Err)
+    }
+}
+
+/// The files below `root`, which is empty or ends with `/`, as paths below it.
+pub(super) fn below(root: &str, files: &BTreeSet<String>) -> Vec<Vec<u8>> {
+    files
+        .iter()
+        .filter_map(|file| file.strip_prefix(root))
+        .filter(|file| !file.is_empty())
+        .map(|file| file.as_bytes().to_vec())
+        .collect()
+}

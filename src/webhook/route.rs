@@ -1,0 +1,332 @@
+//! A configured route: which deliveries are its sender's, and what they make stale. Pure: it reads
+//! no clock, and does nothing about what it says.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use data_encoding::HEXLOWER;
+use secrecy::SecretString;
+
+use crate::core::asset::Asset;
+use crate::core::change::PipelineId;
+
+use super::branch::Ref;
+use super::content;
+use super::delivery::{Delivery, Unreadable, Wish};
+use super::headers::bearer;
+use super::kind::{Kind, cloudevents};
+use super::paths;
+use super::printable::printable;
+use super::reading::{Ask, Events, Identity, Input, Reading};
+use super::secret::{SecretError, Secrets, sha256};
+use super::signature::Scheme;
+use super::verifier::{Authentic, Verifier};
+
+/// The longest id of a sender that is taken for a delivery's name.
+const MAX_EVENT_BYTES: usize = 128;
+
+/// What the configuration says of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// The path, `/hooks/www`.
+    pub path: String,
+    /// The pipeline that it speaks of.
+    pub pipeline: PipelineId,
+    /// Whether that has an origin, which could be scanned.
+    pub has_origins: bool,
+    /// Who sends.
+    pub kind: Kind,
+    /// Whether anybody may send (`auth = "none"`); then there are no secrets.
+    pub open: bool,
+    /// The one repository (bucket, site) that counts.
+    pub repository: Option<String>,
+    /// The events that count; `None` for the kind's own choice. A `*` at the end takes any ending.
+    pub events: Option<Vec<String>>,
+    /// The branches that count; empty for all.
+    pub branches: Vec<String>,
+    /// What is purged; `None` for the default.
+    pub purge: Option<Purge>,
+    /// The folder of the repository that is the origin's root: empty, or ends with `/`.
+    pub files_root: String,
+    /// Between a delivery and the change that it makes.
+    pub delay: Duration,
+    /// How long a repeated delivery is known for one.
+    pub dedupe: Duration,
+}
+
+/// What a route purges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// What a scan of the origins finds.
+    Scan,
+    /// The files that the delivery lists; of `generic`, `standard` and `cloudevents`: what it asks for.
+    Files,
+    /// Everything.
+    All,
+    /// These, at least one.
+    Assets(Vec<Asset>),
+}
+
+/// One configured route: fixed kind, secrets, and what its deliveries mean.
+#[derive(Clone, Debug)]
+pub struct Route {
+    settings: RouteSettings,
+    purge: Purge,
+    scheme: Scheme,
+    secrets: Option<Secrets>,
+}
+
+/// The answer to a `HEAD` or `OPTIONS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The status; 401 and 403 are refusals.
+    pub status: StatusCode,
+    /// Headers to answer with.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Route {
+    /// Makes a route. `secrets` are the texts of its secrets, any of which is good; there is none
+    /// exactly where the route is open.
+    ///
+    /// # Errors
+    /// A secret that is not fit for the kind.
+    pub fn new(settings: RouteSettings, secrets: &[SecretString]) -> Result<Self, SecretError> {
+        Self::with(settings, secrets, Secrets::new)
+    }
+
+    /// As [`Route::new`], with secrets that are too short, as published test vectors have them.
+    #[cfg(test)]
+    pub(super) fn of_any_secret(settings: RouteSettings, secret: &str) -> Self {
+        Self::with(settings, &[secret.into()], Secrets::of_any_length).unwrap()
+    }
+
+    fn with(
+        settings: RouteSettings,
+        texts: &[SecretString],
+        make: impl FnOnce(
+            &[SecretString],
+            super::secret::Form,
+            ring::hmac::Algorithm,
+        ) -> Result<Secrets, SecretError>,
+    ) -> Result<Self, SecretError> {
+        let scheme = if settings.open {
+            Scheme::Open
+        } else {
+            settings.kind.scheme(&settings.path)
+        };
+        let secrets = match (settings.open, texts) {
+            (true, []) => None,
+            (true, _) => return Err(SecretError::Unused),
+            _ => Some(make(texts, scheme.form(), scheme.digest().algorithm())?),
+        };
+        let purge = settings
+            .purge
+            .clone()
+            .unwrap_or_else(|| settings.kind.default_purge(settings.has_origins));
+        Ok(Self {
+            settings,
+            purge,
+            scheme,
+            secrets,
+        })
+    }
+
+    /// The path, `/hooks/www`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.settings.path
+    }
+
+    /// The pipeline that it speaks of.
+    #[must_use]
+    pub fn pipeline(&self) -> &PipelineId {
+        &self.settings.pipeline
+    }
+
+    /// Between a delivery and the change that it makes.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.settings.delay
+    }
+
+    /// How long a repeated delivery is known for one.
+    #[must_use]
+    pub fn dedupe(&self) -> Duration {
+        self.settings.dedupe
+    }
+
+    /// The kind's name in the configuration.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.settings.kind.as_str()
+    }
+
+    /// What it answers to besides `GET <route>/<event>`.
+    #[must_use]
+    pub fn methods(&self) -> &'static [Method] {
+        match self.settings.kind {
+            Kind::S3 => &[Method::POST, Method::HEAD],
+            Kind::Cloudevents { .. } => &[Method::POST, Method::OPTIONS],
+            _ => &[Method::POST],
+        }
+    }
+
+    /// The answer to a `HEAD` or `OPTIONS` that the kind has; it has no effect.
+    #[must_use]
+    pub fn handshake(&self, method: &Method, headers: &HeaderMap) -> Option<Handshake> {
+        match &self.settings.kind {
+            Kind::S3 if method == Method::HEAD => Some(Handshake {
+                // MinIO asks with its token whether anybody is there, before it sends.
+                status: if self.may_ask(headers) {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::UNAUTHORIZED
+                },
+                headers: Vec::new(),
+            }),
+            Kind::Cloudevents {
+                allowed_origins, ..
+            } if method == Method::OPTIONS => {
+                Some(cloudevents::handshake(allowed_origins, headers))
+            }
+            _ => None,
+        }
+    }
+
+    /// Begins to verify a delivery that came at `now_unix`, in seconds since 1970. An unusable
+    /// header costs the same work as a wrong signature, and is not told from it until the end.
+    #[must_use]
+    pub fn verifier(&self, headers: &HeaderMap, now_unix: i64) -> Verifier<'_> {
+        Verifier::new(&self.scheme, self.secrets.as_ref(), headers, now_unix)
+    }
+
+    /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
+    /// needs it. Anybody may ask an open route.
+    #[must_use]
+    pub fn may_ask(&self, headers: &HeaderMap) -> bool {
+        match &self.secrets {
+            Some(secrets) => secrets.knows(bearer(headers)).is_ok(),
+            None => self.settings.open,
+        }
+    }
+
+    /// What an authentic delivery asks for; `body` is `None` where it was too large to keep, which
+    /// widens.
+    ///
+    /// # Errors
+    /// What can't be read; none of it says anything about secrets.
+    pub fn read(
+        &self,
+        headers: &HeaderMap,
+        authentic: &Authentic,
+        body: Option<&[u8]>,
+    ) -> Result<Delivery, Unreadable> {
+        content::check(headers)?;
+        let reading = match body {
+            Some(body) => self.settings.kind.read(&Input {
+                headers,
+                body,
+                authentic,
+                events: Events {
+                    configured: self.settings.events.as_deref(),
+                    default: self.settings.kind.default_events(),
+                },
+                files: self.purge == Purge::Files,
+            })?,
+            None => Reading::of("unread", Ask::Unlisted("the body is too large to read")),
+        };
+        let read = body.is_some();
+        let wish = self.wish(&reading, read)?;
+        Ok(Delivery {
+            event: self.event(&reading, authentic),
+            dedupe_key: self.dedupe_key(&reading.identity, authentic),
+            what: reading.what,
+            wish,
+        })
+    }
+
+    fn wish(&self, reading: &Reading, read: bool) -> Result<Wish, Unreadable> {
+        if let Ask::Nothing(why) = &reading.ask {
+            return Ok(Wish::Nothing(why.to_string()));
+        }
+        if read && let Some(why) = self.elsewhere(reading)? {
+            return Ok(Wish::Nothing(why));
+        }
+        Ok(match (&self.purge, &reading.ask) {
+            (Purge::Assets(assets), _) => Wish::Assets(assets.clone()),
+            (Purge::All, _) | (Purge::Files, Ask::All) => Wish::All { because: None },
+            (Purge::Scan, _) | (Purge::Files, Ask::Scan) => self.scan(None),
+            (Purge::Files, Ask::Unlisted(why)) => self.scan(Some(why)),
+            (Purge::Files, Ask::Files(files)) => {
+                let files = paths::below(&self.settings.files_root, files);
+                if files.is_empty() {
+                    Wish::Nothing("no file below files_root changed".to_owned())
+                } else {
+                    Wish::Files(files)
+                }
+            }
+            (Purge::Files, Ask::Nothing(why)) => Wish::Nothing(why.to_string()),
+        })
+    }
+
+    /// Why a delivery is about something that the route is not for.
+    fn elsewhere(&self, reading: &Reading) -> Result<Option<String>, Unreadable> {
+        if let Some(pinned) = &self.settings.repository {
+            if reading.repository.is_empty() {
+                return content::refuse("repository", "is missing, and the route is for one only");
+            }
+            if !reading.repository.contains(pinned) {
+                return Ok(Some("it is about another repository".to_owned()));
+            }
+        }
+        if self.settings.branches.is_empty() {
+            return Ok(None);
+        }
+        match &reading.branch {
+            Some(Ref::Branch(name)) if self.settings.branches.contains(name) => Ok(None),
+            Some(Ref::Branch(name)) => Ok(Some(format!(
+                "the branch {} is not among the route's branches",
+                printable(name)
+            ))),
+            Some(Ref::Other) => Ok(Some("it is not about a branch".to_owned())),
+            None => content::refuse("branch", "is missing, and the route is for some only"),
+        }
+    }
+
+    fn scan(&self, because: Option<&'static str>) -> Wish {
+        if self.settings.has_origins {
+            return Wish::Scan { because };
+        }
+        Wish::All {
+            because: because.or(Some("the pipeline has no origin to scan")),
+        }
+    }
+
+    fn event(&self, reading: &Reading, authentic: &Authentic) -> String {
+        let id = authentic.signed_id().or(reading.id.as_deref());
+        let plain = |id: &&str| {
+            (1..=MAX_EVENT_BYTES).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+        };
+        id.filter(plain)
+            .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
+    }
+
+    fn dedupe_key(&self, identity: &Identity, authentic: &Authentic) -> Option<[u8; 32]> {
+        // Without a signature, nothing is covered by one.
+        let signed = authentic.signed_digest()?;
+        let (tag, id) = match identity {
+            Identity::None => return None,
+            Identity::SignedId => (1, authentic.signed_id()?.as_bytes()),
+            Identity::SignedBytes => (2, &signed[..]),
+            Identity::InBody(id) => (3, id.as_bytes()),
+        };
+        let mut key = self.settings.path.clone().into_bytes();
+        key.extend_from_slice(&[0, tag]);
+        key.extend_from_slice(id);
+        Some(sha256(&key))
+    }
+}

@@ -1,0 +1,266 @@
+//! What a delivery's headers claim: which bytes were signed, and the signatures over them. Each
+//! scheme is a value, fixed by the configuration; nothing a sender sends chooses among them.
+
+use axum::http::{HeaderMap, HeaderName};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use ring::hmac;
+
+use super::headers::one;
+use super::kind::{contentful, netlify, standard};
+use super::secret::Form;
+use super::timestamp::{self, Unit};
+use super::verifier::Refused;
+
+/// The most signatures that one header may list: senders list one for each of their own keys.
+pub(super) const MAX_SIGNATURES: usize = 16;
+
+/// How a route's deliveries are authenticated.
+#[derive(Clone, Debug)]
+pub(super) enum Scheme {
+    /// Not at all; only for a listener that others can't reach.
+    Open,
+    /// The secret itself, as `Authorization: Bearer`.
+    Bearer,
+    /// The secret itself, in a header of its own.
+    Token(HeaderName),
+    /// A MAC over the body, perhaps with a timestamp.
+    Mac(Mac),
+    /// Standard Webhooks with a shared secret.
+    Standard,
+    /// Standard Webhooks with a public key.
+    StandardEd25519,
+    /// Contentful: method, path, listed headers and body; holds the path.
+    Contentful(String),
+    /// Netlify: a signed token that has the body's digest.
+    Netlify,
+}
+
+/// A MAC in a header.
+#[derive(Clone, Debug)]
+pub(super) struct Mac {
+    /// The header that has it.
+    pub(super) header: HeaderName,
+    /// What stands before it.
+    pub(super) prefix: String,
+    /// How it is written.
+    pub(super) encoding: Encoding,
+    /// What it is made with.
+    pub(super) digest: Digest,
+    /// Where its timestamp is, where it has one.
+    pub(super) stamp: Option<Stamp>,
+    /// What is signed before the body, and after it.
+    pub(super) around: (Vec<Piece>, Vec<Piece>),
+}
+
+/// Where a signed timestamp is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) place: StampPlace,
+    pub(super) unit: Unit,
+}
+
+/// See [`Stamp`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StampPlace {
+    /// In a header of its own.
+    Header(HeaderName),
+    /// In the signature's header, `NAME=` in a list that is separated by commas.
+    Field(String),
+}
+
+/// A part of what is signed besides the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Text(String),
+    /// The timestamp, as it was sent.
+    Timestamp,
+}
+
+/// How bytes are written in a header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Hexadecimal, lower case.
+    HexLower,
+    /// Hexadecimal, either case.
+    #[default]
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// Base64 for URLs, without padding.
+    Base64Url,
+}
+
+/// The hash function of a MAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digest {
+    /// Only for a kind that has nothing better.
+    Sha1,
+    /// The usual one.
+    #[default]
+    Sha256,
+    /// The long one.
+    Sha512,
+}
+
+impl Digest {
+    /// The MAC with this hash function.
+    pub(super) fn algorithm(self) -> hmac::Algorithm {
+        match self {
+            Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => hmac::HMAC_SHA256,
+            Self::Sha512 => hmac::HMAC_SHA512,
+        }
+    }
+
+    /// The MAC's length in bytes.
+    pub(super) fn length(self) -> usize {
+        self.algorithm().digest_algorithm().output_len()
+    }
+}
+
+impl Encoding {
+    /// The bytes, if they are written in their only form and are `length` bytes.
+    pub(super) fn decode(self, text: &str, length: usize) -> Option<Vec<u8>> {
+        let encoding = match self {
+            Self::HexLower => &HEXLOWER,
+            Self::Hex => &HEXLOWER_PERMISSIVE,
+            Self::Base64 => &BASE64,
+            Self::Base64Url => &BASE64URL_NOPAD,
+        };
+        let bytes = encoding.decode(text.as_bytes()).ok()?;
+        (bytes.len() == length).then_some(bytes)
+    }
+}
+
+/// What the headers of a delivery claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// What is signed before the body.
+    pub(super) before: Vec<u8>,
+    /// What is signed after the body.
+    pub(super) after: Vec<u8>,
+    /// The signatures, of which one has to be right; each as long as they are.
+    pub(super) signatures: Vec<Vec<u8>>,
+    /// An id that is signed.
+    pub(super) id: Option<String>,
+    /// The body's digest, where that is what is signed; then `before` is all of what is signed.
+    pub(super) body: Option<[u8; 32]>,
+}
+
+impl Scheme {
+    /// The MAC's hash function.
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Self::Mac(mac) => mac.digest,
+            _ => Digest::Sha256,
+        }
+    }
+
+    /// What the secrets' texts stand for.
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Open | Self::Mac(_) | Self::Netlify => Form::Text,
+            Self::Bearer | Self::Token(_) => Form::Token,
+            Self::Standard => Form::Whsec,
+            Self::StandardEd25519 => Form::Whpk,
+            Self::Contentful(_) => Form::Exactly(contentful::SECRET_LENGTH),
+        }
+    }
+
+    /// Whether a signature covers the body.
+    pub(super) fn signs(&self) -> bool {
+        !matches!(self, Self::Open | Self::Bearer | Self::Token(_))
+    }
+
+    /// What the headers claim. Only for schemes that sign.
+    pub(super) fn claim(&self, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
+        match self {
+            Self::Open | Self::Bearer | Self::Token(_) => Ok(Claim::default()),
+            Self::Mac(mac) => mac.claim(headers, now_unix),
+            Self::Standard => standard::claim(headers, now_unix, "v1,", 32),
+            Self::StandardEd25519 => standard::claim(headers, now_unix, "v1a,", 64),
+            Self::Contentful(path) => contentful::claim(path, headers, now_unix),
+            Self::Netlify => netlify::claim(headers),
+        }
+    }
+}
+
+impl Mac {
+    /// A MAC over the body and nothing else, in lower-case hexadecimal.
+    pub(super) fn of_body(header: &'static str, prefix: &str) -> Self {
+        Self {
+            header: HeaderName::from_static(header),
+            prefix: prefix.to_owned(),
+            encoding: Encoding::HexLower,
+            digest: Digest::Sha256,
+            stamp: None,
+            around: (Vec::new(), Vec::new()),
+        }
+    }
+
+    fn claim(&self, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
+        let value = one(headers, &self.header)?;
+        let mut stamp = "";
+        if let Some(Stamp { place, unit }) = &self.stamp {
+            stamp = match place {
+                StampPlace::Header(name) => one(headers, name)?,
+                StampPlace::Field(name) => {
+                    let mut stamps = fields(value).filter_map(|f| field(f, name));
+                    let stamp = stamps.next().ok_or(Refused::Missing)?;
+                    if stamps.next().is_some() {
+                        return Err(Refused::Twice);
+                    }
+                    stamp
+                }
+            };
+            timestamp::check(stamp, *unit, now_unix)?;
+        }
+        let signature = |text: &str| {
+            let text = text.strip_prefix(self.prefix.as_str())?;
+            self.encoding.decode(text, self.digest.length())
+        };
+        let listed = matches!(
+            self.stamp,
+            Some(Stamp {
+                place: StampPlace::Field(_),
+                ..
+            })
+        );
+        let signatures: Vec<Vec<u8>> = if listed {
+            // Other fields are other schemes, which are not configured.
+            fields(value).filter_map(signature).collect()
+        } else {
+            signature(value).into_iter().collect()
+        };
+        if signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
+            return Err(Refused::Malformed);
+        }
+        let (before, after) = &self.around;
+        Ok(Claim {
+            before: filled(before, stamp),
+            after: filled(after, stamp),
+            signatures,
+            ..Claim::default()
+        })
+    }
+}
+
+fn fields(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(|field| field.trim_matches(' '))
+}
+
+fn field<'f>(field: &'f str, name: &str) -> Option<&'f str> {
+    field.strip_prefix(name)?.strip_prefix('=')
+}
+
+fn filled(pieces: &[Piece], timestamp: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for piece in pieces {
+        bytes.extend_from_slice(match piece {
+            Piece::Text(text) => text.as_bytes(),
+            Piece::Timestamp => timestamp.as_bytes(),
+        });
+    }
+    bytes
+}

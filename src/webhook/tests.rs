@@ -1,0 +1,4 @@
+//! What must hold for deploy webhooks, in the words of those who send and receive them.
+
+mod bench;
+mod routes;

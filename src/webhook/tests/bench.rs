@@ -1,0 +1,59 @@
+//! Routes, headers and signatures for tests.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::super::*;
+use crate::core::change::PipelineId;
+
+pub(super) const NOW: i64 = 1_700_000_000;
+
+/// A secret that is long enough.
+pub(super) const SECRET: &str = "It's a Secret to Everybody";
+
+/// A route of this kind for a pipeline with an origin, with nothing else configured.
+pub(super) fn settings(kind: Kind) -> RouteSettings {
+    RouteSettings {
+        path: "/hooks/www".to_owned(),
+        pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
+        has_origins: true,
+        kind,
+        open: false,
+        repository: None,
+        events: None,
+        branches: Vec::new(),
+        purge: None,
+        files_root: String::new(),
+        delay: Duration::ZERO,
+        dedupe: Duration::from_mins(10),
+    }
+}
+
+/// A route of this kind and this secret.
+pub(super) fn route(kind: Kind, secret: &str) -> Route {
+    Route::of_any_secret(settings(kind), secret)
+}
+
+pub(super) fn headers(list: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in list {
+        let name: HeaderName = name.parse().unwrap();
+        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
+}
+
+/// Verifies a delivery that comes in pieces.
+pub(super) fn verify(
+    route: &Route,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: i64,
+) -> Result<Authentic, Refused> {
+    let mut verifier = route.verifier(headers, now);
+    for chunk in body.chunks(7) {
+        verifier.update(chunk);
+    }
+    verifier.finish()
+}
