@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
 use crate::scaleway::Client;
 use crate::store::{Store, StoreError};
+use crate::webhook::ListenerHandle;
 
 mod guard;
 mod health;
@@ -68,6 +69,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The pipelines.
     pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
+    /// The webhook listener, where there is one.
+    pub webhooks: Option<ListenerHandle>,
     /// The API's URL.
     pub api_url: String,
     /// The clock.

@@ -29,10 +29,13 @@ use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
+use crate::webhook::ListenerHandle;
 
+mod deliveries;
 mod loss;
 mod settings;
 pub mod systemd;
+mod webhooks;
 
 /// How long stopping may take before the process ends anyway.
 const STOP: Duration = Duration::from_secs(20);
@@ -74,6 +77,8 @@ pub struct Daemon {
     pub engine: EngineHandle,
     /// Where the admin side listens on TCP.
     pub admin_address: Option<SocketAddr>,
+    /// The webhook listener, where a pipeline has a webhook.
+    pub webhooks: Option<ListenerHandle>,
     /// The admin socket.
     pub socket: PathBuf,
     /// The embedded simulator, where it is the API.
@@ -109,6 +114,7 @@ impl Daemon {
         let listeners = Listeners::bind(config.admin.listen, &config.admin.socket)
             .await
             .map_err(|error| StartError::Temporary(error.to_string()))?;
+        let webhooks = webhooks::bind(config, environment).await?;
         let metrics = Arc::new(Metrics::new(
             config.pipelines.iter().map(|pipeline| &*pipeline.name),
         ));
@@ -135,6 +141,8 @@ impl Daemon {
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
+        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
+        let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -147,6 +155,7 @@ impl Daemon {
             client,
             metrics,
             pipelines,
+            webhooks: webhooks.clone(),
             api_url: sandbox.as_ref().map_or_else(
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
@@ -164,6 +173,7 @@ impl Daemon {
             faults,
             engine: handle,
             admin_address,
+            webhooks,
             socket: config.admin.socket.clone(),
             sandbox,
             origins,
@@ -183,10 +193,11 @@ impl Daemon {
             engine,
             sandbox,
             origins,
+            webhooks,
             ..
         } = self;
         // What is held here keeps the store open; it ends when the last user has let go of it.
-        drop((engine, sandbox, origins));
+        drop((engine, sandbox, origins, webhooks));
         if tokio::time::timeout(STOP, supervisor.stop()).await.is_err() {
             tracing::warn!(
                 "not everything stopped within {} s; ending anyway, the state is on disk",
@@ -371,6 +382,32 @@ fn start_origins(
     Ok(pipelines)
 }
 
+/// Starts what serves deliveries that wait.
+fn spawn_deliveries(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    intake: &Intake,
+    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
+    clock: Clock,
+    supervisor: &Supervisor,
+) {
+    let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    let waiting = deliveries::Waiting {
+        store: Arc::clone(store),
+        heard: intake.waiting(),
+        longest: routes
+            .map(|webhook| webhook.settings.delay)
+            .max()
+            .unwrap_or_default(),
+        clock,
+        stopping: supervisor.stopping(),
+    };
+    for (id, pipeline) in pipelines {
+        deliveries::spawn_scans(waiting.clone(), id, pipeline, supervisor);
+    }
+    deliveries::spawn_release(waiting, supervisor);
+}
+
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {
     StartError::Temporary(format!(
         "the origin {} of {pipeline} can't be watched: {error}",
@@ -387,7 +424,12 @@ fn spawn_pruning(config: &Config, store: &Arc<dyn Store>, clock: Clock, supervis
             let age = clock.now().millis();
             let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
             let before = crate::core::time::Time::from_millis(age.saturating_sub(kept));
-            let more = match store.prune(before, PRUNE_STEP).await {
+            let pruned = async {
+                let history = store.prune(before, PRUNE_STEP).await?;
+                let deliveries = store.prune_deliveries(before, clock.now(), PRUNE_STEP);
+                Ok(history + deliveries.await?)
+            };
+            let more = match pruned.await {
                 Ok(deleted) => deleted > 0,
                 Err(StoreError::Closed) => return Ok(()),
                 Err(error) => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
@@ -85,7 +85,7 @@ pub struct Intake {
     pipelines: BTreeMap<PipelineId, IntakePipeline>,
     store: Arc<dyn Store>,
     on_scanning: OnScanning,
-    waiting: Arc<Notify>,
+    waiting: Arc<watch::Sender<()>>,
 }
 
 impl Intake {
@@ -100,14 +100,14 @@ impl Intake {
             pipelines,
             store,
             on_scanning,
-            waiting: Arc::default(),
+            waiting: Arc::new(watch::Sender::new(())),
         }
     }
 
-    /// Is notified when a delivery was committed that waits for its time, or for a scan.
+    /// Hears when a delivery was committed that waits for its time, or for a scan.
     #[must_use]
-    pub fn waiting(&self) -> Arc<Notify> {
-        Arc::clone(&self.waiting)
+    pub fn waiting(&self) -> watch::Receiver<()> {
+        self.waiting.subscribe()
     }
 
     /// What it knows of a pipeline: to explain what it would do.

@@ -27,6 +27,7 @@ pub mod origin;
 pub mod sandbox;
 pub mod scaleway;
 pub mod sink;
+mod socket_file;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! Every metric, in one table. Names and labels are the operator's interface: base units, `_total`
 //! on counters, every label set present at zero, no path in a label.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,6 +70,12 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Word,
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: Word,
 }
@@ -107,6 +114,8 @@ pub struct PipelineGauges {
 pub struct Gauges {
     /// Each pipeline's.
     pub pipelines: Vec<PipelineGauges>,
+    /// Answers to webhooks by route and outcome, ever since the start.
+    pub webhooks: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Directories that could not be watched and are polled.
@@ -342,6 +351,7 @@ struct StateGauges {
     lost_events: Family<PipelineLabel, Counter>,
     scans: Family<ReasonLabels, Counter>,
     alarms: Family<ReasonLabels, Gauge>,
+    webhooks: Family<RouteLabels, Counter>,
     watched_directories: Gauge,
     unwatched_directories: Gauge,
 }
@@ -400,6 +410,11 @@ impl StateGauges {
         registry.register("scans", "Scans of an origin, by reason", self.scans.clone());
         registry.register("alarms", "Things to act on, by reason", self.alarms.clone());
         registry.register(
+            "webhooks",
+            "Calls of webhook routes, by what they were answered",
+            self.webhooks.clone(),
+        );
+        registry.register(
             "watched_directories",
             "Directories under watch",
             self.watched_directories.clone(),
@@ -457,6 +472,16 @@ impl StateGauges {
                 self.alarms
                     .get_or_create(&reason_labels(&pipeline.name, reason))
                     .set(i64::try_from(*count).unwrap_or(i64::MAX));
+            }
+        }
+        for (route, answers) in &state.webhooks {
+            for (outcome, count) in answers {
+                let labels = RouteLabels {
+                    route: word(route),
+                    outcome: word(outcome),
+                };
+                let counter = self.webhooks.get_or_create(&labels);
+                counter.inner().store(*count, Ordering::Relaxed);
             }
         }
         let directories = |count| i64::try_from(count).unwrap_or(i64::MAX);

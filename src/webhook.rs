@@ -3,12 +3,22 @@
 //! A [`Route`] has one fixed kind, which says how its deliveries are authenticated and what they
 //! mean; neither is ever guessed from what a sender sends. A delivery is verified over the exact
 //! bytes, and nothing of it is parsed before that.
+//!
+//! The listener takes connections within limits, passes deliveries to their routes, and answers
+//! when what they ask for is committed ([`crate::sink::Deliveries`]).
 
+mod answer;
+mod body;
 mod branch;
+mod budget;
+mod client;
+mod connections;
 mod content;
 mod delivery;
+mod failures;
 mod headers;
 pub mod kind;
+mod listener;
 mod paths;
 mod pointer;
 mod printable;
@@ -16,16 +26,24 @@ mod push;
 mod reading;
 mod route;
 mod secret;
+mod server;
 mod signature;
+mod socket;
+mod tally;
 mod timestamp;
 mod verifier;
 
+pub use answer::Outcome;
 pub use delivery::{Delivery, Unreadable, Wish};
 pub use kind::Kind;
+pub use listener::{ListenerHandle, serve};
 pub use pointer::Pointer;
 pub use route::{Handshake, Purge, Route, RouteSettings};
 pub use secret::{MAX_SECRETS, SecretError};
+pub use server::{Hook, ServerSettings};
 pub use signature::{Digest, Encoding, Piece};
+pub use socket::{Listen, Sockets};
+pub use tally::{LastDelivery, RouteStatus};
 pub use timestamp::Unit;
 pub use verifier::{Authentic, Refused, Verifier};
 

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 
 use super::{Admin, Door, Token, router};
+use crate::socket_file;
 use crate::supervise::{Fault, Supervisor};
 
 /// The bound doors; nothing is answered before [`Listeners::serve`].
@@ -36,7 +36,7 @@ impl Listeners {
         };
         Ok(Self {
             tcp,
-            socket: bind_socket(socket)
+            socket: socket_file::bind(socket)
                 .await
                 .map_err(|error| named(&error, &format!("admin.socket {}", socket.display())))?,
             path: socket.to_owned(),
@@ -75,25 +75,6 @@ impl Listeners {
             served.map_err(|error| fault("admin socket", &error))
         });
     }
-}
-
-async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if UnixStream::connect(path).await.is_ok() {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
-        }
-        bound => bound?,
-    };
-    // The owner and the group may connect; the unit decides who the group is.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
 fn named(error: &io::Error, what: &str) -> io::Error {

@@ -13,6 +13,7 @@ use crate::core::planner::{Alarm, View};
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
 use crate::origin::{self, OriginStatus, ScanReason, ScanSummary};
+use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
 const FAILED: &str = "failed";
@@ -152,6 +153,8 @@ pub struct Status {
     pub settled: bool,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
+    /// The routes of webhooks.
+    pub webhooks: Vec<RouteStatus>,
     /// What an operator should act on.
     pub alarms: Vec<AlarmView>,
 }
@@ -198,6 +201,11 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         api_url: admin.api_url.clone(),
         settled: noticed && view.settled(),
         alarms: alarms(admin, view.alarms, &pipelines),
+        webhooks: admin
+            .webhooks
+            .as_ref()
+            .map(ListenerHandle::status)
+            .unwrap_or_default(),
         pipelines,
     })
 }
@@ -279,6 +287,11 @@ impl Status {
                 .pipelines
                 .iter()
                 .map(|pipeline| self.pipeline_gauges(pipeline, now))
+                .collect(),
+            webhooks: self
+                .webhooks
+                .iter()
+                .map(|route| (route.route.clone(), route.answers.clone()))
                 .collect(),
             watched_directories: origins().map(|o| o.watched_directories).sum(),
             unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),

@@ -7,7 +7,7 @@ use super::{Intake, IntakePipeline};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, Source, Target};
 use crate::core::delivery::{DeliveryRecord, NewDelivery, Taken, Work};
-use crate::core::mapping::Effect;
+use crate::core::mapping::{Effect, UrlPrefix};
 use crate::sink::{AskedFor, Delivered, Deliveries, SinkError, SinkFuture};
 
 impl Deliveries for Intake {
@@ -34,7 +34,7 @@ impl Deliveries for Intake {
                 })
                 .await?;
             if waits && taken != Taken::Duplicate {
-                self.waiting.notify_one();
+                self.waiting.send_replace(());
             }
             Ok(taken)
         })
@@ -89,20 +89,28 @@ fn assets_of(known: &IntakePipeline, assets: &[Asset], what: &str) -> Vec<(Targe
         .collect()
 }
 
-/// A delivery does not say which origin a file is of, so it is taken for a file of each.
+/// A delivery does not say which origin a file is of, so it is taken for a file of each; where
+/// the pipeline has none, for one at its root.
 fn targets_of_files(
     known: &IntakePipeline,
     files: &[Vec<u8>],
     delivery: &Delivered,
 ) -> Vec<(Target, Arc<str>)> {
+    let mut prefixes: BTreeSet<UrlPrefix> = known
+        .origins
+        .values()
+        .map(|origin| origin.url_prefix.clone())
+        .collect();
+    if prefixes.is_empty() {
+        prefixes.extend(UrlPrefix::parse("/"));
+    }
     let mut assets = BTreeSet::new();
     for path in files {
-        for origin in known.origins.values() {
+        for prefix in &prefixes {
             // `holds` may look at the disk, which belongs to no listener: not knowing purges more.
-            let mapped =
-                known
-                    .mapping
-                    .effect(&origin.url_prefix, path, Kind::Asked, &|_: &[u8]| false);
+            let mapped = known
+                .mapping
+                .effect(prefix, path, Kind::Asked, &|_: &[u8]| false);
             for error in &mapped.refused {
                 tracing::warn!(
                     route = &*delivery.route,

@@ -16,6 +16,8 @@ pub enum ScanReason {
     Directory,
     /// Somebody asked.
     Request,
+    /// A deploy webhook asked.
+    Webhook,
     /// The process started.
     Start,
     /// A watch ended on its own: unmounted, or the root is another directory now.
@@ -26,11 +28,12 @@ pub enum ScanReason {
 
 impl ScanReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rescan,
         Self::Poll,
         Self::Directory,
         Self::Request,
+        Self::Webhook,
         Self::Start,
         Self::LostWatch,
         Self::Overflow,
@@ -44,6 +47,7 @@ impl ScanReason {
             Self::Poll => "poll",
             Self::Directory => "directory",
             Self::Request => "request",
+            Self::Webhook => "webhook",
             Self::Start => "start",
             Self::LostWatch => "lost_watch",
             Self::Overflow => "overflow",

@@ -22,7 +22,7 @@ CREATE TABLE delivery (
 ) STRICT;
 CREATE INDEX delivery_event ON delivery (event_key);
 CREATE INDEX delivery_dedupe ON delivery (dedupe_key) WHERE dedupe_key IS NOT NULL;
-CREATE INDEX delivery_open ON delivery (stage, pipeline, due) WHERE stage <> 'made';
+CREATE INDEX delivery_open ON delivery (stage, due) WHERE stage <> 'made';
 
 -- What a waiting delivery will queue; no asset: everything.
 CREATE TABLE delivery_target (

@@ -12,7 +12,8 @@ use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Mac;
 
 /// Sent after the deploy, not before it.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = ["workflow_run", "deployment_status", "page_build"];
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] =
+    ["workflow_run", "deployment_status", "page_build"];
 
 /// Every event that can be configured.
 pub(in crate::webhook) const EVENTS: [&str; 7] = [

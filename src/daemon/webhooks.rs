@@ -1,0 +1,83 @@
+//! The webhook listener, from the configuration to a bound socket and routes at work.
+
+use std::sync::Arc;
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::{Config, Environment, WebhookListen};
+use crate::intake::Intake;
+use crate::supervise::Supervisor;
+use crate::webhook::{Hook, Listen, ListenerHandle, ServerSettings, Sockets, serve};
+
+/// A listener that is bound, and answers nothing yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    sockets: Sockets,
+    hooks: Vec<Hook>,
+    settings: ServerSettings,
+}
+
+/// Reads the secrets and binds; `None` where no pipeline has a webhook.
+pub(super) async fn bind(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Bound>, StartError> {
+    let mut hooks = Vec::new();
+    for pipeline in &config.pipelines {
+        for webhook in &pipeline.webhooks {
+            let route = webhook
+                .route(environment)
+                .map_err(|problems| StartError::Config(problems.to_string()))?;
+            hooks.push(Hook {
+                route,
+                pipeline: pipeline.name.as_str().into(),
+            });
+        }
+    }
+    if hooks.is_empty() {
+        return Ok(None);
+    }
+    let (listen, shown) = match &config.webhooks.listen {
+        WebhookListen::Tcp(address) => (Listen::Tcp(*address), address.to_string()),
+        WebhookListen::Unix(path) => (
+            Listen::Unix(path.clone()),
+            format!("unix:{}", path.display()),
+        ),
+    };
+    let sockets = Sockets::bind(&listen).await.map_err(|error| {
+        StartError::Temporary(format!(
+            "webhooks.listen {shown}: {error}; is another program listening there?"
+        ))
+    })?;
+    Ok(Some(Bound {
+        sockets,
+        hooks,
+        settings: ServerSettings {
+            body_limit: config.webhooks.body_limit,
+            trusted_proxies: config.webhooks.trusted_proxies.clone(),
+            failed_auth_per_minute: config.webhooks.failed_auth_per_minute,
+        },
+    }))
+}
+
+impl Bound {
+    /// Serves until the supervisor stops.
+    pub(super) fn serve(
+        self,
+        intake: &Arc<Intake>,
+        clock: Clock,
+        supervisor: &Supervisor,
+    ) -> ListenerHandle {
+        let (routes, systemd) = (self.hooks.len(), self.sockets.from_systemd);
+        let deliveries = Arc::clone(intake) as Arc<_>;
+        let (sockets, hooks, settings) = (self.sockets, self.hooks, self.settings);
+        let handle = serve(sockets, hooks, settings, deliveries, clock, supervisor);
+        tracing::info!(
+            addresses = handle.addresses().join(", "),
+            systemd,
+            routes,
+            "webhooks are taken"
+        );
+        handle
+    }
+}

@@ -1,0 +1,204 @@
+//! What a sender is answered, and the word for it in metrics. Answers to those who are not
+//! authentic are all the same, whatever is wrong.
+
+use std::sync::Arc;
+
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde_json::json;
+
+use super::{Handshake, Unreadable};
+use crate::core::delivery::DeliveryRecord;
+
+/// When to try again what could not be committed, in seconds.
+const TRY_AGAIN: u32 = 10;
+/// When to try again after too many failed authentications, in seconds: when they are forgotten.
+const FORGOTTEN: u32 = 60;
+
+/// What became of a call, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Committed.
+    Accepted,
+    /// Came before; nothing was queued.
+    Duplicate,
+    /// Authentic, and asks for nothing.
+    Ignored,
+    /// Authentic, and not what the kind sends.
+    Unreadable,
+    /// Not authentic.
+    Unauthorized,
+    /// Not authentic, from a client that failed too often.
+    Throttled,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body did not come, or not in time.
+    Cut,
+    /// It could not be committed.
+    Unavailable,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 9] = [
+        Self::Accepted,
+        Self::Duplicate,
+        Self::Ignored,
+        Self::Unreadable,
+        Self::Unauthorized,
+        Self::Throttled,
+        Self::TooLarge,
+        Self::Cut,
+        Self::Unavailable,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Unreadable => "unreadable",
+            Self::Unauthorized => "unauthorized",
+            Self::Throttled => "throttled",
+            Self::TooLarge => "too_large",
+            Self::Cut => "cut",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Committed to disk.
+    Accepted {
+        event: String,
+        pipeline: Arc<str>,
+        changes: usize,
+    },
+    /// Came before.
+    Duplicate,
+    /// Asks for nothing, and why.
+    Ignored(String),
+    /// What became of a delivery.
+    State(Arc<str>, Box<DeliveryRecord>),
+    /// What a `HEAD` or `OPTIONS` gets.
+    Handshake(Handshake),
+    /// Not what the kind sends.
+    Unreadable(Unreadable),
+    /// Not authentic.
+    Unauthorized,
+    /// Not authentic, once too often.
+    Throttled,
+    /// There is no such route.
+    NoRoute,
+    /// There is no such delivery, or not any more.
+    NoEvent,
+    /// The route takes other methods only.
+    Method(&'static [Method]),
+    /// The body is over the limit.
+    TooLarge,
+    /// The body did not come in time.
+    Cut,
+    /// It could not be committed.
+    Unavailable,
+}
+
+impl Answer {
+    /// The word for it in metrics; `None` for what is no delivery.
+    pub(super) const fn outcome(&self) -> Option<Outcome> {
+        Some(match self {
+            Self::Accepted { .. } => Outcome::Accepted,
+            Self::Duplicate => Outcome::Duplicate,
+            Self::Ignored(_) => Outcome::Ignored,
+            Self::Unreadable(_) => Outcome::Unreadable,
+            Self::Unauthorized => Outcome::Unauthorized,
+            Self::Throttled => Outcome::Throttled,
+            Self::TooLarge => Outcome::TooLarge,
+            Self::Cut => Outcome::Cut,
+            Self::Unavailable => Outcome::Unavailable,
+            Self::State(..)
+            | Self::Handshake(_)
+            | Self::NoRoute
+            | Self::NoEvent
+            | Self::Method(_) => return None,
+        })
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Accepted { .. } => StatusCode::ACCEPTED,
+            Self::Duplicate | Self::Ignored(_) | Self::State(..) => StatusCode::OK,
+            Self::Handshake(handshake) => handshake.status,
+            Self::Unreadable(Unreadable::MediaType(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unreadable(Unreadable::NotJson { .. }) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(Unreadable::Payload { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoRoute | Self::NoEvent => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Cut => StatusCode::REQUEST_TIMEOUT,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn body(&self) -> String {
+        let refusal = |text: &str| json!({ "error": text }).to_string();
+        match self {
+            Self::Accepted {
+                event,
+                pipeline,
+                changes,
+            } => json!({ "event": event, "pipeline": **pipeline, "changes": changes }).to_string(),
+            Self::Duplicate => json!({ "ignored": "duplicate delivery" }).to_string(),
+            Self::Ignored(why) => json!({ "ignored": why }).to_string(),
+            Self::State(pipeline, record) => {
+                let mut document = json!(record);
+                document["pipeline"] = json!(**pipeline);
+                document.to_string()
+            }
+            Self::Handshake(_) => String::new(),
+            Self::Unreadable(why) => refusal(&why.to_string()),
+            Self::Unauthorized => refusal("not authentic"),
+            Self::Throttled => refusal("too many failed authentications"),
+            Self::NoRoute => refusal("there is no such route"),
+            Self::NoEvent => refusal("there is no such delivery"),
+            Self::Method(_) => refusal("the route takes no such method"),
+            Self::TooLarge => refusal("the body is too large"),
+            Self::Cut => refusal("the body did not come in time"),
+            Self::Unavailable => refusal("it could not be committed; try again"),
+        }
+    }
+
+    /// The response.
+    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(self.body()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        if !matches!(self, Self::Handshake(_)) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        match self {
+            Self::Handshake(handshake) => headers.extend(handshake.headers),
+            Self::Method(methods) => {
+                let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
+                if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+                    headers.insert(ALLOW, allowed);
+                }
+            }
+            Self::Unavailable => drop(headers.insert(RETRY_AFTER, TRY_AGAIN.into())),
+            Self::Throttled => drop(headers.insert(RETRY_AFTER, FORGOTTEN.into())),
+            // What is left of the body is not waited for.
+            Self::TooLarge | Self::Cut => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

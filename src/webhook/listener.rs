@@ -1,0 +1,244 @@
+//! The accept loop: connections within limits of number and time. What a connection is allowed is
+//! counted from its first moment, so that one that says nothing costs little, and not for long.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
+
+use super::body::BodyLimits;
+use super::client::Peer;
+use super::connections::{Connections, Place};
+use super::server::{Hook, Server, ServerSettings};
+use super::socket::{Socket, Sockets};
+use super::tally::RouteStatus;
+use crate::clock::Clock;
+use crate::sink::Deliveries;
+use crate::supervise::Supervisor;
+
+/// From the first moment, or the last answer, to a whole head.
+const HEAD: Duration = Duration::from_secs(5);
+/// Headers of a request.
+const HEADERS: usize = 64;
+/// Bytes of a head, and of a body that wait to be taken.
+const BUFFER: usize = 16 << 10;
+/// What every body is given, and how long at most.
+const BODY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(10));
+/// Bytes of a body that earn another second.
+const RATE: u64 = 64 << 10;
+/// Connections in all, where the system allows so many files.
+const CONNECTIONS: usize = 1_024;
+/// Of that, of one client, unless it is a trusted proxy.
+const PER_CLIENT: usize = 256;
+/// A connection that is older ends after its answer.
+const AGE: Duration = Duration::from_mins(5);
+/// How long an answer may take once a connection has to end.
+const GRACE: Duration = Duration::from_secs(12);
+/// How long what a client still sends is swallowed, so that it gets to read its answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long to wait when the system gives no connection.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// A listener at work.
+#[derive(Clone)]
+pub struct ListenerHandle {
+    server: Arc<Server>,
+    addresses: Arc<[String]>,
+}
+
+impl std::fmt::Debug for ListenerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ListenerHandle({})", self.addresses.join(", "))
+    }
+}
+
+impl ListenerHandle {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The routes as they are now.
+    #[must_use]
+    pub fn status(&self) -> Vec<RouteStatus> {
+        self.server.status()
+    }
+}
+
+/// Serves until the supervisor stops: then nothing new is taken, and what was taken is answered.
+pub fn serve(
+    sockets: Sockets,
+    hooks: Vec<Hook>,
+    settings: ServerSettings,
+    deliveries: Arc<dyn Deliveries>,
+    clock: Clock,
+    supervisor: &Supervisor,
+) -> ListenerHandle {
+    let (allowance, total) = BODY;
+    let limits = BodyLimits {
+        bytes: settings.body_limit,
+        allowance,
+        rate: RATE,
+        total,
+    };
+    let server = Arc::new(Server::new(hooks, settings, limits, deliveries, clock));
+    let handle = ListenerHandle {
+        addresses: sockets.addresses().into(),
+        server: Arc::clone(&server),
+    };
+    let connections = Connections::new(connections_at_most(), PER_CLIENT);
+    let mut made = sockets.made;
+    for socket in sockets.sockets {
+        let accept = Accept {
+            server: Arc::clone(&server),
+            connections: connections.clone(),
+            supervisor: supervisor.clone(),
+            stopping: supervisor.stopping(),
+        };
+        let made = made.take();
+        supervisor.spawn("webhooks", async move {
+            accept.run(&socket).await;
+            drop(socket);
+            if let Some(path) = made
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::debug!("{} stays behind: {error}", path.display());
+            }
+            Ok(())
+        });
+    }
+    handle
+}
+
+/// Half of the files that the process may open: the rest is for the work itself.
+fn connections_at_most() -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let half = files.map_or(usize::MAX, |files| {
+        usize::try_from(files / 2).unwrap_or(usize::MAX)
+    });
+    CONNECTIONS.min(half)
+}
+
+/// What it takes to accept.
+struct Accept {
+    server: Arc<Server>,
+    connections: Connections,
+    supervisor: Supervisor,
+    stopping: CancellationToken,
+}
+
+impl Accept {
+    async fn run(&self, socket: &Socket) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                accepted = self.accept(socket) => accepted,
+            };
+            let Err(error) = accepted else { continue };
+            // Of one connection that was gone again before it was taken, nobody needs to hear.
+            if error.kind() == io::ErrorKind::ConnectionAborted {
+                continue;
+            }
+            tracing::warn!("no connection can be taken now: {error}");
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(EXHAUSTED) => {}
+            }
+        }
+    }
+
+    async fn accept(&self, socket: &Socket) -> io::Result<()> {
+        match socket {
+            Socket::Tcp(tcp) => {
+                let (stream, address) = tcp.accept().await?;
+                // Answers are written in one piece; nothing is gained by waiting for more.
+                stream.set_nodelay(true).unwrap_or_default();
+                self.begin(stream, Peer::Ip(address.ip().to_canonical()));
+            }
+            Socket::Unix(unix) => {
+                let (stream, _) = unix.accept().await?;
+                self.begin(stream, Peer::Local);
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves a connection, or closes it at once where there are too many.
+    fn begin<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(place) = self.connections.open(peer.alone(&self.server.proxies)) else {
+            tracing::debug!(?peer, "too many connections");
+            return;
+        };
+        let (server, stopping) = (Arc::clone(&self.server), self.stopping.clone());
+        self.supervisor.spawn("webhook connection", async move {
+            converse(stream, server, peer, stopping, place).await;
+            Ok(())
+        });
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse<S>(
+    stream: S,
+    server: Arc<Server>,
+    peer: Peer,
+    stopping: CancellationToken,
+    _place: Place,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let server = Arc::clone(&server);
+        Box::pin(async move {
+            let answer = server.answer(request, peer).await;
+            Ok::<_, std::convert::Infallible>(answer)
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(ended),
+        () = stopping.cancelled() => None,
+        () = tokio::time::sleep(AGE) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended.is_ok()
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        let rest = poll_fn(|context| connection.poll_without_shutdown(context));
+        matches!(tokio::time::timeout(GRACE, rest).await, Ok(Ok(())))
+    };
+    if ended {
+        let stream = connection.into_parts().io.into_inner();
+        // Whoever does not read its answer by then will not.
+        drop(tokio::time::timeout(LINGER, linger(stream)).await);
+    }
+}
+
+/// Says that nothing more comes, and swallows what the client still sends: closing on unread bytes
+/// would reset the connection, and with it the answer.
+async fn linger<S>(mut stream: S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    let mut swallowed = [0; 4 << 10];
+    while stream.read(&mut swallowed).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! From a request to its answer: route, authenticity, meaning, commit. In this order, and nothing
+//! is read of a delivery before it is authentic.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Bytes};
+use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+
+use super::answer::Answer;
+use super::body::{self, BodyLimits, Unread};
+use super::budget::{Budget, Kept};
+use super::client::{Client, Peer, Proxies};
+use super::failures::Failures;
+use super::tally::{RouteStatus, Tally};
+use super::{Authentic, Delivery, Route, Unreadable, Wish};
+use crate::clock::Clock;
+use crate::core::delivery::Taken;
+use crate::core::time::Time;
+use crate::sink::{AskedFor, Delivered, Deliveries};
+
+/// Bytes of bodies that are kept at once.
+const KEPT: usize = 32 << 20;
+/// A body above this is read on a thread where it holds up nobody.
+const LARGE: usize = 128 << 10;
+
+/// What the listener is told.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// The largest body, in bytes.
+    pub body_limit: u64,
+    /// The proxies whose word about the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Failed authentications per client and minute.
+    pub failed_auth_per_minute: NonZeroU32,
+}
+
+/// A route, and the name of its pipeline.
+#[derive(Debug)]
+pub struct Hook {
+    /// The route.
+    pub route: Route,
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+}
+
+/// A route at work.
+#[derive(Debug)]
+struct Served {
+    hook: Hook,
+    path: Arc<str>,
+    tally: Tally,
+}
+
+/// Answers requests.
+pub(super) struct Server {
+    routes: BTreeMap<Arc<str>, Arc<Served>>,
+    pub(super) proxies: Proxies,
+    failures: Failures,
+    budget: Budget,
+    limits: BodyLimits,
+    deliveries: Arc<dyn Deliveries>,
+    clock: Clock,
+}
+
+impl Server {
+    pub(super) fn new(
+        hooks: Vec<Hook>,
+        settings: ServerSettings,
+        limits: BodyLimits,
+        deliveries: Arc<dyn Deliveries>,
+        clock: Clock,
+    ) -> Self {
+        let routes = hooks.into_iter().map(|hook| {
+            let path: Arc<str> = hook.route.path().into();
+            let served = Served {
+                hook,
+                path: Arc::clone(&path),
+                tally: Tally::default(),
+            };
+            (path, Arc::new(served))
+        });
+        Self {
+            routes: routes.collect(),
+            proxies: Proxies::new(settings.trusted_proxies),
+            failures: Failures::new(settings.failed_auth_per_minute),
+            budget: Budget::new(KEPT),
+            limits,
+            deliveries,
+            clock,
+        }
+    }
+
+    pub(super) fn status(&self) -> Vec<RouteStatus> {
+        let status = |served: &Arc<Served>| {
+            let hook = &served.hook;
+            served
+                .tally
+                .status(&served.path, hook.route.kind(), &hook.pipeline)
+        };
+        self.routes.values().map(status).collect()
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let path = request.uri().path();
+        if let Some(served) = self.routes.get(path).cloned() {
+            let answer = self.called(&served, request, peer).await;
+            return served.tally.answered(answer).into_response();
+        }
+        if request.method() == Method::GET
+            && let Some((route, event)) = path.rsplit_once('/')
+            && let Some(served) = self.routes.get(route).cloned()
+        {
+            let answer = self.asked(&served, request.headers(), event, peer).await;
+            return served.tally.answered(answer).into_response();
+        }
+        tracing::debug!("a call of no route");
+        Answer::NoRoute.into_response()
+    }
+
+    /// A call of a route itself.
+    async fn called<B>(&self, served: &Arc<Served>, request: Request<B>, peer: Peer) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let route = &served.hook.route;
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            let Some(handshake) = route.handshake(&head.method, &head.headers) else {
+                return Answer::Method(route.methods());
+            };
+            if handshake.status == StatusCode::UNAUTHORIZED {
+                return self.refuse(served, &head.headers, peer, "token");
+            }
+            return Answer::Handshake(handshake);
+        }
+        let now = self.clock.now();
+        let seconds = i64::try_from(now.millis() / 1_000).unwrap_or(i64::MAX);
+        let mut verifier = route.verifier(&head.headers, seconds);
+        let kept = self.budget.body();
+        let read = body::read(body, &self.limits, &mut verifier, kept, self.clock).await;
+        let body = match read {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => {
+                tracing::info!(
+                    route = &*served.path,
+                    limit = self.limits.bytes,
+                    "a body is over webhooks.body_limit"
+                );
+                return Answer::TooLarge;
+            }
+            Err(unread) => {
+                tracing::debug!(route = &*served.path, ?unread, "a body did not come");
+                return Answer::Cut;
+            }
+        };
+        let authentic = match verifier.finish() {
+            Ok(authentic) => authentic,
+            Err(why) => return self.refuse(served, &head.headers, peer, why.as_str()),
+        };
+        match understood(served, head.headers, authentic, body).await {
+            Some(Ok(delivery)) => self.commit(served, delivery, now).await,
+            Some(Err(why)) => {
+                tracing::warn!(
+                    route = &*served.path,
+                    "an authentic delivery can't be read: {why}"
+                );
+                Answer::Unreadable(why)
+            }
+            None => Answer::Unavailable,
+        }
+    }
+
+    async fn commit(&self, served: &Served, delivery: Delivery, at: Time) -> Answer {
+        let (route, pipeline) = (&served.hook.route, &served.hook.pipeline);
+        let Delivery {
+            event,
+            dedupe_key,
+            what,
+            wish,
+        } = delivery;
+        let (asks, because) = match wish {
+            Wish::Nothing(why) => {
+                tracing::info!(route = &*served.path, event, what, "ignored: {why}");
+                return Answer::Ignored(why);
+            }
+            Wish::Files(files) => (AskedFor::Files(files), None),
+            Wish::Assets(assets) => (AskedFor::Assets(assets), None),
+            Wish::Scan { because } => (AskedFor::Scan, because),
+            Wish::All { because } => (AskedFor::All, because),
+        };
+        let asked = match &asks {
+            AskedFor::All => "all",
+            AskedFor::Assets(_) => "assets",
+            AskedFor::Files(_) => "files",
+            AskedFor::Scan => "scan",
+        };
+        let taken = self.deliveries.deliver(Delivered {
+            route: Arc::clone(&served.path),
+            event: event.clone(),
+            dedupe_key,
+            dedupe: route.dedupe(),
+            what: what.clone(),
+            pipeline: route.pipeline().clone(),
+            at,
+            due: at.after(route.delay()),
+            asks,
+        });
+        match taken.await {
+            Ok(Taken::New(changes)) => {
+                tracing::info!(
+                    route = &*served.path,
+                    event,
+                    what,
+                    asked,
+                    because,
+                    changes,
+                    "a delivery"
+                );
+                served.tally.delivered(event.clone(), at);
+                Answer::Accepted {
+                    event,
+                    pipeline: Arc::clone(pipeline),
+                    changes,
+                }
+            }
+            Ok(Taken::Duplicate) => {
+                tracing::info!(route = &*served.path, event, what, "a repeated delivery");
+                Answer::Duplicate
+            }
+            Err(error) => {
+                tracing::error!(
+                    route = &*served.path,
+                    event,
+                    "a delivery can't be taken: {error}; its sender is asked to try again"
+                );
+                Answer::Unavailable
+            }
+        }
+    }
+
+    /// What became of a delivery.
+    async fn asked(&self, served: &Served, headers: &HeaderMap, event: &str, peer: Peer) -> Answer {
+        if !served.hook.route.may_ask(headers) {
+            return self.refuse(served, headers, peer, "token");
+        }
+        let Ok(event) = percent_decode_str(event).decode_utf8() else {
+            return Answer::NoEvent;
+        };
+        match self.deliveries.delivery(&served.path, &event).await {
+            Ok(Some(record)) => Answer::State(Arc::clone(&served.hook.pipeline), Box::new(record)),
+            Ok(None) => Answer::NoEvent,
+            Err(error) => {
+                tracing::error!("a delivery can't be looked up: {error}");
+                Answer::Unavailable
+            }
+        }
+    }
+
+    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: &str) -> Answer {
+        let client = self.proxies.client(peer, headers);
+        if self.failures.count(client, self.clock.now()) {
+            tracing::warn!(route = &*served.path, %client, why, "not authentic");
+            return Answer::Unauthorized;
+        }
+        tracing::debug!(route = &*served.path, %client, why, "not authentic, once too often");
+        Answer::Throttled
+    }
+}
+
+impl Peer {
+    /// As limits count it; `None` for one that stands for many.
+    pub(super) fn alone(self, proxies: &Proxies) -> Option<Client> {
+        match self {
+            Self::Ip(address) if !proxies.trusts(self) => Some(Client::of(address)),
+            _ => None,
+        }
+    }
+}
+
+/// What an authentic delivery says; `None` where it could not be found out.
+async fn understood(
+    served: &Arc<Served>,
+    headers: HeaderMap,
+    authentic: Authentic,
+    body: Kept,
+) -> Option<Result<Delivery, Unreadable>> {
+    if body.bytes().is_none() {
+        tracing::warn!(
+            route = &*served.path,
+            "too many bytes of deliveries are in memory: this one counts, and is not read"
+        );
+    }
+    if body.bytes().is_none_or(|bytes| bytes.len() <= LARGE) {
+        return Some(served.hook.route.read(&headers, &authentic, body.bytes()));
+    }
+    let served = Arc::clone(served);
+    let read = move || served.hook.route.read(&headers, &authentic, body.bytes());
+    let read = tokio::task::spawn_blocking(read).await;
+    if let Err(error) = &read {
+        tracing::error!("a delivery could not be read: {error}");
+    }
+    read.ok()
+}

@@ -1,0 +1,108 @@
+//! Where deliveries come in: TCP, a Unix socket, or what systemd hands over.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::socket_file;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At a TCP address.
+    Tcp(SocketAddr),
+    /// At a Unix socket.
+    Unix(PathBuf),
+}
+
+/// A bound socket. Connections wait in it until they are served.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Bound sockets; nothing is answered before they are served.
+#[derive(Debug)]
+pub struct Sockets {
+    pub(super) sockets: Vec<Socket>,
+    /// The socket file that was made here, and has to be removed.
+    pub(super) made: Option<PathBuf>,
+    /// Whether they are systemd's, and take connections while nobody runs.
+    pub from_systemd: bool,
+}
+
+impl Sockets {
+    /// Binds. Sockets from systemd win: they outlive the process, so that a restart refuses nobody.
+    ///
+    /// # Errors
+    /// When the address is taken, or what systemd hands over is no listening socket.
+    pub async fn bind(listen: &Listen) -> io::Result<Self> {
+        let inherited = inherited()?;
+        if !inherited.is_empty() {
+            return Ok(Self {
+                sockets: inherited,
+                made: None,
+                from_systemd: true,
+            });
+        }
+        let (socket, made) = match listen {
+            Listen::Tcp(address) => (Socket::Tcp(TcpListener::bind(address).await?), None),
+            Listen::Unix(path) => (
+                Socket::Unix(socket_file::bind(path).await?),
+                Some(path.clone()),
+            ),
+        };
+        Ok(Self {
+            sockets: vec![socket],
+            made,
+            from_systemd: false,
+        })
+    }
+
+    /// The addresses, to be shown.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.sockets.iter().map(Socket::address).collect()
+    }
+}
+
+impl Socket {
+    fn address(&self) -> String {
+        let unknown = |error: &io::Error| format!("? ({error})");
+        match self {
+            Self::Tcp(tcp) => tcp
+                .local_addr()
+                .map_or_else(|error| unknown(&error), |address| address.to_string()),
+            Self::Unix(unix) => unix.local_addr().map_or_else(
+                |error| unknown(&error),
+                |address| {
+                    let path = address.as_pathname().unwrap_or(Path::new(""));
+                    format!("unix:{}", path.display())
+                },
+            ),
+        }
+    }
+}
+
+/// The sockets of `LISTEN_FDS`.
+fn inherited() -> io::Result<Vec<Socket>> {
+    let mut given = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for at in 0..given.len() {
+        let socket = if let Ok(Some(tcp)) = given.take_tcp_listener(at) {
+            tcp.set_nonblocking(true)?;
+            Socket::Tcp(TcpListener::from_std(tcp)?)
+        } else if let Some(unix) = given.take_unix_listener(at)? {
+            unix.set_nonblocking(true)?;
+            Socket::Unix(UnixListener::from_std(unix)?)
+        } else {
+            continue;
+        };
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
