@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Admin, AdminError, AdminPipeline, PATIENCE};
 use crate::core::change::PipelineId;
+use crate::core::delivery::DueDeliveries;
 use crate::core::planner::{Alarm, View};
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
@@ -139,6 +140,24 @@ pub struct PipelineStatus {
     pub origins: Vec<OriginView>,
 }
 
+/// The webhook listener, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct WebhooksView {
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Its routes.
+    pub routes: Vec<RouteStatus>,
+}
+
+impl From<&ListenerHandle> for WebhooksView {
+    fn from(listener: &ListenerHandle) -> Self {
+        Self {
+            listen: listener.addresses().to_vec(),
+            routes: listener.status(),
+        }
+    }
+}
+
 /// The whole status.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -148,13 +167,13 @@ pub struct Status {
     pub now: Time,
     /// The API's URL.
     pub api_url: String,
-    /// Whether every change that the kernel told of is looked at, and nothing is queued or in
-    /// flight.
+    /// Whether every change that the kernel told of is looked at, no delivery waits, and nothing is
+    /// queued or in flight.
     pub settled: bool,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
-    /// The routes of webhooks.
-    pub webhooks: Vec<RouteStatus>,
+    /// The webhook listener; `None` where no pipeline has a webhook.
+    pub webhooks: Option<WebhooksView>,
     /// What an operator should act on.
     pub alarms: Vec<AlarmView>,
 }
@@ -185,6 +204,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .flatten()
         .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))?;
     let failed = admin.store.failed_assets().await?;
+    let waiting = admin.store.due_deliveries().await?;
     let pipelines: Vec<PipelineStatus> = admin
         .pipelines
         .iter()
@@ -199,13 +219,9 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         version: env!("CARGO_PKG_VERSION"),
         now: admin.clock.now(),
         api_url: admin.api_url.clone(),
-        settled: noticed && view.settled(),
+        settled: noticed && waiting == DueDeliveries::default() && view.settled(),
         alarms: alarms(admin, view.alarms, &pipelines),
-        webhooks: admin
-            .webhooks
-            .as_ref()
-            .map(ListenerHandle::status)
-            .unwrap_or_default(),
+        webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
     })
 }
@@ -291,6 +307,7 @@ impl Status {
             webhooks: self
                 .webhooks
                 .iter()
+                .flat_map(|webhooks| &webhooks.routes)
                 .map(|route| (route.route.clone(), route.answers.clone()))
                 .collect(),
             watched_directories: origins().map(|o| o.watched_directories).sum(),

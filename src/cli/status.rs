@@ -105,6 +105,25 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             )?;
         }
     }
+    for route in status["webhooks"]["routes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let last = match &route["last"]["at"] {
+            Value::String(at) => format!("last delivery {at}"),
+            _ => "no delivery since the start".to_owned(),
+        };
+        writeln!(
+            text,
+            "webhook {} ({}) of {}: {last}, {} accepted, {} not authentic",
+            word(&route["route"]),
+            word(&route["kind"]),
+            word(&route["pipeline"]),
+            route["answers"]["accepted"],
+            route["answers"]["unauthorized"]
+        )?;
+    }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         let whose = match &alarm["pipeline"] {
             Value::String(name) => format!("{name}: "),

@@ -23,3 +23,4 @@ mod scan;
 mod sdk;
 mod swaps;
 mod unit;
+mod webhooks;

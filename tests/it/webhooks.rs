@@ -1,0 +1,154 @@
+//! Deploy webhooks, from the sender's HTTP call to the fresh edge: the real process, and senders
+//! that do everything wrong.
+
+mod changes;
+mod ci;
+mod crash;
+mod limits;
+mod sockets;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, until};
+
+/// The secret of every route.
+const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
+
+/// Where the secret is.
+fn secret_file(bench: &Bench) -> PathBuf {
+    let path = bench.path("webhook_secret");
+    fs::write(&path, SECRET).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// Adds a route, `/hooks/www`, of this kind, and lines for it and for `[webhooks]`.
+fn with_route(bench: &mut Bench, kind: &str, lines: &str, listener: &str) {
+    let listen = if listener.contains("listen =") {
+        ""
+    } else {
+        "listen = \"127.0.0.1:0\""
+    };
+    bench.scaleway += &format!("\n[webhooks]\n{listen}\n{listener}\n");
+    bench.origin += &format!(
+        "\n[[pipeline.webhook]]\nroute = \"/hooks/www\"\nkind = \"{kind}\"\n\
+         secret_file = \"{}\"\n{lines}\n",
+        secret_file(bench).display()
+    );
+}
+
+/// A running daemon with a route.
+async fn started(kind: &str, lines: &str) -> Bench {
+    let mut bench = Bench::new().await;
+    with_route(&mut bench, kind, lines, "");
+    bench.start().await;
+    bench
+}
+
+/// An answer.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+/// Where the daemon takes webhooks.
+async fn address(bench: &Bench) -> String {
+    let status = bench.status().await;
+    let listen = status["webhooks"]["listen"][0].as_str();
+    listen.unwrap_or_else(|| panic!("{status}")).to_owned()
+}
+
+async fn call(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, body })
+}
+
+/// A delivery with the secret as a token.
+async fn post(address: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+    let request = reqwest::Client::new()
+        .post(format!("http://{address}/hooks/www"))
+        .bearer_auth(SECRET)
+        .json(body);
+    call(request).await
+}
+
+/// A delivery as GitHub makes it after a workflow.
+async fn github(address: &str, number: u64) -> Answer {
+    let body = json!({
+        "action": "completed",
+        "workflow_run": { "id": number, "conclusion": "success", "head_branch": "main" },
+        "repository": { "full_name": "example/site" },
+    });
+    let body = body.to_string();
+    let request = reqwest::Client::new()
+        .post(format!("http://{address}/hooks/www"))
+        .headers(signed(&body))
+        .body(body);
+    call(request).await.unwrap()
+}
+
+fn signed(body: &str) -> HeaderMap {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let mac = ring::hmac::sign(&key, body.as_bytes());
+    let signature = format!("sha256={}", data_encoding::HEXLOWER.encode(mac.as_ref()));
+    [
+        ("content-type", "application/json"),
+        ("x-github-event", "workflow_run"),
+        ("x-hub-signature-256", &signature),
+    ]
+    .into_iter()
+    .map(|(name, value)| {
+        let value = HeaderValue::from_str(value).unwrap();
+        (HeaderName::from_static(name), value)
+    })
+    .collect()
+}
+
+/// What became of a delivery.
+async fn state(address: &str, event: &str) -> Answer {
+    let request = reqwest::Client::new()
+        .get(format!("http://{address}/hooks/www/{event}"))
+        .bearer_auth(SECRET);
+    call(request).await.unwrap()
+}
+
+/// Waits until a delivery is in this state.
+async fn becomes(address: &str, event: &str, wanted: &str) -> Value {
+    until(&format!("{event} is {wanted}"), async || {
+        let answer = state(address, event).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (answer.body["state"] == wanted).then_some(answer.body)
+    })
+    .await
+}
+
+/// The event that a 202 names.
+fn event(answer: &Answer) -> String {
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.body["pipeline"], "www");
+    answer.body["event"].as_str().unwrap().to_owned()
+}
+
+/// A metric's value.
+async fn metric(bench: &Bench, line: &str) -> Option<f64> {
+    let socket = bench.path("admin.sock");
+    let output = tokio::process::Command::new("curl")
+        .args(["-sS", "--unix-socket"])
+        .arg(socket)
+        .arg("http://localhost/metrics")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found = text.lines().find_map(|one| one.strip_prefix(line));
+    found.and_then(|value| value.trim().parse().ok())
+}

@@ -1,0 +1,225 @@
+//! What a delivery makes of the cache, by each style of `purge`; delays, repetitions, answers.
+
+use serde_json::json;
+
+use super::*;
+use edgepurge::sandbox::{Fault, Operation};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_purges_the_assets_that_are_configured() {
+    let bench = started("generic", "purge = [\"/a.css\", \"/b.css\"]").await;
+    let at = address(&bench).await;
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    assert_eq!(answer.body["changes"], 2);
+    let done = becomes(&at, &event(&answer), "done").await;
+    assert_eq!(done["done"], 2);
+    assert_eq!(bench.purges(), ["/a.css", "/b.css"]);
+    let history = bench.json(&["requests", "list"]).await;
+    assert_eq!(history["total_count"], 1, "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_purges_everything() {
+    let bench = started("generic", "purge = \"all\"").await;
+    let at = address(&bench).await;
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    assert_eq!(bench.purges(), ["*"]);
+    let line = "edgepurge_escalations_total{pipeline=\"www\",reason=\"webhook\"}";
+    assert_eq!(metric(&bench, line).await, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_delivery_pass_the_same_mapping_as_files_of_the_origin() {
+    let mut bench = Bench::new().await;
+    with_route(
+        &mut bench,
+        "generic",
+        "purge = \"files\"\nfiles_root = \"public/\"",
+        "",
+    );
+    bench.origin += "[[pipeline.rule]]\nmatch = [\"*.json\"]\npurge = [\"/feed/{stem}\"]\n";
+    bench.start().await;
+    let at = address(&bench).await;
+    let paths = [
+        "public/a b.css",
+        "public/x/index.html",
+        "public/n.json",
+        "src/main.ts",
+    ];
+    let answer = post(&at, &json!({ "paths": paths })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    assert_eq!(
+        bench.purges(),
+        ["/a%20b.css", "/feed/n", "/x", "/x/", "/x/index.html"]
+    );
+    let elsewhere = post(&at, &json!({ "paths": ["src/main.ts"] }))
+        .await
+        .unwrap();
+    assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
+    assert!(elsewhere.body["ignored"].is_string(), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_scans_and_purges_only_what_differs() {
+    let mut bench = Bench::new().await;
+    // Only the webhook can have noticed.
+    bench.origin = "watch = \"off\"".to_owned();
+    with_route(&mut bench, "generic", "", "");
+    for name in ["a.css", "b.css", "c.css"] {
+        bench.write(name, "one");
+    }
+    bench.start().await;
+    let at = address(&bench).await;
+    bench.write("a.css", "two");
+    bench.write("b.css", "one");
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    let name = event(&answer);
+    assert_eq!(state(&at, &name).await.body["state"], "queued");
+    let done = becomes(&at, &name, "done").await;
+    assert_eq!(done["done"], 1);
+    assert_eq!(bench.purges(), ["/a.css"]);
+    let status = bench.status().await;
+    assert_eq!(status["settled"], true);
+    let origin = &status["pipelines"][0]["origins"][0];
+    assert_eq!(
+        origin["scans"]["webhook"], 2,
+        "and once more when it was calm"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guarded_scan_keeps_the_delivery_until_a_person_says_that_the_loss_is_meant() {
+    let mut bench = Bench::new().await;
+    bench.origin = "watch = \"off\"\ngone_after = \"100ms\"".to_owned();
+    with_route(&mut bench, "generic", "", "");
+    for number in 0..50 {
+        bench.write(&format!("{number}.css"), "one");
+    }
+    bench.start().await;
+    let at = address(&bench).await;
+    for number in 0..40 {
+        fs::remove_file(bench.site().join(format!("{number}.css"))).unwrap();
+    }
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    let name = event(&answer);
+    until("the loss is an alarm", async || {
+        let status = bench.status().await;
+        (status["alarms"][0]["reason"] == "loss").then_some(())
+    })
+    .await;
+    assert_eq!(state(&at, &name).await.body["state"], "queued");
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    bench
+        .json(&["scan", "www", "--apply", "--accept-loss"])
+        .await;
+    becomes(&at, &name, "done").await;
+    assert_eq!(bench.purges().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delay_passes_before_the_change_and_a_crash_in_it_loses_nothing() {
+    let mut bench = started("generic", "purge = [\"/a.css\"]\ndelay = \"3s\"").await;
+    let at = address(&bench).await;
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    let name = event(&answer);
+    bench.kill().await;
+    bench.start().await;
+    let at = address(&bench).await;
+    assert_eq!(state(&at, &name).await.body["state"], "queued");
+    becomes(&at, &name, "done").await;
+    assert_eq!(bench.purges(), ["/a.css"]);
+    let socket = bench.json(&["requests", "list"]).await;
+    assert_eq!(socket["total_count"], 1, "{socket}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_delivery_is_known_and_queues_nothing_unless_the_first_has_failed() {
+    let bench = started("github", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    bench.sandbox.script(
+        Fault::Refuse {
+            status: 400,
+            body: "{\"message\":\"no\",\"type\":\"invalid_arguments\"}".to_owned(),
+        }
+        .on(Operation::Create),
+    );
+    let answer = github(&at, 1).await;
+    let name = event(&answer);
+    becomes(&at, &name, "failed").await;
+    let again = github(&at, 1).await;
+    assert_eq!(event(&again), name, "what has failed is queued again");
+    becomes(&at, &name, "done").await;
+    for _ in 0..3 {
+        let repeated = github(&at, 1).await;
+        assert_eq!(repeated.status, 200);
+        assert_eq!(repeated.body, json!({ "ignored": "duplicate delivery" }));
+    }
+    let other = github(&at, 2).await;
+    assert_ne!(event(&other), name);
+    becomes(&at, &event(&other), "done").await;
+    assert_eq!(bench.purges(), ["/a.css", "/a.css"]);
+    let counted = metric(
+        &bench,
+        "edgepurge_webhooks_total{route=\"/hooks/www\",outcome=\"duplicate\"}",
+    );
+    assert_eq!(counted.await, Some(3.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_say_what_is_wrong_and_to_strangers_nothing() {
+    let bench = started("generic", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let client = reqwest::Client::new();
+    let url = format!("http://{at}/hooks/www");
+    let mine = || client.post(&url).bearer_auth(SECRET);
+    let json = "application/json";
+    let strangers = [
+        client.post(&url),
+        client.post(&url).bearer_auth("wrong"),
+        client.post(&url).bearer_auth(&SECRET[1..]),
+        client.post(&url).header("authorization", ""),
+        client.post(&url).bearer_auth("wrong").body("not json"),
+        client.get(format!("{url}/some-event")),
+        client.get(format!("{url}/some-event")).bearer_auth("wrong"),
+    ];
+    let said = strangers.map(|request| async { call(request).await.unwrap() });
+    for answer in futures_util::future::join_all(said).await {
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.body, json!({ "error": "not authentic" }));
+    }
+    let wrong = [
+        (405, client.put(&url)),
+        (405, client.get(&url)),
+        (404, client.post(format!("http://{at}/hooks/other"))),
+        (404, client.get(format!("http://{at}/"))),
+        (
+            404,
+            client.get(format!("{url}/some-event")).bearer_auth(SECRET),
+        ),
+        (400, mine().header("content-type", json).body("{\"paths\"")),
+        (415, mine().header("content-type", "text/html").body("{}")),
+        (
+            422,
+            mine().header("content-type", json).body("{\"paths\":1}"),
+        ),
+    ];
+    for (status, request) in wrong {
+        let shown = format!("{request:?}");
+        let answer = call(request).await.unwrap();
+        assert_eq!(answer.status, status, "{shown}: {answer:?}");
+        assert!(answer.body["error"].is_string(), "{answer:?}");
+    }
+    // Nothing of a secret is ever said, nor what a payload would do to a terminal.
+    let nasty = "{\"paths\":[\"a\\u001b[31m\\n.css\"]}";
+    call(mine().header("content-type", json).body(nasty))
+        .await
+        .unwrap();
+    let log = bench.log();
+    assert!(!log.contains(SECRET) && !log.contains('\u{1b}'));
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    tokio::time::timeout(Duration::from_secs(30), bench.settle())
+        .await
+        .unwrap();
+}

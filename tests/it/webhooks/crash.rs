@@ -1,0 +1,98 @@
+//! A 202 means on disk: killed right after it, nothing is lost.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_right_after_the_202_nothing_is_lost() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let mut random = fastrand::Rng::with_seed(21);
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..8 {
+        let at = address(&bench).await;
+        // Some are on their way when the first is answered, and then it is over.
+        let mut calls: Vec<_> = (0..8)
+            .map(|number| {
+                let (at, asset) = (at.clone(), format!("{round}-{number}.css"));
+                tokio::spawn(async move {
+                    let answer = post(&at, &json!({ "paths": [asset] })).await.ok()?;
+                    Some((event(&answer), asset))
+                })
+            })
+            .collect();
+        let first = calls.remove(0).await.unwrap();
+        acknowledged.extend(first);
+        if round % 2 == 1 {
+            tokio::time::sleep(Duration::from_millis(random.u64(0..800))).await;
+        }
+        bench.kill().await;
+        for call in calls {
+            acknowledged.extend(call.await.unwrap());
+        }
+        bench.start().await;
+    }
+    assert!(acknowledged.len() >= 8, "{acknowledged:?}");
+    let at = address(&bench).await;
+    let mut events = BTreeSet::new();
+    for (event, _) in &acknowledged {
+        becomes(&at, event, "done").await;
+        events.insert(event.clone());
+    }
+    let done = bench.done();
+    for (event, asset) in &acknowledged {
+        let asset = format!("/{asset}");
+        assert!(done.contains(&asset), "{asset} of {event} was never purged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_its_scan_the_scan_is_made_after_the_restart() {
+    let mut bench = Bench::new().await;
+    bench.origin = "watch = \"off\"".to_owned();
+    with_route(&mut bench, "generic", "delay = \"2s\"", "");
+    bench.write("a.css", "one");
+    bench.start().await;
+    let at = address(&bench).await;
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    let name = event(&answer);
+    bench.kill().await;
+    bench.start().await;
+    // After the scan of the start: only the one that is still to be made can find it.
+    bench.write("a.css", "two");
+    let at = address(&bench).await;
+    becomes(&at, &name, "done").await;
+    assert_eq!(bench.purges(), ["/a.css"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_what_was_taken() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let calls: Vec<_> = (0..64)
+        .map(|number| {
+            let at = at.clone();
+            tokio::spawn(async move {
+                let body = json!({ "paths": [format!("{number}.css")] });
+                let answer = post(&at, &body).await.ok()?;
+                Some(event(&answer))
+            })
+        })
+        .collect();
+    until("the first is taken", async || {
+        let status = bench.status().await;
+        let answers = &status["webhooks"]["routes"][0]["answers"];
+        (answers["accepted"] != 0).then_some(())
+    })
+    .await;
+    assert_eq!(bench.terminate().await, Some(0));
+    let answers = futures_util::future::join_all(calls).await;
+    bench.start().await;
+    let at = address(&bench).await;
+    for name in answers.into_iter().filter_map(Result::unwrap) {
+        becomes(&at, &name, "done").await;
+    }
+}

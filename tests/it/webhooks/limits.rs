@@ -1,0 +1,265 @@
+//! Senders that are slow, silent, endless or many: they are gone soon, cost little, and hold up
+//! nobody who is honest.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::*;
+
+/// A connection that does nothing useful ends within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+const HEAD: &str = "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+
+/// The text that a client sends: at once, and then again and again.
+struct Client {
+    name: &'static str,
+    first: String,
+    then: &'static str,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_or_silent_is_gone_within_ten_seconds_and_holds_up_nobody() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let clients = [
+        Client {
+            name: "silent",
+            first: String::new(),
+            then: "",
+        },
+        Client {
+            name: "half a head",
+            first: HEAD.to_owned(),
+            then: "",
+        },
+        Client {
+            name: "a slow head",
+            first: "POST /hooks/www HTTP/1.1\r\n".to_owned(),
+            then: "x: y\r\n",
+        },
+        Client {
+            name: "no body",
+            first: format!("{HEAD}Content-Length: 1000\r\n\r\n"),
+            then: "",
+        },
+        Client {
+            name: "a slow body",
+            first: format!("{HEAD}Content-Length: 100000\r\n\r\n"),
+            then: "0123456789",
+        },
+        Client {
+            name: "a slow body in chunks",
+            first: format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"),
+            then: "1\r\nx\r\n",
+        },
+        Client {
+            name: "idle after an answer",
+            first: "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            then: "",
+        },
+    ];
+    let mut running = Vec::new();
+    for client in clients {
+        let client = std::sync::Arc::new(client);
+        for _ in 0..30 {
+            let (client, at) = (client.clone(), at.clone());
+            running.push(tokio::spawn(async move {
+                let began = Instant::now();
+                let mut stream = TcpStream::connect(at).await.unwrap();
+                stream.write_all(client.first.as_bytes()).await.unwrap();
+                let (mut reader, mut writer) = stream.into_split();
+                let ended = async {
+                    let mut read = Vec::new();
+                    drop(reader.read_to_end(&mut read).await);
+                };
+                let goes_on = async {
+                    while writer.write_all(client.then.as_bytes()).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    std::future::pending::<()>().await;
+                };
+                let ended = async {
+                    tokio::select! { () = ended => {}, () = goes_on => {} }
+                };
+                let ended = tokio::time::timeout(PATIENCE, ended).await;
+                assert!(ended.is_ok(), "{}: {:?}", client.name, began.elapsed());
+            }));
+        }
+    }
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    for client in running {
+        client.await.unwrap();
+    }
+}
+
+/// The memory of the daemon at most so far, in MiB.
+fn peak(bench: &Bench) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+    kilobytes.parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_without_end_cost_bounded_memory() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let before = peak(&bench);
+    let bombs: Vec<_> = (0..8)
+        .map(|_| {
+            let at = at.clone();
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(at).await.unwrap();
+                let head = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20));
+                let (mut reader, mut writer) = stream.into_split();
+                let send = async {
+                    for _ in 0..200 {
+                        if writer.write_all(chunk.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                    std::future::pending::<()>().await;
+                };
+                let mut said = String::new();
+                tokio::select! {
+                    () = send => {}
+                    _ = reader.read_to_string(&mut said) => {}
+                }
+                said
+            })
+        })
+        .collect();
+    for bomb in bombs {
+        let said = bomb.await.unwrap();
+        // One that was not told had its connection reset while it went on sending.
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
+    }
+    let grown = peak(&bench) - before;
+    assert!(grown < 48, "{grown} MiB more");
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
+    let mut bench = Bench::new().await;
+    with_route(
+        &mut bench,
+        "generic",
+        "purge = [\"/a.css\"]",
+        "body_limit = \"1 kB\"",
+    );
+    bench.start().await;
+    let at = address(&bench).await;
+    let mut stream = TcpStream::connect(&at).await.unwrap();
+    let head = format!("{HEAD}Content-Length: 1001\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    let answered = tokio::time::timeout(Duration::from_secs(2), stream.read_to_string(&mut said));
+    answered.await.unwrap().unwrap();
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+    // Who sends all of it at once gets to read the answer, too.
+    let large = "x".repeat(300_000);
+    let request = reqwest::Client::new().post(format!("http://{at}/hooks/www"));
+    let answer = call(request.body(large)).await.unwrap();
+    assert_eq!(answer.status, 413);
+    let fits = json!({ "scan": true, "filler": "x".repeat(900) });
+    assert_eq!(post(&at, &fits).await.unwrap().status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_have_limits() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let many: String = (0..100)
+        .map(|number| format!("x-{number}: y\r\n"))
+        .collect();
+    let long = format!("x: {}\r\n", "y".repeat(20_000));
+    for headers in [many, long] {
+        let mut stream = TcpStream::connect(&at).await.unwrap();
+        let head = format!("{HEAD}{headers}Content-Length: 0\r\n\r\n");
+        drop(stream.write_all(head.as_bytes()).await);
+        let mut said = String::new();
+        drop(stream.read_to_string(&mut said).await);
+        assert!(said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_connections_of_one_client_leave_room_for_another() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).unwrap();
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let before = peak(&bench);
+    let mut open = Vec::new();
+    for _ in 0..3_000 {
+        // One that is refused is closed, not hung.
+        open.extend(TcpStream::connect(&at).await);
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(at.parse().unwrap()).await.unwrap();
+    let body = "{\"scan\":true}";
+    let head = format!(
+        "{HEAD}Authorization: Bearer {SECRET}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    other.write_all(head.as_bytes()).await.unwrap();
+    other.write_all(body.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    let answered = other.read_to_string(&mut said);
+    let answered = tokio::time::timeout(Duration::from_secs(5), answered).await;
+    answered.unwrap().unwrap();
+    assert!(said.starts_with("HTTP/1.1 202"), "{said}");
+    assert!(peak(&bench) - before < 32, "{} MiB", peak(&bench));
+    // And for the same one soon again.
+    until("there is room again", async || {
+        let answer = post(&at, &json!({ "scan": true })).await.ok()?;
+        (answer.status == 202).then_some(())
+    })
+    .await;
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_authentication_is_limited_per_client_and_who_is_authentic_never_is() {
+    let mut bench = Bench::new().await;
+    with_route(
+        &mut bench,
+        "generic",
+        "purge = [\"/a.css\"]",
+        "failed_auth_per_minute = 3\ntrusted_proxies = [\"127.0.0.0/8\"]",
+    );
+    bench.start().await;
+    let at = address(&bench).await;
+    let url = format!("http://{at}/hooks/www");
+    let from = async |client: &str, token: &str| {
+        let request = reqwest::Client::new()
+            .post(&url)
+            .bearer_auth(token)
+            // What a stranger wrote in front of what the proxy adds counts for nothing.
+            .header("x-forwarded-for", format!("9.9.9.{}", fastrand::u8(..)))
+            .header("x-forwarded-for", client)
+            .json(&json!({ "scan": true }));
+        call(request).await.unwrap().status
+    };
+    for wanted in [401, 401, 401, 429, 429] {
+        assert_eq!(from("1.1.1.1", "wrong").await, wanted);
+    }
+    assert_eq!(from("2.2.2.2", "wrong").await, 401);
+    for _ in 0..50 {
+        assert_eq!(from("1.1.1.1", SECRET).await, 202);
+    }
+    assert_eq!(from("1.1.1.1", "wrong").await, 429);
+    let log = bench.log();
+    assert!(log.contains("1.1.1.1") && !log.contains("9.9.9."), "{log}");
+}
