@@ -2,7 +2,7 @@
 //! whatever follows `[[pipeline.origin]]` is the origin's.
 
 /// The keys of each table; a test compares them with what is read.
-pub(super) const TABLES: [(&str, &[&str]); 6] = [
+pub(super) const TABLES: [(&str, &[&str]); 8] = [
     (
         "[scaleway]",
         &[
@@ -17,6 +17,15 @@ pub(super) const TABLES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("[state]", &["directory", "retention"]),
+    (
+        "[webhooks]",
+        &[
+            "listen",
+            "body_limit",
+            "trusted_proxies",
+            "failed_auth_per_minute",
+        ],
+    ),
     ("[admin]", &["listen", "socket", "token_file"]),
     (
         "[[pipeline]]",
@@ -52,6 +61,38 @@ pub(super) const TABLES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("[[pipeline.rule]]", &["match", "on", "purge"]),
+    (
+        "[[pipeline.webhook]]",
+        &[
+            "route",
+            "kind",
+            "auth",
+            "secret_file",
+            "credential",
+            "repository",
+            "events",
+            "branches",
+            "purge",
+            "files_root",
+            "delay",
+            "dedupe",
+            "assume_no_force_push",
+            "allowed_origins",
+            "external_path",
+            "signature_header",
+            "signature_prefix",
+            "signature_encoding",
+            "signature_digest",
+            "timestamp_header",
+            "timestamp_field",
+            "timestamp_unit",
+            "signed",
+            "paths",
+            "branch",
+            "event",
+            "id",
+        ],
+    ),
 ];
 
 /// The header that a key belongs below, where there is just one.

@@ -8,8 +8,7 @@ use toml::de::DeValue;
 use super::effective::Provenance;
 use super::reader::{Reader, any_text};
 use super::section::Section;
-use super::unique::Unique;
-use super::value::{Complaint, Value as _, read_size, text};
+use super::value::{Complaint, Value as _, read_size};
 
 /// Why something is refused that is written correctly.
 pub(super) const WHY: &str = "is not in this version";
@@ -67,29 +66,6 @@ pub(super) fn verify(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) {
     refuse(reader, &mut section, &keys);
 }
 
-/// `[[pipeline.webhook]]`.
-pub(super) fn webhooks(reader: &mut Reader<'_>, pipeline: &mut Section<'_>, routes: &mut Unique) {
-    for mut section in reader.tables(pipeline, "webhook") {
-        let route = reader.given(&mut section, "route", any_text);
-        if let (Some(value), Some(span)) = (&route.value, &route.span) {
-            routes.add(reader, &section.key("route"), value, span);
-        }
-        let keys: [(&'static str, Check); 10] = [
-            ("kind", check_text),
-            ("secret_file", check_texts),
-            ("credential", check_texts),
-            ("repository", check_text),
-            ("events", check_texts),
-            ("branches", check_texts),
-            ("purge", check_texts),
-            ("files_root", check_text),
-            ("delay", check_duration),
-            ("dedupe", check_duration),
-        ];
-        refuse(reader, &mut section, &keys);
-    }
-}
-
 /// Reports the section as a whole, and what is wrong inside.
 fn refuse(reader: &mut Reader<'_>, section: &mut Section<'_>, keys: &[(&'static str, Check)]) {
     if !section.is_present() {
@@ -105,15 +81,6 @@ fn refuse(reader: &mut Reader<'_>, section: &mut Section<'_>, keys: &[(&'static 
 
 fn check_text(value: &DeValue<'_>) -> Result<(), Complaint> {
     any_text(value).map(drop)
-}
-
-fn check_texts(value: &DeValue<'_>) -> Result<(), Complaint> {
-    let Some(items) = value.as_array() else {
-        return text(value, "write a string in quotes, or a list of them").map(drop);
-    };
-    items
-        .iter()
-        .try_for_each(|item| text(item.get_ref(), "write each in quotes").map(drop))
 }
 
 fn check_duration(value: &DeValue<'_>) -> Result<(), Complaint> {

@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::section::{Held, Section};
 use super::unique::Unique;
 use super::value::{Complaint, Value, complain};
+use super::webhook::{self, Around};
 use super::{defaults, not_yet, origin, rule};
 
 /// The largest `all_above`: past so many assets the queue of a pipeline is full anyway.
@@ -28,24 +29,29 @@ pub(super) fn read_all(
     reader: &mut Reader<'_>,
     sections: Vec<Section<'_>>,
     state: &Path,
-    _listener: &Webhooks,
+    listener: &Webhooks,
 ) -> Vec<Pipeline> {
-    let mut names = Unique::default();
-    let mut ids = Unique::default();
-    let mut routes = Unique::default();
+    let mut seen = Seen::default();
     sections
         .into_iter()
-        .filter_map(|section| read(reader, section, state, &mut names, &mut ids, &mut routes))
+        .filter_map(|section| read(reader, section, state, listener, &mut seen))
         .collect()
+}
+
+/// What there may be once in the whole file.
+#[derive(Default)]
+struct Seen {
+    names: Unique,
+    ids: Unique,
+    routes: Unique,
 }
 
 fn read(
     reader: &mut Reader<'_>,
     mut section: Section<'_>,
     state: &Path,
-    names: &mut Unique,
-    ids: &mut Unique,
-    routes: &mut Unique,
+    listener: &Webhooks,
+    seen: &mut Seen,
 ) -> Option<Pipeline> {
     let name = reader.required(
         &mut section,
@@ -54,7 +60,7 @@ fn read(
         |name: &String| check_name(name),
     );
     if let (Some(value), Some(span)) = (&name.value, &name.span) {
-        names.add(reader, &section.key("name"), value, span);
+        seen.names.add(reader, &section.key("name"), value, span);
     }
     let id: super::section::Given<Id> = reader.required(
         &mut section,
@@ -63,7 +69,7 @@ fn read(
         range::any,
     );
     if let (Some(value), Some(span)) = (&id.value, &id.span) {
-        ids.add(reader, &section.key("id"), &value.0, span);
+        seen.ids.add(reader, &section.key("id"), &value.0, span);
     }
     let project_id = reader.optional::<Id>(&mut section, "project_id", range::any);
     let max_assets = reader.setting(
@@ -115,7 +121,14 @@ fn read(
             hint,
         );
     }
-    not_yet::webhooks(reader, &mut section, routes);
+    let has_origins = !origins.is_empty() || section.has("origin");
+    let around = Around {
+        listener,
+        pipeline: PipelineId::new(id.value.as_ref().map_or("", |id| &id.0)),
+        origins: &origins,
+        has_origins,
+    };
+    let webhooks = webhook::read_all(reader, &mut section, &around, &mut seen.routes);
     reader.end(&section);
     Some(Pipeline {
         name: name.value?,
@@ -130,7 +143,7 @@ fn read(
         encoding: encoding.value,
         origins,
         rules,
-        webhooks: Vec::new(),
+        webhooks,
     })
 }
 

@@ -5,6 +5,7 @@ mod problems;
 mod secrets;
 mod sources;
 mod values;
+mod webhooks;
 
 use std::path::Path;
 

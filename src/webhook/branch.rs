@@ -17,8 +17,11 @@ impl Ref {
             .map_or(Self::Other, |name| Self::Branch(name.to_owned()))
     }
 
-    /// A name that is known to be a branch's.
-    pub(super) fn branch(name: &str) -> Self {
+    /// Reads a full ref, or a name that is known to be a branch's.
+    pub(super) fn of(name: &str) -> Self {
+        if name.starts_with("refs/") {
+            return Self::parse(name);
+        }
         Self::Branch(name.to_owned())
     }
 }

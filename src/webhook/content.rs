@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use super::delivery::Unreadable;
@@ -41,8 +42,18 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Unreadable> {
     ))
 }
 
-/// Reads the whole body as one JSON value.
+/// Reads the whole body as one JSON object.
 pub(super) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Unreadable> {
+    // A struct would also be read from a list of its fields' values.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        let _: IgnoredAny = parse_any(body)?;
+        return refuse(".", "has to be an object");
+    }
+    parse_any(body)
+}
+
+/// Reads the whole body as one JSON value.
+pub(super) fn parse_any<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -141,8 +141,72 @@ impl Kind {
         }
     }
 
+    /// The events that can be configured; `None` where the kind has no list of them.
+    #[must_use]
+    pub const fn known_events(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Github => Some(&github::EVENTS),
+            Self::Gitlab { .. } => Some(&gitlab::EVENTS),
+            Self::Gitea { .. } => Some(&gitea::GITEA_EVENTS),
+            Self::Forgejo { .. } => Some(&gitea::FORGEJO_EVENTS),
+            Self::Bitbucket => Some(&bitbucket::EVENTS),
+            _ => None,
+        }
+    }
+
+    /// Whether an event is sent when something is pushed, which is before it is deployed.
+    #[must_use]
+    pub fn is_push(&self, event: &str) -> bool {
+        self.known_events().is_some()
+            && matches!(
+                event,
+                "push" | "tag_push" | "repo:push" | "repo:refs_changed"
+            )
+    }
+
+    /// Whether some of its events list the files that changed.
+    #[must_use]
+    pub const fn lists_files(&self) -> bool {
+        !matches!(
+            self,
+            Self::Bitbucket | Self::Contentful { .. } | Self::Netlify | Self::Vercel
+        )
+    }
+
+    /// Whether its deliveries name a repository (bucket, space, site, source).
+    #[must_use]
+    pub const fn names_repository(&self) -> bool {
+        !matches!(
+            self,
+            Self::Standard { .. } | Self::Sanity | Self::Generic { .. }
+        )
+    }
+
+    /// Whether its deliveries name a branch.
+    #[must_use]
+    pub const fn names_branch(&self) -> bool {
+        match self {
+            Self::Standard { fields, .. }
+            | Self::Cloudevents { fields, .. }
+            | Self::Generic { fields, .. } => fields.branch.is_some(),
+            Self::S3 | Self::Contentful { .. } | Self::Sanity => false,
+            _ => true,
+        }
+    }
+
+    /// Whether its deliveries name an event.
+    #[must_use]
+    pub const fn names_event(&self) -> bool {
+        match self {
+            Self::Standard { fields, .. } | Self::Generic { fields, .. } => fields.event.is_some(),
+            Self::Sanity => false,
+            _ => true,
+        }
+    }
+
     /// What is purged where the configuration doesn't say.
-    pub(super) const fn default_purge(&self, has_origins: bool) -> Purge {
+    #[must_use]
+    pub const fn default_purge(&self, has_origins: bool) -> Purge {
         match self {
             // Their bodies say it.
             Self::Generic { .. } | Self::Standard { .. } | Self::Cloudevents { .. } => Purge::Files,

@@ -7,15 +7,32 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::branch::is_zero;
+use super::branch::{Ref, is_zero};
 use super::content::unreadable;
 use super::delivery::Unreadable;
 use super::paths::Listed;
 use super::reading::Ask;
 
-/// The payload of a push; `R` is how its sender describes a repository.
+/// A repository, as far as it matters.
 #[derive(Deserialize)]
-pub(super) struct Push<'b, R> {
+pub(super) struct Repository {
+    #[serde(default)]
+    pub(super) full_name: Option<String>,
+    /// GitHub's time of the push.
+    #[serde(default)]
+    pub(super) pushed_at: Option<IgnoredAny>,
+}
+
+/// What GitLab calls a repository.
+#[derive(Deserialize)]
+pub(super) struct Project {
+    #[serde(default)]
+    pub(super) path_with_namespace: Option<String>,
+}
+
+/// The payload of a push.
+#[derive(Deserialize)]
+pub(super) struct Push<'b> {
     #[serde(rename = "ref")]
     pub(super) reference: String,
     pub(super) before: String,
@@ -28,8 +45,10 @@ pub(super) struct Push<'b, R> {
     pub(super) forced: Option<bool>,
     #[serde(default, alias = "total_commits_count")]
     pub(super) total_commits: Option<usize>,
-    #[serde(alias = "project")]
-    pub(super) repository: R,
+    #[serde(default)]
+    pub(super) repository: Option<Repository>,
+    #[serde(default)]
+    pub(super) project: Option<Project>,
     /// Read only where the files are wanted.
     #[serde(borrow, default)]
     commits: Option<&'b RawValue>,
@@ -38,31 +57,42 @@ pub(super) struct Push<'b, R> {
 /// When the files of a push are trusted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files {
-    /// Whether it drops commits; `None` where nobody knows.
-    pub(super) forced: Option<bool>,
-    /// Whether it makes its branch; `None` where that is not said.
-    pub(super) created: Option<bool>,
-    /// How many commits there have to be, where that is said.
-    pub(super) commits: Option<usize>,
+    /// Whether the push must say that it drops no commits; otherwise somebody vouches for it.
+    pub(super) says_forced: bool,
+    /// Whether the push must say how many commits it has.
+    pub(super) says_count: bool,
     /// The most commits that are never cut.
     pub(super) most_commits: usize,
     /// The most files of one commit that are never cut.
     pub(super) most_files: usize,
 }
 
-impl<R> Push<'_, R> {
+impl Push<'_> {
     /// Whether it removes its branch or tag.
     pub(super) fn is_deletion(&self) -> bool {
-        is_zero(&self.after)
+        self.deleted == Some(true) || is_zero(&self.after)
+    }
+
+    /// What it asks for: nothing where it removes something; its files where they are `wanted`.
+    pub(super) fn ask(&self, wanted: bool, rule: &Files) -> Result<Ask, Unreadable> {
+        if self.is_deletion() {
+            return Ok(Ask::Nothing("a branch or tag was deleted".into()));
+        }
+        if !wanted {
+            return Ok(Ask::Unlisted("not asked for"));
+        }
+        self.files(rule)
     }
 
     /// The files, if the push lists all that it changed.
-    pub(super) fn files(&self, rule: &Files) -> Result<Ask, Unreadable> {
-        let doubt = if rule.created == Some(true) || is_zero(&self.before) {
+    fn files(&self, rule: &Files) -> Result<Ask, Unreadable> {
+        let doubt = if Ref::parse(&self.reference) == Ref::Other {
+            Some("it is not a push to a branch")
+        } else if self.created == Some(true) || is_zero(&self.before) {
             Some("the branch is new: what was there before is not known")
-        } else if rule.forced == Some(true) {
+        } else if self.forced == Some(true) {
             Some("the push was forced: the files of dropped commits are not listed")
-        } else if rule.forced.is_none() {
+        } else if rule.says_forced && self.forced.is_none() {
             Some("the sender does not say whether the push was forced")
         } else {
             None
@@ -85,10 +115,8 @@ impl<R> Push<'_, R> {
         if count == 0 {
             listed.cut("it lists no commits");
         }
-        if count > rule.most_commits {
-            listed.cut("it has more commits than are listed");
-        }
-        if rule.commits.is_some_and(|told| told != count) {
+        let counted = !rule.says_count || self.total_commits == Some(count);
+        if count > rule.most_commits || !counted {
             listed.cut("it has more commits than are listed");
         }
         Ok(Ask::listed(listed))
@@ -167,8 +195,8 @@ impl<'de> Visitor<'de> for Commit<'_> {
             let paths = map.next_value_seed(Paths {
                 listed: &mut *self.listed,
             })?;
-            if let Some(paths) = paths {
-                seen[at] = true;
+            if let (Some(paths), Some(seen)) = (paths, seen.get_mut(at)) {
+                *seen = true;
                 files += paths;
             }
         }

@@ -8,14 +8,12 @@ use axum::http::HeaderMap;
 use super::branch::Ref;
 use super::paths::Listed;
 use super::printable::printable;
-use super::verifier::Authentic;
 
 /// What a kind reads a delivery from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input<'d> {
     pub(super) headers: &'d HeaderMap,
     pub(super) body: &'d [u8],
-    pub(super) authentic: &'d Authentic,
     /// Which events count.
     pub(super) events: Events<'d>,
     /// Whether anybody wants the list of files.
@@ -57,8 +55,8 @@ pub(super) struct Reading {
     pub(super) identity: Identity,
     /// The names of the repository (bucket, site) that it is about; one of them may be pinned.
     pub(super) repository: Vec<String>,
-    /// The ref that it is about.
-    pub(super) branch: Option<Ref>,
+    /// The refs that it is about, where it says so.
+    pub(super) refs: Vec<Ref>,
     /// What it asks for.
     pub(super) ask: Ask,
 }
@@ -109,7 +107,7 @@ impl Reading {
             id: None,
             identity: Identity::None,
             repository: Vec::new(),
-            branch: None,
+            refs: Vec::new(),
             ask,
         }
     }

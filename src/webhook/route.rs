@@ -227,7 +227,6 @@ impl Route {
             Some(body) => self.settings.kind.read(&Input {
                 headers,
                 body,
-                authentic,
                 events: Events {
                     configured: self.settings.events.as_deref(),
                     default: self.settings.kind.default_events(),
@@ -283,15 +282,21 @@ impl Route {
         if self.settings.branches.is_empty() {
             return Ok(None);
         }
-        match &reading.branch {
-            Some(Ref::Branch(name)) if self.settings.branches.contains(name) => Ok(None),
-            Some(Ref::Branch(name)) => Ok(Some(format!(
+        let ours = |one: &Ref| match one {
+            Ref::Branch(name) => self.settings.branches.contains(name),
+            Ref::Other => false,
+        };
+        if reading.refs.is_empty() || reading.refs.iter().any(ours) {
+            // What says nothing of branches (a build of pages) may well be the deploy.
+            return Ok(None);
+        }
+        Ok(Some(match reading.refs.first() {
+            Some(Ref::Branch(name)) => format!(
                 "the branch {} is not among the route's branches",
                 printable(name)
-            ))),
-            Some(Ref::Other) => Ok(Some("it is not about a branch".to_owned())),
-            None => content::refuse("branch", "is missing, and the route is for some only"),
-        }
+            ),
+            _ => "it is not about a branch".to_owned(),
+        }))
     }
 
     fn scan(&self, because: Option<&'static str>) -> Wish {

@@ -65,6 +65,11 @@ pub(super) fn check(
         if let Err(found) = config.admin.token() {
             problems.extend(found.into_list());
         }
+        for webhook in config.pipelines.iter().flat_map(|p| &p.webhooks) {
+            if let Err(found) = webhook.route(environment) {
+                problems.extend(found.into_list());
+            }
+        }
     }
     let exit_code = if problems.is_empty() {
         0

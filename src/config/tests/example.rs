@@ -27,6 +27,7 @@ fn it_holds_the_defaults() {
     ));
     assert_eq!(example.scaleway, plain.scaleway);
     assert_eq!(example.state, plain.state);
+    assert_eq!(example.webhooks, plain.webhooks);
     assert_eq!(example.admin, plain.admin);
     assert_eq!(example.pipelines, plain.pipelines);
 }
@@ -41,6 +42,17 @@ fn what_is_left_out_of_it_is_valid() {
     assert_eq!(config.state, plain.state);
     assert_eq!(config.admin.socket, plain.admin.socket);
     assert_eq!(config.pipelines[0].rules.len(), 2);
+    let kinds: std::collections::BTreeSet<&str> = config.pipelines[0]
+        .webhooks
+        .iter()
+        .map(|webhook| webhook.settings.kind.as_str())
+        .collect();
+    assert_eq!(kinds.len(), 13, "a block for every kind: {kinds:?}");
+    let warnings: Vec<String> = config.warnings.iter().map(Problem::summary).collect();
+    assert!(
+        !warnings.iter().any(|w| w.contains("webhook")),
+        "{warnings:?}"
+    );
     assert!(config.admin.token_file.is_some());
     assert!(config.scaleway.secret_key_file.is_some());
     assert!(config.pipelines[0].project_id.is_some());
@@ -60,9 +72,7 @@ fn what_is_not_in_this_version_is_refused_for_that_and_nothing_else() {
         [
             ("state.database_url_file", why),
             ("state.node", why),
-            ("webhooks", why),
             ("pipeline[0].verify", why),
-            ("pipeline[0].webhook[0]", why),
         ]
     );
 }
@@ -85,7 +95,7 @@ fn every_key_is_known_to_belong_where_it_is_read() {
     let settings = config(&all).settings;
     let read: std::collections::BTreeSet<(String, String)> = settings
         .into_iter()
-        .map(|s| (s.section.replace("[0]", "").replace("[1]", ""), s.name))
+        .map(|s| (without_indices(&s.section), s.name))
         .collect();
     let known = keys::TABLES
         .iter()
@@ -97,4 +107,9 @@ fn every_key_is_known_to_belong_where_it_is_read() {
         })
         .collect();
     assert_eq!(read, known);
+}
+
+fn without_indices(section: &str) -> String {
+    let bare = |part: &str| part.split('[').next().unwrap_or_default().to_owned();
+    section.split('.').map(bare).collect::<Vec<_>>().join(".")
 }

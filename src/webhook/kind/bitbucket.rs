@@ -1,11 +1,175 @@
-//! Stub.
+//! Bitbucket Cloud and Data Center: HMAC-SHA256 of the body, in the header in which others have
+//! SHA-1. No event of theirs lists files.
+
+use serde::Deserialize;
+
+use crate::webhook::branch::Ref;
+use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
+use crate::webhook::headers::hint;
 use crate::webhook::reading::{Ask, Input, Reading};
 use crate::webhook::signature::Mac;
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 0] = [];
+
+/// The status of a build, which Cloud has; Data Center has pushes only.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = [
+    "repo:commit_status_created",
+    "repo:commit_status_updated",
+    "repo:refs_changed",
+];
+
+/// Every event that can be configured.
+pub(crate) const EVENTS: [&str; 4] = [
+    "repo:push",
+    "repo:commit_status_created",
+    "repo:commit_status_updated",
+    "repo:refs_changed",
+];
+
+const UNLISTED: Ask = Ask::Unlisted("Bitbucket lists no files");
+
 pub(in crate::webhook) fn mac() -> Mac {
     Mac::of_body("x-hub-signature", "sha256=")
 }
-pub(in crate::webhook) fn read(_: &Input<'_>) -> Result<Reading, Unreadable> {
-    Ok(Reading::of("bitbucket", Ask::Unlisted("")))
+
+#[derive(Deserialize)]
+struct Repository {
+    /// Cloud's name.
+    #[serde(default)]
+    full_name: Option<String>,
+    /// Data Center's name, below its project's key.
+    #[serde(default)]
+    slug: Option<String>,
+    #[serde(default)]
+    project: Option<Project>,
+}
+
+#[derive(Deserialize)]
+struct Project {
+    #[serde(default)]
+    key: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(default)]
+    repository: Option<Repository>,
+    #[serde(default)]
+    push: Option<Push>,
+    #[serde(default)]
+    changes: Option<Vec<RefChange>>,
+    #[serde(default)]
+    commit_status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct Push {
+    changes: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    /// `null` where the branch was deleted.
+    #[serde(default)]
+    new: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct RefChange {
+    #[serde(rename = "ref")]
+    reference: FullRef,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct FullRef {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    state: String,
+    #[serde(default)]
+    refname: Option<String>,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let Some(event) = hint(input.headers, "x-event-key") else {
+        return refuse("X-Event-Key", "the header is missing");
+    };
+    let mut reading = if event == "diagnostics:ping" {
+        Reading::nothing(event, "a ping")
+    } else if input.events.want(event) {
+        wanted(event, input)?
+    } else {
+        Reading::unwanted(event)
+    };
+    reading.id = hint(input.headers, "x-request-uuid")
+        .or_else(|| hint(input.headers, "x-request-id"))
+        .map(str::to_owned);
+    Ok(reading)
+}
+
+fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let body: Event = parse(input.body)?;
+    let mut refs = Vec::new();
+    let ask = match event {
+        "repo:push" => {
+            let Some(push) = body.push else {
+                return refuse("push", "is missing");
+            };
+            let targets = push.changes.into_iter().filter_map(|change| change.new);
+            refs.extend(targets.map(|new| {
+                if new.kind == "branch" {
+                    Ref::Branch(new.name)
+                } else {
+                    Ref::Other
+                }
+            }));
+            pushed(&refs)
+        }
+        "repo:refs_changed" => {
+            let Some(changes) = body.changes else {
+                return refuse("changes", "is missing");
+            };
+            let kept = changes.iter().filter(|change| change.kind != "DELETE");
+            refs.extend(kept.map(|change| Ref::parse(&change.reference.id)));
+            pushed(&refs)
+        }
+        _ => {
+            let Some(status) = body.commit_status else {
+                return refuse("commit_status", "is missing");
+            };
+            refs.extend(status.refname.map(|name| Ref::of(&name)));
+            if status.state == "SUCCESSFUL" {
+                UNLISTED
+            } else {
+                Ask::Nothing("it has not succeeded, or not yet".into())
+            }
+        }
+    };
+    let mut reading = Reading::of(event, ask);
+    reading.refs = refs;
+    if let Some(repository) = body.repository {
+        reading.repository.extend(repository.full_name);
+        let key = repository.project.and_then(|project| project.key);
+        if let (Some(key), Some(slug)) = (key, repository.slug) {
+            reading.repository.push(format!("{key}/{slug}"));
+        }
+    }
+    Ok(reading)
+}
+
+fn pushed(refs: &[Ref]) -> Ask {
+    if refs.is_empty() {
+        return Ask::Nothing("a branch or tag was deleted".into());
+    }
+    UNLISTED
 }

@@ -1,14 +1,121 @@
-//! Stub.
+//! Contentful: HMAC-SHA256 of method, path, the headers that a header lists, and the body. What is
+//! believed of the headers has to be on that list.
+
+use axum::http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+
+use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
-use crate::webhook::reading::{Ask, Input, Reading};
-use crate::webhook::signature::Claim;
+use crate::webhook::headers::{hint, one};
+use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::signature::{Claim, Encoding};
+use crate::webhook::timestamp::{self, Unit};
 use crate::webhook::verifier::Refused;
-use axum::http::HeaderMap;
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 0] = [];
-pub(in crate::webhook) fn read(_: &Input<'_>) -> Result<Reading, Unreadable> {
-    Ok(Reading::of("contentful", Ask::Unlisted("")))
-}
+
+/// Every secret has this many characters.
 pub(in crate::webhook) const SECRET_LENGTH: usize = 64;
-pub(in crate::webhook) fn claim(_: &str, _: &HeaderMap, _: i64) -> Result<Claim, Refused> {
-    Err(Refused::Missing)
+
+/// The most headers that may be signed.
+const MAX_HEADERS: usize = 64;
+
+const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
+const TIMESTAMP: &str = "x-contentful-timestamp";
+const TOPIC: &str = "x-contentful-topic";
+const KEY: &str = "x-contentful-idempotency-key";
+
+/// What changes what visitors see.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 6] = [
+    "ContentManagement.Entry.publish",
+    "ContentManagement.Entry.unpublish",
+    "ContentManagement.Entry.delete",
+    "ContentManagement.Asset.publish",
+    "ContentManagement.Asset.unpublish",
+    "ContentManagement.Asset.delete",
+];
+
+pub(in crate::webhook) fn claim(
+    path: &str,
+    headers: &HeaderMap,
+    now_unix: i64,
+) -> Result<Claim, Refused> {
+    let header = |name: &'static str| one(headers, &HeaderName::from_static(name));
+    let signature = Encoding::HexLower
+        .decode(header("x-contentful-signature")?, 32)
+        .ok_or(Refused::Malformed)?;
+    timestamp::check(header(TIMESTAMP)?, Unit::Milliseconds, now_unix)?;
+    let mut names: Vec<&str> = header(SIGNED_HEADERS)?.split(',').collect();
+    names.sort_unstable();
+    let twice = names
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if a == b));
+    let signed = |name: &str| names.binary_search(&name).is_ok();
+    if twice
+        || names.len() > MAX_HEADERS
+        || ![SIGNED_HEADERS, TIMESTAMP, TOPIC].into_iter().all(signed)
+    {
+        return Err(Refused::Malformed);
+    }
+    let mut before = format!("POST\n{path}\n");
+    for (at, name) in names.iter().enumerate() {
+        // Names are listed in lower case, and this takes any.
+        let parsed: HeaderName = name.parse().map_err(|_| Refused::Malformed)?;
+        if parsed.as_str() != *name {
+            return Err(Refused::Malformed);
+        }
+        if at > 0 {
+            before.push(';');
+        }
+        before.push_str(name);
+        before.push(':');
+        before.push_str(one(headers, &parsed)?.trim());
+    }
+    before.push('\n');
+    let id = if signed(KEY) {
+        Some(header(KEY)?.to_owned())
+    } else {
+        None
+    };
+    Ok(Claim {
+        before: before.into_bytes(),
+        signatures: vec![signature],
+        id,
+        ..Claim::default()
+    })
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    sys: Option<Sys>,
+}
+
+#[derive(Deserialize)]
+struct Sys {
+    #[serde(default)]
+    space: Option<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    sys: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let Some(topic) = hint(input.headers, TOPIC) else {
+        return refuse("X-Contentful-Topic", "the header is missing");
+    };
+    if !input.events.want(topic) {
+        return Ok(Reading::unwanted(topic));
+    }
+    let body: Body = parse(input.body)?;
+    let mut reading = Reading::of(topic, Ask::Unlisted("Contentful lists no files"));
+    reading.identity = Identity::SignedId;
+    let space = body.sys.and_then(|sys| sys.space);
+    reading.repository.extend(space.map(|space| space.sys.id));
+    Ok(reading)
 }

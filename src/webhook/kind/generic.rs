@@ -141,13 +141,9 @@ pub(in crate::webhook) fn of_body(
     }
     let ask = ask(input, fields, body, &own)?;
     let mut reading = Reading::of(named.as_deref().unwrap_or(word(&ask)), ask);
-    reading.branch = text(&fields.branch)?.map(|name| {
-        if name.starts_with("refs/") {
-            Ref::parse(&name)
-        } else {
-            Ref::branch(&name)
-        }
-    });
+    reading
+        .refs
+        .extend(text(&fields.branch)?.map(|name| Ref::of(&name)));
     if let Some(id) = text(&fields.id)? {
         reading.identity = Identity::InBody(id.clone());
         reading.id = Some(id);

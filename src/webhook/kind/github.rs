@@ -7,7 +7,7 @@ use crate::webhook::branch::Ref;
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Push};
+use crate::webhook::push::{Files, Push, Repository};
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Mac;
 
@@ -16,7 +16,7 @@ pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] =
     ["workflow_run", "deployment_status", "page_build"];
 
 /// Every event that can be configured.
-pub(in crate::webhook) const EVENTS: [&str; 7] = [
+pub(crate) const EVENTS: [&str; 7] = [
     "push",
     "workflow_run",
     "deployment_status",
@@ -35,15 +35,9 @@ pub(in crate::webhook) fn mac() -> Mac {
 }
 
 #[derive(Deserialize)]
-struct Repository {
-    full_name: String,
-    #[serde(default)]
-    pushed_at: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
 struct Common {
-    repository: Repository,
+    #[serde(default)]
+    repository: Option<Repository>,
     #[serde(default)]
     action: Option<String>,
     #[serde(default)]
@@ -100,27 +94,25 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
 }
 
 fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
-    let push: Push<'_, Repository> = parse(input.body)?;
-    let ask = if push.deleted == Some(true) || push.is_deletion() {
-        Ask::Nothing("a branch or tag was deleted".into())
-    } else if !input.files {
-        Ask::Unlisted("not asked for")
-    } else {
-        push.files(&Files {
-            forced: push.forced,
-            created: push.created,
-            commits: None,
+    let push: Push<'_> = parse(input.body)?;
+    let ask = push.ask(
+        input.files,
+        &Files {
+            says_forced: true,
+            says_count: false,
             most_commits: MOST_COMMITS - 1,
             most_files: MOST_FILES - 1,
-        })?
-    };
+        },
+    )?;
     let mut reading = Reading::of("push", ask);
-    reading.branch = Some(Ref::parse(&push.reference));
-    // Two pushes of the same commits differ in their time.
-    if push.repository.pushed_at.is_some() {
-        reading.identity = Identity::SignedBytes;
+    reading.refs.push(Ref::parse(&push.reference));
+    if let Some(repository) = push.repository {
+        // Two pushes of the same commits differ in their time.
+        if repository.pushed_at.is_some() {
+            reading.identity = Identity::SignedBytes;
+        }
+        reading.repository.extend(repository.full_name);
     }
-    reading.repository = vec![push.repository.full_name];
     Ok(reading)
 }
 
@@ -162,7 +154,8 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     let mut reading = Reading::of(event, ask);
     // Runs, statuses, builds and releases have ids and times in their payloads.
     reading.identity = Identity::SignedBytes;
-    reading.branch = branch.map(|name| Ref::branch(&name));
-    reading.repository = vec![body.repository.full_name];
+    reading.refs.extend(branch.map(|name| Ref::of(&name)));
+    let name = body.repository.and_then(|repository| repository.full_name);
+    reading.repository.extend(name);
     Ok(reading)
 }

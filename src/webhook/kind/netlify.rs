@@ -1,13 +1,98 @@
-//! Stub.
+//! Netlify: a signed token (JWS) that has the SHA-256 of the body. Only HS256 is taken, whatever
+//! the token says of itself.
+
+use axum::http::{HeaderMap, HeaderName};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::webhook::branch::Ref;
+use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
-use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::headers::one;
+use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Claim;
 use crate::webhook::verifier::Refused;
-use axum::http::HeaderMap;
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 0] = [];
-pub(in crate::webhook) fn read(_: &Input<'_>) -> Result<Reading, Unreadable> {
-    Ok(Reading::of("netlify", Ask::Unlisted("")))
+
+/// The state of a deploy that visitors see.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["ready"];
+
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+    /// What a receiver has to understand; we understand none.
+    #[serde(default)]
+    crit: Option<IgnoredAny>,
 }
-pub(in crate::webhook) fn claim(_: &HeaderMap) -> Result<Claim, Refused> {
-    Err(Refused::Missing)
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sha256: String,
+}
+
+pub(in crate::webhook) fn claim(headers: &HeaderMap) -> Result<Claim, Refused> {
+    let token = one(headers, &HeaderName::from_static("x-webhook-signature"))?;
+    let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
+    let (head, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;
+    let decode = |text: &str| {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes());
+        bytes.map_err(|_| Refused::Malformed)
+    };
+    let head: Head = object(&decode(head)?)?;
+    if head.alg != "HS256" || head.crit.is_some() {
+        return Err(Refused::Malformed);
+    }
+    let claims: Claims = object(&decode(claims)?)?;
+    let digest = HEXLOWER.decode(claims.sha256.as_bytes());
+    let digest = digest.ok().and_then(|digest| digest.try_into().ok());
+    let signature = decode(signature)?;
+    if claims.iss != "netlify" || signature.len() != 32 {
+        return Err(Refused::Malformed);
+    }
+    Ok(Claim {
+        before: signed.as_bytes().to_vec(),
+        signatures: vec![signature],
+        body: Some(digest.ok_or(Refused::Malformed)?),
+        ..Claim::default()
+    })
+}
+
+fn object<'b, T: Deserialize<'b>>(json: &'b [u8]) -> Result<T, Refused> {
+    parse(json).map_err(|_| Refused::Malformed)
+}
+
+#[derive(Deserialize)]
+struct Deploy {
+    state: String,
+    #[serde(default)]
+    context: Option<String>,
+    #[serde(default)]
+    branch: Option<String>,
+    #[serde(default)]
+    site_id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let deploy: Deploy = parse(input.body)?;
+    let mut reading = if !input.events.want(&deploy.state) {
+        Reading::unwanted(&deploy.state)
+    } else if deploy
+        .context
+        .is_some_and(|context| context != "production")
+    {
+        Reading::nothing(&deploy.state, "it is not about production")
+    } else {
+        Reading::of(&deploy.state, Ask::Unlisted("Netlify lists no files"))
+    };
+    // A deploy has an id and the time of its last change.
+    reading.identity = Identity::SignedBytes;
+    reading
+        .refs
+        .extend(deploy.branch.map(|name| Ref::of(&name)));
+    reading.repository.extend(deploy.site_id);
+    reading.repository.extend(deploy.name);
+    Ok(reading)
 }

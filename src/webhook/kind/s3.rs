@@ -1,7 +1,134 @@
-//! Stub.
+//! MinIO, and whoever sends the event records of S3 with a bearer token. Their keys are encoded as
+//! forms are; each is decoded once.
+
+use serde::Deserialize;
+
+use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
+use crate::webhook::paths::Listed;
 use crate::webhook::reading::{Ask, Input, Reading};
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 0] = [];
-pub(in crate::webhook) fn read(_: &Input<'_>) -> Result<Reading, Unreadable> {
-    Ok(Reading::of("s3", Ask::Unlisted("")))
+
+/// Both come after the change.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 2] =
+    ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"];
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default, rename = "EventName")]
+    event_name: Option<String>,
+    /// What S3 sends when a notification is set up.
+    #[serde(default, rename = "Event")]
+    event: Option<String>,
+    #[serde(default, rename = "Records")]
+    records: Option<Vec<Record>>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "eventName")]
+    event_name: String,
+    s3: Entity,
+}
+
+#[derive(Deserialize)]
+struct Entity {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let message: Message = parse(input.body)?;
+    let named = message.event_name.or(message.event).unwrap_or_default();
+    let Some(records) = message.records.filter(|records| !records.is_empty()) else {
+        return Ok(Reading::nothing(
+            if named.is_empty() { "s3" } else { &named },
+            "it has no records",
+        ));
+    };
+    let mut listed = Listed::default();
+    let mut first: Option<(String, String)> = None;
+    for record in &records {
+        let event = full_name(&record.event_name);
+        if !input.events.want(&event) {
+            continue;
+        }
+        let bucket = &record.s3.bucket.name;
+        let (_, known) = first.get_or_insert_with(|| (event, bucket.clone()));
+        if known != bucket {
+            listed.cut("it is about several buckets");
+        }
+        match decoded(&record.s3.object.key) {
+            Some(key) => listed.add(&key),
+            None => listed.cut("a key is not encoded as keys are"),
+        }
+    }
+    let Some((event, bucket)) = first else {
+        let event = records.first().map_or(named, |r| full_name(&r.event_name));
+        return Ok(Reading::unwanted(&event));
+    };
+    let mut reading = Reading::of(&event, Ask::listed(listed));
+    reading.repository.push(bucket);
+    Ok(reading)
+}
+
+/// S3 leaves out in a record what it has in the configuration; `MinIO` doesn't.
+fn full_name(event: &str) -> String {
+    if event.starts_with("s3:") {
+        return event.to_owned();
+    }
+    format!("s3:{event}")
+}
+
+/// A key without its encoding: `+` is a space, `%XX` a byte; `None` for what is not encoded so, or
+/// not UTF-8.
+fn decoded(key: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let byte = digit()? * 16 + digit()?;
+                u8::try_from(byte).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_decoded_once() {
+        for (key, file) in [
+            ("red+flower.jpg", Some("red flower.jpg")),
+            ("a%2Fb.html", Some("a/b.html")),
+            ("a/b.html", Some("a/b.html")),
+            ("caf%C3%A9", Some("café")),
+            ("100%25", Some("100%")),
+            ("%252e%252e%2Fa", Some("%2e%2e/a")),
+            ("a%2Bb", Some("a+b")),
+            ("%", None),
+            ("%4", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%FF", None),
+        ] {
+            assert_eq!(decoded(key).as_deref(), file, "{key}");
+        }
+    }
 }

@@ -1,11 +1,44 @@
-//! Stub.
+//! Sanity: HMAC-SHA256 of `timestamp.body` in base64 for URLs, with a timestamp in milliseconds.
+//! The body is whatever the hook's projection makes; `{"paths": ..}` lists files.
+
+use axum::http::HeaderName;
+use serde::de::IgnoredAny;
+
+use crate::webhook::content::parse_any;
 use crate::webhook::delivery::Unreadable;
-use crate::webhook::reading::{Ask, Input, Reading};
-use crate::webhook::signature::Mac;
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 0] = [];
+use crate::webhook::headers::hint;
+use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Stamp, StampPlace};
+use crate::webhook::timestamp::Unit;
+
+use super::generic::{self, Fields};
+
 pub(in crate::webhook) fn mac() -> Mac {
-    Mac::of_body("x-hub-signature", "sha256=")
+    Mac {
+        header: HeaderName::from_static("sanity-webhook-signature"),
+        prefix: "v1=".to_owned(),
+        encoding: Encoding::Base64Url,
+        digest: Digest::Sha256,
+        stamp: Some(Stamp {
+            place: StampPlace::Field("t".to_owned()),
+            unit: Unit::Milliseconds,
+        }),
+        around: (
+            vec![Piece::Timestamp, Piece::Text(".".to_owned())],
+            Vec::new(),
+        ),
+    }
 }
-pub(in crate::webhook) fn read(_: &Input<'_>) -> Result<Reading, Unreadable> {
-    Ok(Reading::of("sanity", Ask::Unlisted("")))
+
+pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+    let mut reading = if input.files {
+        generic::of_body(input, &Fields::default(), input.body, None)?
+    } else {
+        let _: IgnoredAny = parse_any(input.body)?;
+        Reading::of("sanity", Ask::Unlisted("not asked for"))
+    };
+    reading.id = hint(input.headers, "idempotency-key").map(str::to_owned);
+    // The time of the event, to the millisecond, is signed with it.
+    reading.identity = Identity::SignedBytes;
+    Ok(reading)
 }

@@ -1,0 +1,157 @@
+//! What a route purges, and what is suspicious about that.
+
+use std::time::Duration;
+
+use crate::config::reader::Reader;
+use crate::config::section::{Given, Section};
+use crate::config::value::{Complaint, complain, text};
+use crate::core::asset::Asset;
+use crate::webhook::{Kind, Purge};
+
+const HINT: &str =
+    "write \"scan\", \"files\", \"all\", or a list of assets such as [\"/\", \"/feed.xml\"]";
+
+/// Reads `purge`.
+pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Given<Purge> {
+    let is_list = Reader::raw(section, "purge").is_some_and(|raw| raw.get_ref().is_array());
+    let purge = if is_list {
+        let list = reader.list(section, "purge", HINT, |raw| {
+            let asset = text(raw, "write the asset in quotes")?;
+            Asset::parse(asset)
+                .or_else(|error| complain("is not an asset", format!("it {}", error.problem)))
+        });
+        if list.value.as_ref().is_some_and(Vec::is_empty)
+            && let Some(span) = &list.span
+        {
+            let complaint = Complaint {
+                why: "is empty".to_owned(),
+                hint: "list at least one asset, or remove the route".to_owned(),
+            };
+            reader.report(&section.key("purge"), span, &complaint);
+        }
+        Given {
+            value: list
+                .value
+                .filter(|list| !list.is_empty())
+                .map(Purge::Assets),
+            span: list.span,
+        }
+    } else {
+        reader.given(section, "purge", |raw| match text(raw, HINT)? {
+            "scan" => Ok(Purge::Scan),
+            "files" => Ok(Purge::Files),
+            "all" => Ok(Purge::All),
+            asset if asset.starts_with('/') => complain(
+                "is not a list",
+                format!(
+                    "write it in brackets, [\"{}\"]",
+                    super::super::problem::printable(asset)
+                ),
+            ),
+            _ => complain("is not a word that is known here", HINT),
+        })
+    };
+    let written = purge.value.as_ref().map(|purge| match purge {
+        Purge::Scan => "scan".into(),
+        Purge::Files => "files".into(),
+        Purge::All => "all".into(),
+        Purge::Assets(assets) => {
+            let assets: Vec<String> = assets.iter().map(Asset::to_string).collect();
+            assets.into()
+        }
+    });
+    let from = reader.source(purge.span.as_ref());
+    reader.record(section, "purge", written, from);
+    purge
+}
+
+/// Reads `files_root`; empty, or with a `/` at its end. `None` where it is refused.
+pub(super) fn read_files_root(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+) -> Option<String> {
+    let given = reader.given(section, "files_root", |raw| {
+        const HINT: &str = "write a folder of the repository, such as \"public/\"";
+        let root = text(raw, HINT)?;
+        let bare = root.strip_suffix('/').unwrap_or(root);
+        let odd = |part: &str| matches!(part, "" | "." | "..");
+        if bare.split('/').any(odd) || bare.chars().any(|c| c.is_control() || c == '\\') {
+            return complain("is not a folder of a repository", HINT);
+        }
+        Ok(format!("{bare}/"))
+    });
+    let from = reader.source(given.span.as_ref());
+    reader.record(
+        section,
+        "files_root",
+        given.value.clone().map(Into::into),
+        from,
+    );
+    let refused = given.value.is_none() && given.span.is_some();
+    (!refused).then(|| given.value.unwrap_or_default())
+}
+
+/// What has to fit together.
+pub(super) struct Choice<'c> {
+    pub(super) kind: &'c Kind,
+    pub(super) purge: &'c Given<Purge>,
+    pub(super) events: &'c Given<Vec<String>>,
+    pub(super) delay: Duration,
+    pub(super) has_origins: bool,
+    /// Whether the origins are watched, at least one of them.
+    pub(super) watched: bool,
+}
+
+/// Reports what can't work, and warns of what would make the edge cache old bytes again.
+pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Choice<'_>) {
+    let kind = choice.kind.as_str();
+    let purge = match (&choice.purge.value, &choice.purge.span) {
+        (None, Some(_)) => return,
+        (Some(purge), _) => purge.clone(),
+        (None, None) => choice.kind.default_purge(choice.has_origins),
+    };
+    let at_purge = |reader: &mut Reader<'_>, why: String, hint: &str| {
+        if let Some(span) = &choice.purge.span {
+            let hint = hint.to_owned();
+            reader.report(&section.key("purge"), span, &Complaint { why, hint });
+        }
+    };
+    if purge == Purge::Scan && !choice.has_origins {
+        let why = "can't be: the pipeline has no origin to scan".to_owned();
+        at_purge(reader, why, "write \"all\", or a list of assets");
+        return;
+    }
+    if purge == Purge::Files && !choice.kind.lists_files() {
+        let why = format!("can't be: deliveries of kind = \"{kind}\" list no files");
+        at_purge(reader, why, "write \"scan\", \"all\", or a list of assets");
+        return;
+    }
+    let Some(known) = choice.kind.known_events() else {
+        return;
+    };
+    let events: Vec<&str> = match &choice.events.value {
+        Some(events) => events.iter().map(String::as_str).collect(),
+        None => choice.kind.default_events().to_vec(),
+    };
+    if events.iter().any(|event| !known.contains(event)) {
+        return;
+    }
+    let push = events.iter().find(|event| choice.kind.is_push(event));
+    let span = choice.events.span.clone();
+    let span = span.unwrap_or_else(|| section.span().clone());
+    match push {
+        None if purge == Purge::Files => {
+            let why = "name none that lists files, and purge is \"files\": every delivery widens";
+            reader.warn(&section.key("events"), &span, why, "write purge = \"scan\"");
+        }
+        Some(push) if choice.delay.is_zero() && (purge != Purge::Scan || !choice.watched) => {
+            let why = format!(
+                "count {push}, which is sent before the deploy, and delay is 0s: the edge would cache the old \
+                 bytes again"
+            );
+            let hint = "choose an event that is sent after the deploy, or a delay that is longer than a deploy";
+            reader.warn(&section.key("events"), &span, &why, hint);
+        }
+        _ => {}
+    }
+}

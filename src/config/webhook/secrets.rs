@@ -1,0 +1,150 @@
+//! Where a route's secrets are, and the route that is made with them.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::config::environment::Environment;
+use crate::config::model::{SecretPlace, Webhook};
+use crate::config::problem::{Problem, Problems};
+use crate::config::reader::Reader;
+use crate::config::secret;
+use crate::config::section::{Given, Section};
+use crate::config::value::complain;
+use crate::webhook::{MAX_SECRETS, Route};
+
+use super::one_or_more;
+
+/// Reads the places of a route's secrets; `None` where there is a problem with them.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    kind_is_known: bool,
+    open: bool,
+) -> Option<Vec<SecretPlace>> {
+    let files = one_or_more(
+        reader,
+        section,
+        "secret_file",
+        "write the whole path of the secret's file, in quotes, or a list of them",
+        |path| {
+            if !Path::new(path).is_absolute() || path.contains('\0') {
+                return complain("is not an absolute path", "write the whole path, from / on");
+            }
+            Ok(SecretPlace::File(PathBuf::from(path)))
+        },
+    );
+    let credentials = one_or_more(
+        reader,
+        section,
+        "credential",
+        "write the name of the systemd credential, in quotes, or a list of them",
+        |name| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+                return complain(
+                    "is not the name of a credential",
+                    "write the name that LoadCredential= has, of letters, digits, `.`, `_` and `-`",
+                );
+            }
+            Ok(SecretPlace::Credential(name.to_owned()))
+        },
+    );
+    for (key, given) in [("secret_file", &files), ("credential", &credentials)] {
+        let from = reader.source(given.span.as_ref());
+        reader.record(section, key, given.value.as_deref().map(written), from);
+    }
+    let mut refused = false;
+    if open {
+        for (key, given) in [("secret_file", &files), ("credential", &credentials)] {
+            if let Some(span) = &given.span {
+                let why = "is there, and auth = \"none\" says that no secret is needed";
+                reader.report_key(&section.key(key), span, why, "remove one of the two");
+                refused = true;
+            }
+        }
+    } else if files.span.is_none() && credentials.span.is_none() {
+        if kind_is_known {
+            reader.missing(
+                section,
+                "secret_file",
+                "without a secret anybody could purge: name a file (or a systemd credential, with credential) that \
+                 holds it; for a listener that only this machine reaches, auth = \"none\" will do",
+            );
+        }
+        refused = true;
+    }
+    let complete = |given: &Given<Vec<SecretPlace>>| given.value.is_some() || given.span.is_none();
+    refused |= !complete(&files) || !complete(&credentials);
+    let span = files.span.clone().or(credentials.span.clone());
+    let mut places = files.value.unwrap_or_default();
+    places.extend(credentials.value.unwrap_or_default());
+    if let Some(span) = span.filter(|_| !refused && !open) {
+        let key = section.key("secret_file");
+        if places.is_empty() {
+            reader.report_key(&key, &span, "names no secret", "name at least one");
+            refused = true;
+        } else if places.len() > MAX_SECRETS {
+            let why = format!("names more than {MAX_SECRETS} secrets");
+            reader.report_key(
+                &key,
+                &span,
+                &why,
+                "remove those that no sender uses any more",
+            );
+            refused = true;
+        }
+    }
+    (!refused).then_some(places)
+}
+
+fn written(places: &[SecretPlace]) -> toml::Value {
+    let mut texts: Vec<String> = places
+        .iter()
+        .map(|place| match place {
+            SecretPlace::File(path) => path.display().to_string(),
+            SecretPlace::Credential(name) => name.clone(),
+        })
+        .collect();
+    match texts.pop() {
+        Some(one) if texts.is_empty() => one.into(),
+        last => {
+            texts.extend(last);
+            texts.into()
+        }
+    }
+}
+
+impl Webhook {
+    /// Reads the route's secrets, and makes the route. Tells of every secret that can't be read, or
+    /// else of the first that is not fit.
+    pub fn route(&self, environment: &Environment) -> Result<Route, Problems> {
+        let mut problems = Vec::new();
+        let mut texts: Vec<SecretString> = Vec::new();
+        for place in &self.secrets {
+            match secret::of_webhook(place, &self.key(place), environment) {
+                Ok(text) => texts.push(text),
+                Err(found) => problems.extend(found.into_list()),
+            }
+        }
+        if let Some(problems) = Problems::from_list(problems) {
+            return Err(problems);
+        }
+        Route::new(self.settings.clone(), &texts).map_err(|error| {
+            let place = self.secrets.first();
+            let key = place.map_or_else(|| self.section.clone(), |place| self.key(place));
+            let hint =
+                "write the whole secret, one in each file, as the sender shows it or was given it";
+            let of = format!("route {}", self.settings.path);
+            Problem::of(of, &key, &error.to_string(), hint).into()
+        })
+    }
+
+    fn key(&self, place: &SecretPlace) -> String {
+        let name = match place {
+            SecretPlace::File(_) => "secret_file",
+            SecretPlace::Credential(_) => "credential",
+        };
+        format!("{}.{name}", self.section)
+    }
+}
