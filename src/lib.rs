@@ -6,11 +6,12 @@
 //!
 //! ```text
 //! origin (hint, look, fact) ─▶ sink ─▶ intake (mapping) ─▶ store ─▶ core::planner ─▶ engine ─▶ scaleway
+//! webhook (verify, read) ────────┘
 //! ```
 //!
 //! `ARCHITECTURE.md` has the map and the invariants. Dependence goes downwards only:
 //! `cli` → `config`, `supervise`, `engine`, `admin`, `sandbox` · `engine` → `core`, `store`,
-//! `scaleway`, `clock` · `origin` → `core` types and [`sink`] · `store`, `scaleway` → `core` ·
+//! `scaleway`, `clock` · `origin`, `webhook` → `core` types and [`sink`] · `store`, `scaleway` → `core` ·
 //! `core` → nothing. A test checks it.
 
 pub mod admin;

@@ -213,22 +213,21 @@ async fn converse<S>(
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(ended),
-        () = stopping.cancelled() => None,
-        () = tokio::time::sleep(AGE) => None,
+        // An error was answered, as far as it can be; there is nothing else to do about it.
+        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
+        () = stopping.cancelled() => false,
+        () = tokio::time::sleep(AGE) => false,
     };
-    let ended = if let Some(ended) = ended {
-        ended.is_ok()
-    } else {
+    if !ended {
         Pin::new(&mut connection).graceful_shutdown();
         let rest = poll_fn(|context| connection.poll_without_shutdown(context));
-        matches!(tokio::time::timeout(GRACE, rest).await, Ok(Ok(())))
-    };
-    if ended {
-        let stream = connection.into_parts().io.into_inner();
-        // Whoever does not read its answer by then will not.
-        drop(tokio::time::timeout(LINGER, linger(stream)).await);
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            return;
+        }
     }
+    let stream = connection.into_parts().io.into_inner();
+    // Whoever does not read its answer by then will not.
+    drop(tokio::time::timeout(LINGER, linger(stream)).await);
 }
 
 /// Says that nothing more comes, and swallows what the client still sends: closing on unread bytes

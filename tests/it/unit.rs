@@ -1,18 +1,19 @@
-//! The systemd unit.
+//! The systemd units.
 
 use std::process::Command;
 
 use crate::bench::skip;
 
 #[test]
-fn the_unit_is_valid_and_hardened() {
+fn the_units_are_valid_and_hardened() {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/edgepurge.service");
     let Ok(verify) = Command::new("systemd-analyze").arg("--version").output() else {
         return skip("systemd-analyze is not installed");
     };
     assert!(verify.status.success());
+    let socket = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/edgepurge-webhook.socket");
     let verify = Command::new("systemd-analyze")
-        .args(["verify", "--man=no", unit])
+        .args(["verify", "--man=no", unit, socket])
         .output()
         .unwrap();
     let said = String::from_utf8(verify.stderr).unwrap();

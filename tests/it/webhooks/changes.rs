@@ -202,7 +202,7 @@ async fn answers_say_what_is_wrong_and_to_strangers_nothing() {
         (415, mine().header("content-type", "text/html").body("{}")),
         (
             422,
-            mine().header("content-type", json).body("{\"paths\":1}"),
+            mine().header("content-type", json).body("{\"else\":1}"),
         ),
     ];
     for (status, request) in wrong {
