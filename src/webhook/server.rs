@@ -310,3 +310,6 @@ async fn understood(
     }
     read.ok()
 }
+
+#[cfg(test)]
+mod tests;

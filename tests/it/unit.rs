@@ -11,7 +11,10 @@ fn the_units_are_valid_and_hardened() {
         return skip("systemd-analyze is not installed");
     };
     assert!(verify.status.success());
-    let socket = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/edgepurge-webhook.socket");
+    let socket = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/systemd/edgepurge-webhook.socket"
+    );
     let verify = Command::new("systemd-analyze")
         .args(["verify", "--man=no", unit, socket])
         .output()
