@@ -332,6 +332,10 @@ impl Worker {
             }
             Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
+            Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, reason, now) => {
+                let due = reason.first.after(self.settings.gone_after);
+                self.inbox.hint(path, reason.mark(due));
+            }
             Outcome::Found(found) => {
                 if reason.cause == Cause::Scan(ScanReason::Rescan)
                     && self.inbox.lock().hints.heard_of(path)
@@ -342,6 +346,16 @@ impl Worker {
             }
         }
         Ok(true)
+    }
+
+    /// Whether nobody can read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
+    /// open a directory to others when all that is in it has been written. Like a file that is
+    /// gone, it counts when it stays so.
+    fn closes(&self, row: Option<&Row>, found: &Found, reason: Reason, now: Time) -> bool {
+        found.kind.is_some()
+            && !found.entry.readable
+            && row.is_none_or(|row| row.entry.readable)
+            && now < reason.first.after(self.settings.gone_after)
     }
 
     fn found(

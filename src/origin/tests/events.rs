@@ -201,6 +201,29 @@ async fn a_file_that_is_away_for_a_moment_was_never_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_closed_while_it_is_filled_changes_nothing_and_is_told_of_once() {
+    let mut site = Site::new();
+    site.settings.gone_after = std::time::Duration::from_secs(3);
+    site.write("d/a.html", "a");
+    site.start().await;
+    // As `cp -a` and `tar` do with the modes of directories.
+    mode(&site, "d", 0o700);
+    site.sh("echo -n b > d/b.html; rm d/a.html; echo -n a > d/a.html; mkdir -m 700 n; echo n > n/n.html");
+    until("the closed directory is noticed", || {
+        site.status().pending_hints >= 3
+    })
+    .await;
+    mode(&site, "d", 0o755);
+    mode(&site, "n", 0o755);
+    assert_eq!(site.news().await, [new("d/b.html"), new("n/n.html")]);
+    // One that stays closed counts, and so does its opening.
+    mode(&site, "n", 0o700);
+    assert_eq!(site.news().await, [changed("n/n.html")]);
+    mode(&site, "n", 0o755);
+    assert_eq!(site.news().await, [changed("n/n.html")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn directories_and_their_files_at_once() {
     let mut site = Site::watched().await;
     site.sh("mkdir -p a/b/c; for d in a a/b a/b/c; do echo $d > $d/index.html; done");
