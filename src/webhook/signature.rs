@@ -217,8 +217,8 @@ impl Mac {
             timestamp::check(stamp, *unit, now_unix)?;
         }
         let signature = |text: &str| {
-            let text = text.strip_prefix(self.prefix.as_str())?;
-            self.encoding.decode(text, self.digest.length())
+            let bytes = self.encoding.decode(text, self.digest.length());
+            bytes.ok_or(Refused::Malformed)
         };
         let listed = matches!(
             self.stamp,
@@ -229,9 +229,13 @@ impl Mac {
         );
         let signatures: Vec<Vec<u8>> = if listed {
             // Other fields are other schemes, which are not configured.
-            fields(value).filter_map(signature).collect()
+            let ours = fields(value).filter_map(|f| f.strip_prefix(self.prefix.as_str()));
+            ours.take(MAX_SIGNATURES + 1)
+                .map(signature)
+                .collect::<Result<_, _>>()?
         } else {
-            signature(value).into_iter().collect()
+            let text = value.strip_prefix(self.prefix.as_str());
+            vec![signature(text.ok_or(Refused::Malformed)?)?]
         };
         if signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
             return Err(Refused::Malformed);

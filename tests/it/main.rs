@@ -21,5 +21,6 @@ mod random;
 mod rate;
 mod scan;
 mod sdk;
+mod signers;
 mod swaps;
 mod unit;

@@ -229,15 +229,14 @@ fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<Str
 
 fn external_path(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<String>> {
     let given = reader.optional(section, "external_path", |path: &String| {
-        if path.starts_with('/')
-            && path.bytes().all(|b| b.is_ascii_graphic())
-            && !path.contains('#')
-        {
+        // Contentful signs other characters, and queries, in an encoding of its own.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
+        if path.starts_with('/') && path.bytes().all(plain) {
             return Ok(());
         }
         complain(
-            "is not the path of a URL",
-            "write what follows the host in the URL that Contentful sends to, with its ?query",
+            "is not a plain path",
+            "write the path of the URL that Contentful sends to, of letters, digits, `/`, `.`, `_`, `~` and `-`",
         )
     });
     complete(given)
