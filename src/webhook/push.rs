@@ -43,8 +43,11 @@ pub(super) struct Push<'b> {
     pub(super) deleted: Option<bool>,
     #[serde(default)]
     pub(super) forced: Option<bool>,
-    #[serde(default, alias = "total_commits_count")]
-    pub(super) total_commits: Option<usize>,
+    #[serde(default)]
+    total_commits: Option<usize>,
+    /// GitLab's name for it.
+    #[serde(default)]
+    total_commits_count: Option<usize>,
     #[serde(default)]
     pub(super) repository: Option<Repository>,
     #[serde(default)]
@@ -115,7 +118,8 @@ impl Push<'_> {
         if count == 0 {
             listed.cut("it lists no commits");
         }
-        let counted = !rule.says_count || self.total_commits == Some(count);
+        let told = self.total_commits.or(self.total_commits_count);
+        let counted = !rule.says_count || told == Some(count);
         if count > rule.most_commits || !counted {
             listed.cut("it has more commits than are listed");
         }
