@@ -4,6 +4,7 @@
 //! mean; neither is ever guessed from what a sender sends. A delivery is verified over the exact
 //! bytes, and nothing of it is parsed before that.
 
+mod bounded;
 mod branch;
 mod content;
 mod delivery;

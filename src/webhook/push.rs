@@ -65,9 +65,9 @@ pub(super) struct Files {
     /// Whether the push must say how many commits it has.
     pub(super) says_count: bool,
     /// The most commits that are never cut.
-    pub(super) most_commits: usize,
+    pub(super) listed_commits: usize,
     /// The most files of one commit that are never cut.
-    pub(super) most_files: usize,
+    pub(super) listed_paths: usize,
 }
 
 impl Push<'_> {
@@ -120,7 +120,7 @@ impl Push<'_> {
         }
         let told = self.total_commits.or(self.total_commits_count);
         let counted = !rule.says_count || told == Some(count);
-        if count > rule.most_commits || !counted {
+        if count > rule.listed_commits || !counted {
             listed.cut("it has more commits than are listed");
         }
         Ok(Ask::listed(listed))
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for Commits<'_> {
             count += 1;
             match files {
                 None => self.listed.cut("a commit does not list its files"),
-                Some(files) if files > self.rule.most_files => {
+                Some(files) if files > self.rule.listed_paths => {
                     self.listed
                         .cut("a commit changes more files than are listed");
                 }
@@ -234,7 +234,7 @@ impl<'de> Visitor<'de> for Paths<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<usize>, A::Error> {
         let mut count = 0;
-        while let Some(path) = list.next_element::<std::borrow::Cow<'de, str>>()? {
+        while let Some(path) = list.next_element::<String>()? {
             count += 1;
             self.listed.add(&path);
         }

@@ -202,10 +202,11 @@ impl Route {
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
-    /// needs it. Anybody may ask an open route.
+    /// needs it. Anybody may ask an open route; nobody one whose key is public.
     #[must_use]
     pub fn may_ask(&self, headers: &HeaderMap) -> bool {
         match &self.secrets {
+            Some(_) if matches!(self.scheme, Scheme::StandardEd25519) => false,
             Some(secrets) => secrets.knows(bearer(headers)).is_ok(),
             None => self.settings.open,
         }
@@ -238,7 +239,7 @@ impl Route {
         let read = body.is_some();
         let wish = self.wish(&reading, read)?;
         Ok(Delivery {
-            event: self.event(&reading, authentic),
+            event: event(&reading, authentic),
             dedupe_key: self.dedupe_key(&reading.identity, authentic),
             what: reading.what,
             wish,
@@ -308,18 +309,6 @@ impl Route {
         }
     }
 
-    fn event(&self, reading: &Reading, authentic: &Authentic) -> String {
-        let id = authentic.signed_id().or(reading.id.as_deref());
-        let plain = |id: &&str| {
-            (1..=MAX_EVENT_BYTES).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
-        };
-        id.filter(plain)
-            .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
-    }
-
     fn dedupe_key(&self, identity: &Identity, authentic: &Authentic) -> Option<[u8; 32]> {
         // Without a signature, nothing is covered by one.
         let signed = authentic.signed_digest()?;
@@ -334,4 +323,17 @@ impl Route {
         key.extend_from_slice(id);
         Some(sha256(&key))
     }
+}
+
+/// The name under which the sender can ask what became of a delivery.
+fn event(reading: &Reading, authentic: &Authentic) -> String {
+    let id = authentic.signed_id().or(reading.id.as_deref());
+    let plain = |id: &&str| {
+        (1..=MAX_EVENT_BYTES).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+    };
+    id.filter(plain)
+        .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
 }

@@ -14,6 +14,9 @@ use super::verifier::Refused;
 /// The most signatures that one header may list: senders list one for each of their own keys.
 pub(super) const MAX_SIGNATURES: usize = 16;
 
+/// The bytes of an Ed25519 signature.
+const ED25519_LENGTH: usize = 64;
+
 /// How a route's deliveries are authenticated.
 #[derive(Clone, Debug)]
 pub(super) enum Scheme {
@@ -157,6 +160,14 @@ impl Scheme {
         }
     }
 
+    /// The bytes of a signature.
+    pub(super) fn signature_length(&self) -> usize {
+        match self {
+            Self::StandardEd25519 => ED25519_LENGTH,
+            _ => self.digest().length(),
+        }
+    }
+
     /// What the secrets' texts stand for.
     pub(super) fn form(&self) -> Form {
         match self {
@@ -178,8 +189,10 @@ impl Scheme {
         match self {
             Self::Open | Self::Bearer | Self::Token(_) => Ok(Claim::default()),
             Self::Mac(mac) => mac.claim(headers, now_unix),
-            Self::Standard => standard::claim(headers, now_unix, "v1,", 32),
-            Self::StandardEd25519 => standard::claim(headers, now_unix, "v1a,", 64),
+            Self::Standard => standard::claim(headers, now_unix, "v1,", self.signature_length()),
+            Self::StandardEd25519 => {
+                standard::claim(headers, now_unix, "v1a,", self.signature_length())
+            }
             Self::Contentful(path) => contentful::claim(path, headers, now_unix),
             Self::Netlify => netlify::claim(headers),
         }

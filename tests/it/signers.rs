@@ -38,7 +38,8 @@ async fn signed(wanted: &[Value]) -> Option<Vec<Value>> {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let lines: String = wanted.iter().map(|line| format!("{line}\n")).collect();
+    let lines: Vec<String> = wanted.iter().map(Value::to_string).collect();
+    let lines = lines.join("\n");
     let mut stdin = node.stdin.take().unwrap();
     stdin.write_all(lines.as_bytes()).await.unwrap();
     drop(stdin);

@@ -89,8 +89,8 @@ fn push(input: &Input<'_>, assume_no_force_push: bool) -> Result<Reading, Unread
         &Files {
             says_forced: !assume_no_force_push,
             says_count: true,
-            most_commits: usize::MAX,
-            most_files: usize::MAX,
+            listed_commits: usize::MAX,
+            listed_paths: usize::MAX,
         },
     )?;
     let mut reading = Reading::of("push", ask);

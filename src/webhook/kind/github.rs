@@ -100,8 +100,8 @@ fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
         &Files {
             says_forced: true,
             says_count: false,
-            most_commits: MOST_COMMITS - 1,
-            most_files: MOST_FILES - 1,
+            listed_commits: MOST_COMMITS - 1,
+            listed_paths: MOST_FILES - 1,
         },
     )?;
     let mut reading = Reading::of("push", ask);

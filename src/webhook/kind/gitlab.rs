@@ -109,8 +109,8 @@ fn push(kind: &str, input: &Input<'_>, assume_no_force_push: bool) -> Result<Rea
         &Files {
             says_forced: !assume_no_force_push,
             says_count: true,
-            most_commits: usize::MAX,
-            most_files: usize::MAX,
+            listed_commits: usize::MAX,
+            listed_paths: usize::MAX,
         },
     )?;
     let mut reading = Reading::of(kind, ask);

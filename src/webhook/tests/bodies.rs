@@ -201,7 +201,13 @@ fn configured_assets_are_purged_whatever_the_body_lists() {
         Asset::parse("/feed.xml").unwrap(),
     ];
     settings.purge = Some(Purge::Assets(assets.clone()));
-    assert_eq!(wish(settings, &[], r#"{"x":1}"#), Wish::Assets(assets));
+    for body in [r#"{"x":1}"#, r#"{"all":"other","paths":5}"#, "[]"] {
+        assert_eq!(
+            wish(settings.clone(), &[], body),
+            Wish::Assets(assets.clone())
+        );
+    }
+    assert!(read(settings, &[], "{").is_err());
 }
 
 #[test]

@@ -109,14 +109,14 @@ fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
         scan("new", &|b| b["before"] = json!("0".repeat(40)));
         scan("new", &|b| b["before"] = json!("0".repeat(64)));
         scan("not a push to a branch", &|b| {
-            b["ref"] = json!("refs/tags/v1")
+            b["ref"] = json!("refs/tags/v1");
         });
         for list in lists {
             scan("does not list its files", &|b| {
                 b["commits"][1].as_object_mut().unwrap().remove(list);
             });
             scan("does not list its files", &|b| {
-                b["commits"][0][list] = Value::Null
+                b["commits"][0][list] = Value::Null;
             });
         }
         scan("no commits", &|b| {
@@ -139,7 +139,7 @@ fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
             &"x".repeat(3000),
         ] {
             scan("refused", &|b| {
-                b["commits"][0]["added"] = json!(["ok.html", path])
+                b["commits"][0]["added"] = json!(["ok.html", path]);
             });
         }
         let many: Vec<String> = (0..10_001).map(|at| format!("f{at}")).collect();
@@ -163,12 +163,12 @@ fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
     github("new", &|b| b["created"] = json!(true));
     let files: Vec<String> = (0..3000).map(|at| format!("f{at}")).collect();
     github("more files than are listed", &|b| {
-        b["commits"][0]["added"] = json!(files)
+        b["commits"][0]["added"] = json!(files);
     });
     let commit = json!({"added": [], "modified": ["a"], "removed": []});
     let commits = vec![commit; 2048];
     github("more commits than are listed", &|b| {
-        b["commits"] = json!(commits)
+        b["commits"] = json!(commits);
     });
 
     for sender in [Sender::GitlabToken, Sender::Gitea, Sender::Forgejo] {
@@ -200,13 +200,13 @@ fn a_deleted_branch_asks_for_nothing() {
     for sender in FORGES {
         for zeros in [40, 64] {
             let found = pushed(sender, files_route(sender), |b| {
-                b["after"] = json!("0".repeat(zeros))
+                b["after"] = json!("0".repeat(zeros));
             });
             assert!(nothing(&found, "deleted"), "{sender:?} {found:?}");
         }
     }
     let found = pushed(Sender::Github, files_route(Sender::Github), |b| {
-        b["deleted"] = json!(true)
+        b["deleted"] = json!(true);
     });
     assert!(nothing(&found, "deleted"));
 }
@@ -288,7 +288,7 @@ fn a_push_with_another_purpose_is_not_read_for_its_files() {
         let mut settings = files_route(Sender::Github);
         settings.purge = purge;
         let found = pushed(Sender::Github, settings, |b| {
-            b["commits"] = json!("no list")
+            b["commits"] = json!("no list");
         });
         assert_eq!(found, expected);
     }
@@ -492,6 +492,10 @@ fn bitbuckets_events() {
     ));
     let gone = json!({"push": {"changes": [{"new": null}]}});
     assert!(nothing(&of(&["repo:push"], "repo:push", gone), "deleted"));
+    // The branch that counts may be the one that was not looked at.
+    let many = vec![json!({"new": {"type": "branch", "name": "dev"}}); 1001];
+    let many = json!({"push": {"changes": many}});
+    assert_eq!(of(&["repo:push"], "repo:push", many), scan);
     let status = |state: &str| json!({"commit_status": {"state": state, "refname": "main"}});
     assert_eq!(
         of(&[], "repo:commit_status_updated", status("SUCCESSFUL")),

@@ -55,36 +55,39 @@ fn a_header_that_is_missing_or_empty_or_there_twice() {
     }
 }
 
+/// What is done to a signature.
+type Change = fn(&str) -> String;
+
 #[test]
 fn a_signature_that_is_cut_or_longer_or_changed() {
     for sender in ALL {
         let good = sender.sign(BODY);
-        let changes: [(&str, &dyn Fn(&str) -> String); 12] = [
-            ("one digit less", &|v| v[..v.len() - 1].to_owned()),
-            ("one digit more", &|v| format!("{v}0")),
-            ("only the prefix", &|v| {
+        let changes: [(&str, Change); 12] = [
+            ("one digit less", |v| v[..v.len() - 1].to_owned()),
+            ("one digit more", |v| format!("{v}0")),
+            ("only the prefix", |v| {
                 v.split_inclusive(['=', ',', ' '])
                     .next()
                     .unwrap_or("")
                     .to_owned()
             }),
-            ("a letter before", &|v| format!("x{v}")),
-            ("a letter after", &|v| format!("{v}x")),
-            ("sha1=", &|v| {
+            ("a letter before", |v| format!("x{v}")),
+            ("a letter after", |v| format!("{v}x")),
+            ("sha1=", |v| {
                 format!("sha1={}", v.rsplit('=').next().unwrap_or_default())
             }),
-            ("another scheme", &|v| {
+            ("another scheme", |v| {
                 v.replace("sha256=", "sha512=")
                     .replace("sha512=", "md5=")
                     .replace("v1", "v2")
                     .replace("Bearer ", "Basic ")
                     + "!"
             }),
-            ("turned round", &|v| v.chars().rev().collect()),
-            ("zeros", &|v| v.chars().map(|_| '0').collect()),
-            ("nothing", &|_| " ".to_owned()),
-            ("a list of two", &|v| format!("{v};{v}")),
-            ("twice in one", &|v| format!("{v}{v}")),
+            ("turned round", |v| v.chars().rev().collect()),
+            ("zeros", |v| v.chars().map(|_| '0').collect()),
+            ("nothing", |_| " ".to_owned()),
+            ("a list of two", |v| format!("{v};{v}")),
+            ("twice in one", |v| format!("{v}{v}")),
         ];
         for (why, change) in changes {
             let sent = with(sender, &good, change);
@@ -283,6 +286,32 @@ fn standard_webhooks_lists() {
 }
 
 #[test]
+fn stripes_lists() {
+    let sender = Sender::Stripe;
+    let good = sender.sign(BODY);
+    let (stamp, signature) = good[0].1.split_once(',').unwrap();
+    let zeros = "0".repeat(64);
+    let believed = |text: String| {
+        verify(
+            &sender.route(),
+            &map(&with(sender, &good, |_| text.clone())),
+            BODY,
+            NOW,
+        )
+        .is_ok()
+    };
+    assert!(believed(format!("{signature},{stamp}")));
+    assert!(believed(format!(
+        "{stamp}, v0={zeros}, v1={zeros}, {signature}"
+    )));
+    assert!(!believed(format!("{stamp},v0={}", &signature[3..])));
+    assert!(!believed(format!("{stamp},v1={zeros}")));
+    assert!(!believed(format!("{stamp},{stamp},{signature}")));
+    assert!(!believed(format!("{stamp},{signature},v1=")));
+    assert!(!believed(signature.to_owned()));
+}
+
+#[test]
 fn an_hmac_with_the_public_key_is_not_an_ed25519_signature() {
     let public = Sender::Ed25519.configured(&Sender::Ed25519.secret(1));
     let forged =
@@ -290,6 +319,11 @@ fn an_hmac_with_the_public_key_is_not_an_ed25519_signature() {
     refused(Sender::Ed25519, &forged, BODY, "HMAC with the public key");
     let renamed = with(Sender::Ed25519, &forged, |v| v.replace("v1,", "v1a,"));
     refused(Sender::Ed25519, &renamed, BODY, "the same by another name");
+    let sent = headers(&[("authorization", &format!("Bearer {public}"))]);
+    assert!(
+        !Sender::Ed25519.route().may_ask(&sent),
+        "everybody knows it"
+    );
 }
 
 #[test]

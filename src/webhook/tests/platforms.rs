@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::bench::*;
 use super::senders::Sender;
-use crate::webhook::kind::generic;
 use crate::webhook::*;
 
 const SCAN: Wish = Wish::Scan { because: None };
@@ -85,6 +84,13 @@ fn a_bucket_that_is_not_the_routes() {
         &wish(settings(Kind::S3), &[], &test.to_string()),
         "no records"
     ));
+}
+
+#[test]
+fn more_objects_than_are_worth_a_list() {
+    let records = vec![record("s3:ObjectCreated:Put", "site", "a"); 10_001];
+    assert!(matches!(bucket(&records), Wish::All { because: Some(why) } if why.contains("10000")));
+    assert_eq!(bucket(&records[1..]), files(&["a"]));
 }
 
 #[test]
@@ -317,8 +323,6 @@ fn vercels_deployments() {
 
 #[test]
 fn the_default_is_a_scan_where_there_are_origins() {
-    let fields = generic::Fields::default();
-    assert_eq!(fields, generic::Fields::default());
     for (kind, with, without) in [
         (Kind::Vercel, Purge::Scan, Purge::All),
         (Kind::S3, Purge::Scan, Purge::Files),

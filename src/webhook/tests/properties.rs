@@ -194,19 +194,10 @@ proptest! {
             }
         }
         prop_assume!(sent != good);
-        // Another spelling of the same hexadecimal number, and a scheme that is not looked at.
-        let same = |a: &Sent, b: &Sent| {
-            let plain = |sent: &Sent| {
-                let text = sent.iter().find(|(n, _)| *n == sender.header()).map(|(_, v)| v.to_ascii_lowercase());
-                text.unwrap_or_default().split(',').filter(|f| !f.starts_with("v0")).collect::<String>()
-            };
-            plain(a) == plain(b)
-        };
-        let spelled = matches!(sender, Sender::Stripe | Sender::Ghost);
-        let unlooked = sender == Sender::Stripe
-            && sent.iter().any(|(_, v)| v.contains(good[0].1.rsplit(',').next().unwrap_or_default())
-                && v.starts_with("t=1700000000,"));
-        prop_assume!(!(spelled && same(&sent, &good)) && !unlooked);
+        // Two spellings of the same hexadecimal number.
+        let lower = |sent: &Sent| sent.iter().map(|(_, v)| v.to_ascii_lowercase()).collect::<Vec<_>>();
+        let either_case = matches!(sender, Sender::Stripe | Sender::Ghost);
+        prop_assume!(!(either_case && lower(&sent) == lower(&good)));
         let found = verify(&sender.route(), &map(&sent), b"{}", NOW);
         prop_assert!(found.is_err(), "{:?} {:?}", sender, sent);
     }
@@ -216,9 +207,10 @@ proptest! {
                                                       body in any_body(), now in any::<i64>()) {
         let route = sender.route();
         prop_assert!(verify(&route, &headers, &body, now).is_err());
-        let _: bool = route.may_ask(&headers);
+        prop_assert!(!route.may_ask(&headers));
         for method in [axum::http::Method::HEAD, axum::http::Method::OPTIONS] {
-            let _: Option<Handshake> = route.handshake(&method, &headers);
+            let answer = route.handshake(&method, &headers);
+            prop_assert!(answer.is_none_or(|answer| answer.status.is_client_error()));
         }
     }
 
@@ -268,8 +260,13 @@ proptest! {
 
     #[test]
     fn any_pointer_reads_any_body(text in "(/[a-z0-9~]{0,6}){1,4}", body in any_body()) {
-        if let Some(pointer) = Pointer::parse(&text) {
-            let _: Result<Option<String>, Unreadable> = pointer.text(&body);
+        if let Some(pointer) = Pointer::parse(&text)
+            && let Ok(Some(found)) = pointer.text(&body) {
+                let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                let there = value.pointer(&text).unwrap();
+                let there = there.get(0).unwrap_or(there);
+                let there = there.as_str().map_or_else(|| there.to_string(), str::to_owned);
+                prop_assert_eq!(found, there);
         }
     }
 }

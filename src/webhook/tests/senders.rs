@@ -67,7 +67,9 @@ pub(super) fn map(sent: &Sent) -> axum::http::HeaderMap {
 
 fn mac(algorithm: hmac::Algorithm, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut context = hmac::Context::with_key(&hmac::Key::new(algorithm, key));
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     context.sign().as_ref().to_vec()
 }
 
@@ -340,7 +342,7 @@ impl Sender {
             }
             Self::Stripe => {
                 let tag = sha256_hex(key, &[t, b".", body]);
-                vec![(header, format!("t={stamp},v0={},v1={tag}", "0".repeat(64)))]
+                vec![(header, format!("t={stamp},v1={tag}"))]
             }
             Self::Ghost => {
                 let tag = sha256_hex(key, &[body, t]);
