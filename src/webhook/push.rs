@@ -23,6 +23,12 @@ pub(super) struct Repository {
     pub(super) pushed_at: Option<IgnoredAny>,
 }
 
+/// Whether `head` is another repository than `base`.
+pub(super) fn is_foreign(head: Option<&Repository>, base: Option<&Repository>) -> bool {
+    let name = |one: Option<&Repository>| one.and_then(|one| one.full_name.clone());
+    name(head).is_some_and(|head| name(base).is_some_and(|base| head != base))
+}
+
 /// What GitLab calls a repository.
 #[derive(Deserialize)]
 pub(super) struct Project {

@@ -238,9 +238,15 @@ impl Route {
         };
         let read = body.is_some();
         let wish = self.wish(&reading, read)?;
+        // What asks for nothing must not make a duplicate of what does: its kind may have been told
+        // by a header that nobody signed.
+        let dedupe_key = match &wish {
+            Wish::Nothing(_) => None,
+            _ => self.dedupe_key(&reading.identity, authentic),
+        };
         Ok(Delivery {
             event: event(&reading, authentic),
-            dedupe_key: self.dedupe_key(&reading.identity, authentic),
+            dedupe_key,
             what: reading.what,
             wish,
         })
@@ -258,6 +264,9 @@ impl Route {
             (Purge::All, _) | (Purge::Files, Ask::All) => Wish::All { because: None },
             (Purge::Scan, _) | (Purge::Files, Ask::Scan) => self.scan(None),
             (Purge::Files, Ask::Unlisted(why)) => self.scan(Some(why)),
+            (Purge::Files, Ask::Files(files)) if files.is_empty() => {
+                Wish::Nothing("it lists no files".to_owned())
+            }
             (Purge::Files, Ask::Files(files)) => {
                 let files = paths::below(&self.settings.files_root, files);
                 if files.is_empty() {

@@ -415,6 +415,9 @@ fn gitlabs_events_after_the_deploy() {
         &of(&["pipeline"], pipeline("success", true)),
         "branch"
     ));
+    let mut merge = pipeline("success", false);
+    merge["object_attributes"]["source"] = json!("merge_request_event");
+    assert!(nothing(&of(&["pipeline"], merge), "merge request"));
     let job = json!({"object_kind": "build", "build_status": "success", "ref": "main", "tag": false, "project": project});
     assert_eq!(of(&["build"], job), scan);
     let release =

@@ -75,7 +75,7 @@ fn a_signed_id_is_one() {
         &Sender::GitlabSigning.route(),
         Sender::GitlabSigning,
         &[],
-        r#"{"object_kind":"note"}"#,
+        r#"{"object_kind":"deployment","status":"success"}"#,
     );
     assert!(found.dedupe_key.is_some());
     let found = delivery(&Sender::Contentful.route(), Sender::Contentful, &[], "{}");
@@ -106,6 +106,20 @@ fn a_signed_body_that_names_its_event_is_known_by_its_digest() {
     assert!(one.dedupe_key.is_some());
     assert_eq!(one.dedupe_key, again.dedupe_key);
     assert_ne!(one.dedupe_key, github(&[], 2).dedupe_key);
+
+    // Sent before by somebody else as another event, it asks for nothing, and is not remembered.
+    let disguised = delivery(
+        &route,
+        Sender::Github,
+        &[("x-github-event", "ping")],
+        &run(1),
+    );
+    assert_eq!(disguised.dedupe_key, None);
+    let mut branch = settings(Kind::Github);
+    branch.branches = vec!["other".to_owned()];
+    let branch = Route::new(branch, &[Sender::Github.secret(1).into()]).unwrap();
+    let elsewhere = delivery(&branch, Sender::Github, &event, &run(1));
+    assert_eq!(elsewhere.dedupe_key, None);
 
     // The time of a push is what tells it from the same push later.
     let push = |time: &str| {

@@ -488,6 +488,19 @@ fn secrets_that_are_not_fit() {
             assert!(new(sender, &[short]).is_err(), "{sender:?} {short:?}");
         }
         let one = sender.configured(&sender.secret(1));
+        assert_eq!(new(sender, &[&one]), Ok(()));
+        let same = match sender {
+            Sender::GitlabSigning | Sender::Standard | Sender::Svix => {
+                format!("whsec_{}", data_encoding::BASE64.encode(&[0; 32]))
+            }
+            Sender::Ed25519 => format!("whpk_{}", data_encoding::BASE64.encode(&[0; 32])),
+            _ => "xy".repeat(32),
+        };
+        assert_eq!(
+            new(sender, &[&same]),
+            Err(SecretError::Placeholder),
+            "{sender:?}"
+        );
         assert_eq!(new(sender, &[&one, &one]), Err(SecretError::Twice));
     }
     let five = [
