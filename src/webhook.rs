@@ -9,6 +9,7 @@
 
 mod answer;
 mod body;
+mod bounded;
 mod branch;
 mod budget;
 mod client;

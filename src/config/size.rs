@@ -25,7 +25,7 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
 pub(crate) fn written(bytes: u64) -> String {
     UNITS
         .into_iter()
-        .find(|(_, size)| bytes >= *size && bytes % size == 0)
+        .find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size))
         .map_or_else(
             || format!("{bytes} B"),
             |(unit, size)| format!("{} {unit}", bytes / size),

@@ -1,10 +1,13 @@
 //! Reads `[[pipeline.webhook]]`: who may tell of deploys, where its secrets are, and what its
 //! deliveries purge.
 
+mod fields;
 mod kinds;
 mod purge;
 mod secrets;
+mod signature;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -96,16 +99,30 @@ fn read(
             reader,
             section,
             "repository",
-            &repository.span,
+            repository.span.as_ref(),
             &kind,
             "repository",
         );
     }
     if events.span.is_some() && !kind.names_event() {
-        unnamed(reader, section, "events", &events.span, &kind, "event");
+        unnamed(
+            reader,
+            section,
+            "events",
+            events.span.as_ref(),
+            &kind,
+            "event",
+        );
     }
     if branches.span.is_some() && !kind.names_branch() {
-        unnamed(reader, section, "branches", &branches.span, &kind, "branch");
+        unnamed(
+            reader,
+            section,
+            "branches",
+            branches.span.as_ref(),
+            &kind,
+            "branch",
+        );
     }
     check_events(reader, section, &events, &kind);
     purge::check(
@@ -218,7 +235,7 @@ fn unnamed(
     reader: &mut Reader<'_>,
     section: &Section<'_>,
     key: &str,
-    span: &Option<std::ops::Range<usize>>,
+    span: Option<&Range<usize>>,
     kind: &Kind,
     what: &str,
 ) {
@@ -256,6 +273,17 @@ fn check_events(
         let hint = format!("known are {}", known.join(", "));
         reader.report_key(&section.key("events"), span, &why, &hint);
     }
+}
+
+/// A value that was refused, and reported.
+struct Refused;
+
+/// The value, or nothing where the key is absent.
+fn complete<T>(given: Given<T>) -> Result<Option<T>, Refused> {
+    if given.value.is_none() && given.span.is_some() {
+        return Err(Refused);
+    }
+    Ok(given.value)
 }
 
 /// One text, or a list of texts, each read by `read`.

@@ -11,7 +11,7 @@ pub struct Delivery {
     pub event: String,
     /// What two deliveries of one and the same event have in common, and no other. Only where a
     /// signature covers it: without one, anybody who saw a delivery could make another's duplicate.
-    /// Specific to the route.
+    /// Specific to the route. `None` for what asks for nothing.
     pub dedupe_key: Option<[u8; 32]>,
     /// The event in the kind's own words: printable, on one line, at most 128 bytes.
     pub what: String,

@@ -50,7 +50,7 @@ pub enum Kind {
         /// Where its bodies say what they are about.
         fields: generic::Fields,
     },
-    /// MinIO, and whoever sends S3 event records with a bearer token.
+    /// `MinIO`, and whoever sends S3 event records with a bearer token.
     S3,
     /// `CloudEvents` over HTTP, with a bearer token.
     Cloudevents {
@@ -170,6 +170,23 @@ impl Kind {
         !matches!(
             self,
             Self::Bitbucket | Self::Contentful { .. } | Self::Netlify | Self::Vercel
+        )
+    }
+
+    /// Whether none of its lists of files is ever trusted, since nobody says that pushes are not
+    /// forced.
+    #[must_use]
+    pub const fn distrusts_lists(&self) -> bool {
+        matches!(
+            self,
+            Self::Gitlab {
+                assume_no_force_push: false,
+                ..
+            } | Self::Gitea {
+                assume_no_force_push: false
+            } | Self::Forgejo {
+                assume_no_force_push: false
+            }
         )
     }
 

@@ -97,7 +97,7 @@ pub fn serve(
     };
     let connections = Connections::new(connections_at_most(), PER_CLIENT);
     let mut made = sockets.made;
-    for socket in sockets.sockets {
+    for socket in sockets.bound {
         let accept = Accept {
             server: Arc::clone(&server),
             connections: connections.clone(),

@@ -170,11 +170,13 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
             {}
             return Ok(true);
         };
+        // `01` and `+1` are names, and no list has those.
+        let index = wanted.parse::<usize>().ok();
+        let index = index.filter(|index| index.to_string() == *wanted);
         let mut there = false;
         let mut at = 0_usize;
         loop {
-            let here = *wanted == at.to_string();
-            let more = if here {
+            let more = if index == Some(at) {
                 let found = list.next_element_seed(At {
                     segments: below,
                     found: self.found,

@@ -23,6 +23,12 @@ pub(super) struct Repository {
     pub(super) pushed_at: Option<IgnoredAny>,
 }
 
+/// Whether `head` is another repository than `base`.
+pub(super) fn is_foreign(head: Option<&Repository>, base: Option<&Repository>) -> bool {
+    let name = |one: Option<&Repository>| one.and_then(|one| one.full_name.clone());
+    name(head).is_some_and(|head| name(base).is_some_and(|base| head != base))
+}
+
 /// What GitLab calls a repository.
 #[derive(Deserialize)]
 pub(super) struct Project {
@@ -43,8 +49,11 @@ pub(super) struct Push<'b> {
     pub(super) deleted: Option<bool>,
     #[serde(default)]
     pub(super) forced: Option<bool>,
-    #[serde(default, alias = "total_commits_count")]
-    pub(super) total_commits: Option<usize>,
+    #[serde(default)]
+    total_commits: Option<usize>,
+    /// GitLab's name for it.
+    #[serde(default)]
+    total_commits_count: Option<usize>,
     #[serde(default)]
     pub(super) repository: Option<Repository>,
     #[serde(default)]
@@ -62,9 +71,9 @@ pub(super) struct Files {
     /// Whether the push must say how many commits it has.
     pub(super) says_count: bool,
     /// The most commits that are never cut.
-    pub(super) most_commits: usize,
+    pub(super) listed_commits: usize,
     /// The most files of one commit that are never cut.
-    pub(super) most_files: usize,
+    pub(super) listed_paths: usize,
 }
 
 impl Push<'_> {
@@ -115,8 +124,9 @@ impl Push<'_> {
         if count == 0 {
             listed.cut("it lists no commits");
         }
-        let counted = !rule.says_count || self.total_commits == Some(count);
-        if count > rule.most_commits || !counted {
+        let told = self.total_commits.or(self.total_commits_count);
+        let counted = !rule.says_count || told == Some(count);
+        if count > rule.listed_commits || !counted {
             listed.cut("it has more commits than are listed");
         }
         Ok(Ask::listed(listed))
@@ -152,7 +162,7 @@ impl<'de> Visitor<'de> for Commits<'_> {
             count += 1;
             match files {
                 None => self.listed.cut("a commit does not list its files"),
-                Some(files) if files > self.rule.most_files => {
+                Some(files) if files > self.rule.listed_paths => {
                     self.listed
                         .cut("a commit changes more files than are listed");
                 }
@@ -230,7 +240,7 @@ impl<'de> Visitor<'de> for Paths<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<usize>, A::Error> {
         let mut count = 0;
-        while let Some(path) = list.next_element::<std::borrow::Cow<'de, str>>()? {
+        while let Some(path) = list.next_element::<String>()? {
             count += 1;
             self.listed.add(&path);
         }

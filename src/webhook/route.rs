@@ -202,10 +202,11 @@ impl Route {
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
-    /// needs it. Anybody may ask an open route.
+    /// needs it. Anybody may ask an open route; nobody one whose key is public.
     #[must_use]
     pub fn may_ask(&self, headers: &HeaderMap) -> bool {
         match &self.secrets {
+            Some(_) if matches!(self.scheme, Scheme::StandardEd25519) => false,
             Some(secrets) => secrets.knows(bearer(headers)).is_ok(),
             None => self.settings.open,
         }
@@ -237,9 +238,15 @@ impl Route {
         };
         let read = body.is_some();
         let wish = self.wish(&reading, read)?;
+        // What asks for nothing must not make a duplicate of what does: its kind may have been told
+        // by a header that nobody signed.
+        let dedupe_key = match &wish {
+            Wish::Nothing(_) => None,
+            _ => self.dedupe_key(&reading.identity, authentic),
+        };
         Ok(Delivery {
-            event: self.event(&reading, authentic),
-            dedupe_key: self.dedupe_key(&reading.identity, authentic),
+            event: event(&reading, authentic),
+            dedupe_key,
             what: reading.what,
             wish,
         })
@@ -257,6 +264,9 @@ impl Route {
             (Purge::All, _) | (Purge::Files, Ask::All) => Wish::All { because: None },
             (Purge::Scan, _) | (Purge::Files, Ask::Scan) => self.scan(None),
             (Purge::Files, Ask::Unlisted(why)) => self.scan(Some(why)),
+            (Purge::Files, Ask::Files(files)) if files.is_empty() => {
+                Wish::Nothing("it lists no files".to_owned())
+            }
             (Purge::Files, Ask::Files(files)) => {
                 let files = paths::below(&self.settings.files_root, files);
                 if files.is_empty() {
@@ -308,18 +318,6 @@ impl Route {
         }
     }
 
-    fn event(&self, reading: &Reading, authentic: &Authentic) -> String {
-        let id = authentic.signed_id().or(reading.id.as_deref());
-        let plain = |id: &&str| {
-            (1..=MAX_EVENT_BYTES).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
-        };
-        id.filter(plain)
-            .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
-    }
-
     fn dedupe_key(&self, identity: &Identity, authentic: &Authentic) -> Option<[u8; 32]> {
         // Without a signature, nothing is covered by one.
         let signed = authentic.signed_digest()?;
@@ -334,4 +332,17 @@ impl Route {
         key.extend_from_slice(id);
         Some(sha256(&key))
     }
+}
+
+/// The name under which the sender can ask what became of a delivery.
+fn event(reading: &Reading, authentic: &Authentic) -> String {
+    let id = authentic.signed_id().or(reading.id.as_deref());
+    let plain = |id: &&str| {
+        (1..=MAX_EVENT_BYTES).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+    };
+    id.filter(plain)
+        .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
 }

@@ -1,11 +1,14 @@
 //! A route's secrets in the forms that comparing needs: MAC keys and digests. The texts themselves
 //! are not kept, so that nothing here can print them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
 use ring::digest::{self, SHA256};
 use ring::hmac;
+use ring::signature::ED25519_PUBLIC_KEY_LEN;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -16,6 +19,9 @@ pub const MAX_SECRETS: usize = 4;
 
 /// The fewest bytes of a secret.
 const MIN_BYTES: usize = 16;
+
+/// The fewest different bytes of a secret: `xxxxxxxxxxxxxxxx` is nobody's secret.
+const MIN_DIFFERENT: usize = 5;
 
 /// What a secret's text stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +40,8 @@ pub(super) enum Form {
 
 /// What comes of a secret's text.
 enum Key {
-    Secret(Vec<u8>),
-    Public([u8; 32]),
+    Secret(Zeroizing<Vec<u8>>),
+    Public(Vec<u8>),
 }
 
 impl Form {
@@ -49,17 +55,17 @@ impl Form {
             Self::Whsec => {
                 return decoded(text, "whsec_")
                     .filter(|key| (24..=64).contains(&key.len()))
-                    .map(Key::Secret)
+                    .map(|key| Key::Secret(key.into()))
                     .ok_or(SecretError::NotWhsec);
             }
             Self::Whpk => {
                 return decoded(text, "whpk_")
-                    .and_then(|key| key.try_into().ok())
+                    .filter(|key| key.len() == ED25519_PUBLIC_KEY_LEN)
                     .map(Key::Public)
                     .ok_or(SecretError::NotWhpk);
             }
         }
-        Ok(Key::Secret(text.as_bytes().to_vec()))
+        Ok(Key::Secret(text.as_bytes().to_vec().into()))
     }
 }
 
@@ -75,6 +81,11 @@ pub enum SecretError {
     /// It is empty, or nearly so.
     #[error("the secret is shorter than {MIN_BYTES} bytes")]
     Short,
+    /// It is the same few characters again and again.
+    #[error(
+        "the secret looks like a placeholder: it has fewer than {MIN_DIFFERENT} different characters"
+    )]
+    Placeholder,
     /// It has a length that the kind's secrets don't have.
     #[error("the secret has to have exactly {0} characters")]
     Length(usize),
@@ -101,7 +112,7 @@ pub enum SecretError {
 #[derive(Clone)]
 pub(super) struct Secrets {
     keys: Vec<hmac::Key>,
-    public: Vec<[u8; 32]>,
+    public: Vec<Vec<u8>>,
     /// SHA-256 of each text, by which a bearer token is known.
     digests: Vec<[u8; 32]>,
 }
@@ -117,6 +128,14 @@ impl Secrets {
             let text = text.expose_secret();
             if text.len() < MIN_BYTES || text.trim().is_empty() {
                 return Err(SecretError::Short);
+            }
+            let key = form.key(text)?;
+            let bytes = match &key {
+                Key::Secret(bytes) => &bytes[..],
+                Key::Public(bytes) => bytes,
+            };
+            if bytes.iter().collect::<BTreeSet<_>>().len() < MIN_DIFFERENT {
+                return Err(SecretError::Placeholder);
             }
         }
         Self::of_any_length(texts, form, algorithm)
@@ -160,7 +179,7 @@ impl Secrets {
     }
 
     /// The public keys.
-    pub(super) fn public(&self) -> &[[u8; 32]] {
+    pub(super) fn public(&self) -> &[Vec<u8>] {
         &self.public
     }
 

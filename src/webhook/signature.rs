@@ -14,6 +14,9 @@ use super::verifier::Refused;
 /// The most signatures that one header may list: senders list one for each of their own keys.
 pub(super) const MAX_SIGNATURES: usize = 16;
 
+/// The bytes of an Ed25519 signature.
+const ED25519_LENGTH: usize = 64;
+
 /// How a route's deliveries are authenticated.
 #[derive(Clone, Debug)]
 pub(super) enum Scheme {
@@ -157,6 +160,14 @@ impl Scheme {
         }
     }
 
+    /// The bytes of a signature.
+    pub(super) fn signature_length(&self) -> usize {
+        match self {
+            Self::StandardEd25519 => ED25519_LENGTH,
+            _ => self.digest().length(),
+        }
+    }
+
     /// What the secrets' texts stand for.
     pub(super) fn form(&self) -> Form {
         match self {
@@ -178,8 +189,10 @@ impl Scheme {
         match self {
             Self::Open | Self::Bearer | Self::Token(_) => Ok(Claim::default()),
             Self::Mac(mac) => mac.claim(headers, now_unix),
-            Self::Standard => standard::claim(headers, now_unix, "v1,", 32),
-            Self::StandardEd25519 => standard::claim(headers, now_unix, "v1a,", 64),
+            Self::Standard => standard::claim(headers, now_unix, "v1,", self.signature_length()),
+            Self::StandardEd25519 => {
+                standard::claim(headers, now_unix, "v1a,", self.signature_length())
+            }
             Self::Contentful(path) => contentful::claim(path, headers, now_unix),
             Self::Netlify => netlify::claim(headers),
         }
@@ -217,8 +230,8 @@ impl Mac {
             timestamp::check(stamp, *unit, now_unix)?;
         }
         let signature = |text: &str| {
-            let text = text.strip_prefix(self.prefix.as_str())?;
-            self.encoding.decode(text, self.digest.length())
+            let bytes = self.encoding.decode(text, self.digest.length());
+            bytes.ok_or(Refused::Malformed)
         };
         let listed = matches!(
             self.stamp,
@@ -229,9 +242,13 @@ impl Mac {
         );
         let signatures: Vec<Vec<u8>> = if listed {
             // Other fields are other schemes, which are not configured.
-            fields(value).filter_map(signature).collect()
+            let ours = fields(value).filter_map(|f| f.strip_prefix(self.prefix.as_str()));
+            ours.take(MAX_SIGNATURES + 1)
+                .map(signature)
+                .collect::<Result<_, _>>()?
         } else {
-            signature(value).into_iter().collect()
+            let text = value.strip_prefix(self.prefix.as_str());
+            vec![signature(text.ok_or(Refused::Malformed)?)?]
         };
         if signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
             return Err(Refused::Malformed);

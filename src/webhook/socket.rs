@@ -28,7 +28,7 @@ pub(super) enum Socket {
 /// Bound sockets; nothing is answered before they are served.
 #[derive(Debug)]
 pub struct Sockets {
-    pub(super) sockets: Vec<Socket>,
+    pub(super) bound: Vec<Socket>,
     /// The socket file that was made here, and has to be removed.
     pub(super) made: Option<PathBuf>,
     /// Whether they are systemd's, and take connections while nobody runs.
@@ -44,7 +44,7 @@ impl Sockets {
         let inherited = inherited()?;
         if !inherited.is_empty() {
             return Ok(Self {
-                sockets: inherited,
+                bound: inherited,
                 made: None,
                 from_systemd: true,
             });
@@ -57,7 +57,7 @@ impl Sockets {
             ),
         };
         Ok(Self {
-            sockets: vec![socket],
+            bound: vec![socket],
             made,
             from_systemd: false,
         })
@@ -66,7 +66,7 @@ impl Sockets {
     /// The addresses, to be shown.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
-        self.sockets.iter().map(Socket::address).collect()
+        self.bound.iter().map(Socket::address).collect()
     }
 }
 

@@ -169,7 +169,7 @@ impl<'r> Verifier<'r> {
         let body = fixed(&self.body.finish());
         // What no claim says is compared all the same, with zeros.
         let nothing = Claim {
-            signatures: vec![vec![0; self.scheme.digest().length()]],
+            signatures: vec![vec![0; self.scheme.signature_length()]],
             ..Claim::default()
         };
         let claim = self.claim.as_ref().unwrap_or(&nothing);

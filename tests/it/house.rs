@@ -121,3 +121,44 @@ fn the_core_is_pure() {
         }
     }
 }
+
+#[test]
+fn what_a_webhook_means_is_pure() {
+    for (path, text) in module("webhook/kind") {
+        for named in names(&text) {
+            assert_eq!(
+                named,
+                "webhook",
+                "{}: a kind knows only webhooks",
+                path.display()
+            );
+        }
+    }
+    for name in [
+        "kind",
+        "route",
+        "verifier",
+        "signature",
+        "secret",
+        "reading",
+        "pointer",
+        "push",
+    ] {
+        for (path, text) in module(&format!("webhook/{name}")) {
+            for word in [
+                "tokio",
+                "std::fs",
+                "std::net",
+                "SystemTime",
+                "Instant",
+                "clock",
+                "async ",
+            ] {
+                let found = text
+                    .lines()
+                    .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+                assert!(!found, "{}: {word}", path.display());
+            }
+        }
+    }
+}

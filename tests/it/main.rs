@@ -21,6 +21,7 @@ mod random;
 mod rate;
 mod scan;
 mod sdk;
+mod signers;
 mod swaps;
 mod unit;
 mod webhooks;

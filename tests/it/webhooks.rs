@@ -34,12 +34,14 @@ fn with_route(bench: &mut Bench, kind: &str, lines: &str, listener: &str) {
     } else {
         "listen = \"127.0.0.1:0\""
     };
-    bench.scaleway += &format!("\n[webhooks]\n{listen}\n{listener}\n");
-    bench.origin += &format!(
+    let section = format!("\n[webhooks]\n{listen}\n{listener}\n");
+    bench.scaleway.push_str(&section);
+    let section = format!(
         "\n[[pipeline.webhook]]\nroute = \"/hooks/www\"\nkind = \"{kind}\"\n\
          secret_file = \"{}\"\n{lines}\n",
         secret_file(bench).display()
     );
+    bench.origin.push_str(&section);
 }
 
 /// A running daemon with a route.

@@ -137,6 +137,18 @@ fn purging_at_a_push_is_warned_of() {
         assert_eq!(warnings(lines), Vec::<String>::new(), "{lines}");
     }
     assert!(warnings("purge = \"files\"\n")[0].contains("lists files"));
+    let gitlab = |more: &str| {
+        let lines = format!(
+            "kind = \"gitlab\"\n{SECRET}events = [\"push\"]\npurge = \"files\"\ndelay = \"2m\"\n{more}"
+        );
+        config(&hook(&lines))
+            .warnings
+            .iter()
+            .filter(|w| w.why.contains("forced"))
+            .count()
+    };
+    assert_eq!(gitlab(""), 1);
+    assert_eq!(gitlab("assume_no_force_push = true\n"), 0);
 }
 
 #[test]

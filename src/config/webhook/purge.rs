@@ -144,6 +144,15 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
             let why = "name none that lists files, and purge is \"files\": every delivery widens";
             reader.warn(&section.key("events"), &span, why, "write purge = \"scan\"");
         }
+        Some(_) if purge == Purge::Files && choice.kind.distrusts_lists() => {
+            let why = "count a push that may have been forced, so that its list of files is never trusted, and \
+                       purge is \"files\"";
+            let hint = "write assume_no_force_push = true where the branch is protected, or purge = \"scan\"";
+            reader.warn(&section.key("events"), &span, why, hint);
+        }
+        _ => {}
+    }
+    match push {
         Some(push) if choice.delay.is_zero() && (purge != Purge::Scan || !choice.watched) => {
             let why = format!(
                 "count {push}, which is sent before the deploy, and delay is 0s: the edge would cache the old \

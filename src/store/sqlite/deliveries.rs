@@ -38,7 +38,7 @@ pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite:
         )?
         .execute(params![
             event_key(&delivery.route, &delivery.event),
-            dedupe.map(|key| short(key)),
+            dedupe.map(short),
             &*delivery.route,
             delivery.event,
             dedupe,

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use crate::webhook::bounded::Bounded;
 use crate::webhook::branch::Ref;
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
@@ -24,6 +25,9 @@ pub(crate) const EVENTS: [&str; 4] = [
     "repo:commit_status_updated",
     "repo:refs_changed",
 ];
+
+/// The most refs of one push that are looked at.
+const MAX_CHANGES: usize = 1000;
 
 const UNLISTED: Ask = Ask::Unlisted("Bitbucket lists no files");
 
@@ -56,14 +60,14 @@ struct Event {
     #[serde(default)]
     push: Option<Push>,
     #[serde(default)]
-    changes: Option<Vec<RefChange>>,
+    changes: Option<Bounded<RefChange, MAX_CHANGES>>,
     #[serde(default)]
     commit_status: Option<Status>,
 }
 
 #[derive(Deserialize)]
 struct Push {
-    changes: Vec<Change>,
+    changes: Bounded<Change, MAX_CHANGES>,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +129,12 @@ fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(push) = body.push else {
                 return refuse("push", "is missing");
             };
-            let targets = push.changes.into_iter().filter_map(|change| change.new);
+            let more = push.changes.more;
+            let targets = push
+                .changes
+                .items
+                .into_iter()
+                .filter_map(|change| change.new);
             refs.extend(targets.map(|new| {
                 if new.kind == "branch" {
                     Ref::Branch(new.name)
@@ -133,15 +142,18 @@ fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
                     Ref::Other
                 }
             }));
-            pushed(&refs)
+            pushed(&mut refs, more)
         }
         "repo:refs_changed" => {
             let Some(changes) = body.changes else {
                 return refuse("changes", "is missing");
             };
-            let kept = changes.iter().filter(|change| change.kind != "DELETE");
+            let kept = changes
+                .items
+                .iter()
+                .filter(|change| change.kind != "DELETE");
             refs.extend(kept.map(|change| Ref::parse(&change.reference.id)));
-            pushed(&refs)
+            pushed(&mut refs, changes.more)
         }
         _ => {
             let Some(status) = body.commit_status else {
@@ -167,7 +179,12 @@ fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     Ok(reading)
 }
 
-fn pushed(refs: &[Ref]) -> Ask {
+fn pushed(refs: &mut Vec<Ref>, more: bool) -> Ask {
+    if more {
+        // The one that counts may be among those that were not looked at.
+        refs.clear();
+        return UNLISTED;
+    }
     if refs.is_empty() {
         return Ask::Nothing("a branch or tag was deleted".into());
     }

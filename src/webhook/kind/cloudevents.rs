@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::webhook::bounded::Bounded;
 use crate::webhook::content::{parse, parse_any, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::{hint, one};
@@ -151,15 +152,15 @@ fn of(
 }
 
 fn batch(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
-    let events: Vec<&RawValue> = parse_any(input.body)?;
-    if events.len() > MAX_BATCH {
+    let events: Bounded<&RawValue, MAX_BATCH> = parse_any(input.body)?;
+    if events.more {
         return Ok(Reading::of(
             "batch",
             Ask::Unlisted("it has more than 1000 events"),
         ));
     }
     let mut all: Option<Reading> = None;
-    for event in events {
+    for event in events.items {
         let event: Event<'_> = parse(event.get().as_bytes())?;
         let next = structured(input, fields, &event)?;
         all = Some(match all {

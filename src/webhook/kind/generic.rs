@@ -4,9 +4,10 @@
 
 use axum::http::HeaderName;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::webhook::branch::Ref;
-use crate::webhook::content::{parse, refuse};
+use crate::webhook::content::{parse, parse_any, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
 use crate::webhook::paths::{self, Listed};
@@ -102,7 +103,7 @@ struct Own {
     #[serde(default)]
     all: Option<bool>,
     #[serde(default)]
-    paths: Option<serde::de::IgnoredAny>,
+    paths: Option<IgnoredAny>,
 }
 
 pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
@@ -129,7 +130,13 @@ pub(in crate::webhook) fn of_body(
             }
         })
     };
-    let own: Own = parse(body)?;
+    // Another sender's body may have the names of ours with another meaning.
+    let own: Option<Own> = if input.files && fields.paths.is_empty() {
+        Some(parse(body)?)
+    } else {
+        let _: IgnoredAny = parse_any(body)?;
+        None
+    };
     let named = match event {
         Some(event) => Some(event.to_owned()),
         None => text(&fields.event)?,
@@ -139,7 +146,11 @@ pub(in crate::webhook) fn of_body(
     {
         return Ok(Reading::unwanted(event));
     }
-    let ask = ask(input, fields, body, &own)?;
+    let ask = match own {
+        Some(own) => own_ask(body, &own)?,
+        None if input.files => listed_ask(fields, body)?,
+        None => Ask::Unlisted("not asked for"),
+    };
     let mut reading = Reading::of(named.as_deref().unwrap_or(word(&ask)), ask);
     reading
         .refs
@@ -160,57 +171,55 @@ fn word(ask: &Ask) -> &'static str {
     }
 }
 
-fn ask(input: &Input<'_>, fields: &Fields, body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
-    if !input.files {
-        return Ok(Ask::Unlisted("not asked for"));
+/// The files at the places that the configuration names.
+fn listed_ask(fields: &Fields, body: &[u8]) -> Result<Ask, Unreadable> {
+    let mut there = false;
+    let mut files = Collected::default();
+    for pointer in &fields.paths {
+        let name = printable(pointer.as_str());
+        there |= pointer.each(body, |path| files.add(&name, path))?;
     }
-    if !fields.paths.is_empty() {
-        let mut there = false;
-        let mut files = Collected::default();
-        for pointer in &fields.paths {
-            there |= pointer.each(body, |path| files.add(path))?;
-        }
-        if !there {
-            let first = fields.paths.first().map_or("", Pointer::as_str);
-            return refuse(&printable(first), "is missing");
-        }
-        return files.ask(&printable(fields.paths.first().map_or("", Pointer::as_str)));
+    if !there {
+        let first = fields.paths.first().map_or("", Pointer::as_str);
+        return refuse(&printable(first), "is missing");
     }
-    let asked = [
-        own.all == Some(true),
-        own.scan == Some(true),
-        own.paths.is_some(),
-    ];
-    if asked.iter().filter(|asked| **asked).count() != 1 {
-        return refuse(
+    files.ask()
+}
+
+/// What edgepurge's own body asks for.
+fn own_ask(body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
+    match (own.all == Some(true), own.scan == Some(true), &own.paths) {
+        (true, false, None) => Ok(Ask::All),
+        (false, true, None) => Ok(Ask::Scan),
+        (false, false, Some(_)) => {
+            let mut files = Collected::default();
+            if let Some(pointer) = Pointer::parse("/paths") {
+                pointer.each(body, |path| files.add("paths", path))?;
+            }
+            files.ask()
+        }
+        _ => refuse(
             ".",
             "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; for another \
              sender's body, set purge in the route",
-        );
+        ),
     }
-    if own.all == Some(true) {
-        return Ok(Ask::All);
-    }
-    if own.scan == Some(true) {
-        return Ok(Ask::Scan);
-    }
-    let mut files = Collected::default();
-    if let Some(pointer) = Pointer::parse("/paths") {
-        pointer.each(body, |path| files.add(path))?;
-    }
-    files.ask("paths")
 }
 
 /// Paths that somebody wrote for us: one that is refused is told.
 #[derive(Default)]
 struct Collected {
     listed: Listed,
-    seen: usize,
-    refused: Option<(usize, paths::PathProblem)>,
+    /// How many there were at the place that is read.
+    seen: (String, usize),
+    refused: Option<(String, paths::PathProblem)>,
 }
 
 impl Collected {
-    fn add(&mut self, path: &str) {
+    fn add(&mut self, place: &str, path: &str) {
+        if self.seen.0 != place {
+            self.seen = (place.to_owned(), 0);
+        }
         // `/a.html` is how an asset is written, and means the same file.
         let path = match path.strip_prefix('/') {
             Some(rest) if !rest.starts_with('/') => rest,
@@ -219,15 +228,15 @@ impl Collected {
         if self.refused.is_none()
             && let Err(problem) = paths::check(path)
         {
-            self.refused = Some((self.seen, problem));
+            self.refused = Some((format!("{place}[{}]", self.seen.1), problem));
         }
-        self.seen += 1;
+        self.seen.1 += 1;
         self.listed.add(path);
     }
 
-    fn ask(self, field: &str) -> Result<Ask, Unreadable> {
+    fn ask(self) -> Result<Ask, Unreadable> {
         match self.refused {
-            Some((at, problem)) => refuse(&format!("{field}[{at}]"), &problem.to_string()),
+            Some((field, problem)) => refuse(&field, &problem.to_string()),
             None => Ok(Ask::listed(self.listed)),
         }
     }

@@ -2,12 +2,13 @@
 //! the hook has no secret. A push lists five commits by default, and never says that it was forced.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::webhook::branch::Ref;
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Push, Repository};
+use crate::webhook::push::{Files, Push, Repository, is_foreign};
 use crate::webhook::reading::{Ask, Input, Reading};
 
 /// Sent after the deploy, not before it.
@@ -44,6 +45,10 @@ struct Event {
     workflow_run: Option<Run>,
     #[serde(default)]
     run: Option<Run>,
+    #[serde(default)]
+    release: Option<IgnoredAny>,
+    #[serde(default)]
+    package: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +57,12 @@ struct Run {
     conclusion: Option<String>,
     #[serde(default)]
     head_branch: Option<String>,
+    /// Another repository for a pull request of a fork, whose branch may have any name.
+    #[serde(default)]
+    head_repository: Option<Repository>,
+    /// Forgejo's word for that.
+    #[serde(default)]
+    is_fork_pull_request: bool,
     /// Forgejo's name of the branch.
     #[serde(default)]
     prettyref: Option<String>,
@@ -89,8 +100,8 @@ fn push(input: &Input<'_>, assume_no_force_push: bool) -> Result<Reading, Unread
         &Files {
             says_forced: !assume_no_force_push,
             says_count: true,
-            most_commits: usize::MAX,
-            most_files: usize::MAX,
+            listed_commits: usize::MAX,
+            listed_paths: usize::MAX,
         },
     )?;
     let mut reading = Reading::of("push", ask);
@@ -113,6 +124,9 @@ fn action_run(input: &Input<'_>) -> Result<Reading, Unreadable> {
     if !input.events.want(&event) {
         return Ok(Reading::unwanted(&event));
     }
+    if run.is_fork_pull_request {
+        return Ok(Reading::nothing(&event, "the run is about a fork"));
+    }
     let mut reading = Reading::of(&event, Ask::Unlisted("this event lists no files"));
     let branch = run.head_branch.as_ref().or(run.prettyref.as_ref());
     reading.refs.extend(branch.map(|name| Ref::of(name)));
@@ -129,11 +143,15 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(run) = body.workflow_run else {
                 return refuse("workflow_run", "is missing");
             };
+            if is_foreign(run.head_repository.as_ref(), body.repository.as_ref()) {
+                return Ok(Reading::nothing(event, "the run is about a fork"));
+            }
             branch = run.head_branch;
             action == Some("completed") && run.conclusion.as_deref() == Some("success")
         }
-        ("release", action) => action == Some("published"),
-        (_, action) => action == Some("created"),
+        ("release", action) if body.release.is_some() => action == Some("published"),
+        ("package", action) if body.package.is_some() => action == Some("created"),
+        _ => return refuse(event, "is missing"),
     };
     let ask = if done {
         Ask::Unlisted("this event lists no files")

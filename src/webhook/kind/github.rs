@@ -2,12 +2,13 @@
 //! that the event's name in its header has to fit the payload, and no id in a header counts.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::webhook::branch::Ref;
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Push, Repository};
+use crate::webhook::push::{Files, Push, Repository, is_foreign};
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Mac;
 
@@ -48,10 +49,20 @@ struct Common {
     deployment: Option<Deployment>,
     #[serde(default)]
     build: Option<Build>,
+    #[serde(default)]
+    release: Option<IgnoredAny>,
+    #[serde(default)]
+    package: Option<IgnoredAny>,
+    #[serde(default)]
+    registry_package: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct WorkflowRun {
+    /// Where the commit is from: another repository for a pull request of a fork, whose branch may
+    /// have any name.
+    #[serde(default)]
+    head_repository: Option<Repository>,
     #[serde(default)]
     conclusion: Option<String>,
     #[serde(default)]
@@ -100,8 +111,8 @@ fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
         &Files {
             says_forced: true,
             says_count: false,
-            most_commits: MOST_COMMITS - 1,
-            most_files: MOST_FILES - 1,
+            listed_commits: MOST_COMMITS - 1,
+            listed_paths: MOST_FILES - 1,
         },
     )?;
     let mut reading = Reading::of("push", ask);
@@ -124,6 +135,9 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(run) = body.workflow_run else {
                 return refuse("workflow_run", "is missing");
             };
+            if is_foreign(run.head_repository.as_ref(), body.repository.as_ref()) {
+                return Ok(Reading::nothing(event, "the run is about a fork"));
+            }
             branch = run.head_branch;
             let completed = body.action.as_deref() == Some("completed");
             (
@@ -144,7 +158,7 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             };
             (build.status.as_deref() == Some("built"), "a finished build")
         }
-        _ => (body.action.as_deref() == Some("published"), "a publication"),
+        _ => (published(event, &body)?, "a publication"),
     };
     let ask = if done {
         Ask::Unlisted("this event lists no files")
@@ -158,4 +172,17 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     let name = body.repository.and_then(|repository| repository.full_name);
     reading.repository.extend(name);
     Ok(reading)
+}
+
+/// Whether something was published; the payload has to have it, since the event's name is not signed.
+fn published(event: &str, body: &Common) -> Result<bool, Unreadable> {
+    let subject = match event {
+        "release" => &body.release,
+        "package" => &body.package,
+        _ => &body.registry_package,
+    };
+    if subject.is_none() {
+        return refuse(event, "is missing");
+    }
+    Ok(body.action.as_deref() == Some("published"))
 }

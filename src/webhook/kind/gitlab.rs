@@ -68,6 +68,9 @@ struct Event {
 #[derive(Deserialize)]
 struct Attributes {
     status: String,
+    /// What started it.
+    #[serde(default)]
+    source: Option<String>,
     #[serde(default, rename = "ref")]
     reference: Option<String>,
     #[serde(default)]
@@ -109,8 +112,8 @@ fn push(kind: &str, input: &Input<'_>, assume_no_force_push: bool) -> Result<Rea
         &Files {
             says_forced: !assume_no_force_push,
             says_count: true,
-            most_commits: usize::MAX,
-            most_files: usize::MAX,
+            listed_commits: usize::MAX,
+            listed_paths: usize::MAX,
         },
     )?;
     let mut reading = Reading::of(kind, ask);
@@ -130,6 +133,12 @@ fn deployed(kind: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(attributes) = event.object_attributes else {
                 return refuse("object_attributes", "is missing");
             };
+            if attributes.source.as_deref() == Some("merge_request_event") {
+                return Ok(Reading::nothing(
+                    kind,
+                    "the pipeline is about a merge request",
+                ));
+            }
             (
                 Some(attributes.status),
                 attributes.reference,

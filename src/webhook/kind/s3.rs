@@ -1,11 +1,12 @@
-//! MinIO, and whoever sends the event records of S3 with a bearer token. Their keys are encoded as
+//! `MinIO`, and whoever sends the event records of S3 with a bearer token. Their keys are encoded as
 //! forms are; each is decoded once.
 
 use serde::Deserialize;
 
+use crate::webhook::bounded::Bounded;
 use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
-use crate::webhook::paths::Listed;
+use crate::webhook::paths::{Listed, MAX_PATHS};
 use crate::webhook::reading::{Ask, Input, Reading};
 
 /// Both come after the change.
@@ -20,7 +21,7 @@ struct Message {
     #[serde(default, rename = "Event")]
     event: Option<String>,
     #[serde(default, rename = "Records")]
-    records: Option<Vec<Record>>,
+    records: Option<Bounded<Record, MAX_PATHS>>,
 }
 
 #[derive(Deserialize)]
@@ -49,15 +50,18 @@ struct Object {
 pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
     let message: Message = parse(input.body)?;
     let named = message.event_name.or(message.event).unwrap_or_default();
-    let Some(records) = message.records.filter(|records| !records.is_empty()) else {
+    let Some(records) = message.records.filter(|records| !records.items.is_empty()) else {
         return Ok(Reading::nothing(
             if named.is_empty() { "s3" } else { &named },
             "it has no records",
         ));
     };
     let mut listed = Listed::default();
+    if records.more {
+        listed.cut("it lists more than 10000 files");
+    }
     let mut first: Option<(String, String)> = None;
-    for record in &records {
+    for record in &records.items {
         let event = full_name(&record.event_name);
         if !input.events.want(&event) {
             continue;
@@ -73,7 +77,10 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
         }
     }
     let Some((event, bucket)) = first else {
-        let event = records.first().map_or(named, |r| full_name(&r.event_name));
+        let event = records
+            .items
+            .first()
+            .map_or(named, |r| full_name(&r.event_name));
         return Ok(Reading::unwanted(&event));
     };
     let mut reading = Reading::of(&event, Ask::listed(listed));

@@ -30,9 +30,8 @@ struct Event {
 
 #[derive(Default, Deserialize)]
 struct Payload {
-    /// `null` for a preview; `None` where nothing is said.
-    #[serde(default, deserialize_with = "there")]
-    target: Option<Option<String>>,
+    #[serde(default)]
+    target: Target,
     #[serde(default)]
     deployment: Option<Deployment>,
     #[serde(default)]
@@ -48,14 +47,13 @@ struct Deployment {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Meta {
-    #[serde(default)]
-    github_commit_ref: Option<String>,
-    #[serde(default)]
-    gitlab_commit_ref: Option<String>,
-    #[serde(default)]
-    bitbucket_commit_ref: Option<String>,
+    #[serde(default, rename = "githubCommitRef")]
+    github: Option<String>,
+    #[serde(default, rename = "gitlabCommitRef")]
+    gitlab: Option<String>,
+    #[serde(default, rename = "bitbucketCommitRef")]
+    bitbucket: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,17 +62,32 @@ struct Project {
     id: Option<String>,
 }
 
-fn there<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(json).map(Some)
+/// What a deployment is for.
+#[derive(Default, PartialEq, Eq)]
+enum Target {
+    /// Nothing is said.
+    #[default]
+    Unsaid,
+    Production,
+    /// A preview, which has `null` here, or something else.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let target = Option::<String>::deserialize(json)?;
+        if target.as_deref() == Some("production") {
+            return Ok(Self::Production);
+        }
+        Ok(Self::Other)
+    }
 }
 
 pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
     let event: Event = parse(input.body)?;
     let mut reading = if !input.events.want(&event.kind) {
         Reading::unwanted(&event.kind)
-    } else if event.kind != "deployment.promoted"
-        && matches!(&event.payload.target, Some(target) if target.as_deref() != Some("production"))
-    {
+    } else if event.kind != "deployment.promoted" && event.payload.target == Target::Other {
         Reading::nothing(&event.kind, "it is not about production")
     } else {
         Reading::of(&event.kind, Ask::Unlisted("Vercel lists no files"))
@@ -85,16 +98,9 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
     reading.repository.extend(project);
     if let Some(deployment) = event.payload.deployment {
         reading.repository.extend(deployment.name);
-        let branch = deployment.meta.and_then(|meta| {
-            let Meta {
-                github_commit_ref,
-                gitlab_commit_ref,
-                bitbucket_commit_ref,
-            } = meta;
-            github_commit_ref
-                .or(gitlab_commit_ref)
-                .or(bitbucket_commit_ref)
-        });
+        let branch = deployment
+            .meta
+            .and_then(|meta| meta.github.or(meta.gitlab).or(meta.bitbucket));
         reading.refs.extend(branch.map(|name| Ref::of(&name)));
     }
     Ok(reading)

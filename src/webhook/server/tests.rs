@@ -139,9 +139,10 @@ async fn a_delivery_is_handed_on_with_its_time() {
     let request = request(SECRET, whole("{\"paths\":[\"a.css\"]}"));
     let (status, body, _) = answer(&server, request).await;
     assert_eq!((status, &body["changes"]), (202, &1.into()));
-    let taken = taker.taken.lock().unwrap();
-    assert_eq!(taken[0].asks, AskedFor::Files(vec![b"a.css".to_vec()]));
-    assert_eq!(taken[0].due.since(taken[0].at), Duration::from_secs(3));
+    let deliveries = taker.taken.lock().unwrap();
+    let one = &deliveries[0];
+    assert_eq!(one.asks, AskedFor::Files(vec![b"a.css".to_vec()]));
+    assert_eq!(one.due.since(one.at), Duration::from_secs(3));
     let status = &server.status()[0];
     assert_eq!(status.answers["accepted"], 1);
     assert_eq!(

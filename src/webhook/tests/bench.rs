@@ -57,3 +57,42 @@ pub(super) fn verify(
     }
     verifier.finish()
 }
+
+/// What an open route of these settings reads from a delivery.
+pub(super) fn read(
+    settings: RouteSettings,
+    sent: &[(&str, &str)],
+    body: &str,
+) -> Result<Delivery, Unreadable> {
+    let open = RouteSettings {
+        open: true,
+        ..settings
+    };
+    let route = Route::new(open, &[]).unwrap();
+    let sent = headers(sent);
+    let authentic = verify(&route, &sent, body.as_bytes(), NOW).unwrap();
+    route.read(&sent, &authentic, Some(body.as_bytes()))
+}
+
+/// What a delivery asks for that can be read.
+#[track_caller]
+pub(super) fn wish(settings: RouteSettings, sent: &[(&str, &str)], body: &str) -> Wish {
+    match read(settings, sent, body) {
+        Ok(delivery) => delivery.wish,
+        Err(error) => panic!("{error}: {body}"),
+    }
+}
+
+pub(super) fn files(list: &[&str]) -> Wish {
+    Wish::Files(list.iter().map(|file| file.as_bytes().to_vec()).collect())
+}
+
+/// Whether a wish is a scan with a reason that holds this word.
+pub(super) fn widened(wish: &Wish, word: &str) -> bool {
+    matches!(wish, Wish::Scan { because: Some(why) } if why.contains(word))
+}
+
+/// Whether a wish is for nothing, with a reason that holds this word.
+pub(super) fn nothing(wish: &Wish, word: &str) -> bool {
+    matches!(wish, Wish::Nothing(why) if why.contains(word))
+}

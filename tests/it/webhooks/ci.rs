@@ -40,7 +40,7 @@ async fn run(shell: &[&str], script: &str, at: &str) -> Output {
 
 async fn waits_until_the_edge_is_fresh(step: &str, shell: &[&str]) {
     let mut bench = Bench::new().await;
-    bench.origin = "watch = \"off\"".to_owned();
+    "watch = \"off\"".clone_into(&mut bench.origin);
     with_route(&mut bench, "generic", "", "");
     bench.write("a.css", "one");
     bench.start().await;

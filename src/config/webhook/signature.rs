@@ -1,0 +1,235 @@
+//! A signature that the configuration describes, for `kind = "generic"`.
+
+use axum::http::HeaderName;
+
+use crate::config::range;
+use crate::config::reader::Reader;
+use crate::config::section::{Held, Section};
+use crate::config::value::{Complaint, Value, Words, complain, text};
+use crate::webhook::kind::generic;
+use crate::webhook::{Digest, Encoding, Piece, Unit};
+
+use super::{Refused, complete};
+
+impl Words for Encoding {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hex", Self::Hex),
+        ("base64", Self::Base64),
+        ("base64url", Self::Base64Url),
+    ];
+}
+
+/// Not SHA-1: only Vercel has it.
+impl Words for Digest {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sha256", Self::Sha256), ("sha512", Self::Sha512)];
+}
+
+impl Words for Unit {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("s", Self::Seconds), ("ms", Self::Milliseconds)];
+}
+
+/// The name of a header.
+struct Header(HeaderName);
+
+impl Value for Header {
+    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
+        const HINT: &str = "write the name of a header, such as \"X-Signature\"";
+        let name = text(value, HINT)?;
+        HeaderName::from_bytes(name.as_bytes())
+            .map(Self)
+            .or_else(|_| complain("is not the name of a header", HINT))
+    }
+
+    fn written(&self) -> toml::Value {
+        self.0.as_str().into()
+    }
+}
+
+/// Reads the signature's keys.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+) -> Result<generic::Hmac, Refused> {
+    let header = reader.required::<Header>(
+        section,
+        "signature_header",
+        "name the header that has the signature, such as signature_header = \"X-Signature\"",
+        range::any,
+    );
+    let prefix = read_prefix(reader, section);
+    let encoding = reader.setting(
+        section,
+        "signature_encoding",
+        Encoding::default(),
+        range::any,
+    );
+    let digest = reader.setting(section, "signature_digest", Digest::default(), range::any);
+    let stamp = read_stamp(reader, section, &prefix);
+    // A timestamp that is refused is there all the same.
+    let stamped = !matches!(stamp, Ok(None));
+    let signed = read_signed(reader, section, stamped);
+    if prefix.refused || encoding.refused || digest.refused {
+        return Err(Refused);
+    }
+    Ok(generic::Hmac {
+        header: header.value.ok_or(Refused)?.0,
+        prefix: prefix.value,
+        encoding: encoding.value,
+        digest: digest.value,
+        timestamp: stamp?,
+        signed: signed?,
+    })
+}
+
+fn read_prefix(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Held<String> {
+    let prefix = reader.given(section, "signature_prefix", |raw| {
+        let prefix = text(raw, "write what stands before the signature, in quotes")?;
+        if !prefix.bytes().all(|b| b.is_ascii_graphic()) || prefix.contains(',') {
+            return complain(
+                "holds a space, a comma or a character that no header has",
+                "write what stands right before the signature",
+            );
+        }
+        Ok(prefix.to_owned())
+    });
+    let prefix = reader.held(prefix, String::new());
+    let from = reader.source(prefix.span.as_ref());
+    let written = prefix.value.clone().into();
+    reader.record(section, "signature_prefix", Some(written), from);
+    prefix
+}
+
+/// Reads where the timestamp is.
+fn read_stamp(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    prefix: &Held<String>,
+) -> Result<Option<generic::Timestamp>, Refused> {
+    let header = reader.optional::<Header>(section, "timestamp_header", range::any);
+    let field = reader.optional(section, "timestamp_field", |field: &String| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+        if field.bytes().all(plain) {
+            return Ok(());
+        }
+        complain(
+            "is not the name of a field",
+            "write what stands before its =, such as \"t\"",
+        )
+    });
+    let unit = reader.setting(section, "timestamp_unit", Unit::default(), range::any);
+    let contradiction = if header.span.is_some() && field.span.is_some() {
+        Some((
+            "timestamp_field",
+            &field.span,
+            "is there, and so is timestamp_header",
+            "remove one of the two",
+        ))
+    } else if field.value.is_some() && prefix.value.is_empty() && !prefix.refused {
+        Some((
+            "timestamp_field",
+            &field.span,
+            "needs a signature_prefix: otherwise nothing tells the timestamp from the signature",
+            "write it, such as signature_prefix = \"v1=\"",
+        ))
+    } else if unit.span.is_some() && header.span.is_none() && field.span.is_none() {
+        Some((
+            "timestamp_unit",
+            &unit.span,
+            "is there without timestamp_header or timestamp_field",
+            "remove the line",
+        ))
+    } else {
+        None
+    };
+    if let Some((key, Some(span), why, hint)) = contradiction {
+        reader.report_key(&section.key(key), span, why, hint);
+        // Whether there is a timestamp is clear, and that is what `signed` has to fit.
+        return if key == "timestamp_unit" {
+            Ok(None)
+        } else {
+            Err(Refused)
+        };
+    }
+    let place = match (complete(header)?, complete(field)?) {
+        (Some(header), _) => generic::Place::Header(header.0),
+        (None, Some(field)) => generic::Place::Field(field),
+        (None, None) => return Ok(None),
+    };
+    if unit.refused {
+        return Err(Refused);
+    }
+    Ok(Some(generic::Timestamp {
+        place,
+        unit: unit.value,
+    }))
+}
+
+/// What is signed before the body, and after it.
+type Around = (Vec<Piece>, Vec<Piece>);
+
+fn read_signed(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    stamped: bool,
+) -> Result<Around, Refused> {
+    let default = if stamped {
+        "{timestamp}.{body}"
+    } else {
+        "{body}"
+    };
+    let signed = reader.given(section, "signed", |raw| {
+        let template = text(raw, SIGNED_HINT)?;
+        around(template, stamped).map(|pieces| (template.to_owned(), pieces))
+    });
+    let from = reader.source(signed.span.as_ref());
+    let given = signed.value.as_ref().map(|(text, _)| text.as_str());
+    let written = given.unwrap_or(default).into();
+    reader.record(section, "signed", Some(written), from);
+    match complete(signed)? {
+        Some((_, pieces)) => Ok(pieces),
+        None => around(default, stamped).map_err(|_| Refused),
+    }
+}
+
+const SIGNED_HINT: &str = "write what is signed, with {body} once and {timestamp} where there is one, such as \
+                           \"{timestamp}.{body}\"";
+
+/// What stands before `{body}`, and after it.
+fn around(template: &str, stamped: bool) -> Result<Around, Complaint> {
+    let Some((before, after)) = template.split_once("{body}") else {
+        return complain("does not have {body}", SIGNED_HINT);
+    };
+    let pieces = |part: &str| {
+        let mut pieces = Vec::new();
+        for (at, text) in part.split("{timestamp}").enumerate() {
+            if at > 0 {
+                pieces.push(Piece::Timestamp);
+            }
+            if text.contains(['{', '}']) {
+                return complain(
+                    "has a brace that stands for nothing, or {body} twice",
+                    SIGNED_HINT,
+                );
+            }
+            if !text.is_empty() {
+                pieces.push(Piece::Text(text.to_owned()));
+            }
+        }
+        Ok(pieces)
+    };
+    let (before, after) = (pieces(before)?, pieces(after)?);
+    let has_stamp = before.contains(&Piece::Timestamp) || after.contains(&Piece::Timestamp);
+    match (has_stamp, stamped) {
+        (true, false) => complain(
+            "has {timestamp}, and nothing says where that is",
+            "write timestamp_header or timestamp_field",
+        ),
+        (false, true) => complain(
+            "does not have {timestamp}, so that anybody could change it",
+            SIGNED_HINT,
+        ),
+        _ => Ok((before, after)),
+    }
+}
