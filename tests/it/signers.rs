@@ -216,7 +216,7 @@ async fn githubs_own_examples_are_understood() {
     let route = Route::new(
         RouteSettings {
             repository: Some("Codertocat/Hello-World".to_owned()),
-            events: Some(events.map(str::to_owned).into()),
+            events: Some(events[1..7].iter().map(|&event| event.to_owned()).collect()),
             purge: Some(Purge::Files),
             ..settings(Kind::Github)
         },
@@ -229,7 +229,7 @@ async fn githubs_own_examples_are_understood() {
         sent.insert("x-github-event", HeaderValue::from_static(event));
         let authentic = verify(&route, &sent, body.as_bytes()).unwrap();
         let delivery = route.read(&sent, &authentic, Some(body.as_bytes()));
-        let delivery = delivery.unwrap_or_else(|error| panic!("{event}: {error} {body}"));
+        let delivery = delivery.unwrap_or_else(|error| panic!("{event}: {error}"));
         assert_eq!(delivery.what, *event);
         match delivery.wish {
             Wish::Scan { because } => {
