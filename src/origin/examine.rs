@@ -2,6 +2,7 @@
 //! what each outcome of a look leads to; commits nothing itself but full batches.
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::fingerprint::Stat;
 use super::hints::{Cause, Mark, Nature};
 use super::inbox::join;
 use super::index::{Edit, Known, Row};
-use super::look::{Found, Outcome, Patience, racy_until};
+use super::look::{Found, Outcome, Patience, Sight, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::{Compare, RACY};
@@ -75,19 +76,19 @@ impl Worker {
             baseline: None,
         };
         let eyes = self.eyes();
-        if mark.cause == Cause::Watch
-            && eyes
-                .metadata(path)
-                .is_ok_and(|found| found.is_some_and(|found| found.is_dir()))
-        {
+        let Sight { is_link, found } = eyes.sight(path);
+        let is_dir = matches!(&found, Ok(Some(found)) if found.is_dir());
+        if mark.cause == Cause::Watch && is_dir {
             if mark.named || self.directory_changed(path) {
                 return self.look_into(path, mark);
             }
             return Ok(());
         }
         let open = self.open_above(path);
-        self.follow_link(path);
-        let there = self.examine(path, row, open, reason)?;
+        if is_link {
+            self.follow_link(path);
+        }
+        let there = self.examine(path, found, row, open, reason)?;
         if !there && self.has_rows_below(path)? {
             return self.look_into(path, mark);
         }
@@ -173,9 +174,9 @@ impl Worker {
                 row.map_or(Ok(()), |row| self.absent(&row, reason))
             }
             Ok(None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
-            _ => {
+            found => {
                 let open = open_above(&eyes, path);
-                self.examine(path, row, open, reason).map(drop)
+                self.examine(path, found, row, open, reason).map(drop)
             }
         }
     }
@@ -207,7 +208,8 @@ impl Worker {
                         self.follow_link(&path);
                     }
                     let row = self.committer.index.get(&path)?;
-                    self.examine(&path, row, open, reason)?;
+                    let found = self.eyes.metadata(&path);
+                    self.examine(&path, found, row, open, reason)?;
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
@@ -260,10 +262,11 @@ impl Worker {
         }
     }
 
-    /// Looks at one path. Returns whether something is there.
+    /// Looks at one path, where `found` was a moment ago. Returns whether something is there.
     fn examine(
         &mut self,
         path: &[u8],
+        found: io::Result<Option<Metadata>>,
         row: Option<Row>,
         open: bool,
         mut reason: Reason,
@@ -282,7 +285,7 @@ impl Worker {
             Patience::Wait
         };
         let entry = row.as_ref().map(|row| &row.entry);
-        match eyes.look(path, entry, open, patience, now) {
+        match eyes.look_at(found, path, entry, open, patience, now) {
             Outcome::Same => {}
             Outcome::Directory => {
                 let mark = Mark::event(Nature::Subtree, now);

@@ -60,6 +60,15 @@ pub(super) enum Patience {
     Unread,
 }
 
+/// What is under a path.
+#[derive(Debug)]
+pub(super) struct Sight {
+    /// The name itself is a link.
+    pub(super) is_link: bool,
+    /// What it leads to.
+    pub(super) found: io::Result<Option<Metadata>>,
+}
+
 /// How to look at one origin.
 #[derive(Clone, Debug)]
 pub(super) struct Eyes {
@@ -94,25 +103,36 @@ impl Eyes {
     /// The metadata of what a web server would serve under this path: links followed as far as the
     /// policy allows. `None` when there is nothing.
     pub(super) fn metadata(&self, path: &[u8]) -> io::Result<Option<Metadata>> {
+        self.sight(path).found
+    }
+
+    /// The same, and whether the name is a link.
+    pub(super) fn sight(&self, path: &[u8]) -> Sight {
         let real = self.real(path);
         if self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path) {
-            return Ok(None);
+            return Sight {
+                is_link: false,
+                found: Ok(None),
+            };
         }
-        let metadata = match std::fs::symlink_metadata(&real) {
-            Ok(metadata) if metadata.is_symlink() && !path.is_empty() => {
-                if !self.may_follow(&real) {
-                    return Ok(None);
-                }
-                std::fs::metadata(&real)
+        let named = std::fs::symlink_metadata(&real);
+        let is_link = named.as_ref().is_ok_and(Metadata::is_symlink);
+        let metadata = match named {
+            Ok(_) if is_link && !path.is_empty() && !self.may_follow(&real) => {
+                return Sight {
+                    is_link,
+                    found: Ok(None),
+                };
             }
-            Ok(metadata) if metadata.is_symlink() => std::fs::metadata(&real),
+            Ok(_) if is_link => std::fs::metadata(&real),
             other => other,
         };
-        match metadata {
+        let found = match metadata {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
-        }
+        };
+        Sight { is_link, found }
     }
 
     /// A directory above may have become a link that must not be followed.
@@ -146,7 +166,20 @@ impl Eyes {
         patience: Patience,
         now: Time,
     ) -> Outcome {
-        let metadata = match self.metadata(path) {
+        self.look_at(self.metadata(path), path, row, open, patience, now)
+    }
+
+    /// The same, with what was found there a moment ago.
+    pub(super) fn look_at(
+        &self,
+        found: io::Result<Option<Metadata>>,
+        path: &[u8],
+        row: Option<&Entry>,
+        open: bool,
+        patience: Patience,
+        now: Time,
+    ) -> Outcome {
+        let metadata = match found {
             Ok(Some(metadata)) => metadata,
             Ok(None) => return Outcome::Absent,
             Err(error) => return Outcome::Unknown(error),

@@ -371,6 +371,8 @@ impl Worker {
     /// While hints come in faster than they are followed, more of the same deploy is to come: its
     /// batch is held open, though not for ever.
     fn hold_batch(&mut self, behind: bool, now: Time) {
+        // So many hints that they became a scan: it holds the batch on its own, once it runs.
+        let behind = behind || (self.holding && self.pending.is_some());
         let hold = match (behind, self.behind) {
             (false, _) => {
                 self.behind = None;
