@@ -175,6 +175,22 @@ impl Answer {
         }
     }
 
+    /// Whether the connection ends with it. Who has not shown a secret could otherwise hold its place
+    /// by asking again and again, or by never reading; and of a body that was refused, what is left
+    /// is not waited for.
+    const fn ends(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized
+                | Self::Throttled
+                | Self::NoRoute
+                | Self::Method(_)
+                | Self::Handshake(_)
+                | Self::TooLarge
+                | Self::Cut
+        )
+    }
+
     /// The response.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(self.body()));
@@ -182,6 +198,9 @@ impl Answer {
         let headers = response.headers_mut();
         if !matches!(self, Self::Handshake(_)) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if self.ends() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match self {
             Self::Handshake(handshake) => headers.extend(handshake.headers),
@@ -193,10 +212,6 @@ impl Answer {
             }
             Self::Unavailable => drop(headers.insert(RETRY_AFTER, TRY_AGAIN.into())),
             Self::Throttled => drop(headers.insert(RETRY_AFTER, FORGOTTEN.into())),
-            // What is left of the body is not waited for.
-            Self::TooLarge | Self::Cut => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
             _ => {}
         }
         response

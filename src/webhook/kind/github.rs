@@ -76,8 +76,11 @@ struct DeploymentStatus {
 
 #[derive(Deserialize)]
 struct Deployment {
+    /// A branch, a tag, or the commit itself, which says nothing of branches.
     #[serde(rename = "ref")]
     reference: String,
+    #[serde(default)]
+    sha: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +152,10 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(status) = body.deployment_status else {
                 return refuse("deployment_status", "is missing");
             };
-            branch = body.deployment.map(|deployment| deployment.reference);
+            branch = body
+                .deployment
+                .filter(|of| of.sha.as_ref() != Some(&of.reference))
+                .map(|of| of.reference);
             (status.state == "success", "a successful deployment")
         }
         "page_build" => {

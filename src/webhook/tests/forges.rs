@@ -364,6 +364,19 @@ fn githubs_events_after_the_deploy() {
         |state: &str| json!({"repository": repository, "deployment_status": {"state": state}});
     assert_eq!(of("deployment_status", &status("success")), scan);
     assert!(nothing(&of("deployment_status", &status("pending")), "not"));
+    let mut of_commit = status("success");
+    for (reference, counts) in [("main", true), ("0b3a", true), ("draft", false)] {
+        of_commit["deployment"] = json!({"ref": reference, "sha": "0b3a"});
+        let found = wish(
+            RouteSettings {
+                branches: vec!["main".to_owned()],
+                ..settings(Kind::Github)
+            },
+            &[("x-github-event", "deployment_status")],
+            &of_commit.to_string(),
+        );
+        assert_eq!(found == scan, counts, "{reference}: {found:?}");
+    }
     let build = |status: &str| json!({"repository": repository, "build": {"status": status}});
     assert_eq!(of("page_build", &build("built")), scan);
     assert!(nothing(&of("page_build", &build("errored")), "not"));
