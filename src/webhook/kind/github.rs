@@ -116,6 +116,7 @@ fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
             says_count: false,
             listed_commits: MOST_COMMITS - 1,
             listed_paths: MOST_FILES - 1,
+            gives_up: true,
         },
     )?;
     let mut reading = Reading::of("push", ask);

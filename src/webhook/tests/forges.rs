@@ -99,6 +99,19 @@ fn a_complete_list_is_the_union_of_its_commits_below_files_root() {
 }
 
 #[test]
+fn a_commit_that_github_could_not_list_in_time_is_not_one_without_files() {
+    let empty = json!({"id": "3", "added": [], "modified": [], "removed": []});
+    for sender in FORGES {
+        let found = pushed(sender, files_route(sender), |body| {
+            body["commits"][1] = empty.clone();
+        });
+        // The others always list what they found.
+        let gives_up = sender == Sender::Github;
+        assert_eq!(widened(&found, "no files"), gives_up, "{sender:?}");
+    }
+}
+
+#[test]
 fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
     let lists = ["added", "modified", "removed"];
     for sender in FORGES {
