@@ -159,7 +159,10 @@ impl Server {
             }
             Err(unread) => {
                 tracing::debug!(route = &*served.path, ?unread, "a body did not come");
-                return Answer::Cut;
+                return match unread {
+                    Unread::Aborted => Answer::Broken,
+                    Unread::Slow | Unread::TooLarge => Answer::Cut,
+                };
             }
         };
         let authentic = match verifier.finish() {

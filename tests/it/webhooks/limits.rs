@@ -81,7 +81,7 @@ async fn who_is_slow_or_silent_is_gone_within_ten_seconds_and_holds_up_nobody() 
     let mut running = Vec::new();
     for client in clients {
         let client = std::sync::Arc::new(client);
-        for _ in 0..30 {
+        for _ in 0..20 {
             let (client, at) = (client.clone(), at.clone());
             running.push(tokio::spawn(async move {
                 let began = Instant::now();
