@@ -5,6 +5,7 @@ mod changes;
 mod ci;
 mod crash;
 mod full;
+mod kinds;
 mod limits;
 mod senders;
 mod sockets;

@@ -173,6 +173,42 @@ async fn a_request_that_hides_behind_another_has_to_show_its_own_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_address_that_a_delivery_names_is_ever_called() {
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/x", trap.local_addr().unwrap());
+    let bench = started(
+        "cloudevents",
+        "purge = \"scan\"\nallowed_origins = [\"a.example\"]",
+    )
+    .await;
+    let at = address(&bench).await;
+    let client = reqwest::Client::new();
+    let hook = format!("http://{at}/hooks/www");
+    let asked = client
+        .request(reqwest::Method::OPTIONS, &hook)
+        .header("webhook-request-origin", "a.example")
+        .header("webhook-request-callback", &url)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(asked.status(), 200);
+    let body = json!({
+        "specversion": "1.0", "type": "t", "source": url, "id": "1", "dataschema": url,
+        "data": {"callback_url": url, "SubscribeURL": url, "SigningCertURL": url, "validationUrl": url},
+    });
+    let sent = client
+        .post(&hook)
+        .bearer_auth(SECRET)
+        .header("content-type", "application/cloudevents+json")
+        .body(body.to_string());
+    let answer = call(sent).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    let called = trap.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(called, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_an_address_is_neither_believed_nor_logged() {
     let bench = started("generic", "purge = [\"/a.css\"]").await;
     let at = address(&bench).await;
