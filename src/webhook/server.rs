@@ -23,8 +23,10 @@ use crate::core::delivery::Taken;
 use crate::core::time::Time;
 use crate::sink::{AskedFor, Delivered, Deliveries};
 
-/// Bytes of bodies that are kept at once.
+/// Bytes of bodies that are kept at once, besides the first of each body.
 const KEPT: usize = 32 << 20;
+/// The first bytes of a body, which are always kept.
+const FIRST: usize = 32 << 10;
 /// A body above this is read on a thread where it holds up nobody.
 const LARGE: usize = 128 << 10;
 
@@ -88,7 +90,7 @@ impl Server {
             routes: routes.collect(),
             proxies: Proxies::new(settings.trusted_proxies),
             failures: Failures::new(settings.failed_auth_per_minute),
-            budget: Budget::new(KEPT),
+            budget: Budget::new(KEPT, FIRST),
             limits,
             deliveries,
             clock,

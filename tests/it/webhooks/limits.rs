@@ -164,6 +164,35 @@ async fn bodies_without_end_cost_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_with_large_bodies_keep_no_usual_delivery_from_being_read() {
+    let lines = "purge = \"files\"\nfiles_root = \"public/\"";
+    let bench = started("generic", lines).await;
+    let at = address(&bench).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(&at).await.unwrap();
+        let head = format!("{HEAD}Content-Length: 20000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 15_000_000]).await.unwrap();
+        strangers.push(stream);
+    }
+    let small = json!({ "paths": ["src/main.rs"] });
+    let answer = post(&at, &small).await.unwrap();
+    assert_eq!(answer.status, 200, "it is read: {answer:?}");
+    // One that is not read counts for all that it could have said.
+    let mut large = small;
+    large["filler"] = json!("x".repeat(4_000_000));
+    let answer = post(&at, &large).await.unwrap();
+    assert_eq!(answer.status, 202, "{answer:?}");
+    drop(strangers);
+    until("there is room again", async || {
+        let answer = post(&at, &large).await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
     let mut bench = Bench::new().await;
     with_route(
