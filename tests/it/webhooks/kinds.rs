@@ -183,11 +183,11 @@ async fn every_route_of_the_readme_takes_its_senders_deliveries_and_nobody_elses
     .await;
     let at = address(&bench).await;
     let client = reqwest::Client::new();
-    let mut sent = Vec::new();
+    let mut accepted = Vec::new();
     for ((kind, path), credential) in kinds.iter().zip(&paths).zip(&credentials) {
         let own = secret(credential);
         let body = body(kind).to_string();
-        let send = |to: String, body: &str, headers: Vec<(&'static str, String)>| {
+        let posted = |to: String, body: &str, headers: Vec<(&'static str, String)>| {
             let request = client
                 .post(format!("http://{at}{to}"))
                 .header("content-type", "application/json")
@@ -204,11 +204,11 @@ async fn every_route_of_the_readme_takes_its_senders_deliveries_and_nobody_elses
         });
         for other in others.iter().take(3) {
             let headers = headers(kind, &secret(other), &body);
-            let answer = send(path.clone(), &body, headers).await.unwrap();
+            let answer = posted(path.clone(), &body, headers).await.unwrap();
             assert_eq!(answer.status, 401, "{kind} {other}");
             assert_eq!(answer.body, json!({"error": "not authentic"}), "{kind}");
         }
-        let answer = send(path.clone(), &body, headers(kind, &own, &body))
+        let answer = posted(path.clone(), &body, headers(kind, &own, &body))
             .await
             .unwrap();
         let changes = match kind.as_str() {
@@ -218,9 +218,9 @@ async fn every_route_of_the_readme_takes_its_senders_deliveries_and_nobody_elses
             _ => 0,
         };
         assert_eq!(answer.body["changes"], changes, "{kind}");
-        sent.push((kind, path, own, event(&answer)));
+        accepted.push((kind, path, own, event(&answer)));
     }
-    for (kind, path, own, name) in sent {
+    for (kind, path, own, name) in accepted {
         until(&format!("the delivery of {kind} is done"), async || {
             let state = client
                 .get(format!("http://{at}{path}/{name}"))

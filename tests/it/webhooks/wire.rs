@@ -29,22 +29,19 @@ async fn said_to(at: &str, sent: &[u8]) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let (mut reader, mut writer) = stream.split();
     // It may be reset while it still sends.
-    let send = async { drop(writer.write_all(sent).await) };
+    let write = async { drop(writer.write_all(sent).await) };
     let mut said = Vec::new();
     let read = async { drop(reader.read_to_end(&mut said).await) };
-    let both = async { tokio::join!(send, read) };
+    let both = async { tokio::join!(write, read) };
     let ended = tokio::time::timeout(Duration::from_secs(10), both).await;
     assert!(ended.is_ok(), "{}", String::from_utf8_lossy(sent));
     String::from_utf8_lossy(&said).into_owned()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
-    let bench = started("generic", "purge = [\"/a.css\"]").await;
-    let at = address(&bench).await;
+/// What no receiver should take for a delivery.
+fn wrong() -> Vec<(&'static str, Vec<u8>)> {
     let length = format!("Content-Length: {}\r\n", BODY.len());
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut wrong: Vec<(&str, Vec<u8>)> = vec![
+    vec![
         (
             "HTTP/2",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
@@ -128,7 +125,15 @@ async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
             "trailers without end",
             chunked(&format!("d\r\n{BODY}\r\n0\r\n{}", "x: y\r\n".repeat(9_999))),
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut wrong = wrong();
     for _ in 0..20 {
         let length = random.usize(1..4_000);
         let bytes = std::iter::repeat_with(|| random.u8(..)).take(length);
