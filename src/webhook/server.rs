@@ -17,7 +17,7 @@ use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
 use super::failures::Failures;
 use super::tally::{RouteStatus, Tally};
-use super::{Authentic, Delivery, Route, Unreadable, Wish};
+use super::{Authentic, Delivery, Refused, Route, Unreadable, Wish};
 use crate::clock::Clock;
 use crate::core::delivery::Taken;
 use crate::core::time::Time;
@@ -140,7 +140,7 @@ impl Server {
                 return Answer::Method(route.methods());
             };
             if handshake.status == StatusCode::UNAUTHORIZED {
-                return self.refuse(served, &head.headers, peer, "token");
+                return self.refuse(served, &head.headers, peer, Refused::Wrong);
             }
             return Answer::Handshake(handshake);
         }
@@ -169,7 +169,7 @@ impl Server {
         };
         let authentic = match verifier.finish() {
             Ok(authentic) => authentic,
-            Err(why) => return self.refuse(served, &head.headers, peer, why.as_str()),
+            Err(why) => return self.refuse(served, &head.headers, peer, why),
         };
         match understood(served, head.headers, authentic, body).await {
             Some(Ok(delivery)) => self.commit(served, delivery, now).await,
@@ -255,7 +255,7 @@ impl Server {
     /// What became of a delivery.
     async fn asked(&self, served: &Served, headers: &HeaderMap, event: &str, peer: Peer) -> Answer {
         if !served.hook.route.may_ask(headers) {
-            return self.refuse(served, headers, peer, "token");
+            return self.refuse(served, headers, peer, Refused::Wrong);
         }
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
             return Answer::NoEvent;
@@ -270,7 +270,9 @@ impl Server {
         }
     }
 
-    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: &str) -> Answer {
+    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: Refused) -> Answer {
+        served.tally.refused(why);
+        let why = why.as_str();
         let client = self.proxies.client(peer, headers);
         if self.failures.count(client, self.clock.now()) {
             tracing::warn!(route = &*served.path, %client, why, "not authentic");
