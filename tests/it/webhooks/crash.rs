@@ -107,6 +107,53 @@ async fn a_stop_in_the_middle_of_a_body_waits_for_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_what_waited_in_the_socket_and_was_not_taken_yet() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let mut files = BTreeSet::new();
+    for round in 0..3 {
+        let at = address(&bench).await;
+        let pid = bench.pid().to_string();
+        let signal = async |name: &str| {
+            let mut kill = tokio::process::Command::new("kill");
+            let sent = kill.args([name, &pid]).status();
+            assert!(sent.await.unwrap().success());
+        };
+        // While it does not run, the kernel takes connections and what they bring.
+        signal("-STOP").await;
+        let mut waiting = Vec::new();
+        for number in 0..20 {
+            let file = format!("{round}-{number}.css");
+            let body = json!({ "paths": [file] }).to_string();
+            let mut stream = TcpStream::connect(&at).await.unwrap();
+            let request = format!(
+                "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            waiting.push(stream);
+            files.insert(format!("/{file}"));
+        }
+        signal("-TERM").await;
+        signal("-CONT").await;
+        for mut stream in waiting {
+            let mut said = String::new();
+            let read = stream.read_to_string(&mut said);
+            tokio::time::timeout(crate::bench::LIMIT, read)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(said.starts_with("HTTP/1.1 202"), "{said}");
+        }
+        assert_eq!(bench.stopped().await, Some(0));
+        bench.start().await;
+    }
+    for file in files {
+        bench.purged(&file).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_answers_what_was_taken() {
     let mut bench = started("generic", "purge = \"files\"").await;
     let at = address(&bench).await;
