@@ -8,6 +8,7 @@
 mod ahead;
 mod batch;
 mod cookie;
+mod cover;
 mod differences;
 mod examine;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unwatched;
 mod walk;
 mod watch;
 mod worker;
@@ -110,7 +112,10 @@ impl Origin {
         supervisor: &Supervisor,
         runtime: tokio::runtime::Handle,
     ) -> Result<OriginHandle, OriginError> {
-        let backend = Box::new(watch::Inotify);
+        let backend = Box::new(watch::Inotify {
+            supervisor: supervisor.clone(),
+            name: format!("events {}", settings.name),
+        });
         Self::start_with(backend, settings, index, sink, clock, supervisor, runtime)
     }
 

@@ -146,14 +146,15 @@ impl Daemon<'_> {
         }
     }
 
-    /// Waits until nothing is pending and nothing is done any more, second looks at young files
-    /// included. Returns when it first said so for good.
+    /// Waits until nothing is pending and nothing is done any more, the reading after a first start
+    /// and second looks at young files included. Returns when it first said so for good.
     pub(crate) fn settled(&mut self) -> Instant {
         let mut since = None;
         loop {
-            let settled = self
-                .status()
-                .is_some_and(|status| status["settled"] == true);
+            let settled = self.status().is_some_and(|status| {
+                let unread = &status["pipelines"][0]["origins"][0]["unread_files"];
+                status["settled"] == true && *unread == 0
+            });
             let (now, cpu) = (Instant::now(), self.cpu());
             since = since.filter(|_| settled);
             match since {

@@ -1,7 +1,7 @@
 //! A walk on a thread of its own, ahead of whoever compares: listing and stat are half of the work
 //! of a scan, reading the index is the other half.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::walk::{Item, Walk};
@@ -35,9 +35,6 @@ impl Tour {
 pub(super) struct Ahead {
     chunks: Receiver<Vec<Item>>,
     current: std::vec::IntoIter<Item>,
-    /// A link to a directory is watched by the one who compares, before it is listed.
-    go_on: Sender<()>,
-    owed: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,27 +42,20 @@ impl Ahead {
     /// Starts a walk.
     pub(super) fn new(walk: Walk) -> std::io::Result<Self> {
         let (sender, chunks) = sync_channel(WAITING);
-        let (go_on, gone_on) = channel();
         let thread = std::thread::Builder::new()
             .name("walk".to_owned())
-            .spawn(move || run(walk, &sender, &gone_on))?;
+            .spawn(move || run(walk, &sender))?;
         Ok(Self {
             chunks,
             current: Vec::new().into_iter(),
-            go_on,
-            owed: false,
             thread: Some(thread),
         })
     }
 
     fn next(&mut self) -> Option<Item> {
-        if std::mem::take(&mut self.owed) {
-            // A thread that has ended waits for nothing.
-            self.go_on.send(()).unwrap_or_default();
-        }
-        let item = loop {
+        loop {
             if let Some(item) = self.current.next() {
-                break item;
+                return Some(item);
             }
             let Ok(chunk) = self.chunks.recv() else {
                 if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
@@ -74,31 +64,18 @@ impl Ahead {
                 return None;
             };
             self.current = chunk.into_iter();
-        };
-        self.owed = stops(&item);
-        Some(item)
+        }
     }
 }
 
-fn stops(item: &Item) -> bool {
-    matches!(
-        item,
-        Item::Enter {
-            target: Some(_),
-            ..
-        }
-    )
-}
-
-fn run(mut walk: Walk, chunks: &SyncSender<Vec<Item>>, gone_on: &Receiver<()>) {
+fn run(mut walk: Walk, chunks: &SyncSender<Vec<Item>>) {
     let mut chunk = Vec::with_capacity(CHUNK);
     while let Some(item) = walk.next() {
-        let wait = stops(&item);
         chunk.push(item);
-        if chunk.len() == CHUNK || wait {
+        if chunk.len() == CHUNK {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
             // Nobody listens any more: the scan was given up.
-            if chunks.send(full).is_err() || (wait && gone_on.recv().is_err()) {
+            if chunks.send(full).is_err() {
                 return;
             }
         }

@@ -57,12 +57,19 @@ impl Cookies {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the directory is under watch from now on. A new watch tells nothing of cookies made
-    /// before: what they wait for is left to the scan that follows it.
+    /// Whether the directory is under watch from now on, and with it everything else. A new watch
+    /// tells nothing of cookies made before: what they wait for is left to the scan that follows.
     pub(super) fn watch(&self, watched: bool) {
         let mut state = self.state();
-        state.watched = watched;
-        state.waiting.clear();
+        if state.watched != watched {
+            state.watched = watched;
+            state.waiting.clear();
+        }
+    }
+
+    /// Events were dropped, perhaps those of cookies: whoever waits for one waits for a scan.
+    pub(super) fn give_up(&self) {
+        self.state().waiting.clear();
     }
 
     /// Makes a cookie; `None` when nobody would tell of it.

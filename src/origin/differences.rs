@@ -62,7 +62,7 @@ pub fn differences<E: From<OriginError>>(
         ignore: Arc::clone(&ignore),
         clock,
     };
-    let mut walk = Walk::new(eyes, ignore, b"");
+    let mut walk = Walk::new(eyes, ignore, None, b"");
     let mut files = 0;
     while let Some(item) = walk.next() {
         match item {
@@ -75,7 +75,7 @@ pub fn differences<E: From<OriginError>>(
             }
             // Nobody knows what is below.
             Item::Unreadable { path } => comparison.rows.skip_below(&path),
-            Item::Enter { .. } | Item::Entered { .. } => {}
+            Item::Directory { .. } => {}
         }
     }
     comparison.absent_before(None, &mut tell)?;

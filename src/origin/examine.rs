@@ -4,7 +4,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::Duration;
 
 use super::fingerprint::Stat;
@@ -67,7 +66,7 @@ impl Worker {
             self.commit()?;
         }
         if mark.subtree {
-            return self.look_below(path, mark);
+            return self.look_into(path, mark);
         }
         let reason = Reason {
             cause: mark.cause,
@@ -82,15 +81,15 @@ impl Worker {
                 .is_ok_and(|found| found.is_some_and(|found| found.is_dir()))
         {
             if mark.named || self.directory_changed(path) {
-                return self.look_below(path, mark);
+                return self.look_into(path, mark);
             }
             return Ok(());
         }
         let open = self.open_above(path);
-        self.inbox.links.add(&eyes.real(path), path);
+        self.follow_link(path);
         let there = self.examine(path, row, open, reason)?;
         if !there && self.has_rows_below(path)? {
-            return self.look_below(path, mark);
+            return self.look_into(path, mark);
         }
         Ok(())
     }
@@ -129,13 +128,16 @@ impl Worker {
             .is_empty())
     }
 
-    /// Looks at everything at and below `path`: first watch, then list.
-    fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+    fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+        *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        self.look_below(path, mark)
+    }
+
+    /// Looks at everything at and below `path`.
+    pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         self.commit()?;
         self.swept += 1;
-        *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
         let eyes = self.eyes();
-        let real = eyes.real(path);
         let reason = Reason {
             cause: mark.cause,
             first: mark.first,
@@ -143,33 +145,16 @@ impl Worker {
             baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
         };
         self.inbox.forget_places(path);
-        match eyes.metadata(path) {
-            Ok(Some(found)) if found.is_dir() => {
-                let is_link =
-                    std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink());
-                if let Ok(target) = std::fs::canonicalize(&real) {
-                    if is_link {
-                        self.inbox.add_place(&target, path);
-                    }
-                    if mark.named || is_link {
-                        self.watch_directory(&target);
-                    }
-                }
-                self.closed.retain(|dir| !super::inbox::below(dir, path));
-                self.unreadable
-                    .retain(|dir| !super::inbox::below(dir, path));
-            }
-            _ => {
-                self.closed.retain(|dir| !super::inbox::below(dir, path));
-                self.unreadable
-                    .retain(|dir| !super::inbox::below(dir, path));
-            }
-        }
+        self.inbox.unwatched.remove_below(path);
+        self.closed.retain(|dir| !super::inbox::below(dir, path));
+        self.unreadable
+            .retain(|dir| !super::inbox::below(dir, path));
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
             &eyes,
             &self.ignore,
+            self.cover().as_ref(),
             self.committer.index.clone(),
             path,
             mark.cause,
@@ -219,17 +204,12 @@ impl Worker {
                         continue;
                     }
                     if stat.is_none() {
-                        self.inbox.links.add(&self.eyes().real(&path), &path);
+                        self.follow_link(&path);
                     }
                     let row = self.committer.index.get(&path)?;
                     self.examine(&path, row, open, reason)?;
                 }
-                Item::Enter { path, target } => {
-                    if let Some(target) = target {
-                        self.watch_link(&path, &target);
-                    }
-                }
-                Item::Entered { path, open } => {
+                Item::Directory { path, open } => {
                     sweep.directories += 1;
                     if !open {
                         self.closed.insert(path);
@@ -272,15 +252,11 @@ impl Worker {
         Ok(())
     }
 
-    /// A link to a directory: events there speak of this path too.
-    fn watch_link(&mut self, path: &[u8], target: &Path) {
-        self.inbox.add_place(target, path);
-        let inside = self
-            .root
-            .as_ref()
-            .is_some_and(|root| target.starts_with(&root.resolved));
-        if !inside && self.watch.is_some() {
-            self.watch_directory(target);
+    /// If this is a link to a file, what happens on the way to the file is watched, and leads back.
+    fn follow_link(&self, path: &[u8]) {
+        let targets = self.inbox.links.add(&self.eyes.real(path), path);
+        if let Some(cover) = self.cover().filter(|_| !targets.is_empty()) {
+            cover.link_targets(&targets);
         }
     }
 

@@ -16,14 +16,16 @@ use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
 use super::status::{ScanReason, ScanSummary};
+use super::unwatched::Unwatched;
 use super::watch::Event;
 use crate::clock::Clock;
 use crate::core::time::Time;
 
 /// Scans that may be waited for at once.
 const REQUESTS: usize = 1_024;
-/// Directories without a watch that are kept by name.
-const UNWATCHED: usize = 4_096;
+/// A name on the way to the root came or went: so soon after, the root is looked at. One that is
+/// replaced is missing for a moment.
+const WAY: Duration = Duration::from_millis(100);
 
 /// The link through which the files of a Kubernetes volume are reached, and which is swapped.
 const DATA: &str = "..data";
@@ -51,10 +53,8 @@ pub(super) struct Mail {
     pub(super) overflow: bool,
     /// A watch ended on its own.
     pub(super) lost_watch: bool,
-    /// Directories that have no watch.
-    pub(super) unwatched: BTreeSet<PathBuf>,
-    /// The limit of watches is reached.
-    pub(super) limit: bool,
+    /// The root may be another directory then.
+    pub(super) root_check: Option<Time>,
     pub(super) lost_events: u64,
     pub(super) hints_total: u64,
     /// Hints are in the worker's hands, or a scan waits for its time.
@@ -88,6 +88,9 @@ pub(super) struct Inbox {
     mail: Mutex<Mail>,
     wake: Condvar,
     places: Mutex<Arc<Vec<Place>>>,
+    /// The names that the way to the root leads over.
+    way: Mutex<Arc<BTreeSet<PathBuf>>>,
+    pub(super) unwatched: Unwatched,
     ignore: Arc<Ignore>,
     pub(super) cookies: Cookies,
     pub(super) links: FileLinks,
@@ -109,8 +112,7 @@ impl Inbox {
                 echoes: Vec::new(),
                 overflow: false,
                 lost_watch: false,
-                unwatched: BTreeSet::new(),
-                limit: false,
+                root_check: None,
                 lost_events: 0,
                 hints_total: 0,
                 busy: false,
@@ -120,6 +122,8 @@ impl Inbox {
             }),
             wake: Condvar::new(),
             places: Mutex::new(Arc::new(Vec::new())),
+            way: Mutex::default(),
+            unwatched: Unwatched::default(),
             ignore,
             cookies,
             links: FileLinks::default(),
@@ -291,9 +295,13 @@ impl Inbox {
         }
     }
 
-    /// Takes what a watch has to say. Called on its thread. What an older watch lost is covered by
-    /// the newer one, which was there before the older one went.
-    pub(super) fn take(&self, event: Event, current: bool) {
+    /// From now on these are the names on the way to the root.
+    pub(super) fn set_way(&self, way: Vec<PathBuf>) {
+        *lock(&self.way) = Arc::new(way.into_iter().collect());
+    }
+
+    /// Takes what a watch has to say. Called on its thread.
+    pub(super) fn take(&self, event: Event) {
         match event {
             Event::Hint {
                 path,
@@ -303,25 +311,13 @@ impl Inbox {
             Event::Overflow => {
                 let mut mail = self.lock();
                 mail.lost_events += 1;
-                mail.overflow |= current;
+                mail.overflow = true;
                 mail.news = true;
                 self.wake.notify_all();
             }
             Event::Lost => {
                 let mut mail = self.lock();
-                mail.lost_watch |= current;
-                mail.news = true;
-                self.wake.notify_all();
-            }
-            Event::Unwatched(path) => {
-                let mut mail = self.lock();
-                if mail.unwatched.len() < UNWATCHED {
-                    mail.unwatched.insert(path);
-                }
-            }
-            Event::Limit => {
-                let mut mail = self.lock();
-                mail.limit = true;
+                mail.lost_watch = true;
                 mail.news = true;
                 self.wake.notify_all();
             }
@@ -331,6 +327,12 @@ impl Inbox {
     fn take_hint(&self, path: &Path, nature: Nature, is_dir: bool) {
         if self.cookies.take(path) {
             return;
+        }
+        if nature != Nature::Touched && lock(&self.way).contains(path) {
+            let mut mail = self.lock();
+            mail.root_check.get_or_insert(self.clock.now().after(WAY));
+            mail.news = true;
+            self.wake.notify_all();
         }
         for link in self.links.to(path) {
             self.ask(&link, Mark::event(nature, self.clock.now()));

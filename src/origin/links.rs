@@ -28,24 +28,27 @@ impl FileLinks {
     }
 
     /// Remembers where the link at `real` leads, if it is one: every path on the way. `logical` is
-    /// its name in the origin.
-    pub(super) fn add(&self, real: &Path, logical: &[u8]) {
+    /// its name in the origin. Returns them.
+    pub(super) fn add(&self, real: &Path, logical: &[u8]) -> Vec<PathBuf> {
         let mut hop = real.to_owned();
+        let mut hops = Vec::new();
         for _ in 0..HOPS {
             let Ok(target) = std::fs::read_link(&hop) else {
-                return;
+                break;
             };
             let target = hop.parent().unwrap_or(Path::new("/")).join(target);
             hop = without_dots(&target);
             let mut targets = self.targets();
             if targets.len() >= TARGETS && !targets.contains_key(&hop) {
-                return;
+                break;
             }
             targets
                 .entry(hop.clone())
                 .or_default()
                 .insert(logical.to_vec());
+            hops.push(hop.clone());
         }
+        hops
     }
 
     /// The links that lead to a path.

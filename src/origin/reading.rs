@@ -8,8 +8,10 @@ use super::index::Edit;
 use super::worker::{End, Worker};
 use crate::core::time::Time;
 
-/// Files read before anything else gets its turn.
-const FILES: u32 = 32;
+/// Files read before anything else gets its turn, unless that takes longer than [`TURN`].
+const FILES: u32 = 512;
+/// No file is begun after this.
+const TURN: Duration = Duration::from_millis(20);
 /// The shortest rest between two turns.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -53,7 +55,12 @@ impl Worker {
             .some_unread(&self.reading.after, FILES)?;
         let eyes = self.eyes();
         let mut edits = Vec::with_capacity(rows.len());
+        let mut last = None;
         for row in &rows {
+            if last.is_some() && self.clock.now().since(now) >= TURN {
+                break;
+            }
+            last = Some(&row.path);
             if self.inbox.stopped() {
                 return Err(End::Stopping);
             }
@@ -70,8 +77,8 @@ impl Worker {
         self.reading.left = self.reading.left.saturating_sub(read);
         let ended = self.clock.now();
         self.reading.due = ended.after(ended.since(now).max(SHORTEST));
-        match rows.last() {
-            Some(last) => self.reading.after.clone_from(&last.path),
+        match last {
+            Some(last) => self.reading.after.clone_from(last),
             // The end; what was beaten or had changed on the way is counted anew, unless nothing
             // can be read: that is left to the next start.
             None if self.reading.read > 0 => self.count_unread()?,

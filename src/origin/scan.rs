@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::hints::Cause;
 use super::scope::Scope;
-use super::settings::{CHUNK, POLL, ROOT_CHECK, WatchMode};
+use super::settings::{CHUNK, POLL, ROOT_CHECK};
 use super::status::{ScanReason, ScanSummary};
 use super::sweep::Sweep;
 use super::worker::{End, Worker};
@@ -27,8 +27,8 @@ const SAMPLE: u32 = 64;
 pub(super) struct Pending {
     pub(super) reason: ScanReason,
     pub(super) not_before: Time,
-    /// With a new watch.
-    pub(super) rearm: bool,
+    /// It makes up for an overflow.
+    pub(super) overflow: bool,
     pub(super) accept_loss: bool,
     pub(super) answers: Vec<oneshot::Sender<ScanSummary>>,
 }
@@ -38,7 +38,7 @@ impl Pending {
         Self {
             reason,
             not_before: Time::ZERO,
-            rearm: false,
+            overflow: false,
             accept_loss: false,
             answers: Vec::new(),
         }
@@ -85,7 +85,7 @@ impl Worker {
             Some(pending) => {
                 pending.reason = pending.reason.max(wanted.reason);
                 pending.not_before = pending.not_before.min(wanted.not_before);
-                pending.rearm |= wanted.rearm;
+                pending.overflow |= wanted.overflow;
                 pending.accept_loss |= wanted.accept_loss;
                 pending.answers.append(&mut wanted.answers);
             }
@@ -96,7 +96,7 @@ impl Worker {
     pub(super) fn start_scan(&mut self, now: Time) {
         if self.next_rescan.is_some_and(|time| time <= now) {
             self.next_rescan = None;
-            self.want(Pending::new(if self.status.polling {
+            self.want(Pending::new(if self.polls_all() {
                 ScanReason::Poll
             } else {
                 ScanReason::Rescan
@@ -116,10 +116,10 @@ impl Worker {
         let (mut answers, counts) =
             before.map_or_else(Default::default, |before| (before.answers, before.counts));
         answers.extend(pending.answers);
-        if pending.rearm {
+        if pending.overflow {
             self.overflow_at = now;
-            self.arm();
         }
+        self.begin_round();
         self.closed.clear();
         self.unreadable.clear();
         self.inbox.links.clear();
@@ -129,6 +129,7 @@ impl Worker {
         let mut sweep = Sweep::new(
             &self.eyes(),
             &self.ignore,
+            self.cover().as_ref(),
             self.committer.index.clone(),
             b"",
             Cause::Scan(pending.reason),
@@ -195,16 +196,7 @@ impl Worker {
             self.former = None;
             self.count_unread()?;
         }
-        self.retired = None;
-        if let Some(running) = &self.running
-            && self.watch.is_some()
-        {
-            self.status.watched_directories = running
-                .directories
-                .saturating_sub(self.status.unwatched_directories);
-        } else {
-            self.status.watched_directories = 0;
-        }
+        self.end_round();
         self.count_files()?;
         self.committer.sink.scanning(&self.settings.pipeline, false);
         if self.guard.held() {
@@ -267,8 +259,7 @@ impl Worker {
                 tracing::debug!("whoever asked for the scan has gone away");
             }
         }
-        let polling = self.status.polling && self.settings.watch != WatchMode::Off;
-        let wait = if polling {
+        let wait = if self.polls_all() {
             POLL.max(took.saturating_mul(10)).min(self.settings.rescan)
         } else {
             self.settings.rescan

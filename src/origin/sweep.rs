@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ahead::{Ahead, Tour};
+use super::cover::Cover;
 use super::hints::Cause;
 use super::ignore::Ignore;
 use super::index::{Brief, IndexError, OriginIndex};
@@ -118,12 +119,13 @@ impl Sweep {
     pub(super) fn new(
         eyes: &Arc<Eyes>,
         ignore: &Arc<Ignore>,
+        cover: Option<&Cover>,
         index: OriginIndex,
         start: &[u8],
         cause: Cause,
         first: Time,
     ) -> Self {
-        let walk = || Walk::new(Arc::clone(eyes), Arc::clone(ignore), start);
+        let walk = || Walk::new(Arc::clone(eyes), Arc::clone(ignore), cover.cloned(), start);
         let ahead = start.is_empty().then(|| Ahead::new(walk()));
         let tour = match ahead {
             Some(Ok(ahead)) => Tour::Ahead(ahead),

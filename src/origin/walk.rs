@@ -1,5 +1,5 @@
 //! Lists a tree directory by directory, in the order of the paths' bytes, links followed as the
-//! policy says. Holds one listing per level, and never looks at a file.
+//! policy says, and has each directory watched before it is listed. Holds one listing per level, and never looks at a file.
 
 use std::cmp::Ordering;
 use std::ffi::{CStr, OsStr};
@@ -7,11 +7,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 
+use super::cover::Cover;
 use super::fingerprint::Stat;
 use super::ignore::Ignore;
 use super::inbox::join;
@@ -30,14 +31,9 @@ pub(super) enum Item {
         stat: Option<Stat>,
         open: bool,
     },
-    /// A directory; it is listed at the next call. `target`: where a link to it leads.
-    Enter {
-        path: Vec<u8>,
-        target: Option<PathBuf>,
-    },
-    /// The directory just entered, and whether others may enter it.
-    Entered { path: Vec<u8>, open: bool },
-    /// The directory just entered cannot be listed; nobody knows what is below.
+    /// A directory that was listed, and whether others may enter it. What is in it comes next.
+    Directory { path: Vec<u8>, open: bool },
+    /// A directory that cannot be listed; nobody knows what is below.
     Unreadable { path: Vec<u8> },
 }
 
@@ -72,9 +68,19 @@ impl Child {
 #[derive(Debug)]
 struct Frame {
     path: Vec<u8>,
+    /// Where it is, with no link on the way.
+    real: PathBuf,
     children: std::vec::IntoIter<Child>,
     open: bool,
     id: (u64, u64),
+}
+
+/// A directory that is about to be listed.
+#[derive(Debug)]
+struct Entrance {
+    path: Vec<u8>,
+    real: PathBuf,
+    is_link: bool,
 }
 
 /// A walk through a tree.
@@ -82,22 +88,38 @@ struct Frame {
 pub(super) struct Walk {
     eyes: Arc<Eyes>,
     ignore: Arc<Ignore>,
+    cover: Option<Cover>,
     stack: Vec<Frame>,
-    entering: Option<(Vec<u8>, bool)>,
+    start: Option<Entrance>,
     /// What lies above the start.
     above: Vec<(u64, u64)>,
     open_above: bool,
 }
 
 impl Walk {
-    /// A walk through the directory `start` and everything below it.
-    pub(super) fn new(eyes: Arc<Eyes>, ignore: Arc<Ignore>, start: &[u8]) -> Self {
+    /// A walk through the directory `start` and everything below it. With `cover`, each directory
+    /// is watched before it is listed.
+    pub(super) fn new(
+        eyes: Arc<Eyes>,
+        ignore: Arc<Ignore>,
+        cover: Option<Cover>,
+        start: &[u8],
+    ) -> Self {
         let (above, open_above) = ancestors(&eyes, start);
+        let real = eyes.real(start);
+        let start = Entrance {
+            path: start.to_vec(),
+            is_link: !start.is_empty()
+                && std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink()),
+            // What is not there is found to be so when it is entered.
+            real: std::fs::canonicalize(&real).unwrap_or(real),
+        };
         Self {
             eyes,
             ignore,
+            cover,
             stack: Vec::new(),
-            entering: Some((start.to_vec(), false)),
+            start: Some(start),
             above,
             open_above,
         }
@@ -105,8 +127,8 @@ impl Walk {
 
     /// What comes next; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Item> {
-        if let Some((path, is_link)) = self.entering.take()
-            && let Some(item) = self.enter(path, is_link)
+        if let Some(start) = self.start.take()
+            && let Some(item) = self.enter(start)
         {
             return Some(item);
         }
@@ -123,8 +145,16 @@ impl Walk {
                     return Some(Item::File { path, stat, open });
                 }
                 What::Directory(target) => {
-                    self.entering = Some((path.clone(), target.is_some()));
-                    return Some(Item::Enter { path, target });
+                    let is_link = target.is_some();
+                    let real = target.unwrap_or_else(|| frame.real.join(OsStr::from_bytes(&name)));
+                    let entrance = Entrance {
+                        path,
+                        real,
+                        is_link,
+                    };
+                    if let Some(item) = self.enter(entrance) {
+                        return Some(item);
+                    }
                 }
             }
         }
@@ -132,14 +162,24 @@ impl Walk {
 
     /// Lists a directory. `None` when there is nothing to say: it is not there any more, or it is
     /// one of its own ancestors.
-    fn enter(&mut self, path: Vec<u8>, is_link: bool) -> Option<Item> {
-        let metadata = match std::fs::metadata(self.eyes.real(&path)) {
-            Ok(metadata) if metadata.is_dir() => metadata,
-            Ok(_) => return None,
+    fn enter(&mut self, entrance: Entrance) -> Option<Item> {
+        let Entrance {
+            path,
+            real,
+            is_link,
+        } = entrance;
+        if let Some(cover) = &self.cover {
+            cover.directory(&real, &path, is_link);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(&real, flags, Mode::empty())
+            .and_then(|handle| Ok((rustix::fs::fstat(&handle)?, handle)));
+        let (found, handle) = match opened.map_err(io::Error::from) {
+            Ok(opened) => opened,
             Err(error) if nothing_there(&error) => return None,
             Err(_) => return Some(Item::Unreadable { path }),
         };
-        let id = (metadata.dev(), metadata.ino());
+        let id = (found.st_dev, found.st_ino);
         if is_link {
             let own_ancestor =
                 self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id);
@@ -147,29 +187,35 @@ impl Walk {
                 return None;
             }
         }
+        let above = self.stack.last().map(|frame| frame.id);
+        let above = above.or(self.above.last().copied());
+        if let Some(cover) = &self.cover
+            && above.is_some_and(|(device, _)| device != id.0)
+        {
+            cover.crossed(&real, &path);
+        }
         let open_above = self
             .stack
             .last()
             .map_or(self.open_above, |frame| frame.open);
-        let open = open_above && metadata.mode() & 0o001 != 0;
-        let children = match self.list(&path) {
+        let open = open_above && found.st_mode & 0o001 != 0;
+        let children = match self.list(&handle, &path, &real) {
             Ok(children) => children,
             Err(error) if nothing_there(&error) => return None,
             Err(_) => return Some(Item::Unreadable { path }),
         };
         self.stack.push(Frame {
             path: path.clone(),
+            real,
             children: children.into_iter(),
             open,
             id,
         });
-        Some(Item::Entered { path, open })
+        Some(Item::Directory { path, open })
     }
 
-    fn list(&self, dir: &[u8]) -> io::Result<Vec<Child>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let handle = rustix::fs::open(self.eyes.real(dir), flags, Mode::empty())?;
-        let mut listing = Dir::read_from(&handle)?;
+    fn list(&self, handle: &OwnedFd, dir: &[u8], real: &Path) -> io::Result<Vec<Child>> {
+        let mut listing = Dir::read_from(handle)?;
         let mut children = Vec::new();
         let mut path = join(dir, b"x");
         let above = path.len() - 1;
@@ -181,7 +227,7 @@ impl Walk {
             }
             path.truncate(above);
             path.extend_from_slice(name.to_bytes());
-            if let Some(what) = self.child(&handle, name, entry.file_type(), &path)? {
+            if let Some(what) = self.child((handle, real), name, entry.file_type(), &path)? {
                 let name = name.to_bytes().to_vec();
                 children.push(Child { name, what });
             }
@@ -193,7 +239,7 @@ impl Walk {
     /// What a name in a directory stands for; `None` when it does not count.
     fn child(
         &self,
-        dir: &OwnedFd,
+        (dir, real): (&OwnedFd, &Path),
         name: &CStr,
         kind: FileType,
         path: &[u8],
@@ -219,7 +265,7 @@ impl Walk {
             FileType::RegularFile => What::File(seen),
             FileType::Directory => What::Directory(None),
             FileType::Symlink => {
-                let link = self.eyes.real(path);
+                let link = real.join(OsStr::from_bytes(name.to_bytes()));
                 if self.ignore.matches(path, false) || !self.eyes.may_follow(&link) {
                     return Ok(None);
                 }
@@ -273,7 +319,6 @@ mod tests {
     use super::*;
     use crate::origin::settings::{Compare, FollowSymlinks};
     use std::os::unix::fs::symlink;
-    use std::path::Path;
 
     fn files(root: &Path, follow: FollowSymlinks, start: &[u8]) -> Vec<String> {
         let eyes = Eyes {
@@ -283,7 +328,7 @@ mod tests {
             follow,
         };
         let ignore = Ignore::new(&[]).unwrap();
-        let mut walk = Walk::new(Arc::new(eyes), Arc::new(ignore), start);
+        let mut walk = Walk::new(Arc::new(eyes), Arc::new(ignore), None, start);
         let mut files = Vec::new();
         while let Some(item) = walk.next() {
             if let Item::File { path, .. } = item {

@@ -68,10 +68,11 @@ pub(super) struct Worker {
     published: tokio::sync::watch::Sender<OriginStatus>,
 
     backend: Box<dyn WatchBackend>,
-    pub(super) watch: Option<Box<dyn Watch>>,
-    /// The watch before, until the scan that covers the change is done.
-    pub(super) retired: Option<Box<dyn Watch>>,
-    generation: Arc<std::sync::atomic::AtomicU64>,
+    pub(super) watch: Option<Arc<dyn Watch>>,
+    /// A scan has come to everything since the watch began or lost something.
+    covered: bool,
+    /// When the directories without a watch are looked at next.
+    rest_poll: Time,
     pub(super) root: Option<Root>,
     pub(super) eyes: Arc<Eyes>,
     root_check: Time,
@@ -89,7 +90,7 @@ pub(super) struct Worker {
     pub(super) former: Option<Former>,
     pub(super) reading: Reading,
     overflow_wait: Duration,
-    /// When the last new watch was made because of a scan's wish.
+    /// When the last scan began that made up for an overflow.
     pub(super) overflow_at: Time,
 
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
@@ -147,8 +148,8 @@ impl Worker {
             published,
             backend,
             watch: None,
-            retired: None,
-            generation: Arc::default(),
+            covered: false,
+            rest_poll: Time::ZERO,
             root: None,
             eyes,
             root_check: Time::ZERO,
@@ -219,6 +220,7 @@ impl Worker {
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
                 self.find_twins(now)?;
+                self.poll_rest(now)?;
                 if !busy {
                     self.read_some(now)?;
                 }
@@ -239,6 +241,7 @@ impl Worker {
             Some(self.root_check),
             self.next_rescan,
             self.twins_due,
+            self.rest_wakes_at(),
             self.reading.wakes_at(),
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
@@ -262,25 +265,21 @@ impl Worker {
         let mut mail = self.inbox.lock();
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
-        let limit = mail.limit;
+        let root_check = mail.root_check;
         let requests = std::mem::take(&mut mail.requests);
         self.status.lost_events = mail.lost_events;
         self.status.hints_total = mail.hints_total;
-        self.status.unwatched_directories = u64::try_from(mail.unwatched.len()).unwrap_or(u64::MAX);
         drop(mail);
         let now = self.clock.now();
-        if limit && !self.status.polling {
-            self.status.polling = true;
-            self.want(Pending::new(ScanReason::Poll));
+        if let Some(time) = root_check {
+            self.root_check = self.root_check.min(time);
         }
         if overflow {
             self.recover_from_overflow(now);
         }
         if lost {
-            self.want(Pending {
-                rearm: true,
-                ..Pending::new(ScanReason::LostWatch)
-            });
+            self.covered = false;
+            self.want(Pending::new(ScanReason::LostWatch));
         }
         for request in requests {
             let mut pending = Pending::new(request.reason);
@@ -292,7 +291,13 @@ impl Worker {
 
     /// Storms get a scan at once, and then ever more rarely, but always one after the last overflow.
     fn recover_from_overflow(&mut self, now: Time) {
-        if self.pending.as_ref().is_some_and(|pending| pending.rearm) {
+        self.covered = false;
+        self.inbox.cookies.give_up();
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.overflow)
+        {
             return;
         }
         if now.since(self.overflow_at) > OVERFLOW_WAIT * 2 {
@@ -303,7 +308,7 @@ impl Worker {
             .max(Duration::from_secs(1))
             .min(OVERFLOW_WAIT);
         self.want(Pending {
-            rearm: true,
+            overflow: true,
             not_before,
             ..Pending::new(ScanReason::Overflow)
         });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
 use crate::lineage::{Beginning, Lineage};
-use crate::origin::watch::{Inotify, WatchBackend};
+use crate::origin::watch::WatchBackend;
 use crate::origin::{
     Compare, FollowSymlinks, Index, Origin, OriginHandle, OriginSettings, OriginStatus, WatchMode,
 };
@@ -164,23 +164,24 @@ impl Site {
     }
 
     pub(super) async fn start(&mut self) {
-        self.start_with(Box::new(Inotify));
+        self.start_with(None);
         self.armed().await;
     }
 
-    pub(super) fn start_with(&mut self, backend: Box<dyn WatchBackend>) {
+    /// Starts and does not wait; with another watch than the real one.
+    pub(super) fn start_with(&mut self, backend: Option<Box<dyn WatchBackend>>) {
         let (supervisor, faults) = Supervisor::new();
         let index = Arc::new(Index::open(self.state.path(), &self.queue(), &[]).unwrap());
-        let handle = Origin::start_with(
-            backend,
-            self.settings.clone(),
-            &index,
-            Arc::clone(&self.sink) as Arc<dyn Sink>,
-            Clock::start(),
-            &supervisor,
-            tokio::runtime::Handle::current(),
-        )
-        .unwrap();
+        let settings = self.settings.clone();
+        let sink = Arc::clone(&self.sink) as Arc<dyn Sink>;
+        let (clock, runtime) = (Clock::start(), tokio::runtime::Handle::current());
+        let handle = match backend {
+            None => Origin::start(settings, &index, sink, clock, &supervisor, runtime),
+            Some(watch) => {
+                Origin::start_with(watch, settings, &index, sink, clock, &supervisor, runtime)
+            }
+        };
+        let handle = handle.unwrap();
         self.running = Some(Running {
             supervisor,
             _faults: faults,

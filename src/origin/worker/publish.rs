@@ -43,16 +43,20 @@ impl Worker {
 
     pub(in crate::origin) fn publish(&mut self) {
         self.inbox
-            .rest(self.pending.is_some() || self.twins_due.is_some());
-        let limit = self.inbox.lock().limit;
+            .rest(self.pending.is_some() || self.twins_due.is_some() || !self.covered);
+        let unwatched = self.inbox.unwatched.summary();
+        self.status.polling = self.polls_all() || unwatched.some;
+        self.status.unwatched_directories = unwatched.directories;
+        self.status.watched_directories =
+            self.watch.as_ref().map_or(0, |watch| watch.directories());
         let first_scan_done = self.status.last_scan.is_some();
         let watching = self.watch.is_some() || !self.wants_events();
         self.status.armed = self.root.is_some() && watching && first_scan_done;
         self.status.unread_files = self.reading.left;
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
-        let limit = limit.then(|| {
+        let limit = unwatched.limit.then(|| {
             format!(
-                "not every directory of origin `{}` can be watched: the limit of inotify watches is reached; it is scanned every few seconds meanwhile; raise the sysctl fs.inotify.max_user_watches and restart",
+                "not every directory of origin `{}` can be watched: the limit of inotify watches is reached; the others are looked at every few seconds; raise the sysctl fs.inotify.max_user_watches, it is taken up by itself",
                 self.settings.name
             )
         });

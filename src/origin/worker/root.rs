@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use super::Worker;
+use super::{End, Worker};
 use crate::core::time::Time;
 use crate::origin::batch::Batch;
+use crate::origin::cover::Cover;
 use crate::origin::guard::{Root, identity, is_remote, mounts_below};
+use crate::origin::hints::{Cause, Mark};
 use crate::origin::look::Eyes;
 use crate::origin::scan::Pending;
-use crate::origin::settings::{ROOT_CHECK, WatchMode};
+use crate::origin::settings::{POLL, ROOT_CHECK, WatchMode};
 use crate::origin::status::ScanReason;
-use crate::origin::watch::WatchError;
+use crate::origin::walk::Walk;
 
 impl Worker {
     /// Whether the root is still the directory it was; if not, everything starts over with it.
@@ -47,9 +49,9 @@ impl Worker {
                 ));
                 if self.root.take().is_some() {
                     self.abort_scan();
-                    self.watch = None;
-                    self.retired = None;
+                    self.covered = false;
                 }
+                self.watch_way();
                 self.batch = Batch::default();
             }
         }
@@ -61,10 +63,8 @@ impl Worker {
         let mounts = mounts_below(&root.resolved);
         if mounts != self.mounts {
             self.mounts = mounts;
-            self.want(Pending {
-                rearm: true,
-                ..Pending::new(ScanReason::LostWatch)
-            });
+            self.covered = false;
+            self.want(Pending::new(ScanReason::LostWatch));
         }
     }
 
@@ -83,49 +83,46 @@ impl Worker {
                 .is_some_and(|root| !is_remote(&root.resolved))
     }
 
-    /// A new watch on the root and on what links lead to; the one before stays until the next scan
-    /// is done, so that nothing is uncovered between them.
+    /// Whether nothing but scans finds what changed.
+    pub(in crate::origin) fn polls_all(&self) -> bool {
+        self.settings.watch != WatchMode::Off
+            && (self.watch.is_none() || self.inbox.unwatched.summary().everything)
+    }
+
+    /// Sees that events come, for the scan that follows: it watches what it walks through.
     pub(in crate::origin) fn arm(&mut self) {
-        use std::sync::atomic::Ordering;
         let Some(root) = self.root.clone() else {
             return;
         };
-        let now = self.clock.now();
-        self.armed_at = now;
+        self.armed_at = self.clock.now();
+        self.covered = false;
         self.inbox.forget_places(b"");
         self.inbox.add_place(&root.resolved, b"");
         self.inbox.cookies.watch(false);
+        self.inbox.unwatched.remove_below(b"");
+        self.watch_trouble = None;
         if !self.wants_events() {
             self.watch = None;
-            self.status.polling = self.settings.watch != WatchMode::Off;
             return;
         }
-        {
-            let mut mail = self.inbox.lock();
-            mail.unwatched.clear();
-            mail.limit = false;
+        self.open_watch();
+        self.cover_surroundings();
+        if !self.indexed && self.watch.is_some() {
+            // What the first scan finds was there before: so it may only come to what is watched.
+            let (eyes, ignore) = (self.eyes(), Arc::clone(&self.ignore));
+            let mut walk = Walk::new(eyes, ignore, self.cover(), b"");
+            while walk.next().is_some() && !self.inbox.stopped() {}
         }
-        let own = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
-        let (newest, inbox) = (Arc::clone(&self.generation), Arc::clone(&self.inbox));
-        let opened = self.backend.open(Box::new(move |event| {
-            inbox.take(event, newest.load(Ordering::SeqCst) == own);
-        }));
-        self.retired = self.watch.take().or(self.retired.take());
-        match opened {
-            Ok(watch) => {
-                self.watch = Some(watch);
-                self.status.polling = false;
-                self.watch_trouble = None;
-                if !self.watch_directory(&root.resolved) {
-                    self.watch = None;
-                    self.status.polling = true;
-                }
-                let cookies = self.inbox.cookies.directory().to_owned();
-                let told = self.watch.is_some() && self.watch_directory(&cookies);
-                self.inbox.cookies.watch(told && !self.inbox.lock().limit);
-            }
+    }
+
+    fn open_watch(&mut self) {
+        if self.watch.is_some() {
+            return;
+        }
+        let inbox = Arc::clone(&self.inbox);
+        match self.backend.open(Box::new(move |event| inbox.take(event))) {
+            Ok(watch) => self.watch = Some(watch),
             Err(error) => {
-                self.status.polling = true;
                 self.watch_trouble = Some(format!(
                     "origin `{}` has no file events ({error}): it is scanned every few seconds; when other programs use up fs.inotify.max_user_instances, raise that",
                     self.settings.name
@@ -134,30 +131,78 @@ impl Worker {
         }
     }
 
-    /// Watches one directory. `false` when it is not watched.
-    pub(in crate::origin) fn watch_directory(&mut self, directory: &std::path::Path) -> bool {
-        let Some(watch) = &mut self.watch else {
-            return false;
-        };
-        match watch.watch(directory) {
-            Ok(()) => {
-                self.inbox.lock().unwatched.remove(directory);
-                true
-            }
-            // What is not there needs no watch.
-            Err(WatchError::Missing) => true,
-            Err(WatchError::Limit) => {
-                // What is watched stays so; the rest is polled.
-                self.inbox.lock().limit = true;
-                self.status.polling = true;
-                true
-            }
-            Err(WatchError::Other(why)) => {
-                tracing::warn!(origin = %self.settings.name, directory = %directory.display(), why, "not watched");
-                self.inbox.lock().unwatched.insert(directory.to_owned());
-                false
+    /// The root is missing: whoever makes it is told of.
+    fn watch_way(&mut self) {
+        if self.settings.watch == WatchMode::Auto {
+            self.open_watch();
+            if let Some(cover) = self.cover() {
+                cover.way(&self.settings.root);
             }
         }
+    }
+
+    /// What is watched beside the origin itself: the way to its root, and the cookies.
+    fn cover_surroundings(&self) {
+        let Some(cover) = self.cover() else { return };
+        cover.way(&self.settings.root);
+        let cookies = self.inbox.cookies.directory();
+        let told = cover.watch.add_names(cookies).is_ok();
+        self.inbox
+            .cookies
+            .watch(told && !self.inbox.unwatched.summary().some);
+    }
+
+    /// With what a walk covers directories; nothing without events.
+    pub(in crate::origin) fn cover(&self) -> Option<Cover> {
+        let watch = self.watch.clone()?;
+        let inbox = Arc::clone(&self.inbox);
+        Some(Cover { inbox, watch })
+    }
+
+    /// A scan begins: whatever it does not come to is watched no more when it ends.
+    pub(in crate::origin) fn begin_round(&mut self) {
+        self.inbox.unwatched.begin_round();
+        if let Some(watch) = &self.watch {
+            watch.begin_round();
+        }
+        self.cover_surroundings();
+    }
+
+    /// A scan has come to everything.
+    pub(in crate::origin) fn end_round(&mut self) {
+        self.covered = true;
+        self.inbox.unwatched.end_round();
+        if let Some(watch) = &self.watch {
+            watch.end_round();
+        }
+        self.cover_surroundings();
+        self.rest_poll = self.clock.now().after(POLL);
+    }
+
+    /// Looks at the directories that are not watched, if it is time.
+    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<(), End> {
+        let tops = self.inbox.unwatched.tops();
+        if tops.is_empty() || now < self.rest_poll || self.running.is_some() || self.polls_all() {
+            return Ok(());
+        }
+        self.inbox.unwatched.begin_round();
+        *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
+        for top in tops {
+            self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        }
+        self.inbox.unwatched.end_round();
+        self.cover_surroundings();
+        let ended = self.clock.now();
+        let wait = POLL.max(ended.since(now).saturating_mul(10));
+        self.rest_poll = ended.after(wait.min(self.settings.rescan));
+        Ok(())
+    }
+
+    /// When [`Worker::poll_rest`] has something to do.
+    pub(in crate::origin) fn rest_wakes_at(&self) -> Option<Time> {
+        let waits = self.running.is_none() && !self.polls_all();
+        let some = waits && self.inbox.unwatched.summary().some;
+        some.then_some(self.rest_poll)
     }
 
     /// The root is another directory now.

@@ -1,0 +1,159 @@
+//! Directories below the root that have no watch, or none that tells everything: they are polled.
+//! Bounded: too many of them, and the whole origin is polled.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::inbox::below;
+
+/// Directories polled one by one at most; those below them come along.
+const TOPS: usize = 4_096;
+
+/// What is not watched.
+#[derive(Debug, Default)]
+pub(super) struct Unwatched {
+    state: Mutex<State>,
+    /// Whether there is anything: asked for every directory of a walk.
+    any: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tops: BTreeSet<Vec<u8>>,
+    everything: bool,
+    limit: bool,
+    counted: u64,
+}
+
+impl Unwatched {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic stops the process; until then nothing here is half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A directory is not watched. `limit`: because there are too many.
+    pub(super) fn add(&self, directory: &[u8], limit: bool) {
+        let mut state = self.state();
+        self.any.store(true, Ordering::SeqCst);
+        state.limit |= limit;
+        state.counted += 1;
+        if state.everything || above(directory).any(|above| state.tops.contains(above)) {
+            return;
+        }
+        if state.tops.len() >= TOPS {
+            state.everything = true;
+            state.tops.clear();
+            return;
+        }
+        state.tops.insert(directory.to_vec());
+    }
+
+    /// A directory is watched, or is not there any more; what is below it tells on its own.
+    pub(super) fn remove(&self, directory: &[u8]) {
+        if self.any.load(Ordering::SeqCst) {
+            self.state().tops.remove(directory);
+        }
+    }
+
+    /// A directory and everything below it is not there any more.
+    pub(super) fn remove_below(&self, directory: &[u8]) {
+        if self.any.load(Ordering::SeqCst) {
+            self.state().tops.retain(|top| !below(top, directory));
+        }
+    }
+
+    /// Everything is about to be walked: what cannot be watched is added once more.
+    pub(super) fn begin_round(&self) {
+        let mut state = self.state();
+        state.everything = false;
+        state.counted = 0;
+    }
+
+    /// Everything was walked.
+    pub(super) fn end_round(&self) {
+        let mut state = self.state();
+        if state.tops.is_empty() && !state.everything {
+            state.limit = false;
+            self.any.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// The topmost of them; none when everything is polled.
+    pub(super) fn tops(&self) -> Vec<Vec<u8>> {
+        if !self.any.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        self.state().tops.iter().cloned().collect()
+    }
+
+    /// What is told of them.
+    pub(super) fn summary(&self) -> Summary {
+        let state = self.state();
+        Summary {
+            directories: state.counted,
+            everything: state.everything,
+            some: state.everything || !state.tops.is_empty(),
+            limit: state.limit,
+        }
+    }
+}
+
+/// Directories without a watch, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// How many.
+    pub(super) directories: u64,
+    /// They are too many to be polled one by one.
+    pub(super) everything: bool,
+    /// There are some.
+    pub(super) some: bool,
+    /// The limit of watches is reached.
+    pub(super) limit: bool,
+}
+
+/// The directories above a path, from the root down.
+fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let root = (!path.is_empty()).then_some(&path[..0]);
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    root.into_iter().chain(ends.map(|(end, _)| &path[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tops(unwatched: &Unwatched) -> Vec<String> {
+        let tops = unwatched.tops().into_iter();
+        tops.map(|top| String::from_utf8(top).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_lies_below_an_unwatched_directory_comes_along() {
+        let unwatched = Unwatched::default();
+        for directory in ["a/b", "a/b/c", "a/bc", "a/b/c/d"] {
+            unwatched.add(directory.as_bytes(), true);
+        }
+        assert_eq!(tops(&unwatched), ["a/b", "a/bc"]);
+        assert_eq!(unwatched.summary().directories, 4);
+        unwatched.remove(b"a/bc");
+        unwatched.remove_below(b"a");
+        assert_eq!(tops(&unwatched), Vec::<String>::new());
+        assert!(unwatched.summary().limit);
+        unwatched.end_round();
+        assert!(!unwatched.summary().limit);
+    }
+
+    #[test]
+    fn too_many_are_everything_until_the_next_round() {
+        let unwatched = Unwatched::default();
+        for n in 0..=TOPS {
+            unwatched.add(format!("{n}").as_bytes(), true);
+        }
+        assert!(unwatched.summary().everything && unwatched.tops().is_empty());
+        unwatched.begin_round();
+        unwatched.end_round();
+        let summary = unwatched.summary();
+        assert!(!summary.some && !summary.limit && summary.directories == 0);
+    }
+}

@@ -1,0 +1,288 @@
+//! inotify itself. One instance and one thread for an origin; the thread reads, finds the name, and
+//! hands over: it looks at no file and adds no watch, so that the kernel's queue is always emptied.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use super::labels::{Labels, Number};
+use super::{Event, Handler, Watch, WatchBackend, WatchError};
+use crate::origin::guard::identity;
+use crate::origin::hints::Nature;
+use crate::supervise::{Fault, Supervisor};
+
+/// Bytes of events read at once: some hundreds to thousands of them.
+const BUFFER: usize = 64 * 1024;
+
+/// No open, no access, no close of a reader: a web server's reads must cost nothing. No data events:
+/// the close tells.
+const FILES: WatchFlags = NAMES
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB);
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO);
+/// A directory may be watched for its names by one, and for its files by another.
+const HOW: WatchFlags = WatchFlags::ONLYDIR
+    .union(WatchFlags::DONT_FOLLOW)
+    .union(WatchFlags::EXCL_UNLINK)
+    .union(WatchFlags::MASK_ADD);
+
+/// Opens inotify instances.
+#[derive(Debug)]
+pub(in crate::origin) struct Inotify {
+    /// Runs their threads.
+    pub(in crate::origin) supervisor: Supervisor,
+    /// How those are called.
+    pub(in crate::origin) name: String,
+}
+
+impl WatchBackend for Inotify {
+    fn open(&self, handler: Handler) -> Result<Arc<dyn Watch>, WatchError> {
+        let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
+        let kernel = Arc::new(Kernel {
+            fd: inotify::init(flags).map_err(other)?,
+            stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(other)?,
+            labels: Mutex::default(),
+        });
+        let listener = Listener {
+            kernel: Arc::clone(&kernel),
+            handler,
+            moved: None,
+        };
+        let task = self.name.clone();
+        self.supervisor
+            .thread(&self.name, move || {
+                listener.listen().map_err(|error| Fault::Failed {
+                    task,
+                    message: format!("file events can't be read ({error}): start again"),
+                })
+            })
+            .map_err(WatchError::Other)?;
+        Ok(Arc::new(Instance(kernel)))
+    }
+}
+
+fn other(error: Errno) -> WatchError {
+    WatchError::Other(error.into())
+}
+
+#[derive(Debug)]
+struct Kernel {
+    fd: OwnedFd,
+    /// Readable when the thread has to end.
+    stop: OwnedFd,
+    labels: Mutex<Labels>,
+}
+
+impl Kernel {
+    fn labels(&self) -> MutexGuard<'_, Labels> {
+        // A panic stops the process; until then nothing here is half done.
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, numbers: &[Number]) {
+        for number in numbers {
+            // One that ended by itself meanwhile is as good.
+            inotify::remove_watch(&self.fd, *number).unwrap_or_default();
+        }
+    }
+}
+
+struct Instance(Arc<Kernel>);
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // The counter is never full.
+        rustix::io::write(&self.0.stop, &1_u64.to_ne_bytes()).unwrap_or_default();
+    }
+}
+
+impl Instance {
+    fn watch(&self, directory: &Path, what: WatchFlags) -> Result<(), WatchError> {
+        // No event of this watch is looked at before it has its name.
+        let mut labels = self.0.labels();
+        let number =
+            inotify::add_watch(&self.0.fd, directory, what | HOW).map_err(|error| match error {
+                Errno::NOENT | Errno::NOTDIR | Errno::LOOP => WatchError::Missing,
+                Errno::ACCESS | Errno::PERM => WatchError::Denied,
+                Errno::NOSPC => WatchError::Limit,
+                error => other(error),
+            })?;
+        let files = what.contains(WatchFlags::CLOSE_WRITE);
+        labels.set(number, directory, files, |before| {
+            let both = identity(before).ok().zip(identity(directory).ok());
+            both.is_some_and(|(before, now)| before == now)
+        });
+        Ok(())
+    }
+}
+
+impl Watch for Instance {
+    fn add(&self, directory: &Path) -> Result<(), WatchError> {
+        self.watch(directory, FILES)
+    }
+
+    fn add_names(&self, directory: &Path) -> Result<(), WatchError> {
+        self.watch(directory, NAMES)
+    }
+
+    fn begin_round(&self) {
+        self.0.labels().begin_round();
+    }
+
+    fn end_round(&self) {
+        let ended = self.0.labels().end_round();
+        self.0.end(&ended);
+    }
+
+    fn directories(&self) -> u64 {
+        self.0.labels().files()
+    }
+}
+
+/// What is read of one event.
+struct Told<'a> {
+    number: Number,
+    what: ReadFlags,
+    cookie: u32,
+    name: &'a [u8],
+}
+
+struct Listener {
+    kernel: Arc<Kernel>,
+    handler: Handler,
+    /// A directory that went, until the next event says where to.
+    moved: Option<(u32, Vec<PathBuf>)>,
+}
+
+impl Listener {
+    fn listen(mut self) -> io::Result<()> {
+        let kernel = Arc::clone(&self.kernel);
+        let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+        let mut reader = Reader::new(&kernel.fd, &mut buffer);
+        loop {
+            let mut ready = [
+                PollFd::new(&kernel.fd, PollFlags::IN),
+                PollFd::new(&kernel.stop, PollFlags::IN),
+            ];
+            match poll(&mut ready, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if !ready[1].revents().is_empty() {
+                return Ok(());
+            }
+            loop {
+                match reader.next() {
+                    Ok(event) => {
+                        let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
+                        self.take(&Told {
+                            number: event.wd(),
+                            what: event.events(),
+                            cookie: event.cookie(),
+                            name,
+                        });
+                    }
+                    Err(Errno::AGAIN) => break,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, told: &Told<'_>) {
+        if told.what.contains(ReadFlags::QUEUE_OVERFLOW) {
+            (self.handler)(Event::Overflow);
+            return;
+        }
+        if told.what.contains(ReadFlags::UNMOUNT) {
+            (self.handler)(Event::Lost);
+            return;
+        }
+        let paths = self.paths(told);
+        self.follow_move(told, &paths);
+        if told.what.contains(ReadFlags::IGNORED) {
+            self.kernel.labels().remove(told.number);
+            return;
+        }
+        let is_dir = told.what.contains(ReadFlags::ISDIR);
+        let Some(nature) = nature(told.what) else {
+            return;
+        };
+        for path in paths {
+            (self.handler)(Event::Hint {
+                path,
+                nature,
+                is_dir,
+            });
+        }
+    }
+
+    /// What the event is about, under each name that it has.
+    fn paths(&self, told: &Told<'_>) -> Vec<PathBuf> {
+        let labels = self.kernel.labels();
+        let directories = labels.paths(told.number);
+        directories
+            .map(|directory| {
+                if told.name.is_empty() {
+                    directory.to_path_buf()
+                } else {
+                    directory.join(OsStr::from_bytes(told.name))
+                }
+            })
+            .collect()
+    }
+
+    /// A directory that is renamed is told of twice, in a row: where it was, and where it is. If
+    /// only the first comes, or it comes to where only names are watched, it went out of sight.
+    fn follow_move(&mut self, told: &Told<'_>, paths: &[PathBuf]) {
+        if let Some((cookie, before)) = self.moved.take() {
+            let arrived = told.what.contains(ReadFlags::MOVED_TO) && told.cookie == cookie;
+            let mut labels = self.kernel.labels();
+            let arrived = arrived && labels.has_files(told.number);
+            let mut ended = Vec::new();
+            for (nth, from) in before.iter().enumerate() {
+                // A name more or less than before: the look at the new one adds it.
+                match paths.get(nth).filter(|_| arrived) {
+                    Some(to) => labels.rename(from, to),
+                    None => ended.extend(labels.left(from)),
+                }
+            }
+            drop(labels);
+            self.kernel.end(&ended);
+        }
+        if told.what.contains(ReadFlags::MOVED_FROM | ReadFlags::ISDIR) {
+            self.moved = Some((told.cookie, paths.to_vec()));
+        }
+    }
+}
+
+fn nature(what: ReadFlags) -> Option<Nature> {
+    let is_dir = what.contains(ReadFlags::ISDIR);
+    let appears = ReadFlags::CREATE | ReadFlags::MOVED_TO;
+    if what.intersects(appears) && is_dir {
+        Some(Nature::Subtree)
+    } else if what.intersects(
+        ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM | ReadFlags::DELETE,
+    ) {
+        Some(Nature::Complete)
+    } else if what.contains(ReadFlags::CREATE) {
+        Some(Nature::Created)
+    } else if what.contains(ReadFlags::ATTRIB) {
+        Some(Nature::Touched)
+    } else {
+        None
+    }
+}
