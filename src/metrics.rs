@@ -76,6 +76,12 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    route: Word,
+    reason: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: Word,
 }
@@ -116,6 +122,8 @@ pub struct Gauges {
     pub pipelines: Vec<PipelineGauges>,
     /// Answers to webhooks by route and outcome, ever since the start.
     pub webhooks: Vec<(String, BTreeMap<&'static str, u64>)>,
+    /// Calls of webhooks that were not authentic by route and reason, ever since the start.
+    pub webhook_refusals: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Directories that could not be watched and are polled.
@@ -352,6 +360,7 @@ struct StateGauges {
     scans: Family<ReasonLabels, Counter>,
     alarms: Family<ReasonLabels, Gauge>,
     webhooks: Family<RouteLabels, Counter>,
+    webhook_refusals: Family<RefusalLabels, Counter>,
     watched_directories: Gauge,
     unwatched_directories: Gauge,
 }
@@ -413,6 +422,11 @@ impl StateGauges {
             "webhooks",
             "Calls of webhook routes, by what they were answered",
             self.webhooks.clone(),
+        );
+        registry.register(
+            "webhook_refusals",
+            "Calls of webhook routes that were not authentic, by why",
+            self.webhook_refusals.clone(),
         );
         registry.register(
             "watched_directories",
@@ -481,6 +495,16 @@ impl StateGauges {
                     outcome: word(outcome),
                 };
                 let counter = self.webhooks.get_or_create(&labels);
+                counter.inner().store(*count, Ordering::Relaxed);
+            }
+        }
+        for (route, reasons) in &state.webhook_refusals {
+            for (reason, count) in reasons {
+                let labels = RefusalLabels {
+                    route: word(route),
+                    reason: word(reason),
+                };
+                let counter = self.webhook_refusals.get_or_create(&labels);
                 counter.inner().store(*count, Ordering::Relaxed);
             }
         }

@@ -298,17 +298,18 @@ impl Status {
     /// The same as metrics.
     pub(super) fn gauges(&self, now: Time) -> Gauges {
         let origins = || self.pipelines.iter().flat_map(|pipeline| &pipeline.origins);
+        let routes = || self.webhooks.iter().flat_map(|webhooks| &webhooks.routes);
         Gauges {
             pipelines: self
                 .pipelines
                 .iter()
                 .map(|pipeline| self.pipeline_gauges(pipeline, now))
                 .collect(),
-            webhooks: self
-                .webhooks
-                .iter()
-                .flat_map(|webhooks| &webhooks.routes)
+            webhooks: routes()
                 .map(|route| (route.route.clone(), route.answers.clone()))
+                .collect(),
+            webhook_refusals: routes()
+                .map(|route| (route.route.clone(), route.refusals.clone()))
                 .collect(),
             watched_directories: origins().map(|o| o.watched_directories).sum(),
             unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),

@@ -49,6 +49,7 @@ pub(super) async fn bind(
             "webhooks.listen {shown}: {error}; is another program listening there?"
         ))
     })?;
+    check_open(config, &sockets)?;
     Ok(Some(Bound {
         sockets,
         hooks,
@@ -58,6 +59,23 @@ pub(super) async fn bind(
             failed_auth_per_minute: config.webhooks.failed_auth_per_minute,
         },
     }))
+}
+
+/// A route without a secret is refused where others can reach it. What the configuration says of
+/// that is known already; a socket from systemd may be bound somewhere else.
+fn check_open(config: &Config, sockets: &Sockets) -> Result<(), StartError> {
+    let public = sockets
+        .public()
+        .map_err(|error| StartError::Temporary(format!("a webhook socket: {error}")))?;
+    let mut webhooks = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    match (public, webhooks.find(|webhook| webhook.settings.open)) {
+        (Some(address), Some(open)) => Err(StartError::Config(format!(
+            "{}.auth: \"none\" lets every machine purge: the socket from systemd, {address}, can be reached from \
+             others; hint: give the route {} a secret, or let ListenStream= name 127.0.0.1 or a Unix socket",
+            open.section, open.settings.path
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl Bound {

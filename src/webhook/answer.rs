@@ -104,6 +104,8 @@ pub(super) enum Answer {
     TooLarge,
     /// The body did not come in time.
     Cut,
+    /// The body is not as its head says, or ended before its end.
+    Broken,
     /// It could not be committed.
     Unavailable,
 }
@@ -119,7 +121,7 @@ impl Answer {
             Self::Unauthorized => Outcome::Unauthorized,
             Self::Throttled => Outcome::Throttled,
             Self::TooLarge => Outcome::TooLarge,
-            Self::Cut => Outcome::Cut,
+            Self::Cut | Self::Broken => Outcome::Cut,
             Self::Unavailable => Outcome::Unavailable,
             Self::State(..)
             | Self::Handshake(_)
@@ -135,7 +137,7 @@ impl Answer {
             Self::Duplicate | Self::Ignored(_) | Self::State(..) => StatusCode::OK,
             Self::Handshake(handshake) => handshake.status,
             Self::Unreadable(Unreadable::MediaType(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unreadable(Unreadable::NotJson { .. }) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(Unreadable::NotJson { .. }) | Self::Broken => StatusCode::BAD_REQUEST,
             Self::Unreadable(Unreadable::Payload { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
@@ -171,8 +173,26 @@ impl Answer {
             Self::Method(_) => refusal("the route takes no such method"),
             Self::TooLarge => refusal("the body is too large"),
             Self::Cut => refusal("the body did not come in time"),
+            Self::Broken => refusal("the body is not as its headers say"),
             Self::Unavailable => refusal("it could not be committed; try again"),
         }
+    }
+
+    /// Whether the connection ends with it. Who has not shown a secret could otherwise hold its place
+    /// by asking again and again, or by never reading; and of a body that was refused, what is left
+    /// is not waited for.
+    const fn ends(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized
+                | Self::Throttled
+                | Self::NoRoute
+                | Self::Method(_)
+                | Self::Handshake(_)
+                | Self::TooLarge
+                | Self::Cut
+                | Self::Broken
+        )
     }
 
     /// The response.
@@ -182,6 +202,9 @@ impl Answer {
         let headers = response.headers_mut();
         if !matches!(self, Self::Handshake(_)) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if self.ends() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match self {
             Self::Handshake(handshake) => headers.extend(handshake.headers),
@@ -193,10 +216,6 @@ impl Answer {
             }
             Self::Unavailable => drop(headers.insert(RETRY_AFTER, TRY_AGAIN.into())),
             Self::Throttled => drop(headers.insert(RETRY_AFTER, FORGOTTEN.into())),
-            // What is left of the body is not waited for.
-            Self::TooLarge | Self::Cut => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
             _ => {}
         }
         response

@@ -30,7 +30,7 @@ pub(super) enum Unread {
     TooLarge,
     /// It came too slowly.
     Slow,
-    /// The sender went away.
+    /// The sender went away, or what came is no body.
     Aborted,
 }
 

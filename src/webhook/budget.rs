@@ -1,27 +1,36 @@
-//! The bytes of bodies that are kept at once, over all connections.
+//! The bytes of bodies that are kept at once, over all connections. The beginning of a body costs
+//! nothing of the budget, so that strangers with large bodies keep no usual delivery from being read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that are left to be kept. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub(super) struct Budget {
+    left: Arc<AtomicUsize>,
+    free: usize,
+}
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
+    /// A budget of `bytes`, besides the first `free` of each body.
+    pub(super) fn new(bytes: usize, free: usize) -> Self {
+        Self {
+            left: Arc::new(AtomicUsize::new(bytes)),
+            free,
+        }
     }
 
     /// An empty body of this budget.
     pub(super) fn body(&self) -> Kept {
         Kept {
             bytes: Some(Vec::new()),
+            taken: 0,
             budget: self.clone(),
         }
     }
 
     fn take(&self, bytes: usize) -> bool {
-        self.0
+        self.left
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
                 left.checked_sub(bytes)
             })
@@ -33,6 +42,8 @@ impl Budget {
 #[derive(Debug)]
 pub(super) struct Kept {
     bytes: Option<Vec<u8>>,
+    /// What it has of the budget.
+    taken: usize,
     budget: Budget,
 }
 
@@ -40,7 +51,12 @@ impl Kept {
     /// Keeps more, or lets go of everything where the budget does not allow it.
     pub(super) fn push(&mut self, chunk: &[u8]) {
         let Some(bytes) = &mut self.bytes else { return };
-        if self.budget.take(chunk.len()) {
+        let length = bytes.len().saturating_add(chunk.len());
+        let more = length
+            .saturating_sub(self.budget.free)
+            .saturating_sub(self.taken);
+        if self.budget.take(more) {
+            self.taken += more;
             bytes.extend_from_slice(chunk);
         } else {
             self.clear();
@@ -53,9 +69,9 @@ impl Kept {
     }
 
     fn clear(&mut self) {
-        if let Some(bytes) = self.bytes.take() {
-            self.budget.0.fetch_add(bytes.len(), Ordering::AcqRel);
-        }
+        self.bytes = None;
+        let taken = std::mem::take(&mut self.taken);
+        self.budget.left.fetch_add(taken, Ordering::AcqRel);
     }
 }
 
@@ -71,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_let_go_and_room_comes_back() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(10, 0);
         let mut first = budget.body();
         first.push(b"123456");
         let mut second = budget.body();
@@ -87,5 +103,27 @@ mod tests {
         let mut third = budget.body();
         third.push(b"1234567890");
         assert!(third.bytes().is_some());
+    }
+
+    #[test]
+    fn a_small_body_is_kept_when_large_ones_have_everything() {
+        let budget = Budget::new(10, 4);
+        let mut large = budget.body();
+        for _ in 0..7 {
+            large.push(b"12");
+        }
+        assert!(large.bytes().is_some());
+        let mut small = budget.body();
+        small.push(b"1234");
+        assert_eq!(small.bytes(), Some(&b"1234"[..]));
+        small.push(b"5");
+        assert_eq!(small.bytes(), None);
+        drop(large);
+        let mut next = budget.body();
+        next.push(&[0; 14]);
+        assert!(next.bytes().is_some(), "what was free was not given back");
+        let mut over = budget.body();
+        over.push(&[0; 5]);
+        assert!(over.bytes().is_none());
     }
 }

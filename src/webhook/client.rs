@@ -73,14 +73,32 @@ impl Proxies {
     /// The client: from the right, the first address that is no trusted proxy. An entry that can't
     /// be read ends the search: what is left of it can't be believed.
     pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
-        let mut client = match peer {
+        let client = match peer {
             Peer::Ip(address) => Client::of(address),
             Peer::Local => Client::Local,
         };
         if !self.trusts(peer) {
             return client;
         }
-        for hop in hops(headers).into_iter().rev() {
+        let by_header = |name: HeaderName, read: fn(&str) -> Option<IpAddr>| {
+            headers
+                .contains_key(&name)
+                .then(|| self.first(client, hops(headers, &name, read)))
+        };
+        match (
+            by_header(FORWARDED, forwarded),
+            by_header(FORWARDED_FOR, address),
+        ) {
+            (Some(one), Some(other)) if one == other => one,
+            (Some(one), None) | (None, Some(one)) => one,
+            // A proxy writes one of the two, and passes on what the client wrote in the other.
+            (Some(_), Some(_)) | (None, None) => client,
+        }
+    }
+
+    /// The first hop from the right that is no trusted proxy.
+    fn first(&self, mut client: Client, hops: Vec<Option<IpAddr>>) -> Client {
+        for hop in hops.into_iter().rev() {
             let Some(address) = hop else { return client };
             client = Client::of(address);
             if !self.knows(address) {
@@ -91,14 +109,13 @@ impl Proxies {
     }
 }
 
-/// The hops that the headers tell, in order; `None` for what is no address. The standard header
-/// counts where it is there, else the common one; several lines are one list.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let (name, read): (_, fn(&str) -> Option<IpAddr>) = if headers.contains_key(FORWARDED) {
-        (FORWARDED, forwarded)
-    } else {
-        (FORWARDED_FOR, address)
-    };
+/// The hops that a header tells, in order; `None` for what is no address. Several lines are one
+/// list.
+fn hops(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    read: fn(&str) -> Option<IpAddr>,
+) -> Vec<Option<IpAddr>> {
     let lines: Vec<&str> = headers
         .get_all(name)
         .iter()
@@ -195,6 +212,20 @@ mod tests {
                 )]
             ),
             "2001:db8::"
+        );
+    }
+
+    #[test]
+    fn where_two_headers_disagree_one_of_them_is_the_clients_own() {
+        let is = |forwarded: &str, common: &str| {
+            let lines = [("forwarded", forwarded), (XFF, common)];
+            client(&["10.0.0.0/8"], "10.0.0.1", &lines)
+        };
+        assert_eq!(is("for=6.6.6.6", "1.2.3.4"), "10.0.0.1");
+        assert_eq!(is("for=1.2.3.4", "6.6.6.6"), "10.0.0.1");
+        assert_eq!(
+            is("for=6.6.6.6, for=1.2.3.4", "9.9.9.9, 1.2.3.4"),
+            "1.2.3.4"
         );
     }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,6 +41,8 @@ const CONNECTIONS: usize = 1_024;
 const PER_CLIENT: usize = 256;
 /// A connection that is older ends after its answer.
 const AGE: Duration = Duration::from_mins(5);
+/// How long a client that has just connected may take to begin, once everything stops.
+const BEGIN: Duration = Duration::from_secs(2);
 /// How long an answer may take once a connection has to end.
 const GRACE: Duration = Duration::from_secs(12);
 /// How long what a client still sends is swallowed, so that it gets to read its answer.
@@ -96,7 +99,7 @@ pub fn serve(
         server: Arc::clone(&server),
     };
     let connections = Connections::new(connections_at_most(), PER_CLIENT);
-    let mut made = sockets.made;
+    let (mut made, inherited) = (sockets.made, sockets.from_systemd);
     for socket in sockets.bound {
         let accept = Accept {
             server: Arc::clone(&server),
@@ -107,6 +110,9 @@ pub fn serve(
         let made = made.take();
         supervisor.spawn("webhooks", async move {
             accept.run(&socket).await;
+            if !inherited {
+                accept.drain(&socket);
+            }
             drop(socket);
             if let Some(path) = made
                 && let Err(error) = std::fs::remove_file(&path)
@@ -137,6 +143,15 @@ struct Accept {
 }
 
 impl Accept {
+    /// Takes what waits in a socket that nobody takes over, so that it is not reset.
+    fn drain(&self, socket: &Socket) {
+        for _ in 0..CONNECTIONS {
+            if !matches!(self.accept(socket).now_or_never(), Some(Ok(()))) {
+                return;
+            }
+        }
+    }
+
     async fn run(&self, socket: &Socket) {
         loop {
             let accepted = tokio::select! {
@@ -199,7 +214,10 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let begun = CancellationToken::new();
+    let begins = begun.clone();
     let service = service_fn(move |request| {
+        begins.cancel();
         let server = Arc::clone(&server);
         Box::pin(async move {
             let answer = server.answer(request, peer).await;
@@ -212,12 +230,20 @@ async fn converse<S>(
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    let ended = tokio::select! {
+    let mut ended = tokio::select! {
         // An error was answered, as far as it can be; there is nothing else to do about it.
         _ = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
         () = stopping.cancelled() => false,
         () = tokio::time::sleep(AGE) => false,
     };
+    if !ended {
+        // What a client that has just connected is about to send would be lost, and is not sent again.
+        ended = tokio::select! {
+            _ = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
+            () = begun.cancelled() => false,
+            () = tokio::time::sleep(BEGIN) => false,
+        };
+    }
     if !ended {
         Pin::new(&mut connection).graceful_shutdown();
         let rest = poll_fn(|context| connection.poll_without_shutdown(context));

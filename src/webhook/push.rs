@@ -74,6 +74,8 @@ pub(super) struct Files {
     pub(super) listed_commits: usize,
     /// The most files of one commit that are never cut.
     pub(super) listed_paths: usize,
+    /// Whether a commit without files may be one whose files were too many to be found in time.
+    pub(super) gives_up: bool,
 }
 
 impl Push<'_> {
@@ -162,6 +164,10 @@ impl<'de> Visitor<'de> for Commits<'_> {
             count += 1;
             match files {
                 None => self.listed.cut("a commit does not list its files"),
+                Some(0) if self.rule.gives_up => {
+                    self.listed
+                        .cut("a commit lists no files: it may be one that has too many");
+                }
                 Some(files) if files > self.rule.listed_paths => {
                     self.listed
                         .cut("a commit changes more files than are listed");

@@ -17,14 +17,16 @@ use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
 use super::failures::Failures;
 use super::tally::{RouteStatus, Tally};
-use super::{Authentic, Delivery, Route, Unreadable, Wish};
+use super::{Authentic, Delivery, Refused, Route, Unreadable, Wish};
 use crate::clock::Clock;
 use crate::core::delivery::Taken;
 use crate::core::time::Time;
 use crate::sink::{AskedFor, Delivered, Deliveries};
 
-/// Bytes of bodies that are kept at once.
+/// Bytes of bodies that are kept at once, besides the first of each body.
 const KEPT: usize = 32 << 20;
+/// The first bytes of a body, which are always kept.
+const FIRST: usize = 32 << 10;
 /// A body above this is read on a thread where it holds up nobody.
 const LARGE: usize = 128 << 10;
 
@@ -88,7 +90,7 @@ impl Server {
             routes: routes.collect(),
             proxies: Proxies::new(settings.trusted_proxies),
             failures: Failures::new(settings.failed_auth_per_minute),
-            budget: Budget::new(KEPT),
+            budget: Budget::new(KEPT, FIRST),
             limits,
             deliveries,
             clock,
@@ -138,7 +140,7 @@ impl Server {
                 return Answer::Method(route.methods());
             };
             if handshake.status == StatusCode::UNAUTHORIZED {
-                return self.refuse(served, &head.headers, peer, "token");
+                return self.refuse(served, &head.headers, peer, Refused::Wrong);
             }
             return Answer::Handshake(handshake);
         }
@@ -159,12 +161,15 @@ impl Server {
             }
             Err(unread) => {
                 tracing::debug!(route = &*served.path, ?unread, "a body did not come");
-                return Answer::Cut;
+                return match unread {
+                    Unread::Aborted => Answer::Broken,
+                    Unread::Slow | Unread::TooLarge => Answer::Cut,
+                };
             }
         };
         let authentic = match verifier.finish() {
             Ok(authentic) => authentic,
-            Err(why) => return self.refuse(served, &head.headers, peer, why.as_str()),
+            Err(why) => return self.refuse(served, &head.headers, peer, why),
         };
         match understood(served, head.headers, authentic, body).await {
             Some(Ok(delivery)) => self.commit(served, delivery, now).await,
@@ -250,7 +255,7 @@ impl Server {
     /// What became of a delivery.
     async fn asked(&self, served: &Served, headers: &HeaderMap, event: &str, peer: Peer) -> Answer {
         if !served.hook.route.may_ask(headers) {
-            return self.refuse(served, headers, peer, "token");
+            return self.refuse(served, headers, peer, Refused::Wrong);
         }
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
             return Answer::NoEvent;
@@ -265,7 +270,9 @@ impl Server {
         }
     }
 
-    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: &str) -> Answer {
+    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: Refused) -> Answer {
+        served.tally.refused(why);
+        let why = why.as_str();
         let client = self.proxies.client(peer, headers);
         if self.failures.count(client, self.clock.now()) {
             tracing::warn!(route = &*served.path, %client, why, "not authentic");

@@ -1,6 +1,7 @@
 //! What a delivery's headers claim: which bytes were signed, and the signatures over them. Each
 //! scheme is a value, fixed by the configuration; nothing a sender sends chooses among them.
 
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::hmac;
@@ -184,9 +185,11 @@ impl Scheme {
         !matches!(self, Self::Open | Self::Bearer | Self::Token(_))
     }
 
-    /// What the headers claim. Only for schemes that sign.
+    /// What the headers claim; nothing for schemes that do not sign.
     pub(super) fn claim(&self, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
         match self {
+            // A page in somebody's browser reaches what only this machine reaches.
+            Self::Open if headers.contains_key(ORIGIN) => Err(Refused::Malformed),
             Self::Open | Self::Bearer | Self::Token(_) => Ok(Claim::default()),
             Self::Mac(mac) => mac.claim(headers, now_unix),
             Self::Standard => standard::claim(headers, now_unix, "v1,", self.signature_length()),

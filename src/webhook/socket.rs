@@ -63,6 +63,22 @@ impl Sockets {
         })
     }
 
+    /// The first address that other machines may reach.
+    ///
+    /// # Errors
+    /// When a socket can't tell where it is bound.
+    pub fn public(&self) -> io::Result<Option<SocketAddr>> {
+        for socket in &self.bound {
+            if let Socket::Tcp(tcp) = socket {
+                let address = tcp.local_addr()?;
+                if !address.ip().to_canonical().is_loopback() {
+                    return Ok(Some(address));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// The addresses, to be shown.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! What a route has answered so far, for status and metrics.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::Refused;
 use super::answer::{Answer, Outcome};
 use crate::core::time::Time;
 
@@ -20,7 +22,9 @@ pub struct RouteStatus {
     /// The last delivery that was committed since the start.
     pub last: Option<LastDelivery>,
     /// Answers since the start, by what they were.
-    pub answers: std::collections::BTreeMap<&'static str, u64>,
+    pub answers: BTreeMap<&'static str, u64>,
+    /// Calls since the start that were not authentic, by why.
+    pub refusals: BTreeMap<&'static str, u64>,
 }
 
 /// A delivery that was committed.
@@ -36,6 +40,7 @@ pub struct LastDelivery {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     answers: [AtomicU64; Outcome::ALL.len()],
+    refusals: [AtomicU64; Refused::ALL.len()],
     last: Mutex<Option<LastDelivery>>,
 }
 
@@ -48,6 +53,13 @@ impl Tally {
             self.answers[at].fetch_add(1, Ordering::Relaxed);
         }
         answer
+    }
+
+    /// Counts why a call is not authentic.
+    pub(super) fn refused(&self, why: Refused) {
+        if let Some(at) = Refused::ALL.iter().position(|one| *one == why) {
+            self.refusals[at].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn delivered(&self, event: String, at: Time) {
@@ -66,6 +78,11 @@ impl Tally {
                 .iter()
                 .zip(&self.answers)
                 .map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
+                .collect(),
+            refusals: Refused::ALL
+                .iter()
+                .zip(&self.refusals)
+                .map(|(why, count)| (why.as_str(), count.load(Ordering::Relaxed)))
                 .collect(),
         }
     }

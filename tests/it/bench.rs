@@ -190,10 +190,15 @@ impl Bench {
 
     /// SIGTERM, and the exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
-        let mut daemon = self.daemon.take().unwrap();
-        let pid = daemon.id().unwrap().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill").arg(pid).status().await.unwrap();
         assert!(sent.success());
+        self.stopped().await
+    }
+
+    /// Waits for the daemon's end, and tells its exit code.
+    pub(crate) async fn stopped(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take().unwrap();
         let status = tokio::time::timeout(LIMIT, daemon.wait()).await;
         status.expect("the daemon stops in time").unwrap().code()
     }

@@ -1,6 +1,8 @@
 //! Deploy webhooks as the vendors' own libraries sign them are believed, and GitHub's own examples of
 //! payloads are understood.
 
+mod variants;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,7 +25,7 @@ const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const BODY: &str = r#"{"scan": true, "title": "caf\u00e9 \ud83d\ude00 é"}"#;
 
 /// Has each of these signed by its vendor's library; `None` where there are no libraries.
-async fn signed(wanted: &[Value]) -> Option<Vec<Value>> {
+pub(crate) async fn signed(wanted: &[Value]) -> Option<Vec<Value>> {
     let Some(modules) = std::env::var_os("EDGEPURGE_TEST_NODE_MODULES") else {
         skip("EDGEPURGE_TEST_NODE_MODULES has none of the vendors' signers; tests/run does");
         return None;
@@ -73,7 +75,7 @@ fn settings(kind: Kind) -> RouteSettings {
     }
 }
 
-fn headers(answer: &Value) -> HeaderMap {
+pub(crate) fn headers(answer: &Value) -> HeaderMap {
     let object = answer["headers"].as_object().unwrap();
     object
         .iter()

@@ -4,8 +4,12 @@
 mod changes;
 mod ci;
 mod crash;
+mod full;
+mod kinds;
 mod limits;
+mod senders;
 mod sockets;
+mod wire;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,11 +1,23 @@
 // Signs deploy webhooks with the vendors' own libraries: reads one JSON line for each,
 // {"kind", "secret", "body", "path"?, "at"? (seconds)}, and writes one JSON line with the headers and, where
-// the library chooses it, the body. {"kind": "examples", "event"} writes the payloads of an event.
+// the library chooses it, the body. {"kind": "examples", "event"} writes the payloads of an event, and
+// {"kind": "check", "definition", "body"} whether a payload is as GitHub's schema has that definition.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const require = createRequire(`${process.env.NODE_MODULES}/`);
 const load = (name) => import(require.resolve(name));
+
+let ajv;
+const schema = (definition) => {
+  if (!ajv) {
+    const Ajv = require("ajv");
+    ajv = new (Ajv.default ?? Ajv)({ strict: false });
+    require("ajv-formats").default(ajv);
+    ajv.addSchema(require("@octokit/webhooks-schemas/schema.json"), "github");
+  }
+  return ajv.getSchema(`github#/definitions/${encodeURIComponent(definition)}`);
+};
 
 const signers = {
   async github({ secret, body }) {
@@ -64,6 +76,10 @@ const signers = {
   async examples({ event }) {
     const webhooks = require("@octokit/webhooks-examples/api.github.com/index.json");
     return { examples: webhooks.find((webhook) => webhook.name === event).examples };
+  },
+  async check({ body, definition }) {
+    const valid = schema(definition);
+    return { valid: valid(JSON.parse(body)), errors: valid.errors };
   },
 };
 

@@ -102,6 +102,7 @@ fn push(input: &Input<'_>, assume_no_force_push: bool) -> Result<Reading, Unread
             says_count: true,
             listed_commits: usize::MAX,
             listed_paths: usize::MAX,
+            gives_up: false,
         },
     )?;
     let mut reading = Reading::of("push", ask);

@@ -76,8 +76,11 @@ struct DeploymentStatus {
 
 #[derive(Deserialize)]
 struct Deployment {
+    /// A branch, a tag, or the commit itself, which says nothing of branches.
     #[serde(rename = "ref")]
     reference: String,
+    #[serde(default)]
+    sha: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +116,7 @@ fn push(input: &Input<'_>) -> Result<Reading, Unreadable> {
             says_count: false,
             listed_commits: MOST_COMMITS - 1,
             listed_paths: MOST_FILES - 1,
+            gives_up: true,
         },
     )?;
     let mut reading = Reading::of("push", ask);
@@ -149,7 +153,10 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
             let Some(status) = body.deployment_status else {
                 return refuse("deployment_status", "is missing");
             };
-            branch = body.deployment.map(|deployment| deployment.reference);
+            branch = body
+                .deployment
+                .filter(|of| of.sha.as_ref() != Some(&of.reference))
+                .map(|of| of.reference);
             (status.state == "success", "a successful deployment")
         }
         "page_build" => {

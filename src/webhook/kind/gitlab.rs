@@ -114,6 +114,7 @@ fn push(kind: &str, input: &Input<'_>, assume_no_force_push: bool) -> Result<Rea
             says_count: true,
             listed_commits: usize::MAX,
             listed_paths: usize::MAX,
+            gives_up: false,
         },
     )?;
     let mut reading = Reading::of(kind, ask);

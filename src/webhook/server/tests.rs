@@ -155,7 +155,7 @@ async fn a_delivery_is_handed_on_with_its_time() {
 async fn a_body_that_there_is_no_room_for_counts_for_all_that_it_could_have_said() {
     let taker = Arc::new(Taker::default());
     let mut server = server(&taker);
-    server.budget = Budget::new(10);
+    server.budget = Budget::new(10, 0);
     let long = request(SECRET, whole("{\"paths\":[\"a.css\"]}"));
     let (status, ..) = answer(&server, long).await;
     assert_eq!(status, 202);

@@ -99,6 +99,19 @@ fn a_complete_list_is_the_union_of_its_commits_below_files_root() {
 }
 
 #[test]
+fn a_commit_that_github_could_not_list_in_time_is_not_one_without_files() {
+    let empty = json!({"id": "3", "added": [], "modified": [], "removed": []});
+    for sender in FORGES {
+        let found = pushed(sender, files_route(sender), |body| {
+            body["commits"][1] = empty.clone();
+        });
+        // The others always list what they found.
+        let gives_up = sender == Sender::Github;
+        assert_eq!(widened(&found, "no files"), gives_up, "{sender:?}");
+    }
+}
+
+#[test]
 fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
     let lists = ["added", "modified", "removed"];
     for sender in FORGES {
@@ -364,6 +377,19 @@ fn githubs_events_after_the_deploy() {
         |state: &str| json!({"repository": repository, "deployment_status": {"state": state}});
     assert_eq!(of("deployment_status", &status("success")), scan);
     assert!(nothing(&of("deployment_status", &status("pending")), "not"));
+    let mut of_commit = status("success");
+    for (reference, counts) in [("main", true), ("0b3a", true), ("draft", false)] {
+        of_commit["deployment"] = json!({"ref": reference, "sha": "0b3a"});
+        let found = wish(
+            RouteSettings {
+                branches: vec!["main".to_owned()],
+                ..settings(Kind::Github)
+            },
+            &[("x-github-event", "deployment_status")],
+            &of_commit.to_string(),
+        );
+        assert_eq!(found == scan, counts, "{reference}: {found:?}");
+    }
     let build = |status: &str| json!({"repository": repository, "build": {"status": status}});
     assert_eq!(of("page_build", &build("built")), scan);
     assert!(nothing(&of("page_build", &build("errored")), "not"));

@@ -46,6 +46,21 @@ fn a_bearer_token_is_the_whole_secret() {
 }
 
 #[test]
+fn an_open_route_takes_nothing_from_a_page_in_a_browser() {
+    let open = RouteSettings {
+        open: true,
+        ..settings(generic_bearer())
+    };
+    let route = Route::new(open, &[]).unwrap();
+    let found = |sent: &[(&str, &str)]| verify(&route, &headers(sent), b"{}", NOW).is_ok();
+    assert!(found(&[]));
+    assert!(found(&[("authorization", "Bearer whatever")]));
+    for origin in ["https://evil.example", "http://127.0.0.1:8787", "null", ""] {
+        assert!(!found(&[("origin", origin)]), "{origin}");
+    }
+}
+
+#[test]
 fn what_edgepurges_own_body_asks_for() {
     let route = route(generic_bearer(), "0123456789abcdef");
     let headers = headers(&[("authorization", "Bearer 0123456789abcdef")]);

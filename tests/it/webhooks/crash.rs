@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::*;
 
@@ -66,6 +68,89 @@ async fn killed_before_its_scan_the_scan_is_made_after_the_restart() {
     let at = address(&bench).await;
     becomes(&at, &name, "done").await;
     assert_eq!(bench.purges(), ["/a.css"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_body_waits_for_the_rest() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let body = json!({ "paths": ["late.css"] }).to_string();
+    let head = format!(
+        "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(&at).await.unwrap();
+    let (first, rest) = body.split_at(5);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(first.as_bytes()).await.unwrap();
+    let metrics = "edgepurge_webhooks_total{route=\"/hooks/www\",outcome=\"unauthorized\"}";
+    // Answered on another connection, so that the first one has been taken for sure.
+    let stranger = reqwest::Client::new().post(format!("http://{at}/hooks/www"));
+    assert_eq!(call(stranger).await.unwrap().status, 401);
+    assert_eq!(metric(&bench, metrics).await, Some(1.0));
+    let finish = async {
+        until("nothing new is taken", async || {
+            TcpStream::connect(&at).await.is_err().then_some(())
+        })
+        .await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.unwrap();
+        said
+    };
+    let (stopped, said) = tokio::join!(bench.terminate(), finish);
+    assert_eq!(stopped, Some(0));
+    assert!(said.starts_with("HTTP/1.1 202"), "{said}");
+    bench.start().await;
+    bench.purged("/late.css").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_what_waited_in_the_socket_and_was_not_taken_yet() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let mut files = BTreeSet::new();
+    for round in 0..3 {
+        let at = address(&bench).await;
+        let pid = bench.pid().to_string();
+        let signal = async |name: &str| {
+            let mut kill = tokio::process::Command::new("kill");
+            let sent = kill.args([name, &pid]).status();
+            assert!(sent.await.unwrap().success());
+        };
+        // While it does not run, the kernel takes connections and what they bring.
+        signal("-STOP").await;
+        let mut waiting = Vec::new();
+        for number in 0..20 {
+            let file = format!("{round}-{number}.css");
+            let body = json!({ "paths": [file] }).to_string();
+            let mut stream = TcpStream::connect(&at).await.unwrap();
+            let request = format!(
+                "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            waiting.push(stream);
+            files.insert(format!("/{file}"));
+        }
+        signal("-TERM").await;
+        signal("-CONT").await;
+        for mut stream in waiting {
+            let mut said = String::new();
+            let read = stream.read_to_string(&mut said);
+            tokio::time::timeout(crate::bench::LIMIT, read)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(said.starts_with("HTTP/1.1 202"), "{said}");
+        }
+        assert_eq!(bench.stopped().await, Some(0));
+        bench.start().await;
+    }
+    for file in files {
+        bench.purged(&file).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,14 +57,31 @@ async fn who_is_slow_or_silent_is_gone_within_ten_seconds_and_holds_up_nobody() 
         },
         Client {
             name: "idle after an answer",
-            first: "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            first: format!(
+                "{HEAD}Authorization: Bearer {SECRET}\r\nContent-Length: 13\r\n\r\n{{\"scan\":true}}"
+            ),
             then: "",
+        },
+        Client {
+            name: "a stranger who asks again and again",
+            first: String::new(),
+            then: "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+        },
+        Client {
+            name: "a stranger who tries again and again",
+            first: String::new(),
+            then: "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        },
+        Client {
+            name: "a wrong method again and again",
+            first: String::new(),
+            then: "GET /hooks/www HTTP/1.1\r\nHost: x\r\n\r\n",
         },
     ];
     let mut running = Vec::new();
     for client in clients {
         let client = std::sync::Arc::new(client);
-        for _ in 0..30 {
+        for _ in 0..20 {
             let (client, at) = (client.clone(), at.clone());
             running.push(tokio::spawn(async move {
                 let began = Instant::now();
@@ -147,6 +164,35 @@ async fn bodies_without_end_cost_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_with_large_bodies_keep_no_usual_delivery_from_being_read() {
+    let lines = "purge = \"files\"\nfiles_root = \"public/\"";
+    let bench = started("generic", lines).await;
+    let at = address(&bench).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(&at).await.unwrap();
+        let head = format!("{HEAD}Content-Length: 20000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 15_000_000]).await.unwrap();
+        strangers.push(stream);
+    }
+    let small = json!({ "paths": ["src/main.rs"] });
+    let answer = post(&at, &small).await.unwrap();
+    assert_eq!(answer.status, 200, "it is read: {answer:?}");
+    // One that is not read counts for all that it could have said.
+    let mut large = small;
+    large["filler"] = json!("x".repeat(4_000_000));
+    let answer = post(&at, &large).await.unwrap();
+    assert_eq!(answer.status, 202, "{answer:?}");
+    drop(strangers);
+    until("there is room again", async || {
+        let answer = post(&at, &large).await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
     let mut bench = Bench::new().await;
     with_route(
@@ -189,12 +235,60 @@ async fn heads_have_limits() {
     }
 }
 
+/// Opens a connection from this address of the loopback network.
+async fn connect_from(from: [u8; 4], at: &str) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(at.parse().unwrap()).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_connections_of_one_client_leave_room_for_another() {
+async fn thousands_of_half_open_connections_of_many_clients_are_all_gone_within_ten_seconds() {
+    many_files();
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let before = peak(&bench);
+    let began = Instant::now();
+    let mut open = Vec::new();
+    // Eight clients, each with fewer than one may have: together they take every place.
+    for number in 0..2_000_u16 {
+        let last = u8::try_from(number % 8).unwrap();
+        let Ok(mut stream) = connect_from([127, 0, 1, 1 + last], &at).await else {
+            continue;
+        };
+        drop(stream.write_all(HEAD.as_bytes()).await);
+        open.push(tokio::spawn(async move {
+            let mut read = Vec::new();
+            let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await;
+            (ended.is_ok(), began.elapsed())
+        }));
+    }
+    assert!(open.len() > 1_500, "{}", open.len());
+    let mut held = 0;
+    for connection in open {
+        let (ended, after) = connection.await.unwrap();
+        assert!(ended, "still open after {after:?}");
+        held += usize::from(after > Duration::from_secs(2));
+    }
+    assert!(held > 500, "they were refused, and not held: {held}");
+    let grown = peak(&bench) - before;
+    assert!(grown < 48, "{grown} MiB more");
+    // Then there is room for all of them again.
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+}
+
+/// Lets this process, and what it starts, open as many files as it may.
+fn many_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;
     setrlimit(Resource::Nofile, files).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_connections_of_one_client_leave_room_for_another() {
+    many_files();
     let bench = started("generic", "purge = [\"/a.css\"]").await;
     let at = address(&bench).await;
     let before = peak(&bench);
@@ -203,9 +297,7 @@ async fn thousands_of_connections_of_one_client_leave_room_for_another() {
         // One that is refused is closed, not hung.
         open.extend(TcpStream::connect(&at).await);
     }
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = socket.connect(at.parse().unwrap()).await.unwrap();
+    let mut other = connect_from([127, 0, 0, 2], &at).await.unwrap();
     let body = "{\"scan\":true}";
     let head = format!(
         "{HEAD}Authorization: Bearer {SECRET}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",

@@ -1,7 +1,11 @@
 //! Unix sockets, and sockets that systemd keeps while nobody runs.
 
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::process::Command;
@@ -81,4 +85,96 @@ async fn a_delivery_that_comes_while_nobody_runs_waits_in_the_socket_of_systemd(
     assert_eq!(address(&bench).await, at);
     assert_eq!(bench.purges(), ["/a.css"]);
     activated.kill().await.unwrap();
+}
+
+/// Runs the daemon as systemd does, with this socket, whose file the test keeps open.
+fn with_socket(bench: &Bench, socket: &TcpListener) -> Command {
+    let socket: OwnedFd = socket.try_clone().unwrap().into();
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"",
+            "sh",
+        ])
+        .arg(env!("CARGO_BIN_EXE_edgepurge"))
+        .arg("--config")
+        .arg(bench.config())
+        .arg("run")
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_with_a_socket_of_systemd_refuse_no_delivery() {
+    let mut bench = Bench::new().await;
+    with_route(&mut bench, "generic", "purge = \"files\"", "");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap().to_string();
+    let over = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..4)
+        .map(|sender| {
+            let (at, over) = (at.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                let mut events = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    let file = format!("{sender}-{}.css", events.len());
+                    // Each once, as forges do: nothing is sent again.
+                    let answer = post(&at, &json!({ "paths": [file] })).await;
+                    events.push((event(&answer.expect("an answer")), file));
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                events
+            })
+        })
+        .collect();
+    let log = fs::File::create(bench.path("log")).unwrap();
+    for _ in 0..4 {
+        let mut running: tokio::process::Child = with_socket(&bench, &socket)
+            .stderr(log.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let answer = post(&at, &json!({ "paths": ["start.css"] })).await.unwrap();
+        event(&answer);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..300))).await;
+        if let Some(pid) = running.id() {
+            let sent = Command::new("kill").arg(pid.to_string()).status().await;
+            assert!(sent.unwrap().success());
+        }
+        let ended = tokio::time::timeout(crate::bench::LIMIT, running.wait()).await;
+        assert_eq!(ended.unwrap().unwrap().code(), Some(0));
+    }
+    let _last = with_socket(&bench, &socket)
+        .stderr(log.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    over.store(true, Ordering::Relaxed);
+    for sender in senders {
+        let events = sender.await.unwrap();
+        assert!(!events.is_empty());
+        for (name, file) in events {
+            becomes(&at, &name, "done").await;
+            assert!(bench.done().contains(&format!("/{file}")), "{file}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_without_a_secret_is_refused_on_a_socket_of_systemd_that_others_reach() {
+    let mut bench = Bench::new().await;
+    bench.origin.push_str(
+        "\n[[pipeline.webhook]]\nroute = \"/hooks/www\"\nkind = \"generic\"\nauth = \"none\"\n",
+    );
+    let socket = TcpListener::bind("0.0.0.0:0").unwrap();
+    let output = with_socket(&bench, &socket).stderr(Stdio::piped()).output();
+    let output = tokio::time::timeout(crate::bench::LIMIT, output).await;
+    let output = output.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("pipeline[0].webhook[0].auth") && said.contains("0.0.0.0"),
+        "{said}"
+    );
 }

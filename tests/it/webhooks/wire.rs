@@ -1,0 +1,257 @@
+//! Bytes that are no HTTP, or nearly: each is refused at once, takes nobody else's request for its
+//! own, and the next delivery is taken as ever.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+
+const BODY: &str = "{\"scan\":true}";
+
+/// An authentic delivery with these headers about its body, and then this.
+fn with_headers(headers: &str, rest: &str) -> Vec<u8> {
+    format!(
+        "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {SECRET}\r\n{headers}\r\n{rest}"
+    )
+    .into_bytes()
+}
+
+fn chunked(rest: &str) -> Vec<u8> {
+    with_headers("Transfer-Encoding: chunked\r\n", rest)
+}
+
+/// What is said to these bytes until the connection ends.
+async fn said_to(at: &str, sent: &[u8]) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    // It may be reset while it still sends.
+    let write = async { drop(writer.write_all(sent).await) };
+    let mut said = Vec::new();
+    let read = async { drop(reader.read_to_end(&mut said).await) };
+    let both = async { tokio::join!(write, read) };
+    let ended = tokio::time::timeout(Duration::from_secs(10), both).await;
+    assert!(ended.is_ok(), "{}", String::from_utf8_lossy(sent));
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// What no receiver should take for a delivery.
+fn wrong() -> Vec<(&'static str, Vec<u8>)> {
+    let length = format!("Content-Length: {}\r\n", BODY.len());
+    vec![
+        (
+            "HTTP/2",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
+        ),
+        ("HTTP/0.9", b"GET /\r\n".to_vec()),
+        (
+            "TLS",
+            [&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], &[7; 500]].concat(),
+        ),
+        ("a method without end", vec![b'A'; 60_000]),
+        (
+            "a target without end",
+            [&b"GET /"[..], &[b'a'; 60_000]].concat(),
+        ),
+        (
+            "two lengths",
+            with_headers(&format!("{length}Content-Length: 12\r\n"), BODY),
+        ),
+        (
+            "a list of lengths",
+            with_headers("Content-Length: 13, 13\r\n", BODY),
+        ),
+        (
+            "a negative length",
+            with_headers("Content-Length: -13\r\n", BODY),
+        ),
+        (
+            "a signed length",
+            with_headers("Content-Length: +13\r\n", BODY),
+        ),
+        (
+            "a length above all",
+            with_headers("Content-Length: 18446744073709551616\r\n", BODY),
+        ),
+        (
+            "the largest length",
+            with_headers("Content-Length: 18446744073709551615\r\n", BODY),
+        ),
+        (
+            "another coding",
+            with_headers("Transfer-Encoding: xchunked\r\n", BODY),
+        ),
+        (
+            "chunks in something",
+            with_headers("Transfer-Encoding: chunked, identity\r\n", BODY),
+        ),
+        (
+            "a NUL in a header",
+            with_headers(&format!("X: a\0b\r\n{length}"), BODY),
+        ),
+        (
+            "a line in a header",
+            with_headers(&format!("X: a\r b\r\n{length}"), BODY),
+        ),
+        (
+            "a folded header",
+            with_headers(&format!("X: a\r\n b\r\n{length}"), BODY),
+        ),
+        (
+            "a space in a name",
+            with_headers(&format!("X : a\r\n{length}"), BODY),
+        ),
+        ("a negative chunk", chunked(&format!("-1\r\n{BODY}"))),
+        (
+            "a chunk in C",
+            chunked(&format!("0xd\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "a chunk above all",
+            chunked(&format!("1000000000000000d\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "a chunk that is longer than it says",
+            chunked(&format!("5\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "a chunk with a long name",
+            chunked(&format!("d;{}\r\n{BODY}", "x".repeat(99_999))),
+        ),
+        (
+            "trailers without end",
+            chunked(&format!("d\r\n{BODY}\r\n0\r\n{}", "x: y\r\n".repeat(9_999))),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut wrong = wrong();
+    for _ in 0..20 {
+        let length = random.usize(1..4_000);
+        let bytes = std::iter::repeat_with(|| random.u8(..)).take(length);
+        wrong.push(("noise", bytes.chain(*b"\r\n\r\n").collect()));
+    }
+    for (what, sent) in wrong {
+        let said = said_to(&at, &sent).await;
+        let refused = said.is_empty() || said.starts_with("HTTP/1.1 4");
+        assert!(refused, "{what}: {said}");
+        assert_eq!(
+            said.matches("HTTP/1.1 ").count(),
+            usize::from(!said.is_empty()),
+            "{what}: {said}"
+        );
+    }
+    let line = "edgepurge_webhooks_total{route=\"/hooks/www\",outcome=\"accepted\"}";
+    assert_eq!(metric(&bench, line).await, Some(0.0));
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    assert_eq!(bench.purges(), ["/a.css"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_hides_behind_another_has_to_show_its_own_secret() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let hidden = "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    // By its length there is one request, and by its chunks there are two.
+    let both = format!(
+        "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n",
+        hidden.len() + 5
+    );
+    let said = said_to(&at, &with_headers(&both, &format!("0\r\n\r\n{hidden}"))).await;
+    assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+    let length = format!("Content-Length: {}\r\n", BODY.len());
+    let said = said_to(&at, &with_headers(&length, &format!("{BODY}{hidden}"))).await;
+    let answers: Vec<&str> = said
+        .matches("HTTP/1.1 202")
+        .chain(said.matches("HTTP/1.1 401"))
+        .collect();
+    assert_eq!(answers, ["HTTP/1.1 202", "HTTP/1.1 401"], "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_that_a_delivery_names_is_ever_called() {
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/x", trap.local_addr().unwrap());
+    let bench = started(
+        "cloudevents",
+        "purge = \"scan\"\nallowed_origins = [\"a.example\"]",
+    )
+    .await;
+    let at = address(&bench).await;
+    let client = reqwest::Client::new();
+    let hook = format!("http://{at}/hooks/www");
+    let asked = client
+        .request(reqwest::Method::OPTIONS, &hook)
+        .header("webhook-request-origin", "a.example")
+        .header("webhook-request-callback", &url)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(asked.status(), 200);
+    let body = json!({
+        "specversion": "1.0", "type": "t", "source": url, "id": "1", "dataschema": url,
+        "data": {"callback_url": url, "SubscribeURL": url, "SigningCertURL": url, "validationUrl": url},
+    });
+    let sent = client
+        .post(&hook)
+        .bearer_auth(SECRET)
+        .header("content-type", "application/cloudevents+json")
+        .body(body.to_string());
+    let answer = call(sent).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    let called = trap.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(called, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_an_address_is_neither_believed_nor_logged() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let client = reqwest::Client::new();
+    for path in [
+        format!("/hooks/www?token={SECRET}&access_token={SECRET}"),
+        format!("/hooks/www/some?access_token={SECRET}"),
+        format!("/{SECRET}"),
+        format!("/hooks/www/{SECRET}"),
+        "/hooks/www/%1b%5b31m%00".to_owned(),
+    ] {
+        for method in [reqwest::Method::POST, reqwest::Method::GET] {
+            let request = client
+                .request(method, format!("http://{at}{path}"))
+                .body(BODY);
+            let status = call(request).await.unwrap().status;
+            assert!([401, 404, 405].contains(&status), "{path}: {status}");
+        }
+    }
+    // Nor one that is only nearly the route's.
+    for path in [
+        "/hooks/%77ww",
+        "/hooks//www",
+        "//hooks/www",
+        "/hooks/www/",
+        "/HOOKS/www",
+        "/x/../hooks/www",
+    ] {
+        let sent = with_headers(&format!("Content-Length: {}\r\n", BODY.len()), BODY);
+        let sent = String::from_utf8(sent)
+            .unwrap()
+            .replacen("/hooks/www", path, 1);
+        let said = said_to(&at, sent.as_bytes()).await;
+        assert!(
+            said.starts_with("HTTP/1.1 404") || said.starts_with("HTTP/1.1 405"),
+            "{path}: {said}"
+        );
+    }
+    let log = bench.log();
+    assert!(!log.contains(SECRET) && !log.contains('\u{1b}'), "{log}");
+}
