@@ -272,6 +272,8 @@ impl Engine {
                 Ok(())
             }
             Ask::Scanning { pipeline, running } => {
+                // What a scan found belongs to the batch that it held open.
+                self.pull(appended, stopping, true).await?;
                 self.event(Event::Scanning { pipeline, running }, stopping)
                     .await
             }

@@ -2,16 +2,14 @@
 //! what each outcome of a look leads to; commits nothing itself but full batches.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::fingerprint::Stat;
 use super::hints::{Cause, Mark, Nature};
 use super::inbox::join;
 use super::index::{Edit, Known, Row};
-use super::look::{Found, Outcome, Patience, Sight, racy_until};
+use super::look::{Found, Outcome, Patience, Seen, Sight, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::{Compare, RACY};
@@ -31,6 +29,8 @@ const TWINS_WAIT: Duration = Duration::from_millis(500);
 const TWINS: usize = 65_536;
 /// Unreadable files that are remembered as told.
 const TOLD: usize = 1_024;
+/// Files that differ from their rows whose rows are read at once.
+const TOGETHER: usize = 128;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -43,6 +43,14 @@ pub(super) struct Reason {
     baseline: Option<Time>,
 }
 
+/// A file that is not as the index had it.
+struct Other {
+    path: Vec<u8>,
+    found: io::Result<Option<Seen>>,
+    /// Others may enter the directories above it.
+    open: bool,
+}
+
 impl Reason {
     fn mark(self, due: Time) -> Mark {
         Mark {
@@ -52,6 +60,7 @@ impl Reason {
             cause: self.cause,
             first: self.first,
             due,
+            flood: None,
         }
     }
 }
@@ -77,7 +86,7 @@ impl Worker {
         };
         let eyes = self.eyes();
         let Sight { is_link, found } = eyes.sight(path);
-        let is_dir = matches!(&found, Ok(Some(found)) if found.is_dir());
+        let is_dir = matches!(found, Ok(Some(Seen::Directory)));
         if mark.cause == Cause::Watch && is_dir {
             if mark.named || self.directory_changed(path) {
                 return self.look_into(path, mark);
@@ -169,11 +178,8 @@ impl Worker {
     /// Looks at `path` as a file, if it is one or was one.
     fn examine_file(&mut self, path: &[u8], row: Option<Row>, reason: Reason) -> Result<(), End> {
         let eyes = self.eyes();
-        match eyes.metadata(path) {
-            Ok(Some(found)) if found.is_dir() => {
-                row.map_or(Ok(()), |row| self.absent(&row, reason))
-            }
-            Ok(None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
+        match eyes.see(path) {
+            Ok(Some(Seen::Directory) | None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
             found => {
                 let open = open_above(&eyes, path);
                 self.examine(path, found, row, open, reason).map(drop)
@@ -189,8 +195,10 @@ impl Worker {
             complete: false,
             baseline: sweep.baseline,
         };
+        let mut others = Vec::new();
         for _ in 0..entries {
             let Some(item) = sweep.tour.next() else {
+                self.examine_others(&mut others, reason)?;
                 self.absent_before(sweep, None, reason)?;
                 return Ok(false);
             };
@@ -204,12 +212,16 @@ impl Worker {
                     {
                         continue;
                     }
-                    if stat.is_none() {
+                    let found = if let Some(stat) = stat {
+                        Ok(Some(Seen::File(stat)))
+                    } else {
                         self.follow_link(&path);
+                        self.eyes.see(&path)
+                    };
+                    others.push(Other { path, found, open });
+                    if others.len() == TOGETHER {
+                        self.examine_others(&mut others, reason)?;
                     }
-                    let row = self.committer.index.get(&path)?;
-                    let found = self.eyes.metadata(&path);
-                    self.examine(&path, found, row, open, reason)?;
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
@@ -225,7 +237,20 @@ impl Worker {
             }
             self.commit_if_full()?;
         }
+        self.examine_others(&mut others, reason)?;
         Ok(true)
+    }
+
+    /// Looks at files that are not as the index had them a moment ago.
+    fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
+        let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
+        let mut rows = self.committer.index.rows(&paths)?;
+        for Other { path, found, open } in others.drain(..) {
+            let row = rows.remove(&path);
+            self.examine(&path, found, row, open, reason)?;
+            self.commit_if_full()?;
+        }
+        Ok(())
     }
 
     /// Everything that the index has before a path, and the disk has not.
@@ -266,7 +291,7 @@ impl Worker {
     fn examine(
         &mut self,
         path: &[u8],
-        found: io::Result<Option<Metadata>>,
+        found: io::Result<Option<Seen>>,
         row: Option<Row>,
         open: bool,
         mut reason: Reason,
@@ -446,10 +471,10 @@ impl Worker {
     /// taken over in silence. Only while the index was never complete.
     fn was_there_before(&self, path: &[u8], baseline: Option<Time>, now: Time) -> bool {
         let Some(armed) = baseline else { return false };
-        let Ok(Some(metadata)) = self.eyes().metadata(path) else {
+        let Ok(Some(Seen::File(stat))) = self.eyes().see(path) else {
             return false;
         };
-        let changed = Stat::from(&metadata).changed_at();
+        let changed = stat.changed_at();
         let before = changed < armed || changed > now.after(RACY);
         before && !self.inbox.lock().hints.heard_of(path)
     }

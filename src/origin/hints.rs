@@ -3,6 +3,7 @@
 //! what differs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::settings::{QUIET, QUIET_AT_MOST, SETTLED};
 use super::status::ScanReason;
@@ -14,6 +15,8 @@ const CHILDREN: usize = 1_024;
 const NODES: usize = 65_536;
 /// A path deeper than this becomes its ancestor at this depth.
 const DEPTH: usize = 64;
+/// A flood that does not end puts the look off for so long, at most.
+const FLOOD: Duration = Duration::from_secs(3);
 
 /// What an event said of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,9 @@ pub(super) struct Mark {
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) due: Time,
+    /// It stands for more places than are kept: the look waits for the flood to end, since files
+    /// that are just written would have to be looked at twice; but no longer than until then.
+    pub(super) flood: Option<Time>,
 }
 
 impl Mark {
@@ -68,6 +74,7 @@ impl Mark {
             cause: Cause::Watch,
             first: now,
             due: now.after(wait),
+            flood: None,
         }
     }
 
@@ -80,17 +87,35 @@ impl Mark {
             cause,
             first: now,
             due: now,
+            flood: None,
         }
+    }
+
+    /// The same for everything below the directory, where too many places were marked.
+    fn flooded(self) -> Self {
+        let due = self.calm();
+        Self {
+            subtree: true,
+            due,
+            flood: Some(due.after(FLOOD)),
+            ..self
+        }
+    }
+
+    /// When a file that is written now is no longer in writing.
+    fn calm(&self) -> Time {
+        self.due.max(self.first.after(SETTLED))
     }
 
     /// Takes a newer mark of the same place in. The look comes at the sooner of the two times, but
     /// events that follow each other push it ahead of them, up to a limit: no rest, no starving.
     fn merge(&mut self, newer: Self) {
         let limit = self.first.after(QUIET_AT_MOST);
-        self.due = if newer.due < self.due {
-            newer.due
-        } else {
-            self.due.max(newer.due.min(limit))
+        self.flood = self.flood.or(newer.flood);
+        self.due = match self.flood {
+            Some(limit) => self.due.max(newer.calm()).min(limit),
+            None if newer.due < self.due => newer.due,
+            None => self.due.max(newer.due.min(limit)),
         };
         // An event speaks of what is there now; a look that was put off repeats what it was told.
         if newer.cause == Cause::Watch && newer.named {
@@ -132,13 +157,19 @@ impl Node {
                 child.fold_into(&mut self.mark);
             }
         }
-        self.due = self.mark.map_or(self.due, |mark| mark.due.min(self.due));
+        self.due = match self.mark {
+            Some(mark) if mark.subtree => mark.due,
+            Some(mark) => mark.due.min(self.due),
+            None => self.due,
+        };
     }
 
     fn fold_into(self, above: &mut Option<Mark>) {
         if let (Some(above), Some(mark)) = (above.as_mut(), self.mark) {
             above.cause = above.cause.max(mark.cause);
-            above.due = above.due.min(mark.due);
+            if above.flood.is_none() {
+                above.due = above.due.min(mark.due);
+            }
             above.first = above.first.min(mark.first);
         }
         for child in self.children.into_values() {
@@ -146,31 +177,46 @@ impl Node {
         }
     }
 
-    fn put(&mut self, mut names: std::slice::Split<'_, u8, Slash>, depth: usize, mark: Mark) {
-        self.due = self.due.min(mark.due);
+    /// Returns when a flood that the mark belongs to will be looked at.
+    fn put(
+        &mut self,
+        mut names: std::slice::Split<'_, u8, Slash>,
+        depth: usize,
+        mark: Mark,
+    ) -> Option<Time> {
         if let Some(own) = self.mark.as_mut().filter(|own| own.subtree) {
             own.merge(Mark {
                 subtree: true,
                 ..mark
             });
-            return;
+            self.due = own.due;
+            return own.flood.and(Some(own.due));
         }
         let Some(name) = names.next() else {
             self.set(mark);
-            return;
+            return None;
         };
-        if depth == DEPTH || (self.children.len() >= CHILDREN && !self.children.contains_key(name))
-        {
+        if depth == DEPTH {
             self.set(Mark {
                 subtree: true,
                 ..mark
             });
-            return;
+            return None;
         }
+        if self.children.len() >= CHILDREN && !self.children.contains_key(name) {
+            return Some(self.flood(mark));
+        }
+        self.due = self.due.min(mark.due);
         self.children
             .entry(name.into())
             .or_insert_with(Self::new)
-            .put(names, depth + 1, mark);
+            .put(names, depth + 1, mark)
+    }
+
+    /// Marks everything in here, since too much of it is marked already.
+    fn flood(&mut self, mark: Mark) -> Time {
+        self.set(mark.flooded());
+        self.due
     }
 
     /// Takes out what is due, and works out when the rest is.
@@ -237,6 +283,8 @@ pub(super) struct Hints {
     root: Node,
     /// Never less than the nodes there are; counted anew when it reaches the limit.
     nodes: usize,
+    /// When the last flood will be looked at.
+    flood: Time,
 }
 
 impl Hints {
@@ -244,23 +292,27 @@ impl Hints {
         Self {
             root: Node::new(),
             nodes: 1,
+            flood: Time::ZERO,
         }
     }
 
     /// Adds a place. `path` is relative to the root, empty for the root itself.
     pub(super) fn insert(&mut self, path: &[u8], mark: Mark) {
-        self.root.put(names(path), 0, mark);
+        let mut flood = self.root.put(names(path), 0, mark);
         self.nodes += names(path).count();
         if self.nodes > NODES {
             self.nodes = self.root.count();
             if self.nodes > NODES / 2 {
-                self.root.set(Mark {
-                    subtree: true,
-                    ..mark
-                });
+                flood = Some(self.root.flood(mark));
                 self.nodes = 1;
             }
         }
+        self.flood = self.flood.max(flood.unwrap_or(Time::ZERO));
+    }
+
+    /// Whether so many places were marked that a directory as a whole waits to be looked at.
+    pub(super) fn flooded(&self, now: Time) -> bool {
+        now < self.flood
     }
 
     /// Takes out at most `limit` places that are due.
@@ -313,7 +365,6 @@ impl Hints {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
@@ -386,6 +437,34 @@ mod tests {
         assert!(
             out.iter()
                 .any(|(path, mark)| path.is_empty() && mark.subtree)
+        );
+    }
+
+    #[test]
+    fn a_flood_is_looked_at_once_it_has_ended_but_not_never() {
+        let mut hints = Hints::new();
+        for n in 0..2_000 {
+            hints.insert(
+                format!("d/{n}").as_bytes(),
+                Mark::event(Nature::Complete, at(n / 4)),
+            );
+        }
+        assert!(hints.take_due(at(1_400), 10).is_empty() && hints.flooded(at(1_400)));
+        let out = hints.take_due(at(1_500), 10);
+        assert_eq!((out[0].0.as_slice(), out[0].1.subtree), (&b"d"[..], true));
+        assert!(!hints.flooded(at(1_500)) && hints.next_due().is_none());
+
+        let endless = (0..300_000).map(|n| (n, at(2_000 + n / 40)));
+        let mut taken = endless.map(|(n, now)| {
+            let path = format!("d/{n}");
+            hints.insert(path.as_bytes(), Mark::event(Nature::Complete, now));
+            let out = hints.take_due(now, usize::MAX);
+            (now, out.iter().any(|(_, mark)| mark.flood.is_some()))
+        });
+        let (looked, _) = taken.find(|(_, flood)| *flood).unwrap();
+        assert!(
+            looked <= at(2_000 + 1_000).after(SETTLED).after(FLOOD),
+            "{looked:?}"
         );
     }
 

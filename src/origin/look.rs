@@ -60,13 +60,35 @@ pub(super) enum Patience {
     Unread,
 }
 
+/// What was found under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A regular file.
+    File(Stat),
+    Directory,
+    /// Something that no web server serves.
+    Other,
+}
+
+impl From<&Metadata> for Seen {
+    fn from(metadata: &Metadata) -> Self {
+        if metadata.is_file() {
+            Self::File(Stat::from(metadata))
+        } else if metadata.is_dir() {
+            Self::Directory
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// What is under a path.
 #[derive(Debug)]
 pub(super) struct Sight {
     /// The name itself is a link.
     pub(super) is_link: bool,
     /// What it leads to.
-    pub(super) found: io::Result<Option<Metadata>>,
+    pub(super) found: io::Result<Option<Seen>>,
 }
 
 /// How to look at one origin.
@@ -100,9 +122,9 @@ impl Eyes {
         }
     }
 
-    /// The metadata of what a web server would serve under this path: links followed as far as the
-    /// policy allows. `None` when there is nothing.
-    pub(super) fn metadata(&self, path: &[u8]) -> io::Result<Option<Metadata>> {
+    /// What a web server would serve under this path: links followed as far as the policy allows.
+    /// `None` when there is nothing.
+    pub(super) fn see(&self, path: &[u8]) -> io::Result<Option<Seen>> {
         self.sight(path).found
     }
 
@@ -128,7 +150,7 @@ impl Eyes {
             other => other,
         };
         let found = match metadata {
-            Ok(metadata) => Ok(Some(metadata)),
+            Ok(metadata) => Ok(Some(Seen::from(&metadata))),
             Err(error) if nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
         };
@@ -166,31 +188,25 @@ impl Eyes {
         patience: Patience,
         now: Time,
     ) -> Outcome {
-        self.look_at(self.metadata(path), path, row, open, patience, now)
+        self.look_at(self.see(path), path, row, open, patience, now)
     }
 
     /// The same, with what was found there a moment ago.
     pub(super) fn look_at(
         &self,
-        found: io::Result<Option<Metadata>>,
+        found: io::Result<Option<Seen>>,
         path: &[u8],
         row: Option<&Entry>,
         open: bool,
         patience: Patience,
         now: Time,
     ) -> Outcome {
-        let metadata = match found {
-            Ok(Some(metadata)) => metadata,
-            Ok(None) => return Outcome::Absent,
+        let stat = match found {
+            Ok(Some(Seen::File(stat))) => stat,
+            Ok(Some(Seen::Directory)) => return Outcome::Directory,
+            Ok(Some(Seen::Other) | None) => return Outcome::Absent,
             Err(error) => return Outcome::Unknown(error),
         };
-        if metadata.is_dir() {
-            return Outcome::Directory;
-        }
-        if !metadata.is_file() {
-            return Outcome::Absent;
-        }
-        let stat = Stat::from(&metadata);
         let readable = stat.readable(open);
         if let Some(row) = row
             && row.stat.same(&stat)

@@ -327,7 +327,7 @@ impl Worker {
             .index
             .some_absent(SAMPLE)?
             .iter()
-            .any(|path| matches!(eyes.metadata(path), Ok(Some(_))));
+            .any(|path| matches!(eyes.see(path), Ok(Some(_))));
         let wait = if back {
             self.want(Pending::new(ScanReason::LostWatch));
             (wait * 2).min(LOSS_WAIT)

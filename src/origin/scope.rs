@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OriginError;
 use super::ignore::Ignore;
-use super::look::Eyes;
+use super::look::{Eyes, Seen};
 use super::settings::{FollowSymlinks, OriginSettings};
 
 /// The part of the settings that says which files count.
@@ -62,7 +62,7 @@ impl Former {
             follow: self.follow,
             ..eyes.clone()
         };
-        let there = matches!(eyes.metadata(path), Ok(Some(found)) if found.is_file());
+        let there = matches!(eyes.see(path), Ok(Some(Seen::File(_))));
         there && !self.ignore.matches(path, false)
     }
 }

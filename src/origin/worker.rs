@@ -323,7 +323,9 @@ impl Worker {
             return Ok(false);
         }
         let due = self.inbox.take_due(now, HINTS);
-        self.hold_batch(due.len() == HINTS, now);
+        let flood = self.inbox.lock().hints.flooded(now)
+            || due.iter().any(|(_, mark)| mark.flood.is_some());
+        self.hold_batch(flood || due.len() == HINTS, now);
         if due.is_empty() {
             return Ok(false);
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::IndexError;
@@ -97,6 +98,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, IndexError> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    plan_once(&connection)?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found != VERSION {
         return Err(IndexError::Newer {
@@ -110,6 +112,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, IndexError> {
 fn open_as_it_is(path: &Path) -> Result<Connection, IndexError> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    plan_once(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Losing the last commits at a power cut is repaired by redo; losing order is not.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -131,6 +134,13 @@ fn open_as_it_is(path: &Path) -> Result<Connection, IndexError> {
     }
     transaction.commit()?;
     Ok(connection)
+}
+
+/// Else a statement may be planned anew for every value that is bound to it.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
 }
 
 /// Why this index does not belong to the queue; `None` when it does.

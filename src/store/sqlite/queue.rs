@@ -41,9 +41,13 @@ pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite
             int(change.seen.millis()),
         ])?;
     }
+    let last = match changes {
+        [] => before,
+        _ => Seq(uint(connection.last_insert_rowid())),
+    };
     Ok(Appended {
         first: Seq(before.0 + 1),
-        last: last_seq(connection)?,
+        last,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::failed;
@@ -25,7 +26,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         .busy_timeout(Duration::from_secs(5))
         .and_then(|()| connection.pragma_update(None, "journal_mode", "wal"))
         .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
-        .and_then(|()| connection.pragma_update(None, "foreign_keys", true));
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        // Else a statement may be planned anew for every value that is bound to it.
+        .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true));
     configured.map_err(|error| unusable(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -37,6 +40,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
     connection
         .busy_timeout(Duration::from_secs(5))
+        .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true))
         .map_err(|error| failed(&error))?;
     Ok(connection)
 }

@@ -73,11 +73,10 @@ impl Worker {
                     let why = "queue.db: the transaction was given up; nothing of it was kept";
                     return Err(StoreError::Failed(why.to_owned()));
                 }
-                self.execute(if kept {
-                    "RELEASE job"
-                } else {
-                    "ROLLBACK TO job; RELEASE job"
-                })
+                if !kept {
+                    self.execute("ROLLBACK TO job")?;
+                }
+                self.execute("RELEASE job")
             });
         }
         result = result.and_then(|()| self.execute("COMMIT"));
@@ -100,7 +99,9 @@ impl Worker {
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
         self.connection
-            .execute_batch(sql)
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
             .map_err(|error| failed(&error))
     }
 }
