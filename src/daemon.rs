@@ -130,7 +130,7 @@ impl Daemon {
         let (engine, handle) = Engine::restore(
             settings::engine(config),
             Arc::clone(&store),
-            Caller::new(Arc::clone(&client), key_reader(config, environment)),
+            Caller::new(Arc::clone(&client), key_reader(config, environment), clock),
             clock,
             Arc::clone(&metrics),
             &supervisor,

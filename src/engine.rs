@@ -2,8 +2,8 @@
 //!
 //! One task owns the planner. It pulls committed changes from the store, hands events to the
 //! planner, commits what the planner decides, and only then makes the calls; each call's reply is
-//! the next event. A crash between commit and call leaves a request `submitting`, and the next
-//! start sends it again.
+//! the next event. A crash between commit and call leaves a request `submitting`; the next start
+//! looks for it in the API's list, and sends it again if it is not there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step, View};
-use crate::core::purge::{Refusal, RemoteStatus, RequestId};
+use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
+use crate::core::time::Time;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
@@ -23,7 +24,7 @@ use crate::supervise::{Fault, Supervisor};
 mod call;
 mod journal;
 
-pub use call::{Caller, KeyReader};
+pub use call::{Caller, Heard, KeyReader};
 pub use journal::{Notice, RequestNotice};
 
 /// How many queued changes are pulled from the store at once.
@@ -61,6 +62,25 @@ enum Ask {
 enum Reply {
     Submitted(RequestId, Result<(String, RemoteStatus), Refusal>),
     Polled(RequestId, Result<RemoteStatus, Refusal>),
+    Listed(u64, Result<ListedPage, Refusal>),
+}
+
+/// A reply, with what it tells of the API's clock.
+#[derive(Debug)]
+struct Answer {
+    reply: Reply,
+    shown: Vec<(Time, Duration)>,
+    sent: Time,
+}
+
+impl Answer {
+    fn new<T>(heard: Heard<T>, reply: impl FnOnce(Result<T, Refusal>) -> Reply) -> Self {
+        Self {
+            reply: reply(heard.reply),
+            shown: heard.shown,
+            sent: heard.sent,
+        }
+    }
 }
 
 /// Speaks to a running engine. Cheap to clone.
@@ -107,7 +127,7 @@ pub struct Engine {
     journal: journal::Journal,
     supervisor: Supervisor,
     asks: mpsc::Receiver<Ask>,
-    replies: (mpsc::Sender<Reply>, mpsc::Receiver<Reply>),
+    replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// Calls whose reply has not come.
     outstanding: usize,
     cursor: Seq,
@@ -124,7 +144,7 @@ impl std::fmt::Debug for StoreHandle {
 
 impl Engine {
     /// Restores an engine from the store: what was in flight is followed up, what was being sent
-    /// is queued again.
+    /// is looked for or queued again.
     ///
     /// # Errors
     /// When the store can't be read or written.
@@ -235,16 +255,25 @@ impl Engine {
         Ok(())
     }
 
-    async fn replied(&mut self, reply: Reply, stopping: &CancellationToken) -> Result<(), Fault> {
+    async fn replied(&mut self, answer: Answer, stopping: &CancellationToken) -> Result<(), Fault> {
         self.outstanding = self.outstanding.saturating_sub(1);
-        let event = match reply {
+        for (shown, grain) in answer.shown {
+            let sent = answer.sent;
+            let told = Event::ApiTime { sent, shown, grain };
+            self.event(told, stopping).await?;
+        }
+        let event = match answer.reply {
             Reply::Submitted(request, reply) => {
-                self.journal.answered(request, reply.as_ref().err());
+                self.journal.answered(Some(request), reply.as_ref().err());
                 Event::Submitted { request, reply }
             }
             Reply::Polled(request, reply) => {
-                self.journal.answered(request, reply.as_ref().err());
+                self.journal.answered(Some(request), reply.as_ref().err());
                 Event::Polled { request, reply }
+            }
+            Reply::Listed(list, reply) => {
+                self.journal.answered(None, reply.as_ref().err());
+                Event::Listed { list, reply }
             }
         };
         self.event(event, stopping).await
@@ -338,18 +367,30 @@ impl Engine {
             self.outstanding += 1;
             let (caller, replies) = (Arc::clone(&self.caller), self.replies.0.clone());
             self.supervisor.spawn("call", async move {
-                let reply = match command {
+                let answer = match command {
                     Command::Submit {
                         request,
                         pipeline,
                         scope,
-                    } => Reply::Submitted(request, caller.submit(&pipeline, &scope).await),
+                    } => {
+                        let heard = caller.submit(&pipeline, &scope).await;
+                        Answer::new(heard, |reply| Reply::Submitted(request, reply))
+                    }
                     Command::Poll { request, remote_id } => {
-                        Reply::Polled(request, caller.poll(&remote_id).await)
+                        let heard = caller.poll(&remote_id).await;
+                        Answer::new(heard, |reply| Reply::Polled(request, reply))
+                    }
+                    Command::List {
+                        list,
+                        pipeline,
+                        page,
+                    } => {
+                        let heard = caller.list(pipeline.as_ref(), page).await;
+                        Answer::new(heard, |reply| Reply::Listed(list, reply))
                     }
                 };
                 // An engine that has ended will ask the API again at the next start.
-                drop(replies.send(reply).await);
+                drop(replies.send(answer).await);
                 Ok(())
             });
         }

@@ -126,6 +126,8 @@ pub struct Gauges {
     pub webhook_refusals: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Directories under watch.
     pub watched_directories: u64,
+    /// Calls a second that the API is found to take.
+    pub api_rate_limit: f64,
     /// Directories that could not be watched and are polled.
     pub unwatched_directories: u64,
 }
@@ -361,6 +363,7 @@ struct StateGauges {
     alarms: Family<ReasonLabels, Gauge>,
     webhooks: Family<RouteLabels, Counter>,
     webhook_refusals: Family<RefusalLabels, Counter>,
+    api_rate_limit: Gauge<f64, AtomicU64>,
     watched_directories: Gauge,
     unwatched_directories: Gauge,
 }
@@ -427,6 +430,11 @@ impl StateGauges {
             "webhook_refusals",
             "Calls of webhook routes that were not authentic, by why",
             self.webhook_refusals.clone(),
+        );
+        registry.register(
+            "api_rate_limit",
+            "Calls a second that the API is found to take",
+            self.api_rate_limit.clone(),
         );
         registry.register(
             "watched_directories",
@@ -508,6 +516,7 @@ impl StateGauges {
                 counter.inner().store(*count, Ordering::Relaxed);
             }
         }
+        self.api_rate_limit.set(state.api_rate_limit);
         let directories = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.watched_directories
             .set(directories(state.watched_directories));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Admin, AdminError, AdminPipeline, PATIENCE};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
-use crate::core::planner::{Alarm, View};
+use crate::core::planner::{Alarm, HotAsset, View};
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
 use crate::origin::{self, OriginStatus, ScanReason, ScanSummary};
@@ -136,6 +136,10 @@ pub struct PipelineStatus {
     pub in_flight: usize,
     /// Assets given up, until a later purge of them is done.
     pub failed_assets: u64,
+    /// Assets in a request, where the API was found to take fewer than are configured.
+    pub learned_max_assets: Option<usize>,
+    /// The assets that change all the time and are purged less often; the slowest first.
+    pub hot: Vec<HotAsset>,
     /// Its origins.
     pub origins: Vec<OriginView>,
 }
@@ -170,6 +174,8 @@ pub struct Status {
     /// Whether every change that the kernel told of is looked at, no delivery waits, and nothing is
     /// queued or in flight.
     pub settled: bool,
+    /// The calls a second that the API is found to take; what is configured while it takes that.
+    pub api_rate_limit: f64,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
     /// The webhook listener; `None` where no pipeline has a webhook.
@@ -220,10 +226,16 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         now: admin.clock.now(),
         api_url: admin.api_url.clone(),
         settled: noticed && waiting == DueDeliveries::default() && view.settled(),
+        api_rate_limit: per_second(view.api_rate_limit),
         alarms: alarms(admin, view.alarms, &pipelines),
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
     })
+}
+
+/// Thousandths of a call a second, as calls a second.
+fn per_second(thousandths: u64) -> f64 {
+    f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 fn origins(pipeline: &AdminPipeline) -> Vec<OriginView> {
@@ -250,6 +262,8 @@ fn pipeline_status(
         oldest_queued: planned.oldest_queued,
         in_flight: planned.in_flight,
         failed_assets: failed.get(id).copied().unwrap_or(0),
+        learned_max_assets: planned.learned_max_assets,
+        hot: planned.hot,
         origins,
     }
 }
@@ -311,6 +325,7 @@ impl Status {
             webhook_refusals: routes()
                 .map(|route| (route.route.clone(), route.refusals.clone()))
                 .collect(),
+            api_rate_limit: self.api_rate_limit,
             watched_directories: origins().map(|o| o.watched_directories).sum(),
             unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),
         }

@@ -72,6 +72,9 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
         word(&status["version"]),
         word(&status["api_url"])
     )?;
+    if let Some(rate) = status["api_rate_limit"].as_f64() {
+        writeln!(text, "the API takes {rate:.1} calls a second")?;
+    }
     for pipeline in status["pipelines"].as_array().into_iter().flatten() {
         let all = match &pipeline["queued_all"] {
             Value::String(reason) => format!(" and everything ({reason})"),
@@ -85,6 +88,17 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             pipeline["in_flight"],
             pipeline["failed_assets"]
         )?;
+        if let Some(most) = pipeline["learned_max_assets"].as_u64() {
+            writeln!(text, "  the API takes {most} assets in a request")?;
+        }
+        for hot in pipeline["hot"].as_array().into_iter().flatten() {
+            writeln!(
+                text,
+                "  hot: {} changes all the time, purged every {} s",
+                word(&hot["asset"]),
+                hot["every_seconds"]
+            )?;
+        }
         for origin in pipeline["origins"].as_array().into_iter().flatten() {
             let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
                 (_, Some(true)) => "scanning",

@@ -39,6 +39,8 @@ pub(super) const DEBOUNCE: Duration = Duration::from_millis(500);
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Assets.
 pub(super) const ALL_ABOVE: usize = 2000;
+/// To drain a backlog.
+pub(super) const ALL_AFTER: Duration = Duration::from_mins(5);
 pub(super) const ALL_COOLDOWN: Duration = Duration::from_mins(1);
 
 pub(super) const URL_PREFIX: &str = "/";

@@ -157,6 +157,8 @@ pub struct Pipeline {
     pub max_wait: Duration,
     /// A batch of more assets becomes one `all`; `None` is `never`.
     pub all_above: Option<usize>,
+    /// A backlog that would need longer than this to drain becomes one `all`; `None` is `never`.
+    pub all_after: Option<Duration>,
     /// Between two `all` requests.
     pub all_cooldown: Duration,
     /// The URLs of HTML files.

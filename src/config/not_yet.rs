@@ -26,11 +26,6 @@ pub(super) fn key(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'sta
     }
 }
 
-/// `all_after` may only be `never`.
-pub(super) fn all_after(reader: &mut Reader<'_>, section: &mut Section<'_>) {
-    only(reader, section, "all_after", "never");
-}
-
 /// `repurge_after` may only be `off`.
 pub(super) fn repurge_after(reader: &mut Reader<'_>, section: &mut Section<'_>) {
     only(reader, section, "repurge_after", "off");

@@ -97,7 +97,12 @@ fn read(
         AllAbove(Some(defaults::ALL_ABOVE)),
         range::any,
     );
-    not_yet::all_after(reader, &mut section);
+    let all_after = reader.setting(
+        &mut section,
+        "all_after",
+        AllAfter(Some(defaults::ALL_AFTER)),
+        range::any,
+    );
     let all_cooldown = reader.setting(
         &mut section,
         "all_cooldown",
@@ -138,6 +143,7 @@ fn read(
         debounce: debounce.value,
         max_wait: max_wait.value,
         all_above: all_above.value.0,
+        all_after: all_after.value.0,
         all_cooldown: all_cooldown.value,
         pages: pages.value,
         encoding: encoding.value,
@@ -221,6 +227,27 @@ impl Value for Id {
 
     fn written(&self) -> toml::Value {
         toml::Value::String(self.0.clone())
+    }
+}
+
+/// A time to drain, or `never`.
+struct AllAfter(Option<Duration>);
+
+impl Value for AllAfter {
+    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
+        if value.as_str() == Some("never") {
+            return Ok(Self(None));
+        }
+        let after = Duration::read(value)?;
+        range::time(MINUTE..=DAY)(&after)?;
+        Ok(Self(Some(after)))
+    }
+
+    fn written(&self) -> toml::Value {
+        self.0.map_or_else(
+            || toml::Value::String("never".to_owned()),
+            |after| after.written(),
+        )
     }
 }
 

@@ -181,4 +181,6 @@ pub struct Change {
     pub attempt: u32,
     /// Not to be sent again before this.
     pub not_before: Time,
+    /// Whether a request for it was still pending after `track_timeout`.
+    pub overdue: bool,
 }

@@ -1,6 +1,6 @@
 //! Purge requests: what is sent, its stages, and how it can end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub enum AllReason {
     Webhook,
     /// A batch held more than `all_above` assets.
     Count,
+    /// The backlog would have needed longer than `all_after` to drain.
+    Backlog,
     /// The queue of the pipeline reached its cap.
     QueueCap,
     /// What changed can't be known: a database was lost.
@@ -40,11 +42,12 @@ pub enum AllReason {
 
 impl AllReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Manual,
         Self::Rule,
         Self::Webhook,
         Self::Count,
+        Self::Backlog,
         Self::QueueCap,
         Self::Loss,
     ];
@@ -57,6 +60,7 @@ impl AllReason {
             Self::Rule => "rule",
             Self::Webhook => "webhook",
             Self::Count => "count",
+            Self::Backlog => "backlog",
             Self::QueueCap => "queue_cap",
             Self::Loss => "loss",
         }
@@ -94,6 +98,16 @@ impl Scope {
         }
     }
 
+    /// Whether the API could not tell the two apart.
+    #[must_use]
+    pub fn names_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Assets(ours), Self::Assets(theirs)) => ours.keys().eq(theirs.keys()),
+            (Self::All { .. }, Self::All { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// The last change it covers.
     #[must_use]
     pub fn last(&self) -> Seq {
@@ -103,6 +117,48 @@ impl Scope {
         }
     }
 }
+
+/// A purge request as the API lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The API's id for it.
+    pub id: String,
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// The assets it purges; `None`: everything.
+    pub assets: Option<BTreeSet<String>>,
+    /// Its status.
+    pub status: RemoteStatus,
+    /// When it was made, by the API's clock.
+    pub created: Option<Time>,
+}
+
+impl Listed {
+    /// Whether it purges exactly this of this pipeline.
+    #[must_use]
+    pub fn is_for(&self, pipeline: &PipelineId, scope: &Scope) -> bool {
+        self.pipeline == *pipeline
+            && match (&self.assets, scope) {
+                (None, Scope::All { .. }) => true,
+                (Some(listed), Scope::Assets(assets)) => {
+                    assets.keys().map(Asset::as_str).eq(listed)
+                }
+                _ => false,
+            }
+    }
+}
+
+/// A page of the API's list, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedPage {
+    /// What is on it.
+    pub requests: Vec<Listed>,
+    /// How many there are on all pages together.
+    pub total: u64,
+}
+
+/// How many requests are asked for on one page of the list.
+pub const PAGE: usize = 100;
 
 /// What the API says of a purge request. A word that is not known is [`RemoteStatus::Unknown`],
 /// never done.
@@ -243,6 +299,9 @@ pub enum Decision {
         scope: Scope,
         /// When the first of its changes was noticed.
         first_seen: Time,
+        /// A request in the API's list that was made earlier than this, by the API's clock, can't
+        /// be this one; `None`: no request there can be told to be.
+        api_since: Option<Time>,
         /// Now.
         at: Time,
     },
@@ -281,6 +340,28 @@ pub enum Decision {
         /// Since when it is stale.
         since: Time,
     },
+    /// The API has taught how far it goes.
+    Learn(Learned),
+}
+
+/// What nobody documents and the API teaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// Calls a second, in thousandths.
+    Rate,
+    /// Assets in a purge request of this pipeline.
+    MaxAssets(PipelineId),
+}
+
+/// A limit that was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learned {
+    /// Which.
+    pub limit: Limit,
+    /// How much.
+    pub value: u64,
+    /// When.
+    pub at: Time,
 }
 
 /// A request that was not settled when the process stopped, as the store knows it.
@@ -300,6 +381,10 @@ pub struct OpenRequest {
     pub opened: Time,
     /// How many requests for its changes came to nothing before it.
     pub attempt: u32,
+    /// Whether one of them was overdue.
+    pub overdue: bool,
+    /// What [`Decision::Open`] said of the API's clock.
+    pub api_since: Option<Time>,
 }
 
 /// An `all` that waits ([`Decision::QueueAll`]).
@@ -325,4 +410,12 @@ pub struct Unsettled {
     pub all: Vec<QueuedAll>,
     /// When each pipeline last opened an `all`.
     pub last_all: BTreeMap<PipelineId, Time>,
+    /// What was learned of the API.
+    pub learned: Vec<Learned>,
+    /// Where the outcome of a request is unknown: the API's ids of those that settled, the newest
+    /// [`REMEMBERED_IDS`], oldest first. None of them is the one looked for.
+    pub settled_remote_ids: Vec<String>,
 }
+
+/// How many of the API's ids are remembered as ours after they settled.
+pub const REMEMBERED_IDS: usize = 1_000;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::asset::Asset;
-use super::change::Seq;
+use super::change::{Kind, Seq};
 use super::purge::AllReason;
 use super::time::Time;
 
@@ -28,18 +28,60 @@ pub struct Entry {
     pub not_before: Time,
     /// A person waits for it: it skips the debounce and goes first.
     pub manual: bool,
+    /// When the last of its changes came to the queue.
+    pub queued: Time,
+    /// Its place in its batch.
+    pub rank: Rank,
+    /// Whether a request for it was still pending after `track_timeout`.
+    pub overdue: bool,
+}
+
+/// The order within a batch: what pages are made of, then the pages, so that nobody fetches a new
+/// page with old parts; what is gone last, since old pages still ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A new or changed asset that is no page.
+    Part,
+    /// A new or changed page.
+    Page,
+    /// An asset that is gone.
+    Gone,
+}
+
+impl Rank {
+    /// The place of an asset that changed so.
+    #[must_use]
+    pub fn of(asset: &Asset, kind: Kind) -> Self {
+        let path = asset.as_str().split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let page = match name.rsplit_once('.') {
+            // `/blog/` and `/blog`
+            None => true,
+            Some((_, extension)) => ["html", "htm", "xhtml"].contains(&extension),
+        };
+        match kind {
+            Kind::Gone => Self::Gone,
+            _ if page => Self::Page,
+            _ => Self::Part,
+        }
+    }
 }
 
 impl Entry {
     /// The entry that stands for both: the later change, the longer wait of the user, the
     /// earlier time to send.
     fn join(self, other: Self) -> Self {
+        let newer = if self.seq > other.seq { self } else { other };
         Self {
             seq: self.seq.max(other.seq),
             first_seen: self.first_seen.min(other.first_seen),
             attempt: self.attempt.max(other.attempt),
             not_before: self.not_before.min(other.not_before),
             manual: self.manual || other.manual,
+            queued: self.queued.max(other.queued),
+            rank: newer.rank,
+            // A change that was never overdue deserves a request of its own.
+            overdue: newer.overdue,
         }
     }
 }
@@ -55,10 +97,42 @@ pub struct PendingAll {
     pub attempt: u32,
     /// Not to be sent before this.
     pub not_before: Time,
+    /// Whether a request for it was still pending after `track_timeout`.
+    pub overdue: bool,
 }
 
-/// The order in which ready assets leave: manual first, then oldest.
-type Order = (bool, Time, Seq, Asset);
+/// The order in which ready assets leave: manual first, then batch by batch, within one by rank,
+/// then oldest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Order {
+    later: bool,
+    batch: u64,
+    rank: Rank,
+    first_seen: Time,
+    seq: Seq,
+    asset: Asset,
+}
+
+impl Order {
+    fn new(asset: Asset, kept: Kept) -> Self {
+        let entry = kept.entry;
+        Self {
+            later: !entry.manual,
+            batch: kept.batch,
+            rank: entry.rank,
+            first_seen: entry.first_seen,
+            seq: entry.seq,
+            asset,
+        }
+    }
+}
+
+/// An entry with the number of its batch. What comes back to the queue belongs to none: 0.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    entry: Entry,
+    batch: u64,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -69,7 +143,9 @@ struct Window {
 /// The queue of one pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    entries: BTreeMap<Asset, Entry>,
+    entries: BTreeMap<Asset, Kept>,
+    /// How many batches were closed.
+    batches: u64,
     /// The assets of the open batch.
     open: BTreeSet<Asset>,
     window: Option<Window>,
@@ -93,6 +169,12 @@ impl Queue {
         self.entries.is_empty() && self.all.is_none()
     }
 
+    /// Whether an asset is queued.
+    #[must_use]
+    pub fn holds(&self, asset: &Asset) -> bool {
+        self.entries.contains_key(asset)
+    }
+
     /// How many assets may be sent now.
     #[must_use]
     pub fn ready(&self) -> usize {
@@ -108,19 +190,10 @@ impl Queue {
     /// When the oldest queued change was noticed.
     #[must_use]
     pub fn oldest(&self) -> Option<Time> {
-        let manual = self.ready.first();
-        let others = (true, Time::ZERO, Seq(0), Asset::from_stored(""));
-        let ready = manual.into_iter().chain(self.ready.range(others..).next());
-        let ready = ready.map(|(_, seen, ..)| *seen).min();
-        let delayed = self
-            .delayed
-            .iter()
-            .filter_map(|(_, asset)| self.entries.get(asset))
-            .map(|entry| entry.first_seen)
-            .min();
+        let entries = self.entries.values().map(|kept| kept.entry.first_seen);
         let open = self.window.map(|window| window.first);
         let all = self.all.map(|all| all.since);
-        [ready, delayed, open, all].into_iter().flatten().min()
+        entries.chain(open).chain(all).min()
     }
 
     /// The highest number of attempts that came to nothing for anything queued.
@@ -130,13 +203,13 @@ impl Queue {
             .delayed
             .iter()
             .filter_map(|(_, asset)| self.entries.get(asset))
-            .map(|entry| entry.attempt);
+            .map(|kept| kept.entry.attempt);
         let ready = self
             .ready
             .iter()
             .take(100)
-            .filter_map(|(.., asset)| self.entries.get(asset))
-            .map(|entry| entry.attempt);
+            .filter_map(|order| self.entries.get(&order.asset))
+            .map(|kept| kept.entry.attempt);
         let all = self.all.map(|all| all.attempt);
         delayed.chain(ready).chain(all).max().unwrap_or(0)
     }
@@ -146,16 +219,18 @@ impl Queue {
         let known = self.remove(&asset);
         let was_open = known.is_some_and(|(_, open)| open);
         let is_new = known.is_none();
-        let entry = known.map_or(entry, |(known, _)| known.join(entry));
-        if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
+        let entry = known.map_or(entry, |(known, _)| known.entry.join(entry));
+        let batch = known.map_or(0, |(known, _)| known.batch);
+        let kept = Kept { entry, batch };
+        if entry.not_before > now {
+            self.delayed.insert((entry.not_before, asset.clone()));
+            self.entries.insert(asset, kept);
+        } else if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
             self.touch(entry.first_seen.min(now), now);
             self.open.insert(asset.clone());
-            self.entries.insert(asset, entry);
-        } else if entry.not_before > now {
-            self.delayed.insert((entry.not_before, asset.clone()));
-            self.entries.insert(asset, entry);
+            self.entries.insert(asset, kept);
         } else {
-            self.insert_ready(asset, entry);
+            self.insert_ready(asset, kept);
         }
     }
 
@@ -172,6 +247,7 @@ impl Queue {
             since: known.since.min(all.since),
             attempt: known.attempt.max(all.attempt),
             not_before: known.not_before.min(all.not_before),
+            overdue: known.overdue && all.overdue,
         }));
         if fresh && all.attempt == 0 && matches!(all.reason, AllReason::Rule | AllReason::Webhook) {
             self.touch(all.since.min(now), now);
@@ -185,19 +261,17 @@ impl Queue {
         }));
     }
 
-    fn insert_ready(&mut self, asset: Asset, entry: Entry) {
-        self.ready
-            .insert((!entry.manual, entry.first_seen, entry.seq, asset.clone()));
-        self.entries.insert(asset, entry);
+    fn insert_ready(&mut self, asset: Asset, kept: Kept) {
+        self.ready.insert(Order::new(asset.clone(), kept));
+        self.entries.insert(asset, kept);
     }
 
-    fn remove(&mut self, asset: &Asset) -> Option<(Entry, bool)> {
-        let (asset, entry) = self.entries.remove_entry(asset)?;
+    fn remove(&mut self, asset: &Asset) -> Option<(Kept, bool)> {
+        let (asset, kept) = self.entries.remove_entry(asset)?;
         let open = self.open.remove(&asset);
-        self.delayed.remove(&(entry.not_before, asset.clone()));
-        self.ready
-            .remove(&(!entry.manual, entry.first_seen, entry.seq, asset));
-        Some((entry, open))
+        self.delayed.remove(&(kept.entry.not_before, asset.clone()));
+        self.ready.remove(&Order::new(asset, kept));
+        Some((kept, open))
     }
 
     /// When the open batch closes, if no further change comes.
@@ -221,10 +295,11 @@ impl Queue {
     /// Closes the batch: its assets are ready.
     pub fn close(&mut self) {
         self.window = None;
+        self.batches += 1;
         for asset in std::mem::take(&mut self.open) {
-            if let Some(entry) = self.entries.get(&asset) {
-                self.ready
-                    .insert((!entry.manual, entry.first_seen, entry.seq, asset));
+            if let Some(kept) = self.entries.get_mut(&asset) {
+                kept.batch = self.batches;
+                self.ready.insert(Order::new(asset, *kept));
             }
         }
     }
@@ -244,8 +319,8 @@ impl Queue {
             let Some((_, asset)) = self.delayed.pop_first() else {
                 break;
             };
-            if let Some(entry) = self.entries.get(&asset).copied() {
-                self.insert_ready(asset, entry);
+            if let Some(kept) = self.entries.get(&asset).copied() {
+                self.insert_ready(asset, kept);
             }
         }
     }
@@ -253,7 +328,7 @@ impl Queue {
     /// Whether somebody waits for a manual purge that is ready.
     #[must_use]
     pub fn manual_ready(&self) -> bool {
-        self.ready.first().is_some_and(|(later, ..)| !later)
+        self.ready.first().is_some_and(|order| !order.later)
             || self
                 .all
                 .is_some_and(|all| all.reason == AllReason::Manual && all.attempt == 0)
@@ -263,12 +338,27 @@ impl Queue {
     pub fn take(&mut self, most: usize) -> Vec<(Asset, Entry)> {
         let mut taken = Vec::new();
         while taken.len() < most {
-            let Some((.., asset)) = self.ready.pop_first() else {
+            let Some(Order { asset, .. }) = self.ready.pop_first() else {
                 break;
             };
-            if let Some(entry) = self.entries.remove(&asset) {
-                taken.push((asset, entry));
+            if let Some(kept) = self.entries.remove(&asset) {
+                taken.push((asset, kept.entry));
             }
+        }
+        taken
+    }
+
+    /// Takes those of these assets that are queued, wherever in it they are.
+    pub fn take_these<'a>(
+        &mut self,
+        assets: impl IntoIterator<Item = &'a Asset>,
+    ) -> Vec<(Asset, Entry)> {
+        let taken = assets
+            .into_iter()
+            .filter_map(|asset| Some((asset.clone(), self.remove(asset)?.0.entry)))
+            .collect();
+        if self.open.is_empty() && self.all.is_none() {
+            self.window = None;
         }
         taken
     }
@@ -276,7 +366,10 @@ impl Queue {
     /// Takes everything for one `all`: returns when the first of it was noticed.
     pub fn take_all(&mut self) -> Option<Time> {
         let oldest = self.oldest();
-        *self = Self::default();
+        *self = Self {
+            batches: self.batches,
+            ..Self::default()
+        };
         oldest
     }
 }
@@ -303,6 +396,9 @@ mod tests {
             attempt: 0,
             not_before: Time::ZERO,
             manual: false,
+            queued: at(seen),
+            rank: Rank::Part,
+            overdue: false,
         }
     }
 
@@ -355,6 +451,43 @@ mod tests {
         );
         queue.close();
         assert_eq!(names(&queue.take(5)), ["/asked", "/old", "/new"]);
+    }
+
+    #[test]
+    fn a_batch_leaves_parts_first_then_pages_then_what_is_gone_and_before_the_next_batch() {
+        let mut queue = Queue::default();
+        let kinds = [
+            ("/old.css", Kind::Gone),
+            ("/", Kind::Changed),
+            ("/a.html", Kind::New),
+            ("/app.js?v=1", Kind::New),
+            ("/a.css", Kind::Changed),
+        ];
+        for (seq, (name, kind)) in (1..).zip(kinds) {
+            let rank = Rank::of(&asset(name), kind);
+            queue.add(
+                asset(name),
+                Entry {
+                    rank,
+                    ..entry(seq, seq)
+                },
+                at(seq),
+            );
+        }
+        queue.close();
+        queue.add(asset("/next.css"), entry(9, 9), at(9));
+        queue.close();
+        assert_eq!(
+            names(&queue.take(6)),
+            [
+                "/app.js?v=1",
+                "/a.css",
+                "/",
+                "/a.html",
+                "/old.css",
+                "/next.css"
+            ]
+        );
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 debounce: pipeline.debounce,
                 max_wait: pipeline.max_wait,
                 all_above: pipeline.all_above,
+                all_after: pipeline.all_after,
                 all_cooldown: pipeline.all_cooldown,
             })
             .collect(),

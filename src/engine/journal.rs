@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::core::asset::Asset;
 use crate::core::change::{Change, PipelineId};
-use crate::core::purge::{Decision, Outcome, Refusal, RequestId, Scope, Unsettled};
+use crate::core::purge::{Decision, Learned, Limit, Outcome, Refusal, RequestId, Scope, Unsettled};
 use crate::core::time::Time;
 use crate::metrics::Metrics;
 
@@ -114,7 +114,7 @@ impl Journal {
         self.tell(Notice::Changed(changes.into()));
     }
 
-    pub(super) fn answered(&mut self, request: RequestId, refusal: Option<&Refusal>) {
+    pub(super) fn answered(&mut self, request: Option<RequestId>, refusal: Option<&Refusal>) {
         if matches!(refusal, Some(Refusal::RateLimited { .. })) {
             self.metrics.rate_limited.inc();
         }
@@ -124,7 +124,8 @@ impl Journal {
         }
         if let Some(why) = &trouble {
             let class = refusal.map_or("", Refusal::class);
-            tracing::warn!(request = request.0, class, "the API refused a call: {why}");
+            let request = request.map(|request| request.0);
+            tracing::warn!(request, class, "the API refused a call: {why}");
         } else {
             tracing::info!("the API takes calls again");
         }
@@ -140,6 +141,7 @@ impl Journal {
                     scope,
                     first_seen,
                     at,
+                    ..
                 } => self.opened(RequestNotice {
                     id: *request,
                     pipeline: pipeline.clone(),
@@ -167,7 +169,22 @@ impl Journal {
                     ..
                 } => self.settled(*request, *outcome, why, *at),
                 Decision::QueueAll { .. } => {}
+                Decision::Learn(learned) => self.learned(learned),
             }
+        }
+    }
+
+    fn learned(&self, learned: &Learned) {
+        match &learned.limit {
+            Limit::Rate => tracing::warn!(
+                calls_in_1000_s = learned.value,
+                "the API wants fewer calls: the rate is lowered, and grows again slowly"
+            ),
+            Limit::MaxAssets(pipeline) => tracing::warn!(
+                pipeline = self.name(pipeline),
+                max_assets = learned.value,
+                "how many assets the API takes in a request was learned"
+            ),
         }
     }
 

@@ -50,6 +50,7 @@ fn open(id: u64, name: &str, assets: &[(&str, u64)]) -> Decision {
         pipeline: pipeline(name),
         scope: Scope::Assets(assets.collect()),
         first_seen: at(5),
+        api_since: Some(at(7)),
         at: at(10),
     }
 }
@@ -63,6 +64,7 @@ fn open_all(id: u64, name: &str, through: u64) -> Decision {
             through: Seq(through),
         },
         first_seen: at(5),
+        api_since: Some(at(7)),
         at: at(10),
     }
 }
@@ -342,6 +344,8 @@ async fn everything_unsettled_is_told_at_a_restart(store: Arc<dyn Store>) {
         first_seen: at(5),
         opened: at(10),
         attempt: 0,
+        overdue: false,
+        api_since: Some(at(7)),
     };
     let all = Scope::All {
         reason: AllReason::Count,

@@ -14,7 +14,8 @@ use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq, Target};
 use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone, Taken};
 use crate::core::purge::{
-    AllReason, Decision, OpenRequest, Outcome, QueuedAll, RequestId, Scope, Unsettled,
+    AllReason, Decision, Learned, Limit, OpenRequest, Outcome, QueuedAll, REMEMBERED_IDS,
+    RequestId, Scope, Unsettled,
 };
 use crate::core::time::Time;
 
@@ -35,6 +36,7 @@ struct Row {
     stage: Stage,
     attempt: u32,
     not_before: Time,
+    overdue: bool,
     request: Option<u64>,
 }
 
@@ -45,7 +47,9 @@ struct Request {
     remote_id: Option<String>,
     outcome: Option<Outcome>,
     attempt: u32,
+    overdue: bool,
     first_seen: Time,
+    api_since: Option<Time>,
     opened: Time,
     accepted: Option<Time>,
     settled: Option<Time>,
@@ -60,6 +64,7 @@ struct State {
     requests: BTreeMap<u64, Request>,
     all: BTreeMap<PipelineId, (AllReason, Time)>,
     last_all: BTreeMap<PipelineId, Time>,
+    learned: BTreeMap<Limit, (u64, Time)>,
     last_delivery: u64,
     deliveries: BTreeMap<u64, deliveries::Kept>,
     failures: u32,
@@ -203,6 +208,7 @@ impl Store for MemoryStore {
                     seen: row.change.seen,
                     attempt: row.attempt,
                     not_before: row.not_before,
+                    overdue: row.overdue,
                 })
                 .collect()
         })
@@ -223,6 +229,8 @@ impl Store for MemoryStore {
                     first_seen: request.first_seen,
                     opened: request.opened,
                     attempt: request.attempt,
+                    overdue: request.overdue,
+                    api_since: request.api_since,
                 })
                 .collect(),
             all: state
@@ -235,6 +243,16 @@ impl Store for MemoryStore {
                 })
                 .collect(),
             last_all: state.last_all.clone(),
+            settled_remote_ids: state.settled_remote_ids(),
+            learned: state
+                .learned
+                .iter()
+                .map(|(limit, (value, at))| Learned {
+                    limit: limit.clone(),
+                    value: *value,
+                    at: *at,
+                })
+                .collect(),
         })
     }
 
@@ -362,6 +380,20 @@ impl State {
             .map(|(_, row)| row)
     }
 
+    fn settled_remote_ids(&self) -> Vec<String> {
+        let unsettled = |request: &&Request| request.outcome.is_none();
+        let mut unsettled = self.requests.values().filter(unsettled);
+        if unsettled.all(|request| request.remote_id.is_some()) {
+            return Vec::new();
+        }
+        let settled = self.requests.values().rev();
+        let settled = settled.filter(|request| request.outcome.is_some());
+        let ids = settled.filter_map(|request| request.remote_id.clone());
+        let mut newest: Vec<String> = ids.take(REMEMBERED_IDS).collect();
+        newest.reverse();
+        newest
+    }
+
     /// Whether the decision is about a request that it can be about.
     fn check(&self, decision: &Decision, opened: &mut BTreeSet<u64>) -> Result<(), StoreError> {
         let unsettled = |id: RequestId, opened: &BTreeSet<u64>| {
@@ -383,7 +415,7 @@ impl State {
             Decision::Accepted { request, .. } | Decision::Settled { request, .. } => {
                 unsettled(*request, opened)
             }
-            Decision::QueueAll { .. } => Ok(()),
+            Decision::QueueAll { .. } | Decision::Learn(_) => Ok(()),
         }
     }
 
@@ -394,8 +426,9 @@ impl State {
                 pipeline,
                 scope,
                 first_seen,
+                api_since,
                 at,
-            } => self.open(request, pipeline, scope, first_seen, at),
+            } => self.open(request, pipeline, scope, (first_seen, at), api_since),
             Decision::Accepted {
                 request,
                 remote_id,
@@ -432,6 +465,9 @@ impl State {
             } => {
                 self.all.insert(pipeline, (reason, since));
             }
+            Decision::Learn(Learned { limit, value, at }) => {
+                self.learned.insert(limit, (value, at));
+            }
         }
     }
 
@@ -440,11 +476,11 @@ impl State {
         id: RequestId,
         pipeline: PipelineId,
         scope: Scope,
-        first_seen: Time,
-        at: Time,
+        (first_seen, at): (Time, Time),
+        api_since: Option<Time>,
     ) {
         self.last_request = self.last_request.max(id.0);
-        let mut attempt = 0;
+        let (mut attempt, mut overdue) = (0, false);
         for (seq, row) in &mut self.changes {
             let ours = row.stage == Stage::Queued && row.change.pipeline == pipeline;
             let covered = match (&scope, &row.change.target) {
@@ -458,6 +494,7 @@ impl State {
                 row.stage = Stage::Taken;
                 row.request = Some(id.0);
                 attempt = attempt.max(row.attempt);
+                overdue |= row.overdue;
             }
         }
         if matches!(scope, Scope::All { .. }) {
@@ -471,7 +508,9 @@ impl State {
                 remote_id: None,
                 outcome: None,
                 attempt,
+                overdue,
                 first_seen,
+                api_since,
                 opened: at,
                 accepted: None,
                 settled: None,
@@ -493,6 +532,7 @@ impl State {
                         row.stage = Stage::Queued;
                         row.attempt = attempt;
                         row.not_before = not_before;
+                        row.overdue |= outcome == Outcome::Overdue;
                     }
                 }
                 continue;

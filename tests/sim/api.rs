@@ -1,9 +1,13 @@
-//! A model of the purge API and of the edge caches behind it.
+//! A model of the purge API: what it does, what goes wrong with it, and its clock.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use edgepurge::core::change::PipelineId;
-use edgepurge::core::purge::{Refusal, RemoteStatus, Scope};
+use edgepurge::core::purge::{Listed, ListedPage, Refusal, RemoteStatus, Scope};
+use edgepurge::core::time::Time;
+
+use crate::edge::Edge;
 
 /// How a purge request goes on after it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,76 +24,163 @@ struct Remote {
     pipeline: PipelineId,
     /// `None`: everything.
     assets: Option<Vec<String>>,
+    /// By the API's clock.
+    created: u64,
     ends: u64,
     fate: Fate,
     applied: bool,
 }
 
-/// What a call brings: the reply, and when it arrives; `None`: it is lost, and the caller hears of
-/// a timeout.
+/// A purge that somebody wants made: what, and when it is made though the caller hears nothing.
+#[derive(Clone, Debug)]
+struct Late {
+    at: u64,
+    pipeline: PipelineId,
+    assets: Option<Vec<String>>,
+}
+
+/// What a call brings: the reply, what it tells of the API's clock, and how long it takes.
 pub(crate) struct Answer<T> {
     pub(crate) reply: Result<T, Refusal>,
+    pub(crate) shown: Vec<(Time, Duration)>,
     pub(crate) after: u64,
 }
 
-/// The API, the edge, and the origin's versions.
-#[derive(Debug, Default)]
+/// The API.
+#[derive(Debug)]
 pub(crate) struct Api {
-    requests: BTreeMap<String, Remote>,
-    /// The version of each asset at the origin.
-    origin: BTreeMap<(PipelineId, String), u64>,
-    /// The version that the edge holds.
-    cached: BTreeMap<(PipelineId, String), u64>,
+    requests: BTreeMap<u64, Remote>,
+    late: Vec<Late>,
+    /// Its clock is so far ahead of real time.
+    ahead: u64,
+    /// Its own page size, whatever is asked for.
+    page_size: usize,
+    /// An asset that it never takes.
+    bad: Option<String>,
+    /// Assets that it takes in a request, until a moment.
+    narrow: (usize, u64),
+    /// Calls in a second that it takes.
+    takes: usize,
     /// Healthy: everything is accepted and done soon.
     pub(crate) healthy: bool,
-    /// The key is refused until then, in real milliseconds.
+    /// The key is refused, or nothing works, until then, in real milliseconds.
     refused_until: u64,
+    down_until: u64,
+    /// The last target that somebody wanted purged.
+    last_target: Option<(PipelineId, Option<Vec<String>>)>,
     /// The times of all calls, in real milliseconds.
     pub(crate) calls: Vec<u64>,
 }
 
+fn assets_of(scope: &Scope) -> Option<Vec<String>> {
+    match scope {
+        Scope::Assets(assets) => Some(assets.keys().map(ToString::to_string).collect()),
+        Scope::All { .. } => None,
+    }
+}
+
 impl Api {
-    pub(crate) fn change(&mut self, pipeline: &PipelineId, asset: &str) {
-        *self
-            .origin
-            .entry((pipeline.clone(), asset.to_owned()))
-            .or_default() += 1;
+    pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            late: Vec::new(),
+            ahead: rng.u64(0..10_000_000),
+            page_size: [100, 100, 3, 7][rng.usize(0..4)],
+            bad: (rng.u32(0..3) == 0).then(|| "/13".to_owned()),
+            narrow: (usize::MAX, 0),
+            takes: [usize::MAX, 8, 3][rng.usize(0..3)],
+            healthy: false,
+            refused_until: 0,
+            down_until: 0,
+            last_target: None,
+            calls: Vec::new(),
+        }
     }
 
-    /// A visitor fetches an asset: the edge caches what the origin has, unless it holds it.
-    pub(crate) fn visit(&mut self, pipeline: &PipelineId, asset: &str) {
-        let key = (pipeline.clone(), asset.to_owned());
-        let version = self.origin.get(&key).copied().unwrap_or(0);
-        self.cached.entry(key).or_insert(version);
+    fn clock(&self, real: u64) -> u64 {
+        real + self.ahead
     }
 
-    /// The assets of which the edge holds another version than the origin.
-    pub(crate) fn stale(&self) -> Vec<(PipelineId, String)> {
-        self.cached
-            .iter()
-            .filter(|(key, version)| self.origin.get(key).copied().unwrap_or(0) != **version)
-            .map(|(key, _)| key.clone())
-            .collect()
+    /// What every answer shows of the clock.
+    fn date(&self, real: u64) -> (Time, Duration) {
+        let second = self.clock(real) / 1_000 * 1_000;
+        (Time::from_millis(second), Duration::from_secs(1))
     }
 
     pub(crate) fn refuse_key_until(&mut self, real: u64) {
         self.refused_until = real;
     }
 
-    /// Carries out what is finished by now.
-    pub(crate) fn advance(&mut self, real: u64) {
+    pub(crate) fn down_until(&mut self, real: u64) {
+        self.down_until = real;
+    }
+
+    pub(crate) fn narrow(&mut self, assets: usize, until: u64) {
+        self.narrow = (assets, until);
+    }
+
+    /// All is well from now on; also what seemed to take for ever comes to an end.
+    pub(crate) fn heal(&mut self, real: u64) {
+        self.healthy = true;
+        self.late.clear();
         for remote in self.requests.values_mut() {
-            if remote.applied || remote.fate != Fate::Done || remote.ends > real {
-                continue;
+            if matches!(remote.fate, Fate::Never | Fate::UnknownWord) {
+                remote.fate = Fate::Done;
+                remote.ends = real.max(remote.ends) + 1_000;
             }
-            remote.applied = true;
-            self.cached.retain(|(pipeline, asset), _| {
-                *pipeline != remote.pipeline
-                    || remote
-                        .assets
-                        .as_ref()
-                        .is_some_and(|assets| !assets.contains(asset))
-            });
+        }
+    }
+
+    /// Carries out what is finished by now.
+    pub(crate) fn advance(&mut self, edge: &mut Edge, real: u64) {
+        let (due, later) = std::mem::take(&mut self.late)
+            .into_iter()
+            .partition(|late| late.at <= real);
+        self.late = later;
+        for late in due {
+            self.make(
+                late.pipeline,
+                late.assets,
+                late.at + 200,
+                Fate::Done,
+                late.at,
+            );
+        }
+        for remote in self.requests.values_mut() {
+            if !remote.applied && remote.fate == Fate::Done && remote.ends <= real {
+                remote.applied = true;
+                edge.purge(&remote.pipeline, remote.assets.as_deref());
+            }
+        }
+    }
+
+    fn make(
+        &mut self,
+        pipeline: PipelineId,
+        assets: Option<Vec<String>>,
+        ends: u64,
+        fate: Fate,
+        real: u64,
+    ) -> u64 {
+        let id = self.requests.len() as u64 + 1;
+        let created = self.clock(real);
+        let remote = Remote {
+            pipeline,
+            assets,
+            created,
+            ends,
+            fate,
+            applied: false,
+        };
+        self.requests.insert(id, remote);
+        id
+    }
+
+    /// Somebody else purges what we have just purged, or tried to.
+    pub(crate) fn stranger(&mut self, rng: &mut fastrand::Rng, real: u64) {
+        if let Some((pipeline, assets)) = self.last_target.clone() {
+            let ends = real + rng.u64(0..5_000);
+            self.make(pipeline, assets, ends, Fate::Done, real);
         }
     }
 
@@ -97,16 +188,23 @@ impl Api {
         if self.healthy {
             return None;
         }
+        let recent = self.calls.iter().rev().take_while(|at| **at + 1_000 > real);
+        if recent.count() > self.takes {
+            return Some(Refusal::RateLimited { retry_after: None });
+        }
         if real < self.refused_until {
             return Some(Refusal::Unauthorized("authentication is denied".to_owned()));
         }
+        if real < self.down_until {
+            return Some(Refusal::Transient("503".to_owned()));
+        }
         let retry_after = rng
             .bool()
-            .then(|| std::time::Duration::from_secs(rng.u64(0..30)));
+            .then(|| Duration::from_secs([0, 3, 30, 100_000][rng.usize(0..4)]));
         match rng.u32(0..100) {
-            0..=5 => Some(Refusal::RateLimited { retry_after }),
-            6..=10 => Some(Refusal::Transient("503".to_owned())),
-            11 => Some(Refusal::Forbidden("permission denied".to_owned())),
+            0..=2 => Some(Refusal::RateLimited { retry_after }),
+            3..=5 => Some(Refusal::Transient("503".to_owned())),
+            6 => Some(Refusal::Forbidden("permission denied".to_owned())),
             _ => None,
         }
     }
@@ -119,32 +217,44 @@ impl Api {
         real: u64,
     ) -> Answer<(String, RemoteStatus)> {
         self.calls.push(real);
+        let assets = assets_of(scope);
+        self.last_target = Some((pipeline.clone(), assets.clone()));
         let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
+        let failed = |refusal, after| Answer {
+            reply: Err(refusal),
+            shown: Vec::new(),
+            after,
+        };
         if let Some(refusal) = self.refusal(rng, real) {
-            return Answer {
-                reply: Err(refusal),
-                after,
-            };
+            return failed(refusal, after);
         }
-        if !self.healthy && rng.u32(0..100) < 2 {
-            return Answer {
-                reply: Err(Refusal::Invalid("invalid argument(s)".to_owned())),
-                after,
-            };
+        let count = assets.as_ref().map_or(0, Vec::len);
+        let too_many = real < self.narrow.1 && count > self.narrow.0;
+        let bad = assets
+            .iter()
+            .flatten()
+            .any(|asset| Some(asset) == self.bad.as_ref());
+        if too_many || bad || (!self.healthy && rng.u32(0..200) == 0) {
+            return failed(Refusal::Invalid("invalid argument(s)".to_owned()), after);
         }
-        if !self.healthy && rng.u32(0..100) < 3 {
-            // Hangs, and is never carried out.
-            return Answer {
-                reply: Err(Refusal::UnknownOutcome("timeout".to_owned())),
-                after: 30_000,
-            };
+        let lost = |why: &str| Refusal::UnknownOutcome(why.to_owned());
+        if !self.healthy && rng.u32(0..100) < 5 {
+            // Hangs; perhaps it is carried out long after the caller has given up.
+            if rng.bool() {
+                self.late.push(Late {
+                    at: real + rng.u64(0..60_000),
+                    pipeline: pipeline.clone(),
+                    assets,
+                });
+            }
+            return failed(lost("timeout"), 30_000);
         }
         let fate = match rng.u32(0..100) {
             _ if self.healthy => Fate::Done,
-            0..=7 => Fate::Error,
-            8..=9 => Fate::Never,
-            10..=11 => Fate::UnknownWord,
-            12..=14 => Fate::Vanishes,
+            0..=5 => Fate::Error,
+            6..=7 => Fate::Never,
+            8..=9 => Fate::UnknownWord,
+            10..=12 => Fate::Vanishes,
             _ => Fate::Done,
         };
         let at_once = fate == Fate::Done && rng.u32(0..10) == 0;
@@ -153,37 +263,33 @@ impl Api {
         } else {
             real + rng.u64(100..20_000)
         };
-        let id = format!("r{}", self.requests.len() + 1);
-        let assets = match scope {
-            Scope::Assets(assets) => Some(assets.keys().map(ToString::to_string).collect()),
-            Scope::All { .. } => None,
-        };
-        self.requests.insert(
-            id.clone(),
-            Remote {
-                pipeline: pipeline.clone(),
-                assets,
-                ends,
-                fate,
-                applied: false,
-            },
-        );
-        self.advance(real);
-        if !self.healthy && rng.u32(0..100) < 5 {
-            // Accepted, and the reply is lost.
-            return Answer {
-                reply: Err(Refusal::UnknownOutcome("connection lost".to_owned())),
-                after,
-            };
+        let id = self.make(pipeline.clone(), assets, ends, fate, real);
+        if !self.healthy && rng.u32(0..100) < 8 {
+            return failed(lost("connection lost"), after);
         }
         let status = if at_once {
             RemoteStatus::Done
         } else {
             RemoteStatus::Pending
         };
+        let created = Time::from_millis(self.clock(real));
         Answer {
-            reply: Ok((id, status)),
+            reply: Ok((id.to_string(), status)),
+            shown: vec![self.date(real), (created, Duration::from_millis(1))],
             after,
+        }
+    }
+
+    fn status(remote: &Remote, real: u64) -> Option<RemoteStatus> {
+        if remote.ends > real {
+            return Some(RemoteStatus::Pending);
+        }
+        match remote.fate {
+            Fate::Done => Some(RemoteStatus::Done),
+            Fate::Error => Some(RemoteStatus::Error),
+            Fate::Never => Some(RemoteStatus::Pending),
+            Fate::UnknownWord => Some(RemoteStatus::Unknown),
+            Fate::Vanishes => None,
         }
     }
 
@@ -195,23 +301,66 @@ impl Api {
     ) -> Answer<RemoteStatus> {
         self.calls.push(real);
         let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
-        if let Some(refusal) = self.refusal(rng, real) {
-            return Answer {
-                reply: Err(refusal),
-                after,
-            };
-        }
-        let reply = match self.requests.get(id) {
-            None => Err(Refusal::NotFound("Not Found".to_owned())),
-            Some(remote) if remote.ends > real => Ok(RemoteStatus::Pending),
-            Some(remote) => match remote.fate {
-                Fate::Done => Ok(RemoteStatus::Done),
-                Fate::Error => Ok(RemoteStatus::Error),
-                Fate::Never => Ok(RemoteStatus::Pending),
-                Fate::UnknownWord => Ok(RemoteStatus::Unknown),
-                Fate::Vanishes => Err(Refusal::NotFound("Not Found".to_owned())),
-            },
+        let reply = match self.refusal(rng, real) {
+            Some(refusal) => Err(refusal),
+            None => id
+                .parse()
+                .ok()
+                .and_then(|id: u64| self.requests.get(&id))
+                .and_then(|remote| Self::status(remote, real))
+                .ok_or_else(|| Refusal::NotFound("Not Found".to_owned())),
         };
-        Answer { reply, after }
+        self.answer(reply, after, real)
+    }
+
+    /// A page, newest first.
+    pub(crate) fn list(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        of: Option<&PipelineId>,
+        page: u32,
+        real: u64,
+    ) -> Answer<ListedPage> {
+        self.calls.push(real);
+        let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
+        if let Some(refusal) = self.refusal(rng, real) {
+            return self.answer(Err(refusal), after, real);
+        }
+        let listed: Vec<Listed> = self
+            .requests
+            .iter()
+            .rev()
+            .filter(|(_, remote)| of.is_none_or(|of| *of == remote.pipeline))
+            .filter_map(|(id, remote)| {
+                Some(Listed {
+                    id: id.to_string(),
+                    pipeline: remote.pipeline.clone(),
+                    assets: remote
+                        .assets
+                        .as_ref()
+                        .map(|assets| assets.iter().cloned().collect()),
+                    status: Self::status(remote, real)?,
+                    created: Some(Time::from_millis(remote.created)),
+                })
+            })
+            .collect();
+        let page = ListedPage {
+            total: listed.len() as u64,
+            requests: listed
+                .into_iter()
+                .skip(self.page_size * (page as usize - 1))
+                .take(self.page_size)
+                .collect(),
+        };
+        self.answer(Ok(page), after, real)
+    }
+
+    fn answer<T>(&self, reply: Result<T, Refusal>, after: u64, real: u64) -> Answer<T> {
+        let shown = reply.as_ref().map_or(Vec::new(), |_| vec![self.date(real)]);
+        Answer {
+            reply,
+            shown,
+            after,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A world: pipelines, a store that survives crashes, a planner that does not, and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,13 +13,15 @@ use edgepurge::store::memory::MemoryStore;
 use edgepurge::store::{Store, StoreFuture};
 use futures_util::FutureExt as _;
 
-use crate::api::Api;
-use crate::checks;
+use crate::api::{Answer, Api};
+use crate::checks::{self, Ledger};
+use crate::edge::Edge;
+use crate::history::{History, What};
 
-/// Real milliseconds that the turbulent part of a history lasts.
-const TURBULENCE: u64 = 300_000;
 /// Real milliseconds in which everything has to settle once the API is healthy.
-const CALM: u64 = 3_600_000;
+const CALM: u64 = 3 * 3_600_000;
+/// Assets of a pipeline.
+const ASSETS: u32 = 40;
 
 /// What the memory store answers, it answers at once.
 pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
@@ -29,11 +31,23 @@ pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
         .expect("the memory store never fails")
 }
 
+/// A change that was committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Appended {
+    pub(crate) moment: u64,
+    pub(crate) pipeline: PipelineId,
+    pub(crate) target: Target,
+}
+
 pub(crate) struct World {
     pub(crate) rng: fastrand::Rng,
     pub(crate) api: Api,
+    pub(crate) edge: Edge,
     pub(crate) store: MemoryStore,
     pub(crate) limits: Limits,
+    /// Every pipeline that ever was configured.
+    pub(crate) all: Vec<PipelineSettings>,
+    /// Those that are.
     pub(crate) settings: Vec<PipelineSettings>,
     planner: Planner,
     cursor: Seq,
@@ -42,59 +56,69 @@ pub(crate) struct World {
     /// The wall clock is so much ahead of it; steps at restarts.
     wall_ahead: u64,
     /// Replies on their way to the planner, by arrival.
-    replies: BTreeMap<(u64, u64), Event>,
+    replies: BTreeMap<(u64, u64), Vec<Event>>,
+    scans: BTreeSet<PipelineId>,
+    /// What changed last: deploys repeat themselves.
+    again: Vec<(PipelineId, String)>,
     steps: u64,
     /// The number of the moment when a change was appended, or a request opened.
-    moment: u64,
-    pub(crate) appended: BTreeMap<Seq, u64>,
-    pub(crate) opened: BTreeMap<RequestId, u64>,
-    pub(crate) decisions: Vec<(u64, Decision)>,
+    pub(crate) moment: u64,
+    pub(crate) appended: BTreeMap<Seq, Appended>,
+    pub(crate) ledger: Ledger,
     lines: Option<String>,
 }
 
+fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
+    PipelineSettings {
+        id: id.clone(),
+        max_assets: rng.usize(1..7),
+        debounce: Duration::from_millis(rng.u64(0..2_000)),
+        max_wait: Duration::from_millis(rng.u64(2_000..10_000)),
+        all_above: rng.bool().then(|| rng.usize(5..30)),
+        all_after: rng.bool().then(|| Duration::from_secs(rng.u64(20..60))),
+        all_cooldown: Duration::from_secs(rng.u64(1..60)),
+    }
+}
+
 impl World {
-    pub(crate) fn new(seed: u64, traced: bool) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
+    pub(crate) fn new(history: &History, traced: bool) -> Self {
+        let mut rng = fastrand::Rng::with_seed(history.seed);
         let limits = Limits {
             requests_per_second: rng.u32(1..20),
             burst: rng.u32(1..20),
             max_in_flight: rng.usize(1..20),
-            track_timeout: Duration::from_mins(1),
+            track_timeout: Duration::from_secs(rng.u64(20..120)),
         };
         let settings: Vec<PipelineSettings> = (0..rng.usize(1..4))
-            .map(|number| PipelineSettings {
-                id: PipelineId::new(&format!("p{number}")),
-                max_assets: rng.usize(1..7),
-                debounce: Duration::from_millis(rng.u64(0..1_000)),
-                max_wait: Duration::from_millis(rng.u64(1_000..10_000)),
-                all_above: rng.bool().then(|| rng.usize(5..40)),
-                all_cooldown: Duration::from_secs(rng.u64(1..60)),
-            })
+            .map(|number| pipeline(&mut rng, &PipelineId::new(&format!("p{number}"))))
             .collect();
         let wall_ahead = 1_000_000_000;
         let (planner, _) = Planner::restore(
             limits,
             settings.clone(),
             edgepurge::core::purge::Unsettled::default(),
-            seed,
+            history.seed,
             Time::from_millis(wall_ahead),
         );
         Self {
+            api: Api::new(&mut rng),
             rng,
-            api: Api::default(),
+            edge: Edge::default(),
             store: MemoryStore::default(),
             limits,
+            all: settings.clone(),
             settings,
             planner,
             cursor: Seq(0),
             real: 0,
             wall_ahead,
             replies: BTreeMap::new(),
+            scans: BTreeSet::new(),
+            again: Vec::new(),
             steps: 0,
             moment: 0,
             appended: BTreeMap::new(),
-            opened: BTreeMap::new(),
-            decisions: Vec::new(),
+            ledger: Ledger::default(),
             lines: traced.then(String::new),
         }
     }
@@ -114,38 +138,71 @@ impl World {
     }
 
     /// A whole history: turbulence, then calm, then what must hold.
-    pub(crate) fn live(&mut self) -> Result<(), String> {
-        while self.real < TURBULENCE {
-            let wait = self.rng.u64(1..2_000);
-            self.advance(wait);
-            match self.rng.u32(0..1_000) {
-                0..=399 => self.changes(),
-                400..=599 => self.visits(),
-                600..=604 => self.crash(),
-                605..=609 => {
-                    let until = self.real + self.rng.u64(1_000..60_000);
-                    self.api.refuse_key_until(until);
-                }
-                610..=629 => self.scan(),
-                630..=639 => self.duplicate_reply(),
-                _ => {}
+    pub(crate) fn live(&mut self, history: &History) -> Result<(), String> {
+        for step in &history.steps {
+            self.advance(step.wait);
+            self.rng = fastrand::Rng::with_seed(step.seed);
+            self.happen(step.what);
+            if self
+                .view()
+                .pipelines
+                .values()
+                .any(|view| !view.hot.is_empty())
+            {
+                self.ledger.meet("hot");
             }
             checks::always(self)?;
         }
-        self.api.healthy = true;
-        self.api.refuse_key_until(0);
-        self.pull();
-        self.end_scans();
+        self.say(&"all is well from now on");
+        self.api.heal(self.real);
+        self.settings = self.all.clone();
+        self.restart("for the last time");
         let end = self.real + CALM;
         while let Some(next) = self.next_moment() {
             if next > end {
-                return Err("it does not settle".to_owned());
+                return Err(format!("it does not settle: {:?}", self.view()));
             }
             let wait = next.saturating_sub(self.real);
             self.advance(wait);
             checks::always(self)?;
         }
         checks::at_the_end(self)
+    }
+
+    fn happen(&mut self, what: What) {
+        let soon = self.real + self.rng.u64(1_000..60_000);
+        match what {
+            What::Change => self.changes(),
+            What::Restless => {
+                let id = self.some_pipeline();
+                self.append(vec![(id, "/restless.json".to_owned())], Source::Watch);
+            }
+            What::Visit => self.visits(),
+            What::Crash => self.restart("at rest"),
+            What::Reload => self.reload(),
+            What::RefuseKey => self.api.refuse_key_until(soon),
+            What::Outage => self.api.down_until(soon),
+            What::Narrow => {
+                let most = self.rng.usize(1..4);
+                self.api.narrow(most, soon);
+            }
+            What::Scan => {
+                let pipeline = self.some_pipeline();
+                let running = !self.scans.remove(&pipeline);
+                if running {
+                    self.scans.insert(pipeline.clone());
+                }
+                self.event(Event::Scanning { pipeline, running });
+            }
+            What::Duplicate => self.duplicate_reply(),
+            What::Stranger => self.api.stranger(&mut self.rng, self.real),
+            What::Nothing => {}
+        }
+    }
+
+    fn some_pipeline(&mut self) -> PipelineId {
+        let number = self.rng.usize(0..self.settings.len());
+        self.settings[number].id.clone()
     }
 
     fn next_moment(&mut self) -> Option<u64> {
@@ -163,41 +220,54 @@ impl World {
                 break;
             }
             self.steps += 1;
-            assert!(self.steps < 2_000_000, "livelock");
+            assert!(self.steps < 200_000, "livelock");
             self.real = next.max(self.real);
-            self.api.advance(self.real);
+            self.api.advance(&mut self.edge, self.real);
             let reply = self
                 .replies
                 .first_entry()
                 .filter(|entry| entry.key().0 <= self.real)
                 .map(std::collections::btree_map::OccupiedEntry::remove);
-            self.event(reply.unwrap_or(Event::Wake));
+            for event in reply.unwrap_or_else(|| vec![Event::Wake]) {
+                self.event(event);
+            }
         }
         self.real = self.real.max(until);
-        self.api.advance(self.real);
+        self.api.advance(&mut self.edge, self.real);
     }
 
     /// Decide, commit, act; or crash in between.
     fn event(&mut self, event: Event) {
         self.say(&event);
+        let listed = matches!(event, Event::Listed { .. });
         let step = self.planner.handle(self.wall(), event);
+        let accepted = |decision: &Decision| matches!(decision, Decision::Accepted { .. });
+        if listed {
+            let adopted = step.decisions.iter().any(accepted);
+            let what = if adopted { "adopted" } else { "list read" };
+            self.ledger.meet(what);
+        }
         self.carry_out(step);
     }
 
     fn carry_out(&mut self, step: Step) {
-        let crash = !self.api.healthy && !step.commands.is_empty() && self.rng.u32(0..400) == 0;
+        let decided = !step.commands.is_empty() || !step.decisions.is_empty();
+        let crash = !self.api.healthy && decided && self.rng.u32(0..150) == 0;
         if crash && self.rng.bool() {
             return self.restart("before the commit");
         }
         self.commit(step.decisions);
-        if crash && self.rng.bool() {
-            return self.restart("between commit and act");
-        }
-        for command in step.commands {
+        // Some of the calls are made, the others never.
+        let made = if crash {
+            self.rng.usize(0..=step.commands.len())
+        } else {
+            step.commands.len()
+        };
+        for command in step.commands.into_iter().take(made) {
             self.act(command);
         }
         if crash {
-            self.restart("after the act");
+            self.restart("after the commit");
         }
     }
 
@@ -205,90 +275,142 @@ impl World {
         for decision in &decisions {
             self.say(decision);
             self.moment += 1;
-            if let Decision::Open { request, .. } = decision {
-                self.opened.insert(*request, self.moment);
-            }
-            self.decisions.push((self.real, decision.clone()));
+            self.ledger.decided(decision, self.moment, self.real);
         }
         now(self.store.decide(decisions));
     }
 
     fn act(&mut self, command: Command) {
-        let (event, after) = match command {
+        match command {
             Command::Submit {
                 request,
                 pipeline,
                 scope,
             } => {
                 let answer = self.api.create(&mut self.rng, &pipeline, &scope, self.real);
-                let reply = answer.reply;
-                (Event::Submitted { request, reply }, answer.after)
+                self.answer(answer, |reply| Event::Submitted { request, reply });
             }
             Command::Poll { request, remote_id } => {
                 let answer = self.api.get(&mut self.rng, &remote_id, self.real);
-                let reply = answer.reply;
-                (Event::Polled { request, reply }, answer.after)
+                self.answer(answer, |reply| Event::Polled { request, reply });
             }
-        };
-        self.reply(event, after);
+            Command::List {
+                list,
+                pipeline,
+                page,
+            } => {
+                if page > 1 {
+                    self.ledger.meet("search of several pages");
+                }
+                let of = pipeline.as_ref();
+                let answer = self.api.list(&mut self.rng, of, page, self.real);
+                self.answer(answer, |reply| Event::Listed { list, reply });
+            }
+        }
+        self.api.advance(&mut self.edge, self.real);
     }
 
-    fn reply(&mut self, event: Event, after: u64) {
+    fn answer<T>(
+        &mut self,
+        answer: Answer<T>,
+        event: impl FnOnce(Result<T, edgepurge::core::purge::Refusal>) -> Event,
+    ) {
+        let sent = self.wall();
+        let mut events: Vec<Event> = answer
+            .shown
+            .into_iter()
+            .map(|(shown, grain)| Event::ApiTime { sent, shown, grain })
+            .collect();
+        events.push(event(answer.reply));
+        self.reply(events, answer.after);
+    }
+
+    fn reply(&mut self, events: Vec<Event>, after: u64) {
         self.steps += 1;
-        self.replies.insert((self.real + after, self.steps), event);
+        self.replies.insert((self.real + after, self.steps), events);
     }
 
     /// A reply arrives twice.
     fn duplicate_reply(&mut self) {
-        if let Some(event) = self.replies.values().next().cloned() {
+        if let Some(events) = self.replies.values().next().cloned() {
             let after = self.rng.u64(0..5_000);
-            self.reply(event, after);
+            // What it told of the time it tells once.
+            let events = events.into_iter().rev().take(1).collect();
+            self.reply(events, after);
         }
     }
 
-    /// Files change: the origin first, then the store, then the planner hears of it.
+    /// Files change, or somebody asks: the same as the last time, or anything.
     fn changes(&mut self) {
-        let pipeline = self.rng.usize(0..self.settings.len());
-        let pipeline = self.settings[pipeline].id.clone();
-        let count = if self.rng.u32(0..20) == 0 {
-            60
-        } else {
-            self.rng.usize(1..6)
-        };
         let source = Source::ALL[self.rng.usize(0..Source::ALL.len())];
+        if self.rng.u32(0..3) == 0 && !self.again.is_empty() {
+            let again = self.again.clone();
+            let configured = |id: &PipelineId| self.settings.iter().any(|known| known.id == *id);
+            if again.iter().all(|(id, _)| configured(id)) {
+                return self.append(again, source);
+            }
+        }
+        let pipeline = self.some_pipeline();
+        let count = match self.rng.u32(0..20) {
+            0 => 60,
+            1..=9 => 1,
+            _ => self.rng.usize(1..6),
+        };
+        let names = (0..count)
+            .map(|_| (pipeline.clone(), format!("/{}", self.rng.u32(0..ASSETS))))
+            .collect();
+        self.append(names, source);
+    }
+
+    /// The origin first, then the store, then the planner hears of it.
+    fn append(&mut self, names: Vec<(PipelineId, String)>, source: Source) {
         let mut rows = Vec::new();
-        for _ in 0..count {
-            let name = format!("/{}", self.rng.u32(0..80));
-            self.api.change(&pipeline, &name);
-            let target = if self.rng.u32(0..200) == 0 {
-                for other in 0..80 {
-                    self.api.change(&pipeline, &format!("/{other}"));
-                }
-                Target::All
-            } else {
-                Target::Asset(Asset::from_stored(&name))
+        for (pipeline, name) in &names {
+            let kind = match self.rng.u32(0..5) {
+                0 => Kind::Gone,
+                1 => Kind::New,
+                _ => Kind::Changed,
             };
-            // An `all` stands for the asset of this round, too.
+            if kind == Kind::Gone {
+                self.edge.remove(pipeline, name);
+            } else {
+                self.edge.write(pipeline, name);
+            }
+            let mut target = Target::Asset(Asset::from_stored(name));
+            if self.rng.u32(0..200) == 0 {
+                for other in 0..ASSETS {
+                    self.edge.write(pipeline, &format!("/{other}"));
+                }
+                target = Target::All;
+            }
             rows.push(NewChange {
                 pipeline: pipeline.clone(),
                 target,
-                kind: Kind::Changed,
+                kind,
                 source,
                 detail: "".into(),
                 file: None,
                 seen: self.wall(),
             });
         }
+        let targets: Vec<_> = rows.iter().map(|row| row.target.clone()).collect();
         let appended = now(self.store.append(rows));
         self.moment += 1;
-        for seq in appended.first.0..=appended.last.0 {
-            self.appended.insert(Seq(seq), self.moment);
+        let numbers = appended.first.0..=appended.last.0;
+        for ((seq, target), (pipeline, _)) in numbers.zip(targets).zip(&names) {
+            let change = Appended {
+                moment: self.moment,
+                pipeline: pipeline.clone(),
+                target,
+            };
+            self.appended.insert(Seq(seq), change);
         }
-        if !self.api.healthy && self.rng.u32(0..200) == 0 {
+        self.again = names;
+        if !self.api.healthy && self.rng.u32(0..100) == 0 {
             return self.restart("between append and planner");
         }
         // Replies and wake-ups may reach the planner before the news does.
-        if self.api.healthy || self.rng.u32(0..3) > 0 {
+        if self.api.healthy || self.rng.u32(0..4) > 0 {
             self.pull();
         }
     }
@@ -304,46 +426,49 @@ impl World {
 
     fn visits(&mut self) {
         for _ in 0..self.rng.usize(1..30) {
-            let pipeline = self.rng.usize(0..self.settings.len());
-            let name = format!("/{}", self.rng.u32(0..80));
-            let id = self.settings[pipeline].id.clone();
-            self.api.visit(&id, &name);
+            let id = self.some_pipeline();
+            let name = match self.rng.u32(0..20) {
+                0 => "/restless.json".to_owned(),
+                _ => format!("/{}", self.rng.u32(0..ASSETS)),
+            };
+            self.edge.visit(&id, &name);
         }
     }
 
-    fn scan(&mut self) {
-        let pipeline = self.rng.usize(0..self.settings.len());
-        let pipeline = self.settings[pipeline].id.clone();
-        let running = self.rng.bool();
-        self.event(Event::Scanning { pipeline, running });
-    }
-
-    fn end_scans(&mut self) {
-        for pipeline in self.settings.clone() {
-            for _ in 0..200 {
-                self.event(Event::Scanning {
-                    pipeline: pipeline.id.clone(),
-                    running: false,
-                });
+    /// Rules change, pipelines leave the configuration, and return.
+    fn reload(&mut self) {
+        let mut rng = self.rng.fork();
+        for settings in &mut self.all {
+            if rng.bool() {
+                *settings = pipeline(&mut rng, &settings.id);
             }
         }
+        self.settings = self.all.clone();
+        if self.settings.len() > 1 && rng.bool() {
+            self.settings.remove(rng.usize(0..self.settings.len()));
+        }
+        self.restart("to reload");
     }
 
-    fn crash(&mut self) {
-        self.restart("at rest");
-    }
-
-    /// The process dies and is started again, perhaps by another clock; late replies are lost, but
+    /// The process ends and is started again, perhaps by another clock; late replies are lost, but
     /// for those of a retransmission, which reach the new process and mean nothing to it.
     fn restart(&mut self, when: &str) {
-        self.say(&format_args!("crash {when}"));
+        self.say(&format_args!("restart {when}"));
+        self.ledger.meet("restart");
         if self.rng.bool() {
             self.replies.clear();
+        } else {
+            // What an earlier process heard of the time is not heard by the next.
+            for events in self.replies.values_mut() {
+                events.retain(|event| !matches!(event, Event::ApiTime { .. }));
+            }
         }
+        self.scans.clear();
         self.real += self.rng.u64(0..30_000);
-        self.api.advance(self.real);
+        self.api.advance(&mut self.edge, self.real);
         if self.rng.u32(0..3) == 0 {
             self.wall_ahead = self.rng.u64(0..2_000_000_000);
+            self.ledger.clock_stepped();
         }
         let unsettled = now(self.store.unsettled());
         let seed = self.rng.u64(..);
@@ -363,5 +488,10 @@ impl World {
 
     pub(crate) fn view(&self) -> edgepurge::core::planner::View {
         self.planner.view(self.wall())
+    }
+
+    /// The moment when a request was opened.
+    pub(crate) fn opened(&self, request: u64) -> Option<u64> {
+        self.ledger.opened(RequestId(request))
     }
 }

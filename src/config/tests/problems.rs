@@ -471,10 +471,11 @@ fn what_is_not_in_this_version() {
     );
     check(
         &pipeline(
-            "all_after = \"5m\"\nrepurge_after = \"soon\"\nmax_assets = 0\n[pipeline.verify]\ntimeout = \"1s\"\n",
+            "all_after = \"5\"\nrepurge_after = \"soon\"\nmax_assets = 0\n[pipeline.verify]\ntimeout = \"1s\"\n",
         ),
         &[
-            "c.toml:4:13: pipeline[0].all_after: \"5m\" is not in this version; hint: write \"never\", or remove the line",
+            "c.toml:4:13: pipeline[0].all_after: \"5\" is not a duration; hint: write a whole \
+             number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"",
             "c.toml:5:17: pipeline[0].repurge_after: \"soon\" is not a duration; hint: write a whole \
              number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"",
             "c.toml:6:14: pipeline[0].max_assets: 0 is out of range; hint: write 1 to 1000",

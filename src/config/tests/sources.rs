@@ -210,7 +210,7 @@ fn the_effective_values_say_where_each_is_from() {
         "burst = 7                                    # c.toml:2",
         "directory = \"/var/lib/a\"                     # environment variable STATE_DIRECTORY",
         "[[pipeline]]  # pipeline[0]",
-        "all_after = \"never\"                          # default",
+        "all_after = \"5m\"                             # default",
         "[[pipeline.origin]]  # pipeline[0].origin[0]",
         "name = \"/\"                                   # default",
         "rescan = \"2m\"                                # c.toml:8",

@@ -92,6 +92,7 @@ purge = "nothing"
     assert_eq!(pipeline.debounce, Duration::from_secs(1));
     assert_eq!(pipeline.max_wait, Duration::from_mins(1));
     assert_eq!(pipeline.all_above, None);
+    assert_eq!(pipeline.all_after, None);
     assert_eq!(pipeline.all_cooldown, Duration::from_mins(10));
     assert_eq!(pipeline.pages, Pages::Clean);
     assert_eq!(pipeline.encoding, Encoding::Canonical);

@@ -5,6 +5,23 @@ use crate::core::backoff::Backoff;
 use crate::core::purge::{Refusal, RequestId};
 use crate::core::time::Time;
 
+/// A call that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A purge request is created.
+    Create(RequestId),
+    /// Its status is asked for.
+    Get(RequestId),
+    /// A page of the list is asked for.
+    List(u64),
+}
+
+impl Asked {
+    const fn creates(self) -> bool {
+        matches!(self, Self::Create(_))
+    }
+}
+
 /// Trouble with the API itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -14,14 +31,25 @@ pub(super) struct Trouble {
     pub(super) failures: u32,
     /// Since when.
     pub(super) since: Time,
-    retry_at: Time,
-    /// The call that tries whether it is over.
-    probe: Option<RequestId>,
 }
 
-/// Closed, calls pass; with trouble, only probes do.
+/// Open: only probes pass.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    retry_at: Time,
+    /// The call that tries whether it is over.
+    probe: Option<Asked>,
+}
+
+/// Closed, calls pass. Creating and asking fail apart: an API that answers questions and takes
+/// nothing must not be tried every second because the questions succeed in between.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Circuit(Option<Trouble>);
+pub(super) struct Circuit {
+    open: Option<Open>,
+    trouble: Option<Trouble>,
+    refused_creates: u32,
+    refused_questions: u32,
+}
 
 /// Whether the refusal says that the API as a whole can't or won't serve now.
 const fn is_trouble(refusal: &Refusal) -> bool {
@@ -36,64 +64,80 @@ const fn is_trouble(refusal: &Refusal) -> bool {
 
 impl Circuit {
     pub(super) const fn trouble(&self) -> Option<&Trouble> {
-        self.0.as_ref()
+        self.trouble.as_ref()
+    }
+
+    /// Whether calls pass as usual.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.open.is_none()
     }
 
     /// Whether a call may be made now.
     pub(super) fn admits(&self, now: Time) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|trouble| trouble.probe.is_none() && trouble.retry_at <= now)
+        self.open
+            .is_none_or(|open| open.probe.is_none() && open.retry_at <= now)
     }
 
     /// From when on it admits a call, if no reply comes before; `None`: only a reply helps.
     pub(super) fn reopens(&self) -> Option<Time> {
-        match &self.0 {
+        match self.open {
             None => Some(Time::ZERO),
-            Some(trouble) if trouble.probe.is_none() => Some(trouble.retry_at),
+            Some(open) if open.probe.is_none() => Some(open.retry_at),
             Some(_) => None,
         }
     }
 
     /// A call is made: while there is trouble, it is the probe.
-    pub(super) fn called(&mut self, id: RequestId, now: Time) {
-        if let Some(trouble) = &mut self.0
-            && trouble.retry_at <= now
+    pub(super) fn called(&mut self, call: Asked, now: Time) {
+        if let Some(open) = &mut self.open
+            && open.retry_at <= now
         {
-            trouble.probe = Some(id);
+            open.probe = Some(call);
         }
     }
 
     /// A call was answered. Answers to calls from before the trouble change nothing, so that many
-    /// that fail at once count as one.
+    /// that fail at once count as one: `false`.
     pub(super) fn reply(
         &mut self,
-        id: RequestId,
+        call: Asked,
         refusal: Option<&Refusal>,
         now: Time,
         rng: &mut fastrand::Rng,
-    ) {
-        let refusal = refusal.filter(|refusal| is_trouble(refusal));
-        let (failures, since) = match &self.0 {
-            None => (0, now),
-            Some(trouble) if trouble.probe == Some(id) => (trouble.failures, trouble.since),
-            Some(_) => return,
+    ) -> bool {
+        if self.open.is_some_and(|open| open.probe != Some(call)) {
+            return false;
+        }
+        let refused = if call.creates() {
+            &mut self.refused_creates
+        } else {
+            &mut self.refused_questions
         };
-        self.0 = refusal.map(|refusal| {
-            let failures = failures.saturating_add(1);
-            let wait = match refusal {
-                Refusal::RateLimited {
-                    retry_after: Some(asked),
-                } => Backoff::API.clamp(*asked),
-                _ => Backoff::API.wait(failures, rng),
-            };
-            Trouble {
-                refusal: refusal.clone(),
-                failures,
-                since,
-                retry_at: now.after(wait),
-                probe: None,
+        let Some(refusal) = refusal.filter(|refusal| is_trouble(refusal)) else {
+            *refused = 0;
+            self.open = None;
+            if self.refused_creates == 0 && self.refused_questions == 0 {
+                self.trouble = None;
             }
+            return true;
+        };
+        *refused = refused.saturating_add(1);
+        let failures = *refused;
+        let wait = match refusal {
+            Refusal::RateLimited {
+                retry_after: Some(asked),
+            } => Backoff::API.clamp(*asked),
+            _ => Backoff::API.wait(failures, rng),
+        };
+        self.open = Some(Open {
+            retry_at: now.after(wait),
+            probe: None,
         });
+        self.trouble = Some(Trouble {
+            refusal: refusal.clone(),
+            failures: self.refused_creates.max(self.refused_questions),
+            since: self.trouble.as_ref().map_or(now, |trouble| trouble.since),
+        });
+        true
     }
 }

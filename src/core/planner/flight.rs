@@ -6,22 +6,61 @@ use crate::core::change::PipelineId;
 use crate::core::purge::{OpenRequest, RequestId, Scope};
 use crate::core::time::Time;
 
-/// The first wait before asking for the status of an accepted request.
+/// The first wait before asking for the status of an accepted request, while nothing is known of
+/// how long they take; also the shortest.
 const FIRST_POLL: Duration = Duration::from_millis(500);
 /// The longest wait between two questions.
 const SLOWEST_POLL: Duration = Duration::from_secs(15);
+
+/// How long requests usually take, learned from those that were done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usual(Option<Duration>);
+
+impl Usual {
+    /// One was done after so long.
+    pub(super) fn took(&mut self, took: Duration) {
+        self.0 = Some(match self.0 {
+            None => took,
+            Some(usual) => (usual * 3 + took) / 4,
+        });
+    }
+
+    /// When to ask first: a little before it is usually done, so that few questions are needed and
+    /// it is known soon.
+    fn first_poll(self) -> Duration {
+        let usual = self.0.unwrap_or_default() * 4 / 5;
+        usual.clamp(FIRST_POLL, SLOWEST_POLL)
+    }
+
+    /// The wait that grows after it.
+    fn interval(self) -> Duration {
+        let usual = self.0.unwrap_or_default() / 5;
+        usual.clamp(FIRST_POLL, SLOWEST_POLL)
+    }
+}
 
 /// Where a request is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// On its way to the API; nobody knows yet.
     Submitting,
+    /// It may have reached the API or not: it is looked for in the API's list.
+    Doubtful {
+        /// Why nobody knows.
+        why: String,
+        /// A request there that is older than this, by the API's clock, is not this one.
+        api_since: Time,
+    },
     /// The API has it.
     Accepted {
         /// The API's id for it.
         remote_id: String,
+        /// Since when.
+        accepted: Time,
         /// When to ask next; `None` while a question is on its way.
         poll_at: Option<Time>,
+        /// When the last question was sent.
+        asked: Time,
         /// The wait before the next question.
         interval: Duration,
     },
@@ -36,72 +75,106 @@ pub(super) struct Flight {
     pub(super) first_seen: Time,
     pub(super) opened: Time,
     pub(super) attempt: u32,
+    /// A request for its changes was overdue before: this is the last one.
+    pub(super) overdue: bool,
+    /// It is overdue itself, and only waited for.
+    pub(super) stuck: bool,
+    /// Half of which refused batch it is.
+    pub(super) trial: Option<u64>,
+    pub(super) api_since: Option<Time>,
+    /// A list did not show it: it is asked for alone.
+    pub(super) alone: bool,
     pub(super) stage: Stage,
     /// Why its status could not be had the last time.
     pub(super) trouble: Option<String>,
 }
 
 impl Flight {
-    pub(super) const fn submitting(
-        id: RequestId,
-        pipeline: PipelineId,
-        scope: Scope,
-        (first_seen, opened): (Time, Time),
-        attempt: u32,
-    ) -> Self {
-        Self {
-            id,
-            pipeline,
-            scope,
-            first_seen,
-            opened,
-            attempt,
-            stage: Stage::Submitting,
-            trouble: None,
-        }
-    }
-
     /// One that outlived the process. Times from a clock that was ahead count as now.
     pub(super) fn restored(request: OpenRequest, now: Time) -> Self {
-        let times = (request.first_seen.min(now), request.opened.min(now));
-        let mut flight = Self::submitting(
-            request.id,
-            request.pipeline,
-            request.scope,
-            times,
-            request.attempt,
-        );
+        let mut flight = Self {
+            id: request.id,
+            pipeline: request.pipeline,
+            scope: request.scope,
+            first_seen: request.first_seen.min(now),
+            opened: request.opened.min(now),
+            attempt: request.attempt,
+            overdue: request.overdue,
+            stuck: false,
+            trial: None,
+            api_since: request.api_since,
+            alone: false,
+            stage: Stage::Submitting,
+            trouble: None,
+        };
         if let Some(remote_id) = request.remote_id {
-            flight.accept(remote_id, now);
+            flight.accept(remote_id, Usual::default(), now);
         }
         flight
     }
 
-    pub(super) fn accept(&mut self, remote_id: String, now: Time) {
+    pub(super) fn accept(&mut self, remote_id: String, usual: Usual, now: Time) {
         self.stage = Stage::Accepted {
             remote_id,
-            poll_at: Some(now.after(FIRST_POLL)),
-            interval: FIRST_POLL,
+            accepted: now,
+            poll_at: Some(now.after(usual.first_poll())),
+            asked: self.opened,
+            interval: usual.interval(),
         };
+    }
+
+    /// Nobody knows whether the API has it. `false`: nor could it be told if it were found.
+    pub(super) fn doubt(&mut self, why: &str) -> bool {
+        let Some(api_since) = self.api_since else {
+            return false;
+        };
+        self.stage = Stage::Doubtful {
+            why: why.to_owned(),
+            api_since,
+        };
+        true
+    }
+
+    pub(super) const fn is_doubtful(&self) -> bool {
+        matches!(self.stage, Stage::Doubtful { .. })
+    }
+
+    pub(super) fn remote_id(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Accepted { remote_id, .. } => Some(remote_id),
+            Stage::Submitting | Stage::Doubtful { .. } => None,
+        }
+    }
+
+    /// How long the API has had it.
+    pub(super) fn took(&self, now: Time) -> Option<Duration> {
+        match &self.stage {
+            Stage::Accepted { accepted, .. } => Some(now.since(*accepted)),
+            Stage::Submitting | Stage::Doubtful { .. } => None,
+        }
     }
 
     pub(super) fn poll_at(&self) -> Option<Time> {
         match &self.stage {
             Stage::Accepted { poll_at, .. } => *poll_at,
-            Stage::Submitting => None,
+            Stage::Submitting | Stage::Doubtful { .. } => None,
         }
     }
 
     /// A question is sent: returns the id to ask for.
-    pub(super) fn poll(&mut self) -> Option<String> {
+    pub(super) fn poll(&mut self, now: Time) -> Option<String> {
         match &mut self.stage {
             Stage::Accepted {
-                remote_id, poll_at, ..
+                remote_id,
+                poll_at,
+                asked,
+                ..
             } => {
                 *poll_at = None;
+                *asked = now;
                 Some(remote_id.clone())
             }
-            Stage::Submitting => None,
+            Stage::Submitting | Stage::Doubtful { .. } => None,
         }
     }
 
@@ -113,11 +186,31 @@ impl Flight {
                 interval,
                 ..
             } => {
-                *interval = (*interval * 3 / 2).min(SLOWEST_POLL);
                 *poll_at = Some(now.after(*interval));
+                *interval = (*interval * 3 / 2).min(SLOWEST_POLL);
                 true
             }
-            Stage::Accepted { .. } | Stage::Submitting => false,
+            Stage::Accepted { .. } | Stage::Submitting | Stage::Doubtful { .. } => false,
+        }
+    }
+
+    /// The list did not show it: it is asked for alone, now.
+    pub(super) fn poll_alone(&mut self, now: Time) {
+        if let Stage::Accepted {
+            poll_at: poll_at @ None,
+            ..
+        } = &mut self.stage
+        {
+            *poll_at = Some(now);
+            self.alone = true;
+        }
+    }
+
+    /// Whether the last question was sent when the request was older than `limit`.
+    pub(super) fn asked_after(&self, limit: Duration) -> bool {
+        match &self.stage {
+            Stage::Accepted { asked, .. } => asked.since(self.opened) >= limit,
+            Stage::Submitting | Stage::Doubtful { .. } => false,
         }
     }
 }

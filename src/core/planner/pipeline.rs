@@ -4,10 +4,15 @@
 use std::time::Duration;
 
 use super::PipelineSettings;
+use super::heat::Heat;
+use super::pace::Pace;
+use super::parts::Parts;
+use super::size::Size;
+use crate::core::asset::Asset;
 use crate::core::backoff::Backoff;
 use crate::core::change::Seq;
 use crate::core::purge::{AllReason, Scope};
-use crate::core::queue::{PendingAll, Queue};
+use crate::core::queue::{Entry, PendingAll, Queue};
 use crate::core::time::Time;
 
 /// A batch stays open while a scan runs, but not longer than this.
@@ -24,10 +29,33 @@ pub(super) struct Forbidden {
     retry_at: Time,
 }
 
+/// What the next request is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) scope: Scope,
+    /// When the first of it was noticed.
+    pub(super) first_seen: Time,
+    /// When the last of it came to the queue.
+    pub(super) queued: Time,
+    /// How often it came to nothing before.
+    pub(super) attempt: u32,
+    /// Whether a request for some of it was overdue.
+    pub(super) overdue: bool,
+    /// Half of which refused batch it is.
+    pub(super) trial: Option<u64>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
     pub(super) settings: PipelineSettings,
     pub(super) queue: Queue,
+    /// Halves of refused batches; their assets are queued, too.
+    pub(super) parts: Parts,
+    pub(super) size: Size,
+    pub(super) pace: Pace,
+    pub(super) heat: Heat,
+    /// When the last change came.
+    changed: Time,
     pub(super) trouble: Option<Forbidden>,
     scans: u32,
     last_all: Option<Time>,
@@ -40,14 +68,34 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>) -> Self {
         Self {
+            size: Size::new(settings.max_assets),
             settings,
             queue: Queue::default(),
+            parts: Parts::default(),
+            pace: Pace::default(),
+            heat: Heat::default(),
+            changed: Time::ZERO,
             trouble: None,
             scans: 0,
             last_all,
             repeats: 0,
             before_all: (last_all, 0),
         }
+    }
+
+    /// Queues a changed asset. One that is hot waits, unless a person asks.
+    pub(super) fn add(&mut self, asset: Asset, mut entry: Entry, now: Time) {
+        self.changed = now;
+        if !entry.manual {
+            entry.not_before = entry.not_before.max(self.heat.holds(&asset));
+        }
+        self.queue.add(asset, entry, now);
+    }
+
+    /// Queues a purge of everything.
+    pub(super) fn add_all(&mut self, all: PendingAll, now: Time) {
+        self.changed = now;
+        self.queue.add_all(all, now);
     }
 
     pub(super) fn scanning(&mut self, running: bool, now: Time) {
@@ -83,6 +131,7 @@ impl Pipeline {
     /// Does what time alone brings: closes the batch, ends backoffs.
     pub(super) fn advance(&mut self, now: Time) {
         self.queue.wake(now);
+        self.parts.prune(|asset| self.queue.holds(asset));
         if self.closes().is_some_and(|at| at <= now) {
             self.queue.close();
         }
@@ -135,7 +184,7 @@ impl Pipeline {
 
     /// When the next request may be made of what is ready; `None` when nothing is.
     pub(super) fn send_at(&self, now: Time) -> Option<Time> {
-        let assets = (self.queue.ready() > 0).then_some(now);
+        let assets = (self.queue.ready() > 0 || !self.parts.is_empty()).then_some(now);
         let due = [assets, self.pending_all_at()]
             .into_iter()
             .flatten()
@@ -148,53 +197,97 @@ impl Pipeline {
         self.send_at(now).is_some_and(|at| at <= now)
     }
 
-    /// Takes what the next request purges, when the first of it was noticed, and how often it
-    /// came to nothing before.
-    pub(super) fn take(&mut self, now: Time, cursor: Seq) -> Option<(Scope, Time, u32)> {
+    /// Takes what the next request purges.
+    pub(super) fn take(&mut self, now: Time, cursor: Seq) -> Option<Taken> {
         if let Some(trouble) = &mut self.trouble {
             // One probe at the end of each backoff; its reply moves this on, or clears it.
             trouble.retry_at = now.after(Backoff::API.cap());
         }
-        let escalates = self
-            .settings
-            .all_above
-            .is_some_and(|above| self.queue.ready() > above)
-            && self.all_at(AllReason::Count) <= now;
-        let pending = self
-            .pending_all_at()
-            .filter(|at| *at <= now)
-            .and_then(|_| self.queue.all().copied());
-        let all = pending.or_else(|| {
-            escalates.then_some(PendingAll {
-                reason: AllReason::Count,
-                since: now,
-                attempt: 0,
-                not_before: Time::ZERO,
-            })
-        });
-        if let Some(PendingAll {
-            reason, attempt, ..
-        }) = all
-        {
+        if let Some(all) = self.due_all(now) {
+            self.parts.clear();
             let first_seen = self.queue.take_all().unwrap_or(now);
-            self.remember_all(reason, now);
-            let scope = Scope::All {
-                reason,
-                through: cursor,
-            };
-            return Some((scope, first_seen, attempt));
+            self.remember_all(all.reason, now);
+            return Some(Taken {
+                scope: Scope::All {
+                    reason: all.reason,
+                    through: cursor,
+                },
+                first_seen,
+                queued: self.changed,
+                attempt: all.attempt,
+                overdue: all.overdue,
+                trial: None,
+            });
         }
-        let taken = self.queue.take(self.settings.max_assets.max(1));
-        let first_seen = taken.iter().map(|(_, entry)| entry.first_seen).min()?;
-        let attempt = taken.iter().map(|(_, entry)| entry.attempt).max()?;
-        let assets = taken
-            .into_iter()
-            .map(|(asset, entry)| (asset, entry.seq))
-            .collect();
-        Some((Scope::Assets(assets), first_seen, attempt))
+        while let Some(part) = self.parts.next() {
+            let entries = self.queue.take_these(&part.assets);
+            if let Some(taken) = self.taken(entries, Some(part.trial), now) {
+                return Some(taken);
+            }
+        }
+        let entries = self.queue.take(self.size.most(now));
+        self.taken(entries, None, now)
     }
 
-    fn remember_all(&mut self, reason: AllReason, now: Time) {
+    fn taken(
+        &mut self,
+        entries: Vec<(Asset, Entry)>,
+        trial: Option<u64>,
+        now: Time,
+    ) -> Option<Taken> {
+        self.size.sent(entries.len(), now);
+        for (asset, _) in &entries {
+            self.heat.purged(asset, now);
+        }
+        let each = || entries.iter().map(|(_, entry)| entry);
+        Some(Taken {
+            first_seen: each().map(|entry| entry.first_seen).min()?,
+            queued: each().map(|entry| entry.queued).max()?,
+            attempt: each().map(|entry| entry.attempt).max()?,
+            overdue: each().any(|entry| entry.overdue),
+            trial,
+            scope: Scope::Assets(
+                entries
+                    .into_iter()
+                    .map(|(asset, entry)| (asset, entry.seq))
+                    .collect(),
+            ),
+        })
+    }
+
+    /// The `all` that is sent now: one that was asked for, or one that takes the place of a backlog.
+    fn due_all(&self, now: Time) -> Option<PendingAll> {
+        if self.pending_all_at().is_some_and(|at| at <= now) {
+            return self.queue.all().copied();
+        }
+        let reason = self.escalates(now)?;
+        (self.all_at(reason) <= now).then_some(PendingAll {
+            reason,
+            since: now,
+            attempt: 0,
+            not_before: Time::ZERO,
+            overdue: false,
+        })
+    }
+
+    /// Why the backlog is better purged as a whole, if it is. Each setting answers for itself alone.
+    fn escalates(&self, now: Time) -> Option<AllReason> {
+        let (ready, most) = (self.queue.ready(), self.size.most(now));
+        if self.settings.all_above.is_some_and(|above| ready > above) {
+            return Some(AllReason::Count);
+        }
+        // What one request can say needs no other.
+        let slow = self.settings.all_after.is_some_and(|after| {
+            ready > most
+                && self
+                    .pace
+                    .drains_in(ready, most, now)
+                    .is_some_and(|drains| drains > after)
+        });
+        slow.then_some(AllReason::Backlog)
+    }
+
+    pub(super) fn remember_all(&mut self, reason: AllReason, now: Time) {
         self.before_all = (self.last_all, self.repeats);
         if reason != AllReason::Manual {
             let soon = self
@@ -203,6 +296,13 @@ impl Pipeline {
             self.repeats = if soon { self.repeats + 1 } else { 0 };
         }
         self.last_all = Some(now);
+    }
+
+    /// The API took an `all`: from now on the next one waits.
+    pub(super) fn all_accepted(&mut self, now: Time) {
+        self.last_all = Some(now);
+        // Another one that comes to nothing takes nothing of that back.
+        self.before_all = (self.last_all, self.repeats);
     }
 
     /// The last `all` was never taken by the API: it emptied no cache, and nothing waits for it.

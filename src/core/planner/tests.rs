@@ -19,6 +19,7 @@ fn settings(id: &str) -> PipelineSettings {
         debounce: Duration::from_millis(500),
         max_wait: Duration::from_secs(10),
         all_above: Some(20),
+        all_after: None,
         all_cooldown: Duration::from_mins(1),
     }
 }
@@ -73,6 +74,7 @@ impl Bench {
             seen: self.now,
             attempt: 0,
             not_before: Time::ZERO,
+            overdue: false,
         }
     }
 
@@ -153,7 +155,7 @@ fn submits(commands: &[Command]) -> Vec<String> {
                 }
                 Scope::All { reason, .. } => format!("{request}: all {}", reason.as_str()),
             }),
-            Command::Poll { .. } => None,
+            Command::Poll { .. } | Command::List { .. } => None,
         })
         .collect()
 }
@@ -391,7 +393,7 @@ fn pipelines_take_turns() {
         .iter()
         .filter_map(|command| match command {
             Command::Submit { pipeline, .. } => Some(pipeline.as_str()),
-            Command::Poll { .. } => None,
+            Command::Poll { .. } | Command::List { .. } => None,
         })
         .collect();
     assert_eq!(turns, [WWW, SHOP, WWW, SHOP]);
@@ -407,6 +409,8 @@ fn a_request_of_unknown_outcome_is_sent_again_after_a_restart() {
         first_seen: at(9_000_000),
         opened: at(9_000_000),
         attempt: 0,
+        overdue: false,
+        api_since: None,
     };
     let unsettled = Unsettled {
         last_request: 2,
@@ -447,6 +451,8 @@ fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
             first_seen: at(0),
             opened: at(0),
             attempt: 0,
+            overdue: false,
+            api_since: None,
         }],
         ..Unsettled::default()
     };
@@ -473,3 +479,8 @@ fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
     });
     assert_eq!(through, Some(Seq(9)), "{decisions:?}");
 }
+
+mod doubt;
+mod fairness;
+mod limits;
+mod tracking;

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Planner;
+use super::pipeline::Pipeline;
 use crate::core::change::PipelineId;
 use crate::core::purge::Refusal;
 use crate::core::time::Time;
+
+/// How many hot assets are named.
+const NAMED: usize = 10;
 
 /// From how many fruitless requests on an alarm is raised.
 const ALARMING_ATTEMPTS: u32 = 3;
@@ -25,11 +29,12 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 7] = [
+    pub const REASONS: [&str; 8] = [
         "all_repeats",
         "api",
         "forbidden",
         "fruitless",
+        "overdue",
         "rate_limited",
         "unauthorized",
         "untracked",
@@ -47,6 +52,19 @@ pub struct PipelineView {
     pub oldest_queued: Option<Time>,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Assets in a request, where the API was found to take fewer than are configured.
+    pub learned_max_assets: Option<usize>,
+    /// The assets that change all the time and are purged less often; the slowest first.
+    pub hot: Vec<HotAsset>,
+}
+
+/// An asset that changes all the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HotAsset {
+    /// The asset.
+    pub asset: String,
+    /// How long it waits between two purges, in seconds.
+    pub every_seconds: u64,
 }
 
 /// The planner, as `status` shows it.
@@ -54,6 +72,9 @@ pub struct PipelineView {
 pub struct View {
     /// Each pipeline.
     pub pipelines: BTreeMap<PipelineId, PipelineView>,
+    /// The calls a second that the API is found to take, in thousandths; what is configured while
+    /// it takes that.
+    pub api_rate_limit: u64,
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
 }
@@ -81,6 +102,8 @@ impl Planner {
                     queued_all: pipeline.queue.all().map(|all| all.reason.as_str()),
                     oldest_queued: pipeline.queue.oldest(),
                     in_flight: 0,
+                    learned_max_assets: pipeline.size.learned(),
+                    hot: hot(pipeline, now),
                 };
                 (id.clone(), view)
             })
@@ -93,6 +116,7 @@ impl Planner {
         }
         View {
             pipelines,
+            api_rate_limit: self.budget.rate_at(now),
             alarms: self.alarms(now),
         }
     }
@@ -121,6 +145,17 @@ impl Planner {
                     ),
                 });
             }
+        }
+        for flight in self.flights.values().filter(|flight| flight.stuck) {
+            alarms.push(Alarm {
+                pipeline: Some(flight.pipeline.clone()),
+                reason: "overdue",
+                text: format!(
+                    "purge request {} is still pending since {}, and so was the one before it; it \
+                     is waited for and not sent again; ask the vendor, then purge its assets",
+                    flight.id, flight.opened
+                ),
+            });
         }
         for flight in self.flights.values() {
             if let Some(why) = &flight.trouble
@@ -181,4 +216,18 @@ impl Planner {
         }
         alarms
     }
+}
+
+fn hot(pipeline: &Pipeline, now: Time) -> Vec<HotAsset> {
+    let mut hot: Vec<HotAsset> = pipeline
+        .heat
+        .hot(now)
+        .map(|(asset, wait)| HotAsset {
+            asset: asset.to_string(),
+            every_seconds: wait.as_secs(),
+        })
+        .collect();
+    hot.sort_by(|a, b| (b.every_seconds, &a.asset).cmp(&(a.every_seconds, &b.asset)));
+    hot.truncate(NAMED);
+    hot
 }

@@ -29,6 +29,7 @@ impl State {
                     stage: Stage::Queued,
                     attempt: 0,
                     not_before: Time::ZERO,
+                    overdue: false,
                     request: None,
                 },
             );

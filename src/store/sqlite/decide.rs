@@ -4,9 +4,13 @@ use rusqlite::{Connection, params};
 
 use super::{failed, int};
 use crate::core::change::PipelineId;
-use crate::core::purge::{Decision, Outcome, RequestId, Scope};
+use crate::core::purge::{Decision, Learned, Limit, Outcome, RequestId, Scope};
 use crate::core::time::Time;
 use crate::store::StoreError;
+
+/// What a learned limit is of, as the table has it.
+pub(super) const RATE: &str = "rate";
+pub(super) const MAX_ASSETS: &str = "max_assets";
 
 pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), StoreError> {
     let found = match decision {
@@ -15,8 +19,16 @@ pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), 
             pipeline,
             scope,
             first_seen,
+            api_since,
             at,
-        } => open(connection, *request, pipeline, scope, (*first_seen, *at)).map(|()| true),
+        } => open(
+            connection,
+            *request,
+            pipeline,
+            scope,
+            (*first_seen, *at, *api_since),
+        )
+        .map(|()| true),
         Decision::Accepted {
             request,
             remote_id,
@@ -47,6 +59,7 @@ pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), 
                 ])
             })
             .map(|_| true),
+        Decision::Learn(learned) => learn(connection, learned).map(|()| true),
     };
     match found {
         Ok(true) => Ok(()),
@@ -62,7 +75,7 @@ fn open(
     id: RequestId,
     pipeline: &PipelineId,
     scope: &Scope,
-    (first_seen, at): (Time, Time),
+    (first_seen, at, api_since): (Time, Time, Option<Time>),
 ) -> rusqlite::Result<()> {
     let (reason, through) = match scope {
         Scope::Assets(_) => (None, None),
@@ -71,8 +84,8 @@ fn open(
     connection
         .prepare_cached(
             "INSERT INTO request (id, pipeline, reason, through, stage, attempt, first_seen,
-                                  opened, why)
-             VALUES (?1, ?2, ?3, ?4, 'submitting', 0, ?5, ?6, '')",
+                                  opened, api_since, why)
+             VALUES (?1, ?2, ?3, ?4, 'submitting', 0, ?5, ?6, ?7, '')",
         )?
         .execute(params![
             int(id.0),
@@ -80,7 +93,8 @@ fn open(
             reason,
             through,
             int(first_seen.millis()),
-            int(at.millis())
+            int(at.millis()),
+            api_since.map(|since| int(since.millis()))
         ])?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_request', ?1)")?
@@ -117,8 +131,9 @@ fn open(
     }
     connection
         .prepare_cached(
-            "UPDATE request SET attempt = coalesce(
-                 (SELECT max(attempt) FROM change WHERE request = ?1), 0) WHERE id = ?1",
+            "UPDATE request SET (attempt, overdue) =
+                 (SELECT coalesce(max(attempt), 0), coalesce(max(overdue), 0)
+                  FROM change WHERE request = ?1) WHERE id = ?1",
         )?
         .execute([int(id.0)])?;
     Ok(())
@@ -145,6 +160,22 @@ fn accept(
         )?
         .execute(params![id, at])?;
     Ok(rows > 0)
+}
+
+fn learn(connection: &Connection, learned: &Learned) -> rusqlite::Result<()> {
+    let (what, pipeline) = match &learned.limit {
+        Limit::Rate => (RATE, ""),
+        Limit::MaxAssets(pipeline) => (MAX_ASSETS, pipeline.as_str()),
+    };
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO learned VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            what,
+            pipeline,
+            int(learned.value),
+            int(learned.at.millis())
+        ])?;
+    Ok(())
 }
 
 fn settle(
@@ -177,10 +208,16 @@ fn release(
         Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
             connection
                 .prepare_cached(
-                    "UPDATE change SET stage = 'queued', attempt = ?2, not_before = ?3
+                    "UPDATE change SET stage = 'queued', attempt = ?2, not_before = ?3,
+                                       overdue = max(overdue, ?4)
                      WHERE request = ?1 AND stage = 'taken'",
                 )?
-                .execute(params![int(id.0), attempt, int(not_before.millis())])?;
+                .execute(params![
+                    int(id.0),
+                    attempt,
+                    int(not_before.millis()),
+                    outcome == Outcome::Overdue
+                ])?;
             return Ok(());
         }
     };

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::queue::word;
-use super::{int, time, uint};
+use super::{decide, int, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
-use crate::core::purge::{AllReason, OpenRequest, QueuedAll, RequestId, Scope, Unsettled};
+use crate::core::purge::{
+    AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
+};
 use crate::core::time::Time;
 use crate::store::{RequestFilter, RequestPage, RequestRecord, StageCounts};
 
@@ -20,7 +22,7 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
             |row| row.get(0),
         )
         .optional()?;
-    let requests = connection
+    let requests: Vec<OpenRequest> = connection
         .prepare_cached("SELECT * FROM request WHERE settled IS NULL ORDER BY id")?
         .query_map([], |row| open_request(connection, row))?
         .collect::<rusqlite::Result<_>>()?;
@@ -38,12 +40,48 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
         .prepare_cached("SELECT * FROM last_all")?
         .query_map([], |row| Ok((pipeline(row)?, time(row.get("at")?))))?
         .collect::<rusqlite::Result<_>>()?;
+    let learned = connection
+        .prepare_cached("SELECT * FROM learned ORDER BY what, pipeline")?
+        .query_map([], |row| {
+            let what: String = row.get("what")?;
+            Ok(Learned {
+                limit: match what.as_str() {
+                    decide::MAX_ASSETS => Limit::MaxAssets(pipeline(row)?),
+                    _ => Limit::Rate,
+                },
+                value: uint(row.get("value")?),
+                at: time(row.get("at")?),
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
     Ok(Unsettled {
         last_request: last.and_then(|last| last.parse().ok()).unwrap_or(0),
-        requests,
         all,
         last_all,
+        learned,
+        settled_remote_ids: settled_remote_ids(connection, &requests)?,
+        requests,
     })
+}
+
+/// The API's ids that can't be those of requests of unknown outcome, since others had them.
+fn settled_remote_ids(
+    connection: &Connection,
+    unsettled: &[OpenRequest],
+) -> rusqlite::Result<Vec<String>> {
+    if unsettled.iter().all(|open| open.remote_id.is_some()) {
+        return Ok(Vec::new());
+    }
+    let mut newest: Vec<String> = connection
+        .prepare_cached(
+            "SELECT remote_id FROM request
+             WHERE settled IS NOT NULL AND remote_id IS NOT NULL
+             ORDER BY id DESC LIMIT ?1",
+        )?
+        .query_map([int(REMEMBERED_IDS)], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    newest.reverse();
+    Ok(newest)
 }
 
 fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
@@ -69,6 +107,8 @@ fn open_request(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Open
         first_seen: time(row.get("first_seen")?),
         opened: time(row.get("opened")?),
         attempt: row.get("attempt")?,
+        overdue: row.get("overdue")?,
+        api_since: row.get::<_, Option<i64>>("api_since")?.map(time),
     })
 }
 

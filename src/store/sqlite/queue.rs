@@ -58,7 +58,8 @@ pub(super) fn queued_after(
 ) -> rusqlite::Result<Vec<Change>> {
     connection
         .prepare_cached(
-            "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before
+            "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
+                    overdue
              FROM change INDEXED BY change_queued
              WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2",
         )?
@@ -82,6 +83,7 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
         seen: time(row.get("seen")?),
         attempt: row.get("attempt")?,
         not_before: time(row.get("not_before")?),
+        overdue: row.get("overdue")?,
     })
 }
 
