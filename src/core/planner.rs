@@ -25,6 +25,7 @@ use super::time::Time;
 
 mod circuit;
 mod flight;
+mod pause;
 mod pipeline;
 mod view;
 
@@ -174,6 +175,9 @@ impl Planner {
             planner
                 .pipelines
                 .insert(id, Pipeline::new(settings, last_all));
+        }
+        for pause in unsettled.pauses {
+            planner.pause(pause.restored(now));
         }
         for queued in unsettled.all {
             if let Some(pipeline) = planner.pipelines.get_mut(&queued.pipeline) {

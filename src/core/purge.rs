@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asset::Asset;
 use super::change::{PipelineId, Seq};
+use super::pause::Pause;
 use super::time::Time;
 
 /// The local number of a purge request, from 1, never used twice in a state directory.
@@ -325,4 +326,6 @@ pub struct Unsettled {
     pub all: Vec<QueuedAll>,
     /// When each pipeline last opened an `all`.
     pub last_all: BTreeMap<PipelineId, Time>,
+    /// Who holds a pipeline back.
+    pub pauses: Vec<Pause>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::PipelineSettings;
 use crate::core::backoff::Backoff;
 use crate::core::change::Seq;
+use crate::core::pause::Pause;
 use crate::core::purge::{AllReason, Scope};
 use crate::core::queue::{PendingAll, Queue};
 use crate::core::time::Time;
@@ -29,6 +30,8 @@ pub(super) struct Pipeline {
     pub(super) settings: PipelineSettings,
     pub(super) queue: Queue,
     pub(super) trouble: Option<Forbidden>,
+    /// Who holds it back; some may have ended by themselves.
+    pub(super) pauses: Vec<Pause>,
     scans: u32,
     last_all: Option<Time>,
     /// How often an `all` came soon after another: doubles the cool-down.
@@ -43,6 +46,7 @@ impl Pipeline {
             settings,
             queue: Queue::default(),
             trouble: None,
+            pauses: Vec::new(),
             scans: 0,
             last_all,
             repeats: 0,
@@ -141,7 +145,17 @@ impl Pipeline {
             .flatten()
             .min()?;
         let trouble = self.trouble.as_ref().map(|trouble| trouble.retry_at);
-        Some(due.max(trouble.unwrap_or(Time::ZERO)))
+        let resumed = self.resumed()?;
+        Some(due.max(resumed).max(trouble.unwrap_or(Time::ZERO)))
+    }
+
+    /// When the last pause ends; `None`: when somebody resumes.
+    fn resumed(&self) -> Option<Time> {
+        let mut resumed = Time::ZERO;
+        for pause in &self.pauses {
+            resumed = resumed.max(pause.until?);
+        }
+        Some(resumed)
     }
 
     pub(super) fn sendable(&self, now: Time) -> bool {

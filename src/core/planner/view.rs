@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Planner;
 use crate::core::change::PipelineId;
+use crate::core::pause::Pause;
 use crate::core::purge::Refusal;
 use crate::core::time::Time;
 
@@ -47,6 +48,8 @@ pub struct PipelineView {
     pub oldest_queued: Option<Time>,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Who holds it back.
+    pub pauses: Vec<Pause>,
 }
 
 /// The planner, as `status` shows it.
@@ -81,6 +84,12 @@ impl Planner {
                     queued_all: pipeline.queue.all().map(|all| all.reason.as_str()),
                     oldest_queued: pipeline.queue.oldest(),
                     in_flight: 0,
+                    pauses: pipeline
+                        .pauses
+                        .iter()
+                        .filter(|pause| pause.holds(now))
+                        .cloned()
+                        .collect(),
                 };
                 (id.clone(), view)
             })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::queue::word;
-use super::{int, time, uint};
+use super::{int, operate, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::{AllReason, OpenRequest, QueuedAll, RequestId, Scope, Unsettled};
@@ -43,10 +43,11 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
         requests,
         all,
         last_all,
+        pauses: operate::pauses(connection)?,
     })
 }
 
-fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
+pub(super) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
     let id: String = row.get("pipeline")?;
     Ok(PipelineId::new(&id))
 }
@@ -125,7 +126,7 @@ pub(super) fn requests(
     })
 }
 
-fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
     let id = uint(row.get("id")?);
     let reason: Option<String> = row.get("reason")?;
     let moment = |column| -> rusqlite::Result<Option<Time>> {
@@ -151,8 +152,20 @@ fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRec
     })
 }
 
+/// Reads queued, taken, done, failed and dropped, in that order.
+pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
+    Ok(StageCounts {
+        queued: uint(row.get(0)?),
+        taken: uint(row.get(1)?),
+        done: uint(row.get(2)?),
+        failed: uint(row.get(3)?),
+        dropped: uint(row.get(4)?),
+    })
+}
+
 pub(super) fn stages(
     connection: &Connection,
+    pipeline: Option<&PipelineId>,
     first: Seq,
     last: Seq,
 ) -> rusqlite::Result<StageCounts> {
@@ -161,17 +174,14 @@ pub(super) fn stages(
             "SELECT count(*) FILTER (WHERE stage = 'queued'),
                     count(*) FILTER (WHERE stage = 'taken'),
                     count(*) FILTER (WHERE stage = 'done'),
-                    count(*) FILTER (WHERE stage = 'failed')
-             FROM change WHERE seq BETWEEN ?1 AND ?2",
+                    count(*) FILTER (WHERE stage = 'failed'),
+                    count(*) FILTER (WHERE stage = 'dropped')
+             FROM change WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR pipeline = ?3)",
         )?
-        .query_row(params![int(first.0), int(last.0)], |row| {
-            Ok(StageCounts {
-                queued: uint(row.get(0)?),
-                taken: uint(row.get(1)?),
-                done: uint(row.get(2)?),
-                failed: uint(row.get(3)?),
-            })
-        })
+        .query_row(
+            params![int(first.0), int(last.0), pipeline.map(PipelineId::as_str)],
+            stage_counts,
+        )
 }
 
 pub(super) fn requests_of(
@@ -208,7 +218,8 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
         .prepare_cached(
             "DELETE FROM change WHERE seq IN (
                  SELECT change.seq FROM change LEFT JOIN request ON request.id = change.request
-                 WHERE change.stage = 'done' AND (request.id IS NULL OR request.settled < ?1)
+                 WHERE (change.stage = 'done' AND (request.id IS NULL OR request.settled < ?1))
+                    OR (change.stage = 'dropped' AND change.seen < ?1)
                  ORDER BY change.seq LIMIT ?2)",
         )?
         .execute(params![before, int(limit)])?;
