@@ -14,7 +14,9 @@ use crate::telemetry::LogFormat;
 mod check;
 mod client;
 mod demo;
+mod drop;
 mod failure;
+mod operate;
 mod output;
 mod purge;
 mod requests;
@@ -98,6 +100,14 @@ enum Command {
     Scan(scan::ScanArgs),
     /// Wait until everything that changed before now is noticed and settled.
     Wait(wait::WaitArgs),
+    /// Send nothing for a pipeline until it is resumed; changes still queue.
+    Pause(operate::PauseArgs),
+    /// End a pause.
+    Resume(operate::ResumeArgs),
+    /// Queue again what is failed, and try now what waits after a failure.
+    Retry(operate::RetryArgs),
+    /// Give up what is queued and failed of a pipeline; asks twice.
+    Drop(drop::DropArgs),
     /// What the daemon is doing, and what needs attention.
     Status(status::StatusArgs),
     /// The purge-request API as it is.
@@ -131,6 +141,10 @@ impl Cli {
                 Command::Purge(args) => purge::purge(&global, args).await,
                 Command::Scan(args) => scan::scan(&global, args).await,
                 Command::Wait(args) => wait::wait(&global, args).await,
+                Command::Pause(args) => operate::pause(&global, args).await,
+                Command::Resume(args) => operate::resume(&global, args).await,
+                Command::Retry(args) => operate::retry(&global, args).await,
+                Command::Drop(args) => drop::drop_queue(&global, args).await,
                 Command::Status(args) => status::status(&global, &args).await,
                 Command::Requests(command) => requests::requests(&global, command).await,
             }

@@ -22,9 +22,11 @@ use crate::supervise::{Fault, Supervisor};
 
 mod call;
 mod journal;
+mod operate;
 
 pub use call::{Caller, KeyReader};
 pub use journal::{Notice, RequestNotice};
+pub use operate::{Operated, Operation};
 
 /// How many queued changes are pulled from the store at once.
 const PULL: usize = 10_000;
@@ -54,6 +56,7 @@ enum Ask {
     View(oneshot::Sender<View>),
     Echo(oneshot::Sender<()>),
     Scanning { pipeline: PipelineId, running: bool },
+    Operate(Operation, operate::Answer),
 }
 
 /// The reply to a call.
@@ -274,6 +277,11 @@ impl Engine {
             Ask::Scanning { pipeline, running } => {
                 self.event(Event::Scanning { pipeline, running }, stopping)
                     .await
+            }
+            Ask::Operate(operation, answer) => {
+                let operated = self.operate(operation, appended, stopping).await?;
+                drop(answer.send(operated));
+                Ok(())
             }
         }
     }

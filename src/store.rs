@@ -72,6 +72,8 @@ pub struct RequestFilter {
     pub status: Option<String>,
     /// Only the one with this local number.
     pub id: Option<u64>,
+    /// Only the one that the API knows by this id.
+    pub remote_id: Option<String>,
     /// Only those that purged this asset; an `all` of the pipeline is not among them.
     pub asset: Option<Asset>,
     /// Oldest first instead of newest first.
@@ -199,9 +201,7 @@ pub const DELIVERIES_KEPT: usize = 100_000;
 fn delivery_state(made: bool, counts: StageCounts) -> DeliveryState {
     match counts {
         _ if !made => DeliveryState::Queued,
-        StageCounts { failed: 1.., .. } | StageCounts { dropped: 1.., .. } => {
-            DeliveryState::Failed
-        }
+        StageCounts { failed: 1.., .. } | StageCounts { dropped: 1.., .. } => DeliveryState::Failed,
         StageCounts { queued: 1.., .. } => DeliveryState::Queued,
         StageCounts { taken: 1.., .. } => DeliveryState::Submitted,
         StageCounts { .. } => DeliveryState::Done,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::peer::Peer;
 use super::{Admin, AdminError};
 use crate::core::change::Source;
 use crate::intake::{AskError, AskedTargets};
@@ -41,9 +42,10 @@ pub struct PurgeAnswer {
 /// `POST /api/v1/purge`
 pub(super) async fn purge(
     State(admin): State<Arc<Admin>>,
+    ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Json(body): Json<PurgeBody>,
 ) -> Result<(StatusCode, Json<PurgeAnswer>), AdminError> {
-    let answer = ask(&admin, &body, "purge").await?;
+    let answer = ask(&admin, &body, &format!("purge by {who}")).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

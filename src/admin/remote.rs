@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::peer::Peer;
 use super::purge::{PurgeBody, ask};
 use super::{Admin, AdminError};
 use crate::core::change::Seq;
@@ -81,6 +82,7 @@ pub(super) async fn get(
 /// answer is the API's own document of it.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
+    ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Json(body): Json<PurgeBody>,
 ) -> Result<Json<Value>, AdminError> {
     let (_, pipeline) = admin.pipeline(&body.pipeline)?;
@@ -92,7 +94,7 @@ pub(super) async fn create(
             pipeline.max_assets
         )));
     }
-    let asked = ask(&admin, &body, "requests create").await?;
+    let asked = ask(&admin, &body, &format!("requests create by {who}")).await?;
     let remote_id = tokio::time::timeout(ACCEPTANCE, accepted(&admin, Seq(asked.first)))
         .await
         .map_err(|_| {

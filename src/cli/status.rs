@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::Daemon;
+use super::operate::pause_text;
 use super::{Failure, Format, Global, output};
 
 /// How often `--watch` looks.
@@ -85,6 +86,9 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             pipeline["in_flight"],
             pipeline["failed_assets"]
         )?;
+        for pause in pipeline["pauses"].as_array().into_iter().flatten() {
+            writeln!(text, "  {}", pause_text(pause))?;
+        }
         for origin in pipeline["origins"].as_array().into_iter().flatten() {
             let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
                 (_, Some(true)) => "scanning",
@@ -104,6 +108,19 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
                 origin["unwatched_directories"]
             )?;
         }
+    }
+    for orphan in status["orphaned"].as_array().into_iter().flatten() {
+        let all = match &orphan["queued_all"] {
+            Value::String(reason) => format!(" and everything ({reason})"),
+            _ => String::new(),
+        };
+        let id = word(&orphan["id"]);
+        writeln!(
+            text,
+            "{id} is in the config no more: {} changes queued{all}, {} requests in flight, {} changes \
+             failed; kept until it returns, or `edgepurge drop {id}`",
+            orphan["queued_changes"], orphan["in_flight"], orphan["failed_changes"]
+        )?;
     }
     for route in status["webhooks"]["routes"]
         .as_array()

@@ -41,15 +41,10 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
             tokio::time::sleep(LOOK).await;
         }
     };
-    let failed = tokio::time::timeout(args.timeout, settled)
-        .await
-        .map_err(|_| {
-            Failure::temporary(format!(
-                "{} is not settled within {} s; `edgepurge status` says what it waits for",
-                args.pipeline,
-                args.timeout.as_secs()
-            ))
-        })??;
+    let failed = match tokio::time::timeout(args.timeout, settled).await {
+        Ok(failed) => failed?,
+        Err(_) => return Err(unsettled(&daemon, &args).await),
+    };
     match global.format {
         Format::Json => {
             output::json(&json!({ "pipeline": args.pipeline, "failed_assets": failed }))?;
@@ -63,6 +58,25 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         )));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that it took too long, and what it waits for where that is known.
+async fn unsettled(daemon: &Daemon, args: &WaitArgs) -> Failure {
+    let name = &args.pipeline;
+    let status = match daemon.get("/api/v1/status", &()).await {
+        Ok(answer) => answer.into_value().unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let mut pipelines = status["pipelines"].as_array().into_iter().flatten();
+    let paused = pipelines
+        .any(|one| (one["name"] == **name || one["id"] == **name) && one["paused"] == true);
+    let why = if paused {
+        format!("it is paused; `edgepurge resume {name}` ends that")
+    } else {
+        "`edgepurge status` says what it waits for".to_owned()
+    };
+    let seconds = args.timeout.as_secs();
+    Failure::temporary(format!("{name} is not settled within {seconds} s; {why}"))
 }
 
 fn is_settled(pipeline: &Value) -> bool {

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, RequestRecord, StageCounts, Store, StoreError,
-    StoreFuture,
+    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, RequestRecord, StageCounts, Store,
+    StoreError, StoreFuture,
 };
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq, Target};
@@ -624,6 +624,7 @@ fn wanted(filter: &RequestFilter, record: &RequestRecord) -> bool {
             .as_ref()
             .is_none_or(|status| *status == record.status)
         && filter.id.is_none_or(|id| id == record.id)
+        && (filter.remote_id.is_none() || filter.remote_id == record.remote_id)
         && filter
             .asset
             .as_ref()

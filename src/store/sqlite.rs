@@ -360,9 +360,7 @@ impl Store for SqliteStore {
     }
 
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
-        self.write_and_announce(move |connection| {
-            operate::drop_queue(connection, &pipeline, limit)
-        })
+        self.write_and_announce(move |connection| operate::drop_queue(connection, &pipeline, limit))
     }
 
     fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {

@@ -17,6 +17,7 @@ mod demo;
 mod deploys;
 mod house;
 mod loss;
+mod operate;
 mod random;
 mod rate;
 mod scan;

@@ -128,7 +128,11 @@ async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store
     assert_eq!(store.failed_assets().await.unwrap(), BTreeMap::new());
     assert_eq!(store.unsettled().await.unwrap().all, []);
     let counts = store.stages(Seq(1), Seq(4)).await.unwrap();
-    assert_eq!((counts.dropped, counts.taken), (3, 1), "what is in flight goes on");
+    assert_eq!(
+        (counts.dropped, counts.taken),
+        (3, 1),
+        "what is in flight goes on"
+    );
 
     assert_eq!(store.prune(at(5), 9).await.unwrap(), 0, "not old enough");
     while store.prune(at(6), 9).await.unwrap() > 0 {}
@@ -232,7 +236,10 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<dyn Store>)
     fill(&*store, &["*", "/c", "/a"]).await;
     store.decide(vec![open_all(4, WWW, 6)]).await.unwrap();
 
-    let told = store.purges_of(pipeline(WWW), asset("/a"), 9).await.unwrap();
+    let told = store
+        .purges_of(pipeline(WWW), asset("/a"), 9)
+        .await
+        .unwrap();
     let waiting: Vec<u64> = told.waiting.iter().map(|cause| cause.seq.0).collect();
     assert_eq!(waiting, [7]);
     assert_eq!(told.waiting[0].stage, "queued");
@@ -257,9 +264,15 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<dyn Store>)
     assert_eq!((cause.source, cause.kind), (Source::Watch, Kind::Changed));
     assert_eq!((&*cause.detail, &cause.file), ("because", &Some(file)));
 
-    let two = store.purges_of(pipeline(WWW), asset("/a"), 2).await.unwrap();
+    let two = store
+        .purges_of(pipeline(WWW), asset("/a"), 2)
+        .await
+        .unwrap();
     assert_eq!(two.purges[..], told.purges[..2]);
-    let none = store.purges_of(pipeline(WWW), asset("/z"), 9).await.unwrap();
+    let none = store
+        .purges_of(pipeline(WWW), asset("/z"), 9)
+        .await
+        .unwrap();
     assert_eq!(none.purges.len(), 1, "the purge of everything");
 }
 
@@ -274,7 +287,10 @@ async fn the_delivery_behind_a_purge_is_named(store: Arc<dyn Store>) {
         .await
         .unwrap();
     let behind = async |name: &str| {
-        let told = store.purges_of(pipeline(WWW), asset(name), 9).await.unwrap();
+        let told = store
+            .purges_of(pipeline(WWW), asset(name), 9)
+            .await
+            .unwrap();
         told.purges[0].cause.clone().unwrap().delivery
     };
     let named = |event: &str| Some(("/hooks/www".to_owned(), event.to_owned()));

@@ -90,10 +90,14 @@ pub(super) fn requests(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let asset = filter.asset.as_ref().map(Asset::as_str);
     let id = filter.id.map(int);
-    let wanted: [(&str, Option<&dyn ToSql>); 4] = [
+    let wanted: [(&str, Option<&dyn ToSql>); 5] = [
         ("pipeline = ?", pipeline.as_ref().map(|value| value as _)),
         ("stage = ?", filter.status.as_ref().map(|value| value as _)),
         ("id = ?", id.as_ref().map(|value| value as _)),
+        (
+            "remote_id = ?",
+            filter.remote_id.as_ref().map(|value| value as _),
+        ),
         (
             "id IN (SELECT request FROM request_asset WHERE asset = ?)",
             asset.as_ref().map(|value| value as _),

@@ -139,7 +139,9 @@ fn drop_later(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Resul
             .execute([id])?;
         let last = queue::last_seq(connection)?;
         connection
-            .prepare_cached("UPDATE delivery SET stage = 'made', first = ?2, last = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE delivery SET stage = 'made', first = ?2, last = ?3 WHERE id = ?1",
+            )?
             .execute(params![id, int(before.0 + 1), int(last.0)])?;
         connection
             .prepare_cached("DELETE FROM delivery_target WHERE delivery = ?1")?
