@@ -14,6 +14,7 @@ use crate::telemetry::LogFormat;
 mod check;
 mod client;
 mod demo;
+mod deploy;
 mod drop;
 mod failure;
 mod operate;
@@ -98,6 +99,11 @@ enum Command {
     Purge(purge::PurgeArgs),
     /// Compare the origins of a pipeline with what is remembered of them.
     Scan(scan::ScanArgs),
+    /// Hold purges back while COMMAND replaces the files, then purge what changed in one batch.
+    ///
+    /// Exits as COMMAND did; 1 when it succeeded and a purge failed; 75 when it succeeded and not all
+    /// was purged in time.
+    Deploy(deploy::DeployArgs),
     /// Wait until everything that changed before now is noticed and settled.
     Wait(wait::WaitArgs),
     /// Send nothing for a pipeline until it is resumed; changes still queue.
@@ -140,6 +146,7 @@ impl Cli {
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,
                 Command::Scan(args) => scan::scan(&global, args).await,
+                Command::Deploy(args) => deploy::deploy(&global, args).await,
                 Command::Wait(args) => wait::wait(&global, args).await,
                 Command::Pause(args) => operate::pause(&global, args).await,
                 Command::Resume(args) => operate::resume(&global, args).await,

@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod crash;
 mod demo;
+mod deploy;
 mod deploys;
 mod house;
 mod loss;
