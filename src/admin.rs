@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::core::planner::View;
 use crate::engine::EngineHandle;
+use crate::explain::Explainer;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -25,6 +26,7 @@ use crate::scaleway::Client;
 use crate::store::{Orphan, Store, StoreError};
 use crate::webhook::ListenerHandle;
 
+mod explain;
 mod guard;
 mod health;
 mod history;
@@ -36,6 +38,7 @@ mod remote;
 mod scan;
 mod status;
 
+pub use explain::{AssetExplained, ExplainQuery, TOLD};
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;
 pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
@@ -75,6 +78,8 @@ pub struct Admin {
     pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
     /// The webhook listener, where there is one.
     pub webhooks: Option<ListenerHandle>,
+    /// The configuration, as it can be explained.
+    pub explainer: Arc<Explainer>,
     /// The API's URL.
     pub api_url: String,
     /// The clock.
@@ -138,6 +143,7 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         .route("/api/v1/requests", get(history::requests))
         .route("/api/v1/requests/{id}", get(history::request))
         .route("/api/v1/changes", get(history::changes))
+        .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/purge", post(purge::purge))
         .route("/api/v1/pause", post(operate::pause))
         .route("/api/v1/resume", post(operate::resume))

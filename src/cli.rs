@@ -16,9 +16,11 @@ mod client;
 mod demo;
 mod deploy;
 mod drop;
+mod explain;
 mod failure;
 mod operate;
 mod output;
+mod owner;
 mod purge;
 mod requests;
 mod run;
@@ -95,7 +97,12 @@ enum Command {
     Run,
     /// Validate the configuration.
     Check(check::CheckArgs),
-    /// Purge assets or URLs of a pipeline, or everything.
+    /// Which rule matches a file, what would be purged, and why; the last purges of an asset.
+    ///
+    /// The mapping is the configuration file's; the history is the running daemon's, or is read from
+    /// the state directory while none runs.
+    Explain(explain::ExplainArgs),
+    /// Purge assets, URLs or globs of a pipeline, or everything.
     Purge(purge::PurgeArgs),
     /// Compare the origins of a pipeline with what is remembered of them.
     Scan(scan::ScanArgs),
@@ -144,6 +151,7 @@ impl Cli {
                 Command::Demo(args) => demo::demo(&global, args).await,
                 Command::Run => run::run(&global).await,
                 Command::Check(args) => check::check(&global, &args).await,
+                Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,
                 Command::Scan(args) => scan::scan(&global, args).await,
                 Command::Deploy(args) => deploy::deploy(&global, args).await,

@@ -86,6 +86,11 @@ pub(super) async fn create(
     Json(body): Json<PurgeBody>,
 ) -> Result<Json<Value>, AdminError> {
     let (_, pipeline) = admin.pipeline(&body.pipeline)?;
+    if !body.globs.is_empty() {
+        return Err(AdminError::Invalid(
+            "one request takes no globs; `edgepurge purge` expands them".to_owned(),
+        ));
+    }
     if body.assets.len() > pipeline.max_assets {
         return Err(AdminError::Invalid(format!(
             "{} assets are more than one request takes (max_assets = {}); `edgepurge purge` \

@@ -30,12 +30,14 @@ mod decide;
 mod deliveries;
 mod history;
 mod lock;
+mod offline;
 mod operate;
 mod queue;
 mod schema;
 mod worker;
 
 use lock::Lock;
+pub use offline::history_of;
 use worker::{Job, Worker};
 
 /// What waits for a thread at most; more make their callers wait.

@@ -91,6 +91,23 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     Ok(())
 }
 
+/// Refuses a database that has another version than this program's, which only a start brings up
+/// to date.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if usize::try_from(version) == Ok(MIGRATIONS.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Failed(format!(
+        "{} has version {version}, and this edgepurge ({}) reads version {}; start its daemon once",
+        path.display(),
+        env!("CARGO_PKG_VERSION"),
+        MIGRATIONS.len()
+    )))
+}
+
 /// Reads every page once: what is damaged inside would else be found in the middle of work, start
 /// after start.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
