@@ -11,7 +11,8 @@ fn text(bytes: &[u8]) -> String {
 /// A site with a rule of each sort.
 async fn site() -> Bench {
     let mut bench = Bench::new().await;
-    bench.pipeline = r#"
+    bench.pipeline.push_str(
+        r#"
 [[pipeline.rule]]
 match = ["templates/**"]
 purge = "all"
@@ -22,8 +23,8 @@ purge = ["/{path}", "/blog/{stem}/"]
 [[pipeline.rule]]
 match = ["drafts/**"]
 purge = "nothing"
-"#
-    .to_owned();
+"#,
+    );
     for name in [
         "templates/page.html",
         "posts/a.json",

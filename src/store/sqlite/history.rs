@@ -216,24 +216,26 @@ pub(super) fn failed_assets(
         .collect()
 }
 
+/// Goes by what settled, which an index has in order: what is not old is not looked at.
 pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusqlite::Result<u64> {
     let before = int(before.millis());
-    let changes = connection
-        .prepare_cached(
-            "DELETE FROM change WHERE seq IN (
-                 SELECT change.seq FROM change LEFT JOIN request ON request.id = change.request
-                 WHERE (change.stage = 'done' AND (request.id IS NULL OR request.settled < ?1))
-                    OR (change.stage = 'dropped' AND change.seen < ?1)
-                 ORDER BY change.seq LIMIT ?2)",
-        )?
-        .execute(params![before, int(limit)])?;
-    let requests = connection
-        .prepare_cached(
-            "DELETE FROM request WHERE id IN (
-                 SELECT id FROM request WHERE settled < ?1
-                   AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id)
-                 ORDER BY id LIMIT ?2)",
-        )?
-        .execute(params![before, int(limit - changes)])?;
-    Ok((changes + requests) as u64)
+    let mut left = limit;
+    for sql in [
+        "DELETE FROM change WHERE seq IN (
+             SELECT change.seq FROM request INDEXED BY request_settled
+             CROSS JOIN change INDEXED BY change_request ON change.request = request.id
+             WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)",
+        "DELETE FROM change WHERE seq IN (
+             SELECT seq FROM change INDEXED BY change_dropped
+             WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)",
+        "DELETE FROM request WHERE id IN (
+             SELECT id FROM request INDEXED BY request_settled WHERE settled < ?1
+               AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id) LIMIT ?2)",
+    ] {
+        let deleted = connection
+            .prepare_cached(sql)?
+            .execute(params![before, int(left)])?;
+        left = left.saturating_sub(deleted);
+    }
+    Ok((limit - left) as u64)
 }
