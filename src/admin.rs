@@ -16,25 +16,32 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
+use crate::core::planner::View;
 use crate::engine::EngineHandle;
+use crate::explain::Explainer;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
 use crate::scaleway::Client;
-use crate::store::{Store, StoreError};
+use crate::store::{Orphan, Store, StoreError};
 use crate::webhook::ListenerHandle;
 
+mod explain;
 mod guard;
 mod health;
 mod history;
 pub mod listen;
+mod operate;
+mod peer;
 mod purge;
 mod remote;
 mod scan;
 mod status;
 
+pub use explain::{AssetExplained, ExplainQuery, TOLD};
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;
+pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
 pub use purge::{PurgeAnswer, PurgeBody};
 pub use scan::{ScanBody, WaitQuery};
 pub use status::{OriginView, PipelineStatus, Status};
@@ -71,6 +78,8 @@ pub struct Admin {
     pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
     /// The webhook listener, where there is one.
     pub webhooks: Option<ListenerHandle>,
+    /// The configuration, as it can be explained.
+    pub explainer: Arc<Explainer>,
     /// The API's URL.
     pub api_url: String,
     /// The clock.
@@ -86,6 +95,28 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
+    /// What the engine is doing.
+    async fn view(&self) -> Result<View, AdminError> {
+        tokio::time::timeout(PATIENCE, self.engine.view())
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))
+    }
+
+    /// Queues whose pipelines are in the config no more.
+    async fn orphans(&self) -> Result<Vec<Orphan>, AdminError> {
+        let known = self.pipelines.keys().cloned().collect();
+        Ok(self.store.orphans(known).await?)
+    }
+
+    /// What a person calls a pipeline: its name, or its id where it has none any more.
+    fn name(&self, id: &PipelineId) -> String {
+        self.pipelines
+            .get(id)
+            .map_or_else(|| id.to_string(), |pipeline| pipeline.name.to_string())
+    }
+
     /// The pipeline that a person means: by name or by id.
     fn pipeline(&self, name: &str) -> Result<(&PipelineId, &AdminPipeline), AdminError> {
         self.pipelines
@@ -112,7 +143,12 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         .route("/api/v1/requests", get(history::requests))
         .route("/api/v1/requests/{id}", get(history::request))
         .route("/api/v1/changes", get(history::changes))
+        .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/purge", post(purge::purge))
+        .route("/api/v1/pause", post(operate::pause))
+        .route("/api/v1/resume", post(operate::resume))
+        .route("/api/v1/retry", post(operate::retry))
+        .route("/api/v1/drop", post(operate::drop_queue))
         .route("/api/v1/scan", post(scan::scan))
         .route("/api/v1/wait", get(scan::wait))
         .route(
@@ -135,6 +171,9 @@ pub(crate) enum AdminError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// It is not in a state for that.
+    #[error("{0}")]
+    Conflict(String),
     /// The daemon can't do it now.
     #[error("{0}")]
     Unavailable(String),
@@ -154,6 +193,7 @@ impl IntoResponse for AdminError {
         let (status, class) = match &self {
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Refused(refusal) => (StatusCode::BAD_GATEWAY, refusal.class()),
         };

@@ -14,8 +14,13 @@ use crate::telemetry::LogFormat;
 mod check;
 mod client;
 mod demo;
+mod deploy;
+mod drop;
+mod explain;
 mod failure;
+mod operate;
 mod output;
+mod owner;
 mod purge;
 mod requests;
 mod run;
@@ -92,12 +97,30 @@ enum Command {
     Run,
     /// Validate the configuration.
     Check(check::CheckArgs),
-    /// Purge assets or URLs of a pipeline, or everything.
+    /// Which rule matches a file, what would be purged, and why; the last purges of an asset.
+    ///
+    /// The mapping is the configuration file's; the history is the running daemon's, or is read from
+    /// the state directory while none runs.
+    Explain(explain::ExplainArgs),
+    /// Purge assets, URLs or globs of a pipeline, or everything.
     Purge(purge::PurgeArgs),
     /// Compare the origins of a pipeline with what is remembered of them.
     Scan(scan::ScanArgs),
+    /// Hold purges back while COMMAND replaces the files, then purge what changed in one batch.
+    ///
+    /// Exits as COMMAND did; 1 when it succeeded and a purge failed; 75 when it succeeded and not all
+    /// was purged in time.
+    Deploy(deploy::DeployArgs),
     /// Wait until everything that changed before now is noticed and settled.
     Wait(wait::WaitArgs),
+    /// Send nothing for a pipeline until it is resumed; changes still queue.
+    Pause(operate::PauseArgs),
+    /// End a pause.
+    Resume(operate::ResumeArgs),
+    /// Queue again what is failed, and try now what waits after a failure.
+    Retry(operate::RetryArgs),
+    /// Give up what is queued and failed of a pipeline; asks twice.
+    Drop(drop::DropArgs),
     /// What the daemon is doing, and what needs attention.
     Status(status::StatusArgs),
     /// The purge-request API as it is.
@@ -128,9 +151,15 @@ impl Cli {
                 Command::Demo(args) => demo::demo(&global, args).await,
                 Command::Run => run::run(&global).await,
                 Command::Check(args) => check::check(&global, &args).await,
+                Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,
                 Command::Scan(args) => scan::scan(&global, args).await,
+                Command::Deploy(args) => deploy::deploy(&global, args).await,
                 Command::Wait(args) => wait::wait(&global, args).await,
+                Command::Pause(args) => operate::pause(&global, args).await,
+                Command::Resume(args) => operate::resume(&global, args).await,
+                Command::Retry(args) => operate::retry(&global, args).await,
+                Command::Drop(args) => drop::drop_queue(&global, args).await,
                 Command::Status(args) => status::status(&global, &args).await,
                 Command::Requests(command) => requests::requests(&global, command).await,
             }

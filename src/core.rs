@@ -12,6 +12,7 @@ pub mod budget;
 pub mod change;
 pub mod delivery;
 pub mod mapping;
+pub mod pause;
 pub mod planner;
 pub mod purge;
 pub mod queue;

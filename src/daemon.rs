@@ -20,6 +20,7 @@ use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
 use crate::core::purge::Refusal;
 use crate::engine::{Caller, Engine, EngineHandle, KeyReader};
+use crate::explain::Explainer;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
@@ -156,6 +157,7 @@ impl Daemon {
             metrics,
             pipelines,
             webhooks: webhooks.clone(),
+            explainer: Arc::new(explainer(config)?),
             api_url: sandbox.as_ref().map_or_else(
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
@@ -234,6 +236,14 @@ async fn start_sandbox(
 #[must_use]
 pub fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     settings::origins(config, pipeline)
+}
+
+/// The configuration, as it can be explained.
+///
+/// # Errors
+/// Never for a configuration without problems: it was checked with the same parsers.
+pub fn explainer(config: &Config) -> Result<Explainer, StartError> {
+    settings::explainer(config).map_err(StartError::Config)
 }
 
 /// The API's client, as the configuration has it.

@@ -23,9 +23,11 @@ use crate::supervise::{Fault, Supervisor};
 
 mod call;
 mod journal;
+mod operate;
 
 pub use call::{Caller, Heard, KeyReader};
 pub use journal::{Notice, RequestNotice};
+pub use operate::{Operated, Operation};
 
 /// How many queued changes are pulled from the store at once.
 const PULL: usize = 10_000;
@@ -55,6 +57,7 @@ enum Ask {
     View(oneshot::Sender<View>),
     Echo(oneshot::Sender<()>),
     Scanning { pipeline: PipelineId, running: bool },
+    Operate(Operation, operate::Answer),
 }
 
 /// The reply to a call.
@@ -305,6 +308,11 @@ impl Engine {
                 self.pull(appended, stopping, true).await?;
                 self.event(Event::Scanning { pipeline, running }, stopping)
                     .await
+            }
+            Ask::Operate(operation, answer) => {
+                let operated = self.operate(operation, appended, stopping).await?;
+                drop(answer.send(operated));
+                Ok(())
             }
         }
     }

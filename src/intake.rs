@@ -258,13 +258,7 @@ fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, As
     let mut assets = BTreeSet::new();
     let mut errors = Vec::new();
     for text in texts {
-        // A path may hold `://` in its query, a URL never starts with a slash.
-        let parsed = if !text.starts_with('/') && text.contains("://") {
-            Asset::parse_url(&text)
-        } else {
-            Asset::parse(&text)
-        };
-        match parsed {
+        match parse_asset(&text) {
             Ok(asset) => assets.extend(encoding.spellings(asset)),
             Err(error) => errors.push(error),
         }
@@ -273,6 +267,19 @@ fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, As
         Ok(assets.into_iter().map(Target::Asset).collect())
     } else {
         Err(AskError::Assets(errors))
+    }
+}
+
+/// The asset that a person means: an absolute URL path, or an `http(s)` URL.
+///
+/// # Errors
+/// When it is neither.
+pub fn parse_asset(text: &str) -> Result<Asset, AssetError> {
+    // A path may hold `://` in its query, a URL never starts with a slash.
+    if !text.starts_with('/') && text.contains("://") {
+        Asset::parse_url(text)
+    } else {
+        Asset::parse(text)
     }
 }
 

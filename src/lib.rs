@@ -21,6 +21,7 @@ pub mod config;
 pub mod core;
 pub mod daemon;
 pub mod engine;
+pub mod explain;
 pub mod intake;
 pub mod lineage;
 pub mod metrics;

@@ -99,6 +99,8 @@ pub struct PipelineGauges {
     pub in_flight: usize,
     /// Assets given up.
     pub failed_assets: u64,
+    /// Whether nothing is sent, since somebody holds it back.
+    pub paused: bool,
     /// Files in the index.
     pub indexed_files: u64,
     /// The end of the last scan, in seconds since the epoch; 0 before the first.
@@ -354,6 +356,7 @@ struct StateGauges {
     oldest_queued_age_seconds: PipelineGauge,
     in_flight: PipelineGauge,
     failed_assets: PipelineGauge,
+    paused: PipelineGauge,
     indexed_files: PipelineGauge,
     last_scan_timestamp_seconds: PipelineGauge,
     unchanged: Family<PipelineLabel, Counter>,
@@ -390,6 +393,11 @@ impl StateGauges {
                 "failed_assets",
                 "Assets given up, until a later purge of them is done",
                 &self.failed_assets,
+            ),
+            (
+                "paused",
+                "1 while nothing is sent since somebody holds it back",
+                &self.paused,
             ),
             ("indexed_files", "Files in the index", &self.indexed_files),
             (
@@ -465,6 +473,7 @@ impl StateGauges {
                 ),
                 (&self.in_flight, pipeline.in_flight as f64),
                 (&self.failed_assets, pipeline.failed_assets as f64),
+                (&self.paused, f64::from(u8::from(pipeline.paused))),
                 (&self.indexed_files, pipeline.indexed_files as f64),
                 (
                     &self.last_scan_timestamp_seconds,

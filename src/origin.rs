@@ -20,6 +20,7 @@ mod index;
 mod links;
 mod look;
 mod reading;
+mod remembered;
 mod scan;
 mod scope;
 mod settings;
@@ -38,6 +39,7 @@ use tokio::sync::oneshot;
 
 pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
+pub use remembered::{is_ignored, remembered};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
 

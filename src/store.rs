@@ -7,7 +7,7 @@
 //! after a restart. It knows nothing of the vendor's API.
 //!
 //! **The stages of a change**: `queued` → `taken` by a request → `done` or `failed`, or `queued`
-//! again when the request came to nothing. **The stages of a request**: `submitting` → `accepted`
+//! again when the request came to nothing, or when a person retries it; a person may also drop it. **The stages of a request**: `submitting` → `accepted`
 //! → one of [`Outcome`](crate::core::purge::Outcome)'s words.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::core::asset::Asset;
-use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source};
 use crate::core::delivery::{
     DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
 };
-use crate::core::purge::{Decision, Unsettled};
+use crate::core::pause::{Holder, Pause, Retry};
+use crate::core::purge::{AllReason, Decision, Unsettled};
 use crate::core::time::Time;
 
 #[cfg(test)]
@@ -71,6 +72,8 @@ pub struct RequestFilter {
     pub status: Option<String>,
     /// Only the one with this local number.
     pub id: Option<u64>,
+    /// Only the one that the API knows by this id.
+    pub remote_id: Option<String>,
     /// Only those that purged this asset; an `all` of the pipeline is not among them.
     pub asset: Option<Asset>,
     /// Oldest first instead of newest first.
@@ -132,6 +135,63 @@ pub struct StageCounts {
     pub done: u64,
     /// Given up; a person has to act.
     pub failed: u64,
+    /// Given up by a person.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// A pipeline that left the configuration with work undone. It is kept until the pipeline
+/// returns, or a person drops it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Orphan {
+    /// Its id.
+    pub id: PipelineId,
+    /// Changes queued.
+    pub queued_changes: u64,
+    /// Why a purge of everything is queued, if one is.
+    pub queued_all: Option<AllReason>,
+    /// Changes failed.
+    pub failed_changes: u64,
+}
+
+/// Why an asset was to be purged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// The change.
+    pub seq: Seq,
+    /// Where it was noticed.
+    pub source: Source,
+    /// What became of the bytes.
+    pub kind: Kind,
+    /// The cause in words; may be empty.
+    pub detail: String,
+    /// The origin and the path of the file behind it, where there is one.
+    pub file: Option<(String, String)>,
+    /// The route and the event of the delivery that led to it, where one did.
+    pub delivery: Option<(String, String)>,
+    /// When it was noticed.
+    pub seen: Time,
+    /// `queued`, `taken`, `done`, `failed` or `dropped`.
+    pub stage: String,
+}
+
+/// A purge of an asset, and why it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AssetPurge {
+    /// The request.
+    pub request: RequestRecord,
+    /// The last change of the asset that it covers; `None` where everything was purged for another
+    /// reason, or where the change is no longer in the history.
+    pub cause: Option<Cause>,
+}
+
+/// What the history knows of an asset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AssetHistory {
+    /// Changes of it that are in no request: queued, failed or dropped; oldest first.
+    pub waiting: Vec<Cause>,
+    /// Its last purges, newest first.
+    pub purges: Vec<AssetPurge>,
 }
 
 /// How many deliveries are kept, whatever their age: enough to ask about, in bounded space.
@@ -141,7 +201,7 @@ pub const DELIVERIES_KEPT: usize = 100_000;
 fn delivery_state(made: bool, counts: StageCounts) -> DeliveryState {
     match counts {
         _ if !made => DeliveryState::Queued,
-        StageCounts { failed: 1.., .. } => DeliveryState::Failed,
+        StageCounts { failed: 1.., .. } | StageCounts { dropped: 1.., .. } => DeliveryState::Failed,
         StageCounts { queued: 1.., .. } => DeliveryState::Queued,
         StageCounts { taken: 1.., .. } => DeliveryState::Submitted,
         StageCounts { .. } => DeliveryState::Done,
@@ -182,6 +242,14 @@ pub trait Store: Send + Sync + 'static {
     /// The stages of the changes from `first` to `last`, both included.
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts>;
 
+    /// As [`Store::stages`], of one pipeline's changes only.
+    fn stages_of(
+        &self,
+        pipeline: PipelineId,
+        first: Seq,
+        last: Seq,
+    ) -> StoreFuture<'_, StageCounts>;
+
     /// The requests that last took the changes from `first` to `last`, in order of number.
     fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>>;
 
@@ -209,6 +277,32 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets deliveries that wait for nothing and can't be repeated at `now`: those from before
     /// `before`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
     fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64>;
+
+    /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
+    fn pause(&self, pause: Pause) -> StoreFuture<'_, ()>;
+
+    /// Ends a pause, and forgets those that ended by themselves before `now`. `false`: there was none.
+    fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool>;
+
+    /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
+    /// a call, which are told.
+    fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>>;
+
+    /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
+    /// `limit` changes a call. Tells how many it were. A purge of everything that is queued goes
+    /// with the first call.
+    fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64>;
+
+    /// Pipelines that are none of these, and of which something is queued or failed.
+    fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>>;
+
+    /// The last purges of an asset, those of everything among them, newest first, at most `limit`.
+    fn purges_of(
+        &self,
+        pipeline: PipelineId,
+        asset: Asset,
+        limit: usize,
+    ) -> StoreFuture<'_, AssetHistory>;
 
     /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
     /// long. Returns how many it deleted. Never touches what is not settled, nor the last number

@@ -47,6 +47,7 @@ pub(super) async fn requests(
         pipeline: query.pipeline_id.as_deref().map(PipelineId::new),
         status: query.status,
         id: None,
+        remote_id: None,
         asset: query.asset.as_deref().map(Asset::from_stored),
         ascending,
         offset: limit.saturating_mul(page - 1),
@@ -79,6 +80,8 @@ pub(super) async fn request(
 pub(super) struct ChangeQuery {
     first: u64,
     last: u64,
+    /// Only those of this pipeline, by name or id.
+    pipeline: Option<String>,
 }
 
 /// What became of changes.
@@ -98,7 +101,13 @@ pub(super) async fn changes(
 ) -> Result<Json<ChangeProgress>, AdminError> {
     let (first, last) = (Seq(query.first), Seq(query.last));
     Ok(Json(ChangeProgress {
-        stages: admin.store.stages(first, last).await?,
+        stages: match &query.pipeline {
+            None => admin.store.stages(first, last).await?,
+            Some(name) => {
+                let (id, _) = admin.pipeline(name)?;
+                admin.store.stages_of(id.clone(), first, last).await?
+            }
+        },
         requests: admin.store.requests_of(first, last).await?,
     }))
 }

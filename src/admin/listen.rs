@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::peer::Peer;
 use super::{Admin, Door, Token, router};
 use crate::socket_file;
 use crate::supervise::{Fault, Supervisor};
@@ -54,7 +55,8 @@ impl Listeners {
         if let Some(tcp) = self.tcp
             && let Ok(address) = tcp.local_addr()
         {
-            let routes = router(Arc::clone(admin), Door::Tcp { address, token });
+            let routes = router(Arc::clone(admin), Door::Tcp { address, token })
+                .into_make_service_with_connect_info::<Peer>();
             let stopping = supervisor.stopping();
             supervisor.spawn("admin", async move {
                 axum::serve(tcp, routes)
@@ -63,7 +65,8 @@ impl Listeners {
                     .map_err(|error| fault("admin", &error))
             });
         }
-        let routes = router(Arc::clone(admin), Door::Socket);
+        let routes =
+            router(Arc::clone(admin), Door::Socket).into_make_service_with_connect_info::<Peer>();
         let stopping = supervisor.stopping();
         supervisor.spawn("admin socket", async move {
             let served = axum::serve(self.socket, routes)

@@ -1,14 +1,17 @@
 //! Manual purges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::peer::Peer;
 use super::{Admin, AdminError};
-use crate::core::change::Source;
+use crate::core::change::{PipelineId, Source};
+use crate::explain::GlobError;
 use crate::intake::{AskError, AskedTargets};
 
 /// What is to be purged: assets or URLs, or everything.
@@ -20,6 +23,9 @@ pub struct PurgeBody {
     /// Assets, or URLs of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<String>,
+    /// Globs over assets, expanded over the index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub globs: Vec<String>,
     /// Everything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
@@ -32,6 +38,9 @@ pub struct PurgeAnswer {
     pub pipeline: String,
     /// How many changes.
     pub changes: u64,
+    /// How many assets the globs matched.
+    #[serde(default)]
+    pub matched: u64,
     /// The first's sequence number.
     pub first: u64,
     /// The last's.
@@ -41,9 +50,10 @@ pub struct PurgeAnswer {
 /// `POST /api/v1/purge`
 pub(super) async fn purge(
     State(admin): State<Arc<Admin>>,
+    ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Json(body): Json<PurgeBody>,
 ) -> Result<(StatusCode, Json<PurgeAnswer>), AdminError> {
-    let answer = ask(&admin, &body, "purge").await?;
+    let answer = ask(&admin, &body, &format!("purge by {who}")).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
@@ -53,10 +63,17 @@ pub(super) async fn ask(
     body: &PurgeBody,
     detail: &str,
 ) -> Result<PurgeAnswer, AdminError> {
-    let asked = match (body.all, body.assets.as_slice()) {
-        (true, []) => AskedTargets::All,
-        (false, [_, ..]) => AskedTargets::Assets(body.assets.clone()),
-        (true, [_, ..]) => {
+    let (id, pipeline) = admin.pipeline(&body.pipeline)?;
+    let (mut assets, mut matched) = (body.assets.clone(), 0);
+    if !body.globs.is_empty() && !body.all {
+        let expanded = expand(admin, id.clone(), body.globs.clone()).await?;
+        matched = expanded.len() as u64;
+        assets.extend(expanded);
+    }
+    let asked = match (body.all, assets.as_slice()) {
+        (true, []) if body.globs.is_empty() => AskedTargets::All,
+        (false, [_, ..]) => AskedTargets::Assets(assets),
+        (true, _) => {
             return Err(AdminError::Invalid(
                 "assets and all are given; say one of them".to_owned(),
             ));
@@ -67,7 +84,6 @@ pub(super) async fn ask(
             ));
         }
     };
-    let (id, pipeline) = admin.pipeline(&body.pipeline)?;
     let now = admin.clock.now();
     let appended = admin
         .intake
@@ -79,8 +95,37 @@ pub(super) async fn ask(
         })?;
     Ok(PurgeAnswer {
         pipeline: pipeline.name.to_string(),
+        matched,
         changes: (appended.last.0 + 1).saturating_sub(appended.first.0),
         first: appended.first.0,
         last: appended.last.0,
     })
+}
+
+/// The assets of indexed files that match.
+async fn expand(
+    admin: &Admin,
+    id: PipelineId,
+    globs: Vec<String>,
+) -> Result<Vec<String>, AdminError> {
+    let explainer = Arc::clone(&admin.explainer);
+    // It looks at the whole index.
+    let expanded = tokio::task::spawn_blocking(move || {
+        let pipeline = explainer.pipeline(id.as_str());
+        pipeline.map_or_else(
+            || Ok(BTreeSet::new()),
+            |pipeline| pipeline.expand(&explainer.state, &globs),
+        )
+    });
+    let expanded = expanded
+        .await
+        .map_err(|error| AdminError::Unavailable(error.to_string()))?;
+    let assets = expanded.map_err(|error| match error {
+        GlobError::Syntax(_) => AdminError::Invalid(error.to_string()),
+        GlobError::Nothing(_) => AdminError::NotFound(error.to_string()),
+        GlobError::NotIndexed(_) | GlobError::Index(_) => {
+            AdminError::Unavailable(error.to_string())
+        }
+    })?;
+    Ok(assets.iter().map(ToString::to_string).collect())
 }

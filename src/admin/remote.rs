@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::peer::Peer;
 use super::purge::{PurgeBody, ask};
 use super::{Admin, AdminError};
 use crate::core::change::Seq;
@@ -81,9 +82,15 @@ pub(super) async fn get(
 /// answer is the API's own document of it.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
+    ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Json(body): Json<PurgeBody>,
 ) -> Result<Json<Value>, AdminError> {
     let (_, pipeline) = admin.pipeline(&body.pipeline)?;
+    if !body.globs.is_empty() {
+        return Err(AdminError::Invalid(
+            "one request takes no globs; `edgepurge purge` expands them".to_owned(),
+        ));
+    }
     if body.assets.len() > pipeline.max_assets {
         return Err(AdminError::Invalid(format!(
             "{} assets are more than one request takes (max_assets = {}); `edgepurge purge` \
@@ -92,7 +99,7 @@ pub(super) async fn create(
             pipeline.max_assets
         )));
     }
-    let asked = ask(&admin, &body, "requests create").await?;
+    let asked = ask(&admin, &body, &format!("requests create by {who}")).await?;
     let remote_id = tokio::time::timeout(ACCEPTANCE, accepted(&admin, Seq(asked.first)))
         .await
         .map_err(|_| {

@@ -7,13 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, AdminError, AdminPipeline, PATIENCE};
+use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
+use crate::core::pause::Pause;
 use crate::core::planner::{Alarm, HotAsset, View};
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
 use crate::origin::{self, OriginStatus, ScanReason, ScanSummary};
+use crate::store::Orphan;
 use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
@@ -140,8 +142,22 @@ pub struct PipelineStatus {
     pub learned_max_assets: Option<usize>,
     /// The assets that change all the time and are purged less often; the slowest first.
     pub hot: Vec<HotAsset>,
+    /// Whether nothing is sent, since somebody holds it back.
+    pub paused: bool,
+    /// Who does.
+    pub pauses: Vec<Pause>,
     /// Its origins.
     pub origins: Vec<OriginView>,
+}
+
+/// A pipeline that left the configuration, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrphanStatus {
+    /// What is left of it.
+    #[serde(flatten)]
+    pub left: Orphan,
+    /// Purge requests in flight.
+    pub in_flight: usize,
 }
 
 /// The webhook listener, as `status` shows it.
@@ -178,6 +194,9 @@ pub struct Status {
     pub api_rate_limit: f64,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
+    /// What is left of pipelines that are in the configuration no more: kept until they return, or
+    /// somebody drops it.
+    pub orphaned: Vec<OrphanStatus>,
     /// The webhook listener; `None` where no pipeline has a webhook.
     pub webhooks: Option<WebhooksView>,
     /// What an operator should act on.
@@ -204,11 +223,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Statu
 pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     // In the direction that changes flow: what left the origins is in the engine's view.
     let origins: Vec<Vec<OriginView>> = admin.pipelines.values().map(origins).collect();
-    let view = tokio::time::timeout(PATIENCE, admin.engine.view())
-        .await
-        .ok()
-        .flatten()
-        .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))?;
+    let view = admin.view().await?;
     let failed = admin.store.failed_assets().await?;
     let waiting = admin.store.due_deliveries().await?;
     let pipelines: Vec<PipelineStatus> = admin
@@ -227,6 +242,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         api_url: admin.api_url.clone(),
         settled: noticed && waiting == DueDeliveries::default() && view.settled(),
         api_rate_limit: per_second(view.api_rate_limit),
+        orphaned: orphaned(admin, &view).await?,
         alarms: alarms(admin, view.alarms, &pipelines),
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
@@ -236,6 +252,32 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
 /// Thousandths of a call a second, as calls a second.
 fn per_second(thousandths: u64) -> f64 {
     f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1_000.0
+}
+
+async fn orphaned(admin: &Admin, view: &View) -> Result<Vec<OrphanStatus>, AdminError> {
+    let mut left: BTreeMap<PipelineId, Orphan> = admin
+        .orphans()
+        .await?
+        .into_iter()
+        .map(|orphan| (orphan.id.clone(), orphan))
+        .collect();
+    let flying = view
+        .pipelines
+        .iter()
+        .filter(|(id, pipeline)| pipeline.in_flight > 0 && !admin.pipelines.contains_key(*id));
+    for (id, _) in flying {
+        left.entry(id.clone()).or_insert_with(|| Orphan {
+            id: id.clone(),
+            queued_changes: 0,
+            queued_all: None,
+            failed_changes: 0,
+        });
+    }
+    let orphans = left.into_values().map(|left| OrphanStatus {
+        in_flight: view.pipelines.get(&left.id).map_or(0, |one| one.in_flight),
+        left,
+    });
+    Ok(orphans.collect())
 }
 
 fn origins(pipeline: &AdminPipeline) -> Vec<OriginView> {
@@ -264,6 +306,8 @@ fn pipeline_status(
         failed_assets: failed.get(id).copied().unwrap_or(0),
         learned_max_assets: planned.learned_max_assets,
         hot: planned.hot,
+        paused: !planned.pauses.is_empty(),
+        pauses: planned.pauses,
         origins,
     }
 }
@@ -290,7 +334,7 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
                 reason: FAILED.to_owned(),
                 text: format!(
                     "{} assets are failed: the API refuses their purge for good; see why with \
-                     `edgepurge requests list` or the log, then `edgepurge purge {} ASSET`",
+                     `edgepurge requests list` or the log, then `edgepurge retry {}`",
                     pipeline.failed_assets, pipeline.name
                 ),
             });
@@ -354,6 +398,7 @@ impl Status {
                 .map_or(0.0, |oldest| now.since(oldest).as_secs_f64()),
             in_flight: pipeline.in_flight,
             failed_assets: pipeline.failed_assets,
+            paused: pipeline.paused,
             indexed_files: sum(|state| state.indexed_files),
             last_scan_seconds: last_scan.map_or(0.0, seconds),
             unchanged: sum(|state| state.unchanged),

@@ -95,15 +95,14 @@ impl Daemon {
         self.send(request.timeout(LONGEST)).await
     }
 
-    /// As [`Daemon::get`], for what may take so long.
-    pub(super) async fn get_within(
+    /// As [`Daemon::get`], for what takes as long as it takes.
+    pub(super) async fn get_and_wait(
         &self,
         path: &str,
         query: &impl Serialize,
-        limit: Duration,
     ) -> Result<Answer, Failure> {
         let request = self.http.request(Method::GET, url(path)).query(query);
-        self.send(request.timeout(limit)).await
+        self.send(request.timeout(LONGEST)).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {

@@ -42,6 +42,11 @@ impl Failure {
         Self::new(fault.exit_code(), fault.to_string())
     }
 
+    /// Whether trying again may help.
+    pub(super) const fn is_temporary(&self) -> bool {
+        self.code == 75
+    }
+
     fn new(code: u8, text: impl Into<String>) -> Self {
         Self {
             code,

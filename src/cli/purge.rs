@@ -1,4 +1,4 @@
-//! `edgepurge purge PIPELINE ASSET|URL... | --all [--wait]`
+//! `edgepurge purge PIPELINE ASSET|URL|'GLOB'... | --all [--wait]`
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::Daemon;
 use super::{Failure, Format, Global, output};
 use crate::admin::{ChangeProgress, PurgeAnswer, PurgeBody};
+use crate::explain::is_glob;
 
 /// How often the daemon is asked while waiting.
 const LOOK: Duration = Duration::from_millis(200);
@@ -18,8 +19,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) struct PurgeArgs {
     /// The pipeline's name or id.
     pipeline: String,
-    /// Absolute URL paths, or URLs.
-    #[arg(value_name = "ASSET|URL")]
+    /// Absolute URL paths, URLs, or globs of either in quotes, which are expanded over the index:
+    /// `*` does not cross a `/`, `**` does.
+    #[arg(value_name = "ASSET|URL|GLOB")]
     assets: Vec<String>,
     /// Everything of the pipeline.
     #[arg(long)]
@@ -30,20 +32,20 @@ pub(super) struct PurgeArgs {
 }
 
 pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, Failure> {
-    if let Some(glob) = args.assets.iter().find(|asset| asset.contains('*')) {
-        return Err(Failure::usage(format!(
-            "`{glob}`: globs are not in this version; name the assets, or use --all"
-        )));
-    }
     let daemon = Daemon::need(&global.socket()?).await?;
+    let (globs, assets) = args.assets.into_iter().partition(|text| is_glob(text));
     let body = PurgeBody {
         pipeline: args.pipeline,
-        assets: args.assets,
+        assets,
+        globs,
         all: args.all,
     };
     let answer = daemon.post("/api/v1/purge", &body).await?.into_value()?;
     let queued: PurgeAnswer = serde_json::from_value(answer)
         .map_err(|error| Failure::failed(format!("the daemon's answer can't be read: {error}")))?;
+    if queued.matched > 0 && global.format == Format::Text {
+        output::to_stderr(&format!("the globs match {} assets\n", queued.matched));
+    }
     if !args.wait {
         match global.format {
             Format::Json => output::json(&queued)?,
@@ -61,6 +63,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         Format::Json => output::json(&json!({
             "pipeline": queued.pipeline,
             "changes": queued.changes,
+            "matched": queued.matched,
             "done": progress.stages.done,
             "failed": failed,
             "requests": progress.requests,

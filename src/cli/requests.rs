@@ -224,6 +224,7 @@ async fn create(global: &Global, way: &Way, args: CreateArgs) -> Result<Value, F
         Way::Direct(client) => direct(client, &target).await,
         Way::Daemon(daemon) => {
             let body = PurgeBody {
+                globs: Vec::new(),
                 pipeline: args.pipeline_id.clone(),
                 assets: args.asset,
                 all: args.all,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output};
+use super::{Failure, Format, Global, output, owner};
 use crate::admin::ScanBody;
 use crate::clock::Clock;
 use crate::config::{Config, Pipeline};
@@ -41,6 +41,9 @@ pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Fa
     }
     if args.apply {
         return apply(global, &config, args).await;
+    }
+    if Daemon::find(&config.admin.socket).await.is_none() {
+        owner::check(&config.state.directory)?;
     }
     let mut found = Vec::new();
     for settings in daemon::origins(&config, pipeline) {

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::Daemon;
+use super::operate::pause_text;
 use super::{Failure, Format, Global, output};
 
 /// How often `--watch` looks.
@@ -76,48 +77,20 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
         writeln!(text, "the API takes {rate:.1} calls a second")?;
     }
     for pipeline in status["pipelines"].as_array().into_iter().flatten() {
-        let all = match &pipeline["queued_all"] {
+        render_pipeline(text, pipeline)?;
+    }
+    for orphan in status["orphaned"].as_array().into_iter().flatten() {
+        let all = match &orphan["queued_all"] {
             Value::String(reason) => format!(" and everything ({reason})"),
             _ => String::new(),
         };
+        let id = word(&orphan["id"]);
         writeln!(
             text,
-            "{}: {} assets queued{all}, {} requests in flight, {} assets failed",
-            word(&pipeline["name"]),
-            pipeline["queued_assets"],
-            pipeline["in_flight"],
-            pipeline["failed_assets"]
+            "{id} is in the config no more: {} changes queued{all}, {} requests in flight, {} changes \
+             failed; kept until it returns, or `edgepurge drop {id}`",
+            orphan["queued_changes"], orphan["in_flight"], orphan["failed_changes"]
         )?;
-        if let Some(most) = pipeline["learned_max_assets"].as_u64() {
-            writeln!(text, "  the API takes {most} assets in a request")?;
-        }
-        for hot in pipeline["hot"].as_array().into_iter().flatten() {
-            writeln!(
-                text,
-                "  hot: {} changes all the time, purged every {} s",
-                word(&hot["asset"]),
-                hot["every_seconds"]
-            )?;
-        }
-        for origin in pipeline["origins"].as_array().into_iter().flatten() {
-            let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
-                (_, Some(true)) => "scanning",
-                (Some(true), _) => "watching",
-                _ => "starting",
-            };
-            writeln!(
-                text,
-                "  origin {}: {state}, {} files indexed{}, {} directories watched, {} polled",
-                word(&origin["name"]),
-                origin["indexed_files"],
-                match origin["unread_files"].as_u64() {
-                    Some(0) | None => String::new(),
-                    Some(left) => format!(" ({left} still to be read)"),
-                },
-                origin["watched_directories"],
-                origin["unwatched_directories"]
-            )?;
-        }
     }
     for route in status["webhooks"]["routes"]
         .as_array()
@@ -148,6 +121,55 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             "ALARM {whose}{}: {}",
             word(&alarm["reason"]),
             word(&alarm["text"])
+        )?;
+    }
+    Ok(())
+}
+
+fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
+    let all = match &pipeline["queued_all"] {
+        Value::String(reason) => format!(" and everything ({reason})"),
+        _ => String::new(),
+    };
+    writeln!(
+        text,
+        "{}: {} assets queued{all}, {} requests in flight, {} assets failed",
+        word(&pipeline["name"]),
+        pipeline["queued_assets"],
+        pipeline["in_flight"],
+        pipeline["failed_assets"]
+    )?;
+    if let Some(most) = pipeline["learned_max_assets"].as_u64() {
+        writeln!(text, "  the API takes {most} assets in a request")?;
+    }
+    for hot in pipeline["hot"].as_array().into_iter().flatten() {
+        writeln!(
+            text,
+            "  hot: {} changes all the time, purged every {} s",
+            word(&hot["asset"]),
+            hot["every_seconds"]
+        )?;
+    }
+    for pause in pipeline["pauses"].as_array().into_iter().flatten() {
+        writeln!(text, "  {}", pause_text(pause))?;
+    }
+    for origin in pipeline["origins"].as_array().into_iter().flatten() {
+        let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
+            (_, Some(true)) => "scanning",
+            (Some(true), _) => "watching",
+            _ => "starting",
+        };
+        writeln!(
+            text,
+            "  origin {}: {state}, {} files indexed{}, {} directories watched, {} polled",
+            word(&origin["name"]),
+            origin["indexed_files"],
+            match origin["unread_files"].as_u64() {
+                Some(0) | None => String::new(),
+                Some(left) => format!(" ({left} still to be read)"),
+            },
+            origin["watched_directories"],
+            origin["unwatched_directories"]
         )?;
     }
     Ok(())

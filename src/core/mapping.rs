@@ -234,6 +234,15 @@ impl Mapping {
         as_base.and(self.built_in(prefix, path))
     }
 
+    /// What a file answers at, whatever the rules say.
+    #[must_use]
+    pub fn own(&self, prefix: &UrlPrefix, path: &[u8]) -> BTreeSet<Asset> {
+        match self.built_in(prefix, path).effect {
+            Effect::Assets(assets) => assets,
+            Effect::All | Effect::Nothing => BTreeSet::new(),
+        }
+    }
+
     fn by_rule(&self, path: &[u8], kind: Kind) -> Option<Mapped> {
         let (index, pattern, rule) =
             self.patterns.matching(path).find_map(|(index, pattern)| {

@@ -34,6 +34,7 @@ mod listing;
 mod outcome;
 mod pace;
 mod parts;
+mod pause;
 mod pipeline;
 mod size;
 mod view;
@@ -228,6 +229,9 @@ impl Planner {
         }
         for learned in unsettled.learned {
             planner.remember(learned, now);
+        }
+        for pause in unsettled.pauses {
+            planner.pause(pause.restored(now));
         }
         for queued in unsettled.all {
             if let Some(pipeline) = planner.pipelines.get_mut(&queued.pipeline) {

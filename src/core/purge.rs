@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asset::Asset;
 use super::change::{PipelineId, Seq};
+use super::pause::Pause;
 use super::time::Time;
 
 /// The local number of a purge request, from 1, never used twice in a state directory.
@@ -415,6 +416,8 @@ pub struct Unsettled {
     /// Where the outcome of a request is unknown: the API's ids of those that settled, the newest
     /// [`REMEMBERED_IDS`], oldest first. None of them is the one looked for.
     pub settled_remote_ids: Vec<String>,
+    /// Who holds a pipeline back.
+    pub pauses: Vec<Pause>,
 }
 
 /// How many of the API's ids are remembered as ours after they settled.

@@ -325,6 +325,19 @@ impl Queue {
         }
     }
 
+    /// Ends every backoff: what waits for one is ready.
+    pub fn end_backoffs(&mut self, now: Time) {
+        if let Some(all) = &mut self.all {
+            all.not_before = now.min(all.not_before);
+        }
+        for (_, asset) in std::mem::take(&mut self.delayed) {
+            if let Some(mut entry) = self.entries.get(&asset).copied() {
+                entry.entry.not_before = now;
+                self.insert_ready(asset, entry);
+            }
+        }
+    }
+
     /// Whether somebody waits for a manual purge that is ready.
     #[must_use]
     pub fn manual_ready(&self) -> bool {

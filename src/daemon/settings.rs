@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Provenance};
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, UrlPrefix};
 use crate::core::planner::{Limits, PipelineSettings};
 use crate::engine::EngineSettings;
+use crate::explain::{Explained, Explainer};
 use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
@@ -91,6 +92,43 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         pipelines.insert(pipeline.id.clone(), IntakePipeline { mapping, origins });
     }
     Ok(pipelines)
+}
+
+/// The configuration, as it can be explained.
+pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
+    let mut known = intake(config)?;
+    let line = |section: String| {
+        let mut settings = config.settings.iter();
+        let setting = settings.find(|one| one.section == section && one.name == "match")?;
+        match setting.from {
+            Provenance::File { line, .. } => Some(line),
+            _ => None,
+        }
+    };
+    let mut pipelines = Vec::new();
+    for (at, pipeline) in config.pipelines.iter().enumerate() {
+        let Some(known) = known.remove(&pipeline.id) else {
+            continue;
+        };
+        let roots = pipeline.origins.iter().map(|origin| {
+            let name: Arc<str> = origin.name.as_str().into();
+            (name, (origin.root.clone(), origin.ignore.clone()))
+        });
+        pipelines.push(Explained {
+            id: pipeline.id.clone(),
+            name: pipeline.name.as_str().into(),
+            known,
+            roots: roots.collect(),
+            lines: (0..pipeline.rules.len())
+                .map(|rule| line(format!("pipeline[{at}].rule[{rule}]")))
+                .collect(),
+        });
+    }
+    Ok(Explainer {
+        state: config.state.directory.clone(),
+        file: config.file.clone(),
+        pipelines,
+    })
 }
 
 fn rule(rule: &config::Rule) -> Result<Rule, String> {

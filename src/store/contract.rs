@@ -129,6 +129,7 @@ macro_rules! contract {
 }
 
 mod deliveries;
+mod operate;
 
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were
@@ -430,6 +431,12 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
     assert_eq!(ids(of(None, Some("submitting"), None)).await, (vec![3], 1));
     assert_eq!(ids(of(Some(WWW), Some("error"), None)).await, (vec![1], 1));
     assert_eq!(ids(of(None, None, Some("/a"))).await, (vec![2, 1], 2));
+    let remote = |id: &str| RequestFilter {
+        remote_id: Some(id.to_owned()),
+        ..any()
+    };
+    assert_eq!(ids(remote("r2")).await, (vec![2], 1));
+    assert_eq!(ids(remote("r9")).await, (vec![], 0));
     let page = store
         .requests(RequestFilter {
             id: Some(1),

@@ -7,12 +7,13 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    Appended, RequestFilter, RequestPage, RequestRecord, StageCounts, Store, StoreError,
-    StoreFuture,
+    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, RequestRecord, StageCounts, Store,
+    StoreError, StoreFuture,
 };
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq, Target};
 use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone, Taken};
+use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::purge::{
     AllReason, Decision, Learned, Limit, OpenRequest, Outcome, QueuedAll, REMEMBERED_IDS,
     RequestId, Scope, Unsettled,
@@ -20,6 +21,7 @@ use crate::core::purge::{
 use crate::core::time::Time;
 
 mod deliveries;
+mod operate;
 
 /// Where a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,19 @@ enum Stage {
     Taken,
     Done,
     Failed,
+    Dropped,
+}
+
+impl Stage {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Taken => "taken",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +53,23 @@ struct Row {
     not_before: Time,
     overdue: bool,
     request: Option<u64>,
+}
+
+impl Row {
+    fn queued(&self, seq: u64) -> Change {
+        Change {
+            seq: Seq(seq),
+            pipeline: self.change.pipeline.clone(),
+            target: self.change.target.clone(),
+            kind: self.change.kind,
+            source: self.change.source,
+            detail: self.change.detail.clone(),
+            seen: self.change.seen,
+            attempt: self.attempt,
+            not_before: self.not_before,
+            overdue: self.overdue,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +97,7 @@ struct State {
     all: BTreeMap<PipelineId, (AllReason, Time)>,
     last_all: BTreeMap<PipelineId, Time>,
     learned: BTreeMap<Limit, (u64, Time)>,
+    pauses: BTreeMap<(PipelineId, Holder), Pause>,
     last_delivery: u64,
     deliveries: BTreeMap<u64, deliveries::Kept>,
     failures: u32,
@@ -136,6 +169,7 @@ fn count<'a>(rows: impl Iterator<Item = &'a Row>) -> StageCounts {
             Stage::Taken => counts.taken += 1,
             Stage::Done => counts.done += 1,
             Stage::Failed => counts.failed += 1,
+            Stage::Dropped => counts.dropped += 1,
         }
     }
     counts
@@ -198,18 +232,7 @@ impl Store for MemoryStore {
                 .range(cursor.0.saturating_add(1)..)
                 .filter(|(_, row)| row.stage == Stage::Queued)
                 .take(limit)
-                .map(|(seq, row)| Change {
-                    seq: Seq(*seq),
-                    pipeline: row.change.pipeline.clone(),
-                    target: row.change.target.clone(),
-                    kind: row.change.kind,
-                    source: row.change.source,
-                    detail: row.change.detail.clone(),
-                    seen: row.change.seen,
-                    attempt: row.attempt,
-                    not_before: row.not_before,
-                    overdue: row.overdue,
-                })
+                .map(|(seq, row)| row.queued(*seq))
                 .collect()
         })
     }
@@ -253,6 +276,7 @@ impl Store for MemoryStore {
                     at: *at,
                 })
                 .collect(),
+            pauses: state.pauses.values().cloned().collect(),
         })
     }
 
@@ -305,6 +329,47 @@ impl Store for MemoryStore {
         self.read(|state| count(state.between(first, last)))
     }
 
+    fn stages_of(
+        &self,
+        pipeline: PipelineId,
+        first: Seq,
+        last: Seq,
+    ) -> StoreFuture<'_, StageCounts> {
+        self.read(|state| {
+            let rows = state.between(first, last);
+            count(rows.filter(|row| row.change.pipeline == pipeline))
+        })
+    }
+
+    fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
+        self.pause(pause)
+    }
+
+    fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
+        self.resume(pipeline, holder, now)
+    }
+
+    fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+        self.retry(&what, limit)
+    }
+
+    fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
+        self.drop_queue(&pipeline, limit)
+    }
+
+    fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {
+        self.orphans(&known)
+    }
+
+    fn purges_of(
+        &self,
+        pipeline: PipelineId,
+        asset: Asset,
+        limit: usize,
+    ) -> StoreFuture<'_, AssetHistory> {
+        self.purges_of(&pipeline, &asset, limit)
+    }
+
     fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
         self.read(|state| {
             let requests: BTreeSet<u64> = state
@@ -341,7 +406,11 @@ impl Store for MemoryStore {
             let changes: Vec<u64> = state
                 .changes
                 .iter()
-                .filter(|(_, row)| row.stage == Stage::Done && old(row.request, state))
+                .filter(|(_, row)| match row.stage {
+                    Stage::Done => old(row.request, state),
+                    Stage::Dropped => row.change.seen < before,
+                    Stage::Queued | Stage::Taken | Stage::Failed => false,
+                })
                 .map(|(seq, _)| *seq)
                 .take(limit)
                 .collect();
@@ -595,6 +664,7 @@ fn wanted(filter: &RequestFilter, record: &RequestRecord) -> bool {
             .as_ref()
             .is_none_or(|status| *status == record.status)
         && filter.id.is_none_or(|id| id == record.id)
+        && (filter.remote_id.is_none() || filter.remote_id == record.remote_id)
         && filter
             .asset
             .as_ref()

@@ -12,23 +12,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Appended, RequestFilter, RequestPage, StageCounts, Store, StoreError, StoreFuture};
+use super::{
+    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, StageCounts, Store, StoreError,
+    StoreFuture,
+};
+use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone, Taken};
+use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
+mod asset;
 mod decide;
 mod deliveries;
 mod history;
 mod lock;
+mod offline;
+mod operate;
 mod queue;
 mod schema;
 mod worker;
 
 use lock::Lock;
+pub use offline::history_of;
 use worker::{Job, Worker};
 
 /// What waits for a thread at most; more make their callers wait.
@@ -99,6 +108,17 @@ impl SqliteStore {
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> StoreFuture<'_, T> {
         call(&self.writer, to, committed)
+    }
+
+    /// Writes what appends no changes.
+    fn alter<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        self.write(
+            |connection| to(connection).map_err(|error| failed(&error)),
+            |_| {},
+        )
     }
 
     /// Writes what may append changes, and announces them.
@@ -309,7 +329,16 @@ impl Store for SqliteStore {
     }
 
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {
-        self.read(move |connection| history::stages(connection, first, last))
+        self.read(move |connection| history::stages(connection, None, first, last))
+    }
+
+    fn stages_of(
+        &self,
+        pipeline: PipelineId,
+        first: Seq,
+        last: Seq,
+    ) -> StoreFuture<'_, StageCounts> {
+        self.read(move |connection| history::stages(connection, Some(&pipeline), first, last))
     }
 
     fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
@@ -318,6 +347,35 @@ impl Store for SqliteStore {
 
     fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>> {
         self.read(history::failed_assets)
+    }
+
+    fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
+        self.alter(move |connection| operate::pause(connection, &pause))
+    }
+
+    fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
+        self.alter(move |connection| operate::resume(connection, &pipeline, &holder, now))
+    }
+
+    fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+        self.alter(move |connection| operate::retry(connection, &what, limit))
+    }
+
+    fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
+        self.write_and_announce(move |connection| operate::drop_queue(connection, &pipeline, limit))
+    }
+
+    fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {
+        self.read(move |connection| operate::orphans(connection, &known))
+    }
+
+    fn purges_of(
+        &self,
+        pipeline: PipelineId,
+        asset: Asset,
+        limit: usize,
+    ) -> StoreFuture<'_, AssetHistory> {
+        self.read(move |connection| asset::history(connection, &pipeline, &asset, limit))
     }
 
     fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {

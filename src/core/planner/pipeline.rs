@@ -11,6 +11,7 @@ use super::size::Size;
 use crate::core::asset::Asset;
 use crate::core::backoff::Backoff;
 use crate::core::change::Seq;
+use crate::core::pause::Pause;
 use crate::core::purge::{AllReason, Scope};
 use crate::core::queue::{Entry, PendingAll, Queue};
 use crate::core::time::Time;
@@ -57,6 +58,8 @@ pub(super) struct Pipeline {
     /// When the last change came.
     changed: Time,
     pub(super) trouble: Option<Forbidden>,
+    /// Who holds it back; some may have ended by themselves.
+    pub(super) pauses: Vec<Pause>,
     scans: u32,
     last_all: Option<Time>,
     /// How often an `all` came soon after another: doubles the cool-down.
@@ -76,6 +79,7 @@ impl Pipeline {
             heat: Heat::default(),
             changed: Time::ZERO,
             trouble: None,
+            pauses: Vec::new(),
             scans: 0,
             last_all,
             repeats: 0,
@@ -190,7 +194,17 @@ impl Pipeline {
             .flatten()
             .min()?;
         let trouble = self.trouble.as_ref().map(|trouble| trouble.retry_at);
-        Some(due.max(trouble.unwrap_or(Time::ZERO)))
+        let resumed = self.resumed()?;
+        Some(due.max(resumed).max(trouble.unwrap_or(Time::ZERO)))
+    }
+
+    /// When the last pause ends; `None`: when somebody resumes.
+    fn resumed(&self) -> Option<Time> {
+        let mut resumed = Time::ZERO;
+        for pause in &self.pauses {
+            resumed = resumed.max(pause.until?);
+        }
+        Some(resumed)
     }
 
     pub(super) fn sendable(&self, now: Time) -> bool {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Planner;
 use super::pipeline::Pipeline;
 use crate::core::change::PipelineId;
+use crate::core::pause::Pause;
 use crate::core::purge::Refusal;
 use crate::core::time::Time;
 
@@ -56,6 +57,8 @@ pub struct PipelineView {
     pub learned_max_assets: Option<usize>,
     /// The assets that change all the time and are purged less often; the slowest first.
     pub hot: Vec<HotAsset>,
+    /// Who holds it back.
+    pub pauses: Vec<Pause>,
 }
 
 /// An asset that changes all the time.
@@ -104,6 +107,12 @@ impl Planner {
                     in_flight: 0,
                     learned_max_assets: pipeline.size.learned(),
                     hot: hot(pipeline, now),
+                    pauses: pipeline
+                        .pauses
+                        .iter()
+                        .filter(|pause| pause.holds(now))
+                        .cloned()
+                        .collect(),
                 };
                 (id.clone(), view)
             })

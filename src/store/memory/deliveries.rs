@@ -113,8 +113,47 @@ impl State {
             queued: counts.queued + waiting,
             submitted: counts.taken,
             done: counts.done,
-            failed: counts.failed,
+            failed: counts.failed + counts.dropped,
         }
+    }
+
+    /// What deliveries wait to queue is dropped; tells how many changes that are.
+    pub(super) fn drop_later(&mut self, pipeline: &PipelineId) -> u64 {
+        let waiting: Vec<(u64, Vec<NewChange>)> = self
+            .deliveries
+            .iter()
+            .filter(|(_, kept)| !kept.made && kept.delivery.pipeline == *pipeline)
+            .filter_map(|(id, kept)| match &kept.delivery.work {
+                Work::Changes(changes) => Some((*id, changes.clone())),
+                Work::Scan => None,
+            })
+            .collect();
+        let mut dropped = 0;
+        for (id, changes) in waiting {
+            let (first, last) = self.append(changes);
+            for seq in first.0..=last.0 {
+                if let Some(row) = self.changes.get_mut(&seq) {
+                    row.stage = Stage::Dropped;
+                    dropped += 1;
+                }
+            }
+            if let Some(kept) = self.deliveries.get_mut(&id) {
+                (kept.made, kept.first, kept.last) = (true, first, last);
+            }
+        }
+        dropped
+    }
+
+    /// The first delivery that a change is counted to.
+    pub(super) fn delivery_of(&self, pipeline: &PipelineId, seq: Seq) -> Option<(String, String)> {
+        let counted = |kept: &&Kept| {
+            kept.made
+                && kept.delivery.pipeline == *pipeline
+                && (kept.first..=kept.last).contains(&seq)
+        };
+        let kept = self.deliveries.values().filter(counted);
+        kept.min_by_key(|kept| kept.last)
+            .map(|kept| (kept.delivery.route.to_string(), kept.delivery.event.clone()))
     }
 
     fn release_due(&mut self, now: Time, limit: usize) -> usize {
@@ -199,7 +238,7 @@ impl State {
 }
 
 impl MemoryStore {
-    fn write_and_announce<T: Send + 'static>(
+    pub(super) fn write_and_announce<T: Send + 'static>(
         &self,
         to: impl FnOnce(&mut State) -> T,
     ) -> StoreFuture<'_, T> {

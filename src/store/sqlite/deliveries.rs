@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{int, queue, time, uint};
+use super::{history, int, queue, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
@@ -170,17 +170,14 @@ impl Progress {
                 "SELECT count(*) FILTER (WHERE stage = 'queued'),
                         count(*) FILTER (WHERE stage = 'taken'),
                         count(*) FILTER (WHERE stage = 'done'),
-                        count(*) FILTER (WHERE stage = 'failed')
+                        count(*) FILTER (WHERE stage = 'failed'),
+                        count(*) FILTER (WHERE stage = 'dropped')
                  FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3",
             )?
-            .query_row(params![self.first, self.last, self.pipeline], |row| {
-                Ok(StageCounts {
-                    queued: uint(row.get(0)?),
-                    taken: uint(row.get(1)?),
-                    done: uint(row.get(2)?),
-                    failed: uint(row.get(3)?),
-                })
-            })
+            .query_row(
+                params![self.first, self.last, self.pipeline],
+                history::stage_counts,
+            )
     }
 
     fn state(&self, connection: &Connection) -> rusqlite::Result<DeliveryState> {
@@ -221,7 +218,7 @@ pub(super) fn find(
         queued: counts.queued + uint(waiting),
         submitted: counts.taken,
         done: counts.done,
-        failed: counts.failed,
+        failed: counts.failed + counts.dropped,
     }))
 }
 

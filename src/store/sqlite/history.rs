@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::queue::word;
-use super::{decide, int, time, uint};
+use super::{decide, int, operate, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::{
@@ -60,6 +60,7 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
         last_all,
         learned,
         settled_remote_ids: settled_remote_ids(connection, &requests)?,
+        pauses: operate::pauses(connection)?,
         requests,
     })
 }
@@ -84,7 +85,7 @@ fn settled_remote_ids(
     Ok(newest)
 }
 
-fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
+pub(super) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
     let id: String = row.get("pipeline")?;
     Ok(PipelineId::new(&id))
 }
@@ -129,10 +130,14 @@ pub(super) fn requests(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let asset = filter.asset.as_ref().map(Asset::as_str);
     let id = filter.id.map(int);
-    let wanted: [(&str, Option<&dyn ToSql>); 4] = [
+    let wanted: [(&str, Option<&dyn ToSql>); 5] = [
         ("pipeline = ?", pipeline.as_ref().map(|value| value as _)),
         ("stage = ?", filter.status.as_ref().map(|value| value as _)),
         ("id = ?", id.as_ref().map(|value| value as _)),
+        (
+            "remote_id = ?",
+            filter.remote_id.as_ref().map(|value| value as _),
+        ),
         (
             "id IN (SELECT request FROM request_asset WHERE asset = ?)",
             asset.as_ref().map(|value| value as _),
@@ -165,7 +170,7 @@ pub(super) fn requests(
     })
 }
 
-fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
     let id = uint(row.get("id")?);
     let reason: Option<String> = row.get("reason")?;
     let moment = |column| -> rusqlite::Result<Option<Time>> {
@@ -191,8 +196,20 @@ fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRec
     })
 }
 
+/// Reads queued, taken, done, failed and dropped, in that order.
+pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
+    Ok(StageCounts {
+        queued: uint(row.get(0)?),
+        taken: uint(row.get(1)?),
+        done: uint(row.get(2)?),
+        failed: uint(row.get(3)?),
+        dropped: uint(row.get(4)?),
+    })
+}
+
 pub(super) fn stages(
     connection: &Connection,
+    pipeline: Option<&PipelineId>,
     first: Seq,
     last: Seq,
 ) -> rusqlite::Result<StageCounts> {
@@ -201,17 +218,14 @@ pub(super) fn stages(
             "SELECT count(*) FILTER (WHERE stage = 'queued'),
                     count(*) FILTER (WHERE stage = 'taken'),
                     count(*) FILTER (WHERE stage = 'done'),
-                    count(*) FILTER (WHERE stage = 'failed')
-             FROM change WHERE seq BETWEEN ?1 AND ?2",
+                    count(*) FILTER (WHERE stage = 'failed'),
+                    count(*) FILTER (WHERE stage = 'dropped')
+             FROM change WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR pipeline = ?3)",
         )?
-        .query_row(params![int(first.0), int(last.0)], |row| {
-            Ok(StageCounts {
-                queued: uint(row.get(0)?),
-                taken: uint(row.get(1)?),
-                done: uint(row.get(2)?),
-                failed: uint(row.get(3)?),
-            })
-        })
+        .query_row(
+            params![int(first.0), int(last.0), pipeline.map(PipelineId::as_str)],
+            stage_counts,
+        )
 }
 
 pub(super) fn requests_of(
@@ -242,23 +256,26 @@ pub(super) fn failed_assets(
         .collect()
 }
 
+/// Goes by what settled, which an index has in order: what is not old is not looked at.
 pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusqlite::Result<u64> {
     let before = int(before.millis());
-    let changes = connection
-        .prepare_cached(
-            "DELETE FROM change WHERE seq IN (
-                 SELECT change.seq FROM change LEFT JOIN request ON request.id = change.request
-                 WHERE change.stage = 'done' AND (request.id IS NULL OR request.settled < ?1)
-                 ORDER BY change.seq LIMIT ?2)",
-        )?
-        .execute(params![before, int(limit)])?;
-    let requests = connection
-        .prepare_cached(
-            "DELETE FROM request WHERE id IN (
-                 SELECT id FROM request WHERE settled < ?1
-                   AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id)
-                 ORDER BY id LIMIT ?2)",
-        )?
-        .execute(params![before, int(limit - changes)])?;
-    Ok((changes + requests) as u64)
+    let mut left = limit;
+    for sql in [
+        "DELETE FROM change WHERE seq IN (
+             SELECT change.seq FROM request INDEXED BY request_settled
+             CROSS JOIN change INDEXED BY change_request ON change.request = request.id
+             WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)",
+        "DELETE FROM change WHERE seq IN (
+             SELECT seq FROM change INDEXED BY change_dropped
+             WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)",
+        "DELETE FROM request WHERE id IN (
+             SELECT id FROM request INDEXED BY request_settled WHERE settled < ?1
+               AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id) LIMIT ?2)",
+    ] {
+        let deleted = connection
+            .prepare_cached(sql)?
+            .execute(params![before, int(left)])?;
+        left = left.saturating_sub(deleted);
+    }
+    Ok((limit - left) as u64)
 }

@@ -67,7 +67,7 @@ pub(super) fn queued_after(
         .collect()
 }
 
-fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let asset: Option<String> = row.get("asset")?;
     let pipeline: String = row.get("pipeline")?;
     let detail: String = row.get("detail")?;

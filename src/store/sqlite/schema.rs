@@ -12,10 +12,11 @@ use crate::store::StoreError;
 /// Says that a database is edgepurge's queue: "EPQ1".
 const APPLICATION: i32 = 0x4550_5131;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
+    include_str!("../migrations/0004_operate.sql"),
 ];
 
 /// Opens the database to write.
@@ -93,6 +94,23 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
             })?;
     }
     Ok(())
+}
+
+/// Refuses a database that has another version than this program's, which only a start brings up
+/// to date.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if usize::try_from(version) == Ok(MIGRATIONS.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Failed(format!(
+        "{} has version {version}, and this edgepurge ({}) reads version {}; start its daemon once",
+        path.display(),
+        env!("CARGO_PKG_VERSION"),
+        MIGRATIONS.len()
+    )))
 }
 
 /// Reads every page once: what is damaged inside would else be found in the middle of work, start

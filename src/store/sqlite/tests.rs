@@ -199,3 +199,39 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let appended = store.append(many).await.unwrap();
     assert_eq!((appended.first, appended.last), (Seq(1), Seq(5_000)));
 }
+
+#[tokio::test]
+async fn yesterdays_queue_is_opened_without_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = schema::open(&directory.path().join("queue.db")).unwrap();
+    connection
+        .execute_batch(include_str!("../migrations/0001_initial.sql"))
+        .unwrap();
+    connection
+        .execute_batch(include_str!("../migrations/0002_deliveries.sql"))
+        .unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA application_id = 0x45505131; PRAGMA user_version = 2;
+             INSERT INTO meta VALUES ('api_url', 'sandbox'), ('epoch', 'e'), ('last_request', '4');
+             INSERT INTO request VALUES (4, 'www', NULL, NULL, 'accepted', 'r4', 0, 1, 2, 3, NULL, '');
+             INSERT INTO request_asset VALUES (4, '/b', 8);
+             INSERT INTO change VALUES
+                 (7, 'www', '/a', 'changed', 'watch', 'why', 'site', x'61ff', x'09', 5, 'queued', 2, 9, NULL),
+                 (8, 'www', '/b', 'new', 'scan', '', NULL, NULL, NULL, 6, 'taken', 0, 0, 4),
+                 (12, 'www', '/c', 'gone', 'scan', '', NULL, NULL, NULL, 6, 'queued', 0, 0, NULL);
+             DELETE FROM change WHERE seq = 12;",
+        )
+        .unwrap();
+    drop(connection);
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let rows = store.queued_after(Seq(0), 9).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].seq, rows[0].attempt), (Seq(7), 2));
+    assert_eq!(store.lineage().last, Seq(12), "no number is given twice");
+    let appended = store.append(vec![change("www", "/d")]).await.unwrap();
+    assert_eq!(appended.first, Seq(13));
+    assert_eq!(store.unsettled().await.unwrap().requests.len(), 1);
+    assert_eq!(store.requests_of(Seq(8), Seq(8)).await.unwrap(), [4]);
+}

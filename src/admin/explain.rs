@@ -1,0 +1,120 @@
+//! Explaining: what a file's change purges, which files an asset stands for, and its last purges.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, AdminError};
+use crate::core::asset::Asset;
+use crate::core::change::PipelineId;
+use crate::explain::{AssetFiles, FileExplained};
+use crate::intake::parse_asset;
+use crate::store::AssetHistory;
+
+/// Purges that are told of an asset.
+pub const TOLD: usize = 10;
+
+/// What is to be explained: an asset or a file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainQuery {
+    /// Only this pipeline, by name or id; left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// An absolute URL path, or a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// A file: absolute, or below the root of an origin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Of an asset only the history: which files it stands for takes a look at all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub history_only: bool,
+}
+
+/// What is known.
+#[derive(Debug, Serialize)]
+pub(super) struct ExplainAnswer {
+    files: Vec<FileExplained>,
+    assets: Vec<AssetExplained>,
+}
+
+/// What is known of an asset.
+#[derive(Debug, Serialize)]
+pub struct AssetExplained {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The asset, in its canonical spelling.
+    pub asset: String,
+    /// The files that it stands for; `None` where only its history was asked for.
+    pub stands_for: Option<AssetFiles>,
+    /// What the history has; `None` where there is none.
+    pub history: Option<AssetHistory>,
+}
+
+/// `GET /api/v1/explain`
+pub(super) async fn explain(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<ExplainQuery>,
+) -> Result<Json<ExplainAnswer>, AdminError> {
+    let wanted = match &query.pipeline {
+        Some(name) => vec![admin.pipeline(name)?.0.clone()],
+        None => admin.pipelines.keys().cloned().collect(),
+    };
+    let invalid = |error: &dyn std::fmt::Display| AdminError::Invalid(error.to_string());
+    match (query.asset, query.path) {
+        (Some(asset), None) => {
+            let asset = parse_asset(&asset).map_err(|error| invalid(&error))?;
+            let mut assets = Vec::new();
+            for id in wanted {
+                assets.push(one(&admin, id, asset.clone(), query.history_only).await?);
+            }
+            let files = Vec::new();
+            Ok(Json(ExplainAnswer { files, assets }))
+        }
+        (None, Some(path)) => {
+            let mut files = admin
+                .explainer
+                .file(&path)
+                .map_err(|error| invalid(&error))?;
+            files.retain(|file| wanted.iter().any(|id| admin.name(id) == file.pipeline));
+            let assets = Vec::new();
+            Ok(Json(ExplainAnswer { files, assets }))
+        }
+        _ => Err(AdminError::Invalid(
+            "say either asset or path: what is to be explained".to_owned(),
+        )),
+    }
+}
+
+async fn one(
+    admin: &Admin,
+    id: PipelineId,
+    asset: Asset,
+    history_only: bool,
+) -> Result<AssetExplained, AdminError> {
+    let history = admin.store.purges_of(id.clone(), asset.clone(), TOLD);
+    let history = Some(history.await?);
+    let (explainer, of) = (Arc::clone(&admin.explainer), asset.clone());
+    let name = admin.name(&id);
+    // It looks at the whole index.
+    let stands_for = tokio::task::spawn_blocking(move || {
+        let pipeline = explainer.pipeline(id.as_str()).filter(|_| !history_only)?;
+        Some(pipeline.files_of(&explainer.state, &of))
+    });
+    let unavailable = |why: String| AdminError::Unavailable(why);
+    let stands_for = stands_for
+        .await
+        .map_err(|error| unavailable(error.to_string()))?
+        .transpose()
+        .map_err(|error| unavailable(error.to_string()))?;
+    Ok(AssetExplained {
+        pipeline: name,
+        asset: asset.to_string(),
+        stands_for,
+        history,
+    })
+}

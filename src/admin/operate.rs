@@ -1,0 +1,275 @@
+//! What a person does with a queue: pause, resume, retry, drop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, AdminError};
+use crate::core::change::PipelineId;
+use crate::core::pause::{Holder, LEASE, Pause, Retry};
+use crate::engine::{Operated, Operation};
+use crate::store::{RequestFilter, RequestRecord};
+
+/// The longest name of a lease, and the longest reason, in bytes.
+const LONGEST_TEXT: usize = 500;
+/// The longest pause that ends by itself; a longer one has to be resumed.
+const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
+
+/// Which pipeline is to be paused, and how.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseBody {
+    /// The pipeline's name or id.
+    pub pipeline: String,
+    /// For so many seconds; left out: until resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Why, for others to read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The name of a lease: the pause lasts a minute, and the same call renews it. Beside it,
+    /// pauses of others hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+}
+
+/// Which pause is to end.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeBody {
+    /// The pipeline's name or id.
+    pub pipeline: String,
+    /// The lease that ends; left out: the pause of a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+}
+
+/// What holds a pipeline back now.
+#[derive(Debug, Serialize)]
+pub(super) struct PauseAnswer {
+    pipeline: String,
+    /// Whether it was paused before, by the same.
+    was_paused: bool,
+    /// Whether it is paused now, by anybody.
+    paused: bool,
+    pauses: Vec<Pause>,
+    /// The last change that was committed.
+    last: u64,
+}
+
+/// What is to be tried again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryBody {
+    /// A pipeline's name or id, a request's local number, or its id at the API.
+    pub target: String,
+}
+
+/// Whose queue is to be dropped.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropBody {
+    /// The pipeline's name or id.
+    pub pipeline: String,
+    /// The same again: what is dropped stays stale.
+    pub confirm: String,
+}
+
+/// How many changes it was about.
+#[derive(Debug, Serialize)]
+pub(super) struct CountAnswer {
+    pipeline: String,
+    changes: u64,
+}
+
+/// `POST /api/v1/pause`
+pub(super) async fn pause(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<PauseBody>,
+) -> Result<Json<PauseAnswer>, AdminError> {
+    let (id, _) = admin.pipeline(&body.pipeline)?;
+    let length = body.seconds.map(Duration::from_secs);
+    let (holder, length) = match (body.lease, length) {
+        (Some(_), Some(_)) => {
+            return Err(AdminError::Invalid(
+                "seconds and lease are given; a lease lasts a minute, say one of them".to_owned(),
+            ));
+        }
+        (Some(lease), None) => (deploy(lease)?, Some(LEASE)),
+        (None, length) => (Holder::Operator, length),
+    };
+    if length.is_some_and(|length| length.is_zero() || length > LONGEST_PAUSE) {
+        return Err(AdminError::Invalid(
+            "a pause lasts from a second to 365 days, or, without a time, until it is resumed"
+                .to_owned(),
+        ));
+    }
+    let reason = text("reason", body.reason)?;
+    let was_paused = paused(&admin, id).await?;
+    let was_paused = was_paused.iter().any(|pause| pause.holder == holder);
+    let operation = Operation::Pause {
+        pipeline: id.clone(),
+        holder,
+        reason,
+        length,
+    };
+    admin.engine.operate(operation).await?;
+    answer(&admin, id, was_paused).await
+}
+
+/// `POST /api/v1/resume`
+pub(super) async fn resume(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<ResumeBody>,
+) -> Result<Json<PauseAnswer>, AdminError> {
+    let (id, _) = admin.pipeline(&body.pipeline)?;
+    let holder = body.lease.map_or(Ok(Holder::Operator), deploy)?;
+    let pipeline = id.clone();
+    let operation = Operation::Resume { pipeline, holder };
+    let resumed = admin.engine.operate(operation).await?;
+    answer(&admin, id, matches!(resumed, Operated::Resumed(true))).await
+}
+
+fn deploy(lease: String) -> Result<Holder, AdminError> {
+    // The word for a person in the database is no name for a lease.
+    let holder = Holder::Deploy(text("lease", lease)?);
+    match holder.as_str() {
+        "" | "operator" => Err(AdminError::Invalid("lease: is no name for one".to_owned())),
+        _ => Ok(holder),
+    }
+}
+
+fn text(what: &str, text: String) -> Result<String, AdminError> {
+    if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
+        return Err(AdminError::Invalid(format!(
+            "{what}: is longer than {LONGEST_TEXT} bytes, or holds a control character"
+        )));
+    }
+    Ok(text)
+}
+
+async fn paused(admin: &Admin, id: &PipelineId) -> Result<Vec<Pause>, AdminError> {
+    let mut view = admin.view().await?;
+    Ok(view
+        .pipelines
+        .remove(id)
+        .map(|pipeline| pipeline.pauses)
+        .unwrap_or_default())
+}
+
+async fn answer(
+    admin: &Admin,
+    id: &PipelineId,
+    was_paused: bool,
+) -> Result<Json<PauseAnswer>, AdminError> {
+    let pauses = paused(admin, id).await?;
+    Ok(Json(PauseAnswer {
+        pipeline: admin.name(id),
+        was_paused,
+        paused: !pauses.is_empty(),
+        pauses,
+        last: admin.store.append(Vec::new()).await?.last.0,
+    }))
+}
+
+/// `POST /api/v1/retry`
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<RetryBody>,
+) -> Result<Json<CountAnswer>, AdminError> {
+    let target = &body.target;
+    let unknown = match pipeline_or_orphan(&admin, target).await {
+        Ok(id) => return retried(&admin, &id, Retry::Pipeline(id.clone())).await,
+        Err(unknown @ AdminError::NotFound(_)) => unknown,
+        Err(error) => return Err(error),
+    };
+    let Some(request) = request(&admin, target).await? else {
+        return Err(match target.parse::<u64>() {
+            Ok(_) => AdminError::NotFound(format!("there is no request {target} in the history")),
+            Err(_) => unknown,
+        });
+    };
+    let id = request.id;
+    let advice = match request.status.as_str() {
+        "failed" => {
+            return retried(&admin, &request.pipeline_id, Retry::Request(id)).await;
+        }
+        "done" => "is done; to purge its assets once more: edgepurge purge".to_owned(),
+        "submitting" | "accepted" => "is still in flight".to_owned(),
+        status => format!(
+            "is `{status}`, and what it was for is queued again already; to end its wait: \
+             edgepurge retry {}",
+            admin.name(&request.pipeline_id)
+        ),
+    };
+    Err(AdminError::Conflict(format!("request {id} {advice}")))
+}
+
+async fn retried(
+    admin: &Admin,
+    id: &PipelineId,
+    what: Retry,
+) -> Result<Json<CountAnswer>, AdminError> {
+    counted(admin, id, Operation::Retry(what)).await
+}
+
+async fn counted(
+    admin: &Admin,
+    id: &PipelineId,
+    operation: Operation,
+) -> Result<Json<CountAnswer>, AdminError> {
+    let changes = match admin.engine.operate(operation).await? {
+        Operated::Retried(changes) | Operated::Dropped(changes) => changes,
+        Operated::Paused(_) | Operated::Resumed(_) => 0,
+    };
+    let pipeline = admin.name(id);
+    Ok(Json(CountAnswer { pipeline, changes }))
+}
+
+async fn request(admin: &Admin, id: &str) -> Result<Option<RequestRecord>, AdminError> {
+    let filter = match id.parse() {
+        Ok(number) => RequestFilter {
+            id: Some(number),
+            limit: 1,
+            ..RequestFilter::default()
+        },
+        Err(_) => RequestFilter {
+            remote_id: Some(id.to_owned()),
+            limit: 1,
+            ..RequestFilter::default()
+        },
+    };
+    let page = admin.store.requests(filter).await?;
+    Ok(page.purge_requests.into_iter().next())
+}
+
+/// `POST /api/v1/drop`
+pub(super) async fn drop_queue(
+    State(admin): State<Arc<Admin>>,
+    Json(body): Json<DropBody>,
+) -> Result<Json<CountAnswer>, AdminError> {
+    if body.confirm != body.pipeline {
+        return Err(AdminError::Invalid(
+            "confirm: is not what `pipeline` says; what is dropped stays stale, so say it twice"
+                .to_owned(),
+        ));
+    }
+    let id = pipeline_or_orphan(&admin, &body.pipeline).await?;
+    counted(&admin, &id, Operation::Drop(id.clone())).await
+}
+
+/// The pipeline that a person means, even if it is in the config no more.
+async fn pipeline_or_orphan(admin: &Admin, name: &str) -> Result<PipelineId, AdminError> {
+    let unknown = match admin.pipeline(name) {
+        Ok((id, _)) => return Ok(id.clone()),
+        Err(unknown) => unknown,
+    };
+    let mut orphans = admin.orphans().await?.into_iter();
+    orphans
+        .find(|orphan| orphan.id.as_str() == name)
+        .map(|orphan| orphan.id)
+        .ok_or(unknown)
+}

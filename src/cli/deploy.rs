@@ -1,0 +1,274 @@
+//! `edgepurge deploy PIPELINE -- COMMAND...`: nothing is sent while COMMAND replaces the files, and
+//! what it changed leaves in one batch.
+
+use std::convert::Infallible;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::{Answer, Daemon};
+use super::{Failure, Format, Global, output, wait};
+use crate::admin::{PauseBody, ResumeBody, ScanBody};
+
+mod command;
+
+use command::{Signals, run};
+
+/// How often the lease is renewed; it lasts a minute.
+const RENEW: Duration = Duration::from_secs(5);
+/// How soon a daemon that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+pub(super) struct DeployArgs {
+    /// The pipeline's name or id.
+    pipeline: String,
+    /// How long to wait, once COMMAND has ended, until what changed is purged.
+    #[arg(long, value_name = "T", default_value = "10m", value_parser = crate::config::parse_duration)]
+    timeout: Duration,
+    /// What replaces the files, with its arguments.
+    #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// A deploy that holds its pipeline back.
+struct Deploy {
+    daemon: Daemon,
+    pipeline: String,
+    lease: String,
+    reason: String,
+    /// The last change before it began.
+    before: u64,
+}
+
+/// What came of the purges.
+struct Purged {
+    /// Changes since the beginning that are purged.
+    done: u64,
+    /// Those that are given up.
+    failed: u64,
+    /// Origins of which so much is gone that nothing of that is purged.
+    held: Vec<String>,
+}
+
+pub(super) async fn deploy(global: &Global, args: DeployArgs) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let deploy = Deploy::begin(global, &args).await?;
+    let status = {
+        let renewed = deploy.renew();
+        tokio::select! {
+            status = run(&args.command, &mut signals) => status,
+            never = renewed => match never {},
+        }
+    };
+    let ended = match &status {
+        Ok(status) => command::code(*status),
+        Err(error) => {
+            output::to_stderr(&format!("error: {}: {error}\n", args.command[0]));
+            if error.kind() == std::io::ErrorKind::NotFound {
+                127
+            } else {
+                126
+            }
+        }
+    };
+    let purged = tokio::select! {
+        purged = deploy.finish(args.timeout) => purged,
+        signal = signals.next() => {
+            deploy.resume(Duration::from_secs(2)).await?;
+            output::to_stderr("interrupted; what changed is still being purged\n");
+            return Ok(ExitCode::from(command::of_signal(signal)));
+        }
+    };
+    deploy.report(global, status.ok(), ended, &purged)?;
+    match purged {
+        _ if ended != 0 => Ok(ExitCode::from(ended)),
+        Err(failure) => Err(failure),
+        Ok(purged) => match deploy.fault(&purged) {
+            Some(failure) => Err(failure),
+            None => Ok(ExitCode::SUCCESS),
+        },
+    }
+}
+
+impl Deploy {
+    async fn begin(global: &Global, args: &DeployArgs) -> Result<Self, Failure> {
+        let daemon = Daemon::need(&global.socket()?).await?;
+        let program = args.command.first().map_or("", String::as_str);
+        let program: String = program
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(100)
+            .collect();
+        let mut deploy = Self {
+            daemon,
+            pipeline: args.pipeline.clone(),
+            lease: uuid::Uuid::new_v4().to_string(),
+            reason: format!("deploy: {program}"),
+            before: 0,
+        };
+        let paused = deploy.pause().await?.into_value()?;
+        deploy.before = paused["last"].as_u64().unwrap_or(0);
+        Ok(deploy)
+    }
+
+    async fn pause(&self) -> Result<Answer, Failure> {
+        let body = PauseBody {
+            pipeline: self.pipeline.clone(),
+            reason: self.reason.clone(),
+            lease: Some(self.lease.clone()),
+            seconds: None,
+        };
+        self.daemon.post("/api/v1/pause", &body).await
+    }
+
+    /// Renews the lease for ever. A daemon that is restarting finds it in its store, and this finds
+    /// the daemon again.
+    async fn renew(&self) -> Infallible {
+        let mut missed = false;
+        loop {
+            tokio::time::sleep(RENEW).await;
+            let renewed = self.pause().await.and_then(Answer::into_value);
+            if let (Err(failure), false) = (&renewed, missed) {
+                output::to_stderr(&format!("edgepurge: {failure}; trying again\n"));
+            }
+            missed = renewed.is_err();
+        }
+    }
+
+    /// Looks at everything, resumes, and waits until it is purged.
+    async fn finish(&self, limit: Duration) -> Result<Purged, Failure> {
+        let work = async {
+            let held = tokio::select! {
+                held = self.scan() => held?,
+                never = self.renew() => match never {},
+            };
+            self.resume(limit).await?;
+            let settled = async || wait::until_settled(&self.daemon, &self.pipeline).await;
+            let settled = patiently(settled).await?;
+            let query = json!({
+                "pipeline": self.pipeline,
+                "first": self.before + 1,
+                "last": settled.last,
+            });
+            let counts = async || {
+                let answer = self.daemon.get("/api/v1/changes", &query).await?;
+                answer.into_value()
+            };
+            let counts = patiently(counts).await?;
+            let count = |stage: &str| counts[stage].as_u64().unwrap_or(0);
+            Ok(Purged {
+                done: count("done"),
+                failed: count("failed") + count("dropped"),
+                held,
+            })
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(purged) => purged,
+            Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
+        }
+    }
+
+    /// The origins of which so much is gone that nothing of that is purged.
+    async fn scan(&self) -> Result<Vec<String>, Failure> {
+        let body = ScanBody {
+            pipeline: self.pipeline.clone(),
+            accept_loss: false,
+        };
+        let scan = async || {
+            let answer = self.daemon.post_and_wait("/api/v1/scan", &body).await?;
+            answer.into_value()
+        };
+        let scanned = patiently(scan).await?;
+        let origins = scanned["origins"].as_array().into_iter().flatten();
+        let held = origins.filter(|origin| origin["held"] == true);
+        Ok(held
+            .filter_map(|origin| origin["name"].as_str().map(str::to_owned))
+            .collect())
+    }
+
+    async fn resume(&self, limit: Duration) -> Result<Value, Failure> {
+        let body = ResumeBody {
+            pipeline: self.pipeline.clone(),
+            lease: Some(self.lease.clone()),
+        };
+        let resume = async || {
+            self.daemon
+                .post("/api/v1/resume", &body)
+                .await?
+                .into_value()
+        };
+        tokio::time::timeout(limit, patiently(resume))
+            .await
+            .map_err(|_| {
+                Failure::temporary(
+                    "the daemon does not answer; the pipeline is resumed within a minute",
+                )
+            })?
+    }
+
+    fn report(
+        &self,
+        global: &Global,
+        status: Option<ExitStatus>,
+        ended: u8,
+        purged: &Result<Purged, Failure>,
+    ) -> Result<(), Failure> {
+        if global.format == Format::Json {
+            let counts = purged.as_ref().ok();
+            return output::json(&json!({
+                "pipeline": self.pipeline,
+                "command": { "exit_code": ended, "ran": status.is_some() },
+                "settled": purged.is_ok(),
+                "done": counts.map(|purged| purged.done),
+                "failed": counts.map(|purged| purged.failed),
+                "held_origins": counts.map(|purged| &purged.held),
+            }));
+        }
+        match purged {
+            Ok(purged) => {
+                output::to_stderr(&format!(
+                    "{}: {} purged, {} failed\n",
+                    self.pipeline, purged.done, purged.failed
+                ));
+                // Its own exit code stands for what went wrong first.
+                if let (Some(failure), true) = (self.fault(purged), ended != 0) {
+                    output::to_stderr(&format!("error: {failure}\n"));
+                }
+            }
+            Err(failure) if ended != 0 => output::to_stderr(&format!("error: {failure}\n")),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn fault(&self, purged: &Purged) -> Option<Failure> {
+        let name = &self.pipeline;
+        if !purged.held.is_empty() {
+            return Some(Failure::failed(format!(
+                "so many files of origin {} are gone at once that nothing of that is purged; if that \
+                 is meant so: edgepurge scan {name} --apply --accept-loss",
+                purged.held.join(", ")
+            )));
+        }
+        (purged.failed > 0).then(|| {
+            Failure::failed(format!(
+                "{} purges failed; why: edgepurge requests list, or the log; then: edgepurge retry \
+                 {name}",
+                purged.failed
+            ))
+        })
+    }
+}
+
+/// Asks again and again while the daemon does not answer, or can't now.
+async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match ask().await {
+            Err(failure) if failure.is_temporary() => tokio::time::sleep(AGAIN).await,
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `edgepurge explain PATH|/ASSET ...`
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::client::Daemon;
+use super::{Failure, Format, Global, output, owner};
+use crate::admin::{AssetExplained, ExplainQuery, TOLD};
+use crate::core::asset::Asset;
+use crate::daemon;
+use crate::explain::{Explainer, FileExplained};
+use crate::intake::parse_asset;
+use crate::store::sqlite::history_of;
+
+mod text;
+
+/// Of so many assets of a file the history is told.
+const ASSETS: usize = 5;
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// Files, absolute or relative, or absolute URL paths, or URLs.
+    ///
+    /// What lies below the root of an origin is a file; a relative path is tried from here, then
+    /// from the root of each origin.
+    #[arg(required = true, value_name = "PATH|/ASSET")]
+    subjects: Vec<String>,
+}
+
+/// What is known of one argument.
+#[derive(Debug, Serialize)]
+struct Subject {
+    /// As it was given.
+    given: String,
+    /// What a change of the file would purge, in each origin that it lies in.
+    files: Vec<FileExplained>,
+    /// The asset in each pipeline, or the assets of the file.
+    assets: Vec<Value>,
+}
+
+/// What an argument means.
+enum Meaning {
+    File(PathBuf),
+    Asset(Asset),
+}
+
+pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<ExitCode, Failure> {
+    let config = global.load()?;
+    let explainer = daemon::explainer(&config).map_err(|error| super::run::unstarted(&error))?;
+    let daemon = Daemon::find(&config.admin.socket).await;
+    let mut subjects = Vec::new();
+    let mut untold = None;
+    for given in args.subjects {
+        let told = subject(&explainer, daemon.as_ref(), given, &mut untold).await?;
+        if global.format == Format::Text {
+            output::text(&text::subject(&told, &explainer.file))?;
+        }
+        subjects.push(told);
+    }
+    if global.format == Format::Json {
+        output::json(&serde_json::json!({ "subjects": subjects }))?;
+    }
+    // What the mapping says was told; of what the state says, nothing could be.
+    untold.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn meaning(explainer: &Explainer, given: &str) -> Result<Meaning, Failure> {
+    let path = Path::new(given);
+    let url = !given.starts_with('/') && given.contains("://");
+    if url || (path.is_absolute() && !explainer.is_file(path)) {
+        let asset = parse_asset(given).map_err(|error| Failure::usage(error.to_string()))?;
+        return Ok(Meaning::Asset(asset));
+    }
+    if path.is_absolute() {
+        return Ok(Meaning::File(path.to_owned()));
+    }
+    let here = std::env::current_dir().map(|here| here.join(path));
+    Ok(Meaning::File(match here {
+        Ok(here) if explainer.is_file(&here) => here,
+        _ => path.to_owned(),
+    }))
+}
+
+async fn subject(
+    explainer: &Explainer,
+    daemon: Option<&Daemon>,
+    given: String,
+    untold: &mut Option<Failure>,
+) -> Result<Subject, Failure> {
+    let (files, wanted) = match meaning(explainer, &given)? {
+        Meaning::Asset(asset) => {
+            let all = explainer.pipelines.iter();
+            let wanted = all.map(|pipeline| (pipeline.name.to_string(), asset.clone(), true));
+            (Vec::new(), wanted.collect())
+        }
+        Meaning::File(path) => {
+            let files = explainer.file(&path)?;
+            if files.is_empty() {
+                return Err(Failure::usage(format!(
+                    "`{given}` lies below the root of no origin, and is no absolute URL path"
+                )));
+            }
+            let wanted = assets_of(&files);
+            (files, wanted)
+        }
+    };
+    let mut assets = Vec::new();
+    for (pipeline, asset, whole) in wanted {
+        let told = match daemon {
+            Some(daemon) => ask(daemon, pipeline, &asset, whole).await,
+            None => look(explainer, pipeline, asset, whole).await,
+        };
+        match told {
+            Ok(Some(told)) => assets.push(told),
+            Ok(None) => {}
+            Err(failure) => *untold = Some(failure),
+        }
+    }
+    Ok(Subject {
+        given,
+        files,
+        assets,
+    })
+}
+
+/// The assets of a file, with their pipelines: the first ones.
+fn assets_of(files: &[FileExplained]) -> Vec<(String, Asset, bool)> {
+    let mut assets = BTreeSet::new();
+    for file in files.iter().filter(|file| !file.ignored) {
+        for asset in file.on.values().flat_map(|verdict| &verdict.assets) {
+            assets.insert((file.pipeline.clone(), Asset::from_stored(asset)));
+        }
+    }
+    let assets = assets.into_iter().take(ASSETS);
+    assets
+        .map(|(pipeline, asset)| (pipeline, asset, false))
+        .collect()
+}
+
+/// Asks the daemon; `None` when it does not know the pipeline yet.
+async fn ask(
+    daemon: &Daemon,
+    pipeline: String,
+    asset: &Asset,
+    whole: bool,
+) -> Result<Option<Value>, Failure> {
+    use super::client::Answer;
+    let query = ExplainQuery {
+        pipeline: Some(pipeline),
+        asset: Some(asset.to_string()),
+        path: None,
+        history_only: !whole,
+    };
+    match daemon.get("/api/v1/explain", &query).await? {
+        Answer::Refused { class, .. } if class == "not_found" => Ok(None),
+        answer => Ok(Some(answer.into_value()?["assets"][0].take())),
+    }
+}
+
+/// Looks into the state directory, as its owner.
+async fn look(
+    explainer: &Explainer,
+    name: String,
+    asset: Asset,
+    whole: bool,
+) -> Result<Option<Value>, Failure> {
+    owner::check(&explainer.state)?;
+    let explainer = explainer.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let state = &explainer.state;
+        let Some(pipeline) = explainer.pipeline(&name) else {
+            return Ok(None);
+        };
+        let history = history_of(state, &pipeline.id, &asset, TOLD)
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        let stands_for = if whole {
+            Some(pipeline.files_of(state, &asset)?)
+        } else {
+            None
+        };
+        let told = AssetExplained {
+            pipeline: name,
+            asset: asset.to_string(),
+            stands_for,
+            history,
+        };
+        serde_json::to_value(told)
+            .map(Some)
+            .map_err(|error| Failure::failed(error.to_string()))
+    });
+    looked
+        .await
+        .map_err(|error| Failure::failed(format!("the look ended: {error}")))?
+}

@@ -1,0 +1,177 @@
+//! Pauses: who holds a pipeline's purges back, and until when.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::change::PipelineId;
+use super::time::Time;
+
+/// How long a deploy's pause lasts unless it is renewed: so long after its process died, the
+/// pipeline goes on.
+pub const LEASE: Duration = Duration::from_mins(1);
+
+/// Who holds a pipeline back. A pipeline is paused while anybody does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A person: until resumed, or for a time.
+    Operator,
+    /// A deploy, by a name that it chose: as long as it renews its lease.
+    Deploy(String),
+}
+
+impl Holder {
+    /// The word for it in the database and in output.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Operator => "operator",
+            Self::Deploy(lease) => lease,
+        }
+    }
+
+    /// Reads what [`Holder::as_str`] wrote.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "operator" => Self::Operator,
+            lease => Self::Deploy(lease.to_owned()),
+        }
+    }
+}
+
+impl Serialize for Holder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Operator => "operator",
+            Self::Deploy(_) => "deploy",
+        })
+    }
+}
+
+/// One reason why nothing is sent for a pipeline. Changes queue meanwhile, and requests in flight
+/// are tracked to their end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Whose purges.
+    #[serde(skip)]
+    pub pipeline: PipelineId,
+    /// Who holds them back.
+    pub holder: Holder,
+    /// Why, in words; may be empty.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// For how long from its last renewal on; `None`: until resumed.
+    #[serde(skip)]
+    pub length: Option<Duration>,
+    /// When it ends by itself; `None`: when resumed.
+    pub until: Option<Time>,
+}
+
+impl Pause {
+    /// A pause that begins, or is renewed, now.
+    #[must_use]
+    pub fn begin(
+        pipeline: PipelineId,
+        holder: Holder,
+        reason: String,
+        length: Option<Duration>,
+        now: Time,
+    ) -> Self {
+        Self {
+            pipeline,
+            holder,
+            reason,
+            since: now,
+            length,
+            until: length.map(|length| now.after(length)),
+        }
+    }
+
+    /// As it holds after a restart: no deadline is further ahead than was asked for, and a deploy
+    /// that could not renew its lease while nobody listened gets the time to do so.
+    #[must_use]
+    pub fn restored(mut self, now: Time) -> Self {
+        self.since = self.since.min(now);
+        self.until = match (&self.holder, self.until, self.length) {
+            (Holder::Deploy(_), Some(_), length) => Some(now.after(length.unwrap_or(LEASE))),
+            (Holder::Operator, Some(until), Some(length)) => Some(until.within(now, length)),
+            (_, until, _) => until,
+        };
+        self
+    }
+
+    /// Whether it still holds.
+    #[must_use]
+    pub fn holds(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.holder {
+            Holder::Operator => "paused",
+            Holder::Deploy(_) => "paused by a deploy",
+        };
+        write!(f, "{who} since {}", self.since)?;
+        match (&self.holder, self.until) {
+            (Holder::Operator, Some(until)) => write!(f, " until {until}")?,
+            (Holder::Operator, None) => f.write_str(" until resumed")?,
+            (Holder::Deploy(_), Some(until)) => write!(f, ", at least until {until}")?,
+            (Holder::Deploy(_), None) => {}
+        }
+        if self.reason.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", self.reason)
+    }
+}
+
+/// What is to be tried again at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retry {
+    /// Everything of a pipeline that is failed.
+    Pipeline(PipelineId),
+    /// What one request failed with, by its local number.
+    Request(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause(holder: Holder, length: Option<Duration>) -> Pause {
+        let now = Time::from_millis(1_000_000);
+        Pause::begin(PipelineId::new("www"), holder, String::new(), length, now)
+    }
+
+    #[test]
+    fn a_pause_holds_until_its_time_or_until_resumed() {
+        let timed = pause(Holder::Operator, Some(Duration::from_secs(10)));
+        assert!(timed.holds(Time::from_millis(1_009_999)));
+        assert!(!timed.holds(Time::from_millis(1_010_000)));
+        let open = pause(Holder::Operator, None);
+        assert!(open.holds(Time::from_millis(u64::MAX)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_prolongs_no_pause() {
+        let timed = pause(Holder::Operator, Some(Duration::from_secs(10)));
+        let now = Time::from_millis(5_000);
+        let restored = timed.restored(now);
+        assert_eq!(restored.until, Some(Time::from_millis(15_000)));
+        assert_eq!(restored.since, now);
+    }
+
+    #[test]
+    fn a_restart_prolongs_no_pause_of_a_person_and_gives_a_deploy_its_minute() {
+        let later = Time::from_millis(1_500_000);
+        let timed = pause(Holder::Operator, Some(Duration::from_secs(10)));
+        assert!(!timed.restored(later).holds(later));
+        let lease = pause(Holder::Deploy("d".to_owned()), Some(LEASE));
+        assert_eq!(lease.restored(later).until, Some(later.after(LEASE)));
+    }
+}

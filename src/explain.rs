@@ -1,0 +1,227 @@
+//! Explains: what a file's change would purge and why, and which files an asset stands for. Asks
+//! the same mapping that is at work; changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::asset::Asset;
+use crate::core::change::{Kind, PipelineId};
+use crate::core::mapping::{Decided, Effect};
+use crate::intake::{IntakeOrigin, IntakePipeline};
+use crate::origin::{self, OriginError};
+
+mod glob;
+
+pub use glob::{GlobError, is_glob};
+
+/// How many files of an asset are named.
+const NAMED: usize = 20;
+
+/// A configuration, as it can be explained.
+#[derive(Clone, Debug)]
+pub struct Explainer {
+    /// The state directory.
+    pub state: PathBuf,
+    /// The configuration file, as it was given.
+    pub file: PathBuf,
+    /// The pipelines, in the order of the file.
+    pub pipelines: Vec<Explained>,
+}
+
+/// A pipeline, as it can be explained.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// Its id.
+    pub id: PipelineId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its mapping and origins.
+    pub known: IntakePipeline,
+    /// The roots of its origins, and what is ignored below them.
+    pub roots: BTreeMap<Arc<str>, (PathBuf, Vec<String>)>,
+    /// The line of each rule in the configuration file.
+    pub lines: Vec<Option<usize>>,
+}
+
+/// What a change of a file would purge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileExplained {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The origin's name.
+    pub origin: String,
+    /// The path below its root.
+    pub path: String,
+    /// Whether there is such a file now.
+    pub exists: bool,
+    /// Whether it is left out, so that nothing is ever purged for it.
+    pub ignored: bool,
+    /// For each kind of change, what decides and what is purged.
+    pub on: BTreeMap<Kind, Verdict>,
+}
+
+/// What decides about a change, and what is purged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The rule's number, from 1; `None`: the built-in mapping.
+    pub rule: Option<usize>,
+    /// The pattern of it that matches.
+    pub pattern: Option<String>,
+    /// Its line in the configuration file.
+    pub line: Option<usize>,
+    /// Whether everything is purged.
+    pub all: bool,
+    /// The assets that are purged; none where everything or nothing is.
+    pub assets: Vec<String>,
+    /// What is left out, since no request can name it.
+    pub refused: Vec<String>,
+}
+
+/// Which files an asset stands for, as far as they are indexed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetFiles {
+    /// The origin and path of each file whose change purges it.
+    pub files: Vec<(String, String)>,
+    /// Whether there are more than are named.
+    pub truncated: bool,
+    /// Origins that are not indexed yet, so that their files are not known.
+    pub unindexed: Vec<String>,
+}
+
+impl Explainer {
+    /// The pipeline of this name or id.
+    #[must_use]
+    pub fn pipeline(&self, name: &str) -> Option<&Explained> {
+        let mut pipelines = self.pipelines.iter();
+        pipelines.find(|one| &*one.name == name || one.id.as_str() == name)
+    }
+
+    /// Explains a file by its absolute path, in every origin that it lies in; or by a path below
+    /// any root.
+    ///
+    /// # Errors
+    /// When a pattern of what is ignored is wrong.
+    pub fn file(&self, path: &Path) -> Result<Vec<FileExplained>, OriginError> {
+        let mut found = Vec::new();
+        for pipeline in &self.pipelines {
+            for (name, (root, ignored)) in &pipeline.roots {
+                let Some(origin) = pipeline.known.origins.get(name) else {
+                    continue;
+                };
+                let Some(below) = below(root, path) else {
+                    continue;
+                };
+                found.push(pipeline.file(name, origin, root, &below, ignored)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether an absolute path lies below the root of an origin.
+    #[must_use]
+    pub fn is_file(&self, path: &Path) -> bool {
+        let roots = self.pipelines.iter().flat_map(|one| one.roots.values());
+        path.is_absolute() && { roots }.any(|(root, _)| below(root, path).is_some())
+    }
+}
+
+/// The path below a root, as bytes. A root may lie behind links, and so may the path.
+fn below(root: &Path, path: &Path) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let rest = if path.is_relative() {
+        path.to_owned()
+    } else if let Ok(rest) = path.strip_prefix(root) {
+        rest.to_owned()
+    } else {
+        // The file itself may be gone; its directory says where it was.
+        let directory = path.parent()?.canonicalize().ok()?;
+        let root = root.canonicalize().ok()?;
+        directory.strip_prefix(root).ok()?.join(path.file_name()?)
+    };
+    let plain = rest
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    let bytes = rest.as_os_str().as_bytes();
+    (plain && !bytes.is_empty()).then(|| bytes.to_vec())
+}
+
+impl Explained {
+    fn file(
+        &self,
+        name: &str,
+        origin: &IntakeOrigin,
+        root: &Path,
+        path: &[u8],
+        ignored: &[String],
+    ) -> Result<FileExplained, OriginError> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let on = [Kind::New, Kind::Changed, Kind::Gone];
+        let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
+        Ok(FileExplained {
+            pipeline: self.name.to_string(),
+            origin: name.to_owned(),
+            path: String::from_utf8_lossy(path).into_owned(),
+            exists: root.join(std::ffi::OsStr::from_bytes(path)).is_file(),
+            ignored: origin::is_ignored(ignored, path)?,
+            on: on.into_iter().collect(),
+        })
+    }
+
+    fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
+        let mapping = &self.known.mapping;
+        let mapped = mapping.effect(&origin.url_prefix, path, kind, &*origin.holds);
+        let (rule, pattern) = match mapped.decided {
+            Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
+            Decided::BuiltIn => (None, None),
+        };
+        let assets = match &mapped.effect {
+            Effect::Assets(assets) => assets.iter().map(ToString::to_string).collect(),
+            Effect::All | Effect::Nothing => Vec::new(),
+        };
+        Verdict {
+            rule: rule.map(|index| index + 1),
+            pattern,
+            line: rule.and_then(|index| self.lines.get(index).copied().flatten()),
+            all: mapped.effect == Effect::All,
+            assets,
+            refused: mapped.refused.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Which indexed files an asset stands for. Looks at all of them.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn files_of(&self, state: &Path, asset: &Asset) -> Result<AssetFiles, OriginError> {
+        let mut found = AssetFiles::default();
+        for (name, origin) in &self.known.origins {
+            let indexed = origin::remembered(state, &self.id, name, |path| {
+                let leads = self.assets_of(origin, path).contains(asset);
+                if leads && found.files.len() < NAMED {
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    found.files.push((name.to_string(), path));
+                } else if leads {
+                    found.truncated = true;
+                }
+                Ok::<(), OriginError>(())
+            })?;
+            if !indexed {
+                found.unindexed.push(name.to_string());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The assets that a change of a file purges.
+    fn assets_of(&self, origin: &IntakeOrigin, path: &[u8]) -> BTreeSet<Asset> {
+        let mapping = &self.known.mapping;
+        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked, &*origin.holds);
+        match mapped.effect {
+            Effect::Assets(assets) => assets,
+            Effect::All | Effect::Nothing => BTreeSet::new(),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Which files an index remembers: to tell what an asset stands for, and what a glob matches.
+
+use std::path::Path;
+
+use super::OriginError;
+use super::index::Index;
+use crate::core::change::PipelineId;
+
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// Tells every file that is remembered of an origin, in the order of their paths, beside a running
+/// daemon or without one. `false` when there is no complete index yet.
+///
+/// # Errors
+/// When the index can't be read; and what `tell` fails with.
+pub fn remembered<E: From<OriginError>>(
+    state_dir: &Path,
+    pipeline: &PipelineId,
+    origin: &str,
+    mut tell: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<bool, E> {
+    let index = Index::read(state_dir).map_err(OriginError::from)?;
+    let index = match index {
+        Some(index) => index.indexed(pipeline, origin).map_err(OriginError::from)?,
+        None => None,
+    };
+    let Some(index) = index else { return Ok(false) };
+    let mut after = Vec::new();
+    loop {
+        let rows = index.briefs(&after, false, None, PAGE);
+        let rows = rows.map_err(OriginError::from)?;
+        let Some(last) = rows.last() else {
+            return Ok(true);
+        };
+        after.clone_from(&last.path);
+        for row in rows {
+            tell(&row.path)?;
+        }
+    }
+}
+
+/// Whether an origin's settings leave a path below its root out.
+///
+/// # Errors
+/// When a pattern is no gitignore syntax.
+pub fn is_ignored(patterns: &[String], path: &[u8]) -> Result<bool, OriginError> {
+    Ok(super::ignore::Ignore::new(patterns)?.matches(path, false))
+}

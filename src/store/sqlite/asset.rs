@@ -1,0 +1,129 @@
+//! The history of one asset.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::history::record;
+use super::queue::word;
+use super::{int, time, uint};
+use crate::core::asset::Asset;
+use crate::core::change::{Kind, PipelineId, Seq, Source};
+use crate::store::{AssetHistory, AssetPurge, Cause};
+
+/// How many changes that wait are told.
+const WAITING: usize = 20;
+
+pub(super) fn history(
+    connection: &Connection,
+    pipeline: &PipelineId,
+    asset: &Asset,
+    limit: usize,
+) -> rusqlite::Result<AssetHistory> {
+    let (id, name) = (pipeline.as_str(), asset.as_str());
+    let mut waiting: Vec<Cause> = connection
+        .prepare_cached(
+            "SELECT * FROM (
+                 SELECT * FROM change INDEXED BY change_queued_asset
+                 WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
+                 UNION ALL
+                 SELECT * FROM change INDEXED BY change_failed
+                 WHERE stage = 'failed' AND pipeline = ?1 AND asset = ?2
+                 UNION ALL
+                 SELECT * FROM change INDEXED BY change_dropped
+                 WHERE stage = 'dropped' AND pipeline = ?1 AND asset = ?2)
+             ORDER BY seq DESC LIMIT ?3",
+        )?
+        .query_map(params![id, name, int(WAITING)], |row| {
+            cause(connection, row)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    waiting.reverse();
+    let purges = connection
+        .prepare_cached(
+            "SELECT * FROM (
+                 SELECT request.*, covers FROM (
+                     SELECT request AS number, seq AS covers FROM request_asset
+                     WHERE asset = ?2 ORDER BY request DESC LIMIT ?4)
+                 JOIN request ON request.id = number WHERE pipeline = ?1
+                 UNION ALL
+                 SELECT * FROM (
+                     SELECT request.*, NULL AS covers FROM request INDEXED BY request_all
+                     WHERE pipeline = ?1 AND through IS NOT NULL ORDER BY id DESC LIMIT ?3))
+             ORDER BY id DESC LIMIT ?3",
+        )?
+        // The same asset of other pipelines comes between.
+        .query_map(params![id, name, int(limit), int(limit * 8)], |row| {
+            let covers: Option<i64> = row.get("covers")?;
+            let request = record(connection, row)?;
+            let cause = match covers {
+                Some(seq) => change(connection, seq)?,
+                None => of_everything(connection, request.id, name)?,
+            };
+            Ok(AssetPurge { request, cause })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(AssetHistory { waiting, purges })
+}
+
+fn change(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Cause>> {
+    connection
+        .prepare_cached("SELECT * FROM change WHERE seq = ?1")?
+        .query_row([seq], |row| cause(connection, row))
+        .optional()
+}
+
+/// What led to a purge of everything: a change of the asset, or one that asked for everything.
+fn of_everything(
+    connection: &Connection,
+    request: u64,
+    asset: &str,
+) -> rusqlite::Result<Option<Cause>> {
+    connection
+        .prepare_cached(
+            "SELECT * FROM change WHERE request = ?1 AND (asset = ?2 OR asset IS NULL)
+             ORDER BY asset IS NULL, seq DESC LIMIT 1",
+        )?
+        .query_row(params![int(request), asset], |row| cause(connection, row))
+        .optional()
+}
+
+fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
+    let seq: i64 = row.get("seq")?;
+    let source = word(row, "source", Source::parse)?;
+    let detail: String = row.get("detail")?;
+    let pipeline: String = row.get("pipeline")?;
+    let origin: Option<String> = row.get("origin")?;
+    let path: Option<Vec<u8>> = row.get("path")?;
+    let asked = source == Source::Webhook || (source == Source::Scan && detail == "webhook");
+    Ok(Cause {
+        seq: Seq(uint(seq)),
+        source,
+        kind: word(row, "kind", Kind::parse)?,
+        file: origin
+            .zip(path)
+            .map(|(origin, path)| (origin, String::from_utf8_lossy(&path).into_owned())),
+        delivery: if asked {
+            delivery(connection, &pipeline, seq)?
+        } else {
+            None
+        },
+        detail,
+        seen: time(row.get("seen")?),
+        stage: row.get("stage")?,
+    })
+}
+
+/// The first delivery that the change is counted to.
+fn delivery(
+    connection: &Connection,
+    pipeline: &str,
+    seq: i64,
+) -> rusqlite::Result<Option<(String, String)>> {
+    connection
+        .prepare_cached(
+            "SELECT route, event FROM delivery INDEXED BY delivery_last
+             WHERE stage = 'made' AND last >= ?1 AND first <= ?1 AND pipeline = ?2
+             ORDER BY last LIMIT 1",
+        )?
+        .query_row(params![seq, pipeline], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
