@@ -129,6 +129,7 @@ macro_rules! contract {
 }
 
 mod deliveries;
+mod limits;
 
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were
