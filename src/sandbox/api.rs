@@ -93,6 +93,11 @@ async fn answer(shared: &Shared, call: &Call, headers: &HeaderMap, body: &Bytes)
             call::perform(shared, call, body, None);
             None
         }
+        Some(Fault::HangAfterAccept) => {
+            call::perform(shared, call, body, None);
+            shared.stopping.cancelled().await;
+            None
+        }
         Some(Fault::Corrupt) => {
             let mut answer = call::perform(shared, call, body, None);
             answer.body.truncate(answer.body.len() / 2);

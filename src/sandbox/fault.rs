@@ -39,6 +39,8 @@ pub enum Fault {
     DropBeforeAccept,
     /// Does what was asked, then cuts the connection instead of answering.
     DropAfterAccept,
+    /// Does what was asked, and never answers.
+    HangAfterAccept,
     /// Does what was asked, and answers 200 with JSON that ends in the middle.
     Corrupt,
     /// The created request ends in `error`, and the cache keeps everything.

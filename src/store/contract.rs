@@ -130,6 +130,7 @@ macro_rules! contract {
 
 mod deliveries;
 mod operate;
+mod limits;
 
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were

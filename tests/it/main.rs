@@ -25,6 +25,7 @@ mod rate;
 mod scan;
 mod sdk;
 mod signers;
+mod storm;
 mod swaps;
 mod unit;
 mod webhooks;

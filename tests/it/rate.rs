@@ -28,7 +28,8 @@ async fn two_hundred_assets_at_five_calls_a_second_stay_within_the_limit() {
         .iter()
         .map(|call| call.at.millis())
         .collect();
-    assert!(calls.len() >= 80, "40 requests, each polled at least once");
+    // 40 requests, and lists that ask for many of them at once.
+    assert!((40..80).contains(&calls.len()), "{} calls", calls.len());
     for (first, from) in calls.iter().enumerate() {
         for (last, to) in calls.iter().enumerate().skip(first) {
             let count = u64::try_from(last - first + 1).unwrap();
@@ -43,9 +44,12 @@ async fn two_hundred_assets_at_five_calls_a_second_stay_within_the_limit() {
 async fn errors_refusals_and_lost_replies_are_made_good() {
     use edgepurge::sandbox::{Fault, Operation};
     let mut bench = Bench::new().await;
-    bench.write("a.css", "one");
+    // Each with a file of its own: one that changed again and again would be damped.
+    for number in 0..8 {
+        bench.write(&format!("{number}.css"), "one");
+    }
     bench.start().await;
-    for kind in [
+    let kinds = [
         Fault::Error,
         Fault::Refuse {
             status: 503,
@@ -57,14 +61,16 @@ async fn errors_refusals_and_lost_replies_are_made_good() {
         Fault::Corrupt,
         Fault::Vanish,
         Fault::UnknownStatus("archived".to_owned()),
-    ] {
-        bench.fetch("/a.css").await;
+    ];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let name = format!("{number}.css");
+        bench.fetch(&format!("/{name}")).await;
         bench.sandbox.script(kind.clone().on(Operation::Create));
         let body = format!("{kind:?}");
-        bench.write("a.css", &body);
+        bench.write(&name, &body);
         until(
             &format!("the edge is fresh in spite of {body}"),
-            async || (bench.fetch("/a.css").await.2 == body).then_some(()),
+            async || (bench.fetch(&format!("/{name}")).await.2 == body).then_some(()),
         )
         .await;
         bench.settle().await;

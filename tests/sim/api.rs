@@ -59,6 +59,8 @@ pub(crate) struct Api {
     bad: Option<String>,
     /// Assets that it takes in a request, until a moment.
     narrow: (usize, u64),
+    /// How many of a hundred requests it never ends.
+    never: u32,
     /// Calls in a second that it takes.
     takes: usize,
     /// Healthy: everything is accepted and done soon.
@@ -66,6 +68,8 @@ pub(crate) struct Api {
     /// The key is refused, or nothing works, until then, in real milliseconds.
     refused_until: u64,
     down_until: u64,
+    /// The next request that would be accepted is lost instead.
+    loses_next: bool,
     /// The last target that somebody wanted purged.
     last_target: Option<(PipelineId, Option<Vec<String>>)>,
     /// The times of all calls, in real milliseconds.
@@ -88,10 +92,12 @@ impl Api {
             page_size: [100, 100, 3, 7][rng.usize(0..4)],
             bad: (rng.u32(0..3) == 0).then(|| "/13".to_owned()),
             narrow: (usize::MAX, 0),
+            never: [2, 2, 2, 2, 2, 40][rng.usize(0..6)],
             takes: [usize::MAX, 8, 3][rng.usize(0..3)],
             healthy: false,
             refused_until: 0,
             down_until: 0,
+            loses_next: false,
             last_target: None,
             calls: Vec::new(),
         }
@@ -123,11 +129,14 @@ impl Api {
     pub(crate) fn heal(&mut self, real: u64) {
         self.healthy = true;
         self.late.clear();
-        for remote in self.requests.values_mut() {
-            if matches!(remote.fate, Fate::Never | Fate::UnknownWord) {
-                remote.fate = Fate::Done;
-                remote.ends = real.max(remote.ends) + 1_000;
+        for (id, remote) in &mut self.requests {
+            match remote.fate {
+                // A word that nobody knows may have meant anything.
+                Fate::UnknownWord if id % 2 == 0 => remote.fate = Fate::Error,
+                Fate::Never | Fate::UnknownWord => remote.fate = Fate::Done,
+                Fate::Done | Fate::Error | Fate::Vanishes => continue,
             }
+            remote.ends = real.max(remote.ends) + 1_000;
         }
     }
 
@@ -184,6 +193,16 @@ impl Api {
         }
     }
 
+    /// Somebody else purges an asset, at once.
+    pub(crate) fn purge_for(&mut self, pipeline: &PipelineId, asset: &str, real: u64) {
+        let assets = Some(vec![asset.to_owned()]);
+        self.make(pipeline.clone(), assets, real, Fate::Done, real);
+    }
+
+    pub(crate) fn lose_next(&mut self) {
+        self.loses_next = true;
+    }
+
     fn refusal(&self, rng: &mut fastrand::Rng, real: u64) -> Option<Refusal> {
         if self.healthy {
             return None;
@@ -238,6 +257,9 @@ impl Api {
             return failed(Refusal::Invalid("invalid argument(s)".to_owned()), after);
         }
         let lost = |why: &str| Refusal::UnknownOutcome(why.to_owned());
+        if std::mem::take(&mut self.loses_next) && !self.healthy {
+            return failed(lost("connection lost"), after);
+        }
         if !self.healthy && rng.u32(0..100) < 5 {
             // Hangs; perhaps it is carried out long after the caller has given up.
             if rng.bool() {
@@ -251,8 +273,8 @@ impl Api {
         }
         let fate = match rng.u32(0..100) {
             _ if self.healthy => Fate::Done,
-            0..=5 => Fate::Error,
-            6..=7 => Fate::Never,
+            dice if dice < self.never => Fate::Never,
+            0..=7 => Fate::Error,
             8..=9 => Fate::UnknownWord,
             10..=12 => Fate::Vanishes,
             _ => Fate::Done,

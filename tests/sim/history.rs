@@ -24,7 +24,7 @@ pub(crate) struct Step {
 pub(crate) enum What {
     /// Files change, deploys and people ask.
     Change,
-    /// One file changes again.
+    /// One file changes again and again.
     Restless,
     /// Visitors fill the cache.
     Visit,
@@ -44,6 +44,8 @@ pub(crate) enum What {
     Duplicate,
     /// Somebody else purges the same.
     Stranger,
+    /// Somebody else purges a file just before it changes, and then our own request for it is lost.
+    Trap,
     Nothing,
 }
 
@@ -68,8 +70,8 @@ impl History {
 const fn what(dice: u32) -> What {
     match dice {
         0..=399 => What::Change,
-        400..=429 => What::Restless,
-        430..=619 => What::Visit,
+        400..=409 => What::Restless,
+        410..=619 => What::Visit,
         620..=639 => What::Crash,
         640..=649 => What::Reload,
         650..=659 => What::RefuseKey,
@@ -77,7 +79,8 @@ const fn what(dice: u32) -> What {
         675..=684 => What::Narrow,
         685..=709 => What::Scan,
         710..=739 => What::Duplicate,
-        740..=799 => What::Stranger,
+        740..=779 => What::Stranger,
+        780..=819 => What::Trap,
         _ => What::Nothing,
     }
 }

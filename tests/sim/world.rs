@@ -175,7 +175,12 @@ impl World {
             What::Change => self.changes(),
             What::Restless => {
                 let id = self.some_pipeline();
-                self.append(vec![(id, "/restless.json".to_owned())], Source::Watch);
+                for _ in 0..self.rng.u32(1..20) {
+                    let name = "/restless.json".to_owned();
+                    self.append(vec![(id.clone(), name)], Source::Watch);
+                    let wait = self.rng.u64(1..3_000);
+                    self.advance(wait);
+                }
             }
             What::Visit => self.visits(),
             What::Crash => self.restart("at rest"),
@@ -196,6 +201,7 @@ impl World {
             }
             What::Duplicate => self.duplicate_reply(),
             What::Stranger => self.api.stranger(&mut self.rng, self.real),
+            What::Trap => self.trap(),
             What::Nothing => {}
         }
     }
@@ -360,6 +366,20 @@ impl World {
             .map(|_| (pipeline.clone(), format!("/{}", self.rng.u32(0..ASSETS))))
             .collect();
         self.append(names, source);
+    }
+
+    /// What somebody else purged, a visitor fetched again, and changed only then, is stale, although
+    /// a request for it that is done stands in the API's list.
+    fn trap(&mut self) {
+        let id = self.some_pipeline();
+        let name = format!("/{}", self.rng.u32(0..ASSETS));
+        self.api.purge_for(&id, &name, self.real);
+        self.api.advance(&mut self.edge, self.real);
+        self.edge.visit(&id, &name);
+        let wait = self.rng.u64(0..2_000);
+        self.advance(wait);
+        self.api.lose_next();
+        self.append(vec![(id, name)], Source::Watch);
     }
 
     /// The origin first, then the store, then the planner hears of it.

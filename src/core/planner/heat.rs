@@ -12,9 +12,9 @@ use crate::core::time::Time;
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// doubling up to this.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// So many purges close to each other are still usual: a deploy that writes a file twice, an
-/// editor that saves it again.
-const USUAL: u32 = 2;
+/// So many purges close to each other are still usual: a deploy that writes a file twice, a person
+/// who saves again and again.
+const USUAL: u32 = 5;
 /// How many assets are remembered; more at once are not damped.
 const REMEMBERED: usize = 10_000;
 
@@ -99,13 +99,13 @@ mod tests {
         let mut heat = Heat::default();
         let mut now = Time::from_millis(1_000_000);
         let mut waits = Vec::new();
-        for _ in 0..9 {
+        for _ in 0..12 {
             heat.purged(&asset, now);
             let next = heat.holds(&asset).max(now.after(Duration::from_secs(1)));
             waits.push(next.since(now).as_secs());
             now = next;
         }
-        assert_eq!(waits, [1, 1, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(waits, [1, 1, 1, 1, 1, 10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(heat.hot(now).count(), 1);
         let later = now.after(Duration::from_mins(11));
         assert_eq!(heat.hot(later).count(), 0);

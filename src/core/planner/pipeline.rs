@@ -250,7 +250,8 @@ impl Pipeline {
         now: Time,
     ) -> Option<Taken> {
         self.size.sent(entries.len(), now);
-        for (asset, _) in &entries {
+        // Trying again is no change.
+        for (asset, _) in entries.iter().filter(|(_, entry)| entry.attempt == 0) {
             self.heat.purged(asset, now);
         }
         let each = || entries.iter().map(|(_, entry)| entry);

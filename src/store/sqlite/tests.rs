@@ -155,6 +155,44 @@ fn a_directory_that_cannot_be_is_said_so() {
     assert!(error.contains("state.directory"), "{error}");
 }
 
+/// A queue as the version before made it: with a change and a request that is being sent.
+const VERSION_2: &str = "
+    INSERT INTO change (pipeline, asset, kind, source, detail, seen, stage, attempt, not_before, request)
+    VALUES ('www', '/a', 'changed', 'watch', '', 5, 'queued', 2, 7, NULL),
+           ('www', '/b', 'changed', 'watch', '', 5, 'taken', 0, 0, 1);
+    INSERT INTO request (id, pipeline, stage, attempt, first_seen, opened, why)
+    VALUES (1, 'www', 'submitting', 0, 5, 6, '');
+    INSERT INTO request_asset VALUES (1, '/b', 2);
+    PRAGMA application_id = 0x45505131; PRAGMA user_version = 2;";
+
+#[tokio::test]
+async fn a_queue_of_the_version_before_is_taken_over_without_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let connection = schema::open(&path).unwrap();
+    for script in [
+        include_str!("../migrations/0001_initial.sql"),
+        include_str!("../migrations/0002_deliveries.sql"),
+        VERSION_2,
+    ] {
+        connection.execute_batch(script).unwrap();
+    }
+    drop(connection);
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let rows = store.queued_after(Seq(0), 10).await.unwrap();
+    assert_eq!(
+        (rows.len(), rows[0].attempt, rows[0].overdue),
+        (1, 2, false)
+    );
+    let unsettled = store.unsettled().await.unwrap();
+    assert_eq!(unsettled.learned, []);
+    let [request] = unsettled.requests.as_slice() else {
+        panic!("{unsettled:?}");
+    };
+    assert_eq!((request.api_since, request.overdue), (None, false));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_callers_share_a_sync() {
     let directory = tempfile::tempdir().unwrap();
