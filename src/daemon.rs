@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 
-use crate::admin::listen::Listeners;
-use crate::admin::{Admin, AdminPipeline};
+use crate::admin::{Admin, AdminPipeline, Reloads};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
@@ -31,9 +30,13 @@ use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
+use kept::Kept;
 
 mod deliveries;
+mod kept;
 mod loss;
+mod reload;
+mod remap;
 mod settings;
 pub mod systemd;
 mod webhooks;
@@ -88,6 +91,11 @@ pub struct Daemon {
     pub origins: Vec<OriginHandle>,
     /// The clock.
     pub clock: Clock,
+    reloads: Arc<Reloads>,
+    /// Set when the watchdog is fed.
+    fed: OnceLock<()>,
+    /// `None` once it stops for good.
+    kept: Option<Kept>,
 }
 
 impl Daemon {
@@ -96,8 +104,36 @@ impl Daemon {
     /// # Errors
     /// When a part can't start; the error says what, why, and what to do.
     pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        let reloads = Arc::new(Reloads::default());
+        Self::start_with(config, environment, Clock::start(), reloads, None).await
+    }
+
+    /// Starts everything, with what stays when the configuration is reloaded.
+    async fn start_with(
+        config: &Config,
+        environment: &Environment,
+        clock: Clock,
+        reloads: Arc<Reloads>,
+        kept: Option<Kept>,
+    ) -> Result<Self, StartError> {
         let (supervisor, faults) = Supervisor::new();
-        let clock = Clock::start();
+        let parts = supervisor.clone();
+        let shared = (clock, reloads, kept);
+        let started = Self::assemble(config, environment, shared, supervisor, faults).await;
+        if started.is_err() {
+            // What is left of it would be in the way of whoever starts next.
+            drop(tokio::time::timeout(STOP, parts.stop()).await);
+        }
+        started
+    }
+
+    async fn assemble(
+        config: &Config,
+        environment: &Environment,
+        (clock, reloads, kept): (Clock, Arc<Reloads>, Option<Kept>),
+        supervisor: Supervisor,
+        faults: Faults,
+    ) -> Result<Self, StartError> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -112,13 +148,8 @@ impl Daemon {
         let index = Index::open(&config.state.directory, store.lineage(), &ids)
             .map_err(|error| StartError::Temporary(error.to_string()))?;
         let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
-        let listeners = Listeners::bind(config.admin.listen, &config.admin.socket)
-            .await
-            .map_err(|error| StartError::Temporary(error.to_string()))?;
-        let webhooks = webhooks::bind(config, environment).await?;
-        let metrics = Arc::new(Metrics::new(
-            config.pipelines.iter().map(|pipeline| &*pipeline.name),
-        ));
+        let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
+        let metrics = Arc::clone(&kept.metrics);
         let sandbox = start_sandbox(config, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
@@ -138,6 +169,7 @@ impl Daemon {
         )
         .await?;
         let intake = Arc::new(intake(config, &store, &handle)?);
+        remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
@@ -158,6 +190,7 @@ impl Daemon {
             pipelines,
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
+            reloads: Arc::clone(&reloads),
             api_url: sandbox.as_ref().map_or_else(
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
@@ -180,6 +213,9 @@ impl Daemon {
             sandbox,
             origins,
             clock,
+            reloads,
+            fed: OnceLock::new(),
+            kept: Some(kept),
         })
     }
 
@@ -189,23 +225,32 @@ impl Daemon {
     }
 
     /// Stops everything, in order, within a limit.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        // Whoever comes from now on is refused, not left waiting.
+        drop(self.kept.take());
+        if !self.end().await.1 {
+            tracing::warn!(
+                "not everything stopped within {} s; ending anyway, the state is on disk",
+                STOP.as_secs()
+            );
+        }
+    }
+
+    /// Stops everything but what is kept; and whether that was in time.
+    async fn end(self) -> (Option<Kept>, bool) {
         let Self {
             supervisor,
             engine,
             sandbox,
             origins,
             webhooks,
+            kept,
             ..
         } = self;
         // What is held here keeps the store open; it ends when the last user has let go of it.
         drop((engine, sandbox, origins, webhooks));
-        if tokio::time::timeout(STOP, supervisor.stop()).await.is_err() {
-            tracing::warn!(
-                "not everything stopped within {} s; ending anyway, the state is on disk",
-                STOP.as_secs()
-            );
-        }
+        let stopped = tokio::time::timeout(STOP, supervisor.stop()).await;
+        (kept, stopped.is_ok())
     }
 }
 

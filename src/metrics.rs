@@ -126,6 +126,8 @@ pub struct Gauges {
     pub webhooks: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Calls of webhooks that were not authentic by route and reason, ever since the start.
     pub webhook_refusals: Vec<(String, BTreeMap<&'static str, u64>)>,
+    /// Whether the configuration file is refused, and an older one at work.
+    pub config_reload_failed: bool,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Directories that could not be watched and are polled.
@@ -243,8 +245,8 @@ impl Metrics {
         }
     }
 
-    /// Makes every label set of a pipeline present at zero.
-    fn prepare(&self, pipeline: &str) {
+    /// Makes every label set of a pipeline present at zero, where it is not there.
+    pub fn prepare(&self, pipeline: &str) {
         let label = PipelineLabel {
             pipeline: word(pipeline),
         };
@@ -364,6 +366,7 @@ struct StateGauges {
     alarms: Family<ReasonLabels, Gauge>,
     webhooks: Family<RouteLabels, Counter>,
     webhook_refusals: Family<RefusalLabels, Counter>,
+    config_reload_success: Gauge,
     watched_directories: Gauge,
     unwatched_directories: Gauge,
 }
@@ -435,6 +438,11 @@ impl StateGauges {
             "webhook_refusals",
             "Calls of webhook routes that were not authentic, by why",
             self.webhook_refusals.clone(),
+        );
+        registry.register(
+            "config_reload_success",
+            "1 while the configuration that the file had last is at work",
+            self.config_reload_success.clone(),
         );
         registry.register(
             "watched_directories",
@@ -517,6 +525,8 @@ impl StateGauges {
                 counter.inner().store(*count, Ordering::Relaxed);
             }
         }
+        self.config_reload_success
+            .set(i64::from(!state.config_reload_failed));
         let directories = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.watched_directories
             .set(directories(state.watched_directories));

@@ -2,13 +2,24 @@
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::{Failure, Global};
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::daemon::{Daemon, End, StartError, systemd};
 use crate::supervise::Faults;
 
+/// What happens to a running daemon.
+enum Event {
+    Armed,
+    Reload,
+    End(End),
+}
+
 pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
-    let config = global.load()?;
+    // Heard from the first moment: a signal during the start counts after it.
+    let (mut signals, mut hangup) = (Signals::new()?, hear(SignalKind::hangup())?);
+    let mut config = global.load()?;
     let environment = Environment::of_process();
     let mut daemon = Daemon::start(&config, &environment)
         .await
@@ -20,15 +31,87 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
         admin = daemon.admin_address.map(|address| address.to_string()),
         "started"
     );
-    tokio::select! {
-        () = daemon.armed() => {}
-        end = end(&mut daemon.faults) => return finish(daemon, end).await,
+    let mut armed = false;
+    loop {
+        let event = tokio::select! {
+            () = daemon.armed(), if !armed => Event::Armed,
+            () = signals.end() => Event::End(End::Signal),
+            fault = daemon.faults.first() => Event::End(End::Fault(fault)),
+            _ = hangup.recv() => Event::Reload,
+        };
+        match event {
+            Event::Armed => {
+                armed = true;
+                systemd::ready("watching");
+                systemd::feed_watchdog(&daemon);
+                tracing::info!("ready: every origin is watched");
+            }
+            Event::End(end) => return finish(daemon, end).await,
+            Event::Reload => {
+                systemd::reloading();
+                let new = Config::load(&global.config, &environment);
+                let (reloaded, result) = match new {
+                    Err(problems) => {
+                        let why = problems.to_string();
+                        daemon.refuse(why.clone());
+                        (daemon, Err(why))
+                    }
+                    Ok(new) => {
+                        let reload = daemon.reload(&config, &new, &environment).await;
+                        let (daemon, result) = reload.map_err(|error| unstarted(&error))?;
+                        if result.is_ok() {
+                            config = new;
+                        }
+                        (daemon, result)
+                    }
+                };
+                daemon = reloaded;
+                // What was started anew is fed for while it looks at its origins.
+                armed = false;
+                systemd::feed_watchdog(&daemon);
+                tell(result);
+            }
+        }
     }
-    systemd::ready("watching");
-    systemd::feed_watchdog(&daemon);
-    tracing::info!("ready: every origin is watched");
-    let end = end(&mut daemon.faults).await;
-    finish(daemon, end).await
+}
+
+fn tell(reloaded: Result<(), String>) {
+    match reloaded {
+        Ok(()) => tracing::info!("the configuration is reloaded"),
+        Err(why) => {
+            for line in why.lines().filter(|line| !line.trim().is_empty()) {
+                tracing::error!(
+                    "the configuration is not reloaded, the one of before stays: {line}"
+                );
+            }
+        }
+    }
+}
+
+fn hear(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::temporary(format!("signals can't be received: {error}")))
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A failure to start.
@@ -42,25 +125,18 @@ pub(super) fn unstarted(error: &StartError) -> Failure {
 /// Waits for a signal, or for the first fault.
 pub(super) async fn end(faults: &mut Faults) -> End {
     tokio::select! {
-        () = signal() => End::Signal,
+        () = ended() => End::Signal,
         fault = faults.first() => End::Fault(fault),
     }
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(error) => {
-            tracing::error!("signals can't be received: {error}");
+async fn ended() {
+    match Signals::new() {
+        Ok(mut signals) => signals.end().await,
+        Err(failure) => {
+            tracing::error!("{failure}");
             std::future::pending::<()>().await;
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
     }
 }
 

@@ -22,6 +22,7 @@ mod loss;
 mod operate;
 mod random;
 mod rate;
+mod reload;
 mod scan;
 mod sdk;
 mod signers;
