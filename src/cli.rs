@@ -93,8 +93,8 @@ pub enum Color {
 enum Command {
     /// Everything on this machine: an embedded edge and purge API, and the daemon in front of DIR.
     Demo(demo::DemoArgs),
-    /// The daemon.
-    Run,
+    /// The daemon. SIGHUP makes it read its configuration again.
+    Run(run::RunArgs),
     /// Validate the configuration.
     Check(check::CheckArgs),
     /// Which rule matches a file, what would be purged, and why; the last purges of an asset.
@@ -140,7 +140,7 @@ impl Cli {
 
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
-        global.start_logs(matches!(command, Command::Run))?;
+        global.start_logs(matches!(command, Command::Run(_)))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -149,7 +149,7 @@ impl Cli {
         runtime.block_on(async {
             match command {
                 Command::Demo(args) => demo::demo(&global, args).await,
-                Command::Run => run::run(&global).await,
+                Command::Run(args) => run::run(&global, &args).await,
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,

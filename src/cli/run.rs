@@ -1,25 +1,49 @@
-//! `edgepurge run`: the daemon.
+//! `edgepurge run [--dry-run]`: the daemon.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use tokio::sync::broadcast::Receiver;
 
 use super::{Failure, Global};
 use crate::config::{Config, Environment};
 use crate::daemon::{Daemon, End, StartError, systemd};
+use crate::engine::Notice;
 use crate::supervise::Faults;
+
+mod dry;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Send nothing, and say what would have been sent.
+    ///
+    /// With a state of its own in the state directory, without webhooks and admin listener; runs
+    /// beside the real one. Like that, the first start remembers the files and purges nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// What happens to a running daemon.
 enum Event {
     Armed,
     Reload,
+    Would(dry::Would),
     End(End),
 }
 
-pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
+pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Failure> {
     // Heard from the first moment: a signal during the start counts after it.
     let (mut signals, mut hangup) = (Signals::new()?, hear(SignalKind::hangup())?);
-    let mut config = global.load()?;
+    let effective = |config| {
+        if args.dry_run {
+            dry::harmless(config)
+        } else {
+            Ok(config)
+        }
+    };
+    let mut config = effective(global.load()?)?;
     let environment = Environment::of_process();
     let mut daemon = Daemon::start(&config, &environment)
         .await
@@ -32,12 +56,14 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
         "started"
     );
     let mut armed = false;
+    let mut notices = args.dry_run.then(|| daemon.engine.notices());
     loop {
         let event = tokio::select! {
             () = daemon.armed(), if !armed => Event::Armed,
             () = signals.end() => Event::End(End::Signal),
             fault = daemon.faults.first() => Event::End(End::Fault(fault)),
             _ = hangup.recv() => Event::Reload,
+            Some(would) = would(notices.as_mut()) => Event::Would(would),
         };
         match event {
             Event::Armed => {
@@ -46,6 +72,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
                 systemd::feed_watchdog(&daemon);
                 tracing::info!("ready: every origin is watched");
             }
+            Event::Would(would) => would.say(&config, global.format)?,
             Event::End(end) => return finish(daemon, end).await,
             Event::Reload => {
                 systemd::reloading();
@@ -57,6 +84,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
                         (daemon, Err(why))
                     }
                     Ok(new) => {
+                        let new = effective(new)?;
                         let reload = daemon.reload(&config, &new, &environment).await;
                         let (daemon, result) = reload.map_err(|error| unstarted(&error))?;
                         if result.is_ok() {
@@ -66,12 +94,21 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
                     }
                 };
                 daemon = reloaded;
+                notices = args.dry_run.then(|| daemon.engine.notices());
                 // What was started anew is fed for while it looks at its origins.
                 armed = false;
                 systemd::feed_watchdog(&daemon);
                 tell(result);
             }
         }
+    }
+}
+
+/// What would have been sent, in a dry run.
+async fn would(notices: Option<&mut Receiver<Notice>>) -> Option<dry::Would> {
+    match notices {
+        Some(notices) => dry::next(notices).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod deploys;
+mod dry_run;
 mod explain;
 mod house;
 mod loss;
