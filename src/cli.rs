@@ -18,6 +18,7 @@ mod deploy;
 mod drop;
 mod explain;
 mod failure;
+mod init;
 mod operate;
 mod output;
 mod owner;
@@ -95,6 +96,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// The daemon. SIGHUP makes it read its configuration again.
     Run(run::RunArgs),
+    /// Write a commented configuration for this machine, to the file that --config names.
+    Init(init::InitArgs),
     /// Validate the configuration.
     Check(check::CheckArgs),
     /// Which rule matches a file, what would be purged, and why; the last purges of an asset.
@@ -150,6 +153,7 @@ impl Cli {
             match command {
                 Command::Demo(args) => demo::demo(&global, args).await,
                 Command::Run(args) => run::run(&global, &args).await,
+                Command::Init(args) => init::init(&global, &args),
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,
