@@ -34,6 +34,7 @@ pub mod listen;
 mod operate;
 mod peer;
 mod purge;
+mod reloads;
 mod remote;
 mod scan;
 mod status;
@@ -43,6 +44,7 @@ pub use guard::{Door, Token};
 pub use history::ChangeProgress;
 pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
 pub use purge::{PurgeAnswer, PurgeBody};
+pub use reloads::Reloads;
 pub use scan::{ScanBody, WaitQuery};
 pub use status::{OriginView, PipelineStatus, Status};
 
@@ -80,6 +82,8 @@ pub struct Admin {
     pub webhooks: Option<ListenerHandle>,
     /// The configuration, as it can be explained.
     pub explainer: Arc<Explainer>,
+    /// What became of the last reload.
+    pub reloads: Arc<Reloads>,
     /// The API's URL.
     pub api_url: String,
     /// The clock.

@@ -18,6 +18,7 @@ mod deploy;
 mod drop;
 mod explain;
 mod failure;
+mod init;
 mod operate;
 mod output;
 mod owner;
@@ -93,8 +94,10 @@ pub enum Color {
 enum Command {
     /// Everything on this machine: an embedded edge and purge API, and the daemon in front of DIR.
     Demo(demo::DemoArgs),
-    /// The daemon.
-    Run,
+    /// The daemon. SIGHUP makes it read its configuration again.
+    Run(run::RunArgs),
+    /// Write a commented configuration for this machine, to the file that --config names.
+    Init(init::InitArgs),
     /// Validate the configuration.
     Check(check::CheckArgs),
     /// Which rule matches a file, what would be purged, and why; the last purges of an asset.
@@ -140,7 +143,7 @@ impl Cli {
 
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
-        global.start_logs(matches!(command, Command::Run))?;
+        global.start_logs(matches!(command, Command::Run(_)))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -149,7 +152,8 @@ impl Cli {
         runtime.block_on(async {
             match command {
                 Command::Demo(args) => demo::demo(&global, args).await,
-                Command::Run => run::run(&global).await,
+                Command::Run(args) => run::run(&global, &args).await,
+                Command::Init(args) => init::init(&global, &args),
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,

@@ -7,33 +7,35 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::runtime::Handle;
 
-use crate::admin::listen::Listeners;
-use crate::admin::{Admin, AdminPipeline};
+use crate::admin::{Admin, AdminPipeline, Reloads};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
-use crate::core::purge::Refusal;
-use crate::engine::{Caller, Engine, EngineHandle, KeyReader};
+use crate::engine::{Caller, Engine, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::Intake;
-use crate::metrics::Metrics;
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
-use crate::scaleway::{Client, ClientSettings, Endpoint};
 use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
+pub use api::client;
+use api::{check_projects, key_reader};
+use kept::Kept;
 
+mod api;
 mod deliveries;
+mod kept;
 mod loss;
+mod reload;
+mod remap;
 mod settings;
 pub mod systemd;
 mod webhooks;
@@ -88,6 +90,11 @@ pub struct Daemon {
     pub origins: Vec<OriginHandle>,
     /// The clock.
     pub clock: Clock,
+    reloads: Arc<Reloads>,
+    /// Set when the watchdog is fed.
+    fed: OnceLock<()>,
+    /// `None` once it stops for good.
+    kept: Option<Kept>,
 }
 
 impl Daemon {
@@ -96,8 +103,36 @@ impl Daemon {
     /// # Errors
     /// When a part can't start; the error says what, why, and what to do.
     pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        let reloads = Arc::new(Reloads::default());
+        Self::start_with(config, environment, Clock::start(), reloads, None).await
+    }
+
+    /// Starts everything, with what stays when the configuration is reloaded.
+    async fn start_with(
+        config: &Config,
+        environment: &Environment,
+        clock: Clock,
+        reloads: Arc<Reloads>,
+        kept: Option<Kept>,
+    ) -> Result<Self, StartError> {
         let (supervisor, faults) = Supervisor::new();
-        let clock = Clock::start();
+        let parts = supervisor.clone();
+        let shared = (clock, reloads, kept);
+        let started = Self::assemble(config, environment, shared, supervisor, faults).await;
+        if started.is_err() {
+            // What is left of it would be in the way of whoever starts next.
+            drop(tokio::time::timeout(STOP, parts.stop()).await);
+        }
+        started
+    }
+
+    async fn assemble(
+        config: &Config,
+        environment: &Environment,
+        (clock, reloads, kept): (Clock, Arc<Reloads>, Option<Kept>),
+        supervisor: Supervisor,
+        faults: Faults,
+    ) -> Result<Self, StartError> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -112,13 +147,8 @@ impl Daemon {
         let index = Index::open(&config.state.directory, store.lineage(), &ids)
             .map_err(|error| StartError::Temporary(error.to_string()))?;
         let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
-        let listeners = Listeners::bind(config.admin.listen, &config.admin.socket)
-            .await
-            .map_err(|error| StartError::Temporary(error.to_string()))?;
-        let webhooks = webhooks::bind(config, environment).await?;
-        let metrics = Arc::new(Metrics::new(
-            config.pipelines.iter().map(|pipeline| &*pipeline.name),
-        ));
+        let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
+        let metrics = Arc::clone(&kept.metrics);
         let sandbox = start_sandbox(config, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
@@ -138,6 +168,7 @@ impl Daemon {
         )
         .await?;
         let intake = Arc::new(intake(config, &store, &handle)?);
+        remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
@@ -158,6 +189,7 @@ impl Daemon {
             pipelines,
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
+            reloads: Arc::clone(&reloads),
             api_url: sandbox.as_ref().map_or_else(
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
@@ -180,6 +212,9 @@ impl Daemon {
             sandbox,
             origins,
             clock,
+            reloads,
+            fed: OnceLock::new(),
+            kept: Some(kept),
         })
     }
 
@@ -189,23 +224,32 @@ impl Daemon {
     }
 
     /// Stops everything, in order, within a limit.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        // Whoever comes from now on is refused, not left waiting.
+        drop(self.kept.take());
+        if !self.end().await.1 {
+            tracing::warn!(
+                "not everything stopped within {} s; ending anyway, the state is on disk",
+                STOP.as_secs()
+            );
+        }
+    }
+
+    /// Stops everything but what is kept; and whether that was in time.
+    async fn end(self) -> (Option<Kept>, bool) {
         let Self {
             supervisor,
             engine,
             sandbox,
             origins,
             webhooks,
+            kept,
             ..
         } = self;
         // What is held here keeps the store open; it ends when the last user has let go of it.
         drop((engine, sandbox, origins, webhooks));
-        if tokio::time::timeout(STOP, supervisor.stop()).await.is_err() {
-            tracing::warn!(
-                "not everything stopped within {} s; ending anyway, the state is on disk",
-                STOP.as_secs()
-            );
-        }
+        let stopped = tokio::time::timeout(STOP, supervisor.stop()).await;
+        (kept, stopped.is_ok())
     }
 }
 
@@ -244,101 +288,6 @@ pub fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettin
 /// Never for a configuration without problems: it was checked with the same parsers.
 pub fn explainer(config: &Config) -> Result<Explainer, StartError> {
     settings::explainer(config).map_err(StartError::Config)
-}
-
-/// The API's client, as the configuration has it.
-///
-/// # Errors
-/// When there is no usable secret key, or the URL is not one.
-pub fn client(
-    config: &Config,
-    environment: &Environment,
-    sandbox: Option<&Sandbox>,
-    metrics: Option<&Arc<Metrics>>,
-    clock: Clock,
-) -> Result<Client, StartError> {
-    let (endpoint, secret_key) = match (sandbox, &config.scaleway.api_url) {
-        (Some(sandbox), _) => (sandbox.api_url(), sandbox.secret_key()),
-        (None, ApiUrl::Sandbox) => {
-            return Err(StartError::Temporary(
-                "api_url = \"sandbox\" lives inside the daemon, and none runs; start it with \
-                 `edgepurge run`"
-                    .to_owned(),
-            ));
-        }
-        (None, ApiUrl::Server(_)) => {
-            let secret = config
-                .scaleway
-                .secret_key(environment)
-                .map_err(|problems| StartError::Config(problems.to_string()))?;
-            let Some(secret) = secret else {
-                return Err(StartError::Config("there is no secret key".to_owned()));
-            };
-            tracing::info!(source = secret.source, "secret key");
-            (config.scaleway.api_url.as_str().to_owned(), secret.value)
-        }
-    };
-    let endpoint =
-        Endpoint::parse(&endpoint).map_err(|error| StartError::Config(error.to_string()))?;
-    let observer = metrics.map(|metrics| Arc::new(settings::Calls::new(metrics)) as _);
-    Client::new(ClientSettings {
-        endpoint,
-        secret_key,
-        requests_per_second: config.scaleway.requests_per_second,
-        burst: config.scaleway.burst,
-        request_timeout: config.scaleway.request_timeout,
-        clock,
-        observer,
-    })
-    .map_err(|error| StartError::Config(error.to_string()))
-}
-
-/// Reads the key again, from wherever it is by then.
-fn key_reader(config: &Config, environment: &Environment) -> Option<KeyReader> {
-    if config.scaleway.api_url == ApiUrl::Sandbox {
-        return None;
-    }
-    let (scaleway, environment) = (config.scaleway.clone(), environment.clone());
-    Some(Arc::new(move || -> Option<SecretString> {
-        match scaleway.secret_key(&environment) {
-            Ok(secret) => secret.map(|secret| secret.value),
-            Err(problems) => {
-                tracing::warn!("the secret key can't be read again: {problems}");
-                None
-            }
-        }
-    }))
-}
-
-/// Refuses a pipeline that belongs to another project than its config says: purges of the wrong
-/// pipeline succeed and do nothing.
-async fn check_projects(config: &Config, client: &Client) -> Result<(), StartError> {
-    for pipeline in &config.pipelines {
-        let Some(project) = &pipeline.project_id else {
-            continue;
-        };
-        match client.get_pipeline(&pipeline.id).await {
-            Ok(reply) if reply.value.project_id == *project => {}
-            Ok(reply) => {
-                return Err(StartError::Config(format!(
-                    "pipeline {} ({}) belongs to project {}, and its project_id says {project}; \
-                     correct id or project_id",
-                    pipeline.name, pipeline.id, reply.value.project_id
-                )));
-            }
-            Err(Refusal::NotFound(why) | Refusal::Forbidden(why)) => {
-                return Err(StartError::Config(format!(
-                    "pipeline {} ({}) can't be seen with this key: {why}; check id and key",
-                    pipeline.name, pipeline.id
-                )));
-            }
-            Err(refusal) => tracing::warn!(
-                pipeline = pipeline.name,
-                "its project could not be checked: {refusal}"
-            ),
-        }
-    }
-    Ok(())
 }
 
 fn intake(

@@ -101,6 +101,12 @@ impl EngineHandle {
         view.await.ok()
     }
 
+    /// Whether the engine has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.asks.is_closed()
+    }
+
     /// Whether the engine turns, and the store behind it answers.
     pub async fn echo(&self) -> bool {
         let (answer, heard) = oneshot::channel();

@@ -126,6 +126,8 @@ pub struct Gauges {
     pub webhooks: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Calls of webhooks that were not authentic by route and reason, ever since the start.
     pub webhook_refusals: Vec<(String, BTreeMap<&'static str, u64>)>,
+    /// Whether the configuration file is refused, and an older one at work.
+    pub config_reload_failed: bool,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Calls a second that the API is found to take.
@@ -245,8 +247,8 @@ impl Metrics {
         }
     }
 
-    /// Makes every label set of a pipeline present at zero.
-    fn prepare(&self, pipeline: &str) {
+    /// Makes every label set of a pipeline present at zero, where it is not there.
+    pub fn prepare(&self, pipeline: &str) {
         let label = PipelineLabel {
             pipeline: word(pipeline),
         };
@@ -367,6 +369,7 @@ struct StateGauges {
     webhooks: Family<RouteLabels, Counter>,
     webhook_refusals: Family<RefusalLabels, Counter>,
     api_rate_limit: Gauge<f64, AtomicU64>,
+    config_reload_success: Gauge,
     watched_directories: Gauge,
     unwatched_directories: Gauge,
 }
@@ -443,6 +446,11 @@ impl StateGauges {
             "api_rate_limit",
             "Calls a second that the API is found to take",
             self.api_rate_limit.clone(),
+        );
+        registry.register(
+            "config_reload_success",
+            "1 while the configuration that the file had last is at work",
+            self.config_reload_success.clone(),
         );
         registry.register(
             "watched_directories",
@@ -526,6 +534,8 @@ impl StateGauges {
             }
         }
         self.api_rate_limit.set(state.api_rate_limit);
+        self.config_reload_success
+            .set(i64::from(!state.config_reload_failed));
         let directories = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.watched_directories
             .set(directories(state.watched_directories));

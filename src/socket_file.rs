@@ -1,10 +1,14 @@
-//! Unix sockets at a path: bound in place of one that nobody answers at any more.
+//! Unix sockets at a path, bound in place of one that nobody answers at any more; and sockets that
+//! outlive those who serve them.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// Binds a socket that its owner and group may connect to. A file that nobody answers at is
 /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
@@ -28,4 +32,37 @@ pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
     // The owner and the group may connect; the unit decides who the group is.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+/// A second handle of a listening socket: it stays bound until both are closed.
+///
+/// # Errors
+/// When the system gives no more files.
+pub(crate) fn second_tcp(listener: &TcpListener) -> io::Result<TcpListener> {
+    let second = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+    TcpListener::from_std(second)
+}
+
+/// As [`second_tcp`], of a Unix socket.
+///
+/// # Errors
+/// When the system gives no more files.
+pub(crate) fn second_unix(listener: &UnixListener) -> io::Result<UnixListener> {
+    let second = std::os::unix::net::UnixListener::from(listener.as_fd().try_clone_to_owned()?);
+    UnixListener::from_std(second)
+}
+
+/// Whether sockets stay bound when those who serve them stop: others will, in the same process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stays(Arc<AtomicBool>);
+
+impl Stays {
+    /// From now on they stay.
+    pub(crate) fn stay(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }

@@ -293,6 +293,21 @@ pub trait Store: Send + Sync + 'static {
     /// with the first call.
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64>;
 
+    /// The files behind what is queued or in flight of a pipeline, in order of sequence after
+    /// `after`, at most `limit`; with the target of each.
+    fn queued_files(
+        &self,
+        pipeline: PipelineId,
+        after: Seq,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(Seq, NewChange)>>;
+
+    /// Remembers a word under a key, and tells the one that was there.
+    fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>>;
+
+    /// The word under a key.
+    fn noted(&self, key: String) -> StoreFuture<'_, Option<String>>;
+
     /// Pipelines that are none of these, and of which something is queued or failed.
     fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>>;
 

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::peer::Peer;
 use super::{Admin, Door, Token, router};
-use crate::socket_file;
+use crate::socket_file::{self, Stays};
 use crate::supervise::{Fault, Supervisor};
 
 /// The bound doors; nothing is answered before [`Listeners::serve`].
@@ -18,6 +18,7 @@ pub struct Listeners {
     tcp: Option<TcpListener>,
     socket: UnixListener,
     path: PathBuf,
+    stays: Stays,
 }
 
 impl Listeners {
@@ -41,7 +42,28 @@ impl Listeners {
                 .await
                 .map_err(|error| named(&error, &format!("admin.socket {}", socket.display())))?,
             path: socket.to_owned(),
+            stays: Stays::default(),
         })
+    }
+
+    /// The same doors once more, to be served once those that serve these were told to stop with
+    /// [`Listeners::staying`], and have.
+    ///
+    /// # Errors
+    /// When the system gives no more files.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            tcp: self.tcp.as_ref().map(socket_file::second_tcp).transpose()?,
+            socket: socket_file::second_unix(&self.socket)?,
+            path: self.path.clone(),
+            stays: Stays::default(),
+        })
+    }
+
+    /// Whoever serves these stops without closing them to the world.
+    pub fn staying(&self) -> impl Fn() + Send + Sync + use<> {
+        let stays = self.stays.clone();
+        move || stays.stay()
     }
 
     /// Where TCP listens.
@@ -72,7 +94,9 @@ impl Listeners {
             let served = axum::serve(self.socket, routes)
                 .with_graceful_shutdown(stopping.cancelled_owned())
                 .await;
-            if let Err(error) = std::fs::remove_file(&self.path) {
+            if !self.stays.holds()
+                && let Err(error) = std::fs::remove_file(&self.path)
+            {
                 tracing::debug!("{} stays behind: {error}", self.path.display());
             }
             served.map_err(|error| fault("admin socket", &error))

@@ -132,6 +132,11 @@ async fn accepted(admin: &Admin, change: Seq) -> Result<String, AdminError> {
                 }
             }
         }
+        if admin.engine.is_closed() {
+            return Err(AdminError::Unavailable(
+                "the daemon is stopping; it stays queued".to_owned(),
+            ));
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

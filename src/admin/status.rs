@@ -20,6 +20,8 @@ use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
 const FAILED: &str = "failed";
+/// The alarm for a configuration file that is not at work.
+const CONFIG: &str = "config";
 
 /// An origin, as `status` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -327,6 +329,15 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
             text: alarm.text,
         })
         .collect();
+    if let Some(why) = admin.reloads.failure() {
+        alarms.push(AlarmView {
+            pipeline: None,
+            reason: CONFIG.to_owned(),
+            text: format!(
+                "the configuration of before is at work, since the file's is refused: {why}"
+            ),
+        });
+    }
     for pipeline in pipelines {
         if pipeline.failed_assets > 0 {
             alarms.push(AlarmView {
@@ -370,6 +381,7 @@ impl Status {
                 .map(|route| (route.route.clone(), route.refusals.clone()))
                 .collect(),
             api_rate_limit: self.api_rate_limit,
+            config_reload_failed: self.alarms.iter().any(|alarm| alarm.reason == CONFIG),
             watched_directories: origins().map(|o| o.watched_directories).sum(),
             unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),
         }
@@ -406,7 +418,7 @@ impl Status {
             lost_events: sum(|state| state.lost_events),
             scans: scans.into_iter().collect(),
             // Each is a metric at zero, too.
-            alarms: [FAILED]
+            alarms: [CONFIG, FAILED]
                 .iter()
                 .chain(&Alarm::REASONS)
                 .chain(&origin::Alarm::REASONS)

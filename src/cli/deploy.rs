@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Daemon};
 use super::{Failure, Format, Global, output, wait};
-use crate::admin::{PauseBody, ResumeBody, ScanBody};
+use crate::admin::{PauseBody, ResumeBody, ScanBody, WaitQuery};
 
 mod command;
 
@@ -49,7 +49,7 @@ struct Purged {
     done: u64,
     /// Those that are given up.
     failed: u64,
-    /// Origins of which so much is gone that nothing of that is purged.
+    /// Why nothing is purged of an origin of which very much is gone.
     held: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl Deploy {
     async fn finish(&self, limit: Duration) -> Result<Purged, Failure> {
         let work = async {
             let held = tokio::select! {
-                held = self.scan() => held?,
+                held = self.look() => held?,
                 never = self.renew() => match never {},
             };
             self.resume(limit).await?;
@@ -171,21 +171,33 @@ impl Deploy {
         }
     }
 
-    /// The origins of which so much is gone that nothing of that is purged.
-    async fn scan(&self) -> Result<Vec<String>, Failure> {
-        let body = ScanBody {
+    /// Waits until everything that differs is noticed, also what is gone, which takes a while to
+    /// count. Tells the alarms for origins of which too much is gone.
+    async fn look(&self) -> Result<Vec<String>, Failure> {
+        let scan = ScanBody {
             pipeline: self.pipeline.clone(),
             accept_loss: false,
         };
         let scan = async || {
-            let answer = self.daemon.post_and_wait("/api/v1/scan", &body).await?;
+            let answer = self.daemon.post_and_wait("/api/v1/scan", &scan).await?;
             answer.into_value()
         };
-        let scanned = patiently(scan).await?;
-        let origins = scanned["origins"].as_array().into_iter().flatten();
-        let held = origins.filter(|origin| origin["held"] == true);
+        patiently(scan).await?;
+        let query = WaitQuery {
+            pipeline: self.pipeline.clone(),
+        };
+        let noticed = async || {
+            let answer = self.daemon.get_and_wait("/api/v1/wait", &query).await?;
+            answer.into_value()
+        };
+        let noticed = patiently(noticed).await?;
+        let status = async || self.daemon.get("/api/v1/status", &()).await?.into_value();
+        let status = patiently(status).await?;
+        let alarms = status["alarms"].as_array().into_iter().flatten();
+        let held = alarms
+            .filter(|alarm| alarm["reason"] == "loss" && alarm["pipeline"] == noticed["pipeline"]);
         Ok(held
-            .filter_map(|origin| origin["name"].as_str().map(str::to_owned))
+            .filter_map(|alarm| alarm["text"].as_str().map(str::to_owned))
             .collect())
     }
 
@@ -224,7 +236,7 @@ impl Deploy {
                 "settled": purged.is_ok(),
                 "done": counts.map(|purged| purged.done),
                 "failed": counts.map(|purged| purged.failed),
-                "held_origins": counts.map(|purged| &purged.held),
+                "held": counts.map(|purged| &purged.held),
             }));
         }
         match purged {
@@ -247,11 +259,7 @@ impl Deploy {
     fn fault(&self, purged: &Purged) -> Option<Failure> {
         let name = &self.pipeline;
         if !purged.held.is_empty() {
-            return Some(Failure::failed(format!(
-                "so many files of origin {} are gone at once that nothing of that is purged; if that \
-                 is meant so: edgepurge scan {name} --apply --accept-loss",
-                purged.held.join(", ")
-            )));
+            return Some(Failure::failed(purged.held.join("\n")));
         }
         (purged.failed > 0).then(|| {
             Failure::failed(format!(

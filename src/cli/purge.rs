@@ -57,6 +57,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         }
         return Ok(ExitCode::SUCCESS);
     }
+    say_if_paused(&daemon, &queued.pipeline).await?;
     let progress = settled(&daemon, &queued).await?;
     let failed = progress.stages.failed;
     match global.format {
@@ -90,6 +91,18 @@ fn counted(changes: u64, all: bool) -> String {
         (false, 1) => "1 asset".to_owned(),
         (false, many) => format!("{many} assets"),
     }
+}
+
+/// Nobody should wonder what is waited for.
+async fn say_if_paused(daemon: &Daemon, name: &str) -> Result<(), Failure> {
+    let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
+    let mut pipelines = status["pipelines"].as_array().into_iter().flatten();
+    if pipelines.any(|one| one["name"] == *name && one["paused"] == true) {
+        output::to_stderr(&format!(
+            "{name} is paused; this waits until `edgepurge resume {name}`, or the end of the pause\n"
+        ));
+    }
+    Ok(())
 }
 
 /// Waits until what was queued has settled.

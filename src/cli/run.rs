@@ -1,14 +1,49 @@
-//! `edgepurge run`: the daemon.
+//! `edgepurge run [--dry-run]`: the daemon.
 
 use std::process::ExitCode;
 
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use tokio::sync::broadcast::Receiver;
+
 use super::{Failure, Global};
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::daemon::{Daemon, End, StartError, systemd};
+use crate::engine::Notice;
 use crate::supervise::Faults;
 
-pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
-    let config = global.load()?;
+mod dry;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Send nothing, and say what would have been sent.
+    ///
+    /// With a state of its own in the state directory, without webhooks and admin listener; runs
+    /// beside the real one. Like that, the first start remembers the files and purges nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What happens to a running daemon.
+enum Event {
+    Armed,
+    Reload,
+    Would(dry::Would),
+    End(End),
+}
+
+pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Failure> {
+    // Heard from the first moment: a signal during the start counts after it.
+    let (mut signals, mut hangup) = (Signals::new()?, hear(SignalKind::hangup())?);
+    let effective = |config| {
+        if args.dry_run {
+            dry::harmless(config)
+        } else {
+            Ok(config)
+        }
+    };
+    let mut config = effective(global.load()?)?;
     let environment = Environment::of_process();
     let mut daemon = Daemon::start(&config, &environment)
         .await
@@ -20,15 +55,100 @@ pub(super) async fn run(global: &Global) -> Result<ExitCode, Failure> {
         admin = daemon.admin_address.map(|address| address.to_string()),
         "started"
     );
-    tokio::select! {
-        () = daemon.armed() => {}
-        end = end(&mut daemon.faults) => return finish(daemon, end).await,
+    let mut armed = false;
+    let mut notices = args.dry_run.then(|| daemon.engine.notices());
+    loop {
+        let event = tokio::select! {
+            () = daemon.armed(), if !armed => Event::Armed,
+            () = signals.end() => Event::End(End::Signal),
+            fault = daemon.faults.first() => Event::End(End::Fault(fault)),
+            _ = hangup.recv() => Event::Reload,
+            Some(would) = would(notices.as_mut()) => Event::Would(would),
+        };
+        match event {
+            Event::Armed => {
+                armed = true;
+                systemd::ready("watching");
+                systemd::feed_watchdog(&daemon);
+                tracing::info!("ready: every origin is watched");
+            }
+            Event::Would(would) => would.say(&config, global.format)?,
+            Event::End(end) => return finish(daemon, end).await,
+            Event::Reload => {
+                systemd::reloading();
+                let new = Config::load(&global.config, &environment);
+                let (reloaded, result) = match new {
+                    Err(problems) => {
+                        let why = problems.to_string();
+                        daemon.refuse(why.clone());
+                        (daemon, Err(why))
+                    }
+                    Ok(new) => {
+                        let new = effective(new)?;
+                        let reload = daemon.reload(&config, &new, &environment).await;
+                        let (daemon, result) = reload.map_err(|error| unstarted(&error))?;
+                        if result.is_ok() {
+                            config = new;
+                        }
+                        (daemon, result)
+                    }
+                };
+                daemon = reloaded;
+                notices = args.dry_run.then(|| daemon.engine.notices());
+                // What was started anew is fed for while it looks at its origins.
+                armed = false;
+                systemd::feed_watchdog(&daemon);
+                tell(result);
+            }
+        }
     }
-    systemd::ready("watching");
-    systemd::feed_watchdog(&daemon);
-    tracing::info!("ready: every origin is watched");
-    let end = end(&mut daemon.faults).await;
-    finish(daemon, end).await
+}
+
+/// What would have been sent, in a dry run.
+async fn would(notices: Option<&mut Receiver<Notice>>) -> Option<dry::Would> {
+    match notices {
+        Some(notices) => dry::next(notices).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(reloaded: Result<(), String>) {
+    match reloaded {
+        Ok(()) => tracing::info!("the configuration is reloaded"),
+        Err(why) => {
+            for line in why.lines().filter(|line| !line.trim().is_empty()) {
+                tracing::error!(
+                    "the configuration is not reloaded, the one of before stays: {line}"
+                );
+            }
+        }
+    }
+}
+
+fn hear(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::temporary(format!("signals can't be received: {error}")))
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A failure to start.
@@ -42,25 +162,18 @@ pub(super) fn unstarted(error: &StartError) -> Failure {
 /// Waits for a signal, or for the first fault.
 pub(super) async fn end(faults: &mut Faults) -> End {
     tokio::select! {
-        () = signal() => End::Signal,
+        () = ended() => End::Signal,
         fault = faults.first() => End::Fault(fault),
     }
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(error) => {
-            tracing::error!("signals can't be received: {error}");
+async fn ended() {
+    match Signals::new() {
+        Ok(mut signals) => signals.end().await,
+        Err(failure) => {
+            tracing::error!("{failure}");
             std::future::pending::<()>().await;
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
     }
 }
 

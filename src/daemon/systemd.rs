@@ -12,6 +12,14 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// The configuration is read again; [`ready`] follows.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("systemd can't be told of a reload: {error}"),
+    }
+}
+
 /// The process stops.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
@@ -23,12 +31,15 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Feeds the watchdog, where systemd wants it, and only while the engine, the store behind it, and
+/// Feeds the watchdog from now on, once, where systemd wants it, and only while the engine, the store behind it, and
 /// every origin's worker answer: a part that is stuck gets the process restarted.
 pub fn feed_watchdog(daemon: &Daemon) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return;
     };
+    if daemon.fed.set(()).is_err() {
+        return;
+    }
     let every = limit / 3;
     let (engine, origins) = (daemon.engine.clone(), daemon.origins.clone());
     let (clock, stopping) = (daemon.clock, daemon.supervisor.stopping());

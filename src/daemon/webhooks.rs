@@ -17,11 +17,8 @@ pub(super) struct Bound {
     settings: ServerSettings,
 }
 
-/// Reads the secrets and binds; `None` where no pipeline has a webhook.
-pub(super) async fn bind(
-    config: &Config,
-    environment: &Environment,
-) -> Result<Option<Bound>, StartError> {
+/// The routes, with their secrets read.
+pub(super) fn hooks(config: &Config, environment: &Environment) -> Result<Vec<Hook>, StartError> {
     let mut hooks = Vec::new();
     for pipeline in &config.pipelines {
         for webhook in &pipeline.webhooks {
@@ -34,8 +31,23 @@ pub(super) async fn bind(
             });
         }
     }
+    Ok(hooks)
+}
+
+/// Reads the secrets and binds, unless sockets are there already; `None` where no pipeline has a
+/// webhook.
+pub(super) async fn bind(
+    config: &Config,
+    environment: &Environment,
+    bound: &mut Option<Sockets>,
+) -> Result<Option<Bound>, StartError> {
+    let hooks = hooks(config, environment)?;
     if hooks.is_empty() {
         return Ok(None);
+    }
+    if let Some(sockets) = bound.take() {
+        check_open(config, &sockets)?;
+        return Ok(Some(Bound::new(config, sockets, hooks)));
     }
     let (listen, shown) = match &config.webhooks.listen {
         WebhookListen::Tcp(address) => (Listen::Tcp(*address), address.to_string()),
@@ -50,15 +62,7 @@ pub(super) async fn bind(
         ))
     })?;
     check_open(config, &sockets)?;
-    Ok(Some(Bound {
-        sockets,
-        hooks,
-        settings: ServerSettings {
-            body_limit: config.webhooks.body_limit,
-            trusted_proxies: config.webhooks.trusted_proxies.clone(),
-            failed_auth_per_minute: config.webhooks.failed_auth_per_minute,
-        },
-    }))
+    Ok(Some(Bound::new(config, sockets, hooks)))
 }
 
 /// A route without a secret is refused where others can reach it. What the configuration says of
@@ -79,6 +83,22 @@ fn check_open(config: &Config, sockets: &Sockets) -> Result<(), StartError> {
 }
 
 impl Bound {
+    fn new(config: &Config, sockets: Sockets, hooks: Vec<Hook>) -> Self {
+        Self {
+            sockets,
+            hooks,
+            settings: ServerSettings {
+                body_limit: config.webhooks.body_limit,
+                trusted_proxies: config.webhooks.trusted_proxies.clone(),
+                failed_auth_per_minute: config.webhooks.failed_auth_per_minute,
+            },
+        }
+    }
+
+    pub(super) const fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
     /// Serves until the supervisor stops.
     pub(super) fn serve(
         self,

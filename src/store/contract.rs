@@ -129,8 +129,8 @@ macro_rules! contract {
 }
 
 mod deliveries;
-mod operate;
 mod limits;
+mod operate;
 
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were

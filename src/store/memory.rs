@@ -98,6 +98,7 @@ struct State {
     last_all: BTreeMap<PipelineId, Time>,
     learned: BTreeMap<Limit, (u64, Time)>,
     pauses: BTreeMap<(PipelineId, Holder), Pause>,
+    notes: BTreeMap<String, String>,
     last_delivery: u64,
     deliveries: BTreeMap<u64, deliveries::Kept>,
     failures: u32,
@@ -355,6 +356,33 @@ impl Store for MemoryStore {
 
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
         self.drop_queue(&pipeline, limit)
+    }
+
+    fn queued_files(
+        &self,
+        pipeline: PipelineId,
+        after: Seq,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(Seq, NewChange)>> {
+        self.read(|state| {
+            let rows = state.changes.range(after.0.saturating_add(1)..);
+            rows.filter(|(_, row)| {
+                matches!(row.stage, Stage::Queued | Stage::Taken)
+                    && row.change.pipeline == pipeline
+                    && row.change.file.is_some()
+            })
+            .take(limit)
+            .map(|(seq, row)| (Seq(*seq), row.change.clone()))
+            .collect()
+        })
+    }
+
+    fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>> {
+        self.write(|state| Ok(state.notes.insert(key, word)))
+    }
+
+    fn noted(&self, key: String) -> StoreFuture<'_, Option<String>> {
+        self.read(|state| state.notes.get(&key).cloned())
     }
 
     fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {

@@ -60,7 +60,6 @@ pub struct SqliteStore {
     last: Arc<watch::Sender<Seq>>,
     commits: Arc<AtomicU64>,
     lineage: Lineage,
-    _lock: Lock,
 }
 
 impl SqliteStore {
@@ -80,12 +79,16 @@ impl SqliteStore {
         let last = Arc::new(watch::Sender::new(lineage.last));
         let commits = Arc::new(AtomicU64::new(0));
         let store = Self {
-            writer: start("queue writer", Worker::writer(writer, &commits), supervisor)?,
+            // The lock goes with the thread that writes.
+            writer: start(
+                "queue writer",
+                Worker::writer(writer, &commits, lock),
+                supervisor,
+            )?,
             reader: start("queue reader", Worker::reader(reader), supervisor)?,
             last,
             commits,
             lineage,
-            _lock: lock,
         };
         Ok(store)
     }
@@ -363,6 +366,23 @@ impl Store for SqliteStore {
 
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
         self.write_and_announce(move |connection| operate::drop_queue(connection, &pipeline, limit))
+    }
+
+    fn queued_files(
+        &self,
+        pipeline: PipelineId,
+        after: Seq,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(Seq, NewChange)>> {
+        self.read(move |connection| queue::queued_files(connection, &pipeline, after, limit))
+    }
+
+    fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>> {
+        self.alter(move |connection| operate::note(connection, &key, &word))
+    }
+
+    fn noted(&self, key: String) -> StoreFuture<'_, Option<String>> {
+        self.read(move |connection| operate::noted(connection, &key))
     }
 
     fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {

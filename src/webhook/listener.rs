@@ -100,6 +100,7 @@ pub fn serve(
     };
     let connections = Connections::new(connections_at_most(), PER_CLIENT);
     let (mut made, inherited) = (sockets.made, sockets.from_systemd);
+    let stays = sockets.stays;
     for socket in sockets.bound {
         let accept = Accept {
             server: Arc::clone(&server),
@@ -108,8 +109,12 @@ pub fn serve(
             stopping: supervisor.stopping(),
         };
         let made = made.take();
+        let stays = stays.clone();
         supervisor.spawn("webhooks", async move {
             accept.run(&socket).await;
+            if stays.holds() {
+                return Ok(());
+            }
             if !inherited {
                 accept.drain(&socket);
             }

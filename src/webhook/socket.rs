@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::socket_file;
+use crate::socket_file::{self, Stays};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Sockets {
     pub(super) bound: Vec<Socket>,
     /// The socket file that was made here, and has to be removed.
     pub(super) made: Option<PathBuf>,
+    /// Whether they stay bound when whoever serves them stops.
+    pub(super) stays: Stays,
     /// Whether they are systemd's, and take connections while nobody runs.
     pub from_systemd: bool,
 }
@@ -46,6 +48,7 @@ impl Sockets {
             return Ok(Self {
                 bound: inherited,
                 made: None,
+                stays: Stays::default(),
                 from_systemd: true,
             });
         }
@@ -59,8 +62,35 @@ impl Sockets {
         Ok(Self {
             bound: vec![socket],
             made,
+            stays: Stays::default(),
             from_systemd: false,
         })
+    }
+
+    /// The same sockets once more, to be served by others once [`Sockets::stay`] was called and
+    /// those that serve these have stopped.
+    ///
+    /// # Errors
+    /// When the system gives no more files.
+    pub fn again(&self) -> io::Result<Self> {
+        let second = |socket: &Socket| {
+            Ok::<_, io::Error>(match socket {
+                Socket::Tcp(tcp) => Socket::Tcp(socket_file::second_tcp(tcp)?),
+                Socket::Unix(unix) => Socket::Unix(socket_file::second_unix(unix)?),
+            })
+        };
+        Ok(Self {
+            bound: self.bound.iter().map(second).collect::<Result<_, _>>()?,
+            made: self.made.clone(),
+            stays: Stays::default(),
+            from_systemd: self.from_systemd,
+        })
+    }
+
+    /// Whoever serves a set of these stops without closing them to the world.
+    pub fn staying(&self) -> impl Fn() + Send + Sync + use<> {
+        let stays = self.stays.clone();
+        move || stays.stay()
     }
 
     /// The first address that other machines may reach.

@@ -188,6 +188,28 @@ impl Bench {
         daemon.kill().await.unwrap();
     }
 
+    /// Writes the configuration as it is to be now, tells the daemon, and waits until it has said
+    /// what it made of that.
+    pub(crate) async fn reload(&mut self) {
+        self.config();
+        self.hangup("the configuration is reloaded").await;
+    }
+
+    /// SIGHUP, and waits until the log says so once more.
+    pub(crate) async fn hangup(&mut self, says: &str) {
+        let before = self.log().matches(says).count();
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status().await;
+        assert!(sent.unwrap().success());
+        until(says, async || {
+            if let Some(status) = self.daemon.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the daemon ended with {status}");
+            }
+            (self.log().matches(says).count() > before).then_some(())
+        })
+        .await;
+    }
+
     /// SIGTERM, and the exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         let pid = self.pid().to_string();

@@ -175,6 +175,16 @@ async fn the_admin_listener_answers_over_tcp_and_refuses_strangers() {
         .await
         .unwrap();
     assert_eq!(purge.status().as_u16(), 403, "no token, no change over TCP");
+    for change in ["pause", "resume", "retry", "drop", "scan"] {
+        let post = reqwest::Client::new()
+            .post(format!("http://{address}/api/v1/{change}"))
+            .json(&serde_json::json!({"pipeline": "www"}));
+        assert_eq!(
+            post.send().await.unwrap().status().as_u16(),
+            403,
+            "{change}"
+        );
+    }
     assert!(bench.requests().is_empty());
 }
 

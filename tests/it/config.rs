@@ -68,3 +68,28 @@ fn the_binary_has_no_secret_in_its_arguments() {
         assert!(!secret, "{option}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_writes_a_configuration_that_check_accepts_and_overwrites_none() {
+    let bench = Bench::new().await;
+    let id = "77777777-7777-4777-8777-777777777777";
+    let site = bench.site().display().to_string();
+    let made = bench
+        .run(&["init", "--pipeline-id", id, "--root", &site])
+        .await;
+    assert!(made.status.success(), "{made:?}");
+    // Only the key is a person's to give.
+    let key = "88888888-8888-4888-8888-888888888888";
+    let check = bench
+        .command(&["check"])
+        .env("SCW_SECRET_KEY", key)
+        .output();
+    let check = check.await.unwrap();
+    assert!(check.status.success(), "{check:?}");
+    let written = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    assert!(written.contains(&format!("id = \"{id}\"")), "{written}");
+    let again = bench.run(&["init"]).await;
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    let after = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    assert_eq!(after, written);
+}

@@ -125,7 +125,7 @@ async fn an_idle_daemon_is_small_and_asleep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ready_and_stopping_are_told_to_systemd_and_the_watchdog_is_fed() {
+async fn ready_reloading_and_stopping_are_told_to_systemd_and_the_watchdog_is_fed() {
     let bench = Bench::new().await;
     bench.write("index.html", "one");
     let path = bench.path("notify.sock");
@@ -146,6 +146,19 @@ async fn ready_and_stopping_are_told_to_systemd_and_the_watchdog_is_fed() {
     })
     .await;
     let pid = child.id().unwrap().to_string();
+    tokio::process::Command::new("kill")
+        .args(["-HUP", &pid])
+        .status()
+        .await
+        .unwrap();
+    heard.clear();
+    until("RELOADING=1, then READY=1 and WATCHDOG=1", async || {
+        let length = socket.recv(&mut buffer).await.unwrap();
+        heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        let (_, after) = heard.split_once("RELOADING=1\nMONOTONIC_USEC=")?;
+        (after.contains("READY=1") && after.contains("WATCHDOG=1")).then_some(())
+    })
+    .await;
     tokio::process::Command::new("kill")
         .arg(pid)
         .status()

@@ -83,6 +83,15 @@ async fn what_a_deploy_changes_leaves_in_one_batch_when_it_has_ended() {
     assert_eq!(bench.purges(), ["/a.css", "/b.css"]);
     assert_eq!(bench.fetch("/a.css").await.2, "two\n");
     assert_eq!(pipeline(&bench).await["paused"], false);
+
+    let removed = deploy(&bench, &[], "rm a.css; echo three > b.css").await;
+    assert_eq!(removed.status.code(), Some(0), "{removed:?}");
+    assert_eq!(
+        bench.requests().len(),
+        2,
+        "what is gone is in the same batch"
+    );
+    assert_eq!(bench.fetch("/a.css").await.0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,4 +228,26 @@ async fn the_lease_of_a_deploy_that_was_killed_ends_by_itself() {
     until("the lease has ended, and what is queued is purged", seen).await;
     let sent = bench.json(&["status"]).await;
     assert!(time(&sent["now"]) >= ends, "not before the lease ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_empties_the_site_purges_nothing_of_that_and_says_so() {
+    let mut bench = Bench::new().await;
+    for number in 0..100 {
+        bench.write(&format!("{number}.css"), "x");
+    }
+    bench.start().await;
+    let emptied = deploy(
+        &bench,
+        &[],
+        "rm -f [0-9].css [0-8][0-9].css; echo new > new.css",
+    )
+    .await;
+    assert_eq!(emptied.status.code(), Some(1), "{emptied:?}");
+    assert!(
+        text(&emptied.stderr).contains("--accept-loss"),
+        "{emptied:?}"
+    );
+    assert_eq!(pipeline(&bench).await["paused"], false);
+    assert_eq!(bench.purges(), ["/new.css"]);
 }

@@ -7,6 +7,7 @@ mod crash;
 mod full;
 mod kinds;
 mod limits;
+mod reload;
 mod senders;
 mod sockets;
 mod wire;

@@ -75,6 +75,12 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
+/// What a sender or a name brought, without what a terminal would obey.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect()
+}
+
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -148,6 +154,7 @@ fn of_purge(purge: &Value) -> String {
 fn of_cause(cause: &Value) -> String {
     let (source, kind) = (word(&cause["source"]), word(&cause["kind"]));
     let detail = cause["detail"].as_str().filter(|text| !text.is_empty());
+    let detail = detail.map(shown);
     let what = match (&cause["file"], source) {
         (Value::Array(file), _) => {
             let path = file.get(1).map_or("?", word).escape_debug();
@@ -157,7 +164,9 @@ fn of_cause(cause: &Value) -> String {
         (_, source) => detail.map_or_else(|| source.to_owned(), |why| format!("{source}, {why}")),
     };
     let delivery = match cause["delivery"].as_array().map(Vec::as_slice) {
-        Some([route, event]) => format!(", delivery {} at {}", word(event), word(route)),
+        Some([route, event]) => {
+            format!(", delivery {} at {}", shown(word(event)), word(route))
+        }
         _ => String::new(),
     };
     format!("{what}{delivery}, noticed {}", word(&cause["seen"]))

@@ -14,6 +14,8 @@ contract! {
     what_a_delivery_would_queue_later_is_dropped_too_and_told
     a_queue_without_a_pipeline_is_told_until_it_is_dropped
     stages_are_told_of_one_pipeline
+    files_are_told_while_their_changes_are_not_settled
+    notes_are_kept
     the_history_of_an_asset_tells_its_purges_and_why
     the_delivery_behind_a_purge_is_named
 }
@@ -210,6 +212,36 @@ async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<dyn S
     assert_eq!(store.orphans(known()).await.unwrap(), []);
     let all = store.orphans(Vec::new()).await.unwrap();
     assert_eq!(all, [orphan(SHOP, 1, 0, None)]);
+}
+
+async fn files_are_told_while_their_changes_are_not_settled(store: Arc<dyn Store>) {
+    fill(&*store, &["/a", "/b", "/c", "*"]).await;
+    store
+        .append(vec![change(SHOP, "/a"), asked("/d")])
+        .await
+        .unwrap();
+    store
+        .decide(vec![
+            open(1, WWW, &[("/a", 1)]),
+            open(2, WWW, &[("/b", 2)]),
+            settled(2, Outcome::Done),
+        ])
+        .await
+        .unwrap();
+    let told = store.queued_files(pipeline(WWW), Seq(0), 9).await.unwrap();
+    let expected = [(1, "/a"), (3, "/c"), (4, "*")].map(|(seq, of)| (Seq(seq), change(WWW, of)));
+    assert_eq!(told, expected);
+    let page = store.queued_files(pipeline(WWW), Seq(1), 1).await.unwrap();
+    assert_eq!(page, expected[1..2]);
+}
+
+async fn notes_are_kept(store: Arc<dyn Store>) {
+    let note = async |word: &str| store.note("k".to_owned(), word.to_owned()).await.unwrap();
+    assert_eq!(store.noted("k".to_owned()).await.unwrap(), None);
+    assert_eq!(note("one").await, None);
+    assert_eq!(note("two").await.as_deref(), Some("one"));
+    let noted = store.noted("k".to_owned()).await.unwrap();
+    assert_eq!(noted.as_deref(), Some("two"));
 }
 
 async fn stages_are_told_of_one_pipeline(store: Arc<dyn Store>) {

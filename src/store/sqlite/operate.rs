@@ -206,3 +206,27 @@ fn orphan(connection: &Connection, id: PipelineId) -> rusqlite::Result<Orphan> {
         id,
     })
 }
+
+/// Notes share a table with what the queue knows of itself.
+fn key_of(key: &str) -> String {
+    format!("note:{key}")
+}
+
+pub(super) fn noted(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key_of(key)], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn note(
+    connection: &Connection,
+    key: &str,
+    word: &str,
+) -> rusqlite::Result<Option<String>> {
+    let before = noted(connection, key)?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+        .execute([key_of(key).as_str(), word])?;
+    Ok(before)
+}

@@ -126,3 +126,44 @@ pub(super) fn facts_after(
         )?
         .collect()
 }
+
+pub(super) fn queued_files(
+    connection: &Connection,
+    pipeline: &PipelineId,
+    after: Seq,
+    limit: usize,
+) -> rusqlite::Result<Vec<(Seq, NewChange)>> {
+    connection
+        .prepare_cached(
+            "SELECT * FROM (
+                 SELECT * FROM change INDEXED BY change_queued
+                 WHERE stage = 'queued' AND pipeline = ?1 AND path IS NOT NULL AND seq > ?2
+                 UNION ALL
+                 SELECT * FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
+                   AND request IN (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))
+             ORDER BY seq LIMIT ?3",
+        )?
+        .query_map(
+            params![pipeline.as_str(), int(after.0), int(limit)],
+            |row| {
+                let known = change(row)?;
+                let origin: String = row.get("origin")?;
+                let file = FileFact {
+                    origin: origin.into(),
+                    path: row.get("path")?,
+                    hash: row.get("hash")?,
+                };
+                let new = NewChange {
+                    pipeline: known.pipeline,
+                    target: known.target,
+                    kind: known.kind,
+                    source: known.source,
+                    detail: known.detail,
+                    file: Some(file),
+                    seen: known.seen,
+                };
+                Ok((known.seq, new))
+            },
+        )?
+        .collect()
+}

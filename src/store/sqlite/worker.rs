@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::lock::Lock;
 use super::{StoreError, failed};
 
 /// How many jobs share a transaction at most, so that the first does not wait for ever.
@@ -22,13 +23,16 @@ pub(super) struct Worker {
     connection: Connection,
     /// Counts commits; `None` for a reader, which needs no transactions.
     commits: Option<Arc<AtomicU64>>,
+    /// Held while this may write.
+    _lock: Option<Lock>,
 }
 
 impl Worker {
-    pub(super) fn writer(connection: Connection, commits: &Arc<AtomicU64>) -> Self {
+    pub(super) fn writer(connection: Connection, commits: &Arc<AtomicU64>, lock: Lock) -> Self {
         Self {
             connection,
             commits: Some(Arc::clone(commits)),
+            _lock: Some(lock),
         }
     }
 
@@ -36,6 +40,7 @@ impl Worker {
         Self {
             connection,
             commits: None,
+            _lock: None,
         }
     }
 

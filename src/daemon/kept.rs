@@ -1,0 +1,87 @@
+//! What stays when everything else is stopped and started for a new configuration: the sockets, so
+//! that nobody is refused meanwhile, and the counts.
+
+use std::sync::Arc;
+
+use super::StartError;
+use super::webhooks::{self, Bound};
+use crate::admin::listen::Listeners;
+use crate::config::{Config, Environment};
+use crate::metrics::Metrics;
+use crate::webhook::Sockets;
+
+/// What stays.
+pub(super) struct Kept {
+    pub(super) metrics: Arc<Metrics>,
+    doors: Listeners,
+    webhooks: Option<Sockets>,
+    /// Tells those who serve the sockets now that others will.
+    staying: Vec<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// Binds what is not bound yet, and keeps a second handle of everything.
+    pub(super) async fn open(
+        kept: Option<Self>,
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<(Listeners, Option<Bound>, Self), StartError> {
+        let (metrics, doors, mut sockets) = match kept {
+            Some(kept) => (Some(kept.metrics), Some(kept.doors), kept.webhooks),
+            None => (None, None, None),
+        };
+        let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
+        let doors = match doors {
+            Some(doors) => doors,
+            None => Listeners::bind(config.admin.listen, &config.admin.socket)
+                .await
+                .map_err(temporary)?,
+        };
+        let webhooks = webhooks::bind(config, environment, &mut sockets).await?;
+        let names = config.pipelines.iter().map(|pipeline| &*pipeline.name);
+        let metrics = match metrics {
+            Some(metrics) => {
+                names.for_each(|name| metrics.prepare(name));
+                metrics
+            }
+            None => Arc::new(Metrics::new(names)),
+        };
+        let mut staying: Vec<Box<dyn Fn() + Send + Sync>> = vec![Box::new(doors.staying())];
+        if let Some(bound) = &webhooks {
+            staying.push(Box::new(bound.sockets().staying()));
+        }
+        let again = match &webhooks {
+            Some(bound) => Some(bound.sockets().again().map_err(temporary)?),
+            // What systemd handed over is not handed over again.
+            None => sockets.filter(|sockets| sockets.from_systemd),
+        };
+        let kept = Self {
+            metrics,
+            doors: doors.again().map_err(temporary)?,
+            webhooks: again,
+            staying,
+        };
+        Ok((doors, webhooks, kept))
+    }
+
+    /// The same once more, for when those that are started with it don't start.
+    pub(super) fn again(&self) -> std::io::Result<Self> {
+        Ok(Self {
+            metrics: Arc::clone(&self.metrics),
+            doors: self.doors.again()?,
+            webhooks: self.webhooks.as_ref().map(Sockets::again).transpose()?,
+            staying: Vec::new(),
+        })
+    }
+
+    /// Those who serve the sockets now leave them bound when they stop.
+    pub(super) fn stay(&self) {
+        self.staying.iter().for_each(|stay| stay());
+    }
+}

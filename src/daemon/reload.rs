@@ -1,0 +1,131 @@
+//! Reloading the configuration: everything is stopped and started again in order, inside the
+//! process, while the sockets stay bound. Stopping is always safe, and a start finds what changed
+//! meanwhile; so a reload loses nothing that a restart would not.
+
+use std::sync::Arc;
+
+use super::{Daemon, STOP, StartError, check_projects, client, settings, webhooks};
+use crate::config::{ApiUrl, Config, Environment};
+
+impl Daemon {
+    /// Goes on with another configuration, or, when that can't be, with the one it has: then says
+    /// why not.
+    ///
+    /// # Errors
+    /// When neither starts: the process has to end.
+    pub async fn reload(
+        self,
+        now: &Config,
+        new: &Config,
+        environment: &Environment,
+    ) -> Result<(Self, Result<(), String>), StartError> {
+        if let Err(why) = self.check(now, new, environment).await {
+            self.reloads.failed(why.clone());
+            return Ok((self, Err(why)));
+        }
+        let (clock, reloads) = (self.clock, Arc::clone(&self.reloads));
+        if let Some(kept) = &self.kept {
+            kept.stay();
+        }
+        let (kept, stopped) = self.end().await;
+        let Some(kept) = kept.filter(|_| stopped) else {
+            return Err(StartError::Temporary(format!(
+                "not everything stopped within {} s to reload; the state is on disk, start again",
+                STOP.as_secs()
+            )));
+        };
+        let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
+        let again = kept.again().map_err(temporary)?;
+        let started = Self::start_with(new, environment, clock, Arc::clone(&reloads), Some(kept));
+        let why = match started.await {
+            Ok(daemon) => {
+                daemon.reloads.succeeded();
+                return Ok((daemon, Ok(())));
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::error!("the new configuration does not start, so the old one is started: {why}");
+        reloads.failed(why.clone());
+        let daemon = Self::start_with(now, environment, clock, reloads, Some(again)).await?;
+        Ok((daemon, Err(why)))
+    }
+
+    /// The file could not be read as a configuration: the one at work stays.
+    pub fn refuse(&self, why: String) {
+        self.reloads.failed(why);
+    }
+
+    /// Everything that can be known before anything is stopped.
+    async fn check(
+        &self,
+        now: &Config,
+        new: &Config,
+        environment: &Environment,
+    ) -> Result<(), String> {
+        let mut problems = unchangeable(now, new);
+        let mut note = |result: Result<(), String>| problems.extend(result.err());
+        let token = new.admin.token();
+        note(token.map(drop).map_err(|found| found.to_string()));
+        note(
+            webhooks::hooks(new, environment)
+                .map(drop)
+                .map_err(|error| error.to_string()),
+        );
+        note(settings::explainer(new).map(drop));
+        if new.scaleway.api_url != ApiUrl::Sandbox {
+            match client(new, environment, None, None, self.clock) {
+                Ok(client) => {
+                    let checked = check_projects(new, &client).await;
+                    note(checked.map_err(|error| error.to_string()));
+                }
+                Err(error) => note(Err(error.to_string())),
+            }
+        }
+        match problems.as_slice() {
+            [] => Ok(()),
+            problems => Err(problems.join("\n")),
+        }
+    }
+}
+
+/// What is different and can't be changed while the process runs.
+fn unchangeable(now: &Config, new: &Config) -> Vec<String> {
+    let api = |config: &Config| config.scaleway.api_url.as_str().to_owned();
+    let shown = |path: &std::path::Path| path.display().to_string();
+    let listen = |config: &Config| {
+        let listen = config.admin.listen;
+        listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
+    };
+    let routes = |config: &Config| config.pipelines.iter().any(|one| !one.webhooks.is_empty());
+    let webhooks = |config: &Config| format!("{:?}", config.webhooks.listen);
+    // Sockets that nobody is bound to can be bound anywhere.
+    let bound = routes(now) && routes(new);
+    let pairs = [
+        ("scaleway.api_url", api(now), api(new)),
+        (
+            "state.directory",
+            shown(&now.state.directory),
+            shown(&new.state.directory),
+        ),
+        ("admin.listen", listen(now), listen(new)),
+        (
+            "admin.socket",
+            shown(&now.admin.socket),
+            shown(&new.admin.socket),
+        ),
+        (
+            "webhooks.listen",
+            webhooks(now),
+            if bound { webhooks(new) } else { webhooks(now) },
+        ),
+    ];
+    let changed = pairs.into_iter().filter(|(_, now, new)| now != new);
+    changed
+        .map(|(key, now, new)| {
+            format!(
+                "{key}: is {now} and can't become {new} while edgepurge runs; restart it, nothing \
+                 is lost: systemctl restart edgepurge"
+            )
+        })
+        .collect()
+}
