@@ -25,6 +25,7 @@ mod scope;
 mod settings;
 mod status;
 mod sweep;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod unwatched;

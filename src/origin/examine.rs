@@ -213,13 +213,14 @@ impl Worker {
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
+                    self.told_unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);
                     }
                 }
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
-                    sweep.rows.skip_below(&path);
+                    self.look_through_closed(sweep, &path, reason)?;
                     self.unreadable.insert(path);
                 }
             }
@@ -236,12 +237,63 @@ impl Worker {
         reason: Reason,
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
+            if self.eyes.metadata(&brief.path).is_err() {
+                // Nobody can tell: it lies behind something that fails.
+                continue;
+            }
             if let Some(row) = self.committer.index.get(&brief.path)? {
                 self.absent(&row, reason)?;
                 self.commit_if_full()?;
             }
         }
         Ok(())
+    }
+
+    /// A directory that can't be listed, and so not be watched: what is known of is looked at one by
+    /// one, from now on every few seconds, as far as it can be reached.
+    fn look_through_closed(
+        &mut self,
+        sweep: &mut Sweep,
+        directory: &[u8],
+        reason: Reason,
+    ) -> Result<(), End> {
+        if directory.is_empty() {
+            // The root itself: that is another trouble.
+            sweep.rows.skip_all();
+            return Ok(());
+        }
+        let end = [directory, b"0"].concat();
+        let mut some = false;
+        while let Some(brief) = sweep.rows.next_before(Some(&end))? {
+            some = true;
+            let Ok(found) = self.eyes.metadata(&brief.path) else {
+                continue;
+            };
+            let open = self.open_above(&brief.path);
+            let stat = found.as_ref().map(Stat::from);
+            if stat.is_some_and(|stat| brief.is_unchanged(&stat, open)) {
+                continue;
+            }
+            let row = self.committer.index.get(&brief.path)?;
+            self.examine(&brief.path, Ok(found), row, open, reason)?;
+            self.commit_if_full()?;
+        }
+        if some && self.watch.is_some() {
+            self.inbox.unwatched.add(directory, false);
+        }
+        self.tell_closed(directory);
+        Ok(())
+    }
+
+    /// Says once of each directory that it can't be listed.
+    fn tell_closed(&mut self, directory: &[u8]) {
+        if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(directory.to_vec()) {
+            tracing::warn!(
+                origin = %self.settings.name,
+                directory = %String::from_utf8_lossy(directory).escape_debug(),
+                "this directory can't be listed by the user that edgepurge runs as: nothing in it counts as gone, and nothing new in it is noticed, until it can"
+            );
+        }
     }
 
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
@@ -256,8 +308,10 @@ impl Worker {
 
     /// If this is a link to a file, what happens on the way to the file is watched, and leads back.
     fn follow_link(&self, path: &[u8]) {
-        let targets = self.inbox.links.add(&self.eyes.real(path), path);
+        let real = self.eyes.real(path);
+        let targets = self.inbox.links.add(&real, path);
         if let Some(cover) = self.cover().filter(|_| !targets.is_empty()) {
+            self.inbox.targets.add(path, &real);
             cover.link_targets(&targets);
         }
     }

@@ -16,6 +16,7 @@ use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
 use super::status::{ScanReason, ScanSummary};
+use super::targets::Targets;
 use super::unwatched::Unwatched;
 use super::watch::Event;
 use crate::clock::Clock;
@@ -94,6 +95,7 @@ pub(super) struct Inbox {
     ignore: Arc<Ignore>,
     pub(super) cookies: Cookies,
     pub(super) links: FileLinks,
+    pub(super) targets: Targets,
     rested: tokio::sync::Notify,
     clock: Clock,
 }
@@ -127,6 +129,7 @@ impl Inbox {
             ignore,
             cookies,
             links: FileLinks::default(),
+            targets: Targets::default(),
             rested: tokio::sync::Notify::new(),
             clock,
         }

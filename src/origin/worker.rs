@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root, identity};
+use super::guard::{LossGuard, Root};
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
@@ -419,7 +419,7 @@ impl Worker {
         let same_root = self
             .root
             .as_ref()
-            .is_some_and(|root| identity(&self.settings.root).is_ok_and(|id| id == root.id));
+            .is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)));
         if !same_root {
             self.root_check = now;
             return Ok(false);
