@@ -68,6 +68,11 @@ pub(super) struct Mail {
 }
 
 impl Mail {
+    /// The worker looks at the root now, if it is time: until it rests, that is pending.
+    pub(super) fn begin_root_check(&mut self, now: Time) {
+        self.busy |= self.root_check.take_if(|time| *time <= now).is_some();
+    }
+
     fn echo(&mut self) {
         for answer in self.echoes.drain(..) {
             // Who asked may have given up.
@@ -216,7 +221,10 @@ impl Inbox {
     /// that every change up to now is noticed. A second look at a young file does not count.
     pub(super) fn pending(&self) -> u64 {
         let mail = self.lock();
-        let unread = mail.overflow || mail.lost_watch || !mail.requests.is_empty();
+        let unread = mail.overflow
+            || mail.lost_watch
+            || mail.root_check.is_some()
+            || !mail.requests.is_empty();
         mail.hints.count_marks(|mark| mark.cause != Cause::Recheck)
             + u64::from(mail.busy)
             + u64::from(unread)

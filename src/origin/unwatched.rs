@@ -115,11 +115,12 @@ impl Unwatched {
     /// What is told of them.
     pub(super) fn summary(&self) -> Summary {
         let state = self.state();
+        let some = state.told.everything || !state.tops.is_empty();
         Summary {
-            directories: state.told.counted,
+            directories: if some { state.told.counted } else { 0 },
             everything: state.told.everything,
-            some: state.told.everything || !state.tops.is_empty(),
-            limit: state.told.limit,
+            some,
+            limit: some && state.told.limit,
         }
     }
 }
@@ -164,9 +165,7 @@ mod tests {
         unwatched.remove(b"a/bc");
         unwatched.remove_below(b"a");
         assert_eq!(tops(&unwatched), Vec::<String>::new());
-        assert!(unwatched.summary().limit);
-        unwatched.end_round();
-        assert!(!unwatched.summary().limit);
+        assert!(!unwatched.summary().limit && unwatched.summary().directories == 0);
     }
 
     #[test]

@@ -262,18 +262,18 @@ impl Worker {
     }
 
     fn take_mail(&mut self) {
+        let now = self.clock.now();
         let mut mail = self.inbox.lock();
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
-        let root_check = mail.root_check;
+        if let Some(time) = mail.root_check {
+            self.root_check = self.root_check.min(time);
+        }
+        mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
         self.status.lost_events = mail.lost_events;
         self.status.hints_total = mail.hints_total;
         drop(mail);
-        let now = self.clock.now();
-        if let Some(time) = root_check {
-            self.root_check = self.root_check.min(time);
-        }
         if overflow {
             self.recover_from_overflow(now);
         }

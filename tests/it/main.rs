@@ -15,6 +15,7 @@ mod config;
 mod crash;
 mod demo;
 mod deploys;
+mod hostile;
 mod house;
 mod loss;
 mod random;
