@@ -306,14 +306,14 @@ impl Worker {
         Ok(())
     }
 
-    /// If this is a link to a file, what happens on the way to the file is watched, and leads back.
+    /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
+    /// it is followed once in a while. So is what nobody could look at.
     fn follow_link(&self, path: &[u8]) {
         let real = self.eyes.real(path);
+        let Some(cover) = self.cover() else { return };
+        self.inbox.targets.add(path, &real);
         let targets = self.inbox.links.add(&real, path);
-        if let Some(cover) = self.cover().filter(|_| !targets.is_empty()) {
-            self.inbox.targets.add(path, &real);
-            cover.link_targets(&targets);
-        }
+        cover.link_targets(&targets);
     }
 
     /// Looks at one path, where `found` was a moment ago. Returns whether something is there.

@@ -115,3 +115,28 @@ async fn a_root_that_is_closed_is_an_alarm_and_no_purge() {
     bench.rested().await;
     assert_eq!(bench.purges(), ["/d0/0.css"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_behind_a_link_that_nobody_can_follow_are_not_gone() {
+    let Some(mut bench) = ordinary().await else {
+        return;
+    };
+    release(&bench.site(), "one");
+    release(&bench.path("outside/kept/tree"), "one");
+    fs::remove_dir_all(bench.path("outside/kept/tree/d2")).unwrap();
+    std::os::unix::fs::symlink("../outside/kept/tree", bench.path("site/link")).unwrap();
+    std::os::unix::fs::symlink("../outside/kept/tree/d1/1.css", bench.path("site/one.css"))
+        .unwrap();
+    bench.start().await;
+    mode(&bench.path("outside/kept"), 0o000);
+    scanned(&bench).await;
+    scanned(&bench).await;
+    bench.settle().await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    mode(&bench.path("outside/kept"), 0o755);
+    fs::write(bench.path("outside/kept/tree/d1/1.css"), "two").unwrap();
+    bench.purged("/link/d1/1.css").await;
+    bench.purged("/one.css").await;
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/link/d1/1.css", "/one.css"]);
+}

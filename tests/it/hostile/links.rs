@@ -111,3 +111,23 @@ async fn a_link_that_leads_over_a_link_outside_follows_its_swap() {
     purges_are(&bench, &["/assets/own.css", "/assets/same.css", "/own.css"]).await;
     by_itself(&bench).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_nowhere_yet_is_found_also_where_it_must_stay_in_the_origin() {
+    let mut bench = Bench::new().await;
+    bench.origin = "follow_symlinks = \"root\"".to_owned();
+    sh(
+        &bench,
+        "mkdir site/.data outside; echo 1 > outside/b.css
+         ln -s .data/v/a.css site/a.css; ln -s ../outside/b.css site/b.css",
+    );
+    bench.start().await;
+    sh(
+        &bench,
+        "mkdir site/.data/v; echo 1 > site/.data/v/a.css; echo 2 > outside/b.css",
+    );
+    purges_are(&bench, &["/a.css"]).await;
+    sh(&bench, "echo 2 > site/.data/v/a.css");
+    purges_are(&bench, &["/a.css"; 2]).await;
+    by_itself(&bench).await;
+}
