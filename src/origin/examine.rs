@@ -18,7 +18,7 @@ use super::settings::{Compare, RACY};
 use super::status::ScanReason;
 use super::sweep::Sweep;
 use super::walk::{Item, open_above};
-use super::worker::{End, Worker};
+use super::worker::{End, STEP, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::time::Time;
 use crate::sink::FileChange;
@@ -162,7 +162,7 @@ impl Worker {
             mark.first,
         );
         sweep.baseline = reason.baseline;
-        while self.sweep(&mut sweep, usize::MAX)? {}
+        while self.sweep(&mut sweep, STEP)? {}
         self.commit()
     }
 
@@ -189,6 +189,9 @@ impl Worker {
             complete: false,
             baseline: sweep.baseline,
         };
+        if !self.inbox.go_on() {
+            return Err(End::Stopping);
+        }
         for _ in 0..entries {
             let Some(item) = sweep.tour.next() else {
                 self.absent_before(sweep, None, reason)?;
@@ -297,7 +300,7 @@ impl Worker {
     }
 
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
-        if self.inbox.stopped() {
+        if !self.inbox.go_on() {
             return Err(End::Stopping);
         }
         if self.batch.is_full() {

@@ -160,6 +160,14 @@ impl Inbox {
         self.lock().stop
     }
 
+    /// In the middle of something long: whoever asks whether the worker turns is answered. `false`
+    /// when the process is stopping.
+    pub(super) fn go_on(&self) -> bool {
+        let mut mail = self.lock();
+        mail.echo();
+        !mail.stop
+    }
+
     /// Hands in a scan.
     pub(super) fn request(&self, request: Request) -> Result<(), ScanError> {
         let mut mail = self.lock();

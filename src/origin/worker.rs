@@ -2,7 +2,7 @@
 //! should be, lets due looks and scans run, and sleeps. Decides when; what a look finds is decided
 //! in `examine`, what a scan does in `scan`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ mod root;
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
-const STEP: usize = 512;
+pub(super) const STEP: usize = 512;
 /// The shortest time between two rounds of hints, unless they are full.
 const ROUND: Duration = Duration::from_millis(20);
 /// Hints that come in faster than they are followed hold a batch open for so long at most.
@@ -58,6 +58,10 @@ impl From<IndexError> for End {
 }
 
 /// What a worker knows and does.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for on its own"
+)]
 pub(super) struct Worker {
     pub(super) settings: OriginSettings,
     pub(super) ignore: Arc<Ignore>,
@@ -73,6 +77,10 @@ pub(super) struct Worker {
     covered: bool,
     /// When the directories without a watch are looked at next.
     rest_poll: Time,
+    /// Those of them that this poll has not come to.
+    rest: VecDeque<Vec<u8>>,
+    /// Everything was polled a turn ago.
+    polled: bool,
     pub(super) root: Option<Root>,
     pub(super) eyes: Arc<Eyes>,
     root_check: Time,
@@ -150,6 +158,8 @@ impl Worker {
             watch: None,
             covered: false,
             rest_poll: Time::ZERO,
+            rest: VecDeque::new(),
+            polled: false,
             root: None,
             eyes,
             root_check: Time::ZERO,
@@ -216,11 +226,12 @@ impl Worker {
             let mut busy = false;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
+                self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
                 self.find_twins(now)?;
-                self.poll_rest(now)?;
+                busy |= self.poll_rest(now)?;
                 if !busy {
                     self.read_some(now)?;
                 }

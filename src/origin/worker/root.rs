@@ -138,7 +138,7 @@ impl Worker {
             // What the first scan finds was there before: so it may only come to what is watched.
             let (eyes, ignore) = (self.eyes(), Arc::clone(&self.ignore));
             let mut walk = Walk::new(eyes, ignore, self.cover(), b"");
-            while walk.next().is_some() && !self.inbox.stopped() {}
+            while walk.next().is_some() && self.inbox.go_on() {}
         }
     }
 
@@ -154,7 +154,7 @@ impl Worker {
             }
             Err(error) => {
                 self.watch_trouble = Some(format!(
-                    "origin `{}` has no file events ({error}): it is scanned every few seconds; when the limit of inotify instances is reached, raise the sysctl fs.inotify.max_user_instances (in a user namespace, user.max_inotify_instances), it is taken up by itself",
+                    "origin `{}` has no file events ({error}): it is scanned every few seconds; when the limit of inotify instances is reached, raise the sysctl fs.inotify.max_user_instances, it is taken up by itself",
                     self.settings.name
                 ));
             }
@@ -210,23 +210,47 @@ impl Worker {
         self.rest_poll = self.clock.now().after(POLL);
     }
 
-    /// Looks at the directories that are not watched, if it is time.
-    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<(), End> {
-        let tops = self.inbox.unwatched.tops();
-        if tops.is_empty() || now < self.rest_poll || self.running.is_some() || self.polls_all() {
-            return Ok(());
+    /// Looks at the directories that are not watched, if it is time: one, and then events get their
+    /// turn. Returns whether there are more.
+    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<bool, End> {
+        if self.running.is_some() || self.polls_all() {
+            // That looks at all of them.
+            self.rest.clear();
+            return Ok(false);
         }
-        self.inbox.unwatched.begin_round();
-        *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
-        for top in tops {
-            self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        if self.rest.is_empty() {
+            if now < self.rest_poll {
+                return Ok(false);
+            }
+            self.rest = self.inbox.unwatched.tops().into();
+            self.rest_poll = now;
+            if !self.rest.is_empty() {
+                self.inbox.unwatched.begin_round();
+                *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
+            }
         }
-        self.inbox.unwatched.end_round();
-        self.cover_surroundings();
-        let ended = self.clock.now();
-        let wait = POLL.max(ended.since(now).saturating_mul(10));
-        self.rest_poll = ended.after(wait.min(self.settings.rescan));
-        Ok(())
+        let Some(top) = self.rest.pop_front() else {
+            return Ok(false);
+        };
+        self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        if self.rest.is_empty() {
+            self.inbox.unwatched.end_round();
+            self.cover_surroundings();
+            let ended = self.clock.now();
+            let wait = POLL.max(ended.since(self.rest_poll).saturating_mul(10));
+            self.rest_poll = ended.after(wait.min(self.settings.rescan));
+        }
+        Ok(!self.rest.is_empty())
+    }
+
+    /// From a moment on only scans find everything: the next one comes soon.
+    pub(in crate::origin) fn poll_soon(&mut self, now: Time) {
+        let polls = self.root.is_some() && self.polls_all();
+        if polls && !self.polled {
+            let soon = now.after(POLL);
+            self.next_rescan = self.next_rescan.map(|time| time.min(soon));
+        }
+        self.polled = polls;
     }
 
     /// When [`Worker::poll_rest`] has something to do.
