@@ -149,3 +149,47 @@ async fn killed_on_a_full_disk_it_starts_when_there_is_room_and_has_lost_nothing
     bench.settle().await;
     assert_eq!(bench.purges(), ["/a.css"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_waits_for_room_is_not_taken_for_dead() {
+    if !may_mount() {
+        return;
+    }
+    let mut bench = Bench::new().await;
+    let _state = small_state(&bench);
+    let path = bench.path("notify.sock");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    bench.sandbox.set_purge_delay(Duration::from_secs(5));
+    // Both that commit wait: the engine, whose purge is on its way, and the origin.
+    let words = [
+        "env",
+        &format!("NOTIFY_SOCKET={}", path.display()),
+        "WATCHDOG_USEC=3000000",
+    ];
+    bench.within = words.map(str::to_owned).to_vec();
+    bench.write("a.css", "one");
+    bench.start().await;
+    bench.write("a.css", "two");
+    until("the purge is on its way", async || {
+        (bench.requests().len() == 1).then_some(())
+    })
+    .await;
+    fill(&bench);
+    bench.write("b.css", "two");
+    bench.alarm("commit").await;
+    let stuck = "can't be committed, nothing is sent";
+    until("it can't be written down", async || {
+        bench.log().contains(stuck).then_some(())
+    })
+    .await;
+    let mut buffer = [0; 512];
+    while socket.try_recv(&mut buffer).is_ok() {}
+    for _ in 0..4 {
+        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
+        let length = heard.expect("the watchdog is fed in time").unwrap();
+        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
+    }
+    make_room(&bench);
+    bench.settle().await;
+    assert_eq!(bench.purges(), ["/a.css", "/b.css"]);
+}
