@@ -7,6 +7,7 @@
 
 mod ahead;
 mod batch;
+mod closed;
 mod cookie;
 mod cover;
 mod differences;

@@ -14,7 +14,7 @@ use super::index::{Edit, Known, Row};
 use super::look::{Found, Outcome, Patience, Sight, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::settings::{Compare, RACY};
+use super::settings::RACY;
 use super::status::ScanReason;
 use super::sweep::Sweep;
 use super::walk::{Item, open_above};
@@ -29,8 +29,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
-/// Unreadable files that are remembered as told.
-const TOLD: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -252,53 +250,6 @@ impl Worker {
         Ok(())
     }
 
-    /// A directory that can't be listed, and so not be watched: what is known of is looked at one by
-    /// one, from now on every few seconds, as far as it can be reached.
-    fn look_through_closed(
-        &mut self,
-        sweep: &mut Sweep,
-        directory: &[u8],
-        reason: Reason,
-    ) -> Result<(), End> {
-        if directory.is_empty() {
-            // The root itself: that is another trouble.
-            sweep.rows.skip_all();
-            return Ok(());
-        }
-        let end = [directory, b"0"].concat();
-        let mut some = false;
-        while let Some(brief) = sweep.rows.next_before(Some(&end))? {
-            some = true;
-            let Ok(found) = self.eyes.metadata(&brief.path) else {
-                continue;
-            };
-            let open = self.open_above(&brief.path);
-            let stat = found.as_ref().map(Stat::from);
-            if stat.is_some_and(|stat| brief.is_unchanged(&stat, open)) {
-                continue;
-            }
-            let row = self.committer.index.get(&brief.path)?;
-            self.examine(&brief.path, Ok(found), row, open, reason)?;
-            self.commit_if_full()?;
-        }
-        if some && self.watch.is_some() {
-            self.inbox.unwatched.add(directory, false);
-        }
-        self.tell_closed(directory);
-        Ok(())
-    }
-
-    /// Says once of each directory that it can't be listed.
-    fn tell_closed(&mut self, directory: &[u8]) {
-        if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(directory.to_vec()) {
-            tracing::warn!(
-                origin = %self.settings.name,
-                directory = %String::from_utf8_lossy(directory).escape_debug(),
-                "this directory can't be listed by the user that edgepurge runs as: nothing in it counts as gone, and nothing new in it is noticed, until it can"
-            );
-        }
-    }
-
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
         if !self.inbox.go_on() {
             return Err(End::Stopping);
@@ -320,7 +271,7 @@ impl Worker {
     }
 
     /// Looks at one path, where `found` was a moment ago. Returns whether something is there.
-    fn examine(
+    pub(super) fn examine(
         &mut self,
         path: &[u8],
         found: io::Result<Option<Metadata>>,
@@ -469,22 +420,6 @@ impl Worker {
         let real = self.eyes.resolved.join(OsStr::from_bytes(path));
         for link in self.inbox.links.to(&real) {
             self.inbox.hint(&link, Mark::again(Cause::Watch, now));
-        }
-    }
-
-    /// Says once of each file that its bytes can't be read.
-    fn tell_unreadable(&mut self, path: &[u8], found: &Found) {
-        let unread = found.entry.hash.is_none()
-            && found.entry.known != Known::Unread
-            && self.settings.compare == Compare::Content;
-        if !unread {
-            self.told_unreadable.remove(path);
-        } else if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(path.to_vec()) {
-            tracing::warn!(
-                origin = %self.settings.name,
-                path = %String::from_utf8_lossy(path).escape_debug(),
-                "this file can't be read by the user that edgepurge runs as: it is compared by size and times"
-            );
         }
     }
 

@@ -116,7 +116,7 @@ pub(super) struct Worker {
     /// Counts looks at subtrees.
     pub(super) swept: u64,
     /// The last directory asked for by [`Worker::open_above`].
-    above: Option<(Vec<u8>, bool)>,
+    pub(super) above: Option<(Vec<u8>, bool)>,
     /// Since when hints come in faster than they are followed.
     behind: Option<Time>,
     holding: bool,
