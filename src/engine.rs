@@ -5,7 +5,7 @@
 //! the next event. A crash between commit and call leaves a request `submitting`; the next start
 //! looks for it in the API's list, and sends it again if it is not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,6 +136,8 @@ pub struct Engine {
     journal: journal::Journal,
     supervisor: Supervisor,
     asks: mpsc::Receiver<Ask>,
+    /// Asked while nothing could be committed.
+    put_off: VecDeque<Ask>,
     replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// Calls whose reply has not come.
     outstanding: usize,
@@ -185,6 +187,7 @@ impl Engine {
             journal,
             supervisor: supervisor.clone(),
             asks,
+            put_off: VecDeque::new(),
             replies: mpsc::channel(CHANNEL),
             outstanding: 0,
             cursor: Seq(0),
@@ -210,6 +213,10 @@ impl Engine {
         // What was queued before the start counts as history, not as news.
         self.pull(&mut appended, &stopping, false).await?;
         loop {
+            if let Some(ask) = self.put_off.pop_front() {
+                self.asked(ask, &mut appended, &stopping).await?;
+                continue;
+            }
             let now = self.clock.now();
             let wake = self.planner.next_wake(now);
             let sleep = async {
@@ -245,13 +252,14 @@ impl Engine {
                 Ok(rows) => rows,
                 Err(StoreError::Closed) => return Err(store_is_gone(&StoreError::Closed)),
                 Err(error) => {
-                    tracing::error!("the queue can't be read: {error}; trying again");
+                    self.journal.stuck("the queue can't be read", &error);
                     if self.pause(stopping).await {
                         return Ok(());
                     }
                     continue;
                 }
             };
+            self.journal.unstuck();
             self.cursor = rows.last().map_or(last, |row| row.seq);
             if rows.is_empty() {
                 break;
@@ -342,6 +350,7 @@ impl Engine {
         loop {
             match self.store.0.decide(step.decisions.clone()).await {
                 Ok(()) => {
+                    self.journal.unstuck();
                     self.journal.decided(&step.decisions);
                     return Ok(true);
                 }
@@ -351,7 +360,8 @@ impl Engine {
                     return Err(store_is_gone(&error));
                 }
                 Err(error) => {
-                    tracing::error!("decisions can't be committed, nothing is sent: {error}");
+                    self.journal
+                        .stuck("decisions can't be committed, nothing is sent", &error);
                     if self.pause(stopping).await {
                         return Ok(false);
                     }
@@ -368,9 +378,14 @@ impl Engine {
             tokio::select! {
                 () = stopping.cancelled() => return true,
                 () = &mut over => return false,
-                Some(Ask::View(answer)) = self.asks.recv() => {
-                    drop(answer.send(self.planner.view(self.clock.now())));
-                }
+                Some(ask) = self.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
+                    Ask::View(answer) => {
+                        drop(answer.send(self.planner.view(self.clock.now())));
+                    }
+                    // It turns, and waits for room: another start would make none.
+                    Ask::Echo(answer) => answer.send(()).unwrap_or_default(),
+                    Ask::Scanning { .. } | Ask::Operate(..) => self.put_off.push_back(ask),
+                },
             }
         }
     }

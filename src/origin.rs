@@ -7,6 +7,7 @@
 
 mod ahead;
 mod batch;
+mod closed;
 mod cookie;
 mod cover;
 mod differences;
@@ -26,6 +27,7 @@ mod scope;
 mod settings;
 mod status;
 mod sweep;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod unwatched;

@@ -10,6 +10,7 @@ use crate::core::change::{Change, PipelineId};
 use crate::core::purge::{Decision, Learned, Limit, Outcome, Refusal, RequestId, Scope, Unsettled};
 use crate::core::time::Time;
 use crate::metrics::Metrics;
+use crate::store::StoreError;
 
 /// Something that happened, for those who watch.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub(super) struct Journal {
     notices: broadcast::Sender<Notice>,
     /// The last trouble logged: a line when it changes, not for every call.
     trouble: Option<String>,
+    /// Why the store can't be used at the moment; the same.
+    stuck: Option<String>,
 }
 
 impl Journal {
@@ -84,6 +87,23 @@ impl Journal {
             metrics,
             notices,
             trouble: None,
+            stuck: None,
+        }
+    }
+
+    /// The store can't be used; it is tried again until it can.
+    pub(super) fn stuck(&mut self, what: &str, error: &StoreError) {
+        let why = format!("{what}: {error}; tried again until it works");
+        if self.stuck.as_ref() != Some(&why) {
+            tracing::error!("{why}");
+            self.stuck = Some(why);
+        }
+    }
+
+    /// It can be used.
+    pub(super) fn unstuck(&mut self) {
+        if self.stuck.take().is_some() {
+            tracing::info!("the store takes what it is given again");
         }
     }
 

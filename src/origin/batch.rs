@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::Inbox;
-use super::index::{Edit, OriginIndex};
+use super::index::{Edit, IndexError, OriginIndex};
 use super::settings::CHUNK;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
 use crate::sink::{FileChange, Sink, SinkError};
@@ -103,17 +103,24 @@ impl Committer {
                 self.drive(self.sink.files(&self.pipeline, batch.changes.clone()))
             })?)
         };
+        self.write(trouble, |index| index.apply(&batch.edits, seq))
+    }
+
+    /// Writes to the index, for as long as it takes.
+    pub(super) fn write<T>(
+        &self,
+        trouble: &mut dyn FnMut(Option<String>),
+        write: impl Fn(&OriginIndex) -> Result<T, IndexError>,
+    ) -> Result<T, Stopping> {
         self.insist(trouble, || {
-            self.index
-                .apply(&batch.edits, seq)
-                .map_err(|error| Refusal::Again(error.to_string()))
+            write(&self.index).map_err(|error| Refusal::Again(error.to_string()))
         })
     }
 
     /// Brings the index up to what was committed before a crash.
     pub(super) fn redo(&self, trouble: &mut dyn FnMut(Option<String>)) -> Result<(), Stopping> {
         loop {
-            let again = |error: super::IndexError| Refusal::Again(error.to_string());
+            let again = |error: IndexError| Refusal::Again(error.to_string());
             let after = self
                 .insist(trouble, || self.index.progress().map_err(again))?
                 .0;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::guard::is_remote;
+use super::guard::{Events, events};
 use super::inbox::Inbox;
 use super::watch::{Watch, WatchError};
 
@@ -28,10 +28,12 @@ impl Cover {
     /// A directory that is about to be listed: `real` is where it is, with no link on the way.
     pub(super) fn directory(&self, real: &Path, logical: &[u8], is_link: bool) {
         if is_link {
+            self.inbox.targets.add(logical, real);
             self.inbox.add_place(real, logical);
         }
         let unwatched = &self.inbox.unwatched;
         match self.watch.add(real) {
+            // One that can't be entered is found to be so when it is listed.
             Ok(()) | Err(WatchError::Missing | WatchError::Denied) => unwatched.remove(logical),
             Err(WatchError::Limit) => unwatched.add(logical, true),
             Err(WatchError::Other(error)) => {
@@ -43,13 +45,13 @@ impl Cover {
 
     /// A directory on another filesystem than the one above it.
     pub(super) fn crossed(&self, real: &Path, logical: &[u8]) {
-        if is_remote(real) {
+        if events(real) != Events::All {
             self.inbox.unwatched.add(logical, false);
         }
     }
 
     /// The directories that a link to a file leads through: what happens there happens under the
-    /// link's name. One that can't be watched is left to the background scan.
+    /// link's name. One that can't be watched is left to the look at every target.
     pub(super) fn link_targets(&self, targets: &[PathBuf]) {
         for directory in targets.iter().filter_map(|target| target.parent()) {
             drop(self.watch.add(directory));

@@ -8,11 +8,12 @@ use super::OriginError;
 use super::fingerprint::Stat;
 use super::guard::Root;
 use super::ignore::Ignore;
+use super::inbox::join;
 use super::index::{Index, OriginIndex};
 use super::look::{Eyes, Outcome, Patience};
 use super::settings::OriginSettings;
 use super::sweep::Rows;
-use super::walk::{Item, Walk};
+use super::walk::{Item, Walk, open_above};
 use crate::clock::Clock;
 use crate::core::change::Kind;
 
@@ -73,8 +74,10 @@ pub fn differences<E: From<OriginError>>(
                     tell(Difference { kind, path })?;
                 }
             }
-            // Nobody knows what is below.
-            Item::Unreadable { path } => comparison.rows.skip_below(&path),
+            Item::Unreadable { path } => {
+                comparison.absent_before(Some(&join(&path, b"/")), &mut tell)?;
+                comparison.closed(&path, &mut tell)?;
+            }
             Item::Directory { .. } => {}
         }
     }
@@ -126,11 +129,33 @@ impl Comparison {
         tell: &mut impl FnMut(Difference) -> Result<(), E>,
     ) -> Result<(), E> {
         while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
-            if !self.ignore.matches(&row.path, false) {
+            // Where a stat fails, nobody can tell.
+            if self.eyes.see(&row.path).is_ok() && !self.ignore.matches(&row.path, false) {
                 tell(Difference {
                     kind: Kind::Gone,
                     path: row.path,
                 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory that can't be listed: what is known of is looked at one by one.
+    fn closed<E: From<OriginError>>(
+        &mut self,
+        directory: &[u8],
+        tell: &mut impl FnMut(Difference) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let end = (!directory.is_empty()).then(|| [directory, b"0"].concat());
+        while let Some(row) = self
+            .rows
+            .next_before(end.as_deref())
+            .map_err(OriginError::from)?
+        {
+            let path = row.path;
+            let open = open_above(&self.eyes, &path);
+            if let Some(kind) = self.kind(&path, None, open)? {
+                tell(Difference { kind, path })?;
             }
         }
         Ok(())

@@ -12,11 +12,11 @@ use super::index::{Edit, Known, Row};
 use super::look::{Found, Outcome, Patience, Seen, Sight, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::settings::{Compare, RACY};
+use super::settings::RACY;
 use super::status::ScanReason;
 use super::sweep::Sweep;
 use super::walk::{Item, open_above};
-use super::worker::{End, Worker};
+use super::worker::{End, STEP, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::time::Time;
 use crate::sink::FileChange;
@@ -27,8 +27,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
-/// Unreadable files that are remembered as told.
-const TOLD: usize = 1_024;
 /// Files that differ from their rows whose rows are read at once.
 const TOGETHER: usize = 128;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
@@ -171,7 +169,7 @@ impl Worker {
             mark.first,
         );
         sweep.baseline = reason.baseline;
-        while self.sweep(&mut sweep, usize::MAX)? {}
+        while self.sweep(&mut sweep, STEP)? {}
         self.commit()
     }
 
@@ -196,6 +194,9 @@ impl Worker {
             baseline: sweep.baseline,
         };
         let mut others = Vec::new();
+        if !self.inbox.go_on() {
+            return Err(End::Stopping);
+        }
         for _ in 0..entries {
             let Some(item) = sweep.tour.next() else {
                 self.examine_others(&mut others, reason)?;
@@ -225,13 +226,14 @@ impl Worker {
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
+                    self.told_unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);
                     }
                 }
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
-                    sweep.rows.skip_below(&path);
+                    self.look_through_closed(sweep, &path, reason)?;
                     self.unreadable.insert(path);
                 }
             }
@@ -261,6 +263,10 @@ impl Worker {
         reason: Reason,
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
+            if self.eyes.see(&brief.path).is_err() {
+                // Nobody can tell: it lies behind something that fails.
+                continue;
+            }
             if let Some(row) = self.committer.index.get(&brief.path)? {
                 self.absent(&row, reason)?;
                 self.commit_if_full()?;
@@ -270,7 +276,7 @@ impl Worker {
     }
 
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
-        if self.inbox.stopped() {
+        if !self.inbox.go_on() {
             return Err(End::Stopping);
         }
         if self.batch.is_full() {
@@ -279,16 +285,18 @@ impl Worker {
         Ok(())
     }
 
-    /// If this is a link to a file, what happens on the way to the file is watched, and leads back.
+    /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
+    /// it is followed once in a while. So is what nobody could look at.
     fn follow_link(&self, path: &[u8]) {
-        let targets = self.inbox.links.add(&self.eyes.real(path), path);
-        if let Some(cover) = self.cover().filter(|_| !targets.is_empty()) {
-            cover.link_targets(&targets);
-        }
+        let real = self.eyes.real(path);
+        let Some(cover) = self.cover() else { return };
+        self.inbox.targets.add(path, &real);
+        let targets = self.inbox.links.add(&real, path);
+        cover.link_targets(&targets);
     }
 
     /// Looks at one path, where `found` was a moment ago. Returns whether something is there.
-    fn examine(
+    pub(super) fn examine(
         &mut self,
         path: &[u8],
         found: io::Result<Option<Seen>>,
@@ -437,22 +445,6 @@ impl Worker {
         let real = self.eyes.resolved.join(OsStr::from_bytes(path));
         for link in self.inbox.links.to(&real) {
             self.inbox.hint(&link, Mark::again(Cause::Watch, now));
-        }
-    }
-
-    /// Says once of each file that its bytes can't be read.
-    fn tell_unreadable(&mut self, path: &[u8], found: &Found) {
-        let unread = found.entry.hash.is_none()
-            && found.entry.known != Known::Unread
-            && self.settings.compare == Compare::Content;
-        if !unread {
-            self.told_unreadable.remove(path);
-        } else if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(path.to_vec()) {
-            tracing::warn!(
-                origin = %self.settings.name,
-                path = %String::from_utf8_lossy(path).escape_debug(),
-                "this file can't be read by the user that edgepurge runs as: it is compared by size and times"
-            );
         }
     }
 

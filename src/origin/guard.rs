@@ -5,11 +5,15 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
+
 use super::settings::{LOSS_ALWAYS_FINE, LOSS_WINDOW};
 use crate::core::time::Time;
 
-/// Filesystems whose changes may come from other machines: they have no events for those.
-const REMOTE: [i64; 9] = [
+/// Filesystems whose changes may come from other machines, or from a process behind the kernel's
+/// back: they have no events for those. Numbers of `statfs(2)`, and of coreutils' list for `tail -f`,
+/// which has the same question.
+const REMOTE: [i64; 20] = [
     0x6969,      // NFS
     0x517B,      // SMB
     0xFE53_4D42, // SMB2
@@ -18,14 +22,59 @@ const REMOTE: [i64; 9] = [
     0x0102_1997, // 9p
     0x00C3_6400, // Ceph
     0x5346_414F, // AFS
+    0x6B41_4653, // AFS in the kernel
     0x7461_636F, // OCFS2
+    0x0116_1970, // GFS2
+    0x0BD0_0BD0, // Lustre
+    0x4750_4653, // GPFS
+    0x1983_0326, // BeeGFS
+    0xAAD7_AAEA, // Panasas
+    0xBEEF_DEAD, // StorNext
+    0x7375_7245, // Coda
+    0x786F_4256, // VirtualBox
+    0xBACB_ACBC, // VMware
+    0x7C7C_6673, // Parallels
 ];
+
+/// The overlay filesystem.
+const OVERLAY: i64 = 0x794C_7630;
+
+/// The mount's number that no other mount ever had, where the kernel knows it (since 6.8): `statx(2)`.
+const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 /// Which directory the root is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Root {
     pub(super) resolved: PathBuf,
-    pub(super) id: (u64, u64),
+    pub(super) id: Identity,
+    pub(super) events: Events,
+}
+
+/// What tells a directory from every other, and from itself mounted once more. The mount's number is
+/// 0 on kernels that do not tell it (before 5.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    mount: u64,
+}
+
+impl Identity {
+    /// Whether both are the same directory, through whatever mount.
+    pub(super) const fn same_directory(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
+}
+
+/// Whether a filesystem's events tell of every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    /// They do.
+    All,
+    /// Of those made through it, and not of those made below it.
+    Some,
+    /// They do not.
+    None,
 }
 
 impl Root {
@@ -34,22 +83,54 @@ impl Root {
         let id = identity(path)?;
         let resolved = std::fs::canonicalize(path)?;
         std::fs::read_dir(&resolved)?;
-        Ok(Self { resolved, id })
+        let events = events(&resolved);
+        Ok(Self {
+            resolved,
+            id,
+            events,
+        })
+    }
+
+    /// Whether this is still the root, and can still be listed.
+    pub(super) fn is_still(&self, path: &Path) -> io::Result<bool> {
+        let same = identity(path)? == self.id;
+        std::fs::read_dir(path)?;
+        Ok(same)
     }
 }
 
-/// The identity of the directory at `path`: one stat.
-pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_dir() {
+/// The identity of the directory at `path`: one call.
+pub(super) fn identity(path: &Path) -> io::Result<Identity> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | UNIQUE_MOUNT;
+    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted)?;
+    if !FileType::from_raw_mode(found.stx_mode.into()).is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    Ok((metadata.dev(), metadata.ino()))
+    let told = StatxFlags::from_bits_retain(found.stx_mask);
+    let told = told.intersects(StatxFlags::MNT_ID | UNIQUE_MOUNT);
+    Ok(Identity {
+        device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+        inode: found.stx_ino,
+        mount: if told { found.stx_mnt_id } else { 0 },
+    })
 }
 
-/// Whether changes below this directory may come without events.
-pub(super) fn is_remote(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| REMOTE.contains(&found.f_type))
+/// What the events of this directory's filesystem tell. An overlay's lower directories may be changed
+/// behind its back; that which `/` is on, as in a container, is the only way to its files.
+pub(super) fn events(path: &Path) -> Events {
+    match rustix::fs::statfs(path).map(|found| found.f_type) {
+        Ok(kind) if REMOTE.contains(&kind) => Events::None,
+        Ok(OVERLAY) => {
+            let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev());
+            let main = device(path).ok().zip(device(Path::new("/")).ok());
+            if main.is_some_and(|(this, main)| this == main) {
+                Events::All
+            } else {
+                Events::Some
+            }
+        }
+        Ok(_) | Err(_) => Events::All,
+    }
 }
 
 /// What is mounted below a directory: a line of the kernel's list for each. Empty where there is no

@@ -16,6 +16,7 @@ use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
 use super::status::{ScanReason, ScanSummary};
+use super::targets::Targets;
 use super::unwatched::Unwatched;
 use super::watch::Event;
 use crate::clock::Clock;
@@ -67,6 +68,11 @@ pub(super) struct Mail {
 }
 
 impl Mail {
+    /// The worker looks at the root now, if it is time: until it rests, that is pending.
+    pub(super) fn begin_root_check(&mut self, now: Time) {
+        self.busy |= self.root_check.take_if(|time| *time <= now).is_some();
+    }
+
     fn echo(&mut self) {
         for answer in self.echoes.drain(..) {
             // Who asked may have given up.
@@ -94,6 +100,7 @@ pub(super) struct Inbox {
     ignore: Arc<Ignore>,
     pub(super) cookies: Cookies,
     pub(super) links: FileLinks,
+    pub(super) targets: Targets,
     rested: tokio::sync::Notify,
     clock: Clock,
 }
@@ -127,6 +134,7 @@ impl Inbox {
             ignore,
             cookies,
             links: FileLinks::default(),
+            targets: Targets::default(),
             rested: tokio::sync::Notify::new(),
             clock,
         }
@@ -150,6 +158,14 @@ impl Inbox {
 
     pub(super) fn stopped(&self) -> bool {
         self.lock().stop
+    }
+
+    /// In the middle of something long: whoever asks whether the worker turns is answered. `false`
+    /// when the process is stopping.
+    pub(super) fn go_on(&self) -> bool {
+        let mut mail = self.lock();
+        mail.echo();
+        !mail.stop
     }
 
     /// Hands in a scan.
@@ -213,7 +229,10 @@ impl Inbox {
     /// that every change up to now is noticed. A second look at a young file does not count.
     pub(super) fn pending(&self) -> u64 {
         let mail = self.lock();
-        let unread = mail.overflow || mail.lost_watch || !mail.requests.is_empty();
+        let unread = mail.overflow
+            || mail.lost_watch
+            || mail.root_check.is_some()
+            || !mail.requests.is_empty();
         mail.hints.count_marks(|mark| mark.cause != Cause::Recheck)
             + u64::from(mail.busy)
             + u64::from(unread)

@@ -44,8 +44,16 @@ pub enum IndexError {
         error: std::io::Error,
     },
     /// It could not be read or written: disk full, I/O error, permission. Trying again may help.
-    #[error("the index could not be read or written: {0}")]
+    #[error("index.db: {}{}", .0, advice(.0))]
     Failed(#[from] rusqlite::Error),
+}
+
+/// What to do about an error, where that is known.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "; make room on the disk of the state directory",
+        _ => "",
+    }
 }
 
 /// How far a row can be trusted.

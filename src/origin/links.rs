@@ -1,30 +1,36 @@
 //! Symbolic links to files: a change of the file is a change under the link's name too, and no
-//! event says so. What is not known here is found by the next scan.
+//! event says so. What is not known here, `targets` finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Targets remembered at most.
-const TARGETS: usize = 65_536;
+/// Steps from a link to its target that are remembered at most; `targets` follows the links all the same.
+const STEPS: usize = 65_536;
 /// Links that lead to each other are followed no further than this.
 const HOPS: usize = 40;
 
 /// Which links lead to a path.
 #[derive(Debug, Default)]
 pub(super) struct FileLinks {
-    targets: Mutex<BTreeMap<PathBuf, BTreeSet<Vec<u8>>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    targets: BTreeMap<PathBuf, BTreeSet<Vec<u8>>>,
+    steps: usize,
 }
 
 impl FileLinks {
-    fn targets(&self) -> MutexGuard<'_, BTreeMap<PathBuf, BTreeSet<Vec<u8>>>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // A panic stops the process; until then nothing here is half done.
-        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets all: a scan finds them anew.
     pub(super) fn clear(&self) {
-        self.targets().clear();
+        *self.state() = State::default();
     }
 
     /// Remembers where the link at `real` leads, if it is one: every path on the way. `logical` is
@@ -38,14 +44,14 @@ impl FileLinks {
             };
             let target = hop.parent().unwrap_or(Path::new("/")).join(target);
             hop = without_dots(&target);
-            let mut targets = self.targets();
-            if targets.len() >= TARGETS && !targets.contains_key(&hop) {
+            let mut state = self.state();
+            if state.steps >= STEPS {
                 break;
             }
-            targets
-                .entry(hop.clone())
-                .or_default()
-                .insert(logical.to_vec());
+            let links = state.targets.entry(hop.clone()).or_default();
+            if links.insert(logical.to_vec()) {
+                state.steps += 1;
+            }
             hops.push(hop.clone());
         }
         hops
@@ -53,11 +59,8 @@ impl FileLinks {
 
     /// The links that lead to a path.
     pub(super) fn to(&self, real: &Path) -> Vec<Vec<u8>> {
-        let targets = self.targets();
-        if targets.is_empty() {
-            return Vec::new();
-        }
-        let links = targets.get(real).into_iter().flatten();
+        let state = self.state();
+        let links = state.targets.get(real).into_iter().flatten();
         links.cloned().collect()
     }
 }

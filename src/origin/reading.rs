@@ -71,7 +71,10 @@ impl Worker {
             }
         }
         // A row that somebody wrote meanwhile is right without this.
-        let beaten = self.committer.index.apply(&edits, None)?;
+        let mut status = self.trouble_reporter();
+        let beaten = self
+            .committer
+            .write(&mut status, |index| index.apply(&edits, None))?;
         let read = u64::try_from(edits.len() - beaten.len()).unwrap_or(u64::MAX);
         self.reading.read += read;
         self.reading.left = self.reading.left.saturating_sub(read);

@@ -189,9 +189,10 @@ impl Worker {
             .as_ref()
             .is_some_and(|running| running.baseline);
         if baseline || self.former.is_some() {
+            let scope = Scope::of(&self.settings).written();
+            let mut status = self.trouble_reporter();
             self.committer
-                .index
-                .set_indexed(&Scope::of(&self.settings).written())?;
+                .write(&mut status, |index| index.set_indexed(&scope))?;
             self.indexed = true;
             self.former = None;
             self.count_unread()?;

@@ -76,26 +76,10 @@ impl Rows {
         Ok(if this { self.page.pop_front() } else { None })
     }
 
-    /// Leaves out everything below a directory.
-    pub(super) fn skip_below(&mut self, directory: &[u8]) {
-        let from = [directory, if directory.is_empty() { b"" } else { b"/" }].concat();
-        if directory.is_empty() {
-            self.page.clear();
-            self.done = true;
-            return;
-        }
-        let behind = [directory, b"0"].concat();
-        while self
-            .page
-            .front()
-            .is_some_and(|row| row.path >= from && row.path < behind)
-        {
-            self.page.pop_front();
-        }
-        if self.page.is_empty() && !self.done && self.next < behind {
-            self.next = behind;
-            self.inclusive = true;
-        }
+    /// Leaves out the rest.
+    pub(super) fn skip_all(&mut self) {
+        self.page.clear();
+        self.done = true;
     }
 }
 

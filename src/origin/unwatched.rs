@@ -21,9 +21,28 @@ pub(super) struct Unwatched {
 #[derive(Debug, Default)]
 struct State {
     tops: BTreeSet<Vec<u8>>,
+    told: Told,
+    /// What a walk through all of them came to so far; until it ends, what was told before counts.
+    round: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    /// They are too many to be polled one by one.
     everything: bool,
+    /// The limit of watches is reached.
     limit: bool,
     counted: u64,
+}
+
+impl State {
+    /// What is found now.
+    const fn now(&mut self) -> &mut Told {
+        match &mut self.round {
+            Some(round) => round,
+            None => &mut self.told,
+        }
+    }
 }
 
 impl Unwatched {
@@ -36,13 +55,16 @@ impl Unwatched {
     pub(super) fn add(&self, directory: &[u8], limit: bool) {
         let mut state = self.state();
         self.any.store(true, Ordering::SeqCst);
-        state.limit |= limit;
-        state.counted += 1;
-        if state.everything || above(directory).any(|above| state.tops.contains(above)) {
+        state.told.limit |= limit;
+        let now = state.now();
+        now.limit |= limit;
+        now.counted += 1;
+        if now.everything || above(directory).any(|above| state.tops.contains(above)) {
             return;
         }
         if state.tops.len() >= TOPS {
-            state.everything = true;
+            state.now().everything = true;
+            state.told.everything = true;
             state.tops.clear();
             return;
         }
@@ -63,18 +85,17 @@ impl Unwatched {
         }
     }
 
-    /// Everything is about to be walked: what cannot be watched is added once more.
+    /// All of them are about to be walked: what cannot be watched is added once more.
     pub(super) fn begin_round(&self) {
-        let mut state = self.state();
-        state.everything = false;
-        state.counted = 0;
+        self.state().round = Some(Told::default());
     }
 
-    /// Everything was walked.
+    /// All of them were walked.
     pub(super) fn end_round(&self) {
         let mut state = self.state();
-        if state.tops.is_empty() && !state.everything {
-            state.limit = false;
+        state.told = state.round.take().unwrap_or(state.told);
+        if state.tops.is_empty() && !state.told.everything {
+            state.told.limit = false;
             self.any.store(false, Ordering::SeqCst);
         }
     }
@@ -84,17 +105,22 @@ impl Unwatched {
         if !self.any.load(Ordering::SeqCst) {
             return Vec::new();
         }
-        self.state().tops.iter().cloned().collect()
+        let state = self.state();
+        if state.told.everything {
+            return Vec::new();
+        }
+        state.tops.iter().cloned().collect()
     }
 
     /// What is told of them.
     pub(super) fn summary(&self) -> Summary {
         let state = self.state();
+        let some = state.told.everything || !state.tops.is_empty();
         Summary {
-            directories: state.counted,
-            everything: state.everything,
-            some: state.everything || !state.tops.is_empty(),
-            limit: state.limit,
+            directories: if some { state.told.counted } else { 0 },
+            everything: state.told.everything,
+            some,
+            limit: some && state.told.limit,
         }
     }
 }
@@ -139,9 +165,7 @@ mod tests {
         unwatched.remove(b"a/bc");
         unwatched.remove_below(b"a");
         assert_eq!(tops(&unwatched), Vec::<String>::new());
-        assert!(unwatched.summary().limit);
-        unwatched.end_round();
-        assert!(!unwatched.summary().limit);
+        assert!(!unwatched.summary().limit && unwatched.summary().directories == 0);
     }
 
     #[test]
@@ -152,6 +176,17 @@ mod tests {
         }
         assert!(unwatched.summary().everything && unwatched.tops().is_empty());
         unwatched.begin_round();
+        unwatched.add(b"still", true);
+        // Until everything was walked, nobody knows that fewer would do.
+        let summary = unwatched.summary();
+        assert!(summary.everything && summary.limit && summary.directories > 4_000);
+        assert!(unwatched.tops().is_empty());
+        unwatched.end_round();
+        assert_eq!(tops(&unwatched), ["still"]);
+        assert!(!unwatched.summary().everything && unwatched.summary().limit);
+        assert_eq!(unwatched.summary().directories, 1);
+        unwatched.begin_round();
+        unwatched.remove(b"still");
         unwatched.end_round();
         let summary = unwatched.summary();
         assert!(!summary.some && !summary.limit && summary.directories == 0);

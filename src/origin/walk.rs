@@ -17,6 +17,7 @@ use super::fingerprint::Stat;
 use super::ignore::Ignore;
 use super::inbox::join;
 use super::look::{Eyes, nothing_there};
+use super::settings::FollowSymlinks;
 
 /// Links are not followed any deeper than this.
 const DEPTH: usize = 64;
@@ -266,10 +267,14 @@ impl Walk {
             FileType::Directory => What::Directory(None),
             FileType::Symlink => {
                 let link = real.join(OsStr::from_bytes(name.to_bytes()));
-                if self.ignore.matches(path, false) || !self.eyes.may_follow(&link) {
+                let found = std::fs::metadata(&link);
+                // Where one that leads nowhere may lead one day, nobody knows yet.
+                let open = self.eyes.follow == FollowSymlinks::Root
+                    && found.as_ref().is_err_and(nothing_there);
+                if self.ignore.matches(path, false) || !(open || self.eyes.may_follow(&link)) {
                     return Ok(None);
                 }
-                if std::fs::metadata(&link).is_ok_and(|metadata| metadata.is_dir()) {
+                if found.is_ok_and(|metadata| metadata.is_dir()) {
                     What::Directory(std::fs::canonicalize(&link).ok())
                 } else {
                     What::File(None)
@@ -317,7 +322,7 @@ pub(super) fn open_above(eyes: &Eyes, path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::settings::{Compare, FollowSymlinks};
+    use crate::origin::settings::Compare;
     use std::os::unix::fs::symlink;
 
     fn files(root: &Path, follow: FollowSymlinks, start: &[u8]) -> Vec<String> {

@@ -2,13 +2,13 @@
 //! should be, lets due looks and scans run, and sleeps. Decides when; what a look finds is decided
 //! in `examine`, what a scan does in `scan`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root, identity};
+use super::guard::{LossGuard, Root};
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
@@ -30,7 +30,7 @@ mod root;
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
-const STEP: usize = 512;
+pub(super) const STEP: usize = 512;
 /// The shortest time between two rounds of hints, unless they are full.
 const ROUND: Duration = Duration::from_millis(20);
 /// Hints that come in faster than they are followed hold a batch open for so long at most.
@@ -58,6 +58,10 @@ impl From<IndexError> for End {
 }
 
 /// What a worker knows and does.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for on its own"
+)]
 pub(super) struct Worker {
     pub(super) settings: OriginSettings,
     pub(super) ignore: Arc<Ignore>,
@@ -73,6 +77,10 @@ pub(super) struct Worker {
     covered: bool,
     /// When the directories without a watch are looked at next.
     rest_poll: Time,
+    /// Those of them that this poll has not come to.
+    rest: VecDeque<Vec<u8>>,
+    /// Everything was polled a turn ago.
+    polled: bool,
     pub(super) root: Option<Root>,
     pub(super) eyes: Arc<Eyes>,
     root_check: Time,
@@ -108,7 +116,7 @@ pub(super) struct Worker {
     /// Counts looks at subtrees.
     pub(super) swept: u64,
     /// The last directory asked for by [`Worker::open_above`].
-    above: Option<(Vec<u8>, bool)>,
+    pub(super) above: Option<(Vec<u8>, bool)>,
     /// Since when hints come in faster than they are followed.
     behind: Option<Time>,
     holding: bool,
@@ -150,6 +158,8 @@ impl Worker {
             watch: None,
             covered: false,
             rest_poll: Time::ZERO,
+            rest: VecDeque::new(),
+            polled: false,
             root: None,
             eyes,
             root_check: Time::ZERO,
@@ -216,11 +226,12 @@ impl Worker {
             let mut busy = false;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
+                self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
                 self.check_loss(now)?;
                 self.find_twins(now)?;
-                self.poll_rest(now)?;
+                busy |= self.poll_rest(now)?;
                 if !busy {
                     self.read_some(now)?;
                 }
@@ -262,18 +273,18 @@ impl Worker {
     }
 
     fn take_mail(&mut self) {
+        let now = self.clock.now();
         let mut mail = self.inbox.lock();
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
-        let root_check = mail.root_check;
+        if let Some(time) = mail.root_check {
+            self.root_check = self.root_check.min(time);
+        }
+        mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
         self.status.lost_events = mail.lost_events;
         self.status.hints_total = mail.hints_total;
         drop(mail);
-        let now = self.clock.now();
-        if let Some(time) = root_check {
-            self.root_check = self.root_check.min(time);
-        }
         if overflow {
             self.recover_from_overflow(now);
         }
@@ -421,7 +432,7 @@ impl Worker {
         let same_root = self
             .root
             .as_ref()
-            .is_some_and(|root| identity(&self.settings.root).is_ok_and(|id| id == root.id));
+            .is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)));
         if !same_root {
             self.root_check = now;
             return Ok(false);

@@ -21,14 +21,27 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Skips a test for want of something outside, loudly; where nothing may be skipped, it fails.
 pub(crate) fn skip(why: &str) {
-    // Not `eprintln!`, which the test harness swallows where a test passes.
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let told = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
-    told.expect("stderr takes a line");
+    say_skipped(why);
     assert!(
         std::env::var("EDGEPURGE_TEST_SKIPS_NONE").is_err(),
         "skipped, and nothing may be: {why}"
     );
+}
+
+/// The same for what only root may do; where it is known that nobody is root, that may be skipped.
+pub(crate) fn skip_unprivileged(why: &str) {
+    if std::env::var("EDGEPURGE_TEST_UNPRIVILEGED").is_ok() {
+        say_skipped(why);
+    } else {
+        skip(why);
+    }
+}
+
+fn say_skipped(why: &str) {
+    // Not `eprintln!`, which the test harness swallows where a test passes.
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let told = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    told.expect("stderr takes a line");
 }
 
 /// Waits until something is so.
@@ -51,6 +64,8 @@ pub(crate) struct Bench {
     pub(crate) sandbox: Sandbox,
     supervisor: Supervisor,
     daemon: Option<Child>,
+    /// A program that runs the daemon, and its arguments.
+    pub(crate) within: Vec<String>,
     pub(crate) log_level: String,
     /// Lines for `[scaleway]`, and for `[[pipeline]]`.
     pub(crate) scaleway: String,
@@ -75,6 +90,7 @@ impl Bench {
             sandbox,
             supervisor,
             daemon: None,
+            within: Vec::new(),
             log_level: "debug,hyper=info,reqwest=info".to_owned(),
             scaleway: String::new(),
             pipeline: String::new(),
@@ -121,8 +137,15 @@ impl Bench {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgepurge"));
+        self.command_within(&[], arguments)
+    }
+
+    fn command_within(&self, within: &[String], arguments: &[&str]) -> Command {
+        let mut words = within.iter().map(String::as_str).collect::<Vec<_>>();
+        words.push(env!("CARGO_BIN_EXE_edgepurge"));
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .arg("--config")
             .arg(self.path("config.toml"))
             .args(arguments)
@@ -153,6 +176,12 @@ impl Bench {
 
     /// Starts the daemon and waits until it watches.
     pub(crate) async fn start(&mut self) {
+        self.spawn();
+        self.started(|origin| origin["unread_files"] == 0).await;
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn spawn(&mut self) {
         self.config();
         let log = fs::File::options()
             .create(true)
@@ -160,12 +189,16 @@ impl Bench {
             .open(self.path("log"))
             .unwrap();
         let child = self
-            .command(&["--log-level", &self.log_level, "run"])
+            .command_within(&self.within, &["--log-level", &self.log_level, "run"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    /// Waits until the daemon watches, and has come so far.
+    pub(crate) async fn started(&mut self, so_far: impl Fn(&serde_json::Value) -> bool) {
         until("the daemon is ready", async || {
             if let Some(status) = self.daemon.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the daemon ended with {status}:\n{}", log_of(&self.home));
@@ -173,7 +206,7 @@ impl Bench {
             let output = self.run(&["--format", "json", "status"]).await;
             let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
             let origin = &status["pipelines"][0]["origins"][0];
-            (origin["armed"] == true && origin["unread_files"] == 0).then_some(())
+            (origin["armed"] == true && so_far(origin)).then_some(())
         })
         .await;
     }
@@ -240,6 +273,36 @@ impl Bench {
             (status["settled"] == true).then_some(())
         })
         .await;
+    }
+
+    /// What the status says of the origin.
+    pub(crate) async fn of_origin(&self) -> serde_json::Value {
+        self.status().await["pipelines"][0]["origins"][0].clone()
+    }
+
+    /// Waits for an alarm, and tells its text.
+    pub(crate) async fn alarm(&self, reason: &str) -> String {
+        until(&format!("the alarm {reason}"), async || {
+            let status = self.status().await;
+            let alarms = status["alarms"].as_array().unwrap();
+            let alarm = alarms.iter().find(|alarm| alarm["reason"] == reason)?;
+            Some(alarm["text"].as_str().unwrap().to_owned())
+        })
+        .await
+    }
+
+    pub(crate) async fn no_alarm(&self) {
+        until("no alarm", async || {
+            let status = self.status().await;
+            (status["alarms"] == serde_json::json!([])).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits, as a deploy script does, until everything that happened is noticed and purged.
+    pub(crate) async fn rested(&self) {
+        let waited = self.run(&["wait", "www"]).await;
+        assert!(waited.status.success(), "{waited:?}");
     }
 
     /// Waits until an asset was purged.

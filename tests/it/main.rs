@@ -18,6 +18,7 @@ mod deploy;
 mod deploys;
 mod dry_run;
 mod explain;
+mod hostile;
 mod house;
 mod loss;
 mod operate;

@@ -129,7 +129,7 @@ impl Instance {
         let files = what.contains(WatchFlags::CLOSE_WRITE);
         labels.set(number, directory, files, |before| {
             let both = identity(before).ok().zip(identity(directory).ok());
-            both.is_some_and(|(before, now)| before == now)
+            both.is_some_and(|(before, now)| before.same_directory(&now))
         });
         Ok(())
     }

@@ -50,8 +50,8 @@ impl Worker {
         self.status.watched_directories =
             self.watch.as_ref().map_or(0, |watch| watch.directories());
         let first_scan_done = self.status.last_scan.is_some();
-        let watching = self.watch.is_some() || !self.wants_events();
-        self.status.armed = self.root.is_some() && watching && first_scan_done;
+        // Without a watch it is polled, or not to be watched.
+        self.status.armed = self.root.is_some() && first_scan_done;
         self.status.unread_files = self.reading.left;
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
         let limit = unwatched.limit.then(|| {

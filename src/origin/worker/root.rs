@@ -7,7 +7,7 @@ use super::{End, Worker};
 use crate::core::time::Time;
 use crate::origin::batch::Batch;
 use crate::origin::cover::Cover;
-use crate::origin::guard::{Root, identity, is_remote, mounts_below};
+use crate::origin::guard::{Events, Root, mounts_below};
 use crate::origin::hints::{Cause, Mark};
 use crate::origin::look::Eyes;
 use crate::origin::scan::Pending;
@@ -19,17 +19,19 @@ impl Worker {
     /// Whether the root is still the directory it was; if not, everything starts over with it.
     pub(in crate::origin) fn check_root(&mut self, now: Time) {
         self.root_check = now.after(ROOT_CHECK);
-        let found = identity(&self.settings.root);
-        if let (Ok(id), Some(root)) = (&found, &self.root)
-            && *id == root.id
-        {
-            if self.watch.is_none() && self.wants_events() && self.running.is_none() {
+        let path = &self.settings.root;
+        let still = self.root.as_ref().map(|root| root.is_still(path));
+        let found = match still {
+            Some(Ok(true)) => {
                 self.retry_watch();
+                self.check_mounts();
+                self.check_targets(now);
+                return;
             }
-            self.check_mounts();
-            return;
-        }
-        match found.and_then(|_| Root::find(&self.settings.root)) {
+            Some(Err(error)) => Err(error),
+            Some(Ok(false)) | None => Root::find(path),
+        };
+        match found {
             Ok(root) => {
                 let first = self.root.is_none() && self.armed_at == Time::ZERO;
                 tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
@@ -68,10 +70,30 @@ impl Worker {
         }
     }
 
-    pub(in crate::origin) fn retry_watch(&mut self) {
-        self.arm();
+    /// There was no watch to be had: perhaps there is one now.
+    fn retry_watch(&mut self) {
+        if self.watch.is_some() || !self.wants_events() || self.running.is_some() {
+            return;
+        }
+        self.open_watch();
         if self.watch.is_some() {
+            self.arm();
             self.want(Pending::new(ScanReason::LostWatch));
+        }
+    }
+
+    /// Follows the links whose targets no event may tell of.
+    fn check_targets(&self, now: Time) {
+        if self.watch.is_none() {
+            return;
+        }
+        let eyes = self.eyes();
+        for changed in self.inbox.targets.changed(|link| eyes.real(link)) {
+            let mark = Mark {
+                subtree: changed.directory,
+                ..Mark::again(Cause::Scan(ScanReason::Poll), now)
+            };
+            self.inbox.hint(&changed.link, mark);
         }
     }
 
@@ -80,13 +102,18 @@ impl Worker {
             && self
                 .root
                 .as_ref()
-                .is_some_and(|root| !is_remote(&root.resolved))
+                .is_some_and(|root| root.events != Events::None)
     }
 
-    /// Whether nothing but scans finds what changed.
+    /// Whether the whole origin is looked at every few seconds: there are no events, or they do not
+    /// tell everything.
     pub(in crate::origin) fn polls_all(&self) -> bool {
+        let partly = |root: &Root| root.events == Events::Some;
         self.settings.watch != WatchMode::Off
-            && (self.watch.is_none() || self.inbox.unwatched.summary().everything)
+            && (self.watch.is_none()
+                || self.root.as_ref().is_some_and(partly)
+                || self.inbox.unwatched.summary().everything
+                || self.inbox.targets.too_many())
     }
 
     /// Sees that events come, for the scan that follows: it watches what it walks through.
@@ -100,9 +127,9 @@ impl Worker {
         self.inbox.add_place(&root.resolved, b"");
         self.inbox.cookies.watch(false);
         self.inbox.unwatched.remove_below(b"");
-        self.watch_trouble = None;
         if !self.wants_events() {
             self.watch = None;
+            self.watch_trouble = None;
             return;
         }
         self.open_watch();
@@ -111,7 +138,7 @@ impl Worker {
             // What the first scan finds was there before: so it may only come to what is watched.
             let (eyes, ignore) = (self.eyes(), Arc::clone(&self.ignore));
             let mut walk = Walk::new(eyes, ignore, self.cover(), b"");
-            while walk.next().is_some() && !self.inbox.stopped() {}
+            while walk.next().is_some() && self.inbox.go_on() {}
         }
     }
 
@@ -121,10 +148,13 @@ impl Worker {
         }
         let inbox = Arc::clone(&self.inbox);
         match self.backend.open(Box::new(move |event| inbox.take(event))) {
-            Ok(watch) => self.watch = Some(watch),
+            Ok(watch) => {
+                self.watch = Some(watch);
+                self.watch_trouble = None;
+            }
             Err(error) => {
                 self.watch_trouble = Some(format!(
-                    "origin `{}` has no file events ({error}): it is scanned every few seconds; when other programs use up fs.inotify.max_user_instances, raise that",
+                    "origin `{}` has no file events ({error}): it is scanned every few seconds; when the limit of inotify instances is reached, raise the sysctl fs.inotify.max_user_instances, it is taken up by itself",
                     self.settings.name
                 ));
             }
@@ -147,9 +177,8 @@ impl Worker {
         cover.way(&self.settings.root);
         let cookies = self.inbox.cookies.directory();
         let told = cover.watch.add_names(cookies).is_ok();
-        self.inbox
-            .cookies
-            .watch(told && !self.inbox.unwatched.summary().some);
+        let all = !self.polls_all() && !self.inbox.unwatched.summary().some;
+        self.inbox.cookies.watch(told && all);
     }
 
     /// With what a walk covers directories; nothing without events.
@@ -162,6 +191,7 @@ impl Worker {
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(in crate::origin) fn begin_round(&mut self) {
         self.inbox.unwatched.begin_round();
+        self.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
             watch.begin_round();
         }
@@ -172,6 +202,7 @@ impl Worker {
     pub(in crate::origin) fn end_round(&mut self) {
         self.covered = true;
         self.inbox.unwatched.end_round();
+        self.inbox.targets.end_round();
         if let Some(watch) = &self.watch {
             watch.end_round();
         }
@@ -179,23 +210,47 @@ impl Worker {
         self.rest_poll = self.clock.now().after(POLL);
     }
 
-    /// Looks at the directories that are not watched, if it is time.
-    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<(), End> {
-        let tops = self.inbox.unwatched.tops();
-        if tops.is_empty() || now < self.rest_poll || self.running.is_some() || self.polls_all() {
-            return Ok(());
+    /// Looks at the directories that are not watched, if it is time: one, and then events get their
+    /// turn. Returns whether there are more.
+    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<bool, End> {
+        if self.running.is_some() || self.polls_all() {
+            // That looks at all of them.
+            self.rest.clear();
+            return Ok(false);
         }
-        self.inbox.unwatched.begin_round();
-        *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
-        for top in tops {
-            self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        if self.rest.is_empty() {
+            if now < self.rest_poll {
+                return Ok(false);
+            }
+            self.rest = self.inbox.unwatched.tops().into();
+            self.rest_poll = now;
+            if !self.rest.is_empty() {
+                self.inbox.unwatched.begin_round();
+                *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
+            }
         }
-        self.inbox.unwatched.end_round();
-        self.cover_surroundings();
-        let ended = self.clock.now();
-        let wait = POLL.max(ended.since(now).saturating_mul(10));
-        self.rest_poll = ended.after(wait.min(self.settings.rescan));
-        Ok(())
+        let Some(top) = self.rest.pop_front() else {
+            return Ok(false);
+        };
+        self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        if self.rest.is_empty() {
+            self.inbox.unwatched.end_round();
+            self.cover_surroundings();
+            let ended = self.clock.now();
+            let wait = POLL.max(ended.since(self.rest_poll).saturating_mul(10));
+            self.rest_poll = ended.after(wait.min(self.settings.rescan));
+        }
+        Ok(!self.rest.is_empty())
+    }
+
+    /// From a moment on only scans find everything: the next one comes soon.
+    pub(in crate::origin) fn poll_soon(&mut self, now: Time) {
+        let polls = self.root.is_some() && self.polls_all();
+        if polls && !self.polled {
+            let soon = now.after(POLL);
+            self.next_rescan = self.next_rescan.map(|time| time.min(soon));
+        }
+        self.polled = polls;
     }
 
     /// When [`Worker::poll_rest`] has something to do.

@@ -1,0 +1,12 @@
+//! Hostile surroundings: too few watches, filesystems without events, mounts, full disks, lost events,
+//! roots that come and go. Whatever it is: no change is lost, and nothing is purged that did not change.
+
+mod closed;
+mod disk;
+mod limits;
+mod links;
+mod losses;
+mod machine;
+mod mounts;
+mod roots;
+mod silent;

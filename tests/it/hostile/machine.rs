@@ -1,0 +1,110 @@
+//! What these tests need of the machine: root, tools, mounts that are gone when a test ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::bench::{Bench, skip, skip_unprivileged, until};
+
+/// Whether this process may mount; else the test is skipped.
+pub(super) fn may_mount() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip_unprivileged("only root may mount");
+        return false;
+    }
+    // Root of a container may be no root.
+    let dir = tempfile::tempdir().unwrap();
+    if let Err(why) = Mount::new(&["-t", "tmpfs", "tmpfs"], dir.path()) {
+        skip_unprivileged(&format!("this root may not mount: {why}"));
+        return false;
+    }
+    true
+}
+
+/// Whether a tool is there; else the test is skipped.
+pub(super) fn has(tool: &str) -> bool {
+    let found = Command::new(tool)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if !found {
+        skip(&format!("{tool} is not installed"));
+    }
+    found
+}
+
+pub(super) fn sh(bench: &Bench, script: &str) {
+    let output = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+}
+
+/// Sends a signal to the daemon.
+pub(super) fn signal(bench: &Bench, name: &str) {
+    let pid = bench.pid().to_string();
+    let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A site of so many files, none of which a loss guard would let go at once.
+pub(super) fn release(site: &Path, own: &str) {
+    for number in 0..30 {
+        let path = site.join(format!("d{}/{number}.css", number % 3));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let content = if number == 0 { own } else { "same" };
+        std::fs::write(path, format!("{number} {content}")).unwrap();
+    }
+}
+
+/// A mount; it is gone when this is dropped, also in a panic.
+pub(super) struct Mount(PathBuf);
+
+impl Mount {
+    /// `mount WHAT... AT`.
+    pub(super) fn new(what: &[&str], at: &Path) -> Result<Self, String> {
+        let output = Command::new("mount").args(what).arg(at).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(Self(at.to_owned()))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    pub(super) fn tmpfs(at: &Path) -> Self {
+        Self::new(&["-t", "tmpfs", "-o", "mode=755", "tmpfs"], at).unwrap()
+    }
+
+    pub(super) fn bind(from: &Path, at: &Path) -> Self {
+        Self::new(&["--bind", from.to_str().unwrap()], at).unwrap()
+    }
+
+    /// What another program mounted.
+    pub(super) fn of(at: &Path) -> Self {
+        Self(at.to_owned())
+    }
+
+    /// Unmounts, as an operator does: again while something below is open.
+    pub(super) async fn off(self) {
+        until("the unmount", async || {
+            let done = Command::new("umount").arg(&self.0).output().unwrap();
+            done.status.success().then_some(())
+        })
+        .await;
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let off = Command::new("umount").arg("-l").arg(&self.0).output();
+        if !off.is_ok_and(|off| off.status.success()) {
+            eprintln!("{} is still mounted", self.0.display());
+        }
+    }
+}
