@@ -168,6 +168,13 @@ impl Engine {
         supervisor: &Supervisor,
     ) -> Result<(Self, EngineHandle), StoreError> {
         let unsettled = store.unsettled().await?;
+        let now = clock.now();
+        for pause in unsettled.pauses.iter().cloned() {
+            let pause = pause.restored(now);
+            if !pause.holds(now) {
+                store.resume(pause.pipeline, pause.holder, now).await?;
+            }
+        }
         let (asks_sender, asks) = mpsc::channel(CHANNEL);
         let (notices, _) = broadcast::channel(NOTICES);
         let journal = journal::Journal::new(settings.names, &unsettled, metrics, notices.clone());

@@ -12,6 +12,9 @@ use super::time::Time;
 /// pipeline goes on.
 pub const LEASE: Duration = Duration::from_mins(1);
 
+/// A lease that ended longer ago is not given its time again at a start: its deploy is gone.
+const LONGEST_OUTAGE: Duration = Duration::from_mins(10);
+
 /// Who holds a pipeline back. A pipeline is paused while anybody does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
@@ -91,11 +94,13 @@ impl Pause {
     }
 
     /// As it holds after a restart: no deadline is further ahead than was asked for, and a deploy
-    /// that could not renew its lease while nobody listened gets the time to do so.
+    /// that could not renew its lease while nobody listened gets the time to do so, unless nobody
+    /// listened for very long.
     #[must_use]
     pub fn restored(mut self, now: Time) -> Self {
         self.since = self.since.min(now);
         self.until = match (&self.holder, self.until, self.length) {
+            (Holder::Deploy(_), Some(until), _) if now.since(until) > LONGEST_OUTAGE => Some(until),
             (Holder::Deploy(_), Some(_), length) => Some(now.after(length.unwrap_or(LEASE))),
             (Holder::Operator, Some(until), Some(length)) => Some(until.within(now, length)),
             (_, until, _) => until,
@@ -172,6 +177,11 @@ mod tests {
         let timed = pause(Holder::Operator, Some(Duration::from_secs(10)));
         assert!(!timed.restored(later).holds(later));
         let lease = pause(Holder::Deploy("d".to_owned()), Some(LEASE));
-        assert_eq!(lease.restored(later).until, Some(later.after(LEASE)));
+        assert_eq!(
+            lease.clone().restored(later).until,
+            Some(later.after(LEASE))
+        );
+        let next_week = later.after(Duration::from_hours(168));
+        assert!(!lease.restored(next_week).holds(next_week));
     }
 }

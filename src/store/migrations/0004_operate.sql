@@ -44,7 +44,7 @@ CREATE INDEX change_queued ON change (seq) WHERE stage = 'queued';
 CREATE INDEX change_queued_asset ON change (pipeline, asset) WHERE stage = 'queued';
 CREATE INDEX change_failed ON change (pipeline, asset) WHERE stage = 'failed';
 CREATE INDEX change_dropped ON change (pipeline, asset, seen) WHERE stage = 'dropped';
-CREATE INDEX change_request ON change (request) WHERE request IS NOT NULL;
+CREATE INDEX change_request ON change (request, asset) WHERE request IS NOT NULL;
 CREATE INDEX change_fact ON change (pipeline, origin, seq) WHERE path IS NOT NULL;
 
 -- What is old is found without looking at what is not.

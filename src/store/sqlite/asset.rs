@@ -77,13 +77,20 @@ fn of_everything(
     request: u64,
     asset: &str,
 ) -> rusqlite::Result<Option<Cause>> {
-    connection
-        .prepare_cached(
-            "SELECT * FROM change WHERE request = ?1 AND (asset = ?2 OR asset IS NULL)
-             ORDER BY asset IS NULL, seq DESC LIMIT 1",
-        )?
-        .query_row(params![int(request), asset], |row| cause(connection, row))
-        .optional()
+    // A purge of everything may cover very many changes: both are found without looking at them.
+    for name in [Some(asset), None] {
+        let found = connection
+            .prepare_cached(
+                "SELECT * FROM change INDEXED BY change_request
+                 WHERE request = ?1 AND asset IS ?2 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row(params![int(request), name], |row| cause(connection, row))
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
