@@ -13,12 +13,14 @@ use crate::telemetry::LogFormat;
 
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod deploy;
 mod drop;
 mod explain;
 mod failure;
 mod init;
+mod man;
 mod operate;
 mod output;
 mod owner;
@@ -129,6 +131,10 @@ enum Command {
     /// The purge-request API as it is.
     #[command(subcommand)]
     Requests(requests::RequestsCommand),
+    /// Write what a shell needs to complete this command line to stdout.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a directory.
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -166,6 +172,8 @@ impl Cli {
                 Command::Drop(args) => drop::drop_queue(&global, args).await,
                 Command::Status(args) => status::status(&global, &args).await,
                 Command::Requests(command) => requests::requests(&global, command).await,
+                Command::Completions(args) => completions::completions(&args),
+                Command::Man(args) => man::man(&args),
             }
         })
     }

@@ -243,6 +243,9 @@ impl Mac {
                 ..
             })
         );
+        if listed && fields(value).any(str::is_empty) {
+            return Err(Refused::Malformed);
+        }
         let signatures: Vec<Vec<u8>> = if listed {
             // Other fields are other schemes, which are not configured.
             let ours = fields(value).filter_map(|f| f.strip_prefix(self.prefix.as_str()));

@@ -249,3 +249,37 @@ async fn the_key_is_in_no_log_no_answer_and_no_database() {
     // The configuration, the log and two databases.
     assert!(looked_at >= 4, "{looked_at}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
+    let bench = Bench::new().await;
+    let script = bench.run(&["completions", "bash"]).await;
+    assert!(script.status.success(), "{script:?}");
+    let file = bench.path("completions.bash");
+    std::fs::write(&file, &script.stdout).unwrap();
+    let asks = format!(
+        ". {}; COMP_WORDS=(edgepurge de); COMP_CWORD=1; _edgepurge edgepurge de edgepurge; \
+         echo \"${{COMPREPLY[*]}}\"",
+        file.display()
+    );
+    let completed = std::process::Command::new("bash")
+        .args(["-c", &asks])
+        .output();
+    assert_eq!(text(&completed.unwrap().stdout).trim(), "demo deploy");
+
+    let pages = bench.path("man");
+    let written = bench.run(&["man", pages.to_str().unwrap()]).await;
+    assert!(written.status.success(), "{written:?}");
+    let help = text(&bench.run(&["help"]).await.stdout);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let mut found = 0;
+    for line in commands.take_while(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().unwrap();
+        if name != "help" {
+            let page = std::fs::read_to_string(pages.join(format!("edgepurge-{name}.1"))).unwrap();
+            assert!(page.contains(".SH SYNOPSIS"), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{help}");
+}
