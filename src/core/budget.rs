@@ -88,7 +88,8 @@ impl Budget {
     /// As many calls at once as the rate is worth: half the rate, half the burst; never less than
     /// one.
     fn capacity(&self) -> u64 {
-        (self.burst.saturating_mul(self.rate) / self.ceiling).max(CALL)
+        let share = u128::from(self.burst) * u128::from(self.rate) / u128::from(self.ceiling);
+        u64::try_from(share).unwrap_or(u64::MAX).max(CALL)
     }
 
     fn grow(&mut self, now: Time) {
