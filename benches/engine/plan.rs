@@ -51,9 +51,7 @@ fn set(changes: &[Change]) -> Duration {
 pub(crate) fn backlog() {
     let mut now = Time::from_millis(1_000_000);
     let limits = Limits {
-        max_in_flight: 100_000,
-        requests_per_second: 1_000_000,
-        burst: 1_000_000,
+        max_in_flight: 50,
         ..daemon::limits()
     };
     let none = Unsettled::default();
@@ -72,13 +70,25 @@ pub(crate) fn backlog() {
         view.pipelines[&PipelineId::new("www")].queued_assets,
         100_000
     );
-    now = now.after(Duration::from_secs(10));
     let began = Instant::now();
-    let step = planner.handle(now, Event::Wake);
+    let mut requests = 0;
+    while !planner.view(now).settled() {
+        now = now.after(Duration::from_secs(10));
+        let mut commands = planner.handle(now, Event::Wake).commands;
+        while let Some(command) = commands.pop() {
+            let Command::Submit { request, .. } = command else {
+                panic!("{command:?}");
+            };
+            requests += 1;
+            let reply = Ok((request.to_string(), RemoteStatus::Done));
+            let step = planner.handle(now, Event::Submitted { request, reply });
+            commands.extend(step.commands);
+        }
+    }
     let sent = began.elapsed();
-    assert_eq!(step.commands.len(), 20_000);
+    assert_eq!(requests, 20_000);
     println!(
-        "backlog: 100,000 assets queued in {:.0} ms, made into 20,000 requests in {:.0} ms; a plain set \
+        "backlog: 100,000 assets queued in {:.0} ms, sent and done in 20,000 requests in {:.0} ms; a plain set \
          takes {:.0} ms for both, ratio {:.1}; {} bytes an asset; a status in {:.1} ms",
         millis(queued),
         millis(sent),

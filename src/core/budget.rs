@@ -73,12 +73,6 @@ impl Budget {
         bucket.rate
     }
 
-    /// Whether it is lower than configured.
-    #[must_use]
-    pub const fn is_lowered(&self) -> bool {
-        self.rate < self.ceiling
-    }
-
     fn floor(&self) -> u64 {
         FLOOR.min(self.ceiling)
     }
@@ -94,7 +88,8 @@ impl Budget {
     /// As many calls at once as the rate is worth: half the rate, half the burst; never less than
     /// one.
     fn capacity(&self) -> u64 {
-        (self.burst.saturating_mul(self.rate) / self.ceiling).max(CALL)
+        let share = u128::from(self.burst) * u128::from(self.rate) / u128::from(self.ceiling);
+        u64::try_from(share).unwrap_or(u64::MAX).max(CALL)
     }
 
     fn grow(&mut self, now: Time) {
@@ -188,9 +183,9 @@ mod tests {
     fn a_refusal_halves_the_rate_down_to_the_floor_and_it_grows_back_slowly() {
         let at = |seconds: u64| Time::from_millis(seconds * 1_000);
         let mut budget = Budget::new(10, 20, Time::ZERO);
-        assert_eq!((budget.rate(), budget.is_lowered()), (10_000, false));
+        assert_eq!(budget.rate(), 10_000);
         budget.limited(at(1));
-        assert_eq!((budget.rate(), budget.is_lowered()), (5_000, true));
+        assert_eq!(budget.rate(), 5_000);
         // Half the rate, half the burst.
         assert_eq!((0..30).filter(|_| budget.take(at(6))).count(), 10);
         assert_eq!(

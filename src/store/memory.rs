@@ -579,7 +579,9 @@ impl State {
         self.last_request = self.last_request.max(id.0);
         let (mut attempt, mut overdue) = (0, false);
         for (seq, row) in &mut self.changes {
-            let ours = row.stage == Stage::Queued && row.change.pipeline == pipeline;
+            if row.stage != Stage::Queued || row.change.pipeline != pipeline {
+                continue;
+            }
             let covered = match (&scope, &row.change.target) {
                 (Scope::Assets(assets), Target::Asset(asset)) => {
                     assets.get(asset).is_some_and(|last| *seq <= last.0)
@@ -587,7 +589,7 @@ impl State {
                 (Scope::Assets(_), Target::All) => false,
                 (Scope::All { through, .. }, _) => *seq <= through.0,
             };
-            if ours && covered {
+            if covered {
                 row.stage = Stage::Taken;
                 row.request = Some(id.0);
                 attempt = attempt.max(row.attempt);

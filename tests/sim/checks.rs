@@ -25,6 +25,8 @@ pub(crate) struct Ledger {
     remote: BTreeMap<String, RequestId>,
     /// When each pipeline's last `all` was accepted, in real time.
     last_all: BTreeMap<PipelineId, u64>,
+    /// When the clock was last set, in real time.
+    stepped: u64,
     /// How often a request for this change was given up as overdue.
     overdue: BTreeMap<(PipelineId, Asset, Seq), u32>,
     checked_calls: usize,
@@ -126,8 +128,9 @@ impl Ledger {
     }
 
     /// What was waited for by the old clock may be over by the new one.
-    pub(crate) fn clock_stepped(&mut self) {
+    pub(crate) fn clock_stepped(&mut self, real: u64) {
         self.last_all.clear();
+        self.stepped = real;
     }
 
     pub(crate) fn opened(&self, request: RequestId) -> Option<u64> {
@@ -183,6 +186,7 @@ fn decided(world: &mut World, real: u64, decision: &Decision) -> Result<(), Stri
             }
             if let Some(known) = world.ledger.requests.get(request)
                 && matches!(known.scope, Scope::All { .. })
+                && real > world.ledger.stepped
             {
                 let pipeline = known.pipeline.clone();
                 world.ledger.last_all.insert(pipeline, real);
@@ -223,9 +227,10 @@ fn opened(
                     "{request} covers {through}, which is not there yet"
                 ));
             }
-            let early = world.ledger.last_all.get(pipeline).is_some_and(|last| {
-                u128::from(real - last) < settings.all_cooldown.as_millis().min(1_000)
-            });
+            let early =
+                world.ledger.last_all.get(pipeline).is_some_and(|last| {
+                    u128::from(real - last) < settings.all_cooldown.as_millis()
+                });
             if early && *reason != AllReason::Manual {
                 return Err(format!("{request} purges everything again at once"));
             }

@@ -488,7 +488,7 @@ impl World {
         self.api.advance(&mut self.edge, self.real);
         if self.rng.u32(0..3) == 0 {
             self.wall_ahead = self.rng.u64(0..2_000_000_000);
-            self.ledger.clock_stepped();
+            self.ledger.clock_stepped(self.real);
         }
         let unsettled = now(self.store.unsettled());
         let seed = self.rng.u64(..);

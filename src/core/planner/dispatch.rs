@@ -179,7 +179,8 @@ impl Planner {
     /// flight and others wait, the oldest of them is failed, loudly.
     fn give_up(&mut self, now: Time, step: &mut Step) {
         let most = self.limits.max_in_flight;
-        while self.flights.len() >= most
+        while !self.stopping
+            && self.flights.len() >= most
             && self
                 .pipelines
                 .values()

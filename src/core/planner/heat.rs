@@ -43,12 +43,16 @@ impl Purged {
 
 /// The assets of a pipeline that were purged a short time ago.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heat(BTreeMap<Asset, Purged>);
+pub(super) struct Heat {
+    assets: BTreeMap<Asset, Purged>,
+    /// When those that have cooled were last forgotten: not at each purge of a large backlog.
+    swept: Time,
+}
 
 impl Heat {
     /// An asset is purged now.
     pub(super) fn purged(&mut self, asset: &Asset, now: Time) {
-        if let Some(known) = self.0.get_mut(asset) {
+        if let Some(known) = self.assets.get_mut(asset) {
             let close = known.cools() > now;
             known.times = if close {
                 known.times.saturating_add(1)
@@ -58,11 +62,12 @@ impl Heat {
             known.last = now;
             return;
         }
-        if self.0.len() >= REMEMBERED {
-            self.0.retain(|_, known| known.cools() > now);
+        if self.assets.len() >= REMEMBERED && now.since(self.swept) >= FIRST_WAIT {
+            self.assets.retain(|_, known| known.cools() > now);
+            self.swept = now;
         }
-        if self.0.len() < REMEMBERED {
-            self.0.insert(
+        if self.assets.len() < REMEMBERED {
+            self.assets.insert(
                 asset.clone(),
                 Purged {
                     last: now,
@@ -74,7 +79,7 @@ impl Heat {
 
     /// Before when it is not to be purged again.
     pub(super) fn holds(&self, asset: &Asset) -> Time {
-        self.0
+        self.assets
             .get(asset)
             .filter(|known| known.wait() > Duration::ZERO)
             .map_or(Time::ZERO, |known| known.last.after(known.wait()))
@@ -82,7 +87,7 @@ impl Heat {
 
     /// The hot ones now, and how long each waits between two purges.
     pub(super) fn hot(&self, now: Time) -> impl Iterator<Item = (&Asset, Duration)> {
-        self.0
+        self.assets
             .iter()
             .filter(move |(_, known)| known.wait() > Duration::ZERO && known.cools() > now)
             .map(|(asset, known)| (asset, known.wait()))
@@ -120,9 +125,9 @@ mod tests {
             let asset = Asset::from_stored(&format!("/{number}"));
             heat.purged(&asset, Time::from_millis(number / 1_000));
         }
-        assert_eq!(heat.0.len(), REMEMBERED);
+        assert_eq!(heat.assets.len(), REMEMBERED);
         let later = Time::from_millis(60_000);
         heat.purged(&Asset::from_stored("/new"), later);
-        assert_eq!(heat.0.len(), 1);
+        assert_eq!(heat.assets.len(), 1);
     }
 }
