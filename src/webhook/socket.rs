@@ -67,7 +67,7 @@ impl Sockets {
         })
     }
 
-    /// The same sockets once more, to be served by others once [`Sockets::stay`] was called and
+    /// The same sockets once more, to be served by others once [`Sockets::staying`] was told and
     /// those that serve these have stopped.
     ///
     /// # Errors
