@@ -84,6 +84,15 @@ struct Entrance {
     is_link: bool,
 }
 
+/// The next step of a walk.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Something was found.
+    Item(Item),
+    /// A directory right below the start, which a walk of its own is to enter.
+    Below(Walk),
+}
+
 /// A walk through a tree.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -128,12 +137,27 @@ impl Walk {
 
     /// What comes next; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Item> {
+        match self.step(usize::MAX)? {
+            Step::Item(item) => Some(item),
+            // None is that deep.
+            Step::Below(_) => None,
+        }
+    }
+
+    /// What comes next; directories right below the start are left to walks of their own.
+    pub(super) fn shallow(&mut self) -> Option<Step> {
+        self.step(1)
+    }
+
+    /// `deep`: a directory at that depth is left to a walk of its own.
+    fn step(&mut self, deep: usize) -> Option<Step> {
         if let Some(start) = self.start.take()
             && let Some(item) = self.enter(start)
         {
-            return Some(item);
+            return Some(Step::Item(item));
         }
         loop {
+            let depth = self.stack.len();
             let frame = self.stack.last_mut()?;
             let Some(Child { name, what }) = frame.children.next() else {
                 self.stack.pop();
@@ -143,7 +167,7 @@ impl Walk {
             match what {
                 What::File(stat) => {
                     let open = frame.open;
-                    return Some(Item::File { path, stat, open });
+                    return Some(Step::Item(Item::File { path, stat, open }));
                 }
                 What::Directory(target) => {
                     let is_link = target.is_some();
@@ -153,11 +177,29 @@ impl Walk {
                         real,
                         is_link,
                     };
+                    if depth >= deep {
+                        return Some(Step::Below(self.below(entrance)));
+                    }
                     if let Some(item) = self.enter(entrance) {
-                        return Some(item);
+                        return Some(Step::Item(item));
                     }
                 }
             }
+        }
+    }
+
+    /// A walk of its own through a directory below the last one that was entered.
+    fn below(&self, entrance: Entrance) -> Self {
+        let frame = self.stack.last();
+        let ids = self.stack.iter().map(|frame| frame.id);
+        Self {
+            eyes: Arc::clone(&self.eyes),
+            ignore: Arc::clone(&self.ignore),
+            cover: self.cover.clone(),
+            stack: Vec::new(),
+            start: Some(entrance),
+            above: self.above.iter().copied().chain(ids).collect(),
+            open_above: frame.map_or(self.open_above, |frame| frame.open),
         }
     }
 
@@ -184,7 +226,7 @@ impl Walk {
         if is_link {
             let own_ancestor =
                 self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id);
-            if own_ancestor || self.stack.len() >= DEPTH {
+            if own_ancestor || self.above.len() + self.stack.len() >= DEPTH {
                 return None;
             }
         }
