@@ -274,7 +274,13 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let mut found = 0;
     for line in commands.take_while(|line| !line.is_empty()) {
-        let name = line.split_whitespace().next().unwrap();
+        // A text that goes on in the next line is further to the right.
+        let listed = line
+            .strip_prefix("  ")
+            .filter(|rest| !rest.starts_with(' '));
+        let Some(name) = listed.and_then(|rest| rest.split_whitespace().next()) else {
+            continue;
+        };
         if name != "help" {
             let page = std::fs::read_to_string(pages.join(format!("edgepurge-{name}.1"))).unwrap();
             assert!(page.contains(".SH SYNOPSIS"), "{name}");
