@@ -78,6 +78,7 @@ impl Ledger {
                 AllReason::Backlog => "all: backlog",
                 AllReason::QueueCap => "all: queue_cap",
                 AllReason::Loss => "all: loss",
+                AllReason::Again => "all: again",
             }),
             Decision::Settled { outcome, why, .. } => {
                 self.meet(match outcome {
@@ -102,7 +103,10 @@ impl Ledger {
                 Limit::Rate => "rate learned",
                 Limit::MaxAssets(_) => "max_assets learned",
             }),
-            Decision::Open { .. } | Decision::Accepted { .. } | Decision::QueueAll { .. } => {}
+            Decision::Open { .. }
+            | Decision::Accepted { .. }
+            | Decision::QueueAll { .. }
+            | Decision::Follow { .. } => {}
         }
     }
 
