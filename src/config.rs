@@ -28,6 +28,7 @@ mod state;
 mod suggestion;
 mod unique;
 mod value;
+mod verify;
 mod webhook;
 mod webhook_listener;
 
@@ -39,7 +40,7 @@ pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;
 pub use model::{
     Admin, ApiUrl, Compare, Config, FollowSymlinks, Origin, Percent, Pipeline, Rule, RulePurge,
-    Scaleway, SecretPlace, State, WatchMode, Webhook, WebhookListen, Webhooks,
+    Scaleway, SecretPlace, State, Verify, WatchMode, Webhook, WebhookListen, Webhooks,
 };
 pub use problem::{Problem, Problems};
 pub use secret::Secret;

@@ -17,3 +17,4 @@ pub mod planner;
 pub mod purge;
 pub mod queue;
 pub mod time;
+pub mod verify;

@@ -38,6 +38,7 @@ mod reload;
 mod remap;
 mod settings;
 pub mod systemd;
+mod verification;
 mod webhooks;
 
 /// How long stopping may take before the process ends anyway.
@@ -174,6 +175,8 @@ impl Daemon {
         let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
+        let told = (&handle, &metrics, clock);
+        verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
         let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
         let origins = pipelines
             .values()

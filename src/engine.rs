@@ -5,7 +5,7 @@
 //! the next event. A crash between commit and call leaves a request `submitting`; the next start
 //! looks for it in the API's list, and sends it again if it is not there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct EngineSettings {
     pub pipelines: Vec<PipelineSettings>,
     /// The pipelines' names, for logs and metrics.
     pub names: BTreeMap<PipelineId, Arc<str>>,
+    /// Those whose purges are verified: they are fresh when that is done, which somebody else tells.
+    pub verified: BTreeSet<PipelineId>,
 }
 
 /// What reaches the engine from the rest of the process.
@@ -177,7 +179,12 @@ impl Engine {
         }
         let (asks_sender, asks) = mpsc::channel(CHANNEL);
         let (notices, _) = broadcast::channel(NOTICES);
-        let journal = journal::Journal::new(settings.names, &unsettled, metrics, notices.clone());
+        let journal = journal::Journal::new(
+            (settings.names, settings.verified),
+            &unsettled,
+            metrics,
+            notices.clone(),
+        );
         let seed = fastrand::u64(..);
         let (planner, step) = Planner::restore(
             settings.limits,

@@ -233,6 +233,7 @@ fn changes_of(
         origin: change.origin,
         path: change.path,
         hash: change.hash,
+        former: change.former,
     };
     let changes = targets.into_iter().map(|target| NewChange {
         pipeline: pipeline.clone(),

@@ -33,4 +33,5 @@ mod socket_file;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod verify;
 pub mod webhook;

@@ -151,6 +151,7 @@ pub struct Metrics {
     wait: Family<PipelineLabel, Histogram>,
     settle: Family<PipelineLabel, Histogram>,
     fresh: Family<PipelineLabel, Histogram>,
+    unverified: Family<PipelineLabel, Counter>,
     scan_seconds: Histogram,
     gauges: StateGauges,
 }
@@ -175,6 +176,7 @@ impl Metrics {
             wait: Family::new_with_constructor(waits),
             settle: Family::new_with_constructor(waits),
             fresh: Family::new_with_constructor(waits),
+            unverified: Family::default(),
             scan_seconds: Histogram::new(WAITS),
             gauges: StateGauges::default(),
             registry: Registry::default(),
@@ -222,8 +224,13 @@ impl Metrics {
         );
         registry.register(
             "fresh_seconds",
-            "From a change seen to its purge done",
+            "From a change seen to its purge done; to each asset verified where verify is on",
             metrics.fresh.clone(),
+        );
+        registry.register(
+            "unverified",
+            "Purged assets of which the edge could not tell whether they are fresh",
+            metrics.unverified.clone(),
         );
         registry.register(
             "scan_duration_seconds",
@@ -269,6 +276,7 @@ impl Metrics {
         drop(self.wait.get_or_create(&label));
         drop(self.settle.get_or_create(&label));
         drop(self.fresh.get_or_create(&label));
+        drop(self.unverified.get_or_create(&label));
     }
 
     /// A change was committed.
@@ -308,17 +316,32 @@ impl Metrics {
         }
     }
 
-    /// A purge request is done: so long after it was submitted, and after its first change.
-    pub fn fresh(&self, pipeline: &str, settle: Duration, fresh: Duration) {
+    /// A purge request is done, so long after it was submitted.
+    pub fn done(&self, pipeline: &str, settle: Duration) {
         let label = PipelineLabel {
             pipeline: word(pipeline),
         };
         self.settle
             .get_or_create(&label)
             .observe(settle.as_secs_f64());
+    }
+
+    /// The edge is fresh, as far as is known, so long after a change was seen.
+    pub fn verified(&self, pipeline: &str, fresh: Duration) {
+        let label = PipelineLabel {
+            pipeline: word(pipeline),
+        };
         self.fresh
             .get_or_create(&label)
             .observe(fresh.as_secs_f64());
+    }
+
+    /// So many purged assets could not be verified.
+    pub fn unverified(&self, pipeline: &str, assets: u64) {
+        let label = PipelineLabel {
+            pipeline: word(pipeline),
+        };
+        self.unverified.get_or_create(&label).inc_by(assets);
     }
 
     /// A scan ended.
@@ -579,6 +602,7 @@ mod tests {
             r#"edgepurge_purge_requests_total{pipeline="www",scope="all",outcome="failed"} 0"#,
             r#"edgepurge_escalations_total{pipeline="www",reason="count"} 0"#,
             r#"edgepurge_fresh_seconds_count{pipeline="www"} 0"#,
+            r#"edgepurge_unverified_total{pipeline="www"} 0"#,
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

@@ -46,10 +46,12 @@ pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
 
 use crate::clock::Clock;
+use crate::core::time::Time;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
 use batch::Committer;
 use cookie::Cookies;
+use hints::{Cause, Mark};
 use inbox::{Inbox, Request};
 use watch::WatchBackend;
 use worker::Worker;
@@ -222,6 +224,11 @@ impl OriginHandle {
             self.scan(ScanReason::Request, false).await?;
         }
         self.inbox.rested().await
+    }
+
+    /// Looks at one file, as if an event had told of it. `path` is below the root.
+    pub fn look(&self, path: &[u8], now: Time) {
+        self.inbox.ask(path, Mark::again(Cause::Recheck, now));
     }
 
     /// Whether the worker turns: it is scanning, or answers.

@@ -24,6 +24,8 @@ pub struct FileChange {
     pub kind: Kind,
     /// The hash of the new content; `None` when gone, or when only metadata is compared.
     pub hash: Option<ContentHash>,
+    /// The hash of the content before, where it is known.
+    pub former: Option<ContentHash>,
     /// Watch or scan.
     pub source: Source,
     /// The cause in words, for the history: a scan's reason; may be empty.

@@ -25,6 +25,7 @@ use crate::core::delivery::{
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::purge::{AllReason, Decision, Unsettled};
 use crate::core::time::Time;
+use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked, Seen};
 
 #[cfg(test)]
 mod contract;
@@ -183,6 +184,8 @@ pub struct AssetPurge {
     /// The last change of the asset that it covers; `None` where everything was purged for another
     /// reason, or where the change is no longer in the history.
     pub cause: Option<Cause>,
+    /// What the edge had after it, where that was looked at.
+    pub verified: Option<Seen>,
 }
 
 /// What the history knows of an asset.
@@ -318,6 +321,27 @@ pub trait Store: Send + Sync + 'static {
         asset: Asset,
         limit: usize,
     ) -> StoreFuture<'_, AssetHistory>;
+
+    /// What is configured to follow on purges, at a start. What nobody wants any more is forgotten,
+    /// and no stored time stays further ahead than it may be.
+    fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()>;
+
+    /// Plans what follows on the settled requests of a pipeline that were marked by
+    /// [`Decision::Follow`]: at most `limit` requests a call. At most
+    /// [`WAITING`](crate::core::verify::WAITING) looks wait; what does not fit is told.
+    fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp>;
+
+    /// What is to be done, with the next `checks` looks of these pipelines.
+    fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps>;
+
+    /// Queues again what is due at `now`: at most `limit` assets. Tells how many it were.
+    fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize>;
+
+    /// What is known of the bytes behind an asset that is looked at.
+    fn known(&self, check: Check) -> StoreFuture<'_, Known>;
+
+    /// Commits a look. `false`: it was no longer wanted, and nothing of it was kept.
+    fn looked(&self, looked: Looked) -> StoreFuture<'_, bool>;
 
     /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
     /// long. Returns how many it deleted. Never touches what is not settled, nor the last number

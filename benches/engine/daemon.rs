@@ -42,6 +42,7 @@ pub(crate) fn settings() -> PipelineSettings {
         all_above: None,
         all_after: None,
         all_cooldown: Duration::from_mins(1),
+        follow_up: false,
     }
 }
 
@@ -162,6 +163,7 @@ async fn run(directory: &Path) -> Running {
         limits: limits(),
         pipelines: vec![settings()],
         names: BTreeMap::from([(PipelineId::new("www"), "www".into())]),
+        verified: std::collections::BTreeSet::new(),
     };
     let (engine, _handle) = Engine::restore(
         settings,

@@ -28,6 +28,7 @@ fn changes(count: u64, now: Time) -> Vec<Change> {
             attempt: 0,
             not_before: Time::ZERO,
             overdue: false,
+            again: false,
         })
         .collect()
 }

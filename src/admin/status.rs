@@ -344,8 +344,9 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
                 pipeline: Some(pipeline.name.clone()),
                 reason: FAILED.to_owned(),
                 text: format!(
-                    "{} assets are failed: the API refuses their purge for good; see why with \
-                     `edgepurge requests list` or the log, then `edgepurge retry {}`",
+                    "{} assets are failed: the API refuses their purge for good, or the edge keeps \
+                     old bytes; see why with `edgepurge explain` or the log, then `edgepurge \
+                     retry {}`",
                     pipeline.failed_assets, pipeline.name
                 ),
             });

@@ -43,6 +43,10 @@ pub(super) const ALL_ABOVE: usize = 2000;
 pub(super) const ALL_AFTER: Duration = Duration::from_mins(5);
 pub(super) const ALL_COOLDOWN: Duration = Duration::from_mins(1);
 
+pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes in an hour.
+pub(super) const VERIFY_BYTES: u64 = 100 << 20;
+
 pub(super) const URL_PREFIX: &str = "/";
 pub(super) const RESCAN: Duration = Duration::from_hours(1);
 pub(super) const WRITE_WAIT: Duration = Duration::from_mins(1);

@@ -2,7 +2,7 @@
 //! whatever follows `[[pipeline.origin]]` is the origin's.
 
 /// The keys of each table; a test compares them with what is read.
-pub(super) const TABLES: [(&str, &[&str]); 8] = [
+pub(super) const TABLES: [(&str, &[&str]); 9] = [
     (
         "[scaleway]",
         &[
@@ -43,6 +43,10 @@ pub(super) const TABLES: [(&str, &[&str]); 8] = [
             "encoding",
             "repurge_after",
         ],
+    ),
+    (
+        "[pipeline.verify]",
+        &["edge_url", "timeout", "max_bytes_per_hour"],
     ),
     (
         "[[pipeline.origin]]",

@@ -165,12 +165,27 @@ pub struct Pipeline {
     pub pages: Pages,
     /// The spellings of a path.
     pub encoding: Encoding,
+    /// What was purged is purged once more so much later; `None` is `off`.
+    pub repurge_after: Option<Duration>,
+    /// How it is looked at through the edge, if it is.
+    pub verify: Option<Verify>,
     /// The directories that it serves.
     pub origins: Vec<Origin>,
     /// The rules; the first that matches holds.
     pub rules: Vec<Rule>,
     /// The routes of its deploy webhooks; each path is there once in the whole configuration.
     pub webhooks: Vec<Webhook>,
+}
+
+/// `[pipeline.verify]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// Where visitors fetch the site: scheme, host and port.
+    pub edge_url: Url,
+    /// Of one fetch, from connecting to the last byte.
+    pub timeout: Duration,
+    /// Bytes read through the edge in an hour, at most.
+    pub max_bytes_per_hour: u64,
 }
 
 /// `[[pipeline.origin]]`.

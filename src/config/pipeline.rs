@@ -16,7 +16,7 @@ use super::section::{Held, Section};
 use super::unique::Unique;
 use super::value::{Complaint, Value, complain};
 use super::webhook::{self, Around};
-use super::{defaults, not_yet, origin, rule};
+use super::{defaults, origin, rule, verify};
 
 /// The largest `all_above`: past so many assets the queue of a pipeline is full anyway.
 const QUEUE_CAP: usize = 100_000;
@@ -111,8 +111,8 @@ fn read(
     );
     let pages = reader.setting(&mut section, "pages", Pages::default(), range::any);
     let encoding = reader.setting(&mut section, "encoding", Encoding::default(), range::any);
-    not_yet::repurge_after(reader, &mut section);
-    not_yet::verify(reader, &mut section);
+    let repurge_after = verify::repurge_after(reader, &mut section);
+    let verify = verify::read(reader, &mut section);
 
     let origins = origin::read_all(reader, &mut section, state);
     let rules = rule::read_all(reader, &mut section);
@@ -147,6 +147,8 @@ fn read(
         all_cooldown: all_cooldown.value,
         pages: pages.value,
         encoding: encoding.value,
+        repurge_after,
+        verify,
         origins,
         rules,
         webhooks,

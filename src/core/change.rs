@@ -139,6 +139,8 @@ pub struct FileFact {
     pub path: Vec<u8>,
     /// The hash of the new content; `None` when the file is gone or only metadata is compared.
     pub hash: Option<ContentHash>,
+    /// The hash of the content before, where it is known: what the edge may still have.
+    pub former: Option<ContentHash>,
 }
 
 /// A change before it is committed.
@@ -183,4 +185,6 @@ pub struct Change {
     pub not_before: Time,
     /// Whether a request for it was still pending after `track_timeout`.
     pub overdue: bool,
+    /// Whether edgepurge itself asks: the same was purged before, and is purged again.
+    pub again: bool,
 }

@@ -75,6 +75,8 @@ pub struct PipelineSettings {
     pub all_after: Option<Duration>,
     /// The time between two requests for `all`; doubles while they repeat.
     pub all_cooldown: Duration,
+    /// Whether something follows on its requests that are done: a look at the edge, another purge.
+    pub follow_up: bool,
 }
 
 /// What happened.
@@ -347,7 +349,7 @@ impl Planner {
                     first_seen: since,
                     attempt: change.attempt,
                     not_before,
-                    manual: change.source == Source::Manual,
+                    manual: change.source == Source::Manual && !change.again,
                     queued: now,
                     rank: Rank::of(&asset, change.kind),
                     overdue: change.overdue,
@@ -357,6 +359,7 @@ impl Planner {
             Target::All => pipeline.add_all(
                 PendingAll {
                     reason: match (change.source, change.kind) {
+                        _ if change.again => AllReason::Again,
                         (Source::Manual, _) => AllReason::Manual,
                         (Source::Webhook, _) => AllReason::Webhook,
                         // No file asked for it: what changed is not known.

@@ -39,11 +39,13 @@ pub enum AllReason {
     QueueCap,
     /// What changed can't be known: a database was lost.
     Loss,
+    /// It was purged before, and `repurge_after` wants it once more.
+    Again,
 }
 
 impl AllReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Manual,
         Self::Rule,
         Self::Webhook,
@@ -51,6 +53,7 @@ impl AllReason {
         Self::Backlog,
         Self::QueueCap,
         Self::Loss,
+        Self::Again,
     ];
 
     /// The word for it in the database, metrics and output.
@@ -64,6 +67,7 @@ impl AllReason {
             Self::Backlog => "backlog",
             Self::QueueCap => "queue_cap",
             Self::Loss => "loss",
+            Self::Again => "again",
         }
     }
 
@@ -340,6 +344,12 @@ pub enum Decision {
         reason: AllReason,
         /// Since when it is stale.
         since: Time,
+    },
+    /// It is done or failed, and something follows on that: a look at the edge, another purge.
+    /// Comes with its [`Decision::Settled`].
+    Follow {
+        /// The request.
+        request: RequestId,
     },
     /// The API has taught how far it goes.
     Learn(Learned),

@@ -55,12 +55,19 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_above: pipeline.all_above,
                 all_after: pipeline.all_after,
                 all_cooldown: pipeline.all_cooldown,
+                follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
             })
             .collect(),
         names: config
             .pipelines
             .iter()
             .map(|pipeline| (pipeline.id.clone(), pipeline.name.as_str().into()))
+            .collect(),
+        verified: config
+            .pipelines
+            .iter()
+            .filter(|pipeline| pipeline.verify.is_some())
+            .map(|pipeline| pipeline.id.clone())
             .collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! What the engine tells of its doings: the log, the metrics, and notices for those who watch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -48,6 +48,8 @@ pub struct RequestNotice {
 #[derive(Debug)]
 pub(super) struct Journal {
     names: BTreeMap<PipelineId, Arc<str>>,
+    /// Whose purges are fresh only when they are verified.
+    verified: BTreeSet<PipelineId>,
     /// Requests in flight.
     requests: BTreeMap<RequestId, RequestNotice>,
     metrics: Arc<Metrics>,
@@ -60,7 +62,7 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(
-        names: BTreeMap<PipelineId, Arc<str>>,
+        (names, verified): (BTreeMap<PipelineId, Arc<str>>, BTreeSet<PipelineId>),
         unsettled: &Unsettled,
         metrics: Arc<Metrics>,
         notices: broadcast::Sender<Notice>,
@@ -83,6 +85,7 @@ impl Journal {
             .collect();
         Self {
             names,
+            verified,
             requests,
             metrics,
             notices,
@@ -121,7 +124,10 @@ impl Journal {
     pub(super) fn changed(&self, changes: &[Change]) {
         for change in changes {
             let name = self.name(&change.pipeline);
-            self.metrics.change(name, change.source);
+            // What is purged again was counted when it was noticed.
+            if !change.again {
+                self.metrics.change(name, change.source);
+            }
             tracing::debug!(
                 pipeline = name,
                 seq = change.seq.0,
@@ -188,7 +194,7 @@ impl Journal {
                     at,
                     ..
                 } => self.settled(*request, *outcome, why, *at),
-                Decision::QueueAll { .. } => {}
+                Decision::QueueAll { .. } | Decision::Follow { .. } => {}
                 Decision::Learn(learned) => self.learned(learned),
             }
         }
@@ -248,7 +254,10 @@ impl Journal {
         let fresh = at.since(notice.first_seen);
         match outcome {
             Outcome::Done => {
-                self.metrics.fresh(name, at.since(notice.opened), fresh);
+                self.metrics.done(name, at.since(notice.opened));
+                if !self.verified.contains(&notice.pipeline) {
+                    self.metrics.verified(name, fresh);
+                }
                 tracing::info!(
                     pipeline = name,
                     request = request.0,

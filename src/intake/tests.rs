@@ -42,6 +42,7 @@ fn change(origin: &str, path: &str) -> FileChange {
         path: path.into(),
         kind: Kind::Changed,
         hash: Some([7; 32]),
+        former: Some([6; 32]),
         source: Source::Scan,
         detail: "overflow".into(),
         seen: Time::from_millis(5),
@@ -79,6 +80,7 @@ fn a_file_becomes_one_change_for_each_asset_each_with_the_file_behind_it() {
             origin: "docs".into(),
             path: b"a/index.html".to_vec(),
             hash: Some([7; 32]),
+            former: Some([6; 32]),
         };
         assert_eq!(change.file, Some(file));
     }

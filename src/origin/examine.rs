@@ -390,7 +390,7 @@ impl Worker {
         let change = found
             .kind
             .filter(|_| !silent)
-            .map(|kind| self.change(path, kind, hash, reason, now));
+            .map(|kind| self.change(path, kind, hash, row, (reason, now)));
         let edit = Edit::new(path, row, Some(found.entry));
         if change.is_some() {
             self.ask_links(path, now);
@@ -520,7 +520,7 @@ impl Worker {
         } else if self.running.as_ref().is_some_and(Running::walking) && !accept {
             self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
         } else {
-            let change = self.change(&row.path, Kind::Gone, None, reason, now);
+            let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
             self.ask_links(&row.path, now);
             self.batch
                 .add(Edit::new(&row.path, Some(row), None), Some(change));
@@ -533,8 +533,8 @@ impl Worker {
         path: &[u8],
         kind: Kind,
         hash: Option<ContentHash>,
-        reason: Reason,
-        now: Time,
+        row: Option<&Row>,
+        (reason, now): (Reason, Time),
     ) -> FileChange {
         let (source, detail) = match reason.cause {
             Cause::Scan(reason) => (Source::Scan, reason.as_str()),
@@ -545,6 +545,7 @@ impl Worker {
             path: path.to_vec(),
             kind,
             hash: hash.filter(|_| kind != Kind::Gone),
+            former: row.and_then(|row| row.entry.hash.or(row.entry.former)),
             source,
             detail: detail.into(),
             seen: now,

@@ -147,6 +147,7 @@ fn create(
     }
     let fate = match fault {
         Some(Fault::Error) => Fate::Error,
+        Some(Fault::Keep) => Fate::Kept,
         Some(Fault::NeverFinish) => Fate::Never,
         _ => Fate::Done,
     };

@@ -45,6 +45,8 @@ pub enum Fault {
     Corrupt,
     /// The created request ends in `error`, and the cache keeps everything.
     Error,
+    /// The created request ends in `done`, and the cache keeps everything.
+    Keep,
     /// The created request stays `pending` for ever.
     NeverFinish,
     /// The created request, or the one asked for, is forgotten: it is 404 and in no list.
@@ -73,7 +75,7 @@ impl Fault {
     /// Whether it has a meaning for that call; where not, it waits for one where it has.
     const fn fits(&self, operation: Operation) -> bool {
         match self {
-            Self::Error | Self::NeverFinish => matches!(operation, Operation::Create),
+            Self::Error | Self::Keep | Self::NeverFinish => matches!(operation, Operation::Create),
             Self::Vanish => matches!(operation, Operation::Create | Operation::Get),
             Self::UnknownStatus(_) => !matches!(operation, Operation::GetPipeline),
             _ => true,

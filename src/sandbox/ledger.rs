@@ -55,6 +55,8 @@ pub struct PurgeRecord {
     pub settled: Option<Time>,
     /// When it was made, in nanoseconds since the Unix epoch: no two alike, in order.
     pub(super) created_nanos: u64,
+    /// Whether the cache forgets what it names.
+    pub(super) forgets: bool,
 }
 
 /// How a purge request is going to end.
@@ -62,6 +64,8 @@ pub struct PurgeRecord {
 pub(super) enum Fate {
     Done,
     Error,
+    /// Done, it says, and the cache has it still.
+    Kept,
     Never,
 }
 
@@ -125,6 +129,7 @@ impl Ledger {
             created: now,
             settled: None,
             created_nanos: self.last_nanos,
+            forgets: fate != Fate::Kept,
         };
         let id = record.id.clone();
         self.numbers.insert(id.clone(), number);

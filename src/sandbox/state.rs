@@ -107,9 +107,11 @@ impl Shared {
 
     fn settle(&self, state: &mut State) {
         for record in state.ledger.settle(self.clock.now()) {
-            if let (PurgeStatus::Done, Some(pipeline)) =
-                (record.status, state.pipelines.get_mut(&record.pipeline))
-            {
+            if let (PurgeStatus::Done, true, Some(pipeline)) = (
+                record.status,
+                record.forgets,
+                state.pipelines.get_mut(&record.pipeline),
+            ) {
                 match &record.target {
                     PurgeTarget::Assets(assets) => pipeline.cache.purge(assets),
                     PurgeTarget::All => pipeline.cache.purge_all(),

@@ -38,6 +38,7 @@ pub(super) fn change(name: &str, of: &str) -> NewChange {
             origin: "site".into(),
             path: [of.as_bytes(), b"\xff"].concat(),
             hash: Some([9; 32]),
+            former: Some([8; 32]),
         }),
         seen: at(5),
     }
@@ -131,6 +132,7 @@ macro_rules! contract {
 mod deliveries;
 mod limits;
 mod operate;
+mod verify;
 
 contract! {
     changes_get_consecutive_numbers_and_come_back_as_they_were
@@ -390,6 +392,7 @@ async fn facts_are_told_in_order_whatever_their_stage(store: Arc<dyn Store>) {
     assert_eq!(some.len(), 2);
     assert_eq!(some[0].1.path, b"/b\xff", "not UTF-8, and whole");
     assert_eq!(some[0].1.hash, Some([9; 32]));
+    assert_eq!(some[0].1.former, Some([8; 32]));
 }
 
 async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {

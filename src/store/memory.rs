@@ -19,9 +19,11 @@ use crate::core::purge::{
     RequestId, Scope, Unsettled,
 };
 use crate::core::time::Time;
+use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 
 mod deliveries;
 mod operate;
+mod verify;
 
 /// Where a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ struct Row {
     attempt: u32,
     not_before: Time,
     overdue: bool,
+    again: bool,
     request: Option<u64>,
 }
 
@@ -68,6 +71,7 @@ impl Row {
             attempt: self.attempt,
             not_before: self.not_before,
             overdue: self.overdue,
+            again: self.again,
         }
     }
 }
@@ -86,6 +90,7 @@ struct Request {
     accepted: Option<Time>,
     settled: Option<Time>,
     why: String,
+    follow: bool,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +106,7 @@ struct State {
     notes: BTreeMap<String, String>,
     last_delivery: u64,
     deliveries: BTreeMap<u64, deliveries::Kept>,
+    after: verify::After,
     failures: u32,
 }
 
@@ -424,6 +430,30 @@ impl Store for MemoryStore {
         })
     }
 
+    fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
+        self.begin_follow_ups(&follows, now)
+    }
+
+    fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
+        self.follow_up(&plan, limit)
+    }
+
+    fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps> {
+        self.follow_ups(&of, checks)
+    }
+
+    fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.purge_again(now, limit)
+    }
+
+    fn known(&self, check: Check) -> StoreFuture<'_, Known> {
+        self.known(&check)
+    }
+
+    fn looked(&self, looked: Looked) -> StoreFuture<'_, bool> {
+        self.looked(looked)
+    }
+
     fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
         self.write(|state| {
             let old = |request: Option<u64>, state: &State| {
@@ -461,6 +491,7 @@ impl Store for MemoryStore {
                 .collect();
             for id in &requests {
                 state.requests.remove(id);
+                state.after.forget_request(*id);
             }
             Ok((changes.len() + requests.len()) as u64)
         })
@@ -512,6 +543,14 @@ impl State {
             Decision::Accepted { request, .. } | Decision::Settled { request, .. } => {
                 unsettled(*request, opened)
             }
+            Decision::Follow { request } => {
+                if self.requests.contains_key(&request.0) || opened.contains(&request.0) {
+                    return Ok(());
+                }
+                Err(StoreError::Failed(format!(
+                    "request {request} is not there"
+                )))
+            }
             Decision::QueueAll { .. } | Decision::Learn(_) => Ok(()),
         }
     }
@@ -561,6 +600,11 @@ impl State {
                 since,
             } => {
                 self.all.insert(pipeline, (reason, since));
+            }
+            Decision::Follow { request } => {
+                if let Some(request) = self.requests.get_mut(&request.0) {
+                    request.follow = true;
+                }
             }
             Decision::Learn(Learned { limit, value, at }) => {
                 self.learned.insert(limit, (value, at));
@@ -614,6 +658,7 @@ impl State {
                 accepted: None,
                 settled: None,
                 why: String::new(),
+                follow: false,
             },
         );
     }

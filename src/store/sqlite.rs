@@ -22,6 +22,7 @@ use crate::core::delivery::{DeliveryRecord, DueDeliveries, NewDelivery, ScanDone
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
+use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
@@ -34,6 +35,7 @@ mod offline;
 mod operate;
 mod queue;
 mod schema;
+mod verify;
 mod worker;
 
 use lock::Lock;
@@ -396,6 +398,30 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> StoreFuture<'_, AssetHistory> {
         self.read(move |connection| asset::history(connection, &pipeline, &asset, limit))
+    }
+
+    fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
+        self.alter(move |connection| verify::begin(connection, &follows, now))
+    }
+
+    fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
+        self.alter(move |connection| verify::follow_up(connection, &plan, limit))
+    }
+
+    fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps> {
+        self.read(move |connection| verify::follow_ups(connection, &of, checks))
+    }
+
+    fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.write_and_announce(move |connection| verify::purge_again(connection, now, limit))
+    }
+
+    fn known(&self, check: Check) -> StoreFuture<'_, Known> {
+        self.read(move |connection| verify::known(connection, &check))
+    }
+
+    fn looked(&self, looked: Looked) -> StoreFuture<'_, bool> {
+        self.alter(move |connection| verify::looked(connection, &looked))
     }
 
     fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {

@@ -31,4 +31,5 @@ mod signers;
 mod storm;
 mod swaps;
 mod unit;
+mod verify;
 mod webhooks;

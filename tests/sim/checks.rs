@@ -80,6 +80,7 @@ impl Ledger {
                 AllReason::Backlog => "all: backlog",
                 AllReason::QueueCap => "all: queue_cap",
                 AllReason::Loss => "all: loss",
+                AllReason::Again => "all: again",
             }),
             Decision::Settled { outcome, why, .. } => {
                 self.meet(match outcome {
@@ -104,7 +105,10 @@ impl Ledger {
                 Limit::Rate => "rate learned",
                 Limit::MaxAssets(_) => "max_assets learned",
             }),
-            Decision::Open { .. } | Decision::Accepted { .. } | Decision::QueueAll { .. } => {}
+            Decision::Open { .. }
+            | Decision::Accepted { .. }
+            | Decision::QueueAll { .. }
+            | Decision::Follow { .. } => {}
         }
     }
 

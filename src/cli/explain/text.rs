@@ -144,6 +144,12 @@ fn of_purge(purge: &Value) -> String {
     if let Some(why) = request["why"].as_str().filter(|why| !why.is_empty()) {
         more(&format!(", {why}"));
     }
+    let verified = &purge["verified"];
+    if let (Some(verdict), Some(at)) = (verified["verdict"].as_str(), verified["at"].as_str()) {
+        let why = verified["why"].as_str().filter(|why| !why.is_empty());
+        let why = why.map_or_else(String::new, |why| format!(" ({})", shown(why)));
+        more(&format!(", {verdict} at the edge {at}{why}"));
+    }
     if !purge["cause"].is_null() {
         more(&format!("; {}", of_cause(&purge["cause"])));
     }

@@ -139,6 +139,11 @@ fn with_value(table: &str, key: &str, value: &str) -> String {
             "id",
             "\"11111111-1111-4111-8111-111111111111\"",
         ),
+        (
+            "[pipeline.verify]",
+            "edge_url",
+            "\"https://www.example.com\"",
+        ),
         ("[[pipeline.origin]]", "root", "\"/srv/www\""),
         ("[[pipeline.rule]]", "match", "[\"a\"]"),
         ("[[pipeline.rule]]", "purge", "\"all\""),
@@ -479,9 +484,43 @@ fn what_is_not_in_this_version() {
             "c.toml:5:17: pipeline[0].repurge_after: \"soon\" is not a duration; hint: write a whole \
              number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"",
             "c.toml:6:14: pipeline[0].max_assets: 0 is out of range; hint: write 1 to 1000",
-            "c.toml:7:1: pipeline[0].verify: is not in this version; hint: remove the section",
+            "c.toml:7:1: pipeline[0].verify.edge_url: is missing; hint: say where visitors fetch the \
+             site, such as edge_url = \"https://www.example.com\"",
         ],
     );
+}
+
+#[test]
+fn what_follows_on_a_purge() {
+    check(
+        &pipeline(
+            "repurge_after = \"2d\"\n[pipeline.verify]\nedge_url = \"https://a.example/blog/\"\n\
+             timeout = \"1ms\"\nmax_bytes_per_hour = \"1 kB\"\nmax_bytes = 3\n",
+        ),
+        &[
+            "c.toml:4:17: pipeline[0].repurge_after: \"2d\" is out of range; hint: write \"1s\" to \"1d\"",
+            "c.toml:6:12: pipeline[0].verify.edge_url: \"https://a.example/blog/\" has a path; hint: write \
+             scheme and host, such as \"https://www.example.com\"; the assets are its paths",
+            "c.toml:7:11: pipeline[0].verify.timeout: \"1ms\" is out of range; hint: write \"100ms\" to \"10m\"",
+            "c.toml:8:22: pipeline[0].verify.max_bytes_per_hour: \"1 kB\" is out of range; hint: write \
+             \"1 MiB\" to \"1048576 GiB\"",
+            "c.toml:9:1: pipeline[0].verify.max_bytes: is not a key that is known here; hint: remove \
+             it; known here are edge_url, max_bytes_per_hour, timeout",
+        ],
+    );
+    for (url, why) in [
+        (
+            "www.example.com",
+            "is not a URL (relative URL without a base)",
+        ),
+        ("ftp://www.example.com", "is neither https nor http"),
+        ("https://u@www.example.com", "has a user"),
+        ("https://www.example.com?a", "has a query"),
+    ] {
+        let text = pipeline(&format!("[pipeline.verify]\nedge_url = \"{url}\"\n"));
+        let found = problems_in(&text, &Environment::default());
+        assert!(found[0].contains(why), "{found:?}");
+    }
 }
 
 #[test]

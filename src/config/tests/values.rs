@@ -39,7 +39,11 @@ all_after = "never"
 all_cooldown = "10m"
 pages = "clean"
 encoding = "canonical"
-repurge_after = "off"
+repurge_after = "30s"
+[pipeline.verify]
+edge_url = "https://www.example.com:8443/"
+timeout = "5s"
+max_bytes_per_hour = "3 MiB"
 [[pipeline.origin]]
 name = "site"
 root = "/srv/www"
@@ -96,6 +100,15 @@ purge = "nothing"
     assert_eq!(pipeline.all_cooldown, Duration::from_mins(10));
     assert_eq!(pipeline.pages, Pages::Clean);
     assert_eq!(pipeline.encoding, Encoding::Canonical);
+    assert_eq!(pipeline.repurge_after, Some(Duration::from_secs(30)));
+    assert_eq!(
+        pipeline.verify,
+        Some(Verify {
+            edge_url: "https://www.example.com:8443".parse().unwrap(),
+            timeout: Duration::from_secs(5),
+            max_bytes_per_hour: 3 << 20,
+        })
+    );
     assert_eq!(
         pipeline.origins,
         [Origin {

@@ -279,6 +279,11 @@ impl Planner {
             not_before,
             at: now,
         });
+        let pipeline = self.pipelines.get(&flight.pipeline);
+        let followed = pipeline.is_some_and(|pipeline| pipeline.settings.follow_up);
+        if followed && matches!(outcome, Outcome::Done | Outcome::Failed) {
+            step.decisions.push(Decision::Follow { request: id });
+        }
         if !matches!(outcome, Outcome::Done | Outcome::Failed) {
             self.queue_again(flight, outcome, (attempt, not_before), now, step);
         }

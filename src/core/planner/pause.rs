@@ -90,6 +90,7 @@ mod tests {
             all_above: None,
             all_after: None,
             all_cooldown: Duration::from_mins(1),
+            follow_up: false,
         };
         let pipelines = vec![settings("shop"), settings("www")];
         let (mut planner, _) = Planner::restore(LIMITS, pipelines, unsettled, 7, now);
@@ -113,6 +114,7 @@ mod tests {
             attempt: 0,
             not_before: Time::ZERO,
             overdue: false,
+            again: false,
         }
     }
 

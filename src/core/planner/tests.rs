@@ -21,6 +21,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_above: Some(20),
         all_after: None,
         all_cooldown: Duration::from_mins(1),
+        follow_up: false,
     }
 }
 
@@ -75,6 +76,7 @@ impl Bench {
             attempt: 0,
             not_before: Time::ZERO,
             overdue: false,
+            again: false,
         }
     }
 

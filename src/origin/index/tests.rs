@@ -100,6 +100,7 @@ fn redo_brings_hashes_and_the_sequence_number() {
         origin: "site".into(),
         path: path.to_vec(),
         hash,
+        former: None,
     };
     index
         .redo(&[

@@ -67,6 +67,7 @@ impl Sink for Recorder {
                         origin: change.origin.clone(),
                         path: change.path.clone(),
                         hash: change.hash,
+                        former: change.former,
                     };
                     (*seq, fact)
                 });

@@ -30,6 +30,7 @@ impl State {
                     attempt: 0,
                     not_before: Time::ZERO,
                     overdue: false,
+                    again: false,
                     request: None,
                 },
             );

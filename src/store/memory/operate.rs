@@ -27,6 +27,7 @@ impl State {
 
     fn drop_queue(&mut self, pipeline: &PipelineId, limit: usize) -> u64 {
         let later = self.drop_later(pipeline);
+        self.after.forget(pipeline);
         let everything = u64::from(self.all.remove(pipeline).is_some());
         let ours = self.changes.values_mut().filter(|row| {
             matches!(row.stage, Stage::Queued | Stage::Failed) && row.change.pipeline == *pipeline
@@ -110,6 +111,7 @@ impl State {
             Some(AssetPurge {
                 request: request.record(*id),
                 cause: seq.and_then(|seq| self.cause(seq)),
+                verified: self.after.seen(*id, asset),
             })
         });
         AssetHistory {

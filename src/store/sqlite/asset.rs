@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::history::record;
 use super::queue::word;
-use super::{int, time, uint};
+use super::{int, time, uint, verify};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId, Seq, Source};
 use crate::store::{AssetHistory, AssetPurge, Cause};
@@ -58,7 +58,11 @@ pub(super) fn history(
                 Some(seq) => change(connection, seq)?,
                 None => of_everything(connection, request.id, name)?,
             };
-            Ok(AssetPurge { request, cause })
+            Ok(AssetPurge {
+                verified: verify::seen(connection, request.id, name)?,
+                request,
+                cause,
+            })
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(AssetHistory { waiting, purges })

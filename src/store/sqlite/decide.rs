@@ -59,6 +59,10 @@ pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), 
                 ])
             })
             .map(|_| true),
+        Decision::Follow { request } => connection
+            .prepare_cached("UPDATE request SET follow = 1 WHERE id = ?1")
+            .and_then(|mut mark| mark.execute([int(request.0)]))
+            .map(|rows| rows > 0),
         Decision::Learn(learned) => learn(connection, learned).map(|()| true),
     };
     match found {

@@ -87,7 +87,7 @@ pub(super) fn retry(
             "UPDATE change SET stage = 'queued', attempt = 0, not_before = 0, overdue = 0
              WHERE seq IN ({failed})
              RETURNING seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
-                       overdue"
+                       overdue, again"
         ))?
         .query_map(params![pipeline, request, int(limit)], change)?
         .collect::<rusqlite::Result<_>>()?;
@@ -104,6 +104,7 @@ pub(super) fn drop_queue(
     let everything = connection
         .prepare_cached("DELETE FROM queued_all WHERE pipeline = ?1")?
         .execute([pipeline.as_str()])?;
+    super::verify::forget(connection, pipeline)?;
     let changes = connection
         .prepare_cached(
             "UPDATE change SET stage = 'dropped' WHERE seq IN (

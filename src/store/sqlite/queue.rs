@@ -20,8 +20,8 @@ pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite
     let before = last_seq(connection)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO change (pipeline, asset, kind, source, detail, origin, path, hash, seen,
-                             stage, attempt, not_before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', 0, 0)",
+                             stage, attempt, not_before, former)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', 0, 0, ?10)",
     )?;
     for change in changes {
         let asset = match &change.target {
@@ -39,6 +39,7 @@ pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite
             file.map(|file| file.path.as_slice()),
             file.and_then(|file| file.hash),
             int(change.seen.millis()),
+            file.and_then(|file| file.former),
         ])?;
     }
     let last = match changes {
@@ -59,7 +60,7 @@ pub(super) fn queued_after(
     connection
         .prepare_cached(
             "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
-                    overdue
+                    overdue, again
              FROM change INDEXED BY change_queued
              WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2",
         )?
@@ -84,6 +85,7 @@ pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
         attempt: row.get("attempt")?,
         not_before: time(row.get("not_before")?),
         overdue: row.get("overdue")?,
+        again: row.get("again")?,
     })
 }
 
@@ -109,7 +111,7 @@ pub(super) fn facts_after(
 ) -> rusqlite::Result<Vec<(Seq, FileFact)>> {
     connection
         .prepare_cached(
-            "SELECT seq, path, hash FROM change
+            "SELECT seq, path, hash, former FROM change
              WHERE pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
              ORDER BY seq LIMIT ?4",
         )?
@@ -120,6 +122,7 @@ pub(super) fn facts_after(
                     origin: origin.into(),
                     path: row.get("path")?,
                     hash: row.get("hash")?,
+                    former: row.get("former")?,
                 };
                 Ok((Seq(uint(row.get("seq")?)), fact))
             },
@@ -152,6 +155,7 @@ pub(super) fn queued_files(
                     origin: origin.into(),
                     path: row.get("path")?,
                     hash: row.get("hash")?,
+                    former: row.get("former")?,
                 };
                 let new = NewChange {
                     pipeline: known.pipeline,

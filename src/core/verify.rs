@@ -1,0 +1,343 @@
+//! Verification: what an answer of the edge says of a purge that is done, and what follows.
+//!
+//! Pure: the probe (`crate::verify`) asks, the store remembers, this decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::asset::Asset;
+use super::change::{ContentHash, Kind, PipelineId, Seq};
+use super::purge::RequestId;
+use super::time::Time;
+
+mod egress;
+
+pub use egress::Egress;
+
+/// How many assets are waited for at once, of all pipelines; past it a purge is not verified, and
+/// counted.
+pub const WAITING: usize = 10_000;
+/// How many of the assets that an `all` took with it are verified.
+pub const SAMPLE: usize = 20;
+/// A stale asset is purged again so much later; after the last of these it is failed.
+const AGAIN: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(8),
+    Duration::from_secs(20),
+];
+/// An edge that did not answer is asked again so much later.
+const RETRY: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+/// No look is further ahead than this.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// An asset that is to be fetched through the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// What was purged.
+    pub asset: Asset,
+    /// The last change of it that the purge covered.
+    pub seq: Seq,
+    /// The last change of it with a file behind it.
+    pub cause: Option<Seq>,
+    /// The request that purged it.
+    pub request: RequestId,
+    /// When it was noticed to be stale.
+    pub seen: Time,
+    /// How often it was purged again, since the edge still had old bytes.
+    pub round: u32,
+    /// How often the edge did not answer, since the last purge.
+    pub tries: u32,
+    /// When to look.
+    pub due: Time,
+}
+
+/// A change of a file behind an asset, as the history has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The origin's name.
+    pub origin: Arc<str>,
+    /// The path below the origin's root.
+    pub path: Vec<u8>,
+    /// What became of the file.
+    pub kind: Kind,
+    /// The hash of its content then.
+    pub hash: Option<ContentHash>,
+    /// The hash of its content before.
+    pub former: Option<ContentHash>,
+}
+
+/// What is known of the bytes behind an asset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The files, with whether each is there.
+    pub files: BTreeMap<(Arc<str>, Vec<u8>), bool>,
+    /// What they hold.
+    pub current: BTreeSet<ContentHash>,
+    /// What they held.
+    pub former: BTreeSet<ContentHash>,
+    /// Whether one of them is there and its bytes were never read.
+    pub unread: bool,
+    /// A later change of the asset that is not purged yet.
+    pub newer: Option<Seq>,
+}
+
+impl Known {
+    /// What a history tells, oldest change first.
+    #[must_use]
+    pub fn new(history: impl IntoIterator<Item = Past>, newer: Option<Seq>) -> Self {
+        let mut last = BTreeMap::new();
+        let mut former = BTreeSet::new();
+        for past in history {
+            former.extend(past.former);
+            former.extend(past.hash);
+            last.insert((past.origin, past.path), (past.kind, past.hash));
+        }
+        let there = |kind| kind != Kind::Gone;
+        let current: BTreeSet<ContentHash> = last.values().filter_map(|(_, hash)| *hash).collect();
+        Self {
+            unread: last
+                .values()
+                .any(|(kind, hash)| there(*kind) && hash.is_none()),
+            former: former.difference(&current).copied().collect(),
+            files: last
+                .into_iter()
+                .map(|(file, (kind, _))| (file, there(kind)))
+                .collect(),
+            current,
+            newer,
+        }
+    }
+
+    /// Why it is no use to ask the edge, if it is none.
+    #[must_use]
+    pub fn useless(&self) -> Option<&'static str> {
+        if self.files.is_empty() {
+            return Some("no file is known behind it");
+        }
+        if self.is_gone() && self.former.is_empty() {
+            return Some("what its file held was never read");
+        }
+        self.unread
+            .then_some("the content of its file is not compared, or was not read yet")
+    }
+
+    fn is_gone(&self) -> bool {
+        !self.files.values().any(|there| *there)
+    }
+
+    /// What an answer says.
+    #[must_use]
+    pub fn judge(&self, answer: &Answer) -> Verdict {
+        let unverified = |why: String| Verdict::Unverified { why, look: false };
+        match answer {
+            Answer::Silent(why) => Verdict::Silent(why.clone()),
+            Answer::Unread(why) => unverified(why.clone()),
+            Answer::Body { hash, .. } if self.current.contains(hash) => Verdict::Fresh,
+            Answer::Body { hash, .. } if self.former.contains(hash) => Verdict::Stale,
+            // Whatever it is, it is not what was there.
+            Answer::Body { .. } if self.is_gone() => Verdict::Fresh,
+            Answer::Body { status: 200, .. } => Verdict::Unverified {
+                why: "the edge has bytes that were never seen".to_owned(),
+                look: true,
+            },
+            Answer::Body { status, .. } => unverified(format!("the edge answers {status}")),
+        }
+    }
+}
+
+/// What the edge answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A whole body.
+    Body {
+        /// The HTTP status.
+        status: u16,
+        /// The hash of the body.
+        hash: ContentHash,
+    },
+    /// Nothing that tells of the asset: no connection, no end in time, a 5xx, a 429. Why.
+    Silent(String),
+    /// More than may be read. Why.
+    Unread(String),
+}
+
+/// What an answer says of an asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The edge has what the origin has.
+    Fresh,
+    /// The edge has what the origin had.
+    Stale,
+    /// Nothing can be told.
+    Unverified {
+        /// Why.
+        why: String,
+        /// Whether the file should be looked at again.
+        look: bool,
+    },
+    /// The edge did not answer: it is asked again.
+    Silent(String),
+}
+
+/// A verdict's word in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// The edge had what the origin has.
+    Fresh,
+    /// The edge had what the origin had.
+    Stale,
+    /// Nothing could be told.
+    Unverified,
+}
+
+impl Word {
+    /// The word in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Unverified => "unverified",
+        }
+    }
+
+    /// Reads what [`Word::as_str`] wrote.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Fresh, Self::Stale, Self::Unverified]
+            .into_iter()
+            .find(|known| known.as_str() == word)
+    }
+}
+
+/// What follows on a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Over,
+    /// Its changes are failed: it was purged again and again, and stays stale.
+    Failed,
+    /// It is purged again then.
+    Again(Time),
+    /// The edge is asked again then.
+    Retry(Time),
+    /// A later change is on its way: its purge is verified instead.
+    Wait(Seq),
+}
+
+/// A look that was made, to be committed before anything is done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What was looked at.
+    pub check: Check,
+    /// When.
+    pub at: Time,
+    /// What is told of it in the history.
+    pub word: Word,
+    /// Why, in words; empty for fresh.
+    pub why: String,
+    /// What follows.
+    pub then: Then,
+}
+
+impl Check {
+    /// What follows on a verdict.
+    #[must_use]
+    pub fn looked(self, verdict: &Verdict, newer: Option<Seq>, now: Time) -> Looked {
+        let at = |waits: [Duration; 3], done: u32| {
+            let wait = waits.get(usize::try_from(done).unwrap_or(usize::MAX));
+            wait.map(|wait| now.after(*wait))
+        };
+        let (word, why, then) = match verdict {
+            Verdict::Fresh => (Word::Fresh, String::new(), Then::Over),
+            Verdict::Stale => {
+                let then = at(AGAIN, self.round).map_or(Then::Failed, Then::Again);
+                let why = match then {
+                    Then::Failed => "the edge keeps old bytes, however often it is purged",
+                    _ => "the edge has old bytes",
+                };
+                (Word::Stale, why.to_owned(), then)
+            }
+            Verdict::Unverified { why, .. } => (Word::Unverified, why.clone(), Then::Over),
+            Verdict::Silent(why) => {
+                let then = at(RETRY, self.tries).map_or(Then::Over, Then::Retry);
+                (Word::Unverified, why.clone(), then)
+            }
+        };
+        Looked {
+            check: self,
+            at: now,
+            word,
+            why,
+            then: newer.map_or(then, Then::Wait),
+        }
+    }
+}
+
+/// A look, as the history tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// When.
+    pub at: Time,
+    /// What it found.
+    pub verdict: Word,
+    /// Why, in words; empty for fresh.
+    pub why: String,
+}
+
+/// What is to follow on the settled requests of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    /// Whose.
+    pub pipeline: PipelineId,
+    /// Whether the edge is looked at.
+    pub verify: bool,
+    /// When it is purged once more, if it is.
+    pub repurge: Option<Time>,
+    /// Now.
+    pub now: Time,
+}
+
+/// What is configured to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follows {
+    /// Whose.
+    pub pipeline: PipelineId,
+    /// Whether the edge is looked at.
+    pub verify: bool,
+    /// How much later it is purged once more, if it is.
+    pub repurge_after: Option<Duration>,
+}
+
+/// What was planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FollowedUp {
+    /// For so many requests.
+    pub requests: usize,
+    /// So many assets are not verified, since too many wait.
+    pub left_out: u64,
+}
+
+/// What is to be done, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowUps {
+    /// Pipelines with settled requests on which nothing was planned yet.
+    pub unplanned: Vec<PipelineId>,
+    /// The next looks, the earliest first.
+    pub checks: Vec<Check>,
+    /// When the next purge is to be made again.
+    pub again: Option<Time>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! What follows on a purge that is done: a look at the edge, and another purge. All of it is on
+//! disk; what runs here starts again where it was, so that after a restart what was not verified
+//! yet is fetched (again): that costs bytes, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::admin::AdminPipeline;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core::asset::Asset;
+use crate::core::change::PipelineId;
+use crate::core::time::Time;
+use crate::core::verify::{Check, Egress, FollowUp, Follows, Known, Looked, Then, Verdict, Word};
+use crate::engine::{EngineHandle, Notice};
+use crate::metrics::Metrics;
+use crate::origin::OriginHandle;
+use crate::store::{Store, StoreError};
+use crate::supervise::Supervisor;
+use crate::verify::Edge;
+
+/// How many assets are fetched at once.
+const AT_ONCE: usize = 4;
+/// How many settled requests are planned for, or assets queued again, in one commit.
+const STEP: usize = 500;
+/// What fails in the store is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A pipeline on whose purges something follows.
+struct Followed {
+    name: Arc<str>,
+    repurge_after: Option<Duration>,
+    verify: Option<Look>,
+    origins: BTreeMap<Arc<str>, OriginHandle>,
+}
+
+/// How a pipeline's edge is looked at.
+struct Look {
+    edge: Edge,
+    egress: Mutex<Egress>,
+}
+
+/// What the looks share.
+struct Shared {
+    store: Arc<dyn Store>,
+    followed: BTreeMap<PipelineId, Followed>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// A look that runs.
+type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Send>>;
+
+/// Starts what follows on purges, where something does.
+pub(super) async fn spawn(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
+    (engine, metrics, clock): (&EngineHandle, &Arc<Metrics>, Clock),
+    supervisor: &Supervisor,
+) -> Result<(), StartError> {
+    let configured = config.pipelines.iter().map(|pipeline| Follows {
+        pipeline: pipeline.id.clone(),
+        verify: pipeline.verify.is_some(),
+        repurge_after: pipeline.repurge_after,
+    });
+    let now = clock.now();
+    store.begin_follow_ups(configured.collect(), now).await?;
+    let mut followed = BTreeMap::new();
+    for pipeline in &config.pipelines {
+        let verify = match &pipeline.verify {
+            None => None,
+            Some(verify) => Some(Look {
+                edge: Edge::new(verify.edge_url.clone(), verify.timeout)
+                    .map_err(|error| StartError::Temporary(error.to_string()))?,
+                egress: Mutex::new(
+                    egress(&**store, &pipeline.id, verify.max_bytes_per_hour, now).await?,
+                ),
+            }),
+        };
+        if verify.is_none() && pipeline.repurge_after.is_none() {
+            continue;
+        }
+        let origins = pipelines
+            .get(&pipeline.id)
+            .map(|known| known.origins.iter());
+        let one = Followed {
+            name: pipeline.name.as_str().into(),
+            repurge_after: pipeline.repurge_after,
+            verify,
+            origins: origins.into_iter().flatten().cloned().collect(),
+        };
+        followed.insert(pipeline.id.clone(), one);
+    }
+    if followed.is_empty() {
+        return Ok(());
+    }
+    let task = Following {
+        shared: Arc::new(Shared {
+            store: Arc::clone(store),
+            followed,
+            metrics: Arc::clone(metrics),
+            clock,
+        }),
+        notices: Some(engine.notices()),
+        looking: FuturesUnordered::new(),
+        busy: BTreeSet::new(),
+        stopping: supervisor.stopping(),
+    };
+    supervisor.spawn("verify", async move {
+        task.run().await;
+        Ok(())
+    });
+    Ok(())
+}
+
+/// What is left of the budget of bytes, over restarts: else a daemon that restarts often would
+/// spend it each time.
+async fn egress(
+    store: &dyn Store,
+    pipeline: &PipelineId,
+    per_hour: u64,
+    now: Time,
+) -> Result<Egress, StoreError> {
+    let noted = store.noted(egress_key(pipeline)).await?;
+    let read = noted.as_deref().and_then(|word| {
+        let (left, at) = word.split_once(' ')?;
+        Some((left.parse().ok()?, at.parse().ok()?))
+    });
+    Ok(match read {
+        Some((left, at)) => Egress::restored(per_hour, left, Time::from_millis(at), now),
+        None => Egress::new(per_hour, now),
+    })
+}
+
+fn egress_key(pipeline: &PipelineId) -> String {
+    format!("egress:{pipeline}")
+}
+
+/// The task.
+struct Following {
+    shared: Arc<Shared>,
+    /// `None` once the engine has ended.
+    notices: Option<broadcast::Receiver<Notice>>,
+    looking: FuturesUnordered<Looking>,
+    /// What is being looked at.
+    busy: BTreeSet<(PipelineId, Asset)>,
+    stopping: CancellationToken,
+}
+
+impl Following {
+    async fn run(mut self) {
+        loop {
+            let next = match self.step().await {
+                Ok(next) => next,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::error!("what follows on purges can't be planned: {error}");
+                    Some(self.shared.clock.now().after(RETRY))
+                }
+            };
+            let clock = self.shared.clock;
+            let sleep = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = sleep => {}
+                () = settled(&mut self.notices) => {}
+                Some((check, looked)) = self.looking.next() => {
+                    self.busy.remove(&(check.pipeline, check.asset));
+                    match looked {
+                        Ok(()) => {}
+                        Err(StoreError::Closed) => return,
+                        Err(error) => {
+                            tracing::error!("a look at the edge can't be committed: {error}");
+                            tokio::select! {
+                                () = self.stopping.cancelled() => return,
+                                () = tokio::time::sleep(RETRY) => {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due, and tells when something is again.
+    async fn step(&mut self) -> Result<Option<Time>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let of: Vec<PipelineId> = shared.followed.keys().cloned().collect();
+        let ask = || shared.store.follow_ups(of.clone(), AT_ONCE * 2);
+        let mut due = ask().await?;
+        due.unplanned.retain(|id| shared.followed.contains_key(id));
+        if !due.unplanned.is_empty() {
+            for pipeline in due.unplanned {
+                shared.plan(&pipeline).await?;
+            }
+            due = ask().await?;
+        }
+        let now = shared.clock.now();
+        if due.again.is_some_and(|at| at <= now) {
+            while shared.store.purge_again(now, STEP).await? == STEP {}
+            due = ask().await?;
+        }
+        let mut next = due.again;
+        for check in due.checks {
+            let key = (check.pipeline.clone(), check.asset.clone());
+            if self.busy.contains(&key) {
+                continue;
+            }
+            if check.due > now {
+                next = Some(next.map_or(check.due, |at| at.min(check.due)));
+            } else if self.looking.len() < AT_ONCE {
+                self.busy.insert(key);
+                let shared = Arc::clone(&shared);
+                self.looking.push(Box::pin(async move {
+                    let looked = shared.look(check.clone()).await;
+                    (check, looked)
+                }));
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// Waits until a request settled, or until so much happened that one may have.
+async fn settled(notices: &mut Option<broadcast::Receiver<Notice>>) {
+    while let Some(receiver) = notices {
+        match receiver.recv().await {
+            Ok(Notice::Settled(_)) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => *notices = None,
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+impl Shared {
+    /// Plans what follows on the settled requests of a pipeline.
+    async fn plan(&self, pipeline: &PipelineId) -> Result<(), StoreError> {
+        let Some(followed) = self.followed.get(pipeline) else {
+            return Ok(());
+        };
+        loop {
+            let now = self.clock.now();
+            let plan = FollowUp {
+                pipeline: pipeline.clone(),
+                verify: followed.verify.is_some(),
+                repurge: followed.repurge_after.map(|after| now.after(after)),
+                now,
+            };
+            let planned = self.store.follow_up(plan, STEP).await?;
+            if planned.left_out > 0 {
+                self.metrics.unverified(&followed.name, planned.left_out);
+                tracing::warn!(
+                    pipeline = &*followed.name,
+                    assets = planned.left_out,
+                    "purged assets are not verified, since too many wait for that"
+                );
+            }
+            if planned.requests < STEP {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at an asset through the edge, commits what that means, and then acts on it.
+    async fn look(&self, check: Check) -> Result<(), StoreError> {
+        let Some((followed, look)) = self
+            .followed
+            .get(&check.pipeline)
+            .and_then(|followed| Some((followed, followed.verify.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let mut known = self.store.known(check.clone()).await?;
+        let verdict = match known.useless() {
+            // Its purge will be verified.
+            _ if known.newer.is_some() => Verdict::Silent(String::new()),
+            Some(why) => Verdict::Unverified {
+                why: why.to_owned(),
+                look: false,
+            },
+            None => {
+                let verdict = self.fetch(look, &check, &mut known).await?;
+                let word = {
+                    let now = self.clock.now();
+                    let left = lock(&look.egress).left(now);
+                    format!("{left} {}", now.millis())
+                };
+                self.store.note(egress_key(&check.pipeline), word).await?;
+                verdict
+            }
+        };
+        let looked = check.looked(&verdict, known.newer, self.clock.now());
+        if self.store.looked(looked.clone()).await? {
+            self.tell(followed, &looked);
+            if matches!(verdict, Verdict::Unverified { look: true, .. }) {
+                for ((origin, path), _) in known.files.iter().filter(|(_, there)| **there) {
+                    if let Some(origin) = followed.origins.get(origin) {
+                        origin.look(path, self.clock.now());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches an asset as far as the budget goes. What is known may have changed meanwhile.
+    async fn fetch(
+        &self,
+        look: &Look,
+        check: &Check,
+        known: &mut Known,
+    ) -> Result<Verdict, StoreError> {
+        let left = lock(&look.egress).left(self.clock.now());
+        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
+            let why = "max_bytes_per_hour is spent".to_owned();
+            // What was stale is worth waiting for a little; of the others a sample has to do.
+            return Ok(if check.round > 0 {
+                Verdict::Silent(why)
+            } else {
+                Verdict::Unverified { why, look: false }
+            });
+        };
+        let spend = |bytes| lock(&look.egress).spend(bytes, self.clock.now());
+        let answer = look.edge.fetch(&check.asset, left, spend).await;
+        *known = self.store.known(check.clone()).await?;
+        Ok(known.judge(&answer))
+    }
+
+    fn tell(&self, followed: &Followed, looked: &Looked) {
+        let (pipeline, check) = (&*followed.name, &looked.check);
+        let (asset, request, why) = (check.asset.as_str(), check.request.0, &*looked.why);
+        match (looked.then, looked.word) {
+            (Then::Wait(_), _) => {}
+            (Then::Failed, _) => tracing::error!(
+                pipeline,
+                asset,
+                request,
+                "stale for good: {why}; see what caches it, then `edgepurge retry`"
+            ),
+            (Then::Again(due), _) => {
+                tracing::warn!(pipeline, asset, request, round = check.round + 1, due = %due,
+                    "stale, so it is purged again: {why}");
+            }
+            (Then::Retry(due), _) => {
+                tracing::debug!(pipeline, asset, request, due = %due, "not verified yet: {why}");
+            }
+            (Then::Over, Word::Fresh) => {
+                let fresh = looked.at.since(check.seen);
+                self.metrics.verified(pipeline, fresh);
+                tracing::debug!(
+                    pipeline,
+                    asset,
+                    request,
+                    fresh_ms = fresh.as_millis(),
+                    "fresh"
+                );
+            }
+            (Then::Over, _) => {
+                self.metrics.unverified(pipeline, 1);
+                tracing::info!(pipeline, asset, request, "not verified: {why}");
+            }
+        }
+    }
+}
+
+fn lock(egress: &Mutex<Egress>) -> std::sync::MutexGuard<'_, Egress> {
+    egress.lock().unwrap_or_else(PoisonError::into_inner)
+}

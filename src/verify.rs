@@ -1,0 +1,134 @@
+//! The edge probe: fetches an asset as a visitor without a history would, and tells what came as a
+//! hash. What that means is decided in [`core::verify`](crate::core::verify).
+
+use std::time::Duration;
+
+use reqwest::{StatusCode, redirect, retry};
+use url::{Host, Url};
+
+use crate::core::asset::Asset;
+use crate::core::verify::Answer;
+
+/// A connection that is not there by then will not come.
+const MAX_CONNECT: Duration = Duration::from_secs(10);
+
+/// Fetches through the edge of one pipeline. It keeps no cookies, follows no redirects, and asks for
+/// no compressed form.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    http: reqwest::Client,
+    base: Url,
+    timeout: Duration,
+}
+
+/// Why there is no probe.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the HTTP client for the edge can't be set up: {0}; are the CA certificates of the system there?"
+)]
+pub struct EdgeError(#[source] reqwest::Error);
+
+impl Edge {
+    /// A probe of the edge at `base`: scheme, host and port. `timeout` is of one fetch, from
+    /// connecting to the last byte. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub fn new(base: Url, timeout: Duration) -> Result<Self, EdgeError> {
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("edgepurge/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .timeout(timeout)
+            .connect_timeout(MAX_CONNECT.min(timeout));
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
+        Ok(Self {
+            http: http.build().map_err(EdgeError)?,
+            base,
+            timeout,
+        })
+    }
+
+    /// Fetches an asset, unless it says to be larger than `left` bytes. Each piece that comes is told
+    /// to `spend`, which says whether more may be read.
+    pub async fn fetch(
+        &self,
+        asset: &Asset,
+        left: u64,
+        mut spend: impl FnMut(u64) -> bool,
+    ) -> Answer {
+        let Some(url) = self.url(asset) else {
+            return Answer::Unread("no URL has this spelling".to_owned());
+        };
+        let mut response = match self.http.get(url).send().await {
+            Ok(response) => response,
+            Err(error) => return self.silent(&error),
+        };
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Answer::Silent(format!("the edge answers {}", status.as_u16()));
+        }
+        let too_much = || Answer::Unread("it is larger than max_bytes_per_hour leaves".to_owned());
+        let told = response.content_length();
+        if told.is_some_and(|bytes| bytes > left) {
+            return too_much();
+        }
+        let mut hash = blake3::Hasher::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(piece)) => {
+                    hash.update(&piece);
+                    // The last piece may take all that is left.
+                    let more = spend(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                    if !more && told != Some(hash.count()) {
+                        return too_much();
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return self.silent(&error),
+            }
+        }
+        Answer::Body {
+            status: status.as_u16(),
+            hash: *hash.finalize().as_bytes(),
+        }
+    }
+
+    /// The address of an asset; `None` where it would become another on the way.
+    fn url(&self, asset: &Asset) -> Option<Url> {
+        let base = self.base.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}{asset}")).ok()?;
+        let path = url.path();
+        let sent = url
+            .query()
+            .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        (sent == asset.as_str()).then_some(url)
+    }
+
+    fn silent(&self, error: &reqwest::Error) -> Answer {
+        Answer::Silent(if error.is_timeout() {
+            format!(
+                "the edge gave no whole answer within {} s",
+                self.timeout.as_secs_f64()
+            )
+        } else if error.is_connect() {
+            "the edge can't be reached".to_owned()
+        } else {
+            "the edge broke off its answer".to_owned()
+        })
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! What is sent, and what is made of what comes, over real sockets.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::supervise::Supervisor;
+
+/// A server that answers each request with these bytes, and keeps what it was sent.
+async fn server(answer: &str, supervisor: &Supervisor) -> (Url, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, answer) = (Arc::new(Mutex::new(Vec::new())), answer.to_owned());
+    let (kept, stopping) = (Arc::clone(&asked), supervisor.stopping());
+    supervisor.spawn("server", async move {
+        loop {
+            let accepted = tokio::select! {
+                () = stopping.cancelled() => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            let (mut socket, _) = accepted.unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).await.unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            kept.lock().unwrap().push(String::from_utf8(head).unwrap());
+            // Who asked may have asked enough.
+            drop(socket.write_all(answer.as_bytes()).await);
+        }
+    });
+    (url.parse().unwrap(), asked)
+}
+
+fn probe(url: Url) -> Edge {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Edge::new(url, Duration::from_millis(500)).unwrap()
+}
+
+async fn fetch(edge: &Edge, asset: &str, left: u64) -> (Answer, u64) {
+    let mut read = 0;
+    let asset = Asset::from_stored(asset);
+    let spend = |bytes| {
+        read += bytes;
+        read < left
+    };
+    let answer = edge.fetch(&asset, left, spend).await;
+    (answer, read)
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    *blake3::hash(text.as_bytes()).as_bytes()
+}
+
+#[tokio::test]
+async fn it_asks_without_cookies_and_follows_nothing() {
+    let (supervisor, _faults) = Supervisor::new();
+    let answer = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nSet-Cookie: a=b; Path=/\r\n\
+                  Content-Length: 3\r\nConnection: close\r\n\r\nold";
+    let (url, asked) = server(answer, &supervisor).await;
+    let edge = probe(url);
+    for _ in 0..2 {
+        let (found, _) = fetch(&edge, "/d%C3%BC/x?full=1", 100).await;
+        let hash = hash("old");
+        assert_eq!(found, Answer::Body { status: 302, hash });
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    for head in asked {
+        let head = head.to_ascii_lowercase();
+        assert!(
+            head.starts_with("get /d%c3%bc/x?full=1 http/1.1\r\n"),
+            "{head}"
+        );
+        for name in ["cookie", "accept-encoding", "authorization", "range"] {
+            assert!(!head.contains(name), "{name} in {head}");
+        }
+    }
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn what_says_to_be_too_large_is_not_read_and_what_does_not_say_is_cut() {
+    let (supervisor, _faults) = Supervisor::new();
+    let body = "x".repeat(1_000);
+    let told =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n{body}");
+    let untold = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
+    let (told, _) = server(&told, &supervisor).await;
+    let (untold, _) = server(&untold, &supervisor).await;
+    let (answer, read) = fetch(&probe(told.clone()), "/a", 999).await;
+    assert!(matches!(answer, Answer::Unread(_)), "{answer:?}");
+    assert_eq!(read, 0);
+    let (answer, read) = fetch(&probe(told), "/a", 1_000).await;
+    assert!(matches!(answer, Answer::Body { .. }), "{answer:?}");
+    assert_eq!(read, 1_000);
+    let (answer, _) = fetch(&probe(untold), "/a", 999).await;
+    assert!(matches!(answer, Answer::Unread(_)), "{answer:?}");
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn an_edge_in_trouble_says_nothing_of_an_asset() {
+    let (supervisor, _faults) = Supervisor::new();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute_url = format!("http://{}", mute.local_addr().unwrap());
+    let (busy, _) = server(
+        "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        &supervisor,
+    )
+    .await;
+    let (short, _) = server(
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab",
+        &supervisor,
+    )
+    .await;
+    for (url, says) in [
+        (nobody.parse().unwrap(), "can't be reached"),
+        (mute_url.parse().unwrap(), "within 0.5 s"),
+        (busy, "answers 503"),
+        (short, "broke off"),
+    ] {
+        let (answer, _) = fetch(&probe(url), "/a", 100).await;
+        let Answer::Silent(why) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(why.contains(says), "{why}");
+    }
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn what_would_become_another_url_is_not_asked_for() {
+    let edge = probe("http://127.0.0.1:9".parse().unwrap());
+    for asset in ["/a/../b", "/%2e%2e/b"] {
+        let (answer, _) = fetch(&edge, asset, 100).await;
+        assert!(matches!(answer, Answer::Unread(_)), "{asset}: {answer:?}");
+    }
+}
