@@ -77,7 +77,7 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
         all_above: rng.bool().then(|| rng.usize(5..30)),
         all_after: rng.bool().then(|| Duration::from_secs(rng.u64(20..60))),
         all_cooldown: Duration::from_secs(rng.u64(1..60)),
-        follow_up: false,
+        follow_up: true,
     }
 }
 

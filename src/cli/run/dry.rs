@@ -24,6 +24,8 @@ pub(super) fn harmless(mut config: Config) -> Result<Config, Failure> {
     config.admin.socket = config.state.directory.join("admin.sock");
     for pipeline in &mut config.pipelines {
         pipeline.webhooks.clear();
+        // What the simulator purges changes nothing at the edge.
+        pipeline.verify = None;
     }
     Ok(config)
 }
@@ -76,5 +78,32 @@ impl Would {
             (Format::Text, None) => format!("would purge {name}: {}", assets.join(" ")),
             (Format::Text, Some(why)) => format!("would purge {name}: everything ({why})"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn it_takes_no_webhooks_and_does_not_ask_the_edge() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[state]\ndirectory = \"{}\"\n[[pipeline]]\nname = \"www\"\n\
+             id = \"11111111-1111-4111-8111-111111111111\"\n\
+             [pipeline.verify]\nedge_url = \"https://www.example.com\"\n\
+             [[pipeline.webhook]]\nroute = \"/a\"\nkind = \"generic\"\nauth = \"none\"\n",
+            directory.path().display()
+        );
+        let config = Config::parse(Path::new("c.toml"), &text, &Environment::default()).unwrap();
+        let pipeline = &config.pipelines[0];
+        assert!(pipeline.verify.is_some() && !pipeline.webhooks.is_empty());
+        let harmless = harmless(config).ok().unwrap();
+        let pipeline = &harmless.pipelines[0];
+        assert!(pipeline.verify.is_none() && pipeline.webhooks.is_empty());
+        assert_eq!(harmless.scaleway.api_url, ApiUrl::Sandbox);
     }
 }

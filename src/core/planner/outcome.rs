@@ -259,6 +259,8 @@ impl Planner {
             }
             self.settled_ids.push_back(remote_id.to_owned());
         }
+        let pipeline = self.pipelines.get(&flight.pipeline);
+        let followed = pipeline.is_some_and(|pipeline| pipeline.settings.follow_up);
         // What was never taken costs no attempt: the circuit, or the pipeline's trouble, does the waiting.
         let (attempt, not_before) = match outcome {
             Outcome::Done | Outcome::Failed => (flight.attempt, Time::ZERO),
@@ -279,13 +281,11 @@ impl Planner {
             not_before,
             at: now,
         });
-        let pipeline = self.pipelines.get(&flight.pipeline);
-        let followed = pipeline.is_some_and(|pipeline| pipeline.settings.follow_up);
-        if followed && matches!(outcome, Outcome::Done | Outcome::Failed) {
-            step.decisions.push(Decision::Follow { request: id });
-        }
         if !matches!(outcome, Outcome::Done | Outcome::Failed) {
             self.queue_again(flight, outcome, (attempt, not_before), now, step);
+        }
+        if followed && matches!(outcome, Outcome::Done | Outcome::Failed) {
+            step.decisions.push(Decision::Follow { request: id });
         }
     }
 

@@ -484,5 +484,6 @@ fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
 
 mod doubt;
 mod fairness;
+mod follow;
 mod limits;
 mod tracking;

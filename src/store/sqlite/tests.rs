@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::core::verify::FollowUps;
 use crate::store::contract::change;
 
 /// Puts something else where the database should be.
@@ -267,6 +268,9 @@ async fn yesterdays_queue_is_opened_without_loss() {
     let rows = store.queued_after(Seq(0), 9).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].seq, rows[0].attempt), (Seq(7), 2));
+    assert!(!rows[0].again);
+    let follow_ups = store.follow_ups(vec![PipelineId::new("www")], 9).await;
+    assert_eq!(follow_ups.unwrap(), FollowUps::default());
     assert_eq!(store.lineage().last, Seq(12), "no number is given twice");
     let appended = store.append(vec![change("www", "/d")]).await.unwrap();
     assert_eq!(appended.first, Seq(13));
