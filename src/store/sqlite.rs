@@ -26,9 +26,11 @@ use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
+mod arrivals;
 mod asset;
 mod decide;
 mod deliveries;
+mod delivery_keys;
 mod history;
 mod lock;
 mod offline;
@@ -38,6 +40,8 @@ mod schema;
 mod verify;
 mod worker;
 
+use arrivals::Arrivals;
+use delivery_keys::DeliveryKeys;
 use lock::Lock;
 pub use offline::history_of;
 use worker::{Job, Worker};
@@ -60,6 +64,8 @@ pub struct SqliteStore {
     writer: mpsc::Sender<Job>,
     reader: mpsc::Sender<Job>,
     last: Arc<watch::Sender<Seq>>,
+    arrivals: Arrivals,
+    keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
     lineage: Lineage,
 }
@@ -80,15 +86,19 @@ impl SqliteStore {
         let reader = schema::open_reader(&path)?;
         let last = Arc::new(watch::Sender::new(lineage.last));
         let commits = Arc::new(AtomicU64::new(0));
+        let keys = DeliveryKeys::read(&writer).map_err(|error| failed(&error))?;
+        let arrivals = Arrivals::new(keys.clone(), Arc::clone(&last));
         let store = Self {
             // The lock goes with the thread that writes.
             writer: start(
                 "queue writer",
-                Worker::writer(writer, &commits, lock),
+                Worker::writer(writer, &commits, arrivals.clone(), lock),
                 supervisor,
             )?,
             reader: start("queue reader", Worker::reader(reader), supervisor)?,
             last,
+            arrivals,
+            keys,
             commits,
             lineage,
         };
@@ -261,11 +271,12 @@ impl Store for SqliteStore {
     }
 
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
-        self.write_and_announce(move |connection| deliveries::take(connection, &delivery))
+        self.arrivals.take(delivery, &self.writer)
     }
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
-        self.read(move |connection| deliveries::find(connection, &route, &event))
+        let keys = self.keys.clone();
+        self.read(move |connection| deliveries::find(connection, &keys, &route, &event))
     }
 
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {

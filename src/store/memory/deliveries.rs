@@ -224,9 +224,9 @@ impl State {
             .deliveries
             .iter()
             .filter(|(id, kept)| {
-                kept.made
-                    && kept.delivery.at.after(kept.delivery.dedupe) <= now
-                    && (kept.delivery.at < before || **id <= surplus)
+                let delivery = &kept.delivery;
+                let old = delivery.at < before && delivery.at.after(delivery.dedupe) <= now;
+                kept.made && (old || **id <= surplus)
             })
             .map(|(id, _)| *id)
             .take(limit)

@@ -1,7 +1,8 @@
 //! Deliveries: taken, waited for, and told about.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
+use super::delivery_keys::DeliveryKeys;
 use super::{history, int, queue, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
@@ -14,32 +15,57 @@ use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 /// More targets than this are not looked for among what is queued already.
 const SHARED: usize = 64;
 
-/// Commits a delivery with what it asks for, unless it came before and is not failed.
-pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<Taken> {
-    if is_duplicate(connection, delivery)? {
-        return Ok(Taken::Duplicate);
-    }
-    let now = delivery.due <= delivery.at;
-    let next = || queue::last_seq(connection).map(|last| Seq(last.0 + 1));
-    let (stage, first, last, count) = match &delivery.work {
-        Work::Scan => ("scan", next()?, Seq(0), 0),
-        Work::Changes(changes) if now => {
-            let (first, last) = queue_changes(connection, &delivery.pipeline, changes)?;
-            ("made", first, last, changes.len())
-        }
-        Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
-    };
-    let dedupe = delivery.dedupe_key.as_ref();
-    connection
-        .prepare_cached(
+/// Takes deliveries in one transaction.
+pub(super) struct Taker<'c> {
+    connection: &'c Connection,
+    keys: &'c DeliveryKeys,
+    insert: CachedStatement<'c>,
+    /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
+    /// while this transaction runs.
+    before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
+}
+
+impl<'c> Taker<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        keys: &'c DeliveryKeys,
+    ) -> rusqlite::Result<Self> {
+        let insert = connection.prepare_cached(
             "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
                                    due, known, stage, first, last)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
-            event_key(&delivery.route, &delivery.event),
-            dedupe.map(short),
-            &*delivery.route,
+        )?;
+        Ok(Self {
+            connection,
+            keys,
+            insert,
+            before: None,
+        })
+    }
+
+    /// Takes a delivery with what it asks for, unless it came before and is not failed.
+    pub(super) fn take(&mut self, delivery: &NewDelivery) -> rusqlite::Result<Taken> {
+        let (connection, route) = (self.connection, &*delivery.route);
+        let dedupe = delivery.dedupe_key.as_ref();
+        let dedupe_key = dedupe.map(|key| row_key(route, key));
+        if is_duplicate(connection, self.keys, dedupe_key, delivery)? {
+            return Ok(Taken::Duplicate);
+        }
+        let now = delivery.due <= delivery.at;
+        let next = || queue::last_seq(connection).map(|last| Seq(last.0 + 1));
+        let (stage, first, last, count) = match &delivery.work {
+            Work::Scan => ("scan", next()?, Seq(0), 0),
+            Work::Changes(changes) if now => {
+                let (first, last) = self.queue(&delivery.pipeline, changes)?;
+                ("made", first, last, changes.len())
+            }
+            Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
+        };
+        let event_key = row_key(route, delivery.event.as_bytes());
+        self.insert.execute(params![
+            event_key,
+            dedupe_key,
+            route,
             delivery.event,
             dedupe,
             delivery.pipeline.as_str(),
@@ -51,29 +77,60 @@ pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite:
             int(first.0),
             int(last.0),
         ])?;
-    if let (Work::Changes(changes), false) = (&delivery.work, now) {
         let id = connection.last_insert_rowid();
-        let mut insert =
-            connection.prepare_cached("INSERT INTO delivery_target VALUES (?1, ?2, ?3)")?;
-        for change in changes {
-            insert.execute(params![id, asset_of(change), &*change.detail])?;
+        self.keys.add(id, event_key, dedupe_key);
+        if let (Work::Changes(changes), false) = (&delivery.work, now) {
+            let mut insert =
+                connection.prepare_cached("INSERT INTO delivery_target VALUES (?1, ?2, ?3)")?;
+            for change in changes {
+                insert.execute(params![id, asset_of(change), &*change.detail])?;
+            }
         }
+        Ok(Taken::New(count))
     }
-    Ok(Taken::New(count))
+
+    fn queue(
+        &mut self,
+        pipeline: &PipelineId,
+        changes: &[NewChange],
+    ) -> rusqlite::Result<(Seq, Seq)> {
+        if let Some((of, targets, run)) = &self.before
+            && of == pipeline
+            && targets.iter().eq(changes.iter().map(|change| &change.target))
+        {
+            return Ok(*run);
+        }
+        let run = queue_changes(self.connection, pipeline, changes)?;
+        // An empty run is the end of the queue, which moves.
+        self.before = (1..=SHARED).contains(&changes.len()).then(|| {
+            let targets = changes.iter().map(|change| change.target.clone());
+            (pipeline.clone(), targets.collect(), run)
+        });
+        Ok(run)
+    }
 }
 
-fn is_duplicate(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<bool> {
-    let Some(key) = &delivery.dedupe_key else {
+fn is_duplicate(
+    connection: &Connection,
+    keys: &DeliveryKeys,
+    key: Option<i64>,
+    delivery: &NewDelivery,
+) -> rusqlite::Result<bool> {
+    let Some(id) = key.and_then(|key| keys.of_dedupe(key)) else {
         return Ok(false);
     };
     let known = connection
         .prepare_cached(
-            "SELECT pipeline, stage, first, last FROM delivery INDEXED BY delivery_dedupe
-             WHERE dedupe_key = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4
-             ORDER BY id DESC LIMIT 1",
+            "SELECT pipeline, stage, first, last FROM delivery
+             WHERE id = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4",
         )?
         .query_row(
-            params![short(key), key, &*delivery.route, int(delivery.at.millis())],
+            params![
+                id,
+                delivery.dedupe_key,
+                &*delivery.route,
+                int(delivery.at.millis())
+            ],
             Progress::read,
         )
         .optional()?;
@@ -131,19 +188,15 @@ fn asset_of(change: &NewChange) -> Option<&str> {
     }
 }
 
-/// Eight bytes of a hash, as a number for an index.
-fn short(hash: &[u8; 32]) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash[..8]);
-    i64::from_le_bytes(bytes)
-}
-
-fn event_key(route: &str, event: &str) -> i64 {
+/// A number that stands for what a delivery of a route is looked up by.
+fn row_key(route: &str, of: &[u8]) -> i64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(route.as_bytes());
     hasher.update(&[0]);
-    hasher.update(event.as_bytes());
-    short(hasher.finalize().as_bytes())
+    hasher.update(of);
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    i64::from_le_bytes(bytes)
 }
 
 /// Where a delivery's changes are.
@@ -189,15 +242,19 @@ impl Progress {
 /// What became of the last delivery of this name.
 pub(super) fn find(
     connection: &Connection,
+    keys: &DeliveryKeys,
     route: &str,
     event: &str,
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
+    let Some(id) = keys.of_event(row_key(route, event.as_bytes())) else {
+        return Ok(None);
+    };
     let found = connection
         .prepare_cached(
             "SELECT id, pipeline, stage, first, last, what, at FROM delivery
-             WHERE event_key = ?1 AND route = ?2 AND event = ?3 ORDER BY id DESC LIMIT 1",
+             WHERE id = ?1 AND route = ?2 AND event = ?3",
         )?
-        .query_row(params![event_key(route, event), route, event], |row| {
+        .query_row(params![id, route, event], |row| {
             let at = time(row.get("at")?);
             let (id, what): (i64, String) = (row.get("id")?, row.get("what")?);
             Ok((id, what, at, Progress::read(row)?))
@@ -312,8 +369,8 @@ pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Res
     Ok(())
 }
 
-/// Forgets what is made and can't be repeated any more: what is older than `before`, and what there
-/// is more of than anybody asks for.
+/// Forgets what is made: what is older than `before` and can't be repeated any more, and what there is
+/// more of than is kept.
 pub(super) fn prune(
     connection: &Connection,
     before: Time,
@@ -324,8 +381,8 @@ pub(super) fn prune(
         .prepare_cached(
             "DELETE FROM delivery WHERE id IN (
                  SELECT id FROM delivery
-                 WHERE stage = 'made' AND known <= ?2
-                   AND (at < ?1 OR id <= (SELECT max(id) FROM delivery) - ?3)
+                 WHERE stage = 'made'
+                   AND (id <= (SELECT max(id) FROM delivery) - ?3 OR (known <= ?2 AND at < ?1))
                  ORDER BY id LIMIT ?4)",
         )?
         .execute(params![
