@@ -33,7 +33,7 @@ pub mod memory;
 pub mod sqlite;
 
 /// What went wrong in a store, classed by what must be done about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database is another program's, a newer version's, or damaged: a person has to act.
     #[error("{0}")]
@@ -197,7 +197,9 @@ pub struct AssetHistory {
     pub purges: Vec<AssetPurge>,
 }
 
-/// How many deliveries are kept, whatever their age: enough to ask about, in bounded space.
+/// How many deliveries are kept, whatever their age, in bounded space: enough to ask about, and to
+/// recognise one that is repeated. A repetition of an older one is taken again, which purges too much
+/// and never too little.
 pub const DELIVERIES_KEPT: usize = 100_000;
 
 /// How far a delivery is: `made` when its changes are all queued, or further.
@@ -277,8 +279,8 @@ pub trait Store: Send + Sync + 'static {
     /// The deliveries that waited for scans are made of what the pipeline's scans found.
     fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()>;
 
-    /// Forgets deliveries that wait for nothing and can't be repeated at `now`: those from before
-    /// `before`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
+    /// Forgets deliveries that wait for nothing: those from before `before` that can't be repeated at
+    /// `now`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
     fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64>;
 
     /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.

@@ -27,8 +27,6 @@ use crate::supervise::Supervisor;
 
 /// From the first moment, or the last answer, to a whole head.
 const HEAD: Duration = Duration::from_secs(5);
-/// Headers of a request.
-const HEADERS: usize = 64;
 /// Bytes of a head, and of a body that wait to be taken.
 const BUFFER: usize = 16 << 10;
 /// What every body is given, and how long at most.
@@ -232,8 +230,9 @@ async fn converse<S>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_headers(HEADERS)
         .max_buf_size(BUFFER)
+        // An answer is small: to copy it behind its head costs less than to send two pieces.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut ended = tokio::select! {
         // An error was answered, as far as it can be; there is nothing else to do about it.
