@@ -61,6 +61,8 @@ pub struct SqliteStore {
     reader: mpsc::Sender<Job>,
     last: Arc<watch::Sender<Seq>>,
     commits: Arc<AtomicU64>,
+    /// The last queued change that a planner was told.
+    told: Arc<AtomicU64>,
     lineage: Lineage,
 }
 
@@ -90,6 +92,7 @@ impl SqliteStore {
             reader: start("queue reader", Worker::reader(reader), supervisor)?,
             last,
             commits,
+            told: Arc::default(),
             lineage,
         };
         Ok(store)
@@ -238,6 +241,12 @@ fn call<T: Send + 'static>(
     })
 }
 
+/// Notes that a planner is about to hear of these.
+fn tell(told: &AtomicU64, changes: &[Change]) {
+    let last = changes.iter().map(|change| change.seq.0).max();
+    told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+}
+
 fn failed(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
@@ -261,7 +270,8 @@ impl Store for SqliteStore {
     }
 
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
-        self.write_and_announce(move |connection| deliveries::take(connection, &delivery))
+        let told = Arc::clone(&self.told);
+        self.write_and_announce(move |connection| deliveries::take(connection, &delivery, &told))
     }
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
@@ -273,7 +283,10 @@ impl Store for SqliteStore {
     }
 
     fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        self.write_and_announce(move |connection| deliveries::release(connection, now, limit))
+        let told = Arc::clone(&self.told);
+        self.write_and_announce(move |connection| {
+            deliveries::release(connection, now, limit, &told)
+        })
     }
 
     fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
@@ -306,7 +319,12 @@ impl Store for SqliteStore {
     }
 
     fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        self.read(move |connection| queue::queued_after(connection, cursor, limit))
+        let told = Arc::clone(&self.told);
+        self.read(move |connection| {
+            let changes = queue::queued_after(connection, cursor, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
     }
 
     fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
@@ -363,7 +381,12 @@ impl Store for SqliteStore {
     }
 
     fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        self.alter(move |connection| operate::retry(connection, &what, limit))
+        let told = Arc::clone(&self.told);
+        self.alter(move |connection| {
+            let changes = operate::retry(connection, &what, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
     }
 
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {

@@ -1,5 +1,7 @@
 //! Deliveries: taken, waited for, and told about.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{history, int, queue, time, uint};
@@ -15,7 +17,11 @@ use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 const SHARED: usize = 64;
 
 /// Commits a delivery with what it asks for, unless it came before and is not failed.
-pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<Taken> {
+pub(super) fn take(
+    connection: &Connection,
+    delivery: &NewDelivery,
+    told: &AtomicU64,
+) -> rusqlite::Result<Taken> {
     if is_duplicate(connection, delivery)? {
         return Ok(Taken::Duplicate);
     }
@@ -24,7 +30,7 @@ pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite:
     let (stage, first, last, count) = match &delivery.work {
         Work::Scan => ("scan", next()?, Seq(0), 0),
         Work::Changes(changes) if now => {
-            let (first, last) = queue_changes(connection, &delivery.pipeline, changes)?;
+            let (first, last) = queue_changes(connection, &delivery.pipeline, changes, told)?;
             ("made", first, last, changes.len())
         }
         Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
@@ -84,14 +90,16 @@ fn is_duplicate(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Re
 }
 
 /// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and no request for them came to nothing, they are those: a request that is opened after
-/// this commit covers both.
+/// run, and the planner has not heard of them, they are those: a request that is opened after this
+/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
+/// by what somebody else purged since.
 fn queue_changes(
     connection: &Connection,
     pipeline: &PipelineId,
     changes: &[NewChange],
+    told: &AtomicU64,
 ) -> rusqlite::Result<(Seq, Seq)> {
-    if let Some(run) = queued_run(connection, pipeline, changes)? {
+    if let Some(run) = queued_run(connection, pipeline, changes, told)? {
         return Ok(run);
     }
     let appended = queue::append(connection, changes)?;
@@ -102,18 +110,20 @@ fn queued_run(
     connection: &Connection,
     pipeline: &PipelineId,
     changes: &[NewChange],
+    told: &AtomicU64,
 ) -> rusqlite::Result<Option<(Seq, Seq)>> {
     if changes.is_empty() || changes.len() > SHARED {
         return Ok(None);
     }
     let mut find = connection.prepare_cached(
         "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0",
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0 AND seq > ?3",
     )?;
+    let told = int(told.load(Ordering::Relaxed));
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
         let found: Option<i64> = find
-            .query_row(params![pipeline.as_str(), asset_of(change)], |row| {
+            .query_row(params![pipeline.as_str(), asset_of(change), told], |row| {
                 row.get(0)
             })?;
         let Some(seq) = found else { return Ok(None) };
@@ -243,7 +253,12 @@ pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
 }
 
 /// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
-pub(super) fn release(connection: &Connection, now: Time, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn release(
+    connection: &Connection,
+    now: Time,
+    limit: usize,
+    told: &AtomicU64,
+) -> rusqlite::Result<usize> {
     let ready: Vec<(i64, String)> = connection
         .prepare_cached(
             "SELECT id, pipeline FROM delivery WHERE stage = 'waiting' AND due <= ?1
@@ -278,7 +293,7 @@ pub(super) fn release(connection: &Connection, now: Time, limit: usize) -> rusql
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let (first, last) = queue_changes(connection, &pipeline, &changes)?;
+        let (first, last) = queue_changes(connection, &pipeline, &changes, told)?;
         made.execute(params![id, int(first.0), int(last.0)])?;
         clear.execute([id])?;
     }
