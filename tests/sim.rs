@@ -21,8 +21,12 @@ mod checks;
 mod edge;
 #[path = "sim/history.rs"]
 mod history;
+#[path = "sim/operate.rs"]
+mod operate;
 #[path = "sim/shrink.rs"]
 mod shrink;
+#[path = "sim/turns.rs"]
+mod turns;
 #[path = "sim/world.rs"]
 mod world;
 

@@ -148,6 +148,10 @@ impl Planner {
         step: &mut Step,
     ) {
         let Some(flight) = self.flights.get_mut(&id) else {
+            // It was given up meanwhile. Where it was the probe, others wait for its answer.
+            if !self.circuit.is_closed() {
+                self.answered(Asked::Get(id), reply.as_ref().err(), now, step);
+            }
             return;
         };
         if !flight.poll_returned(now) {

@@ -65,6 +65,7 @@ mod tests {
     use crate::core::pause::LEASE;
     use crate::core::planner::{Command, Event, Limits, PipelineSettings};
     use crate::core::purge::{Refusal, Unsettled};
+    use crate::core::queue::QUEUE_CAP;
 
     const LIMITS: Limits = Limits {
         requests_per_second: 10,
@@ -91,6 +92,7 @@ mod tests {
             all_after: None,
             all_cooldown: Duration::from_mins(1),
             follow_up: false,
+            queue_cap: QUEUE_CAP,
         };
         let pipelines = vec![settings("shop"), settings("www")];
         let (mut planner, _) = Planner::restore(LIMITS, pipelines, unsettled, 7, now);

@@ -134,11 +134,17 @@ impl Pipeline {
 
     /// Does what time alone brings: closes the batch, ends backoffs.
     pub(super) fn advance(&mut self, now: Time) {
+        self.pauses.retain(|pause| pause.holds(now));
         self.queue.wake(now);
         self.parts.prune(|asset| self.queue.holds(asset));
-        if self.closes().is_some_and(|at| at <= now) {
+        if self.is_full() || self.closes().is_some_and(|at| at <= now) {
             self.queue.close();
         }
+    }
+
+    /// Whether nothing more is to be queued, since no `all` may take its place.
+    pub(super) fn is_full(&self) -> bool {
+        self.settings.all_above.is_none() && self.queue.len() >= self.settings.queue_cap
     }
 
     fn closes(&self) -> Option<Time> {

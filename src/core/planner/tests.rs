@@ -4,6 +4,7 @@ use super::*;
 use crate::core::asset::Asset;
 use crate::core::change::Kind;
 use crate::core::purge::OpenRequest;
+use crate::core::queue::QUEUE_CAP;
 
 const WWW: &str = "11111111-1111-4111-8111-111111111111";
 const SHOP: &str = "22222222-2222-4222-8222-222222222222";
@@ -22,6 +23,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_after: None,
         all_cooldown: Duration::from_mins(1),
         follow_up: false,
+        queue_cap: QUEUE_CAP,
     }
 }
 

@@ -30,12 +30,13 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 8] = [
+    pub const REASONS: [&str; 9] = [
         "all_repeats",
         "api",
         "forbidden",
         "fruitless",
         "overdue",
+        "queue_full",
         "rate_limited",
         "unauthorized",
         "untracked",
@@ -209,6 +210,18 @@ impl Planner {
                     "fruitless",
                     format!(
                         "{attempts} purge requests in a row came to nothing; it goes on trying"
+                    ),
+                );
+            }
+            if pipeline.is_full() {
+                raise(
+                    "queue_full",
+                    format!(
+                        "{} assets are queued, and all_above = \"never\" forbids to purge \
+                         everything instead: what changes now waits, files where they are and \
+                         webhooks at their senders, until there is room; nothing is lost; let \
+                         the queue drain, drop it, or purge everything (edgepurge purge --all)",
+                        pipeline.queue.len()
                     ),
                 );
             }

@@ -217,3 +217,37 @@ fn an_api_that_answers_and_takes_nothing_is_tried_ever_more_gently() {
     assert!(creates < 20, "{creates} in ten minutes");
     assert_eq!(bench.alarm(), ["api"]);
 }
+
+#[test]
+fn a_question_that_tries_the_api_counts_although_its_request_was_given_up_meanwhile() {
+    let mut bench = Bench::new(&[WWW]);
+    bench.planner.limits.max_in_flight = 1;
+    let never = OpenRequest {
+        id: RequestId(1),
+        pipeline: PipelineId::new(WWW),
+        scope: Scope::Assets([(Asset::from_stored("/never"), Seq(1))].into()),
+        remote_id: Some("r1".to_owned()),
+        first_seen: at(0),
+        opened: at(0),
+        attempt: 1,
+        overdue: true,
+        api_since: None,
+    };
+    let mut flight = Flight::restored(never, bench.now);
+    flight.stuck = true;
+    bench.planner.flights.insert(RequestId(1), flight);
+    bench.planner.last_request = 1;
+    assert_eq!(polls(&bench.wait(500)), 1);
+    bench.polled(RequestId(1), Err(Refusal::Transient("down".into())));
+    assert_eq!(
+        polls(&bench.wait(15_000)),
+        1,
+        "it tries whether the API is back"
+    );
+    // What others wait for is more than it.
+    bench.change(WWW, &["/a"]);
+    assert!(bench.wait(500).is_empty(), "nobody knows yet");
+    assert_eq!(bench.view().pipelines[&PipelineId::new(WWW)].in_flight, 0);
+    let step = bench.polled(RequestId(1), Ok(RemoteStatus::Pending));
+    assert_eq!(submits(&step.commands), ["2: /a"]);
+}
