@@ -74,6 +74,15 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
     }
 }
 
+/// The pipelines whose queue takes no more than this, since they are never purged as a whole.
+pub(super) fn caps(config: &Config) -> BTreeMap<PipelineId, usize> {
+    let pipelines = config.pipelines.iter();
+    let never = pipelines.filter(|pipeline| pipeline.all_above.is_none());
+    never
+        .map(|pipeline| (pipeline.id.clone(), QUEUE_CAP))
+        .collect()
+}
+
 /// The mappings; the config was checked with the same parsers, so that an error is a bug in there.
 pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipeline>, String> {
     let mut pipelines = BTreeMap::new();
