@@ -236,14 +236,18 @@ pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String
             "{request} is opened, and {holder:?} holds {pipeline}"
         ));
     }
-    if !world.configured(pipeline) {
+    let settings = world.settings.iter().find(|known| known.id == *pipeline);
+    let Some(settings) = settings else {
         return Err(format!(
             "{request} is of {pipeline}, which is not configured"
         ));
-    }
+    };
     let Scope::Assets(assets) = scope else {
         return Ok(());
     };
+    if assets.is_empty() || assets.len() > settings.max_assets {
+        return Err(format!("{} assets in {request}", assets.len()));
+    }
     let restless = Asset::from_stored(RESTLESS);
     match assets.get(&restless) {
         Some(seq) => damped(world, pipeline, Target::Asset(restless), *seq),
@@ -398,10 +402,6 @@ fn opened(
         return Err(format!("{request} is of no pipeline"));
     };
     match scope {
-        Scope::Assets(assets) if assets.is_empty() => Err("an empty request".to_owned()),
-        Scope::Assets(assets) if assets.len() > 6 => {
-            Err(format!("{} assets in a request", assets.len()))
-        }
         Scope::Assets(_) => Ok(()),
         Scope::All { reason, through } => {
             let last = world.appended.keys().next_back().copied();

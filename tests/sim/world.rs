@@ -139,7 +139,7 @@ impl World {
         );
         Self {
             api: Api::new(&mut rng),
-            watched: rng.u32(0..3) == 0,
+            watched: rng.u32(0..4) == 0,
             rng,
             holds: Holds::default(),
             rooms: rooms(&settings),
