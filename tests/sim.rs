@@ -19,6 +19,8 @@ mod api;
 mod checks;
 #[path = "sim/edge.rs"]
 mod edge;
+#[path = "sim/follow.rs"]
+mod follow;
 #[path = "sim/history.rs"]
 mod history;
 #[path = "sim/operate.rs"]

@@ -61,7 +61,7 @@ impl Heat {
 }
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 39] = [
+pub(crate) const MEETS: [&str; 40] = [
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",
@@ -88,6 +88,7 @@ pub(crate) const MEETS: [&str; 39] = [
     "max_assets learned",
     "paused for a time",
     "paused until resumed",
+    "purged once more",
     "rate learned",
     "refused as full",
     "restart",
@@ -463,6 +464,7 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
     }
     covered_by_later_requests(world)?;
     reasons(world)?;
+    world.all_is_followed()?;
     fresh(world)
 }
 

@@ -95,7 +95,7 @@ impl World {
         self.event(Event::Wake);
     }
 
-    fn dies(&mut self) -> bool {
+    pub(crate) fn dies(&mut self) -> bool {
         !self.api.healthy && self.rng.u32(0..20) == 0
     }
 

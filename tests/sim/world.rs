@@ -44,6 +44,8 @@ pub(crate) struct Appended {
     pub(crate) moment: u64,
     pub(crate) pipeline: PipelineId,
     pub(crate) target: Target,
+    /// It was purged before.
+    pub(crate) again: bool,
 }
 
 /// What could not be queued, since the queue was full: its files wait, or its sender.
@@ -70,6 +72,8 @@ pub(crate) struct World {
     /// The room in the queues that have a cap.
     rooms: BTreeMap<PipelineId, Room>,
     refused: Vec<Refused>,
+    /// How much later the first pipeline's purges are made once more.
+    pub(crate) repurges: Option<Duration>,
     /// Whether turns are watched; it costs time.
     watched: bool,
     /// Whether anything was ever dropped.
@@ -137,8 +141,9 @@ impl World {
             history.seed,
             Time::from_millis(wall_ahead),
         );
-        Self {
+        let mut world = Self {
             api: Api::new(&mut rng),
+            repurges: (rng.u32(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..60))),
             watched: rng.u32(0..4) == 0,
             rng,
             holds: Holds::default(),
@@ -164,7 +169,9 @@ impl World {
             ledger: Ledger::default(),
             turns: Turns::default(),
             lines: traced.then(String::new),
-        }
+        };
+        world.begin_follow_ups();
+        world
     }
 
     pub(crate) fn trace(&self) -> &str {
@@ -188,6 +195,7 @@ impl World {
             self.rng = fastrand::Rng::with_seed(step.seed);
             self.happen(step.what);
             self.bring_again();
+            self.follow();
             if self
                 .view()
                 .pipelines
@@ -212,7 +220,8 @@ impl World {
         let end = self.real + CALM;
         loop {
             self.bring_again();
-            let Some(next) = self.next_moment() else {
+            let follows = self.follow().map(|at| self.real_of(at));
+            let Some(next) = self.next_moment().into_iter().chain(follows).min() else {
                 break;
             };
             if next > end {
@@ -276,9 +285,13 @@ impl World {
         self.settings[number].id.clone()
     }
 
+    fn real_of(&self, wall: Time) -> u64 {
+        wall.millis().saturating_sub(self.wall_ahead).max(self.real)
+    }
+
     fn next_moment(&mut self) -> Option<u64> {
         let wake = self.planner.next_wake(self.wall());
-        let wake = wake.map(|at| at.millis().saturating_sub(self.wall_ahead).max(self.real));
+        let wake = wake.map(|at| self.real_of(at));
         let reply = self.replies.keys().next().map(|(at, _)| *at);
         [wake, reply].into_iter().flatten().min()
     }
@@ -587,6 +600,7 @@ impl World {
                 moment: self.moment,
                 pipeline: id.clone(),
                 target,
+                again: false,
             };
             self.appended.insert(Seq(seq), change);
         }
@@ -698,6 +712,7 @@ impl World {
         );
         self.planner = planner;
         self.cursor = Seq(0);
+        self.begin_follow_ups();
         self.commit(step.decisions);
         assert!(step.commands.is_empty(), "the bucket starts empty");
         self.pull();
