@@ -354,13 +354,15 @@ impl Planner {
         }
     }
 
-    /// The time since the last event counts for the pace of those that had a backlog in it.
+    /// The time since the last event counts for the pace of those that had a backlog in it, and were
+    /// free to send it.
     fn time_passed(&mut self, now: Time) {
-        let lasted = now.since(self.handled);
+        let (began, lasted) = (self.handled, now.since(self.handled));
         self.handled = self.handled.max(now);
         if self.circuit.is_closed() && !lasted.is_zero() {
             for pipeline in self.pipelines.values_mut() {
-                if pipeline.queue.ready() > 0 && pipeline.trouble.is_none() {
+                let held = pipeline.pauses.iter().any(|pause| pause.holds(began));
+                if pipeline.queue.ready() > 0 && pipeline.trouble.is_none() && !held {
                     pipeline.pace.busy(lasted, now);
                 }
             }

@@ -29,6 +29,8 @@ impl Planner {
     /// Ends a holder's pause. When it was the last, what is queued is one batch, and closed: who
     /// resumes has finished.
     pub fn resume(&mut self, pipeline: &PipelineId, holder: &Holder, now: Time) {
+        // Until now it was held back.
+        self.time_passed(now);
         if let Some(pipeline) = self.pipelines.get_mut(pipeline) {
             pipeline
                 .pauses

@@ -297,3 +297,47 @@ fn a_scan_that_fills_the_queue_holds_its_batch_open_no_longer() {
     assert!(bench.wait(10_000).is_empty());
     assert_eq!(submits(&bench.change(WWW, &["/more"])).len(), 4);
 }
+
+#[test]
+fn a_pause_is_no_slow_backlog() {
+    let www = PipelineId::new(WWW);
+    for (length, silent) in [
+        (None, false),
+        (None, true),
+        (Some(60), false),
+        (Some(60), true),
+    ] {
+        let mut bench = Bench::new(&[WWW]);
+        let settings = PipelineSettings {
+            all_above: None,
+            all_after: Some(Duration::from_mins(1)),
+            ..settings(WWW)
+        };
+        (bench.planner, _) =
+            Planner::restore(LIMITS, vec![settings], Unsettled::default(), 7, bench.now);
+        let length = length.map(Duration::from_secs);
+        let pause = Pause::begin(
+            www.clone(),
+            Holder::Operator,
+            String::new(),
+            length,
+            bench.now,
+        );
+        bench.planner.pause(pause);
+        bench.many(WWW, 40);
+        bench.wait(500);
+        for _ in 0..59 {
+            if silent {
+                bench.now = bench.now.after(Duration::from_secs(1));
+            } else {
+                assert_eq!(bench.wait(1_000), []);
+            }
+        }
+        bench.now = bench.now.after(Duration::from_millis(500));
+        if length.is_none() {
+            bench.planner.resume(&www, &Holder::Operator, bench.now);
+        }
+        let sent = submits(&bench.wait(0));
+        assert_eq!(sent.len(), 4, "{length:?} {silent}: {sent:?}");
+    }
+}
