@@ -234,7 +234,7 @@ impl Planner {
             let id = settings.id.clone();
             planner
                 .pipelines
-                .insert(id, Pipeline::new(settings, last_all));
+                .insert(id, Pipeline::new(settings, last_all, now));
         }
         for learned in unsettled.learned {
             planner.remember(learned, now);
