@@ -251,7 +251,7 @@ pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String
     }
     let restless = Asset::from_stored(RESTLESS);
     match assets.get(&restless) {
-        Some(seq) => damped(world, pipeline, Target::Asset(restless), *seq),
+        Some(seq) => damped(world, pipeline, &Target::Asset(restless), *seq),
         None => Ok(()),
     }
 }
@@ -261,13 +261,13 @@ pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String
 fn damped(
     world: &mut World,
     pipeline: &PipelineId,
-    target: Target,
+    target: &Target,
     seq: Seq,
 ) -> Result<(), String> {
     let rows = now(world.store.queued_after(Seq(0), usize::MAX));
     let rows = rows
         .into_iter()
-        .filter(|row| row.pipeline == *pipeline && row.target == target && row.seq <= seq);
+        .filter(|row| row.pipeline == *pipeline && row.target == *target && row.seq <= seq);
     let rows: Vec<Change> = rows.collect();
     let again = |row: &Change| row.attempt > 0 || row.not_before > Time::ZERO;
     if rows.iter().any(again) {

@@ -325,7 +325,11 @@ impl World {
         self.say(&event);
         let listed = matches!(event, Event::Listed { .. });
         let watched = self.watched && self.settings.len() > 1;
-        let before = watched.then(|| self.waiting(&event)).unwrap_or_default();
+        let before = if watched {
+            self.waiting(&event)
+        } else {
+            BTreeMap::new()
+        };
         let step = self.planner.handle(self.wall(), event);
         let queued = self.planner.queued();
         for (id, room) in &mut self.rooms {

@@ -34,6 +34,25 @@ const LIMITS: Limits = Limits {
     track_timeout: Duration::from_mins(10),
 };
 
+/// A request that the API has, from before a start.
+fn accepted(pipeline: &str, scope: Scope) -> OpenRequest {
+    OpenRequest {
+        id: RequestId(1),
+        pipeline: PipelineId::new(pipeline),
+        scope,
+        remote_id: Some("r1".to_owned()),
+        first_seen: at(0),
+        opened: at(0),
+        attempt: 0,
+        overdue: false,
+        api_since: None,
+    }
+}
+
+fn one(asset: &str) -> Scope {
+    Scope::Assets([(Asset::from_stored(asset), Seq(1))].into())
+}
+
 /// A planner with its time, fed with changes and replies.
 struct Bench {
     planner: Planner,
@@ -444,20 +463,13 @@ fn a_request_of_unknown_outcome_is_sent_again_after_a_restart() {
 fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
     let unsettled = Unsettled {
         last_request: 1,
-        requests: vec![OpenRequest {
-            id: RequestId(1),
-            pipeline: PipelineId::new(WWW),
-            scope: Scope::All {
+        requests: vec![accepted(
+            WWW,
+            Scope::All {
                 reason: AllReason::Rule,
                 through: Seq(9),
             },
-            remote_id: Some("r1".to_owned()),
-            first_seen: at(0),
-            opened: at(0),
-            attempt: 0,
-            overdue: false,
-            api_since: None,
-        }],
+        )],
         ..Unsettled::default()
     };
     let (mut planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, at(1_000));

@@ -273,19 +273,8 @@ fn a_crash_while_submitting_is_looked_into_at_the_next_start() {
 fn everything_that_was_purged_before_a_start_covers_nothing_that_comes_back_after_it() {
     // In flight when the process ended.
     let assets = (0..25).map(|number| (Asset::from_stored(&format!("/{number}")), Seq(number + 1)));
-    let request = OpenRequest {
-        id: RequestId(1),
-        pipeline: PipelineId::new(WWW),
-        scope: Scope::Assets(assets.collect()),
-        remote_id: Some("r1".to_owned()),
-        first_seen: at(0),
-        opened: at(0),
-        attempt: 0,
-        overdue: false,
-        api_since: None,
-    };
     let unsettled = Unsettled {
-        requests: vec![request],
+        requests: vec![accepted(WWW, Scope::Assets(assets.collect()))],
         last_request: 1,
         ..Unsettled::default()
     };

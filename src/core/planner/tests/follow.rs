@@ -72,19 +72,8 @@ fn a_repeated_purge_is_no_person_who_waits() {
 
 #[test]
 fn what_ends_while_its_pipeline_is_not_configured_is_marked_for_its_return() {
-    let request = OpenRequest {
-        id: RequestId(1),
-        pipeline: PipelineId::new(SHOP),
-        scope: Scope::Assets([(Asset::from_stored("/a"), Seq(1))].into()),
-        remote_id: Some("r1".to_owned()),
-        first_seen: at(0),
-        opened: at(0),
-        attempt: 0,
-        overdue: false,
-        api_since: None,
-    };
     let unsettled = Unsettled {
-        requests: vec![request],
+        requests: vec![accepted(SHOP, one("/a"))],
         ..Unsettled::default()
     };
     let mut bench = Bench::new(&[]);
