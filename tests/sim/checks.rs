@@ -329,9 +329,9 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
     if let Some(broken) = &world.broken {
         return Err(broken.clone());
     }
-    let unsettled = now(world.store.unsettled()).requests.len();
-    if unsettled > world.limits.max_in_flight {
-        return Err(format!("{unsettled} requests are in flight"));
+    let in_flight = world.turns.in_flight();
+    if in_flight > world.limits.max_in_flight {
+        return Err(format!("{in_flight} requests are in flight"));
     }
     the_rate_holds(world)?;
     for (real, decision) in std::mem::take(&mut world.ledger.news) {

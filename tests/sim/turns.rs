@@ -22,6 +22,10 @@ impl Turns {
         follow(&mut self.flying, decision);
     }
 
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flying.len()
+    }
+
     /// Nobody remembers whose turn it was.
     pub(crate) fn restarted(&mut self) {
         self.passed.clear();

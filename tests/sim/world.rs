@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub(crate) moment: u64,
     pub(crate) appended: BTreeMap<Seq, Appended>,
     pub(crate) ledger: Ledger,
-    turns: Turns,
+    pub(crate) turns: Turns,
     lines: Option<String>,
 }
 
