@@ -86,7 +86,11 @@ fn main() {
         println!("`webhook` is not installed: apt-get install webhook");
         return;
     };
-    let asset = Edgepurge::start(&home.path().join("asset"), "[\"/index.html\"]", options.cores);
+    let asset = Edgepurge::start(
+        &home.path().join("asset"),
+        "[\"/index.html\"]",
+        options.cores,
+    );
     let files = Edgepurge::start(&home.path().join("files"), "\"files\"", options.cores);
     let mut servers: [(&str, Box<dyn Server>, Vec<Sample>); 3] = [
         ("webhook", Box::new(peer), Vec::new()),

@@ -16,5 +16,6 @@ pub mod pause;
 pub mod planner;
 pub mod purge;
 pub mod queue;
+pub mod room;
 pub mod time;
 pub mod verify;

@@ -18,7 +18,7 @@ use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
 use crate::engine::{Caller, Engine, EngineHandle};
 use crate::explain::Explainer;
-use crate::intake::Intake;
+use crate::intake::{Doors, Intake};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
@@ -298,17 +298,15 @@ fn intake(
     store: &Arc<dyn Store>,
     engine: &EngineHandle,
 ) -> Result<Intake, StartError> {
-    let engine = engine.clone();
+    let (engine, queued) = (engine.clone(), engine.queued());
     let runtime = Handle::current();
     let scanning = move |pipeline: &PipelineId, running: bool| {
         // Called from an origin's thread, which may wait for the engine.
         runtime.block_on(engine.scanning(pipeline.clone(), running));
     };
-    Ok(Intake::new(
-        settings::intake(config).map_err(StartError::Config)?,
-        Arc::clone(store),
-        Arc::new(scanning),
-    ))
+    let doors = Doors::new(settings::caps(config), queued);
+    let pipelines = settings::intake(config).map_err(StartError::Config)?;
+    Ok(Intake::new(pipelines, Arc::clone(store), Arc::new(scanning)).with_doors(doors))
 }
 
 fn start_origins(

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step, View};
 use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
+use crate::core::room::Queued;
 use crate::core::time::Time;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -93,6 +94,7 @@ impl Answer {
 pub struct EngineHandle {
     asks: mpsc::Sender<Ask>,
     notices: broadcast::Sender<Notice>,
+    queued: watch::Receiver<Option<Queued>>,
 }
 
 impl EngineHandle {
@@ -121,6 +123,13 @@ impl EngineHandle {
         drop(self.asks.send(Ask::Scanning { pipeline, running }).await);
     }
 
+    /// How much is queued of each pipeline that takes no more than it has room for; nothing until it
+    /// was counted.
+    #[must_use]
+    pub fn queued(&self) -> watch::Receiver<Option<Queued>> {
+        self.queued.clone()
+    }
+
     /// What happens from now on, for those who watch: a listener that lags misses some.
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
@@ -144,6 +153,7 @@ pub struct Engine {
     /// Calls whose reply has not come.
     outstanding: usize,
     cursor: Seq,
+    queued: watch::Sender<Option<Queued>>,
 }
 
 /// A store, with a `Debug` that shows nothing of it.
@@ -185,6 +195,7 @@ impl Engine {
             metrics,
             notices.clone(),
         );
+        let (queued, counted) = watch::channel(None);
         let seed = fastrand::u64(..);
         let (planner, step) = Planner::restore(
             settings.limits,
@@ -205,6 +216,7 @@ impl Engine {
             replies: mpsc::channel(CHANNEL),
             outstanding: 0,
             cursor: Seq(0),
+            queued,
         };
         if !step.decisions.is_empty() {
             engine.store.0.decide(step.decisions.clone()).await?;
@@ -214,6 +226,7 @@ impl Engine {
         let handle = EngineHandle {
             asks: asks_sender,
             notices,
+            queued: counted,
         };
         Ok((engine, handle))
     }
@@ -226,6 +239,7 @@ impl Engine {
         let mut appended = self.store.0.subscribe();
         // What was queued before the start counts as history, not as news.
         self.pull(&mut appended, &stopping, false).await?;
+        self.queued.send_replace(Some(self.planner.queued()));
         loop {
             if let Some(ask) = self.put_off.pop_front() {
                 self.asked(ask, &mut appended, &stopping).await?;
@@ -283,6 +297,7 @@ impl Engine {
             }
             self.event(Event::Changes(rows), stopping).await?;
         }
+        self.count();
         Ok(())
     }
 
@@ -348,10 +363,26 @@ impl Engine {
     /// Decide, commit, act.
     async fn event(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
         let step = self.planner.handle(self.clock.now(), event);
+        self.count();
         if self.commit(&step, stopping).await? {
             self.act(step);
         }
         Ok(())
+    }
+
+    /// Tells how much is queued, once all that was queued before the start is.
+    fn count(&self) {
+        self.queued.send_if_modified(|told| {
+            let Some(told) = told.as_mut().filter(|told| !told.assets.is_empty()) else {
+                return false;
+            };
+            let mut queued = self.planner.queued();
+            // What was given up before the planner heard of it is counted, too.
+            queued.through = queued.through.max(self.cursor);
+            let differs = *told != queued;
+            *told = queued;
+            differs
+        });
     }
 
     /// Commits a step's decisions, again and again if need be: the planner has made them, so there

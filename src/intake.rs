@@ -17,8 +17,11 @@ use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
 mod deliveries;
+mod room;
 #[cfg(test)]
 mod tests;
+
+pub use room::{Doors, Full};
 
 /// Tells whether an origin has a file at a path below its root, as bytes. It may look at the disk,
 /// once for each changed file that is a compressed one by name.
@@ -74,6 +77,9 @@ pub enum AskError {
     /// Some of it is not an asset: every one that isn't, in order.
     #[error("{}", one_a_line(.0))]
     Assets(Vec<AssetError>),
+    /// There is no room for it now.
+    #[error("{0}")]
+    Full(#[from] Full),
     /// The store could not commit.
     #[error("the changes could not be committed: {0}")]
     Store(#[from] StoreError),
@@ -86,6 +92,7 @@ pub struct Intake {
     store: Arc<dyn Store>,
     on_scanning: OnScanning,
     waiting: Arc<watch::Sender<()>>,
+    doors: Arc<Doors>,
 }
 
 impl Intake {
@@ -101,7 +108,14 @@ impl Intake {
             store,
             on_scanning,
             waiting: Arc::new(watch::Sender::new(())),
+            doors: Doors::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
         }
+    }
+
+    /// The same, with doors to queues that take no more than they have room for.
+    #[must_use]
+    pub fn with_doors(self, doors: Arc<Doors>) -> Self {
+        Self { doors, ..self }
     }
 
     /// Hears when a delivery was committed that waits for its time, or for a scan.
@@ -132,7 +146,7 @@ impl Intake {
             return Err(AskError::UnknownPipeline(pipeline.clone()));
         };
         let detail: Arc<str> = detail.into();
-        let changes = targets_of(targets, known.mapping.encoding())?
+        let changes: Vec<NewChange> = targets_of(targets, known.mapping.encoding())?
             .into_iter()
             .map(|target| NewChange {
                 pipeline: pipeline.clone(),
@@ -144,7 +158,10 @@ impl Intake {
                 seen: now,
             })
             .collect();
-        Ok(self.store.append(changes).await?)
+        let place = self.doors.enter(pipeline, &changes).await?;
+        let appended = self.store.append(changes).await?;
+        place.committed(appended.last);
+        Ok(appended)
     }
 }
 
@@ -170,8 +187,11 @@ impl Sink for Intake {
             for change in changes {
                 new.extend(changes_of(pipeline, known, change)?);
             }
+            let place = self.doors.enter(pipeline, &new).await?;
             // An empty append commits nothing and tells the last number.
-            Ok(self.store.append(new).await?.last)
+            let last = self.store.append(new).await?.last;
+            place.committed(last);
+            Ok(last)
         })
     }
 

@@ -51,6 +51,9 @@ pub enum SinkError {
         /// The origin's name.
         origin: Arc<str>,
     },
+    /// There is no room for it now.
+    #[error("{0}")]
+    Full(String),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,

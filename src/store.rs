@@ -263,7 +263,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Commits a delivery together with the changes it makes, unless it came before: one with the
     /// same route and key, taken less than `dedupe` ago, that is not failed. Changes that are due
-    /// later, and scans, are kept until then; what is queued already is not queued twice.
+    /// later, and scans, are kept until then. What is queued already is not queued twice, unless a
+    /// planner was told of it: it would not know that it has changed since.
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken>;
 
     /// What became of the last delivery of that name.
@@ -286,7 +287,7 @@ pub trait Store: Send + Sync + 'static {
     /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
     fn pause(&self, pause: Pause) -> StoreFuture<'_, ()>;
 
-    /// Ends a pause, and forgets those that ended by themselves before `now`. `false`: there was none.
+    /// Ends a pause, and forgets those that are over at `now` ([`Pause::is_over`]). `false`: there was none.
     fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool>;
 
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes

@@ -19,10 +19,16 @@ mod api;
 mod checks;
 #[path = "sim/edge.rs"]
 mod edge;
+#[path = "sim/follow.rs"]
+mod follow;
 #[path = "sim/history.rs"]
 mod history;
+#[path = "sim/operate.rs"]
+mod operate;
 #[path = "sim/shrink.rs"]
 mod shrink;
+#[path = "sim/turns.rs"]
+mod turns;
 #[path = "sim/world.rs"]
 mod world;
 

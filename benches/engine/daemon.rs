@@ -11,6 +11,7 @@ use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings, Planner};
 use edgepurge::core::purge::{RemoteStatus, Unsettled};
+use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Caller, Engine, EngineSettings};
 use edgepurge::metrics::Metrics;
@@ -43,6 +44,7 @@ pub(crate) fn settings() -> PipelineSettings {
         all_after: None,
         all_cooldown: Duration::from_mins(1),
         follow_up: false,
+        queue_cap: QUEUE_CAP,
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) async fn ask(
         .await
         .map_err(|error| match error {
             AskError::Store(error) => AdminError::from(error),
+            AskError::Full(_) => AdminError::Unavailable(error.to_string()),
             other => AdminError::Invalid(other.to_string()),
         })?;
     Ok(PurgeAnswer {

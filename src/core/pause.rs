@@ -13,7 +13,7 @@ use super::time::Time;
 pub const LEASE: Duration = Duration::from_mins(1);
 
 /// A lease that ended longer ago is not given its time again at a start: its deploy is gone.
-const LONGEST_OUTAGE: Duration = Duration::from_mins(10);
+pub(crate) const LONGEST_OUTAGE: Duration = Duration::from_mins(10);
 
 /// Who holds a pipeline back. A pipeline is paused while anybody does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +106,16 @@ impl Pause {
             (_, until, _) => until,
         };
         self
+    }
+
+    /// Whether it has ended by itself and holds after no start either: it may be forgotten.
+    #[must_use]
+    pub fn is_over(&self, now: Time) -> bool {
+        let outage = match self.holder {
+            Holder::Operator => Duration::ZERO,
+            Holder::Deploy(_) => LONGEST_OUTAGE,
+        };
+        self.until.is_some_and(|until| until.after(outage) <= now)
     }
 
     /// Whether it still holds.

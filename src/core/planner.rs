@@ -22,7 +22,8 @@ use super::purge::{
     AllReason, Decision, Learned, Limit, ListedPage, Outcome, Refusal, RemoteStatus, RequestId,
     Scope, Unsettled,
 };
-use super::queue::{Entry, PendingAll, QUEUE_CAP, Rank};
+use super::queue::{Entry, PendingAll, Rank};
+use super::room::Queued;
 use super::time::Time;
 
 mod circuit;
@@ -77,6 +78,9 @@ pub struct PipelineSettings {
     pub all_cooldown: Duration,
     /// Whether something follows on its requests that are done: a look at the edge, another purge.
     pub follow_up: bool,
+    /// How many assets are queued at most; past it one `all` takes their place. Where `all_above` is
+    /// never, nothing more is to be queued until there is room ([`super::room`]).
+    pub queue_cap: usize,
 }
 
 /// What happened.
@@ -183,6 +187,8 @@ pub struct Planner {
     settled_ids: VecDeque<String>,
     /// Whose turn it was last.
     turn: Option<PipelineId>,
+    /// Whose turn it was last among those that a person asked for.
+    asked: Option<PipelineId>,
     /// Requests submitted since the last poll: polls get their turn when both are due.
     unpolled: u32,
     /// When the last event was handled.
@@ -218,6 +224,7 @@ impl Planner {
             lists: Lists::default(),
             settled_ids: unsettled.settled_remote_ids.into(),
             turn: None,
+            asked: None,
             unpolled: 0,
             handled: now,
             stopping: false,
@@ -227,7 +234,7 @@ impl Planner {
             let id = settings.id.clone();
             planner
                 .pipelines
-                .insert(id, Pipeline::new(settings, last_all));
+                .insert(id, Pipeline::new(settings, last_all, now));
         }
         for learned in unsettled.learned {
             planner.remember(learned, now);
@@ -303,6 +310,32 @@ impl Planner {
         step
     }
 
+    /// The pipelines that have something to send now, whosever turn it is, and whether a person
+    /// waits for it.
+    #[must_use]
+    pub fn waiting(&self, now: Time) -> BTreeMap<PipelineId, bool> {
+        self.pipelines
+            .iter()
+            .filter(|(_, pipeline)| pipeline.sendable(now))
+            .map(|(id, pipeline)| (id.clone(), pipeline.queue.manual_ready()))
+            .collect()
+    }
+
+    /// How many assets are queued of each pipeline that takes no more than it has room for, and the
+    /// last change that is counted.
+    #[must_use]
+    pub fn queued(&self) -> Queued {
+        Queued {
+            through: self.cursor,
+            assets: self
+                .pipelines
+                .iter()
+                .filter(|(_, pipeline)| pipeline.settings.all_above.is_none())
+                .map(|(id, pipeline)| (id.clone(), pipeline.queue.len()))
+                .collect(),
+        }
+    }
+
     /// Makes no further calls; replies to those on their way are still taken.
     pub fn stop(&mut self) {
         self.stopping = true;
@@ -321,13 +354,15 @@ impl Planner {
         }
     }
 
-    /// The time since the last event counts for the pace of those that had a backlog in it.
+    /// The time since the last event counts for the pace of those that had a backlog in it, and were
+    /// free to send it.
     fn time_passed(&mut self, now: Time) {
-        let lasted = now.since(self.handled);
+        let (began, lasted) = (self.handled, now.since(self.handled));
         self.handled = self.handled.max(now);
         if self.circuit.is_closed() && !lasted.is_zero() {
             for pipeline in self.pipelines.values_mut() {
-                if pipeline.queue.ready() > 0 && pipeline.trouble.is_none() {
+                let held = pipeline.pauses.iter().any(|pause| pause.holds(began));
+                if pipeline.queue.ready() > 0 && pipeline.trouble.is_none() && !held {
                     pipeline.pace.busy(lasted, now);
                 }
             }
@@ -374,15 +409,23 @@ impl Planner {
                 now,
             ),
         }
-        if pipeline.queue.len() > QUEUE_CAP {
+        if pipeline.settings.all_above.is_some()
+            && pipeline.queue.len() > pipeline.settings.queue_cap
+        {
+            // Who asked for everything already waits for that.
+            let asked = pipeline.queue.all().copied();
             let since = pipeline.queue.take_all().unwrap_or(now);
+            let full = PendingAll {
+                reason: AllReason::QueueCap,
+                since,
+                attempt: 0,
+                not_before: Time::ZERO,
+                overdue: false,
+            };
             pipeline.add_all(
                 PendingAll {
-                    reason: AllReason::QueueCap,
                     since,
-                    attempt: 0,
-                    not_before: Time::ZERO,
-                    overdue: false,
+                    ..asked.unwrap_or(full)
                 },
                 now,
             );

@@ -12,7 +12,8 @@ use super::change::{Kind, Seq};
 use super::purge::AllReason;
 use super::time::Time;
 
-/// How many assets of a pipeline are queued at most; past it, one `all` takes their place.
+/// How many assets of a pipeline are queued at most; past it, one `all` takes their place, or where
+/// that may not be, what changes waits where it is.
 pub const QUEUE_CAP: usize = 100_000;
 
 /// A queued asset.

@@ -12,6 +12,7 @@ use crate::config::{self, Config, Provenance};
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, UrlPrefix};
 use crate::core::planner::{Limits, PipelineSettings};
+use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer};
 use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
@@ -56,6 +57,7 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_after: pipeline.all_after,
                 all_cooldown: pipeline.all_cooldown,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
+                queue_cap: QUEUE_CAP,
             })
             .collect(),
         names: config
@@ -70,6 +72,15 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
             .map(|pipeline| pipeline.id.clone())
             .collect(),
     }
+}
+
+/// The pipelines whose queue takes no more than this, since they are never purged as a whole.
+pub(super) fn caps(config: &Config) -> BTreeMap<PipelineId, usize> {
+    let pipelines = config.pipelines.iter();
+    let never = pipelines.filter(|pipeline| pipeline.all_above.is_none());
+    never
+        .map(|pipeline| (pipeline.id.clone(), QUEUE_CAP))
+        .collect()
 }
 
 /// The mappings; the config was checked with the same parsers, so that an error is a bug in there.

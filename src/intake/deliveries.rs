@@ -19,6 +19,11 @@ impl Deliveries for Intake {
             let work = work_of(known, &delivery);
             let scans = matches!(work, Work::Scan);
             let waits = scans || delivery.due > delivery.at;
+            let changes = match &work {
+                Work::Changes(changes) => changes.as_slice(),
+                Work::Scan => &[],
+            };
+            let place = self.doors.enter(&delivery.pipeline, changes).await?;
             let taken = self
                 .store
                 .take_delivery(NewDelivery {
@@ -33,6 +38,10 @@ impl Deliveries for Intake {
                     work,
                 })
                 .await?;
+            // What was not queued now takes no room.
+            if !waits && taken != Taken::Duplicate {
+                place.committed(*self.store.subscribe().borrow());
+            }
             if waits && taken != Taken::Duplicate {
                 self.waiting.send_replace(());
             }

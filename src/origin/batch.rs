@@ -15,6 +15,8 @@ use crate::sink::{FileChange, Sink, SinkError};
 
 /// The longest wait between two tries.
 const BACKOFF: Duration = Duration::from_secs(30);
+/// How often a queue that was full is tried.
+const FULL: Duration = Duration::from_secs(1);
 
 /// The process is stopping; what was not committed is found again at the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +145,7 @@ impl Committer {
                 biased;
                 answer = future => answer.map_err(|error| match error {
                     SinkError::Stopping => Refusal::Stopping,
+                    SinkError::Full(_) => Refusal::Full(error.to_string()),
                     SinkError::Store(_)
                     | SinkError::UnknownPipeline(_)
                     | SinkError::UnknownOrigin { .. } => Refusal::Again(error.to_string()),
@@ -172,6 +175,13 @@ impl Committer {
                     }
                     wait = (wait * 2).min(BACKOFF);
                 }
+                // There may be room at any moment.
+                Err(Refusal::Full(why)) => {
+                    trouble(Some(why));
+                    if !self.inbox.pause(FULL) {
+                        return Err(Stopping);
+                    }
+                }
             }
         }
     }
@@ -179,5 +189,6 @@ impl Committer {
 
 enum Refusal {
     Again(String),
+    Full(String),
     Stopping,
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -108,6 +109,8 @@ struct State {
     deliveries: BTreeMap<u64, deliveries::Kept>,
     after: verify::After,
     failures: u32,
+    /// The last queued change that a planner was told.
+    told: AtomicU64,
 }
 
 /// A store in memory.
@@ -234,13 +237,15 @@ impl Store for MemoryStore {
 
     fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
         self.read(|state| {
-            state
+            let changes: Vec<Change> = state
                 .changes
                 .range(cursor.0.saturating_add(1)..)
                 .filter(|(_, row)| row.stage == Stage::Queued)
                 .take(limit)
                 .map(|(seq, row)| row.queued(*seq))
-                .collect()
+                .collect();
+            state.tell(&changes);
+            changes
         })
     }
 
@@ -506,6 +511,12 @@ impl State {
             .range(range)
             .filter(move |_| !empty)
             .map(|(_, row)| row)
+    }
+
+    /// A planner is about to hear of these.
+    fn tell(&self, changes: &[Change]) {
+        let last = changes.iter().map(|change| change.seq.0).max();
+        self.told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
     }
 
     fn settled_remote_ids(&self) -> Vec<String> {

@@ -67,6 +67,8 @@ pub struct SqliteStore {
     arrivals: Arrivals,
     keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
+    /// The last queued change that a planner was told.
+    told: Arc<AtomicU64>,
     lineage: Lineage,
 }
 
@@ -87,7 +89,8 @@ impl SqliteStore {
         let last = Arc::new(watch::Sender::new(lineage.last));
         let commits = Arc::new(AtomicU64::new(0));
         let keys = DeliveryKeys::read(&writer).map_err(|error| failed(&error))?;
-        let arrivals = Arrivals::new(keys.clone(), Arc::clone(&last));
+        let told = Arc::default();
+        let arrivals = Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last));
         let store = Self {
             // The lock goes with the thread that writes.
             writer: start(
@@ -100,6 +103,7 @@ impl SqliteStore {
             arrivals,
             keys,
             commits,
+            told,
             lineage,
         };
         Ok(store)
@@ -248,6 +252,12 @@ fn call<T: Send + 'static>(
     })
 }
 
+/// Notes that a planner is about to hear of these.
+fn tell(told: &AtomicU64, changes: &[Change]) {
+    let last = changes.iter().map(|change| change.seq.0).max();
+    told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+}
+
 fn failed(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
@@ -284,7 +294,10 @@ impl Store for SqliteStore {
     }
 
     fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        self.write_and_announce(move |connection| deliveries::release(connection, now, limit))
+        let told = Arc::clone(&self.told);
+        self.write_and_announce(move |connection| {
+            deliveries::release(connection, now, limit, &told)
+        })
     }
 
     fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
@@ -317,7 +330,12 @@ impl Store for SqliteStore {
     }
 
     fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        self.read(move |connection| queue::queued_after(connection, cursor, limit))
+        let told = Arc::clone(&self.told);
+        self.read(move |connection| {
+            let changes = queue::queued_after(connection, cursor, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
     }
 
     fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
@@ -374,7 +392,12 @@ impl Store for SqliteStore {
     }
 
     fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        self.alter(move |connection| operate::retry(connection, &what, limit))
+        let told = Arc::clone(&self.told);
+        self.alter(move |connection| {
+            let changes = operate::retry(connection, &what, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
     }
 
     fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {

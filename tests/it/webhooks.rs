@@ -5,6 +5,7 @@ mod changes;
 mod ci;
 mod crash;
 mod full;
+mod full_queue;
 mod kinds;
 mod limits;
 mod reload;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edgepurge::core::asset::Asset;
-use edgepurge::core::change::{PipelineId, Seq, Target};
+use edgepurge::core::change::{Change, PipelineId, Seq, Source, Target};
 use edgepurge::core::purge::{AllReason, Decision, Limit, Outcome, RequestId, Scope};
+use edgepurge::core::time::Time;
 use edgepurge::store::Store as _;
 
 use crate::world::{World, now};
@@ -29,33 +30,78 @@ pub(crate) struct Ledger {
     stepped: u64,
     /// How often a request for this change was given up as overdue.
     overdue: BTreeMap<(PipelineId, Asset, Seq), u32>,
+    /// The purges of the asset that changes all the time, by pipeline.
+    heat: BTreeMap<PipelineId, Heat>,
     checked_calls: usize,
     met: BTreeMap<&'static str, u64>,
     news: Vec<(u64, Decision)>,
 }
 
+/// Purges of an asset that come close to each other.
+#[derive(Clone, Copy, Debug)]
+struct Heat {
+    last: u64,
+    times: u32,
+}
+
+impl Heat {
+    /// How long the next one waits: five are usual, then 10 s, doubling to 5 min.
+    fn wait(self) -> u64 {
+        match self.times {
+            0..=5 => 0,
+            many => (10_000 << (many - 6).min(10)).min(300_000),
+        }
+    }
+
+    fn purged(&mut self, real: u64) {
+        let close = real - self.last < (2 * self.wait()).max(10_000);
+        self.times = if close { self.times + 1 } else { 1 };
+        self.last = real;
+    }
+}
+
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 20] = [
+pub(crate) const MEETS: [&str; 40] = [
+    "a deploy begins",
+    "a deploy dies",
+    "a deploy is done",
+    "a deploy renews its lease",
     "adopted",
     "all: backlog",
     "all: count",
     "all: manual",
+    "all: queue_cap",
     "all: rule",
     "all: webhook",
+    "an orphaned queue returns",
+    "brought again",
+    "damped",
     "doubt that found nothing",
+    "dropped",
     "given up for others",
     "halved",
     "hot",
+    "in flight while paused",
+    "in flight without its pipeline",
+    "it ends without a start",
     "list read",
     "max_assets learned",
+    "paused for a time",
+    "paused until resumed",
+    "purged once more",
     "rate learned",
+    "refused as full",
     "restart",
+    "resumed",
+    "retried",
+    "retried while paused",
     "search of several pages",
     "settled: done",
     "settled: error",
     "settled: failed",
     "settled: overdue",
     "settled: vanished",
+    "shared what is queued",
 ];
 
 impl Ledger {
@@ -137,16 +183,155 @@ impl Ledger {
         self.stepped = real;
     }
 
+    /// A person wants these to be tried again, as if nothing had been.
+    pub(crate) fn retried(&mut self, change: &Change) {
+        self.meet("retried");
+        if let Target::Asset(asset) = &change.target {
+            let key = (change.pipeline.clone(), asset.clone(), change.seq);
+            self.overdue.remove(&key);
+        }
+    }
+
+    /// What was hot is not, any more: it was forgotten, or a person said so.
+    pub(crate) fn cooled(&mut self, pipeline: Option<&PipelineId>) {
+        self.heat
+            .retain(|id, _| pipeline.is_some_and(|of| of != id));
+    }
+
+    pub(crate) fn last_request(&self) -> u64 {
+        self.requests.keys().next_back().map_or(0, |last| last.0)
+    }
+
     pub(crate) fn opened(&self, request: RequestId) -> Option<u64> {
         self.requests.get(&request).map(|known| known.opened)
     }
 }
 
+/// The asset that changes all the time.
+const RESTLESS: &str = "/restless.json";
+
+/// When a request is opened, before it is committed.
+pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String> {
+    if let Decision::Settled { request, .. } = decision
+        && let Some(known) = world.ledger.requests.get(request)
+    {
+        let pipeline = known.pipeline.clone();
+        if world.holds.holder(&pipeline, world.wall()).is_some() {
+            world.ledger.meet("in flight while paused");
+        }
+        if !world.configured(&pipeline) {
+            world.ledger.meet("in flight without its pipeline");
+        }
+    }
+    let Decision::Open {
+        request,
+        pipeline,
+        scope,
+        ..
+    } = decision
+    else {
+        return Ok(());
+    };
+    if let Some(holder) = world.holds.holder(pipeline, world.wall()) {
+        return Err(format!(
+            "{request} is opened, and {holder:?} holds {pipeline}"
+        ));
+    }
+    let settings = world.settings.iter().find(|known| known.id == *pipeline);
+    let Some(settings) = settings else {
+        return Err(format!(
+            "{request} is of {pipeline}, which is not configured"
+        ));
+    };
+    let Scope::Assets(assets) = scope else {
+        return Ok(());
+    };
+    if assets.is_empty() || assets.len() > settings.max_assets {
+        return Err(format!("{} assets in {request}", assets.len()));
+    }
+    let restless = Asset::from_stored(RESTLESS);
+    match assets.get(&restless) {
+        Some(seq) => damped(world, pipeline, &Target::Asset(restless), *seq),
+        None => Ok(()),
+    }
+}
+
+/// An asset that changes all the time is purged ever more rarely. Trying again is no change, and a
+/// person does not wait.
+fn damped(
+    world: &mut World,
+    pipeline: &PipelineId,
+    target: &Target,
+    seq: Seq,
+) -> Result<(), String> {
+    let rows = now(world.store.queued_after(Seq(0), usize::MAX));
+    let rows = rows
+        .into_iter()
+        .filter(|row| row.pipeline == *pipeline && row.target == *target && row.seq <= seq);
+    let rows: Vec<Change> = rows.collect();
+    let again = |row: &Change| row.attempt > 0 || row.not_before > Time::ZERO;
+    if rows.iter().any(again) {
+        return Ok(());
+    }
+    let real = world.real;
+    let asked = rows.iter().any(|row| row.source == Source::Manual);
+    let fresh = Heat {
+        last: real,
+        times: 0,
+    };
+    let heat = world.ledger.heat.entry(pipeline.clone()).or_insert(fresh);
+    let (since, wait) = (real - heat.last, heat.wait());
+    heat.purged(real);
+    if wait > 0 && since < 2 * wait {
+        world.ledger.meet("damped");
+    }
+    if since < wait && !asked {
+        return Err(format!(
+            "{target:?} is purged {since} ms after the last time"
+        ));
+    }
+    Ok(())
+}
+
+/// When a request was opened: nothing is purged for what was given up.
+pub(crate) fn takes_something(world: &World, decision: &Decision) -> Result<(), String> {
+    let Decision::Open {
+        request,
+        pipeline,
+        scope: Scope::Assets(assets),
+        ..
+    } = decision
+    else {
+        return Ok(());
+    };
+    // It takes time, and only then there is something to find.
+    if !world.dropped {
+        return Ok(());
+    }
+    for (asset, last) in assets {
+        let target = Target::Asset(asset.clone());
+        let taken = world.appended.range(..=*last).rev().any(|(seq, change)| {
+            change.pipeline == *pipeline
+                && change.target == target
+                && now(world.store.requests_of(*seq, *seq)) == [request.0]
+        });
+        if !taken {
+            return Err(format!(
+                "{request} purges {asset}, and no change asks for it"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// At every moment.
 pub(crate) fn always(world: &mut World) -> Result<(), String> {
-    let unsettled = now(world.store.unsettled()).requests.len();
-    if unsettled > world.limits.max_in_flight {
-        return Err(format!("{unsettled} requests are in flight"));
+    if let Some(broken) = &world.broken {
+        return Err(broken.clone());
+    }
+    let in_flight = world.turns.in_flight();
+    if in_flight > world.limits.max_in_flight {
+        return Err(format!("{in_flight} requests are in flight"));
     }
     the_rate_holds(world)?;
     for (real, decision) in std::mem::take(&mut world.ledger.news) {
@@ -213,16 +398,11 @@ fn opened(
     pipeline: &PipelineId,
     scope: &Scope,
 ) -> Result<(), String> {
-    // A reload that comes right after may have removed it.
     let settings = world.all.iter().find(|known| known.id == *pipeline);
     let Some(settings) = settings else {
         return Err(format!("{request} is of no pipeline"));
     };
     match scope {
-        Scope::Assets(assets) if assets.is_empty() => Err("an empty request".to_owned()),
-        Scope::Assets(assets) if assets.len() > 6 => {
-            Err(format!("{} assets in a request", assets.len()))
-        }
         Scope::Assets(_) => Ok(()),
         Scope::All { reason, through } => {
             let last = world.appended.keys().next_back().copied();
@@ -284,30 +464,26 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
     }
     covered_by_later_requests(world)?;
     reasons(world)?;
+    world.all_is_followed()?;
     fresh(world)
 }
 
-/// The edge serves what the origin has. What it does not is visibly failed: that very change.
+/// The edge serves what the origin has. What it does not is visibly failed, or was given up by a
+/// person: the last change of it.
 fn fresh(world: &World) -> Result<(), String> {
-    let failed: BTreeSet<(PipelineId, String)> = world
-        .appended
-        .iter()
-        .filter(|(seq, _)| now(world.store.stages(**seq, **seq)).failed > 0)
-        .filter_map(|(_, change)| match &change.target {
-            Target::Asset(asset) => Some((change.pipeline.clone(), asset.to_string())),
-            Target::All => None,
-        })
-        .collect();
-    let failed_all: BTreeSet<&PipelineId> = world
-        .appended
-        .iter()
-        .filter(|(_, change)| change.target == Target::All)
-        .filter(|(seq, _)| now(world.store.stages(**seq, **seq)).failed > 0)
-        .map(|(_, change)| &change.pipeline)
-        .collect();
-    for stale in world.edge.stale() {
-        if !failed.contains(&stale) && !failed_all.contains(&stale.0) {
-            return Err(format!("{stale:?} is stale, and nothing says so"));
+    for (pipeline, asset) in world.edge.stale() {
+        let target = Target::Asset(Asset::from_stored(&asset));
+        let last = world.appended.iter().rev().find(|(_, change)| {
+            change.pipeline == pipeline && (change.target == target || change.target == Target::All)
+        });
+        let given_up = last.is_some_and(|(seq, _)| {
+            let stages = now(world.store.stages(*seq, *seq));
+            stages.failed + stages.dropped > 0
+        });
+        if !given_up {
+            return Err(format!(
+                "{asset} of {pipeline} is stale, and nothing says so"
+            ));
         }
     }
     Ok(())
@@ -316,6 +492,9 @@ fn fresh(world: &World) -> Result<(), String> {
 /// Every change is covered by a request that was opened after it was committed.
 fn covered_by_later_requests(world: &World) -> Result<(), String> {
     for (seq, appended) in &world.appended {
+        if now(world.store.stages(*seq, *seq)).dropped > 0 {
+            continue;
+        }
         let requests = now(world.store.requests_of(*seq, *seq));
         let [request] = requests.as_slice() else {
             return Err(format!("change {seq} is covered by {requests:?}"));

@@ -46,6 +46,18 @@ pub(crate) enum What {
     Stranger,
     /// Somebody else purges a file just before it changes, and then our own request for it is lost.
     Trap,
+    /// The same, and a webhook tells of the change while the file is queued for an older one.
+    Shared,
+    /// A person holds a pipeline back, for a time or until resumed.
+    Pause,
+    /// A person ends that.
+    Resume,
+    /// A deploy holds a pipeline back, goes on to, is done, or dies.
+    Deploy,
+    /// A person wants what is failed to be tried again.
+    Retry,
+    /// A person gives up what is queued and failed.
+    Drop,
     Nothing,
 }
 
@@ -69,18 +81,24 @@ impl History {
 
 const fn what(dice: u32) -> What {
     match dice {
-        0..=399 => What::Change,
-        400..=409 => What::Restless,
-        410..=619 => What::Visit,
-        620..=639 => What::Crash,
-        640..=649 => What::Reload,
-        650..=659 => What::RefuseKey,
-        660..=674 => What::Outage,
-        675..=684 => What::Narrow,
-        685..=709 => What::Scan,
-        710..=739 => What::Duplicate,
-        740..=779 => What::Stranger,
-        780..=819 => What::Trap,
+        0..=379 => What::Change,
+        380..=391 => What::Restless,
+        392..=591 => What::Visit,
+        592..=611 => What::Crash,
+        612..=627 => What::Reload,
+        628..=637 => What::RefuseKey,
+        638..=652 => What::Outage,
+        653..=662 => What::Narrow,
+        663..=687 => What::Scan,
+        688..=717 => What::Duplicate,
+        718..=752 => What::Stranger,
+        753..=787 => What::Trap,
+        788..=812 => What::Shared,
+        813..=827 => What::Pause,
+        828..=842 => What::Resume,
+        843..=877 => What::Deploy,
+        878..=892 => What::Retry,
+        893..=898 => What::Drop,
         _ => What::Nothing,
     }
 }

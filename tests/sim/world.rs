@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
+use edgepurge::core::delivery::{NewDelivery, Work};
+use edgepurge::core::pause::Holder;
 use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
 use edgepurge::core::purge::{Decision, RequestId};
+use edgepurge::core::queue::QUEUE_CAP;
+use edgepurge::core::room::Room;
 use edgepurge::core::time::Time;
 use edgepurge::store::memory::MemoryStore;
 use edgepurge::store::{Store, StoreFuture};
@@ -17,6 +21,8 @@ use crate::api::{Answer, Api};
 use crate::checks::{self, Ledger};
 use crate::edge::Edge;
 use crate::history::{History, What};
+use crate::operate::Holds;
+use crate::turns::Turns;
 
 /// Real milliseconds in which everything has to settle once the API is healthy.
 const CALM: u64 = 3 * 3_600_000;
@@ -34,9 +40,19 @@ pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
 /// A change that was committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Appended {
+    /// When it was committed, or last asked for again.
     pub(crate) moment: u64,
     pub(crate) pipeline: PipelineId,
     pub(crate) target: Target,
+    /// It was purged before.
+    pub(crate) again: bool,
+}
+
+/// What could not be queued, since the queue was full: its files wait, or its sender.
+#[derive(Clone, Debug)]
+struct Refused {
+    rows: Vec<NewChange>,
+    source: Source,
 }
 
 pub(crate) struct World {
@@ -49,8 +65,20 @@ pub(crate) struct World {
     pub(crate) all: Vec<PipelineSettings>,
     /// Those that are.
     pub(crate) settings: Vec<PipelineSettings>,
-    planner: Planner,
+    pub(crate) planner: Planner,
     cursor: Seq,
+    /// Who holds which pipeline back, as those who do so believe.
+    pub(crate) holds: Holds,
+    /// The room in the queues that have a cap.
+    rooms: BTreeMap<PipelineId, Room>,
+    refused: Vec<Refused>,
+    /// How much later the first pipeline's purges are made once more.
+    pub(crate) repurges: Option<Duration>,
+    /// Whether turns are watched; it costs time.
+    watched: bool,
+    /// Whether anything was ever dropped.
+    pub(crate) dropped: bool,
+    pub(crate) broken: Option<String>,
     /// Real time, which never steps.
     pub(crate) real: u64,
     /// The wall clock is so much ahead of it; steps at restarts.
@@ -65,6 +93,7 @@ pub(crate) struct World {
     pub(crate) moment: u64,
     pub(crate) appended: BTreeMap<Seq, Appended>,
     pub(crate) ledger: Ledger,
+    pub(crate) turns: Turns,
     lines: Option<String>,
 }
 
@@ -78,7 +107,18 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
         all_after: rng.bool().then(|| Duration::from_secs(rng.u64(20..60))),
         all_cooldown: Duration::from_secs(rng.u64(1..60)),
         follow_up: true,
+        queue_cap: match rng.u32(0..4) {
+            0 => rng.usize(2..25),
+            _ => QUEUE_CAP,
+        },
     }
+}
+
+fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Room> {
+    let capped = settings.iter().filter(|known| known.all_above.is_none());
+    capped
+        .map(|known| (known.id.clone(), Room::new(known.queue_cap)))
+        .collect()
 }
 
 impl World {
@@ -101,9 +141,16 @@ impl World {
             history.seed,
             Time::from_millis(wall_ahead),
         );
-        Self {
+        let mut world = Self {
             api: Api::new(&mut rng),
+            repurges: (rng.u32(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..60))),
+            watched: rng.u32(0..4) == 0,
             rng,
+            holds: Holds::default(),
+            rooms: rooms(&settings),
+            refused: Vec::new(),
+            dropped: false,
+            broken: None,
             edge: Edge::default(),
             store: MemoryStore::default(),
             limits,
@@ -120,21 +167,24 @@ impl World {
             moment: 0,
             appended: BTreeMap::new(),
             ledger: Ledger::default(),
+            turns: Turns::default(),
             lines: traced.then(String::new),
-        }
+        };
+        world.begin_follow_ups();
+        world
     }
 
     pub(crate) fn trace(&self) -> &str {
         self.lines.as_deref().unwrap_or_default()
     }
 
-    fn say(&mut self, what: &dyn std::fmt::Debug) {
+    pub(crate) fn say(&mut self, what: &dyn std::fmt::Debug) {
         if let Some(lines) = &mut self.lines {
             writeln!(lines, "{:>9} {what:?}", self.real).expect("a string takes everything");
         }
     }
 
-    fn wall(&self) -> Time {
+    pub(crate) fn wall(&self) -> Time {
         Time::from_millis(self.real + self.wall_ahead)
     }
 
@@ -144,6 +194,8 @@ impl World {
             self.advance(step.wait);
             self.rng = fastrand::Rng::with_seed(step.seed);
             self.happen(step.what);
+            self.bring_again();
+            self.follow();
             if self
                 .view()
                 .pipelines
@@ -156,16 +208,31 @@ impl World {
         }
         self.say(&"all is well from now on");
         self.api.heal(self.real);
-        self.settings = self.all.clone();
-        self.restart("for the last time");
+        // What only lives in memory has to come to its end, too, without another start.
+        if self.settings == self.all && self.rng.bool() {
+            self.ledger.meet("it ends without a start");
+            self.pull();
+        } else {
+            self.settings = self.all.clone();
+            self.restart("for the last time");
+        }
+        self.everybody_resumes();
         let end = self.real + CALM;
-        while let Some(next) = self.next_moment() {
+        loop {
+            self.bring_again();
+            let follows = self.follow().map(|at| self.real_of(at));
+            let Some(next) = self.next_moment().into_iter().chain(follows).min() else {
+                break;
+            };
             if next > end {
                 return Err(format!("it does not settle: {:?}", self.view()));
             }
             let wait = next.saturating_sub(self.real);
             self.advance(wait);
             checks::always(self)?;
+        }
+        if !self.refused.is_empty() {
+            return Err(format!("it sleeps, and {:?} still waits", self.refused));
         }
         checks::at_the_end(self)
     }
@@ -176,7 +243,7 @@ impl World {
             What::Change => self.changes(),
             What::Restless => {
                 let id = self.some_pipeline();
-                for _ in 0..self.rng.u32(1..20) {
+                for _ in 0..self.rng.u32(1..40) {
                     let name = "/restless.json".to_owned();
                     self.append(vec![(id.clone(), name)], Source::Watch);
                     let wait = self.rng.u64(1..3_000);
@@ -203,18 +270,28 @@ impl World {
             What::Duplicate => self.duplicate_reply(),
             What::Stranger => self.api.stranger(&mut self.rng, self.real),
             What::Trap => self.trap(),
+            What::Shared => self.shared(),
+            What::Pause => self.pause(),
+            What::Resume => self.resume(),
+            What::Deploy => self.deploy(),
+            What::Retry => self.retry(),
+            What::Drop => self.drop_queue(),
             What::Nothing => {}
         }
     }
 
-    fn some_pipeline(&mut self) -> PipelineId {
+    pub(crate) fn some_pipeline(&mut self) -> PipelineId {
         let number = self.rng.usize(0..self.settings.len());
         self.settings[number].id.clone()
     }
 
+    fn real_of(&self, wall: Time) -> u64 {
+        wall.millis().saturating_sub(self.wall_ahead).max(self.real)
+    }
+
     fn next_moment(&mut self) -> Option<u64> {
         let wake = self.planner.next_wake(self.wall());
-        let wake = wake.map(|at| at.millis().saturating_sub(self.wall_ahead).max(self.real));
+        let wake = wake.map(|at| self.real_of(at));
         let reply = self.replies.keys().next().map(|(at, _)| *at);
         [wake, reply].into_iter().flatten().min()
     }
@@ -244,10 +321,29 @@ impl World {
     }
 
     /// Decide, commit, act; or crash in between.
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.say(&event);
         let listed = matches!(event, Event::Listed { .. });
+        let watched = self.watched && self.settings.len() > 1;
+        let before = if watched {
+            self.waiting(&event)
+        } else {
+            BTreeMap::new()
+        };
         let step = self.planner.handle(self.wall(), event);
+        let queued = self.planner.queued();
+        for (id, room) in &mut self.rooms {
+            room.told(queued.assets.get(id).copied().unwrap_or(0), queued.through);
+        }
+        if watched {
+            let after = self.planner.waiting(self.wall());
+            let fair =
+                self.turns
+                    .watch(&step.decisions, &before, &after, self.limits.max_in_flight);
+            if let Err(why) = fair {
+                self.broken.get_or_insert(why);
+            }
+        }
         let accepted = |decision: &Decision| matches!(decision, Decision::Accepted { .. });
         if listed {
             let adopted = step.decisions.iter().any(accepted);
@@ -255,6 +351,14 @@ impl World {
             self.ledger.meet(what);
         }
         self.carry_out(step);
+    }
+
+    /// Who waits for a turn when this is handled.
+    fn waiting(&self, event: &Event) -> BTreeMap<PipelineId, bool> {
+        let mut planner = self.planner.clone();
+        planner.stop();
+        drop(planner.handle(self.wall(), event.clone()));
+        planner.waiting(self.wall())
     }
 
     fn carry_out(&mut self, step: Step) {
@@ -278,13 +382,20 @@ impl World {
         }
     }
 
+    /// One by one, which for what never dies in between is the same as all at once.
     fn commit(&mut self, decisions: Vec<Decision>) {
-        for decision in &decisions {
-            self.say(decision);
+        for decision in decisions {
+            self.say(&decision);
             self.moment += 1;
-            self.ledger.decided(decision, self.moment, self.real);
+            let held = checks::opens(self, &decision);
+            self.ledger.decided(&decision, self.moment, self.real);
+            self.turns.decided(&decision);
+            now(self.store.decide(vec![decision.clone()]));
+            let held = held.and_then(|()| checks::takes_something(self, &decision));
+            if let Err(why) = held {
+                self.broken.get_or_insert(why);
+            }
         }
-        now(self.store.decide(decisions));
     }
 
     fn act(&mut self, command: Command) {
@@ -352,12 +463,17 @@ impl World {
         let source = Source::ALL[self.rng.usize(0..Source::ALL.len())];
         if self.rng.u32(0..3) == 0 && !self.again.is_empty() {
             let again = self.again.clone();
-            let configured = |id: &PipelineId| self.settings.iter().any(|known| known.id == *id);
-            if again.iter().all(|(id, _)| configured(id)) {
+            if again.iter().all(|(id, _)| self.configured(id)) {
                 return self.append(again, source);
             }
         }
-        let pipeline = self.some_pipeline();
+        // What a deploy hook asked to purge later comes, though its pipeline may have left meanwhile.
+        let pipeline = if self.rng.u32(0..20) == 0 {
+            let number = self.rng.usize(0..self.all.len());
+            self.all[number].id.clone()
+        } else {
+            self.some_pipeline()
+        };
         let count = match self.rng.u32(0..20) {
             0 => 60,
             1..=9 => 1,
@@ -381,6 +497,44 @@ impl World {
         self.advance(wait);
         self.api.lose_next();
         self.append(vec![(id, name)], Source::Watch);
+    }
+
+    /// Somebody else purges what is queued, a visitor fetches it again, and only then does it change,
+    /// which a webhook tells. It is queued already, for an older change; and the request is lost.
+    fn shared(&mut self) {
+        let id = self.some_pipeline();
+        let name = format!("/{}", self.rng.u32(0..ASSETS));
+        if self.rng.bool() {
+            let seconds = self.rng.u64(2..6);
+            self.hold(&id, Holder::Operator, Some(Duration::from_secs(seconds)));
+        }
+        self.append(vec![(id.clone(), name.clone())], Source::Watch);
+        let wait = self.rng.u64(0..2_000);
+        self.advance(wait);
+        self.api.purge_for(&id, &name, self.real);
+        self.api.advance(&mut self.edge, self.real);
+        self.edge.visit(&id, &name);
+        let wait = self.rng.u64(0..500);
+        self.advance(wait);
+        self.api.lose_next();
+        self.append(vec![(id, name)], Source::Webhook);
+    }
+
+    pub(crate) fn configured(&self, id: &PipelineId) -> bool {
+        self.settings.iter().any(|known| known.id == *id)
+    }
+
+    /// What was refused since the queue was full is brought again.
+    fn bring_again(&mut self) {
+        for refused in std::mem::take(&mut self.refused) {
+            let room = self.rooms.get(&refused.rows[0].pipeline);
+            if room.is_some_and(Room::is_full) {
+                self.refused.push(refused);
+                continue;
+            }
+            self.ledger.meet("brought again");
+            self.queue(refused.rows, refused.source);
+        }
     }
 
     /// The origin first, then the store, then the planner hears of it.
@@ -414,19 +568,46 @@ impl World {
                 seen: self.wall(),
             });
         }
+        self.again = names;
+        self.queue(rows, source);
+    }
+
+    /// Queues changes of one pipeline, or has them wait where they are.
+    fn queue(&mut self, rows: Vec<NewChange>, source: Source) {
+        let (id, count) = (rows[0].pipeline.clone(), rows.len());
+        if self
+            .rooms
+            .get_mut(&id)
+            .is_some_and(|room| !room.take(count))
+        {
+            self.ledger.meet("refused as full");
+            self.refused.push(Refused { rows, source });
+            return;
+        }
         let targets: Vec<_> = rows.iter().map(|row| row.target.clone()).collect();
-        let appended = now(self.store.append(rows));
+        let before = now(self.store.append(Vec::new())).last;
+        if source == Source::Webhook {
+            self.deliver(&id, rows);
+        } else {
+            now(self.store.append(rows));
+        }
+        let last = now(self.store.append(Vec::new())).last;
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.taken(count, Some(last));
+        }
+        if last == before {
+            self.ledger.meet("shared what is queued");
+        }
         self.moment += 1;
-        let numbers = appended.first.0..=appended.last.0;
-        for ((seq, target), (pipeline, _)) in numbers.zip(targets).zip(&names) {
+        for (seq, target) in (before.0 + 1..=last.0).zip(targets) {
             let change = Appended {
                 moment: self.moment,
-                pipeline: pipeline.clone(),
+                pipeline: id.clone(),
                 target,
+                again: false,
             };
             self.appended.insert(Seq(seq), change);
         }
-        self.again = names;
         if !self.api.healthy && self.rng.u32(0..100) == 0 {
             return self.restart("between append and planner");
         }
@@ -436,7 +617,23 @@ impl World {
         }
     }
 
-    fn pull(&mut self) {
+    /// A webhook is told 202 when this is over.
+    fn deliver(&mut self, pipeline: &PipelineId, changes: Vec<NewChange>) {
+        let delivery = NewDelivery {
+            route: "/hook".into(),
+            event: self.moment.to_string(),
+            dedupe_key: None,
+            dedupe: Duration::ZERO,
+            what: String::new(),
+            pipeline: pipeline.clone(),
+            at: self.wall(),
+            due: self.wall(),
+            work: Work::Changes(changes),
+        };
+        now(self.store.take_delivery(delivery));
+    }
+
+    pub(crate) fn pull(&mut self) {
         let rows = now(self.store.queued_after(self.cursor, 7));
         if let Some(last) = rows.last() {
             self.cursor = last.seq;
@@ -464,16 +661,21 @@ impl World {
                 *settings = pipeline(&mut rng, &settings.id);
             }
         }
-        self.settings = self.all.clone();
-        if self.settings.len() > 1 && rng.bool() {
+        let before = std::mem::replace(&mut self.settings, self.all.clone());
+        if self.settings.len() > 1 && rng.u32(0..3) > 0 {
             self.settings.remove(rng.usize(0..self.settings.len()));
+        }
+        let known = before.into_iter().map(|known| known.id).collect();
+        let orphans = now(self.store.orphans(known));
+        if orphans.iter().any(|orphan| self.configured(&orphan.id)) {
+            self.ledger.meet("an orphaned queue returns");
         }
         self.restart("to reload");
     }
 
     /// The process ends and is started again, perhaps by another clock; late replies are lost, but
     /// for those of a retransmission, which reach the new process and mean nothing to it.
-    fn restart(&mut self, when: &str) {
+    pub(crate) fn restart(&mut self, when: &str) {
         self.say(&format_args!("restart {when}"));
         self.ledger.meet("restart");
         if self.rng.bool() {
@@ -485,6 +687,7 @@ impl World {
             }
         }
         self.scans.clear();
+        self.holds.died(self.wall());
         self.real += self.rng.u64(0..30_000);
         self.api.advance(&mut self.edge, self.real);
         if self.rng.u32(0..3) == 0 {
@@ -492,6 +695,17 @@ impl World {
             self.ledger.clock_stepped(self.real);
         }
         let unsettled = now(self.store.unsettled());
+        self.holds.restarted(self.wall());
+        // As the engine does.
+        for pause in unsettled.pauses.iter().cloned() {
+            let pause = pause.restored(self.wall());
+            if !pause.holds(self.wall()) {
+                now(self.store.resume(pause.pipeline, pause.holder, self.wall()));
+            }
+        }
+        self.rooms = rooms(&self.settings);
+        self.turns.restarted();
+        self.ledger.cooled(None);
         let seed = self.rng.u64(..);
         let (planner, step) = Planner::restore(
             self.limits,
@@ -502,6 +716,7 @@ impl World {
         );
         self.planner = planner;
         self.cursor = Seq(0);
+        self.begin_follow_ups();
         self.commit(step.decisions);
         assert!(step.commands.is_empty(), "the bucket starts empty");
         self.pull();

@@ -118,10 +118,17 @@ impl Planner {
                 .iter()
                 .filter(|(id, _)| held.get(id).is_none_or(|held| *held < share))
         };
-        let manual = able().find(|(_, pipeline)| pipeline.queue.manual_ready());
-        let after = || able().find(|(id, _)| self.turn.as_ref().is_none_or(|turn| *id > turn));
-        let next = manual.or_else(after).or_else(|| able().next());
-        next.map(|(id, _)| (*id).clone())
+        let next = |turn: Option<&PipelineId>, wanted: fn(&Pipeline) -> bool| {
+            let those = || able().filter(|(_, pipeline)| wanted(pipeline));
+            let after = those().find(|(id, _)| turn.is_none_or(|turn| *id > turn));
+            after.or_else(|| those().next()).map(|(id, _)| *id)
+        };
+        // A person's turn is not its pipeline's: who asks often would keep the others waiting.
+        next(self.asked.as_ref(), |pipeline| {
+            pipeline.queue.manual_ready()
+        })
+        .or_else(|| next(self.turn.as_ref(), |_| true))
+        .cloned()
     }
 
     fn poll(&mut self, id: RequestId, now: Time, step: &mut Step) -> Option<Asked> {
@@ -135,8 +142,15 @@ impl Planner {
 
     fn submit(&mut self, id: &PipelineId, now: Time, step: &mut Step) -> Option<Asked> {
         let cursor = self.cursor;
-        let taken = self.pipelines.get_mut(id)?.take(now, cursor)?;
-        self.turn = Some(id.clone());
+        let pipeline = self.pipelines.get_mut(id)?;
+        let asked = pipeline.queue.manual_ready();
+        let taken = pipeline.take(now, cursor)?;
+        let turn = if asked {
+            &mut self.asked
+        } else {
+            &mut self.turn
+        };
+        *turn = Some(id.clone());
         self.last_request += 1;
         let request = RequestId(self.last_request);
         // What was made after the last change came covers it, whoever made it.

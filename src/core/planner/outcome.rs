@@ -148,6 +148,10 @@ impl Planner {
         step: &mut Step,
     ) {
         let Some(flight) = self.flights.get_mut(&id) else {
+            // It was given up meanwhile. Where it was the probe, others wait for its answer.
+            if !self.circuit.is_closed() {
+                self.answered(Asked::Get(id), reply.as_ref().err(), now, step);
+            }
             return;
         };
         if !flight.poll_returned(now) {
@@ -260,7 +264,8 @@ impl Planner {
             self.settled_ids.push_back(remote_id.to_owned());
         }
         let pipeline = self.pipelines.get(&flight.pipeline);
-        let followed = pipeline.is_some_and(|pipeline| pipeline.settings.follow_up);
+        // Whether anything follows on what left the configuration is known when it returns.
+        let followed = pipeline.is_none_or(|pipeline| pipeline.settings.follow_up);
         // What was never taken costs no attempt: the circuit, or the pipeline's trouble, does the waiting.
         let (attempt, not_before) = match outcome {
             Outcome::Done | Outcome::Failed => (flight.attempt, Time::ZERO),

@@ -29,6 +29,8 @@ impl Planner {
     /// Ends a holder's pause. When it was the last, what is queued is one batch, and closed: who
     /// resumes has finished.
     pub fn resume(&mut self, pipeline: &PipelineId, holder: &Holder, now: Time) {
+        // Until now it was held back.
+        self.time_passed(now);
         if let Some(pipeline) = self.pipelines.get_mut(pipeline) {
             pipeline
                 .pauses
@@ -65,6 +67,7 @@ mod tests {
     use crate::core::pause::LEASE;
     use crate::core::planner::{Command, Event, Limits, PipelineSettings};
     use crate::core::purge::{Refusal, Unsettled};
+    use crate::core::queue::QUEUE_CAP;
 
     const LIMITS: Limits = Limits {
         requests_per_second: 10,
@@ -91,6 +94,7 @@ mod tests {
             all_after: None,
             all_cooldown: Duration::from_mins(1),
             follow_up: false,
+            queue_cap: QUEUE_CAP,
         };
         let pipelines = vec![settings("shop"), settings("www")];
         let (mut planner, _) = Planner::restore(LIMITS, pipelines, unsettled, 7, now);

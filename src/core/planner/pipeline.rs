@@ -55,7 +55,7 @@ pub(super) struct Pipeline {
     pub(super) size: Size,
     pub(super) pace: Pace,
     pub(super) heat: Heat,
-    /// When the last change came.
+    /// When the last change came; all that is known at a start came before it.
     changed: Time,
     pub(super) trouble: Option<Forbidden>,
     /// Who holds it back; some may have ended by themselves.
@@ -69,7 +69,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>) -> Self {
+    pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>, now: Time) -> Self {
         Self {
             size: Size::new(settings.max_assets),
             settings,
@@ -77,7 +77,7 @@ impl Pipeline {
             parts: Parts::default(),
             pace: Pace::default(),
             heat: Heat::default(),
-            changed: Time::ZERO,
+            changed: now,
             trouble: None,
             pauses: Vec::new(),
             scans: 0,
@@ -134,11 +134,17 @@ impl Pipeline {
 
     /// Does what time alone brings: closes the batch, ends backoffs.
     pub(super) fn advance(&mut self, now: Time) {
+        self.pauses.retain(|pause| pause.holds(now));
         self.queue.wake(now);
         self.parts.prune(|asset| self.queue.holds(asset));
-        if self.closes().is_some_and(|at| at <= now) {
+        if self.is_full() || self.closes().is_some_and(|at| at <= now) {
             self.queue.close();
         }
+    }
+
+    /// Whether nothing more is to be queued, since no `all` may take its place.
+    pub(super) fn is_full(&self) -> bool {
+        self.settings.all_above.is_none() && self.queue.len() >= self.settings.queue_cap
     }
 
     fn closes(&self) -> Option<Time> {

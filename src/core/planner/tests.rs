@@ -4,6 +4,7 @@ use super::*;
 use crate::core::asset::Asset;
 use crate::core::change::Kind;
 use crate::core::purge::OpenRequest;
+use crate::core::queue::QUEUE_CAP;
 
 const WWW: &str = "11111111-1111-4111-8111-111111111111";
 const SHOP: &str = "22222222-2222-4222-8222-222222222222";
@@ -22,6 +23,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_after: None,
         all_cooldown: Duration::from_mins(1),
         follow_up: false,
+        queue_cap: QUEUE_CAP,
     }
 }
 
@@ -31,6 +33,25 @@ const LIMITS: Limits = Limits {
     max_in_flight: 4,
     track_timeout: Duration::from_mins(10),
 };
+
+/// A request that the API has, from before a start.
+fn accepted(pipeline: &str, scope: Scope) -> OpenRequest {
+    OpenRequest {
+        id: RequestId(1),
+        pipeline: PipelineId::new(pipeline),
+        scope,
+        remote_id: Some("r1".to_owned()),
+        first_seen: at(0),
+        opened: at(0),
+        attempt: 0,
+        overdue: false,
+        api_since: None,
+    }
+}
+
+fn one(asset: &str) -> Scope {
+    Scope::Assets([(Asset::from_stored(asset), Seq(1))].into())
+}
 
 /// A planner with its time, fed with changes and replies.
 struct Bench {
@@ -442,20 +463,13 @@ fn a_request_of_unknown_outcome_is_sent_again_after_a_restart() {
 fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
     let unsettled = Unsettled {
         last_request: 1,
-        requests: vec![OpenRequest {
-            id: RequestId(1),
-            pipeline: PipelineId::new(WWW),
-            scope: Scope::All {
+        requests: vec![accepted(
+            WWW,
+            Scope::All {
                 reason: AllReason::Rule,
                 through: Seq(9),
             },
-            remote_id: Some("r1".to_owned()),
-            first_seen: at(0),
-            opened: at(0),
-            attempt: 0,
-            overdue: false,
-            api_since: None,
-        }],
+        )],
         ..Unsettled::default()
     };
     let (mut planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, at(1_000));

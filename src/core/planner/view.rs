@@ -30,12 +30,13 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 8] = [
+    pub const REASONS: [&str; 9] = [
         "all_repeats",
         "api",
         "forbidden",
         "fruitless",
         "overdue",
+        "queue_full",
         "rate_limited",
         "unauthorized",
         "untracked",
@@ -181,49 +182,63 @@ impl Planner {
             }
         }
         for (id, pipeline) in &self.pipelines {
-            let mut raise = |reason, text| {
-                alarms.push(Alarm {
-                    pipeline: Some(id.clone()),
-                    reason,
-                    text,
-                });
-            };
-            if let Some(trouble) = &pipeline.trouble {
-                raise(
-                    "forbidden",
-                    format!(
-                        "the API refuses purges of this pipeline since {}: {}; check its id, its \
-                         project, and the key's permission set (EdgeServicesFullAccess)",
-                        trouble.since, trouble.why
-                    ),
-                );
-            }
-            let attempts = self
-                .flights
-                .values()
-                .filter(|flight| flight.pipeline == *id)
-                .map(|flight| flight.attempt)
-                .fold(pipeline.queue.attempts(), u32::max);
-            if attempts >= ALARMING_ATTEMPTS {
-                raise(
-                    "fruitless",
-                    format!(
-                        "{attempts} purge requests in a row came to nothing; it goes on trying"
-                    ),
-                );
-            }
-            if pipeline.repeats >= 2 {
-                raise(
-                    "all_repeats",
-                    format!(
-                        "the whole cache was purged again and again: at most every {} s now; \
-                         find out what rewrites the origin, or raise all_above",
-                        pipeline.cooldown().as_secs()
-                    ),
-                );
-            }
+            self.alarms_of(id, pipeline, &mut alarms);
         }
         alarms
+    }
+
+    fn alarms_of(&self, id: &PipelineId, pipeline: &Pipeline, alarms: &mut Vec<Alarm>) {
+        let mut raise = |reason, text| {
+            alarms.push(Alarm {
+                pipeline: Some(id.clone()),
+                reason,
+                text,
+            });
+        };
+        if let Some(trouble) = &pipeline.trouble {
+            raise(
+                "forbidden",
+                format!(
+                    "the API refuses purges of this pipeline since {}: {}; check its id, its \
+                     project, and the key's permission set (EdgeServicesFullAccess)",
+                    trouble.since, trouble.why
+                ),
+            );
+        }
+        let attempts = self
+            .flights
+            .values()
+            .filter(|flight| flight.pipeline == *id)
+            .map(|flight| flight.attempt)
+            .fold(pipeline.queue.attempts(), u32::max);
+        if attempts >= ALARMING_ATTEMPTS {
+            raise(
+                "fruitless",
+                format!("{attempts} purge requests in a row came to nothing; it goes on trying"),
+            );
+        }
+        if pipeline.is_full() {
+            raise(
+                "queue_full",
+                format!(
+                    "{} assets are queued, and all_above = \"never\" forbids to purge \
+                     everything instead: what changes now waits, files where they are and \
+                     webhooks at their senders, until there is room; nothing is lost; let \
+                     the queue drain, drop it, or purge everything (edgepurge purge --all)",
+                    pipeline.queue.len()
+                ),
+            );
+        }
+        if pipeline.repeats >= 2 {
+            raise(
+                "all_repeats",
+                format!(
+                    "the whole cache was purged again and again: at most every {} s now; \
+                     find out what rewrites the origin, or raise all_above",
+                    pipeline.cooldown().as_secs()
+                ),
+            );
+        }
     }
 }
 

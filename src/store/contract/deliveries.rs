@@ -9,6 +9,7 @@ contract! {
     a_repeated_delivery_queues_nothing_until_what_it_asked_for_has_failed
     only_the_same_route_and_key_make_a_repeated_delivery
     what_is_queued_already_is_not_queued_twice
+    what_a_planner_was_told_of_is_queued_again
     a_delayed_change_is_queued_when_it_is_due
     a_scan_is_waited_for_and_followed_until_what_it_found_is_purged
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
@@ -153,6 +154,35 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<dyn Store>) {
     };
     store.take_delivery(other).await.unwrap();
     assert_eq!(queued(&*store).await, ["2 /b", "3 /a", "4 /b"]);
+}
+
+/// Who was told of a change takes it for as old as it was then, and may find that somebody has
+/// purged it since. So it has to hear of what came later.
+async fn what_a_planner_was_told_of_is_queued_again(store: Arc<dyn Store>) {
+    let take = async |event: &str, of: &[&str]| {
+        let taken = store.take_delivery(delivery(event, changes(of)));
+        assert_eq!(taken.await.unwrap(), Taken::New(of.len()));
+    };
+    take("a", &["/a", "/b"]).await;
+    // It hears of the first only.
+    let told = store.queued_after(Seq(0), 1).await.unwrap();
+    assert_eq!(told.len(), 1);
+    take("b", &["/b"]).await;
+    take("c", &["/a"]).await;
+    assert_eq!(queued(&*store).await, ["1 /a", "2 /b", "3 /a"]);
+    // What a person retries is told, too.
+    store
+        .decide(vec![open(1, WWW, &[("/a", 3), ("/b", 2)])])
+        .await
+        .unwrap();
+    store
+        .decide(vec![settled(1, Outcome::Failed)])
+        .await
+        .unwrap();
+    let retried = store.retry(Retry::Request(1), 10).await.unwrap();
+    assert_eq!(retried.len(), 3);
+    take("d", &["/b"]).await;
+    assert_eq!(queued(&*store).await, ["1 /a", "2 /b", "3 /a", "4 /b"]);
 }
 
 async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<dyn Store>) {

@@ -1,5 +1,7 @@
 //! Deliveries in plain collections.
 
+use std::sync::atomic::Ordering;
+
 use super::{MemoryStore, Row, Stage, State};
 use crate::core::change::{NewChange, PipelineId, Seq};
 use crate::core::delivery::{
@@ -76,7 +78,7 @@ impl State {
         Taken::New(count)
     }
 
-    /// As in `SQLite`: what is queued in one run already is not queued twice.
+    /// As in `SQLite`: what is queued in one run already, and not told, is not queued twice.
     fn queue(&mut self, changes: Vec<NewChange>) -> (Seq, Seq) {
         let queued: Option<Vec<u64>> = changes
             .iter()
@@ -87,7 +89,8 @@ impl State {
                         && row.change.pipeline == change.pipeline
                         && row.change.target == change.target
                 };
-                let mut rows = self.changes.iter().rev();
+                let told = self.told.load(Ordering::Relaxed);
+                let mut rows = self.changes.range(told + 1..).rev();
                 rows.find(|(_, row)| same(row)).map(|(seq, _)| *seq)
             })
             .collect();

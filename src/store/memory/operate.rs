@@ -22,6 +22,7 @@ impl State {
                 retried.push(row.queued(*seq));
             }
         }
+        self.tell(&retried);
         retried
     }
 
@@ -137,7 +138,7 @@ impl MemoryStore {
         now: Time,
     ) -> StoreFuture<'_, bool> {
         self.write(|state| {
-            state.pauses.retain(|_, pause| pause.holds(now));
+            state.pauses.retain(|_, pause| !pause.is_over(now));
             Ok(state.pauses.remove(&(pipeline, holder)).is_some())
         })
     }

@@ -1,6 +1,7 @@
 //! Deliveries that have arrived and wait for the writer. All that wait when it comes are one job, so
 //! that a flood of them costs each a row, and shares the rest: the job, the savepoint, the sync.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -34,6 +35,7 @@ struct Waiting {
 pub(super) struct Arrivals {
     waiting: Arc<Mutex<Waiting>>,
     keys: DeliveryKeys,
+    told: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
 }
 
@@ -44,11 +46,16 @@ impl std::fmt::Debug for Arrivals {
 }
 
 impl Arrivals {
-    /// `last` hears of the changes that are made.
-    pub(super) fn new(keys: DeliveryKeys, last: Arc<watch::Sender<Seq>>) -> Self {
+    /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
+    pub(super) fn new(
+        keys: DeliveryKeys,
+        told: Arc<AtomicU64>,
+        last: Arc<watch::Sender<Seq>>,
+    ) -> Self {
         Self {
             waiting: Arc::default(),
             keys,
+            told,
             last,
         }
     }
@@ -106,7 +113,7 @@ impl Arrivals {
                 std::mem::take(&mut waiting.arrivals)
             };
             let result = match connection {
-                Some(connection) => take_all(connection, &waiting, &arrivals.keys),
+                Some(connection) => take_all(connection, &waiting, &arrivals.keys, &arrivals.told),
                 None => Err(StoreError::Closed),
             };
             let kept = result.is_ok();
@@ -126,9 +133,10 @@ fn take_all(
     connection: &Connection,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
+    told: &AtomicU64,
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
     let all = || {
-        let mut taker = deliveries::Taker::new(connection, keys)?;
+        let mut taker = deliveries::Taker::new(connection, keys, told)?;
         let taken: rusqlite::Result<_> = waiting
             .iter()
             .map(|arrival| taker.take(&arrival.delivery))

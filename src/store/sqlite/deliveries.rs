@@ -1,5 +1,7 @@
 //! Deliveries: taken, waited for, and told about.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
 use super::delivery_keys::DeliveryKeys;
@@ -19,9 +21,10 @@ const SHARED: usize = 64;
 pub(super) struct Taker<'c> {
     connection: &'c Connection,
     keys: &'c DeliveryKeys,
+    told: &'c AtomicU64,
     insert: CachedStatement<'c>,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
-    /// while this transaction runs.
+    /// while this transaction runs; a planner that hears of it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
 }
 
@@ -29,6 +32,7 @@ impl<'c> Taker<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         keys: &'c DeliveryKeys,
+        told: &'c AtomicU64,
     ) -> rusqlite::Result<Self> {
         let insert = connection.prepare_cached(
             "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
@@ -38,6 +42,7 @@ impl<'c> Taker<'c> {
         Ok(Self {
             connection,
             keys,
+            told,
             insert,
             before: None,
         })
@@ -96,11 +101,13 @@ impl<'c> Taker<'c> {
     ) -> rusqlite::Result<(Seq, Seq)> {
         if let Some((of, targets, run)) = &self.before
             && of == pipeline
-            && targets.iter().eq(changes.iter().map(|change| &change.target))
+            && targets
+                .iter()
+                .eq(changes.iter().map(|change| &change.target))
         {
             return Ok(*run);
         }
-        let run = queue_changes(self.connection, pipeline, changes)?;
+        let run = queue_changes(self.connection, pipeline, changes, self.told)?;
         // An empty run is the end of the queue, which moves.
         self.before = (1..=SHARED).contains(&changes.len()).then(|| {
             let targets = changes.iter().map(|change| change.target.clone());
@@ -141,14 +148,16 @@ fn is_duplicate(
 }
 
 /// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and no request for them came to nothing, they are those: a request that is opened after
-/// this commit covers both.
+/// run, and the planner has not heard of them, they are those: a request that is opened after this
+/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
+/// by what somebody else purged since.
 fn queue_changes(
     connection: &Connection,
     pipeline: &PipelineId,
     changes: &[NewChange],
+    told: &AtomicU64,
 ) -> rusqlite::Result<(Seq, Seq)> {
-    if let Some(run) = queued_run(connection, pipeline, changes)? {
+    if let Some(run) = queued_run(connection, pipeline, changes, told)? {
         return Ok(run);
     }
     let appended = queue::append(connection, changes)?;
@@ -159,18 +168,20 @@ fn queued_run(
     connection: &Connection,
     pipeline: &PipelineId,
     changes: &[NewChange],
+    told: &AtomicU64,
 ) -> rusqlite::Result<Option<(Seq, Seq)>> {
     if changes.is_empty() || changes.len() > SHARED {
         return Ok(None);
     }
     let mut find = connection.prepare_cached(
         "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0",
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0 AND seq > ?3",
     )?;
+    let told = int(told.load(Ordering::Relaxed));
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
         let found: Option<i64> = find
-            .query_row(params![pipeline.as_str(), asset_of(change)], |row| {
+            .query_row(params![pipeline.as_str(), asset_of(change), told], |row| {
                 row.get(0)
             })?;
         let Some(seq) = found else { return Ok(None) };
@@ -300,7 +311,12 @@ pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
 }
 
 /// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
-pub(super) fn release(connection: &Connection, now: Time, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn release(
+    connection: &Connection,
+    now: Time,
+    limit: usize,
+    told: &AtomicU64,
+) -> rusqlite::Result<usize> {
     let ready: Vec<(i64, String)> = connection
         .prepare_cached(
             "SELECT id, pipeline FROM delivery WHERE stage = 'waiting' AND due <= ?1
@@ -335,7 +351,7 @@ pub(super) fn release(connection: &Connection, now: Time, limit: usize) -> rusql
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let (first, last) = queue_changes(connection, &pipeline, &changes)?;
+        let (first, last) = queue_changes(connection, &pipeline, &changes, told)?;
         made.execute(params![id, int(first.0), int(last.0)])?;
         clear.execute([id])?;
     }

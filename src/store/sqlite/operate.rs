@@ -8,7 +8,7 @@ use super::history::pipeline;
 use super::queue::{change, word};
 use super::{int, queue, time, uint};
 use crate::core::change::{Change, PipelineId};
-use crate::core::pause::{Holder, Pause, Retry};
+use crate::core::pause::{Holder, LONGEST_OUTAGE, Pause, Retry};
 use crate::core::purge::AllReason;
 use crate::core::time::Time;
 use crate::store::Orphan;
@@ -55,8 +55,12 @@ pub(super) fn resume(
     now: Time,
 ) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("DELETE FROM pause WHERE until <= ?1")?
-        .execute([int(now.millis())])?;
+        .prepare_cached("DELETE FROM pause WHERE until <= ?1 - iif(holder = ?2, 0, ?3)")?
+        .execute(params![
+            int(now.millis()),
+            Holder::Operator.as_str(),
+            int(LONGEST_OUTAGE.as_millis())
+        ])?;
     let ended = connection
         .prepare_cached("DELETE FROM pause WHERE pipeline = ?1 AND holder = ?2")?
         .execute([pipeline.as_str(), holder.as_str()])?;

@@ -268,3 +268,30 @@ fn a_crash_while_submitting_is_looked_into_at_the_next_start() {
     let step = planner.handle(at(3_100), Event::Listed { list: *list, reply });
     assert_eq!(adopted(&step), Some("x"));
 }
+
+#[test]
+fn everything_that_was_purged_before_a_start_covers_nothing_that_comes_back_after_it() {
+    // In flight when the process ended.
+    let assets = (0..25).map(|number| (Asset::from_stored(&format!("/{number}")), Seq(number + 1)));
+    let unsettled = Unsettled {
+        requests: vec![accepted(WWW, Scope::Assets(assets.collect()))],
+        last_request: 1,
+        ..Unsettled::default()
+    };
+    let mut bench = Bench::new(&[]);
+    (bench.planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, bench.now);
+    bench.wait(1_000);
+    bench.hear(1);
+    bench.polled(RequestId(1), Ok(RemoteStatus::Error));
+    // Its assets are more than all_above now.
+    assert_eq!(submits(&bench.wait(10_000)), ["2: all count"]);
+    bench.submitted(RequestId(2), lost());
+    let list = bench.asked_for(1);
+    let old = Listed {
+        assets: None,
+        status: RemoteStatus::Done,
+        ..listed("old", &[], 9_000)
+    };
+    let step = bench.found(list, page(vec![old]));
+    assert_eq!(adopted(&step), None);
+}

@@ -126,3 +126,41 @@ fn a_person_does_not_wait_for_a_hot_asset() {
     let sent = bench.event(Event::Changes(vec![row]));
     assert_eq!(submits(&sent).len(), 1);
 }
+
+#[test]
+fn who_asks_again_and_again_keeps_no_pipeline_from_its_turn() {
+    let mut bench = Bench::new(&["a", "b", "c"]);
+    bench.planner.limits.max_in_flight = 1;
+    for other in ["b", "c"] {
+        bench.many(other, 20);
+    }
+    let mut sent = bench.wait(500);
+    let mut turns = Vec::new();
+    for _ in 0..8 {
+        // A person asks for more while one is in flight.
+        let target = Target::Asset(Asset::from_stored("/asked"));
+        let asked = bench.row("a", target, Source::Manual);
+        bench.event(Event::Changes(vec![asked]));
+        let [
+            Command::Submit {
+                request, pipeline, ..
+            },
+        ] = sent.as_slice()
+        else {
+            panic!("{sent:?}");
+        };
+        turns.push(pipeline.as_str().to_owned());
+        let request = *request;
+        let reply = Ok((format!("r{request}"), RemoteStatus::Done));
+        sent = bench.submitted(request, reply);
+        if pipelines_of(&sent) == ["a"] {
+            let Some(Command::Submit { request, .. }) = sent.first() else {
+                panic!("{sent:?}");
+            };
+            let request = *request;
+            let reply = Ok((format!("r{request}"), RemoteStatus::Done));
+            sent = bench.submitted(request, reply);
+        }
+    }
+    assert_eq!(turns, ["b", "c", "b", "c", "b", "c", "b", "c"]);
+}

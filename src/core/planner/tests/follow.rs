@@ -69,3 +69,16 @@ fn a_repeated_purge_is_no_person_who_waits() {
     let sent = bench.event(Event::Changes(vec![all]));
     assert_eq!(submits(&sent), ["2: all again"], "nothing to gather");
 }
+
+#[test]
+fn what_ends_while_its_pipeline_is_not_configured_is_marked_for_its_return() {
+    let unsettled = Unsettled {
+        requests: vec![accepted(SHOP, one("/a"))],
+        ..Unsettled::default()
+    };
+    let mut bench = Bench::new(&[]);
+    (bench.planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, at(0));
+    bench.wait(500);
+    let step = bench.polled(RequestId(1), Ok(RemoteStatus::Done));
+    assert_eq!(marked(&step), [1]);
+}

@@ -1,6 +1,7 @@
 //! What the API takes: how fast, how much, and which assets.
 
 use super::*;
+use crate::core::pause::{Holder, Pause};
 
 fn invalid() -> Result<(String, RemoteStatus), Refusal> {
     Err(Refusal::Invalid("invalid argument(s)".into()))
@@ -214,5 +215,129 @@ fn an_outage_is_no_slow_backlog() {
         }
         calls = bench.wait(1_000);
         assert!(!submits(&calls).iter().any(|sent| sent.contains("all")));
+    }
+}
+
+fn capped(all_above: Option<usize>) -> Bench {
+    let mut bench = Bench::new(&[]);
+    let settings = PipelineSettings {
+        all_above,
+        queue_cap: 30,
+        ..settings(WWW)
+    };
+    let (planner, _) =
+        Planner::restore(LIMITS, vec![settings], Unsettled::default(), 7, Time::ZERO);
+    bench.planner = planner;
+    let forever = Pause::begin(
+        PipelineId::new(WWW),
+        Holder::Operator,
+        String::new(),
+        None,
+        bench.now,
+    );
+    bench.planner.pause(forever);
+    bench.wait(0);
+    bench
+}
+
+#[test]
+fn a_queue_at_its_cap_becomes_one_all() {
+    let mut bench = capped(Some(20));
+    bench.many(WWW, 30);
+    let queued = |bench: &Bench| {
+        let www = &bench.view().pipelines[&PipelineId::new(WWW)];
+        (www.queued_assets, www.queued_all)
+    };
+    assert_eq!(queued(&bench), (30, None), "it is paused");
+    bench.change(WWW, &["/more"]);
+    assert_eq!(queued(&bench), (0, Some("queue_cap")));
+    assert_eq!(bench.alarm(), Vec::<&str>::new());
+    let www = PipelineId::new(WWW);
+    bench.planner.resume(&www, &Holder::Operator, bench.now);
+    assert_eq!(submits(&bench.wait(0)), ["1: all queue_cap"]);
+}
+
+#[test]
+fn what_a_person_asked_for_stays_that_when_the_queue_reaches_its_cap() {
+    let mut bench = capped(Some(20));
+    bench.all(WWW, Source::Manual);
+    bench.many(WWW, 31);
+    let www = &bench.view().pipelines[&PipelineId::new(WWW)];
+    assert_eq!((www.queued_assets, www.queued_all), (0, Some("manual")));
+}
+
+#[test]
+fn where_everything_is_never_purged_a_full_queue_raises_an_alarm_until_there_is_room() {
+    let mut bench = capped(None);
+    let www = PipelineId::new(WWW);
+    bench.many(WWW, 29);
+    assert_eq!(bench.alarm(), Vec::<&str>::new());
+    // What was on its way when it became full has its place.
+    bench.change(WWW, &["/more", "/and more"]);
+    assert_eq!(bench.view().pipelines[&www].queued_assets, 31);
+    assert_eq!(bench.view().pipelines[&www].queued_all, None);
+    assert_eq!(bench.alarm(), ["queue_full"]);
+    let told = bench.planner.queued();
+    assert_eq!((told.through, told.assets[&www]), (Seq(31), 31));
+    bench.planner.resume(&www, &Holder::Operator, bench.now);
+    assert_eq!(submits(&bench.wait(0)).len(), 4);
+    assert_eq!(bench.alarm(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_scan_that_fills_the_queue_holds_its_batch_open_no_longer() {
+    let mut bench = capped(None);
+    let www = PipelineId::new(WWW);
+    bench.planner.resume(&www, &Holder::Operator, bench.now);
+    bench.event(Event::Scanning {
+        pipeline: www,
+        running: true,
+    });
+    bench.many(WWW, 29);
+    assert!(bench.wait(10_000).is_empty());
+    assert_eq!(submits(&bench.change(WWW, &["/more"])).len(), 4);
+}
+
+#[test]
+fn a_pause_is_no_slow_backlog() {
+    let www = PipelineId::new(WWW);
+    for (length, silent) in [
+        (None, false),
+        (None, true),
+        (Some(60), false),
+        (Some(60), true),
+    ] {
+        let mut bench = Bench::new(&[WWW]);
+        let settings = PipelineSettings {
+            all_above: None,
+            all_after: Some(Duration::from_mins(1)),
+            ..settings(WWW)
+        };
+        (bench.planner, _) =
+            Planner::restore(LIMITS, vec![settings], Unsettled::default(), 7, bench.now);
+        let length = length.map(Duration::from_secs);
+        let pause = Pause::begin(
+            www.clone(),
+            Holder::Operator,
+            String::new(),
+            length,
+            bench.now,
+        );
+        bench.planner.pause(pause);
+        bench.many(WWW, 40);
+        bench.wait(500);
+        for _ in 0..59 {
+            if silent {
+                bench.now = bench.now.after(Duration::from_secs(1));
+            } else {
+                assert_eq!(bench.wait(1_000), []);
+            }
+        }
+        bench.now = bench.now.after(Duration::from_millis(500));
+        if length.is_none() {
+            bench.planner.resume(&www, &Holder::Operator, bench.now);
+        }
+        let sent = submits(&bench.wait(0));
+        assert_eq!(sent.len(), 4, "{length:?} {silent}: {sent:?}");
     }
 }

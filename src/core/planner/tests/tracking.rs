@@ -156,18 +156,12 @@ fn a_question_from_before_the_time_is_no_proof_of_being_overdue() {
 fn requests_that_never_end_do_not_stop_all_others() {
     let mut bench = Bench::new(&[WWW]);
     bench.planner.limits.max_in_flight = 1;
-    let open = |overdue| OpenRequest {
-        id: RequestId(1),
-        pipeline: PipelineId::new(WWW),
-        scope: Scope::Assets([(Asset::from_stored("/never"), Seq(1))].into()),
-        remote_id: Some("r1".to_owned()),
-        first_seen: at(0),
-        opened: at(0),
+    let never = OpenRequest {
         attempt: 1,
-        overdue,
-        api_since: None,
+        overdue: true,
+        ..accepted(WWW, one("/never"))
     };
-    let flight = Flight::restored(open(true), bench.now);
+    let flight = Flight::restored(never, bench.now);
     bench.planner.flights.insert(RequestId(1), flight);
     bench.planner.last_request = 1;
     bench.wait(700_000);
@@ -216,4 +210,32 @@ fn an_api_that_answers_and_takes_nothing_is_tried_ever_more_gently() {
     }
     assert!(creates < 20, "{creates} in ten minutes");
     assert_eq!(bench.alarm(), ["api"]);
+}
+
+#[test]
+fn a_question_that_tries_the_api_counts_although_its_request_was_given_up_meanwhile() {
+    let mut bench = Bench::new(&[WWW]);
+    bench.planner.limits.max_in_flight = 1;
+    let never = OpenRequest {
+        attempt: 1,
+        overdue: true,
+        ..accepted(WWW, one("/never"))
+    };
+    let mut flight = Flight::restored(never, bench.now);
+    flight.stuck = true;
+    bench.planner.flights.insert(RequestId(1), flight);
+    bench.planner.last_request = 1;
+    assert_eq!(polls(&bench.wait(500)), 1);
+    bench.polled(RequestId(1), Err(Refusal::Transient("down".into())));
+    assert_eq!(
+        polls(&bench.wait(15_000)),
+        1,
+        "it tries whether the API is back"
+    );
+    // What others wait for is more than it.
+    bench.change(WWW, &["/a"]);
+    assert!(bench.wait(500).is_empty(), "nobody knows yet");
+    assert_eq!(bench.view().pipelines[&PipelineId::new(WWW)].in_flight, 0);
+    let step = bench.polled(RequestId(1), Ok(RemoteStatus::Pending));
+    assert_eq!(submits(&step.commands), ["2: /a"]);
 }

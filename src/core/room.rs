@@ -1,0 +1,117 @@
+//! The room in a queue whose pipeline may not be purged as a whole (`all_above = "never"`): whoever
+//! would queue more than the cap has to wait, and nothing of it is kept or lost.
+//!
+//! The planner alone knows how many assets are queued, and knows it a moment later than they are
+//! committed; what is on its way there is counted as if each change were another asset.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::change::{PipelineId, Seq};
+
+/// How much is queued, as the planner tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// The last change that is counted.
+    pub through: Seq,
+    /// The assets of each pipeline that has a cap.
+    pub assets: BTreeMap<PipelineId, usize>,
+}
+
+/// The room of one pipeline.
+#[derive(Clone, Debug)]
+pub struct Room {
+    cap: usize,
+    queued: usize,
+    through: Seq,
+    /// Changes that are being committed.
+    coming: usize,
+    /// Changes that are committed and not counted yet, by the last of each commit.
+    committed: VecDeque<(Seq, usize)>,
+}
+
+impl Room {
+    /// A queue of which nothing is known yet.
+    #[must_use]
+    pub const fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            queued: 0,
+            through: Seq(0),
+            coming: 0,
+            committed: VecDeque::new(),
+        }
+    }
+
+    /// What the planner tells of its queue.
+    pub fn told(&mut self, queued: usize, through: Seq) {
+        self.queued = queued;
+        self.through = self.through.max(through);
+        let through = self.through;
+        self.committed.retain(|(last, _)| *last > through);
+    }
+
+    /// Whether nothing more is taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let on_their_way: usize = self.committed.iter().map(|(_, changes)| changes).sum();
+        self.queued + on_their_way + self.coming >= self.cap
+    }
+
+    /// Takes room for changes, if there is any: the last ones may go beyond the cap, so that no
+    /// commit is too large for an empty queue. `false`: it is full.
+    pub fn take(&mut self, changes: usize) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        self.coming += changes;
+        true
+    }
+
+    /// They are committed, up to `last`; `None`: nothing of them was.
+    pub fn taken(&mut self, changes: usize, last: Option<Seq>) {
+        self.coming = self.coming.saturating_sub(changes);
+        if let Some(last) = last
+            && last > self.through
+            && changes > 0
+        {
+            self.committed.push_back((last, changes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_counts_until_the_planner_has_counted_it() {
+        let mut room = Room::new(10);
+        assert!(room.take(6));
+        room.taken(6, Some(Seq(6)));
+        assert!(room.take(3));
+        assert!(room.take(3), "the last ones may go beyond the cap");
+        assert!(!room.take(1));
+        room.taken(3, Some(Seq(9)));
+        room.taken(3, None);
+        assert!(room.take(1), "what was not committed takes no room");
+        room.taken(1, Some(Seq(10)));
+        assert!(!room.take(1));
+        // Four of the six were the same asset.
+        room.told(3, Seq(6));
+        assert!(room.take(3));
+        room.taken(3, Some(Seq(13)));
+        room.told(10, Seq(13));
+        assert!(!room.take(1));
+        room.told(9, Seq(13));
+        assert!(room.take(100));
+    }
+
+    #[test]
+    fn a_commit_that_was_counted_before_it_was_told_is_not_counted_twice() {
+        let mut room = Room::new(2);
+        assert!(room.take(1));
+        room.told(1, Seq(1));
+        room.taken(1, Some(Seq(1)));
+        assert!(room.take(1));
+    }
+}

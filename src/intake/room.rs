@@ -1,0 +1,129 @@
+//! The doors to queues that are never purged as a whole: when one is full, whoever comes has to come
+//! again, and nothing of what it brought is kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::core::change::{NewChange, PipelineId, Seq, Target};
+use crate::core::room::{Queued, Room};
+
+/// A queue is full.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the queue of pipeline {pipeline} is full: {cap} assets wait in it, and all_above = \"never\" \
+     forbids to purge everything instead; bring it again when there is room: see `edgepurge status` \
+     for what holds it back"
+)]
+pub struct Full {
+    /// Whose.
+    pub pipeline: PipelineId,
+    /// How many assets it holds.
+    pub cap: usize,
+}
+
+/// The queues that take no more than they have room for.
+#[derive(Debug)]
+pub struct Doors {
+    queued: watch::Receiver<Option<Queued>>,
+    rooms: Mutex<BTreeMap<PipelineId, (usize, Room)>>,
+}
+
+impl Doors {
+    /// Doors to queues with a cap. `queued` tells what is in them, once the planner has counted it.
+    #[must_use]
+    pub fn new(
+        caps: BTreeMap<PipelineId, usize>,
+        queued: watch::Receiver<Option<Queued>>,
+    ) -> Arc<Self> {
+        let rooms = caps
+            .into_iter()
+            .map(|(id, cap)| (id, (cap, Room::new(cap))))
+            .collect();
+        Arc::new(Self {
+            queued,
+            rooms: Mutex::new(rooms),
+        })
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<PipelineId, (usize, Room)>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for room for changes. What purges everything needs none, and makes some.
+    ///
+    /// # Errors
+    /// When it is full.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        pipeline: &PipelineId,
+        changes: &[NewChange],
+    ) -> Result<Place, Full> {
+        let mut place = Place {
+            doors: Arc::clone(self),
+            pipeline: pipeline.clone(),
+            changes: 0,
+        };
+        let assets = changes.iter().filter(|one| one.target != Target::All);
+        let count = assets.count();
+        if count == 0 || !self.rooms().contains_key(pipeline) {
+            return Ok(place);
+        }
+        // Only at a start nothing is known. An engine that has ended lets nobody wait for ever.
+        let mut heard = self.queued.clone();
+        drop(heard.wait_for(Option::is_some).await);
+        let mut rooms = self.rooms();
+        if let Some((cap, room)) = rooms.get_mut(pipeline) {
+            if let Some(queued) = &*self.queued.borrow() {
+                let assets = queued.assets.get(pipeline).copied();
+                room.told(assets.unwrap_or(0), queued.through);
+            }
+            if !room.take(count) {
+                return Err(Full {
+                    pipeline: pipeline.clone(),
+                    cap: *cap,
+                });
+            }
+            place.changes = count;
+        }
+        Ok(place)
+    }
+}
+
+/// Room that is taken, until the planner has counted what is in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    doors: Arc<Doors>,
+    pipeline: PipelineId,
+    changes: usize,
+}
+
+impl Place {
+    /// What it is for is committed, up to `last`.
+    pub(super) fn committed(mut self, last: Seq) {
+        self.leave(Some(last));
+    }
+
+    fn leave(&mut self, last: Option<Seq>) {
+        let changes = std::mem::take(&mut self.changes);
+        if changes > 0
+            && let Some((_, room)) = self.doors.rooms().get_mut(&self.pipeline)
+        {
+            room.taken(changes, last);
+        }
+    }
+}
+
+impl Drop for Place {
+    /// Nothing was committed, or nobody waited for it.
+    fn drop(&mut self) {
+        self.leave(None);
+    }
+}
+
+impl From<Full> for crate::sink::SinkError {
+    fn from(full: Full) -> Self {
+        Self::Full(full.to_string())
+    }
+}

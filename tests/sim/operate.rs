@@ -1,0 +1,222 @@
+//! What people and deploys do with queues, and what they rely on then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use edgepurge::core::change::PipelineId;
+use edgepurge::core::pause::{Holder, LEASE, Pause, Retry};
+use edgepurge::core::planner::Event;
+use edgepurge::core::time::Time;
+use edgepurge::store::Store as _;
+
+use crate::world::{World, now};
+
+/// A deploy that was silent for longer than this at a start is gone.
+const SILENT: Duration = Duration::from_mins(10);
+/// Changes that are retried or dropped in a commit.
+const STEP: usize = 3;
+
+#[derive(Clone, Debug)]
+struct Hold {
+    until: Option<Time>,
+    length: Option<Duration>,
+}
+
+/// Who holds which pipeline back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holds {
+    of: BTreeMap<(PipelineId, Holder), Hold>,
+    /// The deploy that lives, of each pipeline.
+    deploys: BTreeMap<PipelineId, Holder>,
+    last: u32,
+}
+
+impl Holds {
+    /// Who holds a pipeline back now.
+    pub(crate) fn holder(&self, pipeline: &PipelineId, now: Time) -> Option<&Holder> {
+        let mut of = self.of.iter();
+        of.find(|((of, _), hold)| of == pipeline && hold.until.is_none_or(|until| until > now))
+            .map(|((_, holder), _)| holder)
+    }
+
+    /// The process died: what had ended by then is over.
+    pub(crate) fn died(&mut self, now: Time) {
+        self.of
+            .retain(|_, hold| hold.until.is_none_or(|until| until > now));
+    }
+
+    /// The process started again, perhaps by another clock.
+    pub(crate) fn restarted(&mut self, now: Time) {
+        for ((_, holder), hold) in &mut self.of {
+            let (Some(until), Some(length)) = (hold.until, hold.length) else {
+                continue;
+            };
+            hold.until = Some(match holder {
+                Holder::Operator => until.min(now.after(length)),
+                Holder::Deploy(_) if now.since(until) > SILENT => until,
+                Holder::Deploy(_) => now.after(length),
+            });
+        }
+        // One that has ended does not begin again, should the clock be set back.
+        self.of
+            .retain(|_, hold| hold.until.is_none_or(|until| until > now));
+    }
+}
+
+impl World {
+    /// Holds a pipeline back: committed, and then the planner hears of it, as the engine does it.
+    pub(crate) fn hold(&mut self, id: &PipelineId, holder: Holder, length: Option<Duration>) {
+        self.pull();
+        let pause = Pause::begin(id.clone(), holder, String::new(), length, self.wall());
+        self.say(&pause);
+        now(self.store.pause(pause.clone()));
+        let hold = Hold {
+            until: pause.until,
+            length,
+        };
+        let key = (id.clone(), pause.holder.clone());
+        self.holds.of.insert(key, hold);
+        if self.dies() {
+            return self.restart("between pause and planner");
+        }
+        self.planner.pause(pause);
+        self.event(Event::Wake);
+    }
+
+    fn release(&mut self, id: &PipelineId, holder: &Holder) {
+        self.pull();
+        self.say(&(id, holder, "resumes"));
+        now(self.store.resume(id.clone(), holder.clone(), self.wall()));
+        self.holds.of.remove(&(id.clone(), holder.clone()));
+        if self.dies() {
+            return self.restart("between resume and planner");
+        }
+        self.planner.resume(id, holder, self.wall());
+        self.event(Event::Wake);
+    }
+
+    pub(crate) fn dies(&mut self) -> bool {
+        !self.api.healthy && self.rng.u32(0..20) == 0
+    }
+
+    pub(crate) fn pause(&mut self) {
+        let id = self.some_pipeline();
+        let length = match self.rng.u32(0..4) {
+            0 => None,
+            1 => Some(Duration::from_secs(self.rng.u64(60..3_600))),
+            _ => Some(Duration::from_secs(self.rng.u64(1..60))),
+        };
+        self.ledger.meet(match length {
+            None => "paused until resumed",
+            Some(_) => "paused for a time",
+        });
+        self.hold(&id, Holder::Operator, length);
+    }
+
+    pub(crate) fn resume(&mut self) {
+        let held = self
+            .holds
+            .of
+            .keys()
+            .filter(|(_, who)| *who == Holder::Operator);
+        let held: Vec<PipelineId> = held.map(|(id, _)| id.clone()).collect();
+        let held: Vec<PipelineId> = held.into_iter().filter(|id| self.configured(id)).collect();
+        if !held.is_empty() {
+            let id = held[self.rng.usize(0..held.len())].clone();
+            self.ledger.meet("resumed");
+            self.release(&id, &Holder::Operator);
+        }
+    }
+
+    /// Nobody forgets that a pipeline is paused. Deploys that died say nothing more.
+    pub(crate) fn everybody_resumes(&mut self) {
+        let held: Vec<(PipelineId, Holder)> = self.holds.of.keys().cloned().collect();
+        for (id, holder) in held {
+            let lives = self.holds.deploys.get(&id) == Some(&holder);
+            if lives || holder == Holder::Operator {
+                self.release(&id, &holder);
+            }
+        }
+    }
+
+    /// A deploy begins; or one that lives renews its lease, is done, or dies.
+    pub(crate) fn deploy(&mut self) {
+        let id = self.some_pipeline();
+        let Some(lives) = self.holds.deploys.get(&id).cloned() else {
+            self.holds.last += 1;
+            let deploy = Holder::Deploy(format!("deploy-{}", self.holds.last));
+            self.holds.deploys.insert(id.clone(), deploy.clone());
+            self.ledger.meet("a deploy begins");
+            return self.hold(&id, deploy, Some(LEASE));
+        };
+        match self.rng.u32(0..4) {
+            0 => {
+                self.ledger.meet("a deploy is done");
+                self.holds.deploys.remove(&id);
+                self.release(&id, &lives);
+            }
+            1 => {
+                self.ledger.meet("a deploy dies");
+                self.holds.deploys.remove(&id);
+            }
+            _ => {
+                self.ledger.meet("a deploy renews its lease");
+                self.hold(&id, lives, Some(LEASE));
+            }
+        }
+    }
+
+    /// What is failed is queued again, as the engine does it.
+    pub(crate) fn retry(&mut self) {
+        self.pull();
+        let id = self.some_pipeline();
+        let what = if self.rng.bool() {
+            Retry::Pipeline(id.clone())
+        } else {
+            Retry::Request(self.rng.u64(1..=self.ledger.last_request().max(1)))
+        };
+        loop {
+            let changes = now(self.store.retry(what.clone(), STEP));
+            if changes.is_empty() {
+                break;
+            }
+            self.moment += 1;
+            for change in &changes {
+                self.say(&(change.seq, "is retried"));
+                self.ledger.retried(change);
+                if self.holds.holder(&change.pipeline, self.wall()).is_some() {
+                    self.ledger.meet("retried while paused");
+                }
+                if let Some(known) = self.appended.get_mut(&change.seq) {
+                    known.moment = self.moment;
+                }
+            }
+            if self.dies() {
+                return self.restart("between retry and planner");
+            }
+            self.event(Event::Changes(changes));
+        }
+        if let Retry::Pipeline(id) = &what {
+            self.planner.retry(id, self.wall());
+            self.ledger.cooled(Some(id));
+        }
+        self.event(Event::Wake);
+    }
+
+    /// What is queued and failed is given up, as the engine does it.
+    pub(crate) fn drop_queue(&mut self) {
+        self.pull();
+        let number = self.rng.usize(0..self.all.len());
+        let id = self.all[number].id.clone();
+        self.say(&(&id, "is dropped"));
+        self.dropped = true;
+        while now(self.store.drop_queue(id.clone(), STEP)) > 0 {
+            self.ledger.meet("dropped");
+            if self.dies() {
+                return self.restart("between drop and planner");
+            }
+        }
+        self.planner.drop_queue(&id);
+        self.event(Event::Wake);
+    }
+}
