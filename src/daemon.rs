@@ -19,7 +19,7 @@ use crate::core::change::PipelineId;
 use crate::engine::{Caller, Engine, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::Intake;
-use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::origin::{Index, Origin, OriginHandle, OriginId, OriginSettings, OriginStatus};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
@@ -172,12 +172,12 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
         let told = (&handle, &metrics, clock);
         verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
-        let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
+        let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -315,6 +315,7 @@ fn start_origins(
     config: &Config,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
+    before: &BTreeMap<OriginId, OriginStatus>,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
@@ -332,6 +333,8 @@ fn start_origins(
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
+            let before = before.get(origin.id()).cloned().unwrap_or_default();
+            let origin = origin.counting_on(before);
             origins.push((name, origin));
         }
         let entry = AdminPipeline {
