@@ -174,7 +174,7 @@ impl Daemon {
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
-        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
+        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
         verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
         let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
@@ -348,22 +348,24 @@ fn start_origins(
 }
 
 /// Starts what serves deliveries that wait.
-fn spawn_deliveries(
+async fn spawn_deliveries(
     config: &Config,
     store: &Arc<dyn Store>,
     intake: &Intake,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
-) {
+) -> Result<(), StartError> {
     let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    let delay = |webhook: &config::Webhook| {
+        let settings = &webhook.settings;
+        (settings.path.clone(), settings.delay)
+    };
+    let delays = routes.map(delay).collect();
+    store.begin_deliveries(delays, clock.now()).await?;
     let waiting = deliveries::Waiting {
         store: Arc::clone(store),
         heard: intake.waiting(),
-        longest: routes
-            .map(|webhook| webhook.settings.delay)
-            .max()
-            .unwrap_or_default(),
         clock,
         stopping: supervisor.stopping(),
     };
@@ -371,6 +373,7 @@ fn spawn_deliveries(
         deliveries::spawn_scans(waiting.clone(), id, pipeline, supervisor);
     }
     deliveries::spawn_release(waiting, supervisor);
+    Ok(())
 }
 
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -201,6 +202,14 @@ impl Store for MemoryStore {
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
         self.delivery(&route, &event)
+    }
+
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.begin_deliveries(delays, now)
     }
 
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {

@@ -50,7 +50,7 @@ pub struct RouteSettings {
     pub files_root: String,
     /// Between a delivery and the change that it makes.
     pub delay: Duration,
-    /// How long a repeated delivery is known for one.
+    /// How long a repeated delivery is known for one, once the first is done.
     pub dedupe: Duration,
 }
 

@@ -7,9 +7,12 @@ mod crash;
 mod full;
 mod kinds;
 mod limits;
+mod methods;
 mod reload;
+mod repeated;
 mod senders;
 mod sockets;
+mod texts;
 mod wire;
 
 use std::fs;

@@ -1,5 +1,8 @@
 //! Deliveries: taken, waited for, and told about.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{history, int, queue, time, uint};
@@ -14,15 +17,25 @@ use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 /// More targets than this are not looked for among what is queued already.
 const SHARED: usize = 64;
 
-/// Commits a delivery with what it asks for, unless it came before and is not failed.
+/// Commits a delivery with what it asks for, unless it came before and is done.
 pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<Taken> {
-    if is_duplicate(connection, delivery)? {
-        return Ok(Taken::Duplicate);
-    }
+    let first = first(connection, delivery)?;
+    let again = match &first {
+        Some(first) if first.state(connection)? == DeliveryState::Done => {
+            return Ok(Taken::Duplicate);
+        }
+        first => first.as_ref().map(|first| delivery.again(first.due)),
+    };
+    let delivery = again.as_ref().unwrap_or(delivery);
     let now = delivery.due <= delivery.at;
-    let next = || queue::last_seq(connection).map(|last| Seq(last.0 + 1));
     let (stage, first, last, count) = match &delivery.work {
-        Work::Scan => ("scan", next()?, Seq(0), 0),
+        Work::Scan => match open_of(connection, delivery, first.as_ref())? {
+            Open::Here(first) => ("scan", first, Seq(0), 0),
+            Open::Again(changes) => {
+                let (first, _) = queue_changes(connection, &delivery.pipeline, &changes)?;
+                ("scan", first, Seq(0), changes.len())
+            }
+        },
         Work::Changes(changes) if now => {
             let (first, last) = queue_changes(connection, &delivery.pipeline, changes)?;
             ("made", first, last, changes.len())
@@ -62,24 +75,82 @@ pub(super) fn take(connection: &Connection, delivery: &NewDelivery) -> rusqlite:
     Ok(Taken::New(count))
 }
 
-fn is_duplicate(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<bool> {
+/// The last delivery that this one repeats.
+fn first(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<Option<Progress>> {
     let Some(key) = &delivery.dedupe_key else {
-        return Ok(false);
+        return Ok(None);
     };
-    let known = connection
+    connection
         .prepare_cached(
-            "SELECT pipeline, stage, first, last FROM delivery INDEXED BY delivery_dedupe
-             WHERE dedupe_key = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4
+            "SELECT pipeline, stage, due, first, last FROM delivery INDEXED BY delivery_dedupe
+             WHERE dedupe_key = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4 AND pipeline = ?5
+               AND at > ?6
              ORDER BY id DESC LIMIT 1",
         )?
         .query_row(
-            params![short(key), key, &*delivery.route, int(delivery.at.millis())],
+            params![
+                short(key),
+                key,
+                &*delivery.route,
+                int(delivery.at.millis()),
+                delivery.pipeline.as_str(),
+                // What is known for longer by a former setting is not known by this one.
+                int(delivery.at.millis()).saturating_sub(int(delivery.dedupe.as_millis())),
+            ],
             Progress::read,
         )
-        .optional()?;
-    match known {
-        None => Ok(false),
-        Some(progress) => Ok(progress.state(connection)? != DeliveryState::Failed),
+        .optional()
+}
+
+/// What the scans of a delivery's first found, as far as it is not done: no scan finds it again.
+enum Open {
+    /// It is all queued, from here on.
+    Here(Seq),
+    /// Some of it is in flight or given up: this has to be queued.
+    Again(Vec<NewChange>),
+}
+
+fn open_of(
+    connection: &Connection,
+    delivery: &NewDelivery,
+    first: Option<&Progress>,
+) -> rusqlite::Result<Open> {
+    let Some(first) = first.filter(|first| first.stage == "made") else {
+        return Ok(Open::Again(Vec::new()));
+    };
+    let counts = first.counts(connection)?;
+    if counts.taken + counts.failed + counts.dropped == 0 {
+        return Ok(Open::Here(Seq(uint(first.first))));
+    }
+    let changes = connection
+        .prepare_cached(
+            "SELECT DISTINCT asset FROM change
+             WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3 AND stage <> 'done'",
+        )?
+        .query_map(params![first.first, first.last, first.pipeline], |row| {
+            let asset: Option<String> = row.get(0)?;
+            Ok(asked(
+                &delivery.pipeline,
+                asset,
+                &delivery.what,
+                delivery.due,
+            ))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Open::Again(changes))
+}
+
+fn asked(pipeline: &PipelineId, asset: Option<String>, detail: &str, seen: Time) -> NewChange {
+    NewChange {
+        pipeline: pipeline.clone(),
+        target: asset.map_or(Target::All, |asset| {
+            Target::Asset(Asset::from_stored(&asset))
+        }),
+        kind: Kind::Asked,
+        source: Source::Webhook,
+        detail: detail.into(),
+        file: None,
+        seen,
     }
 }
 
@@ -150,6 +221,7 @@ fn event_key(route: &str, event: &str) -> i64 {
 struct Progress {
     pipeline: String,
     stage: String,
+    due: Time,
     first: i64,
     last: i64,
 }
@@ -159,6 +231,7 @@ impl Progress {
         Ok(Self {
             pipeline: row.get("pipeline")?,
             stage: row.get("stage")?,
+            due: time(row.get("due")?),
             first: row.get("first")?,
             last: row.get("last")?,
         })
@@ -194,7 +267,7 @@ pub(super) fn find(
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
     let found = connection
         .prepare_cached(
-            "SELECT id, pipeline, stage, first, last, what, at FROM delivery
+            "SELECT id, pipeline, stage, due, first, last, what, at FROM delivery
              WHERE event_key = ?1 AND route = ?2 AND event = ?3 ORDER BY id DESC LIMIT 1",
         )?
         .query_row(params![event_key(route, event), route, event], |row| {
@@ -220,6 +293,27 @@ pub(super) fn find(
         done: counts.done,
         failed: counts.failed + counts.dropped,
     }))
+}
+
+/// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.
+pub(super) fn begin(
+    connection: &Connection,
+    delays: &BTreeMap<String, Duration>,
+    now: Time,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET due = ?1 + max(due - at, 0), known = ?1 + max(known - at, 0), at = ?1
+             WHERE at > ?1",
+        )?
+        .execute([int(now.millis())])?;
+    let mut nearer = connection.prepare_cached(
+        "UPDATE delivery SET due = ?2 WHERE stage <> 'made' AND route = ?1 AND due > ?2",
+    )?;
+    for (route, delay) in delays {
+        nearer.execute(params![route, int(now.after(*delay).millis())])?;
+    }
+    Ok(())
 }
 
 /// When the first of each sort is due.
@@ -265,17 +359,7 @@ pub(super) fn release(connection: &Connection, now: Time, limit: usize) -> rusql
             .query_map([id], |row| {
                 let asset: Option<String> = row.get(0)?;
                 let detail: String = row.get(1)?;
-                Ok(NewChange {
-                    pipeline: pipeline.clone(),
-                    target: asset.map_or(Target::All, |asset| {
-                        Target::Asset(Asset::from_stored(&asset))
-                    }),
-                    kind: Kind::Asked,
-                    source: Source::Webhook,
-                    detail: detail.into(),
-                    file: None,
-                    seen: now,
-                })
+                Ok(asked(&pipeline, asset, &detail, now))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let (first, last) = queue_changes(connection, &pipeline, &changes)?;

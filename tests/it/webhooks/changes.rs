@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use edgepurge::sandbox::{Fault, Operation};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,39 +131,6 @@ async fn a_delay_passes_before_the_change_and_a_crash_in_it_loses_nothing() {
     assert_eq!(bench.purges(), ["/a.css"]);
     let socket = bench.json(&["requests", "list"]).await;
     assert_eq!(socket["total_count"], 1, "{socket}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_delivery_is_known_and_queues_nothing_unless_the_first_has_failed() {
-    let bench = started("github", "purge = [\"/a.css\"]").await;
-    let at = address(&bench).await;
-    bench.sandbox.script(
-        Fault::Refuse {
-            status: 400,
-            body: "{\"message\":\"no\",\"type\":\"invalid_arguments\"}".to_owned(),
-        }
-        .on(Operation::Create),
-    );
-    let answer = github(&at, 1).await;
-    let name = event(&answer);
-    becomes(&at, &name, "failed").await;
-    let again = github(&at, 1).await;
-    assert_eq!(event(&again), name, "what has failed is queued again");
-    becomes(&at, &name, "done").await;
-    for _ in 0..3 {
-        let repeated = github(&at, 1).await;
-        assert_eq!(repeated.status, 200);
-        assert_eq!(repeated.body, json!({ "ignored": "duplicate delivery" }));
-    }
-    let other = github(&at, 2).await;
-    assert_ne!(event(&other), name);
-    becomes(&at, &event(&other), "done").await;
-    assert_eq!(bench.purges(), ["/a.css", "/a.css"]);
-    let counted = metric(
-        &bench,
-        "edgepurge_webhooks_total{route=\"/hooks/www\",outcome=\"duplicate\"}",
-    );
-    assert_eq!(counted.await, Some(3.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
