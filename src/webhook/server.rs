@@ -152,6 +152,9 @@ impl Server {
             }
             return Answer::Handshake(handshake);
         }
+        if !body::is_plainly_framed(&head.headers) {
+            return Answer::Broken;
+        }
         let now = self.clock.now();
         let seconds = i64::try_from(now.millis() / 1_000).unwrap_or(i64::MAX);
         let mut verifier = route.verifier(&head.headers, seconds);

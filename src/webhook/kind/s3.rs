@@ -123,14 +123,12 @@ mod tests {
     proptest! {
         #[test]
         fn every_key_is_read_as_it_was_before_it_was_encoded(key in ".*", text in any::<String>()) {
-            let mut encoded = String::new();
-            for byte in key.bytes() {
-                encoded += &match byte {
-                    b' ' => "+".to_owned(),
-                    b'a'..=b'z' | b'/' | b'-' => char::from(byte).to_string(),
-                    _ => format!("%{byte:02X}"),
-                };
-            }
+            let encode = |byte| match byte {
+                b' ' => "+".to_owned(),
+                b'a'..=b'z' | b'/' | b'-' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            };
+            let encoded: String = key.bytes().map(encode).collect();
             prop_assert_eq!(decoded(&encoded), Some(key));
             decoded(&text);
         }

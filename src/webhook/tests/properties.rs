@@ -173,6 +173,10 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 
 /// A push, and what is known of it.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each of which may be otherwise"
+)]
 struct Pushed {
     body: Value,
     deleted: bool,

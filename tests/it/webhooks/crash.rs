@@ -102,13 +102,14 @@ async fn killed_right_after_the_202_every_sort_of_purge_is_made() {
     bench.origin = "watch = \"off\"".to_owned();
     bench.scaleway = "\n[webhooks]\nlisten = \"127.0.0.1:0\"\n".to_owned();
     let secret = secret_file(&bench);
-    for (route, purge, ..) in &sorts {
-        bench.origin.push_str(&format!(
+    let section = |(route, purge, ..): &(&str, &str, Value, &str)| {
+        format!(
             "\n[[pipeline.webhook]]\nroute = \"{route}\"\nkind = \"generic\"\n\
              secret_file = \"{}\"\n{purge}\n",
             secret.display()
-        ));
-    }
+        )
+    };
+    bench.origin.extend(sorts.iter().map(section));
     bench.write("scan.css", "one");
     bench.start().await;
     let client = reqwest::Client::new;

@@ -88,7 +88,9 @@ async fn nothing_that_a_payload_says_reaches_a_terminal_as_it_is() {
     for answer in &answers {
         let mut texts = Vec::new();
         all_texts(&answer.body, &mut texts);
-        texts.iter().for_each(|text| harmless("an answer", text));
+        for text in &texts {
+            harmless("an answer", text);
+        }
     }
     let commands: [&[&str]; 4] = [
         &["status"],
@@ -103,9 +105,9 @@ async fn nothing_that_a_payload_says_reaches_a_terminal_as_it_is() {
         harmless(&format!("{command:?}"), &said);
         let mut texts = Vec::new();
         all_texts(&bench.json(command).await, &mut texts);
-        texts
-            .iter()
-            .for_each(|text| harmless(&format!("{command:?} as JSON"), text));
+        for text in &texts {
+            harmless(&format!("{command:?} as JSON"), text);
+        }
     }
     let explained = bench.run(&["explain", "/a.css"]).await;
     let explained = String::from_utf8(explained.stdout).unwrap();

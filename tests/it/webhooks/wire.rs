@@ -118,6 +118,114 @@ fn wrong() -> Vec<(&'static str, Vec<u8>)> {
             chunked(&format!("5\r\n{BODY}\r\n0\r\n\r\n")),
         ),
         (
+            "a chunk that ends with a line feed",
+            chunked(&format!("d\n{BODY}\n0\n\n")),
+        ),
+        (
+            "a chunk that ends with a carriage return",
+            chunked(&format!("d\r{BODY}\r0\r\r")),
+        ),
+        (
+            "a chunk with a line feed in its name",
+            chunked(&format!("d;a\nb\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "a chunk without a size",
+            chunked(&format!("\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "a chunk with a comma",
+            chunked(&format!("d,d\r\n{BODY}\r\n0\r\n\r\n")),
+        ),
+        (
+            "chunks that do not end",
+            chunked(&format!("d\r\n{BODY}\r\n")),
+        ),
+        (
+            "chunks twice",
+            with_headers(
+                "Transfer-Encoding: chunked, chunked\r\n",
+                &format!("d\r\n{BODY}\r\n0\r\n\r\n"),
+            ),
+        ),
+        (
+            "a folded coding",
+            with_headers(
+                "Transfer-Encoding:\r\n chunked\r\n",
+                &format!("d\r\n{BODY}\r\n0\r\n\r\n"),
+            ),
+        ),
+        (
+            "a coding with a vertical tab",
+            with_headers(
+                "Transfer-Encoding: \x0bchunked\r\n",
+                &format!("d\r\n{BODY}\r\n0\r\n\r\n"),
+            ),
+        ),
+        (
+            "a coding and another",
+            with_headers(
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                BODY,
+            ),
+        ),
+        (
+            "chunks in HTTP/1.0",
+            String::from_utf8(chunked(&format!("d\r\n{BODY}\r\n0\r\n\r\n")))
+                .unwrap()
+                .replacen("HTTP/1.1", "HTTP/1.0", 1)
+                .into_bytes(),
+        ),
+        (
+            "a length in hexadecimal",
+            with_headers("Content-Length: 0xd\r\n", BODY),
+        ),
+        (
+            "a length with a space",
+            with_headers("Content-Length: 1 3\r\n", BODY),
+        ),
+        (
+            "an empty length",
+            with_headers("Content-Length: \r\n", BODY),
+        ),
+        (
+            "a length in other digits",
+            with_headers("Content-Length: \u{661}\u{663}\r\n", BODY),
+        ),
+        (
+            "a header without a colon",
+            with_headers(&format!("X\r\n{length}"), BODY),
+        ),
+        (
+            "a header without a name",
+            with_headers(&format!(": x\r\n{length}"), BODY),
+        ),
+        (
+            "a NUL in a name",
+            with_headers(&format!("X\0: x\r\n{length}"), BODY),
+        ),
+        (
+            "a space before the first header",
+            b"POST /hooks/www HTTP/1.1\r\n Host: x\r\n\r\n".to_vec(),
+        ),
+        (
+            "a NUL in a target",
+            b"POST /hooks/www\0 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        ),
+        (
+            "another version",
+            b"POST /hooks/www HTTP/1.2\r\nHost: x\r\n\r\n".to_vec(),
+        ),
+        ("no version", b"POST /hooks/www\r\nHost: x\r\n\r\n".to_vec()),
+        (
+            "a proxy's method",
+            b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        ),
+        (
+            "no target",
+            b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec(),
+        ),
+        (
             "a chunk with a long name",
             chunked(&format!("d;{}\r\n{BODY}", "x".repeat(99_999))),
         ),
@@ -157,17 +265,131 @@ async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_unusual_and_right_is_taken() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let length = format!("Content-Length: {}\r\nConnection: close\r\n", BODY.len());
+    let plain = String::from_utf8(with_headers(&length, BODY)).unwrap();
+    let pieces = |text: &str| {
+        let headers = "Transfer-Encoding: chunked\r\nConnection: close\r\n";
+        String::from_utf8(with_headers(headers, text)).unwrap()
+    };
+    let end = "\r\n0\r\n\r\n";
+    let expecting = format!("Expect: 100-continue\r\n{length}");
+    let expecting = String::from_utf8(with_headers(&expecting, BODY)).unwrap();
+    let taken = [
+        // As WooCommerce sends.
+        ("HTTP/1.0", plain.replacen("HTTP/1.1", "HTTP/1.0", 1)),
+        (
+            "a whole URL",
+            plain.replacen("/hooks/www", "http://purge.example/hooks/www", 1),
+        ),
+        (
+            "a query",
+            plain.replacen("/hooks/www", "/hooks/www?delivery=1", 1),
+        ),
+        (
+            "names in any case",
+            plain.replacen("Authorization", "aUTHORIZATION", 1),
+        ),
+        (
+            "no content type",
+            plain.replacen("Content-Type", "X-Content-Type", 1),
+        ),
+        (
+            "spaces around a value",
+            plain.replacen("Bearer ", " \t Bearer ", 1),
+        ),
+        (
+            "an upgrade that is not made",
+            plain.replacen("Host", "Upgrade: h2c\r\nHost", 1),
+        ),
+        ("an empty line first", format!("\r\n{plain}")),
+        (
+            "chunks with names",
+            pieces(&format!("d;a=b;c=\"d\"\r\n{BODY}{end}")),
+        ),
+        ("chunks with zeros", pieces(&format!("00D\r\n{BODY}{end}"))),
+        (
+            "chunks of one byte",
+            pieces(
+                &(BODY.chars().fold(String::new(), |all, c| {
+                    all + "1\r\n" + &c.to_string() + "\r\n"
+                }) + &end[2..]),
+            ),
+        ),
+        (
+            "trailers",
+            pieces(&format!(
+                "d\r\n{BODY}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+            )),
+        ),
+        ("who asks first", expecting),
+    ];
+    for (what, sent) in taken {
+        let said = said_to(&at, sent.as_bytes()).await;
+        let said = said
+            .strip_prefix("HTTP/1.1 100 Continue\r\n\r\n")
+            .unwrap_or(&said);
+        let version = if what == "HTTP/1.0" {
+            "HTTP/1.0"
+        } else {
+            "HTTP/1.1"
+        };
+        assert!(
+            said.starts_with(&format!("{version} 202 ")),
+            "{what}: {said}"
+        );
+        assert_eq!(said.matches("HTTP/1.").count(), 1, "{what}: {said}");
+    }
+    // One after the other, without a wait for answers.
+    let keep = plain.replacen("Connection: close\r\n", "", 1);
+    let said = said_to(&at, format!("{}{plain}", keep.repeat(50)).as_bytes()).await;
+    assert_eq!(said.matches("HTTP/1.1 202 ").count(), 51, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_ends_without_a_carriage_return_makes_no_second_request() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let length = format!("Content-Length: {}\r\nConnection: close\r\n", BODY.len());
+    let plain = String::from_utf8(with_headers(&length, BODY)).unwrap();
+    // A proxy in front may take the line feed for a part of the value, or for an end: either way it
+    // is one request, and who it is of is said in it.
+    for sent in [
+        plain.replace("\r\n", "\n"),
+        plain.replacen("Host: x\r\n", "Host: x\n", 1),
+    ] {
+        let said = said_to(&at, sent.as_bytes()).await;
+        assert!(
+            said.starts_with("HTTP/1.1 202") || said.starts_with("HTTP/1.1 400"),
+            "{said}"
+        );
+        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+    }
+    let stranger = plain.replacen(SECRET, "wrong", 1).replace("\r\n", "\n");
+    let said = said_to(&at, stranger.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 4"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_hides_behind_another_has_to_show_its_own_secret() {
     let bench = started("generic", "purge = [\"/a.css\"]").await;
     let at = address(&bench).await;
     let hidden = "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     // By its length there is one request, and by its chunks there are two.
-    let both = format!(
-        "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n",
-        hidden.len() + 5
-    );
-    let said = said_to(&at, &with_headers(&both, &format!("0\r\n\r\n{hidden}"))).await;
-    assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+    let length = format!("Content-Length: {}", hidden.len() + 5);
+    let coding = "Transfer-Encoding: chunked";
+    for both in [
+        format!("{length}\r\n{coding}\r\n"),
+        format!("{coding}\r\n{length}\r\n"),
+        // To some the second is a part of the first one's value.
+        format!("X: y\n{coding}\r\n{length}\r\n"),
+        format!("{length}\r\nX: y\n{coding}\r\n"),
+    ] {
+        let said = said_to(&at, &with_headers(&both, &format!("0\r\n\r\n{hidden}"))).await;
+        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{both}: {said}");
+    }
     let length = format!("Content-Length: {}\r\n", BODY.len());
     let said = said_to(&at, &with_headers(&length, &format!("{BODY}{hidden}"))).await;
     let answers: Vec<&str> = said
