@@ -125,7 +125,8 @@ fn open_of(
     let changes = connection
         .prepare_cached(
             "SELECT DISTINCT asset FROM change
-             WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3 AND stage <> 'done'",
+             WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3 AND stage <> 'done'
+             ORDER BY asset IS NULL, asset",
         )?
         .query_map(params![first.first, first.last, first.pipeline], |row| {
             let asset: Option<String> = row.get(0)?;
