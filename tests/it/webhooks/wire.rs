@@ -348,6 +348,90 @@ async fn what_is_unusual_and_right_is_taken() {
     assert_eq!(said.matches("HTTP/1.1 202 ").count(), 51, "{said}");
 }
 
+/// What differs from these bytes in a few places.
+fn changed(random: &mut fastrand::Rng, sent: &[u8]) -> Vec<u8> {
+    const ODD: [&[u8]; 10] = [
+        b"\r\n",
+        b"\n",
+        b"\r\n\r\n",
+        b"\0",
+        b" ",
+        b":",
+        b"\xff",
+        b"0",
+        b"\t",
+        b"chunked",
+    ];
+    let mut bytes = sent.to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..bytes.len());
+        let rest = bytes.split_off(at);
+        let cut = random.usize(..4).min(rest.len());
+        match random.u8(..4) {
+            // Cut, put in, said twice, written over.
+            0 => bytes.extend_from_slice(&rest[cut..]),
+            1 => {
+                bytes.extend_from_slice(random.choice(ODD).unwrap());
+                bytes.extend_from_slice(&rest);
+            }
+            2 => {
+                let again = bytes.len().saturating_sub(random.usize(..40));
+                bytes.extend_from_within(again..);
+                bytes.extend_from_slice(&rest);
+            }
+            _ => {
+                bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(cut));
+                bytes.extend_from_slice(&rest[cut..]);
+            }
+        }
+        if bytes.is_empty() {
+            bytes.push(b'x');
+        }
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bytes_without_the_secret_are_taken_and_nobody_is_harmed_by_them() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let seed = std::env::var("RANDOM_SEED").ok();
+    let seed = seed.map_or(11, |text| text.parse().unwrap());
+    let mut random = fastrand::Rng::with_seed(seed);
+    let length = format!("Content-Length: {}\r\n", BODY.len());
+    let whole = with_headers(&length, BODY);
+    let pieces = chunked(&format!("d\r\n{BODY}\r\n0\r\n\r\n"));
+    for round in 0..600 {
+        let secret = SECRET.to_owned() + if round % 2 == 0 { "x" } else { "" };
+        let mut sent =
+            String::from_utf8(random.choice([&whole, &pieces]).unwrap().clone()).unwrap();
+        sent = sent.replace(SECRET, &secret);
+        let sent = changed(&mut random, sent.as_bytes());
+        let mut stream = TcpStream::connect(&at).await.unwrap();
+        drop(stream.write_all(&sent).await);
+        drop(stream.shutdown().await);
+        let mut said = Vec::new();
+        let read = stream.read_to_end(&mut said);
+        let ended = tokio::time::timeout(Duration::from_secs(10), read).await;
+        let shown = String::from_utf8_lossy(&sent).into_owned();
+        assert!(ended.is_ok(), "RANDOM_SEED={seed} {round}: {shown:?}");
+        let said = String::from_utf8_lossy(&said);
+        let taken = said.matches("HTTP/1.1 202 ").count();
+        // What has the secret may be taken, for each time that it has it.
+        let bearer = format!("Bearer {SECRET}");
+        let most = shown
+            .lines()
+            .filter(|line| line.trim_end().ends_with(&bearer))
+            .count();
+        assert!(
+            taken <= most,
+            "RANDOM_SEED={seed} {round}: {shown:?}\n{said}"
+        );
+    }
+    let answer = post(&at, &json!({ "scan": true })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_ends_without_a_carriage_return_makes_no_second_request() {
     let bench = started("generic", "purge = [\"/a.css\"]").await;
