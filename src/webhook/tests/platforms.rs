@@ -231,6 +231,25 @@ fn a_cloudevent_may_have_any_data_where_the_purge_is_configured() {
     ];
     assert_eq!(wish(settings.clone(), &sent, ""), SCAN);
     assert_eq!(wish(settings.clone(), &sent, "[1, 2]"), SCAN);
+    let typed = |media| [&sent[..], &[("content-type", media)]].concat();
+    for media in [
+        "application/xml",
+        "text/plain; charset=utf-8",
+        "application/avro",
+    ] {
+        assert_eq!(wish(settings.clone(), &typed(media), "<a/>"), SCAN);
+        // Where it is looked at, it has to be JSON; and so has an event as a whole.
+        let listing = cloudevents(Some("t"));
+        let found = read(listing, &typed(media), "<a/>");
+        assert!(matches!(found, Err(Unreadable::MediaType(_))), "{media}");
+    }
+    for media in [
+        "application/cloudevents+avro",
+        "application/cloudevents-batch+xml",
+    ] {
+        let found = read(settings.clone(), &typed(media), "<a/>");
+        assert!(matches!(found, Err(Unreadable::MediaType(_))), "{media}");
+    }
     settings.repository = Some("/other".to_owned());
     assert!(nothing(&wish(settings, &sent, ""), "another"));
     let found = read(cloudevents(None), &sent[1..], "{}");
