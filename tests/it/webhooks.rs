@@ -2,6 +2,7 @@
 //! that do everything wrong.
 
 mod changes;
+mod check;
 mod ci;
 mod crash;
 mod full;
