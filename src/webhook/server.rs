@@ -158,7 +158,11 @@ impl Server {
         let now = self.clock.now();
         let seconds = i64::try_from(now.millis() / 1_000).unwrap_or(i64::MAX);
         let mut verifier = route.verifier(&head.headers, seconds);
-        let kept = self.budget.body();
+        let kept = if verifier.is_hopeless() {
+            self.budget.nothing()
+        } else {
+            self.budget.body()
+        };
         let read = body::read(body, &self.limits, &mut verifier, kept, self.clock).await;
         let body = match read {
             Ok(body) => body,
