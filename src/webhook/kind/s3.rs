@@ -72,7 +72,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
             listed.cut("it is about several buckets");
         }
         match decoded(&record.s3.object.key) {
-            Some(key) => listed.add(&key),
+            Some(key) => listed.add_object(&key),
             None => listed.cut("a key is not encoded as keys are"),
         }
     }

@@ -54,6 +54,9 @@ fn a_key_that_is_no_path_makes_it_everything() {
         "%2",
         "https%3A%2F%2Fother%2Fa",
         "",
+        "/",
+        "a//",
+        "../",
     ] {
         let found = bucket(&[
             record("s3:ObjectCreated:Put", "site", "good.html"),
@@ -64,6 +67,9 @@ fn a_key_that_is_no_path_makes_it_everything() {
             "{key}: {found:?}"
         );
     }
+    // A folder, as consoles make them, is an object with that URL, and no reason to purge everything.
+    let found = bucket(&[record("s3:ObjectCreated:Put", "site", "photos%2F")]);
+    assert_eq!(found, files(&["photos/"]));
     // One decode, not two: this is the name of a file.
     let found = bucket(&[record("s3:ObjectCreated:Put", "site", "%252e%252e/a")]);
     assert_eq!(found, files(&["%2e%2e/a"]));

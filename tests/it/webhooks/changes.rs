@@ -61,6 +61,35 @@ async fn files_of_a_delivery_pass_the_same_mapping_as_files_of_the_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn objects_of_a_bucket_are_purged_by_their_names() {
+    let bench = started("s3", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let record = |event: &str, key: &str| {
+        let object = json!({ "bucket": { "name": "site" }, "object": { "key": key } });
+        json!({ "eventName": format!("s3:{event}"), "s3": object })
+    };
+    let records = [
+        record("ObjectCreated:Put", "red+flower.css"),
+        record("ObjectCreated:Put", "photos%2F"),
+        record("ObjectRemoved:Delete", "blog%2Findex.html"),
+        record("ObjectAccessed:Get", "never.css"),
+    ];
+    let body = json!({ "EventName": "s3:ObjectCreated:Put", "Records": records });
+    let answer = post(&at, &body).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    assert_eq!(
+        bench.purges(),
+        [
+            "/blog",
+            "/blog/",
+            "/blog/index.html",
+            "/photos/",
+            "/red%20flower.css"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_scans_and_purges_only_what_differs() {
     let mut bench = Bench::new().await;
     // Only the webhook can have noticed.
