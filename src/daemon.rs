@@ -19,7 +19,7 @@ use crate::core::change::PipelineId;
 use crate::engine::{Caller, Engine, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
-use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::origin::{Index, Origin, OriginHandle, OriginId, OriginSettings, OriginStatus};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
@@ -172,12 +172,12 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
-        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
+        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
         verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
-        let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
+        let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -313,6 +313,7 @@ fn start_origins(
     config: &Config,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
+    before: &BTreeMap<OriginId, OriginStatus>,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
@@ -330,6 +331,8 @@ fn start_origins(
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
+            let before = before.get(origin.id()).cloned().unwrap_or_default();
+            let origin = origin.counting_on(before);
             origins.push((name, origin));
         }
         let entry = AdminPipeline {
@@ -343,22 +346,24 @@ fn start_origins(
 }
 
 /// Starts what serves deliveries that wait.
-fn spawn_deliveries(
+async fn spawn_deliveries(
     config: &Config,
     store: &Arc<dyn Store>,
     intake: &Intake,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
-) {
+) -> Result<(), StartError> {
     let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    let delay = |webhook: &config::Webhook| {
+        let settings = &webhook.settings;
+        (settings.path.clone(), settings.delay)
+    };
+    let delays = routes.map(delay).collect();
+    store.begin_deliveries(delays, clock.now()).await?;
     let waiting = deliveries::Waiting {
         store: Arc::clone(store),
         heard: intake.waiting(),
-        longest: routes
-            .map(|webhook| webhook.settings.delay)
-            .max()
-            .unwrap_or_default(),
         clock,
         stopping: supervisor.stopping(),
     };
@@ -366,6 +371,7 @@ fn spawn_deliveries(
         deliveries::spawn_scans(waiting.clone(), id, pipeline, supervisor);
     }
     deliveries::spawn_release(waiting, supervisor);
+    Ok(())
 }
 
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {

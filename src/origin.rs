@@ -46,6 +46,7 @@ pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
 
 use crate::clock::Clock;
+use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
@@ -149,6 +150,7 @@ impl Origin {
             runtime,
             stopping: stopping.clone(),
         };
+        let id = Arc::new((settings.pipeline.clone(), Arc::clone(&settings.name)));
         let name = format!("origin {}", settings.name);
         let task = name.clone();
         committer.index.listen(&inbox);
@@ -169,8 +171,10 @@ impl Origin {
             })
         })?;
         Ok(OriginHandle {
+            id,
             inbox,
             status: seen,
+            before: Arc::default(),
         })
     }
 }
@@ -178,9 +182,15 @@ impl Origin {
 /// A running origin.
 #[derive(Clone, Debug)]
 pub struct OriginHandle {
+    id: Arc<OriginId>,
     inbox: Arc<Inbox>,
     status: tokio::sync::watch::Receiver<OriginStatus>,
+    /// What was counted before it was started anew.
+    before: Arc<OriginStatus>,
 }
+
+/// A pipeline, and the name of an origin of it.
+pub type OriginId = (PipelineId, Arc<str>);
 
 impl OriginHandle {
     /// Scans the whole origin, and answers when everything that changed before now is committed.
@@ -245,9 +255,26 @@ impl OriginHandle {
     pub fn status(&self) -> OriginStatus {
         // Counted before: what leaves the hints is a scan, or committed.
         let pending_hints = self.inbox.pending();
-        OriginStatus {
+        let mut status = OriginStatus {
             pending_hints,
             ..self.status.borrow().clone()
+        };
+        status.count_on(&self.before);
+        status
+    }
+
+    /// Which origin it is.
+    #[must_use]
+    pub fn id(&self) -> &OriginId {
+        &self.id
+    }
+
+    /// The same, which goes on with the counts that the one before it had.
+    #[must_use]
+    pub fn counting_on(self, before: OriginStatus) -> Self {
+        Self {
+            before: Arc::new(before),
+            ..self
         }
     }
 

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -261,14 +262,25 @@ pub trait Store: Send + Sync + 'static {
     /// How many assets of each pipeline are failed.
     fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>>;
 
-    /// Commits a delivery together with the changes it makes, unless it came before: one with the
-    /// same route and key, taken less than `dedupe` ago, that is not failed. Changes that are due
+    /// Commits a delivery together with the changes it makes, unless it came before and is done: one
+    /// with the same route, pipeline and key, taken less than `dedupe` ago. Changes that are due
     /// later, and scans, are kept until then. What is queued already is not queued twice, unless a
-    /// planner was told of it: it would not know that it has changed since.
+    /// planner was told of it: it would not know that it has changed since. What
+    /// repeats one that is not done is due with that, or at once where that was due before; where
+    /// it asks for scans, what the first found and is not done is queued again besides.
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken>;
 
     /// What became of the last delivery of that name.
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>>;
+
+    /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
+    /// asked for, nor than its route's delay is now. A clock that was set back, or a delay that was
+    /// made smaller, leaves no wait that nobody asked for.
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()>;
 
     /// What waits for its time, and until when.
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries>;

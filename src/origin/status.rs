@@ -129,3 +129,16 @@ pub struct OriginStatus {
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
 }
+
+impl OriginStatus {
+    /// Adds what was counted before this origin was started anew.
+    pub(super) fn count_on(&mut self, before: &Self) {
+        self.lost_events += before.lost_events;
+        self.hints_total += before.hints_total;
+        self.unchanged_total += before.unchanged_total;
+        self.drift_total += before.drift_total;
+        for (reason, count) in &before.scans {
+            *self.scans.entry(*reason).or_default() += count;
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -107,6 +108,7 @@ struct State {
     notes: BTreeMap<String, String>,
     last_delivery: u64,
     deliveries: BTreeMap<u64, deliveries::Kept>,
+    keys: deliveries::Keys,
     after: verify::After,
     failures: u32,
     /// The last queued change that a planner was told.
@@ -204,6 +206,14 @@ impl Store for MemoryStore {
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
         self.delivery(&route, &event)
+    }
+
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.begin_deliveries(delays, now)
     }
 
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -287,6 +288,14 @@ impl Store for SqliteStore {
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
         let keys = self.keys.clone();
         self.read(move |connection| deliveries::find(connection, &keys, &route, &event))
+    }
+
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.alter(move |connection| deliveries::begin(connection, &delays, now))
     }
 
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {

@@ -20,7 +20,7 @@ use super::client::Peer;
 use super::connections::{Connections, Place};
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
-use super::tally::RouteStatus;
+use super::tally::{RouteStatus, Tallies};
 use crate::clock::Clock;
 use crate::sink::Deliveries;
 use crate::supervise::Supervisor;
@@ -73,12 +73,19 @@ impl ListenerHandle {
     pub fn status(&self) -> Vec<RouteStatus> {
         self.server.status()
     }
+
+    /// The counts of the routes, to go on with.
+    #[must_use]
+    pub fn tallies(&self) -> Tallies {
+        self.server.tallies()
+    }
 }
 
 /// Serves until the supervisor stops: then nothing new is taken, and what was taken is answered.
 pub fn serve(
     sockets: Sockets,
     hooks: Vec<Hook>,
+    tallies: &Tallies,
     settings: ServerSettings,
     deliveries: Arc<dyn Deliveries>,
     clock: Clock,
@@ -91,7 +98,9 @@ pub fn serve(
         rate: RATE,
         total,
     };
-    let server = Arc::new(Server::new(hooks, settings, limits, deliveries, clock));
+    let server = Arc::new(Server::new(
+        hooks, tallies, settings, limits, deliveries, clock,
+    ));
     let handle = ListenerHandle {
         addresses: sockets.addresses().into(),
         server: Arc::clone(&server),

@@ -1,195 +1,36 @@
 //! Deliveries: taken, waited for, and told about.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::delivery_keys::DeliveryKeys;
-use super::{history, int, queue, time, uint};
+use super::{history, int, time, uint};
 use crate::core::asset::Asset;
-use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
-use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work,
-};
+use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
+use crate::core::delivery::{DeliveryRecord, DeliveryState, DueDeliveries, ScanDone};
 use crate::core::time::Time;
 use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 
-/// More targets than this are not looked for among what is queued already.
-const SHARED: usize = 64;
+mod take;
 
-/// Takes deliveries in one transaction.
-pub(super) struct Taker<'c> {
-    connection: &'c Connection,
-    keys: &'c DeliveryKeys,
-    told: &'c AtomicU64,
-    insert: CachedStatement<'c>,
-    /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
-    /// while this transaction runs; a planner that hears of it by now does so after all of these came.
-    before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
-}
+pub(super) use take::Taker;
+use take::queue_changes;
 
-impl<'c> Taker<'c> {
-    pub(super) fn new(
-        connection: &'c Connection,
-        keys: &'c DeliveryKeys,
-        told: &'c AtomicU64,
-    ) -> rusqlite::Result<Self> {
-        let insert = connection.prepare_cached(
-            "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
-                                   due, known, stage, first, last)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?;
-        Ok(Self {
-            connection,
-            keys,
-            told,
-            insert,
-            before: None,
-        })
+fn asked(pipeline: &PipelineId, asset: Option<String>, detail: &str, seen: Time) -> NewChange {
+    NewChange {
+        pipeline: pipeline.clone(),
+        target: asset.map_or(Target::All, |asset| {
+            Target::Asset(Asset::from_stored(&asset))
+        }),
+        kind: Kind::Asked,
+        source: Source::Webhook,
+        detail: detail.into(),
+        file: None,
+        seen,
     }
-
-    /// Takes a delivery with what it asks for, unless it came before and is not failed.
-    pub(super) fn take(&mut self, delivery: &NewDelivery) -> rusqlite::Result<Taken> {
-        let (connection, route) = (self.connection, &*delivery.route);
-        let dedupe = delivery.dedupe_key.as_ref();
-        let dedupe_key = dedupe.map(|key| row_key(route, key));
-        if is_duplicate(connection, self.keys, dedupe_key, delivery)? {
-            return Ok(Taken::Duplicate);
-        }
-        let now = delivery.due <= delivery.at;
-        let next = || queue::last_seq(connection).map(|last| Seq(last.0 + 1));
-        let (stage, first, last, count) = match &delivery.work {
-            Work::Scan => ("scan", next()?, Seq(0), 0),
-            Work::Changes(changes) if now => {
-                let (first, last) = self.queue(&delivery.pipeline, changes)?;
-                ("made", first, last, changes.len())
-            }
-            Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
-        };
-        let event_key = row_key(route, delivery.event.as_bytes());
-        self.insert.execute(params![
-            event_key,
-            dedupe_key,
-            route,
-            delivery.event,
-            dedupe,
-            delivery.pipeline.as_str(),
-            delivery.what,
-            int(delivery.at.millis()),
-            int(delivery.due.millis()),
-            int(delivery.at.after(delivery.dedupe).millis()),
-            stage,
-            int(first.0),
-            int(last.0),
-        ])?;
-        let id = connection.last_insert_rowid();
-        self.keys.add(id, event_key, dedupe_key);
-        if let (Work::Changes(changes), false) = (&delivery.work, now) {
-            let mut insert =
-                connection.prepare_cached("INSERT INTO delivery_target VALUES (?1, ?2, ?3)")?;
-            for change in changes {
-                insert.execute(params![id, asset_of(change), &*change.detail])?;
-            }
-        }
-        Ok(Taken::New(count))
-    }
-
-    fn queue(
-        &mut self,
-        pipeline: &PipelineId,
-        changes: &[NewChange],
-    ) -> rusqlite::Result<(Seq, Seq)> {
-        if let Some((of, targets, run)) = &self.before
-            && of == pipeline
-            && targets
-                .iter()
-                .eq(changes.iter().map(|change| &change.target))
-        {
-            return Ok(*run);
-        }
-        let run = queue_changes(self.connection, pipeline, changes, self.told)?;
-        // An empty run is the end of the queue, which moves.
-        self.before = (1..=SHARED).contains(&changes.len()).then(|| {
-            let targets = changes.iter().map(|change| change.target.clone());
-            (pipeline.clone(), targets.collect(), run)
-        });
-        Ok(run)
-    }
-}
-
-fn is_duplicate(
-    connection: &Connection,
-    keys: &DeliveryKeys,
-    key: Option<i64>,
-    delivery: &NewDelivery,
-) -> rusqlite::Result<bool> {
-    let Some(id) = key.and_then(|key| keys.of_dedupe(key)) else {
-        return Ok(false);
-    };
-    let known = connection
-        .prepare_cached(
-            "SELECT pipeline, stage, first, last FROM delivery
-             WHERE id = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4",
-        )?
-        .query_row(
-            params![
-                id,
-                delivery.dedupe_key,
-                &*delivery.route,
-                int(delivery.at.millis())
-            ],
-            Progress::read,
-        )
-        .optional()?;
-    match known {
-        None => Ok(false),
-        Some(progress) => Ok(progress.state(connection)? != DeliveryState::Failed),
-    }
-}
-
-/// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and the planner has not heard of them, they are those: a request that is opened after this
-/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
-/// by what somebody else purged since.
-fn queue_changes(
-    connection: &Connection,
-    pipeline: &PipelineId,
-    changes: &[NewChange],
-    told: &AtomicU64,
-) -> rusqlite::Result<(Seq, Seq)> {
-    if let Some(run) = queued_run(connection, pipeline, changes, told)? {
-        return Ok(run);
-    }
-    let appended = queue::append(connection, changes)?;
-    Ok((appended.first, appended.last))
-}
-
-fn queued_run(
-    connection: &Connection,
-    pipeline: &PipelineId,
-    changes: &[NewChange],
-    told: &AtomicU64,
-) -> rusqlite::Result<Option<(Seq, Seq)>> {
-    if changes.is_empty() || changes.len() > SHARED {
-        return Ok(None);
-    }
-    let mut find = connection.prepare_cached(
-        "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0 AND seq > ?3",
-    )?;
-    let told = int(told.load(Ordering::Relaxed));
-    let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
-    for change in changes {
-        let found: Option<i64> = find
-            .query_row(params![pipeline.as_str(), asset_of(change), told], |row| {
-                row.get(0)
-            })?;
-        let Some(seq) = found else { return Ok(None) };
-        first = first.min(Seq(uint(seq)));
-        last = last.max(Seq(uint(seq)));
-    }
-    let in_one_run = last.0 - first.0 + 1 == changes.len() as u64;
-    Ok(in_one_run.then_some((first, last)))
 }
 
 fn asset_of(change: &NewChange) -> Option<&str> {
@@ -200,11 +41,13 @@ fn asset_of(change: &NewChange) -> Option<&str> {
 }
 
 /// A number that stands for what a delivery of a route is looked up by.
-fn row_key(route: &str, of: &[u8]) -> i64 {
+fn row_key(route: &str, of: &[&[u8]]) -> i64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(route.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(of);
+    for part in of {
+        hasher.update(&[0]);
+        hasher.update(part);
+    }
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     i64::from_le_bytes(bytes)
@@ -214,6 +57,7 @@ fn row_key(route: &str, of: &[u8]) -> i64 {
 struct Progress {
     pipeline: String,
     stage: String,
+    due: Time,
     first: i64,
     last: i64,
 }
@@ -223,6 +67,7 @@ impl Progress {
         Ok(Self {
             pipeline: row.get("pipeline")?,
             stage: row.get("stage")?,
+            due: time(row.get("due")?),
             first: row.get("first")?,
             last: row.get("last")?,
         })
@@ -257,12 +102,12 @@ pub(super) fn find(
     route: &str,
     event: &str,
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
-    let Some(id) = keys.of_event(row_key(route, event.as_bytes())) else {
+    let Some(id) = keys.of_event(row_key(route, &[event.as_bytes()])) else {
         return Ok(None);
     };
     let found = connection
         .prepare_cached(
-            "SELECT id, pipeline, stage, first, last, what, at FROM delivery
+            "SELECT id, pipeline, stage, due, first, last, what, at FROM delivery
              WHERE id = ?1 AND route = ?2 AND event = ?3",
         )?
         .query_row(params![id, route, event], |row| {
@@ -288,6 +133,27 @@ pub(super) fn find(
         done: counts.done,
         failed: counts.failed + counts.dropped,
     }))
+}
+
+/// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.
+pub(super) fn begin(
+    connection: &Connection,
+    delays: &BTreeMap<String, Duration>,
+    now: Time,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET due = ?1 + max(due - at, 0), known = ?1 + max(known - at, 0), at = ?1
+             WHERE at > ?1",
+        )?
+        .execute([int(now.millis())])?;
+    let mut nearer = connection.prepare_cached(
+        "UPDATE delivery SET due = ?2 WHERE stage <> 'made' AND route = ?1 AND due > ?2",
+    )?;
+    for (route, delay) in delays {
+        nearer.execute(params![route, int(now.after(*delay).millis())])?;
+    }
+    Ok(())
 }
 
 /// When the first of each sort is due.
@@ -338,17 +204,7 @@ pub(super) fn release(
             .query_map([id], |row| {
                 let asset: Option<String> = row.get(0)?;
                 let detail: String = row.get(1)?;
-                Ok(NewChange {
-                    pipeline: pipeline.clone(),
-                    target: asset.map_or(Target::All, |asset| {
-                        Target::Asset(Asset::from_stored(&asset))
-                    }),
-                    kind: Kind::Asked,
-                    source: Source::Webhook,
-                    detail: detail.into(),
-                    file: None,
-                    seen: now,
-                })
+                Ok(asked(&pipeline, asset, &detail, now))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let (first, last) = queue_changes(connection, &pipeline, &changes, told)?;
