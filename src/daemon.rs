@@ -176,7 +176,8 @@ impl Daemon {
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
         let told = (&handle, &metrics, clock);
-        verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
+        let kept_in = (&store, &intake);
+        verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
         let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
         let origins = pipelines
             .values()

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 pub(crate) const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+/// Another one that the API knows; the configuration has it where a test puts it there.
+pub(crate) const SHOP: &str = "88888888-8888-4888-8888-888888888888";
 /// No wait in a test takes longer than this.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
@@ -83,7 +85,10 @@ impl Bench {
         let site = home.path().join("site");
         let mut settings = SandboxSettings::new(Clock::start());
         settings.purge_delay = Duration::from_millis(200);
-        settings.pipelines = vec![PipelineSettings::new(PipelineId::new(PIPELINE), &site)];
+        settings.pipelines = vec![
+            PipelineSettings::new(PipelineId::new(PIPELINE), &site),
+            PipelineSettings::new(PipelineId::new(SHOP), &home.path().join("shop")),
+        ];
         let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
         Self {
             home,

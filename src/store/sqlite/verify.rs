@@ -84,8 +84,9 @@ pub(super) fn follow_up(
             // Nobody waits for a purge that will not be.
             connection
                 .prepare_cached(
-                    "DELETE FROM verification WHERE pipeline = ?1 AND stage <> 'probe' AND asset IN
-                         (SELECT asset FROM request_asset WHERE request = ?2)",
+                    "DELETE FROM verification WHERE pipeline = ?1 AND stage = 'purging' AND EXISTS
+                         (SELECT 1 FROM change WHERE change.seq = verification.seq
+                          AND change.request = ?2)",
                 )?
                 .execute(params![plan.pipeline.as_str(), request])?;
         }
@@ -117,8 +118,8 @@ fn enrol(
         })?
         .collect::<rusqlite::Result<_>>()?;
     let waiting: i64 = connection
-        .prepare_cached("SELECT count(*) FROM verification")?
-        .query_row([], |row| row.get(0))?;
+        .prepare_cached("SELECT count(*) FROM verification WHERE pipeline = ?1")?
+        .query_row([id], |row| row.get(0))?;
     let (mut waiting, mut left_out) = (uint(waiting), 0);
     let mut known = connection
         .prepare_cached("SELECT 1 FROM verification WHERE pipeline = ?1 AND asset = ?2")?;
@@ -201,13 +202,17 @@ pub(super) fn follow_ups(
         )?
         .query_map([], pipeline)?
         .collect::<rusqlite::Result<_>>()?;
-    let checks = connection
-        .prepare_cached(
-            "SELECT * FROM verification INDEXED BY verification_due WHERE stage = 'probe'
-             ORDER BY due LIMIT ?1",
-        )?
-        .query_map([int(checks)], check)?
-        .collect::<rusqlite::Result<Vec<Check>>>()?;
+    let mut next = Vec::new();
+    for pipeline in of {
+        let mut select = connection.prepare_cached(
+            "SELECT * FROM verification INDEXED BY verification_probe
+             WHERE stage = 'probe' AND pipeline = ?1 ORDER BY due LIMIT ?2",
+        )?;
+        for found in select.query_map(params![pipeline.as_str(), int(checks)], check)? {
+            next.push(found?);
+        }
+    }
+    next.sort_by_key(|check: &Check| check.due);
     let again: Option<i64> = connection
         .prepare_cached(
             "SELECT min(due) FROM (
@@ -218,10 +223,7 @@ pub(super) fn follow_ups(
         .query_row([], |row| row.get(0))?;
     Ok(FollowUps {
         unplanned,
-        checks: checks
-            .into_iter()
-            .filter(|check| of.contains(&check.pipeline))
-            .collect(),
+        checks: next,
         again: again.map(time),
     })
 }
@@ -304,6 +306,12 @@ pub(super) fn known(connection: &Connection, check: &Check) -> rusqlite::Result<
              WHERE request IN (SELECT request FROM request_asset WHERE asset = ?2
                                ORDER BY request DESC LIMIT ?4)
                AND pipeline = ?1 AND asset = ?2 AND path IS NOT NULL
+             UNION
+             SELECT seq, origin, path, kind, hash, former FROM change INDEXED BY change_request
+             WHERE request IN (SELECT id FROM request INDEXED BY request_all
+                               WHERE pipeline = ?1 AND through IS NOT NULL
+                               ORDER BY id DESC LIMIT ?4)
+               AND pipeline = ?1 AND asset = ?2 AND path IS NOT NULL
              ORDER BY seq",
         )?
         .query_map(
@@ -342,7 +350,41 @@ pub(super) fn known(connection: &Connection, check: &Check) -> rusqlite::Result<
              WHERE seq > ?3",
         )?
         .query_row(params![id, asset, int(check.seq.0)], |row| row.get(0))?;
-    Ok(Known::new(history, newer.map(|seq| Seq(uint(seq)))))
+    let mut known = Known::new(history, newer.map(|seq| Seq(uint(seq))));
+    known.absent = absent(connection, check)?;
+    Ok(known)
+}
+
+/// Whether the last look at the asset that came to an end found no file, and none came anew since.
+fn absent(connection: &Connection, check: &Check) -> rusqlite::Result<bool> {
+    let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
+    let last: Option<(i64, bool)> = connection
+        .prepare_cached(
+            "SELECT verified.request, absent FROM request JOIN verified ON verified.request = request.id
+             WHERE id IN (
+                 SELECT request FROM (SELECT request FROM request_asset WHERE asset = ?2
+                                      ORDER BY request DESC LIMIT ?4)
+                 UNION
+                 SELECT id FROM (SELECT id FROM request INDEXED BY request_all
+                                 WHERE pipeline = ?1 AND through IS NOT NULL
+                                 ORDER BY id DESC LIMIT ?4))
+               AND pipeline = ?1 AND asset = ?2 AND id < ?3
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(
+            params![id, asset, int(check.request.0), int(REMEMBERED)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((request, true)) = last else {
+        return Ok(false);
+    };
+    let came: Option<i64> = connection
+        .prepare_cached("SELECT request FROM change WHERE seq = ?1 AND kind = 'new'")?
+        .query_row([check.cause.map(|seq| int(seq.0))], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(came.is_none_or(|came| came <= request))
 }
 
 pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
@@ -388,14 +430,16 @@ pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Resu
     if !matches!(looked.then, Then::Wait(_)) {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO verified SELECT id, ?2, ?3, ?4, ?5 FROM request WHERE id = ?1",
+                "INSERT OR REPLACE INTO verified
+                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1",
             )?
             .execute(params![
                 request,
                 asset,
                 int(looked.at.millis()),
                 looked.word.as_str(),
-                looked.why
+                looked.why,
+                looked.absent
             ])?;
     }
     Ok(true)
