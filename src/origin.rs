@@ -223,6 +223,8 @@ impl OriginHandle {
         if !told {
             self.scan(ScanReason::Request, false).await?;
         }
+        // What no event tells of, such as a mount over the root.
+        self.inbox.check_root();
         self.inbox.rested().await
     }
 

@@ -183,6 +183,14 @@ impl Inbox {
         Ok(())
     }
 
+    /// Has the root looked at now, and with it all that no event tells of: mounts, and where links lead.
+    pub(super) fn check_root(&self) {
+        let mut mail = self.lock();
+        mail.root_check = Some(self.clock.now());
+        mail.news = true;
+        self.wake.notify_all();
+    }
+
     /// Asks the worker for an echo; `false` when too many were asked for already.
     pub(super) fn echo(&self, answer: oneshot::Sender<()>) -> bool {
         let mut mail = self.lock();
