@@ -158,6 +158,7 @@ async fn whoever_waits_right_after_a_swap_waits_for_its_purges() {
     fs::remove_dir(bench.site()).unwrap();
     sh(&bench, "mkdir r0; ln -s r0 site");
     bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
     bench.start().await;
     let swaps = [
         "ln -sfn r$n site",
@@ -175,6 +176,7 @@ async fn whoever_waits_right_after_a_swap_waits_for_its_purges() {
 async fn whoever_waits_right_after_a_rename_of_the_root_waits_for_its_purges() {
     let mut bench = Bench::new().await;
     bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
     bench.start().await;
     let swaps = [
         "mv site old; mv r$n site; rm -rf old",
@@ -196,6 +198,7 @@ async fn whoever_waits_right_after_a_swap_on_the_way_to_the_root_waits_for_its_p
         "mkdir -p r0 x0; ln -s ../r0 x0/now; ln -s x0/now live; ln -s live/. site",
     );
     bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
     bench.start().await;
     let swaps = [
         "ln -sfn ../r$n x0/now",

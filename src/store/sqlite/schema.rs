@@ -18,7 +18,7 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0003_limits.sql"),
     include_str!("../migrations/0004_operate.sql"),
     include_str!("../migrations/0005_verify.sql"),
-    include_str!("../migrations/0006_absent.sql"),
+    include_str!("../migrations/0006_edge.sql"),
 ];
 
 /// Opens the database to write.
