@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, STOP, StartError, check_projects, client, settings, webhooks};
+use super::{Daemon, StartError, check_projects, client, settings, webhooks};
 use crate::config::{ApiUrl, Config, Environment};
 
 impl Daemon {
@@ -29,10 +29,10 @@ impl Daemon {
         }
         let (kept, stopped) = self.end().await;
         let Some(kept) = kept.filter(|_| stopped) else {
-            return Err(StartError::Temporary(format!(
-                "not everything stopped within {} s to reload; the state is on disk, start again",
-                STOP.as_secs()
-            )));
+            return Err(StartError::Temporary(
+                "not everything stopped in time to reload; the state is on disk, start again"
+                    .to_owned(),
+            ));
         };
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
         let again = kept.again().map_err(temporary)?;
