@@ -148,7 +148,10 @@ async fn an_edge_in_trouble_says_nothing_of_an_asset() {
     )
     .await;
     for (url, says) in [
-        (nobody.parse().unwrap(), "can't be reached: Connection refused"),
+        (
+            nobody.parse().unwrap(),
+            "can't be reached: Connection refused",
+        ),
         (mute_url.parse().unwrap(), "within 0.5 s"),
         (busy, "answers 503"),
         (short, "broke off"),

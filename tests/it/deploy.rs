@@ -236,9 +236,10 @@ async fn the_lease_of_a_deploy_that_was_killed_ends_by_itself() {
     let stored = stored_lease(&bench);
     assert_eq!(stored.length, 3_000);
     assert_eq!(bench.purges(), Vec::<String>::new(), "it still holds");
-    until("the lease has ended, and what is queued is purged", async || {
-        (!bench.purges().is_empty()).then_some(())
-    })
+    until(
+        "the lease has ended, and what is queued is purged",
+        async || (!bench.purges().is_empty()).then_some(()),
+    )
     .await;
     let sent = bench.sandbox.requests()[0].created.millis();
     // By the clocks of two processes.

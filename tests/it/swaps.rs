@@ -144,7 +144,10 @@ async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
 /// its own, which is what has to be purged by then; `$m` is the one before.
 async fn swapped_and_waited(bench: &Bench, numbers: std::ops::Range<u32>, swap: &str) {
     for number in numbers {
-        let release = format!("n={number}; m={}; mkdir -p r$n; echo new > r$n/$n.css;", number - 1);
+        let release = format!(
+            "n={number}; m={}; mkdir -p r$n; echo new > r$n/$n.css;",
+            number - 1
+        );
         sh(bench, &format!("{release} {swap}"));
         bench.rested().await;
         let (done, asset) = (bench.done(), format!("/{number}.css"));

@@ -37,11 +37,7 @@ pub(super) fn assets(
 
 /// Those of them that are of no other file: its name's, and that of a directory which it is the page
 /// of.
-pub(super) fn own(
-    prefix: &UrlPrefix,
-    path: &[u8],
-    pages: Pages,
-) -> Vec<Result<Asset, AssetError>> {
+pub(super) fn own(prefix: &UrlPrefix, path: &[u8], pages: Pages) -> Vec<Result<Asset, AssetError>> {
     let (directory, name) = split_name(path);
     let mut own = vec![prefix.asset(path)];
     if INDEX_NAMES.contains(&name) && pages != Pages::Exact {

@@ -435,11 +435,7 @@ async fn one_pipeline_takes_no_room_from_another(store: Arc<dyn Store>) {
     let assets: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
     purged(&*store, 1, &assets).await;
     assert_eq!(planned(&*store, true, None).await.left_out, 0);
-    let last = store
-        .append(vec![change(SHOP, "/a")])
-        .await
-        .unwrap()
-        .last;
+    let last = store.append(vec![change(SHOP, "/a")]).await.unwrap().last;
     store
         .decide(vec![
             open(2, SHOP, &[("/a", last.0)]),
@@ -457,7 +453,11 @@ async fn one_pipeline_takes_no_room_from_another(store: Arc<dyn Store>) {
     assert_eq!(store.follow_up(plan, 9).await.unwrap().left_out, 0);
     let both = vec![pipeline(WWW), pipeline(SHOP)];
     let next = store.follow_ups(both, 3).await.unwrap().checks;
-    let of = |id: &str| next.iter().filter(|one| one.pipeline == pipeline(id)).count();
+    let of = |id: &str| {
+        next.iter()
+            .filter(|one| one.pipeline == pipeline(id))
+            .count()
+    };
     assert_eq!((of(WWW), of(SHOP)), (3, 1), "the next of each");
 }
 
@@ -477,21 +477,36 @@ async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<d
     planned(&*store, true, None).await;
     let first = one(&*store).await;
     assert!(!absent(&first).await);
-    assert!(store.looked(first.looked(&missing, None, at(150))).await.unwrap());
+    assert!(
+        store
+            .looked(first.looked(&missing, None, at(150)))
+            .await
+            .unwrap()
+    );
 
     store.append(vec![with(Kind::Changed)]).await.unwrap();
     purged(&*store, 2, &[("/a", 2)]).await;
     planned(&*store, true, None).await;
     let second = one(&*store).await;
     assert!(absent(&second).await);
-    assert!(store.looked(second.looked(&missing, None, at(150))).await.unwrap());
+    assert!(
+        store
+            .looked(second.looked(&missing, None, at(150)))
+            .await
+            .unwrap()
+    );
 
     store.append(vec![with(Kind::New)]).await.unwrap();
     purged_all(&*store, 3, 3).await;
     planned(&*store, true, None).await;
     let third = one(&*store).await;
     assert!(!absent(&third).await, "it came anew");
-    assert!(store.looked(third.looked(&Verdict::Fresh, None, at(150))).await.unwrap());
+    assert!(
+        store
+            .looked(third.looked(&Verdict::Fresh, None, at(150)))
+            .await
+            .unwrap()
+    );
 
     store.append(vec![with(Kind::Changed)]).await.unwrap();
     purged(&*store, 4, &[("/a", 4)]).await;
