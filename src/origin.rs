@@ -13,6 +13,7 @@ mod cover;
 mod differences;
 mod examine;
 mod fingerprint;
+mod follow;
 mod guard;
 mod hints;
 mod hung;
