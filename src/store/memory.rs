@@ -338,7 +338,7 @@ impl Store for MemoryStore {
     }
 
     fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>> {
-        self.read(move |state| state.failed_assets())
+        self.read(State::failed_assets)
     }
 
     fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {

@@ -125,7 +125,7 @@ fn restore(bench: &Bench, name: &str) {
 /// the edge has what it was.
 async fn backed_up() -> Bench {
     let mut bench = Bench::new().await;
-    bench.state = "retention = \"1s\"".to_owned();
+    "retention = \"1s\"".clone_into(&mut bench.state);
     for name in ["a.css", "b.css"] {
         bench.write(name, "zero");
     }

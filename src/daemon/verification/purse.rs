@@ -1,7 +1,6 @@
 //! The budget of bytes that a pipeline's edge may be asked for: what is taken is on disk before it is
 //! fetched, so that neither a restart nor a crash is a new hour.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
@@ -78,17 +77,15 @@ impl Purse {
 }
 
 impl Allowance for Purse {
-    fn take(&self, bytes: u64) -> impl Future<Output = u64> + Send {
-        async move {
-            let taken = self.level().egress.take(bytes, self.clock.now());
-            if let Err(error) = self.note().await {
-                // The verdict can't be committed either, and the asset is fetched again then.
-                tracing::warn!("the bytes left for verifying can't be noted: {error}");
-                self.level().egress.give_back(taken);
-                return 0;
-            }
-            taken
+    async fn take(&self, bytes: u64) -> u64 {
+        let taken = self.level().egress.take(bytes, self.clock.now());
+        if let Err(error) = self.note().await {
+            // The verdict can't be committed either, and the asset is fetched again then.
+            tracing::warn!("the bytes left for verifying can't be noted: {error}");
+            self.level().egress.give_back(taken);
+            return 0;
         }
+        taken
     }
 
     fn give_back(&self, bytes: u64) {
