@@ -43,6 +43,8 @@ mod webhooks;
 
 /// How long stopping may take before the process ends anyway.
 const STOP: Duration = Duration::from_secs(20);
+/// The same, where an origin's filesystem hangs: its worker does not stop at all.
+const STOP_HUNG: Duration = Duration::from_secs(3);
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How many rows are deleted at once, so that no commit waits long for it.
@@ -176,7 +178,8 @@ impl Daemon {
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
-        verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
+        let kept_in = (&store, &intake);
+        verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
         let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
         let origins = pipelines
             .values()
@@ -221,9 +224,15 @@ impl Daemon {
         })
     }
 
-    /// Waits until every origin is armed: watched and compared once.
+    /// Waits until every origin is armed: watched and compared once. One whose filesystem hangs is not
+    /// waited for; that is an alarm.
     pub fn armed(&self) -> impl Future<Output = ()> + use<> {
-        armed(self.origins.clone())
+        let origins = self.origins.clone();
+        async move {
+            for origin in &origins {
+                origin.armed_or_hung().await;
+            }
+        }
     }
 
     /// Stops everything, in order, within a limit.
@@ -231,10 +240,7 @@ impl Daemon {
         // Whoever comes from now on is refused, not left waiting.
         drop(self.kept.take());
         if !self.end().await.1 {
-            tracing::warn!(
-                "not everything stopped within {} s; ending anyway, the state is on disk",
-                STOP.as_secs()
-            );
+            tracing::warn!("not everything stopped in time; ending anyway, the state is on disk");
         }
     }
 
@@ -249,9 +255,15 @@ impl Daemon {
             kept,
             ..
         } = self;
+        // Who waits for a filesystem that hangs does not hear of it.
+        let patience = if origins.iter().any(OriginHandle::is_hung) {
+            STOP_HUNG
+        } else {
+            STOP
+        };
         // What is held here keeps the store open; it ends when the last user has let go of it.
         drop((engine, sandbox, origins, webhooks));
-        let stopped = tokio::time::timeout(STOP, supervisor.stop()).await;
+        let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
         (kept, stopped.is_ok())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, STOP, StartError, check_projects, client, settings, webhooks};
+use super::{Daemon, StartError, check_projects, client, settings, webhooks};
 use crate::config::{ApiUrl, Config, Environment};
 use crate::webhook::ListenerHandle;
 
@@ -32,10 +32,10 @@ impl Daemon {
         let origins = self.origins.clone();
         let (kept, stopped) = self.end().await;
         let Some(mut kept) = kept.filter(|_| stopped) else {
-            return Err(StartError::Temporary(format!(
-                "not everything stopped within {} s to reload; the state is on disk, start again",
-                STOP.as_secs()
-            )));
+            return Err(StartError::Temporary(
+                "not everything stopped in time to reload; the state is on disk, start again"
+                    .to_owned(),
+            ));
         };
         kept.routes = routes.unwrap_or_default();
         kept.origins = origins

@@ -89,7 +89,14 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 5] = ["commit", "loss", "root_missing", "watch", "watch_limit"];
+    pub const REASONS: [&str; 6] = [
+        "commit",
+        "hung",
+        "loss",
+        "root_missing",
+        "watch",
+        "watch_limit",
+    ];
 }
 
 /// An origin as it is now.

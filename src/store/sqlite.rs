@@ -201,6 +201,7 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let lineage = Lineage {
         epoch,
         last: queue::last_seq(&connection).map_err(|error| failed(&error))?,
+        pruned: history::pruned(&connection).map_err(|error| failed(&error))?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
