@@ -51,7 +51,7 @@ async fn measure(server: &dyn Server, time: Duration) -> Sample {
     drop(drive(server, WARM_UP).await);
     let before = server.cpu();
     let (mut times, refused) = drive(server, time).await;
-    let cpu = server.cpu() - before;
+    let cpu = server.cpu().saturating_sub(before);
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]

@@ -137,11 +137,9 @@ fn take_all(
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
     let all = || {
         let mut taker = deliveries::Taker::new(connection, keys, told)?;
-        let taken: rusqlite::Result<_> = waiting
-            .iter()
-            .map(|arrival| taker.take(&arrival.delivery))
-            .collect();
-        Ok((taken?, queue::last_seq(connection)?))
+        let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
+        let became = each.collect::<rusqlite::Result<_>>()?;
+        Ok((became, queue::last_seq(connection)?))
     };
     all().map_err(|error| failed(&error))
 }

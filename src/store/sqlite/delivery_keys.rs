@@ -5,7 +5,7 @@
 //! It knows where to look, and no more: whoever finds a row here reads it, and compares. So an entry
 //! of a delivery that was not committed after all, or was forgotten, does no harm.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
@@ -22,8 +22,8 @@ pub(super) struct DeliveryKeys {
 /// Row numbers by the short hashes that stand for what they are looked up by.
 #[derive(Debug, Default)]
 struct Rows {
-    events: HashMap<i64, i64>,
-    dedupes: HashMap<i64, i64>,
+    events: BTreeMap<i64, i64>,
+    dedupes: BTreeMap<i64, i64>,
 }
 
 impl DeliveryKeys {

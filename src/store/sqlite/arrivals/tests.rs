@@ -30,7 +30,7 @@ fn delivery(number: u16, asset: &str) -> NewDelivery {
         route: "/hooks/www".into(),
         event: format!("event-{number}"),
         dedupe_key: Some(key),
-        dedupe: Duration::from_secs(600),
+        dedupe: Duration::from_mins(10),
         what: "push".to_owned(),
         pipeline: PipelineId::new("www"),
         at: Time::from_millis(1_000),
