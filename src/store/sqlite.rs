@@ -288,7 +288,8 @@ impl Store for SqliteStore {
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
         let keys = self.keys.clone();
-        self.read(move |connection| deliveries::find(connection, &keys, &route, &event))
+        // By the thread that writes: the keys have what is not committed yet, which others can't see.
+        self.alter(move |connection| deliveries::find(connection, &keys, &route, &event))
     }
 
     fn begin_deliveries(

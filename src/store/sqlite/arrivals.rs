@@ -117,8 +117,13 @@ impl Arrivals {
                 None => Err(StoreError::Closed),
             };
             let kept = result.is_ok();
-            let last = arrivals.last;
-            let finish: Finish = Box::new(move |commit| answer(&last, waiting, commit.and(result)));
+            let finish: Finish = Box::new(move |commit| {
+                let result = commit.and(result);
+                if result.is_err() {
+                    arrivals.keys.doubt();
+                }
+                answer(&arrivals.last, waiting, result);
+            });
             (kept, finish)
         })
     }

@@ -102,6 +102,7 @@ pub(super) fn find(
     route: &str,
     event: &str,
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
+    keys.renew(connection)?;
     let Some(id) = keys.of_event(row_key(route, &[event.as_bytes()])) else {
         return Ok(None);
     };

@@ -3,7 +3,9 @@
 //! since each delivery would write two pages of it anew.
 //!
 //! It knows where to look, and no more: whoever finds a row here reads it, and compares. So an entry
-//! of a delivery that was not committed after all, or was forgotten, does no harm.
+//! of a delivery that was forgotten does no harm. One that was not committed after all hides the one
+//! before it: then the keys are read anew. Only the thread that writes may ask, since it alone sees
+//! what it has not committed yet.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +15,7 @@ use rusqlite::{Connection, params};
 use super::int;
 use crate::store::DELIVERIES_KEPT;
 
-/// The keys. Cheap to clone: one writes, others read.
+/// The keys. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DeliveryKeys {
     rows: Arc<Mutex<Rows>>,
@@ -24,22 +26,47 @@ pub(super) struct DeliveryKeys {
 struct Rows {
     events: BTreeMap<i64, i64>,
     dedupes: BTreeMap<i64, i64>,
+    /// Some of these may not be there.
+    doubtful: bool,
 }
 
 impl DeliveryKeys {
     /// The keys of the last [`DELIVERIES_KEPT`] deliveries.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let keys = Self::default();
+        keys.fill(connection)?;
+        Ok(keys)
+    }
+
+    /// Something was not committed: what is here may not be there.
+    pub(super) fn doubt(&self) {
+        self.lock().doubtful = true;
+    }
+
+    /// Reads the keys anew where they are doubtful.
+    pub(super) fn renew(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if !self.lock().doubtful {
+            return Ok(());
+        }
+        *self.lock() = Rows {
+            doubtful: true,
+            ..Rows::default()
+        };
+        self.fill(connection)?;
+        self.lock().doubtful = false;
+        Ok(())
+    }
+
+    fn fill(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
             "SELECT id, event_key, dedupe_key FROM delivery
              WHERE id > (SELECT ifnull(max(id), 0) FROM delivery) - ?1 ORDER BY id",
         )?;
         let mut rows = statement.query(params![int(DELIVERIES_KEPT)])?;
         while let Some(row) = rows.next()? {
-            keys.add(row.get(0)?, row.get(1)?, row.get(2)?);
+            self.add(row.get(0)?, row.get(1)?, row.get(2)?);
         }
-        drop(rows);
-        Ok(keys)
+        Ok(())
     }
 
     /// The last delivery with the name.

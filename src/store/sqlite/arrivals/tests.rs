@@ -47,6 +47,14 @@ fn delivery(number: u16, asset: &str) -> NewDelivery {
     }
 }
 
+/// One that is done at once: its files map to nothing.
+fn done(number: u16) -> NewDelivery {
+    NewDelivery {
+        work: Work::Changes(Vec::new()),
+        ..delivery(number, "/a")
+    }
+}
+
 /// Keeps the writer from working until the sender is dropped.
 fn block(store: &SqliteStore) -> Sender<()> {
     let (blocked, until) = channel::<()>();
@@ -190,4 +198,64 @@ async fn deliveries_of_the_version_before_are_taken_over_with_what_they_wait_for
             (Seq(9), Target::All, false)
         ]
     );
+}
+
+#[tokio::test]
+async fn what_was_answered_can_be_asked_for_while_another_of_its_name_is_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor);
+    store.take_delivery(done(1)).await.unwrap();
+    let blocked = block(&store);
+    let again = NewDelivery {
+        dedupe_key: None,
+        ..done(1)
+    };
+    let again = store.take_delivery(again);
+    // The transaction that takes it stays open.
+    let (reached, open) = tokio::sync::oneshot::channel();
+    let (ended, until) = channel::<()>();
+    let job: Job = Box::new(move |_| {
+        let _told = reached.send(());
+        let _ended = until.recv();
+        (true, Box::new(|_| {}))
+    });
+    store.writer.try_send(job).unwrap();
+    drop(blocked);
+    open.await.unwrap();
+    let mut asked = store.delivery("/hooks/www".to_owned(), "event-1".to_owned());
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut asked).await;
+    drop(ended);
+    let found = match early {
+        Ok(found) => found,
+        Err(_) => asked.await,
+    };
+    assert!(found.unwrap().is_some(), "it was answered before");
+    again.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_hides_nothing_that_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor);
+    store.take_delivery(done(1)).await.unwrap();
+    let refuse = "CREATE TEMP TRIGGER refuse BEFORE INSERT ON delivery WHEN new.event = 'event-2'
+                  BEGIN SELECT raise(ABORT, 'no'); END";
+    let refused = store.alter(move |connection| connection.execute_batch(refuse));
+    refused.await.unwrap();
+    let blocked = block(&store);
+    let again = NewDelivery {
+        dedupe_key: None,
+        ..done(1)
+    };
+    let both = [store.take_delivery(again), store.take_delivery(done(2))];
+    drop(blocked);
+    for one in futures_util::future::join_all(both).await {
+        assert!(one.is_err(), "they are one job");
+    }
+    let found = store.delivery("/hooks/www".to_owned(), "event-1".to_owned());
+    assert!(found.await.unwrap().is_some(), "the first is there");
+    let repeated = store.take_delivery(done(1)).await.unwrap();
+    assert_eq!(repeated, Taken::Duplicate);
 }

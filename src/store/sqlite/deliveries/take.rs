@@ -31,6 +31,7 @@ impl<'c> Taker<'c> {
         keys: &'c DeliveryKeys,
         told: &'c AtomicU64,
     ) -> rusqlite::Result<Self> {
+        keys.renew(connection)?;
         let insert = connection.prepare_cached(
             "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
                                    due, known, stage, first, last)
