@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::machine::{Mount, may_mount};
+use super::machine::{Mount, may_mount, the_watchdog_is_fed};
 use crate::bench::{Bench, until};
 
 /// Puts the state directory on a small disk of its own.
@@ -182,13 +182,7 @@ async fn a_daemon_that_waits_for_room_is_not_taken_for_dead() {
         bench.log().contains(stuck).then_some(())
     })
     .await;
-    let mut buffer = [0; 512];
-    while socket.try_recv(&mut buffer).is_ok() {}
-    for _ in 0..4 {
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
-        let length = heard.expect("the watchdog is fed in time").unwrap();
-        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
-    }
+    the_watchdog_is_fed(&socket).await;
     make_room(&bench);
     bench.settle().await;
     assert_eq!(bench.purges(), ["/a.css", "/b.css"]);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::machine::{has, may_mount, release, signal_to};
+use super::machine::{has, may_mount, release, signal_to, the_watchdog_is_fed};
 use super::silent::{Fuse, bindfs};
 use crate::bench::{Bench, SHOP, until};
 
@@ -21,6 +21,15 @@ async fn two() -> (Bench, Fuse) {
     );
     let fuse = bindfs(&source, &bench.site()).await;
     (bench, fuse)
+}
+
+async fn the_other_is_watched(bench: &Bench) {
+    until("the other is watched", async || {
+        let output = bench.run(&["--format", "json", "status"]).await;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
+    })
+    .await;
 }
 
 /// What the other pipeline does as ever.
@@ -63,13 +72,7 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     let text = bench.alarm("hung").await;
     assert!(text.contains("has not answered for"), "{text}");
     the_other_goes_on(&bench, "b.css").await;
-    let mut buffer = [0; 512];
-    while socket.try_recv(&mut buffer).is_ok() {}
-    for _ in 0..4 {
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
-        let length = heard.expect("the watchdog is fed in time").unwrap();
-        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
-    }
+    the_watchdog_is_fed(&socket).await;
     let began = Instant::now();
     assert_eq!(bench.terminate().await, Some(0));
     let took = began.elapsed();
@@ -77,14 +80,10 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     drop(asks);
 
     // It still hangs at the start.
+    let mut buffer = [0; 512];
     while socket.try_recv(&mut buffer).is_ok() {}
     bench.spawn();
-    until("the other is watched", async || {
-        let output = bench.run(&["--format", "json", "status"]).await;
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
-    })
-    .await;
+    the_other_is_watched(&bench).await;
     the_other_goes_on(&bench, "c.css").await;
     let mut heard = String::new();
     until("systemd hears that it is ready", async || {
@@ -115,12 +114,7 @@ async fn a_filesystem_that_hangs_while_it_is_scanned_holds_up_nobody_else() {
     signal_to(fuse.process.id(), "-STOP");
     // From the very first look on.
     bench.spawn();
-    until("the other is watched", async || {
-        let output = bench.run(&["--format", "json", "status"]).await;
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
-    })
-    .await;
+    the_other_is_watched(&bench).await;
     the_other_goes_on(&bench, "b.css").await;
     signal_to(fuse.process.id(), "-CONT");
     bench.started(|origin| origin["unread_files"] == 0).await;

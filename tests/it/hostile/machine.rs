@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::net::UnixDatagram;
 
 use crate::bench::{Bench, skip, skip_unprivileged, until};
 
@@ -53,6 +56,17 @@ pub(super) fn signal_to(pid: u32, name: &str) {
     let pid = pid.to_string();
     let sent = Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(sent.success());
+}
+
+/// From now on, as systemd hears it; `WATCHDOG_USEC` is 3,000,000.
+pub(super) async fn the_watchdog_is_fed(socket: &UnixDatagram) {
+    let mut buffer = [0; 512];
+    while socket.try_recv(&mut buffer).is_ok() {}
+    for _ in 0..4 {
+        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
+        let length = heard.expect("the watchdog is fed in time").unwrap();
+        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
+    }
 }
 
 /// A site of so many files, none of which a loss guard would let go at once.
