@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::machine::{has, may_mount, release, signal_to, the_watchdog_is_fed};
+use super::machine::{Systemd, has, may_mount, release, signal_to};
 use super::silent::{Fuse, bindfs};
 use crate::bench::{Bench, SHOP, until};
 
@@ -50,12 +50,7 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
         return;
     }
     let (mut bench, fuse) = two().await;
-    let path = bench.path("notify.sock");
-    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
-    let notify = format!("NOTIFY_SOCKET={}", path.display());
-    bench.within = ["env", &notify, "WATCHDOG_USEC=3000000"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut systemd = Systemd::of(&mut bench);
     bench.start().await;
     signal_to(fuse.process.id(), "-STOP");
     // Polled every few seconds, so that it is looked at from now on.
@@ -72,7 +67,7 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     let text = bench.alarm("hung").await;
     assert!(text.contains("has not answered for"), "{text}");
     the_other_goes_on(&bench, "b.css").await;
-    the_watchdog_is_fed(&socket).await;
+    systemd.is_fed().await;
     let began = Instant::now();
     assert_eq!(bench.terminate().await, Some(0));
     let took = began.elapsed();
@@ -80,18 +75,10 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     drop(asks);
 
     // It still hangs at the start.
-    let mut buffer = [0; 512];
-    while socket.try_recv(&mut buffer).is_ok() {}
     bench.spawn();
     the_other_is_watched(&bench).await;
     the_other_goes_on(&bench, "c.css").await;
-    let mut heard = String::new();
-    until("systemd hears that it is ready", async || {
-        let length = socket.recv(&mut buffer).await.unwrap();
-        heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
-        heard.contains("READY=1").then_some(())
-    })
-    .await;
+    systemd.hears_ready(2).await;
     bench.alarm("hung").await;
 
     // What changed meanwhile is found when it answers again.
