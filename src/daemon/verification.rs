@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -37,6 +38,9 @@ mod purse;
 const AT_ONCE: usize = 4;
 /// How many settled requests are planned for, or assets queued again, in one commit.
 const STEP: usize = 500;
+/// An edge that said so often in a row that there is no such file, and had none, is another than the
+/// one that serves these files.
+const NONE_OF: u32 = 20;
 /// What fails in the store is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -52,6 +56,8 @@ struct Followed {
 struct Look {
     edge: Edge,
     purse: Purse,
+    /// How often it said that there is no such file, since it last had one.
+    missing: AtomicU32,
 }
 
 /// What the looks share.
@@ -88,6 +94,7 @@ pub(super) async fn spawn(
             Some(verify) => Some(Look {
                 edge: Edge::new(verify.edge_url.clone(), verify.timeout)
                     .map_err(|error| StartError::Temporary(error.to_string()))?,
+                missing: AtomicU32::new(0),
                 purse: Purse::open(store, &pipeline.id, verify.max_bytes_per_hour, clock).await?,
             }),
         };
@@ -321,7 +328,26 @@ impl Shared {
         }
         let answer = look.edge.fetch(&check.asset, &look.purse).await;
         *known = self.store.known(check.clone()).await?;
-        Ok(known.judge(&answer, self.url_of(check, known)))
+        let verdict = known.judge(&answer, self.url_of(check, known));
+        Ok(match verdict {
+            Verdict::Fresh | Verdict::Stale => {
+                look.missing.store(0, Ordering::Relaxed);
+                verdict
+            }
+            Verdict::Missing { status, usual } => {
+                let before = look.missing.fetch_add(1, Ordering::Relaxed);
+                if before == NONE_OF {
+                    tracing::warn!(
+                        pipeline = %check.pipeline,
+                        "the edge answers {status} for every file, so that is not purged again: \
+                         does [pipeline.verify] name the right edge_url?"
+                    );
+                }
+                let usual = usual || before >= NONE_OF;
+                Verdict::Missing { status, usual }
+            }
+            Verdict::Unverified { .. } | Verdict::Silent(_) => verdict,
+        })
     }
 
     /// Whether the asset is what a file behind it answers at, which is there.

@@ -328,6 +328,24 @@ impl Bench {
         done.flat_map(|request| request.assets).collect()
     }
 
+    /// No window has more calls than rate and burst allow. Arrival is not sending: a call may wait 300 ms
+    /// on its way.
+    pub(crate) fn the_rate_held(&self, rate: u64, burst: u64) {
+        let calls: Vec<u64> = self
+            .sandbox
+            .calls()
+            .iter()
+            .map(|call| call.at.millis())
+            .collect();
+        for (first, from) in calls.iter().enumerate() {
+            for (last, to) in calls.iter().enumerate().skip(first) {
+                let count = u64::try_from(last - first + 1).unwrap();
+                let allowed = burst + (to - from + 300) * rate / 1_000 + 1;
+                assert!(count <= allowed, "{count} calls in {} ms", to - from);
+            }
+        }
+    }
+
     /// The purge requests that reached the API.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.sandbox

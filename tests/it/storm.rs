@@ -18,24 +18,6 @@ fn times(bench: &Bench) -> BTreeMap<String, usize> {
     times
 }
 
-/// No window has more calls than rate and burst allow. Arrival is not sending: a call may wait 300 ms
-/// on its way.
-fn the_rate_held(bench: &Bench, rate: u64, burst: u64) {
-    let calls: Vec<u64> = bench
-        .sandbox
-        .calls()
-        .iter()
-        .map(|call| call.at.millis())
-        .collect();
-    for (first, from) in calls.iter().enumerate() {
-        for (last, to) in calls.iter().enumerate().skip(first) {
-            let count = u64::try_from(last - first + 1).unwrap();
-            let allowed = burst + (to - from + 300) * rate / 1_000 + 1;
-            assert!(count <= allowed, "{count} calls in {} ms", to - from);
-        }
-    }
-}
-
 async fn the_edge_is_fresh(bench: &Bench, files: usize) {
     for number in 0..files {
         let name = format!("{number}.css");
@@ -157,7 +139,7 @@ async fn whatever_goes_wrong_and_however_often_it_is_restarted_everything_settle
     }
     bench.settle().await;
     the_edge_is_fresh(&bench, FILES).await;
-    the_rate_held(&bench, 20, 5);
+    bench.the_rate_held(20, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

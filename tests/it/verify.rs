@@ -202,6 +202,8 @@ async fn what_was_being_fetched_at_a_kill_is_spent() {
     bench.start().await;
     bench.write("a.css", &content('2'));
     let (mut socket, _) = slow.accept().await.unwrap();
+    let asked = socket.read(&mut [0; 4_096]).await.unwrap();
+    assert!(asked > 0);
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 307200\r\n\r\nsome";
     socket.write_all(head.as_bytes()).await.unwrap();
     until("it is set aside", async || {
@@ -316,6 +318,23 @@ async fn a_url_that_the_origin_does_not_serve_ends_unverified_and_is_not_purged_
     bench.rested().await;
     assert_eq!(times(&bench, "/a.map"), 5);
     assert_eq!(bench.status().await["alarms"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_has_none_of_the_files_is_not_purged_for_each_of_them() {
+    let mut bench = Bench::new().await;
+    let (edge, _) = recording("404 Not Found", Arc::default()).await;
+    verifying(&mut bench, &edge, "");
+    bench.start().await;
+    for number in 0..60 {
+        bench.write(&format!("{number}.css"), "new");
+    }
+    counted(&bench, "unverified_total", "60").await;
+    bench.rested().await;
+    let purges = bench.purges().len();
+    assert!(purges <= 60 + 20, "{purges} purges for 60 files");
+    let log = bench.log();
+    assert_eq!(log.matches("the right edge_url").count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,14 @@ async fn one(store: &dyn Store) -> Check {
     checks.remove(0)
 }
 
+/// A change of a file that held one thing, and holds another.
+fn holding(hash: u8, former: u8) -> NewChange {
+    let mut row = change(WWW, "/a");
+    let file = row.file.as_mut().unwrap();
+    (file.hash, file.former) = (Some([hash; 32]), Some([former; 32]));
+    row
+}
+
 fn stale(check: Check) -> Looked {
     check.looked(&Verdict::Stale, None, at(200))
 }
@@ -241,15 +249,9 @@ async fn a_later_change_is_waited_for(store: Arc<dyn Store>) {
 }
 
 async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<dyn Store>) {
-    let with = |hash, former| {
-        let mut row = change(WWW, "/a");
-        let file = row.file.as_mut().unwrap();
-        (file.hash, file.former) = (Some([hash; 32]), Some([former; 32]));
-        row
-    };
-    store.append(vec![with(2, 1)]).await.unwrap();
+    store.append(vec![holding(2, 1)]).await.unwrap();
     purged(&*store, 1, &[("/a", 1)]).await;
-    store.append(vec![with(3, 2)]).await.unwrap();
+    store.append(vec![holding(3, 2)]).await.unwrap();
     purged(&*store, 2, &[("/a", 2)]).await;
     // Somebody asks for it; nothing is said of a file.
     let mut asked = change(WWW, "/a");
@@ -412,15 +414,9 @@ async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<dyn Store>) {
 }
 
 async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<dyn Store>) {
-    let with = |hash, former| {
-        let mut row = change(WWW, "/a");
-        let file = row.file.as_mut().unwrap();
-        (file.hash, file.former) = (Some([hash; 32]), Some([former; 32]));
-        row
-    };
-    store.append(vec![with(2, 1)]).await.unwrap();
+    store.append(vec![holding(2, 1)]).await.unwrap();
     purged_all(&*store, 1, 1).await;
-    store.append(vec![with(3, 2)]).await.unwrap();
+    store.append(vec![holding(3, 2)]).await.unwrap();
     purged(&*store, 2, &[("/a", 2)]).await;
     planned(&*store, true, None).await;
     let known = store.known(one(&*store).await).await.unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::machine::{Mount, may_mount};
+use super::machine::{Mount, Systemd, may_mount};
 use crate::bench::{Bench, until};
 
 /// Puts the state directory on a small disk of its own.
@@ -157,16 +157,9 @@ async fn a_daemon_that_waits_for_room_is_not_taken_for_dead() {
     }
     let mut bench = Bench::new().await;
     let _state = small_state(&bench);
-    let path = bench.path("notify.sock");
-    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut systemd = Systemd::of(&mut bench);
     bench.sandbox.set_purge_delay(Duration::from_secs(5));
     // Both that commit wait: the engine, whose purge is on its way, and the origin.
-    let words = [
-        "env",
-        &format!("NOTIFY_SOCKET={}", path.display()),
-        "WATCHDOG_USEC=3000000",
-    ];
-    bench.within = words.map(str::to_owned).to_vec();
     bench.write("a.css", "one");
     bench.start().await;
     bench.write("a.css", "two");
@@ -182,13 +175,7 @@ async fn a_daemon_that_waits_for_room_is_not_taken_for_dead() {
         bench.log().contains(stuck).then_some(())
     })
     .await;
-    let mut buffer = [0; 512];
-    while socket.try_recv(&mut buffer).is_ok() {}
-    for _ in 0..4 {
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
-        let length = heard.expect("the watchdog is fed in time").unwrap();
-        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
-    }
+    systemd.is_fed().await;
     make_room(&bench);
     bench.settle().await;
     assert_eq!(bench.purges(), ["/a.css", "/b.css"]);

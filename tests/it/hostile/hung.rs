@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::machine::{has, may_mount, release, signal_to};
+use super::machine::{Systemd, has, may_mount, release, signal_to};
 use super::silent::{Fuse, bindfs};
 use crate::bench::{Bench, SHOP, until};
 
@@ -21,6 +21,15 @@ async fn two() -> (Bench, Fuse) {
     );
     let fuse = bindfs(&source, &bench.site()).await;
     (bench, fuse)
+}
+
+async fn the_other_is_watched(bench: &Bench) {
+    until("the other is watched", async || {
+        let output = bench.run(&["--format", "json", "status"]).await;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
+    })
+    .await;
 }
 
 /// What the other pipeline does as ever.
@@ -41,12 +50,7 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
         return;
     }
     let (mut bench, fuse) = two().await;
-    let path = bench.path("notify.sock");
-    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
-    let notify = format!("NOTIFY_SOCKET={}", path.display());
-    bench.within = ["env", &notify, "WATCHDOG_USEC=3000000"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut systemd = Systemd::of(&mut bench);
     bench.start().await;
     signal_to(fuse.process.id(), "-STOP");
     // Polled every few seconds, so that it is looked at from now on.
@@ -63,13 +67,7 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     let text = bench.alarm("hung").await;
     assert!(text.contains("has not answered for"), "{text}");
     the_other_goes_on(&bench, "b.css").await;
-    let mut buffer = [0; 512];
-    while socket.try_recv(&mut buffer).is_ok() {}
-    for _ in 0..4 {
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv(&mut buffer)).await;
-        let length = heard.expect("the watchdog is fed in time").unwrap();
-        assert!(buffer[..length].starts_with(b"WATCHDOG=1"));
-    }
+    systemd.is_fed().await;
     let began = Instant::now();
     assert_eq!(bench.terminate().await, Some(0));
     let took = began.elapsed();
@@ -77,22 +75,10 @@ async fn a_filesystem_that_hangs_holds_up_nobody_else() {
     drop(asks);
 
     // It still hangs at the start.
-    while socket.try_recv(&mut buffer).is_ok() {}
     bench.spawn();
-    until("the other is watched", async || {
-        let output = bench.run(&["--format", "json", "status"]).await;
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
-    })
-    .await;
+    the_other_is_watched(&bench).await;
     the_other_goes_on(&bench, "c.css").await;
-    let mut heard = String::new();
-    until("systemd hears that it is ready", async || {
-        let length = socket.recv(&mut buffer).await.unwrap();
-        heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
-        heard.contains("READY=1").then_some(())
-    })
-    .await;
+    systemd.hears_ready(2).await;
     bench.alarm("hung").await;
 
     // What changed meanwhile is found when it answers again.
@@ -115,12 +101,7 @@ async fn a_filesystem_that_hangs_while_it_is_scanned_holds_up_nobody_else() {
     signal_to(fuse.process.id(), "-STOP");
     // From the very first look on.
     bench.spawn();
-    until("the other is watched", async || {
-        let output = bench.run(&["--format", "json", "status"]).await;
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        (status["pipelines"][1]["origins"][0]["armed"] == true).then_some(())
-    })
-    .await;
+    the_other_is_watched(&bench).await;
     the_other_goes_on(&bench, "b.css").await;
     signal_to(fuse.process.id(), "-CONT");
     bench.started(|origin| origin["unread_files"] == 0).await;

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::bench::{Bench, skip, skip_unprivileged, until};
+use tokio::net::UnixDatagram;
+use tokio::sync::watch;
+
+use crate::bench::{Bench, LIMIT, skip, skip_unprivileged, until};
 
 /// Whether this process may mount; else the test is skipped.
 pub(super) fn may_mount() -> bool {
@@ -53,6 +57,53 @@ pub(super) fn signal_to(pid: u32, name: &str) {
     let pid = pid.to_string();
     let sent = Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(sent.success());
+}
+
+/// What the daemon tells systemd. It is read all the time, as systemd does: else the daemon would wait.
+pub(super) struct Systemd(watch::Receiver<Vec<String>>);
+
+impl Systemd {
+    /// Listens for a daemon that will be started.
+    pub(super) fn of(bench: &mut Bench) -> Self {
+        let path = bench.path("notify.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let notify = format!("NOTIFY_SOCKET={}", path.display());
+        let words = ["env", &notify, "WATCHDOG_USEC=3000000"];
+        bench.within = words.map(str::to_owned).to_vec();
+        let (told, heard) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok(length) = socket.recv(&mut buffer).await {
+                let word = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                told.send_modify(|all| all.push(word));
+            }
+        });
+        Self(heard)
+    }
+
+    /// From now on, the watchdog is fed in time.
+    pub(super) async fn is_fed(&mut self) {
+        for _ in 0..4 {
+            let before = self.0.borrow().len();
+            let fed = |all: &Vec<String>| {
+                all[before..]
+                    .iter()
+                    .any(|one| one.starts_with("WATCHDOG=1"))
+            };
+            let fed = tokio::time::timeout(Duration::from_secs(3), self.0.wait_for(fed)).await;
+            drop(fed.expect("the watchdog is fed in time").unwrap());
+        }
+    }
+
+    /// Waits until it is told to be ready for so many times.
+    pub(super) async fn hears_ready(&mut self, times: usize) {
+        let ready = |all: &Vec<String>| {
+            let ready = all.iter().filter(|one| one.starts_with("READY=1"));
+            ready.count() >= times
+        };
+        let ready = tokio::time::timeout(LIMIT, self.0.wait_for(ready)).await;
+        drop(ready.expect("it is ready in time").unwrap());
+    }
 }
 
 /// A site of so many files, none of which a loss guard would let go at once.
