@@ -1,12 +1,13 @@
 //! Verified, distinct deliveries per second, beside Debian's `webhook` package, in one run.
 //!
-//! `cargo bench --bench webhook -- [--seconds N] [--rounds N]`
+//! `cargo bench --bench webhook -- [--seconds N] [--rounds N] [--together]`
 //!
 //! **The same for both**: 64 connections that are kept open, each with one delivery on its way; bodies
 //! of 1 KiB as GitHub sends them after a workflow, every one different, signed with HMAC-SHA256; an
 //! answer counts only when it says that the delivery was taken. The generator (`webhook/generator.rs`:
-//! one process, two threads, no HTTP library) signs each body, and shares the cores with what it measures.
-//! The two take turns.
+//! one thread, no HTTP library) signs each body. It has a core of its own, and what it measures has
+//! another, so that a delivery's cost to the server decides and not the generator's;
+//! with `--together` all of them share all cores. Neither server logs deliveries. They take turns.
 //!
 //! **Not the same**: `webhook` has the equal HMAC rule and no command, so that it verifies and forgets.
 //! edgepurge verifies, reads, commits the delivery with its change in a synced transaction, and purges
@@ -21,6 +22,8 @@
     reason = "a measuring program speaks, trusts itself, and reads the clock"
 )]
 
+#[path = "webhook/cores.rs"]
+mod cores;
 #[path = "webhook/disk.rs"]
 mod disk;
 #[path = "webhook/generator.rs"]
@@ -30,6 +33,7 @@ mod servers;
 
 use std::time::Duration;
 
+use cores::Cores;
 use generator::Sample;
 use servers::{Edgepurge, Peer, Server};
 
@@ -42,12 +46,14 @@ const RESIDENT_KB: u64 = 64 * 1024;
 struct Options {
     time: Duration,
     rounds: usize,
+    cores: Cores,
 }
 
 fn options() -> Options {
     let mut options = Options {
         time: Duration::from_secs(8),
         rounds: 3,
+        cores: Cores::Apart,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -59,6 +65,7 @@ fn options() -> Options {
             // Cargo's own.
             "--bench" => {}
             "--seconds" => options.time = Duration::from_secs(number()),
+            "--together" => options.cores = Cores::Together,
             "--rounds" => options.rounds = usize::try_from(number()).unwrap(),
             other => panic!("there is no option {other}"),
         }
@@ -75,12 +82,16 @@ fn main() {
         millis(sync.p50),
         millis(sync.p99)
     );
-    let Some(peer) = Peer::start(home.path()) else {
+    let Some(peer) = Peer::start(home.path(), options.cores) else {
         println!("`webhook` is not installed: apt-get install webhook");
         return;
     };
-    let asset = Edgepurge::start(&home.path().join("asset"), "[\"/index.html\"]");
-    let files = Edgepurge::start(&home.path().join("files"), "\"files\"");
+    let asset = Edgepurge::start(
+        &home.path().join("asset"),
+        "[\"/index.html\"]",
+        options.cores,
+    );
+    let files = Edgepurge::start(&home.path().join("files"), "\"files\"", options.cores);
     let mut servers: [(&str, Box<dyn Server>, Vec<Sample>); 3] = [
         ("webhook", Box::new(peer), Vec::new()),
         ("edgepurge asset", Box::new(asset), Vec::new()),
@@ -88,11 +99,12 @@ fn main() {
     ];
     for round in 0..options.rounds {
         for (name, server, samples) in &mut servers {
-            let sample = generator::run(&**server, options.time);
+            let sample = generator::run(&**server, options.time, options.cores);
             println!(
-                "round {}: {name}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} refused",
+                "round {}: {name}: {:.0}/s, {:.1} us of CPU each, p50 {:.2} ms, p99 {:.2} ms, {} refused",
                 round + 1,
                 sample.per_second,
+                sample.cpu_us,
                 millis(sample.p50),
                 millis(sample.p99),
                 sample.refused
@@ -111,8 +123,8 @@ fn main() {
 
 fn report(servers: &[(&str, Box<dyn Server>, Vec<Sample>)], sync: Duration) {
     println!(
-        "\n{:<16} {:>9} {:>9} {:>9} {:>9} {:>6}",
-        "median", "per s", "p50 ms", "p99 ms", "RSS MB", "ratio"
+        "\n{:<16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>6}",
+        "median", "per s", "CPU us", "p50 ms", "p99 ms", "RSS MB", "ratio"
     );
     let mut base = 0.0;
     for (name, server, samples) in servers {
@@ -125,8 +137,9 @@ fn report(servers: &[(&str, Box<dyn Server>, Vec<Sample>)], sync: Duration) {
         }
         let ratio = median.per_second / base;
         println!(
-            "{name:<16} {:>9.0} {:>9.2} {:>9.2} {:>7}.{} {ratio:>6.2}",
+            "{name:<16} {:>9.0} {:>9.1} {:>9.2} {:>9.2} {:>7}.{} {ratio:>6.2}",
             median.per_second,
+            median.cpu_us,
             millis(median.p50),
             millis(median.p99),
             resident / 1_024,

@@ -27,6 +27,7 @@ use crate::store::{Orphan, Store, StoreError};
 use crate::webhook::ListenerHandle;
 
 mod explain;
+mod gauges;
 mod guard;
 mod health;
 mod history;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -32,6 +33,9 @@ mod status;
 mod wait;
 
 pub use failure::Failure;
+
+/// Threads that are at work when a command has ended are given so long.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Keeps a Scaleway Edge Services cache fresh: watches the origin, purges exactly what changed,
 /// tracks every purge to its end.
@@ -155,7 +159,7 @@ impl Cli {
             .enable_all()
             .build()
             .map_err(|error| Failure::temporary(format!("the runtime does not start: {error}")))?;
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             match command {
                 Command::Demo(args) => demo::demo(&global, args).await,
                 Command::Run(args) => run::run(&global, &args).await,
@@ -175,7 +179,10 @@ impl Cli {
                 Command::Completions(args) => completions::completions(&args),
                 Command::Man(args) => man::man(&args),
             }
-        })
+        });
+        // What looks at a filesystem that hangs is not waited for.
+        runtime.shutdown_timeout(SHUTDOWN);
+        result
     }
 }
 

@@ -19,7 +19,7 @@ use crate::core::change::PipelineId;
 use crate::engine::{Caller, Engine, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
-use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::origin::{Index, Origin, OriginHandle, OriginId, OriginSettings, OriginStatus};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
@@ -43,6 +43,8 @@ mod webhooks;
 
 /// How long stopping may take before the process ends anyway.
 const STOP: Duration = Duration::from_secs(20);
+/// The same, where an origin's filesystem hangs: its worker does not stop at all.
+const STOP_HUNG: Duration = Duration::from_secs(3);
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How many rows are deleted at once, so that no commit waits long for it.
@@ -172,12 +174,13 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &index, &intake, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
-        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor);
+        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
-        verification::spawn(config, &store, &pipelines, told, &supervisor).await?;
-        let webhooks = webhooks.map(|bound| bound.serve(&intake, clock, &supervisor));
+        let kept_in = (&store, &intake);
+        verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
+        let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -221,9 +224,15 @@ impl Daemon {
         })
     }
 
-    /// Waits until every origin is armed: watched and compared once.
+    /// Waits until every origin is armed: watched and compared once. One whose filesystem hangs is not
+    /// waited for; that is an alarm.
     pub fn armed(&self) -> impl Future<Output = ()> + use<> {
-        armed(self.origins.clone())
+        let origins = self.origins.clone();
+        async move {
+            for origin in &origins {
+                origin.armed_or_hung().await;
+            }
+        }
     }
 
     /// Stops everything, in order, within a limit.
@@ -231,10 +240,7 @@ impl Daemon {
         // Whoever comes from now on is refused, not left waiting.
         drop(self.kept.take());
         if !self.end().await.1 {
-            tracing::warn!(
-                "not everything stopped within {} s; ending anyway, the state is on disk",
-                STOP.as_secs()
-            );
+            tracing::warn!("not everything stopped in time; ending anyway, the state is on disk");
         }
     }
 
@@ -249,9 +255,15 @@ impl Daemon {
             kept,
             ..
         } = self;
+        // Who waits for a filesystem that hangs does not hear of it.
+        let patience = if origins.iter().any(OriginHandle::is_hung) {
+            STOP_HUNG
+        } else {
+            STOP
+        };
         // What is held here keeps the store open; it ends when the last user has let go of it.
         drop((engine, sandbox, origins, webhooks));
-        let stopped = tokio::time::timeout(STOP, supervisor.stop()).await;
+        let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
         (kept, stopped.is_ok())
     }
 }
@@ -313,6 +325,7 @@ fn start_origins(
     config: &Config,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
+    before: &BTreeMap<OriginId, OriginStatus>,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
@@ -330,6 +343,8 @@ fn start_origins(
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
+            let before = before.get(origin.id()).cloned().unwrap_or_default();
+            let origin = origin.counting_on(before);
             origins.push((name, origin));
         }
         let entry = AdminPipeline {
@@ -343,22 +358,24 @@ fn start_origins(
 }
 
 /// Starts what serves deliveries that wait.
-fn spawn_deliveries(
+async fn spawn_deliveries(
     config: &Config,
     store: &Arc<dyn Store>,
     intake: &Intake,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
-) {
+) -> Result<(), StartError> {
     let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    let delay = |webhook: &config::Webhook| {
+        let settings = &webhook.settings;
+        (settings.path.clone(), settings.delay)
+    };
+    let delays = routes.map(delay).collect();
+    store.begin_deliveries(delays, clock.now()).await?;
     let waiting = deliveries::Waiting {
         store: Arc::clone(store),
         heard: intake.waiting(),
-        longest: routes
-            .map(|webhook| webhook.settings.delay)
-            .max()
-            .unwrap_or_default(),
         clock,
         stopping: supervisor.stopping(),
     };
@@ -366,6 +383,7 @@ fn spawn_deliveries(
         deliveries::spawn_scans(waiting.clone(), id, pipeline, supervisor);
     }
     deliveries::spawn_release(waiting, supervisor);
+    Ok(())
 }
 
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {

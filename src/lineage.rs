@@ -1,10 +1,11 @@
 //! The two databases of a state directory belong together: one epoch, one sequence, one API. What
 //! does not belong is set aside, never overwritten, and whoever reads it is told why.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::core::change::Seq;
+use crate::core::change::{PipelineId, Seq};
 
 /// How a database came to be open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct Lineage {
     pub epoch: String,
     /// The last sequence number it gave.
     pub last: Seq,
+    /// The last change of each origin's files that its history has forgotten: an index that ends before
+    /// it can't be brought up to date from it.
+    pub pruned: BTreeMap<(PipelineId, String), Seq>,
     /// How it came to be open.
     pub beginning: Beginning,
 }

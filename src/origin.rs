@@ -13,8 +13,10 @@ mod cover;
 mod differences;
 mod examine;
 mod fingerprint;
+mod follow;
 mod guard;
 mod hints;
+mod hung;
 mod ignore;
 mod inbox;
 mod index;
@@ -46,12 +48,14 @@ pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
 
 use crate::clock::Clock;
+use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
 use batch::Committer;
 use cookie::Cookies;
 use hints::{Cause, Mark};
+use hung::Place;
 use inbox::{Inbox, Request};
 use watch::WatchBackend;
 use worker::Worker;
@@ -149,15 +153,24 @@ impl Origin {
             runtime,
             stopping: stopping.clone(),
         };
+        let id = Arc::new((settings.pipeline.clone(), Arc::clone(&settings.name)));
         let name = format!("origin {}", settings.name);
         let task = name.clone();
         committer.index.listen(&inbox);
+        let (tell_hung, hung) = tokio::sync::watch::channel(false);
+        let place = Arc::new(Place {
+            name: Arc::clone(&settings.name),
+            root: settings.root.clone(),
+        });
         let worker = Worker::new(settings, ignore, backend, committer, clock, status)?;
         {
             let _context = context.enter();
-            let inbox = Arc::clone(&inbox);
+            let (inbox, place) = (Arc::clone(&inbox), Arc::clone(&place));
             supervisor.spawn(&format!("{name} stop"), async move {
-                stopping.cancelled().await;
+                tokio::select! {
+                    () = stopping.cancelled() => {}
+                    never = hung::mind(&inbox, &place, &tell_hung) => match never {},
+                }
                 inbox.stop();
                 Ok(())
             });
@@ -169,8 +182,12 @@ impl Origin {
             })
         })?;
         Ok(OriginHandle {
+            id,
             inbox,
             status: seen,
+            before: Arc::default(),
+            hung,
+            place,
         })
     }
 }
@@ -178,9 +195,17 @@ impl Origin {
 /// A running origin.
 #[derive(Clone, Debug)]
 pub struct OriginHandle {
+    id: Arc<OriginId>,
     inbox: Arc<Inbox>,
     status: tokio::sync::watch::Receiver<OriginStatus>,
+    /// What was counted before it was started anew.
+    before: Arc<OriginStatus>,
+    hung: tokio::sync::watch::Receiver<bool>,
+    place: Arc<Place>,
 }
+
+/// A pipeline, and the name of an origin of it.
+pub type OriginId = (PipelineId, Arc<str>);
 
 impl OriginHandle {
     /// Scans the whole origin, and answers when everything that changed before now is committed.
@@ -223,6 +248,8 @@ impl OriginHandle {
         if !told {
             self.scan(ScanReason::Request, false).await?;
         }
+        // What no event tells of, such as a mount over the root.
+        self.inbox.check_root();
         self.inbox.rested().await
     }
 
@@ -231,13 +258,20 @@ impl OriginHandle {
         self.inbox.ask(path, Mark::again(Cause::Recheck, now));
     }
 
-    /// Whether the worker turns: it is scanning, or answers.
-    pub async fn echo(&self) -> bool {
-        if self.status.borrow().scanning {
-            return true;
+    /// Whether the worker waits for a filesystem that does not answer.
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        *self.hung.borrow()
+    }
+
+    /// Waits until it is armed, or until its filesystem does not answer: nobody waits longer for that.
+    pub async fn armed_or_hung(&self) {
+        let (mut status, mut hung) = (self.status.clone(), self.hung.clone());
+        // An origin that has ended is a fault, and stops the process.
+        tokio::select! {
+            armed = status.wait_for(|status| status.armed) => drop(armed),
+            hung = hung.wait_for(|hung| *hung) => drop(hung),
         }
-        let (answer, heard) = oneshot::channel();
-        self.inbox.echo(answer) && heard.await.is_ok()
     }
 
     /// The origin as it is now.
@@ -245,9 +279,29 @@ impl OriginHandle {
     pub fn status(&self) -> OriginStatus {
         // Counted before: what leaves the hints is a scan, or committed.
         let pending_hints = self.inbox.pending();
-        OriginStatus {
-            pending_hints,
-            ..self.status.borrow().clone()
+        let mut status = self.status.borrow().clone();
+        status.pending_hints = pending_hints;
+        status.count_on(&self.before);
+        if self.is_hung() {
+            // Nobody knows what has changed there.
+            status.pending_hints += 1;
+            status.alarms.push(hung::alarm(&self.inbox, &self.place));
+        }
+        status
+    }
+
+    /// Which origin it is.
+    #[must_use]
+    pub fn id(&self) -> &OriginId {
+        &self.id
+    }
+
+    /// The same, which goes on with the counts that the one before it had.
+    #[must_use]
+    pub fn counting_on(self, before: OriginStatus) -> Self {
+        Self {
+            before: Arc::new(before),
+            ..self
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,16 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
 ///
 /// # Errors
-/// When somebody answers there, or the directory can't be written to.
+/// When somebody answers there, something else is there, or the directory can't be written to.
 pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if UnixStream::connect(path).await.is_ok() {
+            // What is not a socket is somebody's file.
+            let socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
+            if !socket || UnixStream::connect(path).await.is_ok() {
                 return Err(error);
             }
             std::fs::remove_file(path)?;

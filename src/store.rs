@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ pub mod memory;
 pub mod sqlite;
 
 /// What went wrong in a store, classed by what must be done about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database is another program's, a newer version's, or damaged: a person has to act.
     #[error("{0}")]
@@ -197,7 +198,9 @@ pub struct AssetHistory {
     pub purges: Vec<AssetPurge>,
 }
 
-/// How many deliveries are kept, whatever their age: enough to ask about, in bounded space.
+/// How many deliveries are kept, whatever their age, in bounded space: enough to ask about, and to
+/// recognise one that is repeated. A repetition of an older one is taken again, which purges too much
+/// and never too little.
 pub const DELIVERIES_KEPT: usize = 100_000;
 
 /// How far a delivery is: `made` when its changes are all queued, or further.
@@ -259,14 +262,25 @@ pub trait Store: Send + Sync + 'static {
     /// How many assets of each pipeline are failed.
     fn failed_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, u64>>;
 
-    /// Commits a delivery together with the changes it makes, unless it came before: one with the
-    /// same route and key, taken less than `dedupe` ago, that is not failed. Changes that are due
+    /// Commits a delivery together with the changes it makes, unless it came before and is done: one
+    /// with the same route, pipeline and key, taken less than `dedupe` ago. Changes that are due
     /// later, and scans, are kept until then. What is queued already is not queued twice, unless a
-    /// planner was told of it: it would not know that it has changed since.
+    /// planner was told of it: it would not know that it has changed since. What
+    /// repeats one that is not done is due with that, or at once where that was due before; where
+    /// it asks for scans, what the first found and is not done is queued again besides.
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken>;
 
     /// What became of the last delivery of that name.
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>>;
+
+    /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
+    /// asked for, nor than its route's delay is now. A clock that was set back, or a delay that was
+    /// made smaller, leaves no wait that nobody asked for.
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()>;
 
     /// What waits for its time, and until when.
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries>;
@@ -278,8 +292,8 @@ pub trait Store: Send + Sync + 'static {
     /// The deliveries that waited for scans are made of what the pipeline's scans found.
     fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()>;
 
-    /// Forgets deliveries that wait for nothing and can't be repeated at `now`: those from before
-    /// `before`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
+    /// Forgets deliveries that wait for nothing: those from before `before` that can't be repeated at
+    /// `now`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
     fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64>;
 
     /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.

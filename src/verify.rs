@@ -1,6 +1,7 @@
 //! The edge probe: fetches an asset as a visitor without a history would, and tells what came as a
 //! hash. What that means is decided in [`core::verify`](crate::core::verify).
 
+use std::future::Future;
 use std::time::Duration;
 
 use reqwest::{StatusCode, redirect, retry};
@@ -11,6 +12,21 @@ use crate::core::verify::Answer;
 
 /// A connection that is not there by then will not come.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
+
+/// What is set aside at once for an answer that does not say how long it is.
+const PIECE: u64 = 256 << 10;
+
+/// The bytes that may be fetched. What is taken is gone, also over a crash, until it is given back.
+pub trait Allowance: Sync {
+    /// Takes so many bytes, or what is left; how many.
+    fn take(&self, bytes: u64) -> impl Future<Output = u64> + Send;
+
+    /// Gives back what was not needed.
+    fn give_back(&self, bytes: u64);
+
+    /// More came than was taken.
+    fn owe(&self, bytes: u64);
+}
 
 /// Fetches through the edge of one pipeline. It keeps no cookies, follows no redirects, and asks for
 /// no compressed form.
@@ -51,14 +67,8 @@ impl Edge {
         })
     }
 
-    /// Fetches an asset, unless it says to be larger than `left` bytes. Each piece that comes is told
-    /// to `spend`, which says whether more may be read.
-    pub async fn fetch(
-        &self,
-        asset: &Asset,
-        left: u64,
-        mut spend: impl FnMut(u64) -> bool,
-    ) -> Answer {
+    /// Fetches an asset, as far as the allowance goes: one that says to be larger is not read.
+    pub async fn fetch(&self, asset: &Asset, allowance: &impl Allowance) -> Answer {
         let Some(url) = self.url(asset) else {
             return Answer::Unread("no URL has this spelling".to_owned());
         };
@@ -70,9 +80,14 @@ impl Edge {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Answer::Silent(format!("the edge answers {}", status.as_u16()));
         }
-        let too_much = || Answer::Unread("it is larger than max_bytes_per_hour leaves".to_owned());
-        let told = response.content_length();
-        if told.is_some_and(|bytes| bytes > left) {
+        let mut read = Read {
+            allowance,
+            taken: 0,
+            bytes: 0,
+        };
+        if let Some(told) = response.content_length()
+            && !read.may(told, told).await
+        {
             return too_much();
         }
         let mut hash = blake3::Hasher::new();
@@ -80,9 +95,8 @@ impl Edge {
             match response.chunk().await {
                 Ok(Some(piece)) => {
                     hash.update(&piece);
-                    // The last piece may take all that is left.
-                    let more = spend(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-                    if !more && told != Some(hash.count()) {
+                    read.bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                    if !read.may(read.bytes, PIECE).await {
                         return too_much();
                     }
                 }
@@ -93,6 +107,7 @@ impl Edge {
         Answer::Body {
             status: status.as_u16(),
             hash: *hash.finalize().as_bytes(),
+            bytes: read.bytes,
         }
     }
 
@@ -114,11 +129,50 @@ impl Edge {
                 self.timeout.as_secs_f64()
             )
         } else if error.is_connect() {
-            "the edge can't be reached".to_owned()
+            format!("the edge can't be reached: {}", root_of(error))
         } else {
-            "the edge broke off its answer".to_owned()
+            format!("the edge broke off its answer: {}", root_of(error))
         })
     }
+}
+
+/// An answer that is being read.
+struct Read<'a, A: Allowance> {
+    allowance: &'a A,
+    taken: u64,
+    bytes: u64,
+}
+
+impl<A: Allowance> Read<'_, A> {
+    /// Sees that so many bytes are taken, and at least `step` more than before where some are missing.
+    async fn may(&mut self, bytes: u64, step: u64) -> bool {
+        let missing = bytes.saturating_sub(self.taken);
+        if missing > 0 {
+            self.taken += self.allowance.take(missing.max(step)).await;
+        }
+        self.taken >= bytes
+    }
+}
+
+impl<A: Allowance> Drop for Read<'_, A> {
+    fn drop(&mut self) {
+        self.allowance
+            .give_back(self.taken.saturating_sub(self.bytes));
+        self.allowance.owe(self.bytes.saturating_sub(self.taken));
+    }
+}
+
+fn too_much() -> Answer {
+    Answer::Unread("it is larger than max_bytes_per_hour leaves".to_owned())
+}
+
+/// What is behind an error: that of the TLS library, or of the system.
+fn root_of(error: &reqwest::Error) -> String {
+    let mut root: &dyn std::error::Error = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
 }
 
 fn is_loopback(url: &Url) -> bool {

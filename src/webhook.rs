@@ -44,7 +44,7 @@ pub use secret::{MAX_SECRETS, SecretError};
 pub use server::{Hook, ServerSettings};
 pub use signature::{Digest, Encoding, Piece};
 pub use socket::{Listen, Sockets};
-pub use tally::{LastDelivery, RouteStatus};
+pub use tally::{LastDelivery, RouteStatus, Tallies};
 pub use timestamp::Unit;
 pub use verifier::{Authentic, Refused, Verifier};
 

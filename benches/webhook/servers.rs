@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::cores::Cores;
 
 pub(crate) const SECRET: &str = "a-secret-for-the-bench-of-32-bytes";
 /// No start takes longer than this.
@@ -13,13 +15,24 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A server under test.
-pub(crate) trait Server {
+pub(crate) trait Server: Sync {
     fn address(&self) -> String;
     fn path(&self) -> &'static str;
     /// What an answer holds that took the delivery.
     fn taken(&self) -> &'static str;
     /// Resident memory at most so far, in kB.
     fn peak_kb(&self) -> u64;
+    /// The time that its threads ran so far, in the kernel too.
+    fn cpu(&self) -> Duration;
+}
+
+/// Of `/proc/PID/stat`, which counts in hundredths of a second.
+fn cpu(child: &Child) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 fn peak_kb(child: &Child) -> u64 {
@@ -53,7 +66,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts it; `None` where it is not installed.
-    pub(crate) fn start(home: &Path) -> Option<Self> {
+    pub(crate) fn start(home: &Path, cores: Cores) -> Option<Self> {
         let hooks = home.join("hooks.json");
         let text = format!(
             "[{{\"id\": \"www\", \"response-message\": \"taken\", \"trigger-rule\": {{\"match\": \
@@ -62,7 +75,8 @@ impl Peer {
         );
         fs::write(&hooks, text).unwrap();
         let port = free_port();
-        let child = Command::new("webhook")
+        let child = cores
+            .command("webhook")
             .arg("-hooks")
             .arg(hooks)
             .args(["-ip", "127.0.0.1", "-port", &port.to_string()])
@@ -94,6 +108,10 @@ impl Server for Peer {
     fn peak_kb(&self) -> u64 {
         peak_kb(&self.child)
     }
+
+    fn cpu(&self) -> Duration {
+        cpu(&self.child)
+    }
 }
 
 impl Drop for Peer {
@@ -110,7 +128,7 @@ pub(crate) struct Edgepurge {
 }
 
 impl Edgepurge {
-    pub(crate) fn start(home: &Path, purge: &str) -> Self {
+    pub(crate) fn start(home: &Path, purge: &str, cores: Cores) -> Self {
         fs::create_dir_all(home.join("site")).unwrap();
         let secret = home.join("secret");
         fs::write(&secret, SECRET).unwrap();
@@ -129,10 +147,12 @@ impl Edgepurge {
             home = home.display(),
         );
         fs::write(home.join("config.toml"), text).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_edgepurge"))
+        let child = cores
+            .command(env!("CARGO_BIN_EXE_edgepurge"))
             .arg("--config")
             .arg(home.join("config.toml"))
-            .arg("run")
+            // `webhook` says nothing of a delivery either.
+            .args(["--log-level", "warn", "run"])
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -161,6 +181,10 @@ impl Server for Edgepurge {
 
     fn peak_kb(&self) -> u64 {
         peak_kb(&self.child)
+    }
+
+    fn cpu(&self) -> Duration {
+        cpu(&self.child)
     }
 }
 

@@ -76,9 +76,11 @@ pub(super) async fn explain(
             Ok(Json(ExplainAnswer { files, assets }))
         }
         (None, Some(path)) => {
-            let mut files = admin
-                .explainer
-                .file(&path)
+            // It looks at the disk, which may hang.
+            let explainer = Arc::clone(&admin.explainer);
+            let looked = tokio::task::spawn_blocking(move || explainer.file(&path)).await;
+            let mut files = looked
+                .map_err(|error| AdminError::Unavailable(error.to_string()))?
                 .map_err(|error| invalid(&error))?;
             files.retain(|file| wanted.iter().any(|id| admin.name(id) == file.pipeline));
             let assets = Vec::new();

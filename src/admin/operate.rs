@@ -24,14 +24,14 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
 pub struct PauseBody {
     /// The pipeline's name or id.
     pub pipeline: String,
-    /// For so many seconds; left out: until resumed.
+    /// For so many seconds; left out: until resumed, and a minute for a lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
     /// Why, for others to read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The name of a lease: the pause lasts a minute, and the same call renews it. Beside it,
-    /// pauses of others hold.
+    /// The name of a lease: the pause lasts a minute at most, and the same call renews it. Beside
+    /// it, pauses of others hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
 }
@@ -93,12 +93,12 @@ pub(super) async fn pause(
     let (id, _) = admin.pipeline(&body.pipeline)?;
     let length = body.seconds.map(Duration::from_secs);
     let (holder, length) = match (body.lease, length) {
-        (Some(_), Some(_)) => {
+        (Some(_), Some(length)) if length > LEASE => {
             return Err(AdminError::Invalid(
-                "seconds and lease are given; a lease lasts a minute, say one of them".to_owned(),
+                "seconds: a lease lasts a minute at most; renew it in time".to_owned(),
             ));
         }
-        (Some(lease), None) => (deploy(lease)?, Some(LEASE)),
+        (Some(lease), length) => (deploy(lease)?, Some(length.unwrap_or(LEASE))),
         (None, length) => (Holder::Operator, length),
     };
     if length.is_some_and(|length| length.is_zero() || length > LONGEST_PAUSE) {

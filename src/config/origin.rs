@@ -14,6 +14,9 @@ use super::section::{Held, Section};
 use super::unique::Unique;
 use super::value::{Complaint, Value as _, complain, text};
 
+/// A filesystem that does not answer within this hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Reads the origins of a pipeline.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
@@ -51,15 +54,21 @@ fn read(
             Ok(())
         },
     );
-    if let (Some(path), Some(span)) = (&root.value, &root.span)
-        && !path.is_dir()
-    {
-        reader.warn(
-            &section.key("root"),
-            span,
-            "is not a directory that can be seen now; nothing is purged until it is",
-            "create it, or correct the path",
-        );
+    if let (Some(path), Some(span)) = (&root.value, &root.span) {
+        let (problem, hint) = match is_directory(path) {
+            Some(true) => (None, ""),
+            Some(false) => (
+                Some("is not a directory that can be seen now; nothing is purged until it is"),
+                "create it, or correct the path",
+            ),
+            None => (
+                Some("does not answer now; nothing there is noticed until it does"),
+                "where it is a network mount, see to its server",
+            ),
+        };
+        if let Some(problem) = problem {
+            reader.warn(&section.key("root"), span, problem, hint);
+        }
     }
     let url_prefix = reader.setting(
         &mut section,
@@ -168,6 +177,17 @@ fn check_prefix(prefix: &str) -> Result<(), Complaint> {
         return complain("is not in its shortest form", HINT);
     }
     Ok(())
+}
+
+/// Whether there is a directory; `None` where nobody answers, as on a network mount whose server is
+/// away. Whoever reads a configuration must not hang for that, so a thread asks, which may.
+fn is_directory(path: &Path) -> Option<bool> {
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let path = path.to_owned();
+    let asking = std::thread::Builder::new().name("look at a root".to_owned());
+    // Who asked may have given up.
+    let started = asking.spawn(move || tell.send(path.is_dir()).unwrap_or_default());
+    started.ok().and_then(|_| told.recv_timeout(PATIENCE).ok())
 }
 
 fn read_pattern(value: &DeValue<'_>) -> Result<String, Complaint> {

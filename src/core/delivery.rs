@@ -31,6 +31,25 @@ pub struct NewDelivery {
     pub work: Work,
 }
 
+impl NewDelivery {
+    /// The same, of which the first is not done, and was due at `first`: what it asks for is due
+    /// with that, or now. A delay begins with the event, not with each time that it is told.
+    #[must_use]
+    pub fn again(&self, first: Time) -> Self {
+        let due = self.due.min(first.max(self.at));
+        let mut again = Self {
+            due,
+            ..self.clone()
+        };
+        if let Work::Changes(changes) = &mut again.work {
+            for change in changes {
+                change.seen = due;
+            }
+        }
+        again
+    }
+}
+
 /// What a delivery asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -45,7 +64,7 @@ pub enum Work {
 pub enum Taken {
     /// It is on disk, with so many changes; 0 where a scan will find them.
     New(usize),
-    /// It came before, and is not failed.
+    /// It came before, and what it asked for is done.
     Duplicate,
 }
 

@@ -243,6 +243,17 @@ impl Mapping {
         }
     }
 
+    /// The URLs that are a file's alone, in every spelling: its name's, and for a directory's page the
+    /// directory's. Where it is served at all, it answers there.
+    #[must_use]
+    pub fn answers_at(&self, prefix: &UrlPrefix, path: &[u8]) -> BTreeSet<Asset> {
+        let own = builtin::own(prefix, path, self.settings.pages);
+        own.into_iter()
+            .flatten()
+            .flat_map(|asset| self.settings.encoding.spellings(asset))
+            .collect()
+    }
+
     fn by_rule(&self, path: &[u8], kind: Kind) -> Option<Mapped> {
         let (index, pattern, rule) =
             self.patterns.matching(path).find_map(|(index, pattern)| {

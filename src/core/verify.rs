@@ -86,8 +86,22 @@ pub struct Known {
     pub former: BTreeSet<ContentHash>,
     /// Whether one of them is there and its bytes were never read.
     pub unread: bool,
+    /// Whether one of them was not there before.
+    pub is_new: bool,
     /// A later change of the asset that is not purged yet.
     pub newer: Option<Seq>,
+    /// When it was last verified, the edge kept saying that there is no such file, and none came anew
+    /// since.
+    pub absent: bool,
+}
+
+/// How an asset belongs to the files behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Url {
+    /// It is what one of them answers at, if it is served at all, and that one is there.
+    Own,
+    /// Another, which may be served or not.
+    Other,
 }
 
 impl Known {
@@ -108,12 +122,14 @@ impl Known {
                 .values()
                 .any(|(kind, hash)| there(*kind) && hash.is_none()),
             former: former.difference(&current).copied().collect(),
+            is_new: last.values().any(|(kind, _)| *kind == Kind::New),
             files: last
                 .into_iter()
                 .map(|(file, (kind, _))| (file, there(kind)))
                 .collect(),
             current,
             newer,
+            absent: false,
         }
     }
 
@@ -136,23 +152,47 @@ impl Known {
 
     /// What an answer says.
     #[must_use]
-    pub fn judge(&self, answer: &Answer) -> Verdict {
-        let unverified = |why: String| Verdict::Unverified { why, look: false };
-        match answer {
-            Answer::Silent(why) => Verdict::Silent(why.clone()),
-            Answer::Unread(why) => unverified(why.clone()),
-            Answer::Body { hash, .. } if self.current.contains(hash) => Verdict::Fresh,
-            Answer::Body { hash, .. } if self.former.contains(hash) => Verdict::Stale,
-            // Whatever it is, it is not what was there.
-            Answer::Body { .. } if self.is_gone() => Verdict::Fresh,
-            Answer::Body { status: 200, .. } => Verdict::Unverified {
-                why: "the edge has bytes that were never seen".to_owned(),
-                look: true,
-            },
-            Answer::Body { status, .. } => unverified(format!("the edge answers {status}")),
+    pub fn judge(&self, answer: &Answer, url: Url) -> Verdict {
+        let unverified = |why: String, look| Verdict::Unverified { why, look };
+        let (status, hash, bytes) = match answer {
+            Answer::Silent(why) => return Verdict::Silent(why.clone()),
+            Answer::Unread(why) => return unverified(why.clone(), false),
+            Answer::Body {
+                status,
+                hash,
+                bytes,
+            } => (*status, hash, *bytes),
+        };
+        // No body at all is what a redirect has, and says nothing of an empty file.
+        let is_of_a_file = status == OK || bytes > 0;
+        match status {
+            _ if is_of_a_file && self.current.contains(hash) => Verdict::Fresh,
+            // Whatever the page says: it may be a copy of what was there.
+            404 | 410 if self.is_gone() => Verdict::Fresh,
+            _ if is_of_a_file && self.former.contains(hash) => Verdict::Stale,
+            OK => unverified("the edge has bytes that were never seen".to_owned(), true),
+            // It is not what was there.
+            _ if self.is_gone() => Verdict::Fresh,
+            404 | 410 if url == Url::Own => self.missing(status),
+            // Who may read it may be another since; else it is the edge that lets nobody in.
+            403 if url == Url::Own && (self.is_new || self.former.is_empty()) => {
+                self.missing(status)
+            }
+            _ => unverified(format!("the edge answers {status}"), false),
+        }
+    }
+
+    /// The edge says that there is no file at its own URL, and there is.
+    const fn missing(&self, status: u16) -> Verdict {
+        Verdict::Missing {
+            status,
+            usual: self.absent,
         }
     }
 }
+
+/// The status of an answer that is a file.
+const OK: u16 = 200;
 
 /// What the edge answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +203,8 @@ pub enum Answer {
         status: u16,
         /// The hash of the body.
         hash: ContentHash,
+        /// How long it is.
+        bytes: u64,
     },
     /// Nothing that tells of the asset: no connection, no end in time, a 5xx, a 429. Why.
     Silent(String),
@@ -177,6 +219,14 @@ pub enum Verdict {
     Fresh,
     /// The edge has what the origin had.
     Stale,
+    /// The edge says that there is no such file, or shows it to nobody, and it is there: what it had
+    /// before the file came, or its origin does not serve this URL.
+    Missing {
+        /// The HTTP status.
+        status: u16,
+        /// It said so before, however often it was purged.
+        usual: bool,
+    },
     /// Nothing can be told.
     Unverified {
         /// Why.
@@ -246,6 +296,8 @@ pub struct Looked {
     pub word: Word,
     /// Why, in words; empty for fresh.
     pub why: String,
+    /// Given up, since the edge keeps saying that there is no such file.
+    pub absent: bool,
     /// What follows.
     pub then: Then,
 }
@@ -258,8 +310,29 @@ impl Check {
             let wait = waits.get(usize::try_from(done).unwrap_or(usize::MAX));
             wait.map(|wait| now.after(*wait))
         };
+        let mut absent = false;
         let (word, why, then) = match verdict {
             Verdict::Fresh => (Word::Fresh, String::new(), Then::Over),
+            Verdict::Missing { status, usual } => {
+                let round = at(AGAIN, self.round).filter(|_| !usual);
+                absent = round.is_none();
+                match round {
+                    Some(due) => (
+                        Word::Stale,
+                        format!("the edge answers {status}, and its file is there"),
+                        Then::Again(due),
+                    ),
+                    // Nobody knows whether the origin serves it.
+                    None => (
+                        Word::Unverified,
+                        format!(
+                            "the edge answers {status}, however often it is purged; \
+                             perhaps its origin does not serve this URL"
+                        ),
+                        Then::Over,
+                    ),
+                }
+            }
             Verdict::Stale => {
                 let then = at(AGAIN, self.round).map_or(Then::Failed, Then::Again);
                 let why = match then {
@@ -279,6 +352,7 @@ impl Check {
             at: now,
             word,
             why,
+            absent,
             then: newer.map_or(then, Then::Wait),
         }
     }

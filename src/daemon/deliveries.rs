@@ -34,8 +34,6 @@ pub(super) struct Waiting {
     pub(super) store: Arc<dyn Store>,
     /// Hears of deliveries that wait.
     pub(super) heard: watch::Receiver<()>,
-    /// The longest delay that is configured: no stored time may be further away.
-    pub(super) longest: Duration,
     pub(super) clock: Clock,
     pub(super) stopping: CancellationToken,
 }
@@ -86,10 +84,10 @@ impl Waiting {
                 let due = self.store.due_deliveries().await?.changes;
                 let Some(due) = due else { return Ok(None) };
                 let now = self.clock.now();
-                if due.within(now, self.longest) > now {
-                    return Ok(Some(due.within(now, self.longest)));
+                if due > now {
+                    return Ok(Some(due));
                 }
-                self.store.release_deliveries(due.max(now), STEP).await?;
+                self.store.release_deliveries(now, STEP).await?;
                 Ok(Some(now))
             };
             let next = match step.await {
@@ -225,11 +223,10 @@ impl Scans {
             return Ok(None);
         };
         let now = clock.now();
-        let when = due.within(now, self.waiting.longest);
-        if when > now {
-            return Ok(Some(when));
+        if due > now {
+            return Ok(Some(due));
         }
-        let mut through = due.max(now);
+        let mut through = now;
         match scanned {
             Some(began) if due <= began => through = began,
             _ => self.scan().await?,

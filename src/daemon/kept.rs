@@ -1,6 +1,7 @@
 //! What stays when everything else is stopped and started for a new configuration: the sockets, so
 //! that nobody is refused meanwhile, and the counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StartError;
@@ -8,11 +9,16 @@ use super::webhooks::{self, Bound};
 use crate::admin::listen::Listeners;
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
-use crate::webhook::Sockets;
+use crate::origin::{OriginId, OriginStatus};
+use crate::webhook::{Sockets, Tallies};
 
 /// What stays.
 pub(super) struct Kept {
     pub(super) metrics: Arc<Metrics>,
+    /// What the routes have counted.
+    pub(super) routes: Tallies,
+    /// What the origins have counted, in their last status.
+    pub(super) origins: BTreeMap<OriginId, OriginStatus>,
     doors: Listeners,
     webhooks: Option<Sockets>,
     /// Tells those who serve the sockets now that others will.
@@ -32,9 +38,15 @@ impl Kept {
         config: &Config,
         environment: &Environment,
     ) -> Result<(Listeners, Option<Bound>, Self), StartError> {
-        let (metrics, doors, mut sockets) = match kept {
-            Some(kept) => (Some(kept.metrics), Some(kept.doors), kept.webhooks),
-            None => (None, None, None),
+        let (metrics, doors, mut sockets, routes, origins) = match kept {
+            Some(kept) => (
+                Some(kept.metrics),
+                Some(kept.doors),
+                kept.webhooks,
+                kept.routes,
+                kept.origins,
+            ),
+            None => Default::default(),
         };
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
         let doors = match doors {
@@ -63,6 +75,8 @@ impl Kept {
         };
         let kept = Self {
             metrics,
+            routes,
+            origins,
             doors: doors.again().map_err(temporary)?,
             webhooks: again,
             staying,
@@ -74,6 +88,8 @@ impl Kept {
     pub(super) fn again(&self) -> std::io::Result<Self> {
         Ok(Self {
             metrics: Arc::clone(&self.metrics),
+            routes: self.routes.clone(),
+            origins: self.origins.clone(),
             doors: self.doors.again()?,
             webhooks: self.webhooks.as_ref().map(Sockets::again).transpose()?,
             staying: Vec::new(),

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, STOP, StartError, check_projects, client, settings, webhooks};
+use super::{Daemon, StartError, check_projects, client, settings, webhooks};
 use crate::config::{ApiUrl, Config, Environment};
+use crate::webhook::ListenerHandle;
 
 impl Daemon {
     /// Goes on with another configuration, or, when that can't be, with the one it has: then says
@@ -27,13 +28,21 @@ impl Daemon {
         if let Some(kept) = &self.kept {
             kept.stay();
         }
+        let routes = self.webhooks.as_ref().map(ListenerHandle::tallies);
+        let origins = self.origins.clone();
         let (kept, stopped) = self.end().await;
-        let Some(kept) = kept.filter(|_| stopped) else {
-            return Err(StartError::Temporary(format!(
-                "not everything stopped within {} s to reload; the state is on disk, start again",
-                STOP.as_secs()
-            )));
+        let Some(mut kept) = kept.filter(|_| stopped) else {
+            return Err(StartError::Temporary(
+                "not everything stopped in time to reload; the state is on disk, start again"
+                    .to_owned(),
+            ));
         };
+        kept.routes = routes.unwrap_or_default();
+        kept.origins = origins
+            .iter()
+            .map(|origin| (origin.id().clone(), origin.status()))
+            .collect();
+        drop(origins);
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
         let again = kept.again().map_err(temporary)?;
         let started = Self::start_with(new, environment, clock, Arc::clone(&reloads), Some(kept));

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -21,15 +21,19 @@ use crate::config::Config;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 use crate::core::time::Time;
-use crate::core::verify::{Check, Egress, FollowUp, Follows, Known, Looked, Then, Verdict, Word};
+use crate::core::verify::{Check, FollowUp, Follows, Known, Looked, Then, Url, Verdict, Word};
 use crate::engine::{EngineHandle, Notice};
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
 use crate::store::{Store, StoreError};
 use crate::supervise::Supervisor;
 use crate::verify::Edge;
+use purse::Purse;
 
-/// How many assets are fetched at once.
+mod purse;
+
+/// How many assets of a pipeline are fetched at once.
 const AT_ONCE: usize = 4;
 /// How many settled requests are planned for, or assets queued again, in one commit.
 const STEP: usize = 500;
@@ -47,13 +51,14 @@ struct Followed {
 /// How a pipeline's edge is looked at.
 struct Look {
     edge: Edge,
-    egress: Mutex<Egress>,
+    purse: Purse,
 }
 
 /// What the looks share.
 struct Shared {
     store: Arc<dyn Store>,
     followed: BTreeMap<PipelineId, Followed>,
+    intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -64,7 +69,7 @@ type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Se
 /// Starts what follows on purges, where something does.
 pub(super) async fn spawn(
     config: &Config,
-    store: &Arc<dyn Store>,
+    (store, intake): (&Arc<dyn Store>, &Arc<Intake>),
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     (engine, metrics, clock): (&EngineHandle, &Arc<Metrics>, Clock),
     supervisor: &Supervisor,
@@ -83,9 +88,7 @@ pub(super) async fn spawn(
             Some(verify) => Some(Look {
                 edge: Edge::new(verify.edge_url.clone(), verify.timeout)
                     .map_err(|error| StartError::Temporary(error.to_string()))?,
-                egress: Mutex::new(
-                    egress(&**store, &pipeline.id, verify.max_bytes_per_hour, now).await?,
-                ),
+                purse: Purse::open(store, &pipeline.id, verify.max_bytes_per_hour, clock).await?,
             }),
         };
         if verify.is_none() && pipeline.repurge_after.is_none() {
@@ -109,6 +112,7 @@ pub(super) async fn spawn(
         shared: Arc::new(Shared {
             store: Arc::clone(store),
             followed,
+            intake: Arc::clone(intake),
             metrics: Arc::clone(metrics),
             clock,
         }),
@@ -122,29 +126,6 @@ pub(super) async fn spawn(
         Ok(())
     });
     Ok(())
-}
-
-/// What is left of the budget of bytes, over restarts: else a daemon that restarts often would
-/// spend it each time.
-async fn egress(
-    store: &dyn Store,
-    pipeline: &PipelineId,
-    per_hour: u64,
-    now: Time,
-) -> Result<Egress, StoreError> {
-    let noted = store.noted(egress_key(pipeline)).await?;
-    let read = noted.as_deref().and_then(|word| {
-        let (left, at) = word.split_once(' ')?;
-        Some((left.parse().ok()?, at.parse().ok()?))
-    });
-    Ok(match read {
-        Some((left, at)) => Egress::restored(per_hour, left, Time::from_millis(at), now),
-        None => Egress::new(per_hour, now),
-    })
-}
-
-fn egress_key(pipeline: &PipelineId) -> String {
-    format!("egress:{pipeline}")
 }
 
 /// The task.
@@ -202,6 +183,7 @@ impl Following {
     async fn step(&mut self) -> Result<Option<Time>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let of: Vec<PipelineId> = shared.followed.keys().cloned().collect();
+        // Those that are looked at now are among the first.
         let ask = || shared.store.follow_ups(of.clone(), AT_ONCE * 2);
         let mut due = ask().await?;
         due.unplanned.retain(|id| shared.followed.contains_key(id));
@@ -224,7 +206,7 @@ impl Following {
             }
             if check.due > now {
                 next = Some(next.map_or(check.due, |at| at.min(check.due)));
-            } else if self.looking.len() < AT_ONCE {
+            } else if self.busy_with(&check.pipeline) < AT_ONCE {
                 self.busy.insert(key);
                 let shared = Arc::clone(&shared);
                 self.looking.push(Box::pin(async move {
@@ -234,6 +216,12 @@ impl Following {
             }
         }
         Ok(next)
+    }
+
+    /// How many assets of a pipeline are being looked at: an edge that hangs holds up no other's.
+    fn busy_with(&self, pipeline: &PipelineId) -> usize {
+        let busy = self.busy.iter();
+        busy.filter(|(of, _)| of == pipeline).count()
     }
 }
 
@@ -297,12 +285,7 @@ impl Shared {
             },
             None => {
                 let verdict = self.fetch(look, &check, &mut known).await?;
-                let word = {
-                    let now = self.clock.now();
-                    let left = lock(&look.egress).left(now);
-                    format!("{left} {}", now.millis())
-                };
-                self.store.note(egress_key(&check.pipeline), word).await?;
+                look.purse.note().await?;
                 verdict
             }
         };
@@ -310,7 +293,7 @@ impl Shared {
         if self.store.looked(looked.clone()).await? {
             self.tell(followed, &looked);
             if matches!(verdict, Verdict::Unverified { look: true, .. }) {
-                for ((origin, path), _) in known.files.iter().filter(|(_, there)| **there) {
+                for (origin, path) in known.files.keys() {
                     if let Some(origin) = followed.origins.get(origin) {
                         origin.look(path, self.clock.now());
                     }
@@ -327,8 +310,7 @@ impl Shared {
         check: &Check,
         known: &mut Known,
     ) -> Result<Verdict, StoreError> {
-        let left = lock(&look.egress).left(self.clock.now());
-        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
+        if look.purse.is_empty() {
             let why = "max_bytes_per_hour is spent".to_owned();
             // What was stale is worth waiting for a little; of the others a sample has to do.
             return Ok(if check.round > 0 {
@@ -336,11 +318,25 @@ impl Shared {
             } else {
                 Verdict::Unverified { why, look: false }
             });
-        };
-        let spend = |bytes| lock(&look.egress).spend(bytes, self.clock.now());
-        let answer = look.edge.fetch(&check.asset, left, spend).await;
+        }
+        let answer = look.edge.fetch(&check.asset, &look.purse).await;
         *known = self.store.known(check.clone()).await?;
-        Ok(known.judge(&answer))
+        Ok(known.judge(&answer, self.url_of(check, known)))
+    }
+
+    /// Whether the asset is what a file behind it answers at, which is there.
+    fn url_of(&self, check: &Check, known: &Known) -> Url {
+        let pipeline = self.intake.pipeline(&check.pipeline);
+        let is_own = pipeline.is_some_and(|pipeline| {
+            let mut there = known.files.iter().filter(|(_, there)| **there);
+            there.any(|((origin, path), _)| {
+                pipeline.origins.get(origin).is_some_and(|origin| {
+                    let own = pipeline.mapping.answers_at(&origin.url_prefix, path);
+                    own.contains(&check.asset)
+                })
+            })
+        });
+        if is_own { Url::Own } else { Url::Other }
     }
 
     fn tell(&self, followed: &Followed, looked: &Looked) {
@@ -378,8 +374,4 @@ impl Shared {
             }
         }
     }
-}
-
-fn lock(egress: &Mutex<Egress>) -> std::sync::MutexGuard<'_, Egress> {
-    egress.lock().unwrap_or_else(PoisonError::into_inner)
 }

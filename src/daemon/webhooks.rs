@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment, WebhookListen};
 use crate::intake::Intake;
 use crate::supervise::Supervisor;
-use crate::webhook::{Hook, Listen, ListenerHandle, ServerSettings, Sockets, serve};
+use crate::webhook::{Hook, Listen, ListenerHandle, ServerSettings, Sockets, Tallies, serve};
 
 /// A listener that is bound, and answers nothing yet.
 #[derive(Debug)]
@@ -103,13 +103,16 @@ impl Bound {
     pub(super) fn serve(
         self,
         intake: &Arc<Intake>,
+        tallies: &Tallies,
         clock: Clock,
         supervisor: &Supervisor,
     ) -> ListenerHandle {
         let (routes, systemd) = (self.hooks.len(), self.sockets.from_systemd);
         let deliveries = Arc::clone(intake) as Arc<_>;
         let (sockets, hooks, settings) = (self.sockets, self.hooks, self.settings);
-        let handle = serve(sockets, hooks, settings, deliveries, clock, supervisor);
+        let handle = serve(
+            sockets, hooks, tallies, settings, deliveries, clock, supervisor,
+        );
         tracing::info!(
             addresses = handle.addresses().join(", "),
             systemd,

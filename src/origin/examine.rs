@@ -1,4 +1,4 @@
-//! From a hint to facts: looks at a path or a subtree, and puts what it found into the batch. Owns
+//! From a path to facts: looks at one file, and puts what it found into the batch. Owns
 //! what each outcome of a look leads to; commits nothing itself but full batches.
 
 use std::ffi::OsStr;
@@ -7,16 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::hints::{Cause, Mark, Nature};
-use super::inbox::join;
 use super::index::{Edit, Known, Row};
-use super::look::{Found, Outcome, Patience, Seen, Sight, racy_until};
+use super::look::{Found, Outcome, Patience, Seen, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::RACY;
 use super::status::ScanReason;
-use super::sweep::Sweep;
-use super::walk::{Item, open_above};
-use super::worker::{End, STEP, Worker};
+use super::walk::open_above;
+use super::worker::{End, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::time::Time;
 use crate::sink::FileChange;
@@ -27,26 +25,16 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
-/// Files that differ from their rows whose rows are read at once.
-const TOGETHER: usize = 128;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
 /// Why and how patiently something is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reason {
-    cause: Cause,
-    first: Time,
-    complete: bool,
-    baseline: Option<Time>,
-}
-
-/// A file that is not as the index had it.
-struct Other {
-    path: Vec<u8>,
-    found: io::Result<Option<Seen>>,
-    /// Others may enter the directories above it.
-    open: bool,
+    pub(super) cause: Cause,
+    pub(super) first: Time,
+    pub(super) complete: bool,
+    pub(super) baseline: Option<Time>,
 }
 
 impl Reason {
@@ -64,117 +52,13 @@ impl Reason {
 }
 
 impl Worker {
-    /// Follows one hint. `row`: what is remembered of the path, unless the mark is of a subtree.
-    pub(super) fn follow(&mut self, path: &[u8], mark: Mark, row: Option<Row>) -> Result<(), End> {
-        if path.is_empty() {
-            self.follow_root(mark);
-            return Ok(());
-        }
-        if self.batch.contains(path) {
-            self.commit()?;
-        }
-        if mark.subtree {
-            return self.look_into(path, mark);
-        }
-        let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
-            baseline: None,
-        };
-        let eyes = self.eyes();
-        let Sight { is_link, found } = eyes.sight(path);
-        let is_dir = matches!(found, Ok(Some(Seen::Directory)));
-        if mark.cause == Cause::Watch && is_dir {
-            if mark.named || self.directory_changed(path) {
-                return self.look_into(path, mark);
-            }
-            return Ok(());
-        }
-        let open = self.open_above(path);
-        if is_link {
-            self.follow_link(path);
-        }
-        let there = self.examine(path, found, row, open, reason)?;
-        if !there && self.has_rows_below(path)? {
-            return self.look_into(path, mark);
-        }
-        Ok(())
-    }
-
-    fn follow_root(&mut self, mark: Mark) {
-        if mark.named && !mark.subtree {
-            self.check_root(self.clock.now());
-            return;
-        }
-        if !mark.subtree && !self.directory_changed(b"") {
-            return;
-        }
-        let reason = match mark.cause {
-            Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
-            _ => ScanReason::Directory,
-        };
-        self.want(Pending::new(reason));
-    }
-
-    /// Whether a change of a directory's mode changes who gets at the files below it.
-    fn directory_changed(&self, path: &[u8]) -> bool {
-        let eyes = self.eyes();
-        let closed = !open_above(&eyes, &join(path, b"x"));
-        let unreadable = std::fs::read_dir(eyes.real(path))
-            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        closed != self.closed.contains(path) || unreadable != self.unreadable.contains(path)
-    }
-
-    fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
-        let from = [path, b"/"].concat();
-        let to = [path, b"0"].concat();
-        Ok(!self
-            .committer
-            .index
-            .briefs(&from, true, Some(&to), 1)?
-            .is_empty())
-    }
-
-    fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
-        *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
-        self.look_below(path, mark)
-    }
-
-    /// Looks at everything at and below `path`.
-    pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
-        self.commit()?;
-        self.swept += 1;
-        let eyes = self.eyes();
-        let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
-            baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
-        };
-        self.inbox.forget_places(path);
-        self.inbox.unwatched.remove_below(path);
-        self.closed.retain(|dir| !super::inbox::below(dir, path));
-        self.unreadable
-            .retain(|dir| !super::inbox::below(dir, path));
-        let row = self.committer.index.get(path)?;
-        self.examine_file(path, row, reason)?;
-        let mut sweep = Sweep::new(
-            &eyes,
-            &self.ignore,
-            self.cover().as_ref(),
-            self.committer.index.clone(),
-            path,
-            mark.cause,
-            mark.first,
-        );
-        sweep.baseline = reason.baseline;
-        while self.sweep(&mut sweep, STEP)? {}
-        self.commit()
-    }
-
     /// Looks at `path` as a file, if it is one or was one.
-    fn examine_file(&mut self, path: &[u8], row: Option<Row>, reason: Reason) -> Result<(), End> {
+    pub(super) fn examine_file(
+        &mut self,
+        path: &[u8],
+        row: Option<Row>,
+        reason: Reason,
+    ) -> Result<(), End> {
         let eyes = self.eyes();
         match eyes.see(path) {
             Ok(Some(Seen::Directory) | None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
@@ -183,96 +67,6 @@ impl Worker {
                 self.examine(path, found, row, open, reason).map(drop)
             }
         }
-    }
-
-    /// Goes on with a look at a subtree. Returns whether there is more to do.
-    pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
-        let reason = Reason {
-            cause: sweep.cause,
-            first: sweep.first,
-            complete: false,
-            baseline: sweep.baseline,
-        };
-        let mut others = Vec::new();
-        if !self.inbox.go_on() {
-            return Err(End::Stopping);
-        }
-        for _ in 0..entries {
-            let Some(item) = sweep.tour.next() else {
-                self.examine_others(&mut others, reason)?;
-                self.absent_before(sweep, None, reason)?;
-                return Ok(false);
-            };
-            match item {
-                Item::File { path, stat, open } => {
-                    sweep.files += 1;
-                    self.absent_before(sweep, Some(&path), reason)?;
-                    let row = sweep.rows.take(&path)?;
-                    if let (Some(row), Some(stat)) = (&row, &stat)
-                        && row.is_unchanged(stat, open)
-                    {
-                        continue;
-                    }
-                    let found = if let Some(stat) = stat {
-                        Ok(Some(Seen::File(stat)))
-                    } else {
-                        self.follow_link(&path);
-                        self.eyes.see(&path)
-                    };
-                    others.push(Other { path, found, open });
-                    if others.len() == TOGETHER {
-                        self.examine_others(&mut others, reason)?;
-                    }
-                }
-                Item::Directory { path, open } => {
-                    sweep.directories += 1;
-                    self.told_unreadable.remove(&path);
-                    if !open {
-                        self.closed.insert(path);
-                    }
-                }
-                Item::Unreadable { path } => {
-                    self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
-                    self.look_through_closed(sweep, &path, reason)?;
-                    self.unreadable.insert(path);
-                }
-            }
-            self.commit_if_full()?;
-        }
-        self.examine_others(&mut others, reason)?;
-        Ok(true)
-    }
-
-    /// Looks at files that are not as the index had them a moment ago.
-    fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
-        let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
-        let mut rows = self.committer.index.rows(&paths)?;
-        for Other { path, found, open } in others.drain(..) {
-            let row = rows.remove(&path);
-            self.examine(&path, found, row, open, reason)?;
-            self.commit_if_full()?;
-        }
-        Ok(())
-    }
-
-    /// Everything that the index has before a path, and the disk has not.
-    fn absent_before(
-        &mut self,
-        sweep: &mut Sweep,
-        path: Option<&[u8]>,
-        reason: Reason,
-    ) -> Result<(), End> {
-        while let Some(brief) = sweep.rows.next_before(path)? {
-            if self.eyes.see(&brief.path).is_err() {
-                // Nobody can tell: it lies behind something that fails.
-                continue;
-            }
-            if let Some(row) = self.committer.index.get(&brief.path)? {
-                self.absent(&row, reason)?;
-                self.commit_if_full()?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
@@ -287,7 +81,7 @@ impl Worker {
 
     /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
     /// it is followed once in a while. So is what nobody could look at.
-    fn follow_link(&self, path: &[u8]) {
+    pub(super) fn follow_link(&self, path: &[u8]) {
         let real = self.eyes.real(path);
         let Some(cover) = self.cover() else { return };
         self.inbox.targets.add(path, &real);
@@ -488,7 +282,7 @@ impl Worker {
     }
 
     /// A file of the index is not there.
-    fn absent(&mut self, row: &Row, reason: Reason) -> Result<(), End> {
+    pub(super) fn absent(&mut self, row: &Row, reason: Reason) -> Result<(), End> {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }

@@ -28,6 +28,9 @@ const REQUESTS: usize = 1_024;
 /// replaced is missing for a moment.
 const WAY: Duration = Duration::from_millis(100);
 
+/// A worker that waits says so often that it is there.
+const TURN: Duration = Duration::from_secs(2);
+
 /// The link through which the files of a Kubernetes volume are reached, and which is swapped.
 const DATA: &str = "..data";
 
@@ -48,8 +51,8 @@ pub(super) struct Request {
 pub(super) struct Mail {
     pub(super) hints: Hints,
     pub(super) requests: Vec<Request>,
-    /// Those who ask whether the worker turns.
-    echoes: Vec<oneshot::Sender<()>>,
+    /// When the worker was last heard of.
+    turned: Time,
     /// The kernel dropped events of the current watch.
     pub(super) overflow: bool,
     /// A watch ended on its own.
@@ -71,13 +74,6 @@ impl Mail {
     /// The worker looks at the root now, if it is time: until it rests, that is pending.
     pub(super) fn begin_root_check(&mut self, now: Time) {
         self.busy |= self.root_check.take_if(|time| *time <= now).is_some();
-    }
-
-    fn echo(&mut self) {
-        for answer in self.echoes.drain(..) {
-            // Who asked may have given up.
-            answer.send(()).unwrap_or_default();
-        }
     }
 }
 
@@ -116,7 +112,7 @@ impl Inbox {
             mail: Mutex::new(Mail {
                 hints: Hints::new(),
                 requests: Vec::new(),
-                echoes: Vec::new(),
+                turned: clock.now(),
                 overflow: false,
                 lost_watch: false,
                 root_check: None,
@@ -160,12 +156,16 @@ impl Inbox {
         self.lock().stop
     }
 
-    /// In the middle of something long: whoever asks whether the worker turns is answered. `false`
-    /// when the process is stopping.
+    /// In the middle of something long: the worker is there. `false` when the process is stopping.
     pub(super) fn go_on(&self) -> bool {
         let mut mail = self.lock();
-        mail.echo();
+        mail.turned = self.clock.now();
         !mail.stop
+    }
+
+    /// How long the worker has not been heard of. It turns every few seconds, so that it waits for a disk.
+    pub(super) fn silent(&self) -> Duration {
+        self.clock.now().since(self.lock().turned)
     }
 
     /// Hands in a scan.
@@ -183,15 +183,12 @@ impl Inbox {
         Ok(())
     }
 
-    /// Asks the worker for an echo; `false` when too many were asked for already.
-    pub(super) fn echo(&self, answer: oneshot::Sender<()>) -> bool {
+    /// Has the root looked at now, and with it all that no event tells of: mounts, and where links lead.
+    pub(super) fn check_root(&self) {
         let mut mail = self.lock();
-        if mail.echoes.len() >= REQUESTS {
-            return false;
-        }
-        mail.echoes.push(answer);
+        mail.root_check = Some(self.clock.now());
+        mail.news = true;
         self.wake.notify_all();
-        true
     }
 
     /// Takes out at most `limit` places that are due. They are pending until [`Inbox::rest`].
@@ -256,8 +253,8 @@ impl Inbox {
     pub(super) fn wait(&self, until: Time, hints: Option<Time>) {
         let mut mail = self.lock();
         loop {
-            mail.echo();
             let now = self.clock.now();
+            mail.turned = now;
             let due = mail.hints.next_due().zip(hints);
             let due = due.map_or(until, |(due, not_before)| due.max(not_before).min(until));
             if mail.stop || mail.news || due <= now {
@@ -279,14 +276,14 @@ impl Inbox {
         let until = self.clock.now().after(time);
         let mut mail = self.lock();
         loop {
-            mail.echo();
             let now = self.clock.now();
+            mail.turned = now;
             if mail.stop || until <= now {
                 return !mail.stop;
             }
             mail = self
                 .wake
-                .wait_timeout(mail, until.since(now))
+                .wait_timeout(mail, until.since(now).min(TURN))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }

@@ -89,7 +89,14 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 5] = ["commit", "loss", "root_missing", "watch", "watch_limit"];
+    pub const REASONS: [&str; 6] = [
+        "commit",
+        "hung",
+        "loss",
+        "root_missing",
+        "watch",
+        "watch_limit",
+    ];
 }
 
 /// An origin as it is now.
@@ -128,4 +135,17 @@ pub struct OriginStatus {
     pub scans: BTreeMap<ScanReason, u64>,
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
+}
+
+impl OriginStatus {
+    /// Adds what was counted before this origin was started anew.
+    pub(super) fn count_on(&mut self, before: &Self) {
+        self.lost_events += before.lost_events;
+        self.hints_total += before.hints_total;
+        self.unchanged_total += before.unchanged_total;
+        self.drift_total += before.drift_total;
+        for (reason, count) in &before.scans {
+            *self.scans.entry(*reason).or_default() += count;
+        }
+    }
 }

@@ -129,6 +129,7 @@ macro_rules! contract {
     };
 }
 
+mod agreement;
 mod deliveries;
 mod limits;
 mod operate;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,9 +27,11 @@ use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
+mod arrivals;
 mod asset;
 mod decide;
 mod deliveries;
+mod delivery_keys;
 mod history;
 mod lock;
 mod offline;
@@ -38,6 +41,8 @@ mod schema;
 mod verify;
 mod worker;
 
+use arrivals::Arrivals;
+use delivery_keys::DeliveryKeys;
 use lock::Lock;
 pub use offline::history_of;
 use worker::{Job, Worker};
@@ -60,6 +65,8 @@ pub struct SqliteStore {
     writer: mpsc::Sender<Job>,
     reader: mpsc::Sender<Job>,
     last: Arc<watch::Sender<Seq>>,
+    arrivals: Arrivals,
+    keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
     /// The last queued change that a planner was told.
     told: Arc<AtomicU64>,
@@ -82,17 +89,22 @@ impl SqliteStore {
         let reader = schema::open_reader(&path)?;
         let last = Arc::new(watch::Sender::new(lineage.last));
         let commits = Arc::new(AtomicU64::new(0));
+        let keys = DeliveryKeys::read(&writer).map_err(|error| failed(&error))?;
+        let told = Arc::default();
+        let arrivals = Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last));
         let store = Self {
             // The lock goes with the thread that writes.
             writer: start(
                 "queue writer",
-                Worker::writer(writer, &commits, lock),
+                Worker::writer(writer, &commits, arrivals.clone(), lock),
                 supervisor,
             )?,
             reader: start("queue reader", Worker::reader(reader), supervisor)?,
             last,
+            arrivals,
+            keys,
             commits,
-            told: Arc::default(),
+            told,
             lineage,
         };
         Ok(store)
@@ -189,6 +201,7 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let lineage = Lineage {
         epoch,
         last: queue::last_seq(&connection).map_err(|error| failed(&error))?,
+        pruned: history::pruned(&connection).map_err(|error| failed(&error))?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
@@ -270,12 +283,20 @@ impl Store for SqliteStore {
     }
 
     fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
-        let told = Arc::clone(&self.told);
-        self.write_and_announce(move |connection| deliveries::take(connection, &delivery, &told))
+        self.arrivals.take(delivery, &self.writer)
     }
 
     fn delivery(&self, route: String, event: String) -> StoreFuture<'_, Option<DeliveryRecord>> {
-        self.read(move |connection| deliveries::find(connection, &route, &event))
+        let keys = self.keys.clone();
+        self.read(move |connection| deliveries::find(connection, &keys, &route, &event))
+    }
+
+    fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.alter(move |connection| deliveries::begin(connection, &delays, now))
     }
 
     fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {

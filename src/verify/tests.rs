@@ -1,5 +1,6 @@
 //! What is sent, and what is made of what comes, over real sockets.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,15 +39,31 @@ fn probe(url: Url) -> Edge {
     Edge::new(url, Duration::from_millis(500)).unwrap()
 }
 
-async fn fetch(edge: &Edge, asset: &str, left: u64) -> (Answer, u64) {
-    let mut read = 0;
-    let asset = Asset::from_stored(asset);
-    let spend = |bytes| {
-        read += bytes;
-        read < left
-    };
-    let answer = edge.fetch(&asset, left, spend).await;
-    (answer, read)
+/// An allowance of so many bytes, below zero when more came.
+struct Left(AtomicI64);
+
+impl Allowance for Left {
+    async fn take(&self, bytes: u64) -> u64 {
+        let left = u64::try_from(self.0.load(Relaxed)).unwrap_or(0);
+        let taken = bytes.min(left);
+        self.owe(taken);
+        taken
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.fetch_add(i64::try_from(bytes).unwrap(), Relaxed);
+    }
+
+    fn owe(&self, bytes: u64) {
+        self.0.fetch_sub(i64::try_from(bytes).unwrap(), Relaxed);
+    }
+}
+
+/// The answer, and how many bytes it cost.
+async fn fetch(edge: &Edge, asset: &str, left: i64) -> (Answer, i64) {
+    let allowance = Left(AtomicI64::new(left));
+    let answer = edge.fetch(&Asset::from_stored(asset), &allowance).await;
+    (answer, left - allowance.0.load(Relaxed))
 }
 
 fn hash(text: &str) -> [u8; 32] {
@@ -63,7 +80,15 @@ async fn it_asks_without_cookies_and_follows_nothing() {
     for _ in 0..2 {
         let (found, _) = fetch(&edge, "/d%C3%BC/x?full=1", 100).await;
         let hash = hash("old");
-        assert_eq!(found, Answer::Body { status: 302, hash });
+        let bytes = 3;
+        assert_eq!(
+            found,
+            Answer::Body {
+                status: 302,
+                hash,
+                bytes
+            }
+        );
     }
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 2, "{asked:?}");
@@ -95,8 +120,12 @@ async fn what_says_to_be_too_large_is_not_read_and_what_does_not_say_is_cut() {
     let (answer, read) = fetch(&probe(told), "/a", 1_000).await;
     assert!(matches!(answer, Answer::Body { .. }), "{answer:?}");
     assert_eq!(read, 1_000);
-    let (answer, _) = fetch(&probe(untold), "/a", 999).await;
+    let (answer, read) = fetch(&probe(untold.clone()), "/a", 999).await;
     assert!(matches!(answer, Answer::Unread(_)), "{answer:?}");
+    assert_eq!(read, 1_000, "what came too much is owed");
+    let (answer, read) = fetch(&probe(untold), "/a", 1 << 20).await;
+    assert!(matches!(answer, Answer::Body { .. }), "{answer:?}");
+    assert_eq!(read, 1_000, "and what did not come is given back");
     supervisor.stop().await;
 }
 
@@ -119,7 +148,10 @@ async fn an_edge_in_trouble_says_nothing_of_an_asset() {
     )
     .await;
     for (url, says) in [
-        (nobody.parse().unwrap(), "can't be reached"),
+        (
+            nobody.parse().unwrap(),
+            "can't be reached: Connection refused",
+        ),
         (mute_url.parse().unwrap(), "within 0.5 s"),
         (busy, "answers 503"),
         (short, "broke off"),
@@ -140,4 +172,53 @@ async fn what_would_become_another_url_is_not_asked_for() {
         let (answer, _) = fetch(&edge, asset, 100).await;
         assert!(matches!(answer, Answer::Unread(_)), "{asset}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_gives_back_what_did_not_come() {
+    let (supervisor, _faults) = Supervisor::new();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nab";
+    let (short, _) = server(answer, &supervisor).await;
+    let (answer, read) = fetch(&probe(short), "/a", 1_000).await;
+    assert!(matches!(answer, Answer::Silent(_)), "{answer:?}");
+    assert_eq!(read, 2);
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn an_endless_body_is_cut_where_the_allowance_ends_or_the_time() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let stopping = supervisor.stopping();
+    supervisor.spawn("endless", async move {
+        let serve = async {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let asked = socket.read(&mut [0; 4_096]).await.unwrap();
+                assert!(asked > 0);
+                let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+                let mut sent = socket.write_all(head).await;
+                while sent.is_ok() {
+                    sent = socket.write_all(&[b'x'; 4_096]).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = serve => {}
+        }
+        Ok(())
+    });
+    let (answer, read) = fetch(&probe(url.clone()), "/a", 100_000).await;
+    assert!(matches!(answer, Answer::Unread(_)), "{answer:?}");
+    assert!(read < 1_000_000, "at most a piece more: {read}");
+    let (answer, _) = fetch(&probe(url), "/a", i64::MAX).await;
+    let Answer::Silent(why) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(why.contains("within 0.5 s"), "{why}");
+    supervisor.stop().await;
 }

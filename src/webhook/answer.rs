@@ -7,6 +7,7 @@ use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Handshake, Unreadable};
@@ -69,6 +70,14 @@ impl Outcome {
             Self::Unavailable => "unavailable",
         }
     }
+}
+
+/// The document that a sender gets whose delivery is on disk.
+#[derive(Serialize)]
+struct Accepted<'a> {
+    event: &'a str,
+    pipeline: &'a str,
+    changes: usize,
 }
 
 /// An answer.
@@ -156,7 +165,14 @@ impl Answer {
                 event,
                 pipeline,
                 changes,
-            } => json!({ "event": event, "pipeline": **pipeline, "changes": changes }).to_string(),
+            } => {
+                let accepted = Accepted {
+                    event,
+                    pipeline,
+                    changes: *changes,
+                };
+                serde_json::to_string(&accepted).unwrap_or_default()
+            }
             Self::Duplicate => json!({ "ignored": "duplicate delivery" }).to_string(),
             Self::Ignored(why) => json!({ "ignored": why }).to_string(),
             Self::State(pipeline, record) => {

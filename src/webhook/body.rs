@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use axum::http::header::TRANSFER_ENCODING;
+use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes};
 
@@ -32,6 +34,14 @@ pub(super) enum Unread {
     Slow,
     /// The sender went away, or what came is no body.
     Aborted,
+}
+
+/// Whether it is clear where the body ends: by a length, or by chunks, once. Of what else the parser
+/// lets through, somebody in front may have found another end.
+pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next().map(HeaderValue::as_bytes);
+    first.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// Reads to the end.

@@ -29,6 +29,15 @@ impl Budget {
         }
     }
 
+    /// A body of which nothing is kept.
+    pub(super) fn nothing(&self) -> Kept {
+        Kept {
+            bytes: None,
+            taken: 0,
+            budget: self.clone(),
+        }
+    }
+
     fn take(&self, bytes: usize) -> bool {
         self.left
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {

@@ -54,6 +54,12 @@ pub(super) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Unreada
 
 /// Reads the whole body as one JSON value.
 pub(super) fn parse_any<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Unreadable> {
+    // To know at every moment where one is costs as much as to read: that is done for those only who
+    // have to be told.
+    serde_json::from_slice(body).or_else(|_| parse_with_path(body))
+}
+
+fn parse_with_path<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -20,15 +20,13 @@ use super::client::Peer;
 use super::connections::{Connections, Place};
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
-use super::tally::RouteStatus;
+use super::tally::{RouteStatus, Tallies};
 use crate::clock::Clock;
 use crate::sink::Deliveries;
 use crate::supervise::Supervisor;
 
 /// From the first moment, or the last answer, to a whole head.
 const HEAD: Duration = Duration::from_secs(5);
-/// Headers of a request.
-const HEADERS: usize = 64;
 /// Bytes of a head, and of a body that wait to be taken.
 const BUFFER: usize = 16 << 10;
 /// What every body is given, and how long at most.
@@ -75,12 +73,19 @@ impl ListenerHandle {
     pub fn status(&self) -> Vec<RouteStatus> {
         self.server.status()
     }
+
+    /// The counts of the routes, to go on with.
+    #[must_use]
+    pub fn tallies(&self) -> Tallies {
+        self.server.tallies()
+    }
 }
 
 /// Serves until the supervisor stops: then nothing new is taken, and what was taken is answered.
 pub fn serve(
     sockets: Sockets,
     hooks: Vec<Hook>,
+    tallies: &Tallies,
     settings: ServerSettings,
     deliveries: Arc<dyn Deliveries>,
     clock: Clock,
@@ -93,7 +98,9 @@ pub fn serve(
         rate: RATE,
         total,
     };
-    let server = Arc::new(Server::new(hooks, settings, limits, deliveries, clock));
+    let server = Arc::new(Server::new(
+        hooks, tallies, settings, limits, deliveries, clock,
+    ));
     let handle = ListenerHandle {
         addresses: sockets.addresses().into(),
         server: Arc::clone(&server),
@@ -232,8 +239,9 @@ async fn converse<S>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_headers(HEADERS)
         .max_buf_size(BUFFER)
+        // An answer is small: to copy it behind its head costs less than to send two pieces.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut ended = tokio::select! {
         // An error was answered, as far as it can be; there is nothing else to do about it.

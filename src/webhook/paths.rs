@@ -70,10 +70,19 @@ pub(super) struct Listed {
 impl Listed {
     /// Adds a file. One that is refused is not passed over: the list is not complete then.
     pub(super) fn add(&mut self, path: &str) {
+        self.add_named(path, path);
+    }
+
+    /// Adds an object of a bucket. Its name may end with a slash, as the folders of consoles do.
+    pub(super) fn add_object(&mut self, key: &str) {
+        self.add_named(key, key.strip_suffix('/').unwrap_or(key));
+    }
+
+    fn add_named(&mut self, path: &str, named: &str) {
         if self.incomplete.is_some() {
             return;
         }
-        if check(path).is_err() {
+        if check(named).is_err() {
             self.cut("one of the paths is refused");
         } else if self.files.len() == MAX_PATHS && !self.files.contains(path) {
             self.cut("it lists more than 10000 files");

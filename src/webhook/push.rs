@@ -1,6 +1,7 @@
 //! Pushes, as GitHub and those who follow its form describe them: whether the files that a push
 //! lists are all that it changed. When in doubt they are not.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -39,10 +40,12 @@ pub(super) struct Project {
 /// The payload of a push.
 #[derive(Deserialize)]
 pub(super) struct Push<'b> {
-    #[serde(rename = "ref")]
-    pub(super) reference: String,
-    pub(super) before: String,
-    pub(super) after: String,
+    #[serde(borrow, rename = "ref")]
+    pub(super) reference: Cow<'b, str>,
+    #[serde(borrow)]
+    pub(super) before: Cow<'b, str>,
+    #[serde(borrow)]
+    pub(super) after: Cow<'b, str>,
     #[serde(default)]
     pub(super) created: Option<bool>,
     #[serde(default)]

@@ -50,7 +50,7 @@ pub struct RouteSettings {
     pub files_root: String,
     /// Between a delivery and the change that it makes.
     pub delay: Duration,
-    /// How long a repeated delivery is known for one.
+    /// How long a repeated delivery is known for one, once the first is done.
     pub dedupe: Duration,
 }
 
@@ -223,7 +223,12 @@ impl Route {
         authentic: &Authentic,
         body: Option<&[u8]>,
     ) -> Result<Delivery, Unreadable> {
-        content::check(headers)?;
+        let files = self.purge == Purge::Files;
+        match &self.settings.kind {
+            Kind::Cloudevents { fields, .. }
+                if cloudevents::is_any_data(headers, files, fields) => {}
+            _ => content::check(headers)?,
+        }
         let reading = match body {
             Some(body) => self.settings.kind.read(&Input {
                 headers,
@@ -232,7 +237,7 @@ impl Route {
                     configured: self.settings.events.as_deref(),
                     default: self.settings.kind.default_events(),
                 },
-                files: self.purge == Purge::Files,
+                files,
             })?,
             None => Reading::of("unread", Ask::Unlisted("the body is too large to read")),
         };

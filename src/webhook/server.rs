@@ -16,7 +16,7 @@ use super::body::{self, BodyLimits, Unread};
 use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
 use super::failures::Failures;
-use super::tally::{RouteStatus, Tally};
+use super::tally::{RouteStatus, Tallies, Tally};
 use super::{Authentic, Delivery, Refused, Route, Unreadable, Wish};
 use crate::clock::Clock;
 use crate::core::delivery::Taken;
@@ -55,7 +55,7 @@ pub struct Hook {
 struct Served {
     hook: Hook,
     path: Arc<str>,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 /// Answers requests.
@@ -72,6 +72,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(
         hooks: Vec<Hook>,
+        tallies: &Tallies,
         settings: ServerSettings,
         limits: BodyLimits,
         deliveries: Arc<dyn Deliveries>,
@@ -82,7 +83,7 @@ impl Server {
             let served = Served {
                 hook,
                 path: Arc::clone(&path),
-                tally: Tally::default(),
+                tally: tallies.of(&path),
             };
             (path, Arc::new(served))
         });
@@ -95,6 +96,13 @@ impl Server {
             deliveries,
             clock,
         }
+    }
+
+    pub(super) fn tallies(&self) -> Tallies {
+        let tally = |(path, served): (&Arc<str>, &Arc<Served>)| {
+            (Arc::clone(path), Arc::clone(&served.tally))
+        };
+        Tallies(self.routes.iter().map(tally).collect())
     }
 
     pub(super) fn status(&self) -> Vec<RouteStatus> {
@@ -144,10 +152,17 @@ impl Server {
             }
             return Answer::Handshake(handshake);
         }
+        if !body::is_plainly_framed(&head.headers) {
+            return Answer::Broken;
+        }
         let now = self.clock.now();
         let seconds = i64::try_from(now.millis() / 1_000).unwrap_or(i64::MAX);
         let mut verifier = route.verifier(&head.headers, seconds);
-        let kept = self.budget.body();
+        let kept = if verifier.is_hopeless() {
+            self.budget.nothing()
+        } else {
+            self.budget.body()
+        };
         let read = body::read(body, &self.limits, &mut verifier, kept, self.clock).await;
         let body = match read {
             Ok(body) => body,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -34,6 +34,17 @@ pub struct LastDelivery {
     pub event: String,
     /// When it came.
     pub at: Time,
+}
+
+/// The counts of all routes, by their paths: who serves the same routes anew goes on with them.
+#[derive(Clone, Debug, Default)]
+pub struct Tallies(pub(super) BTreeMap<Arc<str>, Arc<Tally>>);
+
+impl Tallies {
+    /// The counts of a route.
+    pub(super) fn of(&self, route: &str) -> Arc<Tally> {
+        self.0.get(route).cloned().unwrap_or_default()
+    }
 }
 
 /// The counts of a route.

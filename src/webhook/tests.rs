@@ -9,4 +9,5 @@ mod platforms;
 mod properties;
 mod routes;
 mod senders;
+mod uniform;
 mod vectors;

@@ -142,6 +142,12 @@ impl<'r> Verifier<'r> {
         }
     }
 
+    /// Whether the headers alone say that it is not authentic. The body is worth no memory then; the
+    /// work on it is the same, and so is the answer.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.claim.is_err() || self.token.is_err()
+    }
+
     /// Takes the next bytes of the body, as they came.
     pub fn update(&mut self, chunk: &[u8]) {
         self.body.update(chunk);

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 pub(crate) const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+/// Another one that the API knows; the configuration has it where a test puts it there.
+pub(crate) const SHOP: &str = "88888888-8888-4888-8888-888888888888";
 /// No wait in a test takes longer than this.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
@@ -67,8 +69,9 @@ pub(crate) struct Bench {
     /// A program that runs the daemon, and its arguments.
     pub(crate) within: Vec<String>,
     pub(crate) log_level: String,
-    /// Lines for `[scaleway]`, and for `[[pipeline]]`.
+    /// Lines for `[scaleway]`, `[state]`, and for `[[pipeline]]`.
     pub(crate) scaleway: String,
+    pub(crate) state: String,
     pub(crate) pipeline: String,
     /// Lines for `[[pipeline.origin]]`.
     pub(crate) origin: String,
@@ -83,7 +86,10 @@ impl Bench {
         let site = home.path().join("site");
         let mut settings = SandboxSettings::new(Clock::start());
         settings.purge_delay = Duration::from_millis(200);
-        settings.pipelines = vec![PipelineSettings::new(PipelineId::new(PIPELINE), &site)];
+        settings.pipelines = vec![
+            PipelineSettings::new(PipelineId::new(PIPELINE), &site),
+            PipelineSettings::new(PipelineId::new(SHOP), &home.path().join("shop")),
+        ];
         let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
         Self {
             home,
@@ -93,6 +99,7 @@ impl Bench {
             within: Vec::new(),
             log_level: "debug,hyper=info,reqwest=info".to_owned(),
             scaleway: String::new(),
+            state: String::new(),
             pipeline: String::new(),
             origin: String::new(),
         }
@@ -120,13 +127,14 @@ impl Bench {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
             "[scaleway]\napi_url = \"{api}\"\nsecret_key_file = \"{key}\"\n{scaleway}\n\
-             [state]\ndirectory = \"{home}/state\"\n\
+             [state]\ndirectory = \"{home}/state\"\n{state}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
              [[pipeline.origin]]\nroot = \"{home}/site\"\n{origin}\n",
             api = self.sandbox.api_url(),
             key = key.display(),
             scaleway = self.scaleway,
+            state = self.state,
             home = self.home.path().display(),
             pipeline = self.pipeline,
             origin = self.origin,

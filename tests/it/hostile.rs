@@ -3,6 +3,7 @@
 
 mod closed;
 mod disk;
+mod hung;
 mod limits;
 mod links;
 mod losses;

@@ -100,6 +100,83 @@ async fn a_queue_of_yesterday_costs_one_purge_of_everything() {
     is_made_good(bench, "queue.db is older than index.db").await;
 }
 
+/// Keeps a database as it is while nobody has it open, for [`restore`].
+fn back_up(bench: &Bench, name: &str) {
+    for suffix in ["", "-wal"] {
+        let from = bench.path(&format!("state/{name}{suffix}"));
+        let to = bench.path(&format!("{name}{suffix}.backup"));
+        // A stopped daemon may leave its last commits in the journal.
+        let copied = fs::copy(from, to);
+        assert!(copied.is_ok() || !suffix.is_empty(), "{copied:?}");
+    }
+}
+
+fn restore(bench: &Bench, name: &str) {
+    remove(bench, name);
+    for suffix in ["", "-wal"] {
+        let from = bench.path(&format!("{name}{suffix}.backup"));
+        let to = bench.path(&format!("state/{name}{suffix}"));
+        let copied = fs::copy(from, to);
+        assert!(copied.is_ok() || !suffix.is_empty(), "{copied:?}");
+    }
+}
+
+/// A daemon that keeps little history, whose index is backed up; since then `b.css` has changed, and
+/// the edge has what it was.
+async fn backed_up() -> Bench {
+    let mut bench = Bench::new().await;
+    "retention = \"1s\"".clone_into(&mut bench.state);
+    for name in ["a.css", "b.css"] {
+        bench.write(name, "zero");
+    }
+    bench.start().await;
+    bench.settle().await;
+    assert_eq!(bench.terminate().await, Some(0));
+    back_up(&bench, "index.db");
+    bench.start().await;
+    bench.write("b.css", "one");
+    bench.settle().await;
+    bench.fetch("/b.css").await;
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_older_than_the_history_costs_one_purge_of_everything() {
+    let mut bench = backed_up().await;
+    assert_eq!(bench.terminate().await, Some(0));
+    // Back to what the old index knows: by it, nothing has changed.
+    bench.write("b.css", "zero");
+    bench.start().await;
+    bench.settle().await;
+    // A start deletes what is old by then.
+    let changes = |bench: &Bench| -> i64 {
+        let queue = rusqlite::Connection::open(bench.path("state/queue.db")).unwrap();
+        let count = queue.query_row("SELECT count(*) FROM change", [], |row| row.get(0));
+        count.unwrap()
+    };
+    while changes(&bench) > 0 {
+        assert_eq!(bench.terminate().await, Some(0));
+        bench.start().await;
+    }
+    assert_eq!(bench.terminate().await, Some(0));
+    restore(&bench, "index.db");
+    bench.fetch("/a.css").await;
+    bench.write("a.css", "three");
+    is_made_good(bench, "index.db is older than the history in queue.db").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_yesterday_whose_history_is_there_is_brought_up_to_date() {
+    let mut bench = backed_up().await;
+    assert_eq!(bench.terminate().await, Some(0));
+    restore(&bench, "index.db");
+    bench.state = String::new();
+    bench.write("b.css", "zero");
+    bench.start().await;
+    bench.settle().await;
+    assert_eq!(bench.purges(), ["/b.css", "/b.css"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_both_are_gone_it_is_a_first_start_and_purges_nothing() {
     let mut bench = stopped().await;

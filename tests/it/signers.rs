@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use edgepurge::core::change::PipelineId;
-use edgepurge::webhook::kind::{generic, standard};
+use edgepurge::webhook::kind::{generic, gitlab, standard};
 use edgepurge::webhook::{
     Authentic, Digest, Encoding, Kind, Piece, Purge, Refused, Route, RouteSettings, Unit, Wish,
 };
@@ -95,24 +95,42 @@ fn verify(route: &Route, headers: &HeaderMap, body: &[u8]) -> Result<Authentic, 
     verifier.finish()
 }
 
-fn stripe() -> Kind {
+/// A kind that signs a body and a timestamp, which is `t=` in the same header.
+fn stamped(header: &str, prefix: &str, unit: Unit, signed: (Vec<Piece>, Vec<Piece>)) -> Kind {
     Kind::Generic {
         auth: generic::Auth::Hmac(generic::Hmac {
-            header: "stripe-signature".parse().unwrap(),
-            prefix: "v1=".to_owned(),
+            header: header.parse().unwrap(),
+            prefix: prefix.to_owned(),
             encoding: Encoding::Hex,
             digest: Digest::Sha256,
             timestamp: Some(generic::Timestamp {
                 place: generic::Place::Field("t".to_owned()),
-                unit: Unit::Seconds,
+                unit,
             }),
-            signed: (
-                vec![Piece::Timestamp, Piece::Text(".".to_owned())],
-                Vec::new(),
-            ),
+            signed,
         }),
         fields: generic::Fields::default(),
     }
+}
+
+fn stripe() -> Kind {
+    let before = vec![Piece::Timestamp, Piece::Text(".".to_owned())];
+    stamped(
+        "stripe-signature",
+        "v1=",
+        Unit::Seconds,
+        (before, Vec::new()),
+    )
+}
+
+fn ghost() -> Kind {
+    let after = vec![Piece::Timestamp];
+    stamped(
+        "x-ghost-signature",
+        "sha256=",
+        Unit::Milliseconds,
+        (Vec::new(), after),
+    )
 }
 
 #[tokio::test]
@@ -124,9 +142,27 @@ async fn what_the_vendors_libraries_sign_is_believed() {
     let contentful = Kind::Contentful {
         external_path: Some("/proxied/hooks/www".to_owned()),
     };
+    let gitlab = Kind::Gitlab {
+        auth: gitlab::Auth::SigningToken,
+        assume_no_force_push: false,
+    };
+    let (gitea, forgejo) = (
+        Kind::Gitea {
+            assume_no_force_push: false,
+        },
+        Kind::Forgejo {
+            assume_no_force_push: false,
+        },
+    );
     let long = "0123456789abcdef".repeat(4);
     let senders = [
         ("github", Kind::Github, SECRET),
+        ("gitlab", gitlab, WHSEC),
+        ("bitbucket", Kind::Bitbucket, SECRET),
+        ("gitea", gitea, SECRET),
+        ("forgejo", forgejo, SECRET),
+        ("vercel", Kind::Vercel, SECRET),
+        ("ghost", ghost(), SECRET),
         ("standard", standard(), WHSEC),
         ("svix", standard(), WHSEC),
         ("stripe", stripe(), WHSEC),
@@ -167,7 +203,8 @@ async fn what_the_vendors_libraries_sign_is_believed() {
 
 #[tokio::test]
 async fn cloudevents_of_the_official_sdk_are_understood() {
-    let wanted = ["binary", "structured"].map(|mode| {
+    let modes = ["binary", "structured", "batch"];
+    let wanted = modes.map(|mode| {
         json!({"kind": "cloudevents", "secret": "a-token-of-events", "body": "{\"scan\":true}", "mode": mode})
     });
     let Some(answers) = signed(&wanted).await else {
@@ -178,14 +215,18 @@ async fn cloudevents_of_the_official_sdk_are_understood() {
         fields: generic::Fields::default(),
     };
     let route = Route::new(settings(kind), &["a-token-of-events".into()]).unwrap();
-    for answer in answers {
+    for (mode, answer) in modes.into_iter().zip(answers) {
         let sent = headers(&answer);
         let body = answer["body"].as_str().unwrap().as_bytes();
         let authentic = verify(&route, &sent, body).unwrap();
         let delivery = route.read(&sent, &authentic, Some(body)).unwrap();
         assert_eq!(delivery.wish, Wish::Scan { because: None });
-        assert_eq!(delivery.what, "com.example.deployed");
-        assert_eq!(delivery.event, "1");
+        if mode == "batch" {
+            assert_eq!(delivery.what, "batch");
+        } else {
+            assert_eq!(delivery.what, "com.example.deployed");
+            assert_eq!(delivery.event, "1");
+        }
     }
 }
 

@@ -139,3 +139,77 @@ async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
     fs::write(bench.site().join("d1/new.css"), "new").unwrap();
     bench.purged("/d1/new.css").await;
 }
+
+/// Swaps again and again by a script, and waits right after it. `$n` is a release with a file of
+/// its own, which is what has to be purged by then; `$m` is the one before.
+async fn swapped_and_waited(bench: &Bench, numbers: std::ops::Range<u32>, swap: &str) {
+    for number in numbers {
+        let release = format!(
+            "n={number}; m={}; mkdir -p r$n; echo new > r$n/$n.css;",
+            number - 1
+        );
+        sh(bench, &format!("{release} {swap}"));
+        bench.rested().await;
+        let (done, asset) = (bench.done(), format!("/{number}.css"));
+        assert!(done.contains(&asset), "{asset} after {swap:?}: {done:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_right_after_a_swap_waits_for_its_purges() {
+    let mut bench = Bench::new().await;
+    fs::remove_dir(bench.site()).unwrap();
+    sh(&bench, "mkdir r0; ln -s r0 site");
+    bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
+    bench.start().await;
+    let swaps = [
+        "ln -sfn r$n site",
+        "ln -s r$n next; mv -T next site",
+        "rm site; ln -s r$n site",
+        // Swapped twice.
+        "mkdir -p other; ln -sfn other site; ln -sfn r$n site",
+    ];
+    for (first, swap) in (1..).step_by(4).zip(swaps) {
+        swapped_and_waited(&bench, first..first + 4, swap).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_right_after_a_rename_of_the_root_waits_for_its_purges() {
+    let mut bench = Bench::new().await;
+    bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
+    bench.start().await;
+    let swaps = [
+        "mv site old; mv r$n site; rm -rf old",
+        "rm -rf site; mv r$n site",
+        "rm -rf site; mkdir site; mv r$n/$n.css site",
+    ];
+    for (first, swap) in (1..).step_by(4).zip(swaps) {
+        swapped_and_waited(&bench, first..first + 4, swap).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_right_after_a_swap_on_the_way_to_the_root_waits_for_its_purges() {
+    let mut bench = Bench::new().await;
+    fs::remove_dir(bench.site()).unwrap();
+    // The root is below a link to a link, each in a directory of its own.
+    sh(
+        &bench,
+        "mkdir -p r0 x0; ln -s ../r0 x0/now; ln -s x0/now live; ln -s live/. site",
+    );
+    bench.pipeline = "debounce = \"50ms\"".to_owned();
+    bench.origin = "gone_after = \"200ms\"".to_owned();
+    bench.start().await;
+    let swaps = [
+        "ln -sfn ../r$n x0/now",
+        "rm x0/now; ln -s ../r$n x0/now; ln -sfn x0/now live",
+        // Another way, and at its end it is swapped once more, where nothing was watched.
+        "mkdir x$n; ln -s ../r$m x$n/now; ln -sfn x$n/now live; ln -sfn ../r$n x$n/now",
+    ];
+    for (first, swap) in (1..).step_by(4).zip(swaps) {
+        swapped_and_waited(&bench, first..first + 4, swap).await;
+    }
+}

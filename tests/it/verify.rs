@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::bench::{Bench, PIPELINE, until};
+use crate::bench::{Bench, PIPELINE, SHOP, until};
 
 /// A bench that verifies at an edge.
 fn verifying(bench: &mut Bench, edge: &str, more: &str) {
@@ -190,6 +190,69 @@ async fn no_more_bytes_are_fetched_than_the_budget_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_fetched_at_a_kill_is_spent() {
+    let mut bench = Bench::new().await;
+    // It says how long it is, and sends nothing.
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let edge = format!("http://{}", slow.local_addr().unwrap());
+    let budget = "max_bytes_per_hour = \"1 MiB\"\ntimeout = \"10m\"\n";
+    verifying(&mut bench, &edge, budget);
+    let content = |with: char| with.to_string().repeat(300 << 10);
+    bench.write("a.css", &content('1'));
+    bench.start().await;
+    bench.write("a.css", &content('2'));
+    let (mut socket, _) = slow.accept().await.unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 307200\r\n\r\nsome";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    until("it is set aside", async || {
+        let noted = rusqlite::Connection::open(bench.path("state/queue.db")).unwrap();
+        let word: Option<String> = noted
+            .query_row(
+                "SELECT value FROM meta WHERE key LIKE 'note:egress:%'",
+                [],
+                |row| row.get(0),
+            )
+            .ok();
+        word
+    })
+    .await;
+    bench.kill().await;
+    drop((socket, slow));
+    let edge = bench.sandbox.edge_url(&PipelineId::new(PIPELINE)).unwrap();
+    verifying(&mut bench, &edge, budget);
+    bench.start().await;
+    let told = looked(&bench, "/a.css", &["unverified"]).await;
+    assert!(told[0].1.contains("max_bytes_per_hour"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_hangs_holds_up_no_other() {
+    let mut bench = Bench::new().await;
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let edge = bench.sandbox.edge_url(&PipelineId::new(PIPELINE)).unwrap();
+    verifying(&mut bench, &edge, "");
+    std::fs::create_dir(bench.path("shop")).unwrap();
+    bench.origin = format!(
+        "[[pipeline]]\nname = \"shop\"\nid = \"{SHOP}\"\n[[pipeline.origin]]\nroot = \"{}\"\n\
+         [pipeline.verify]\nedge_url = \"http://{}\"\ntimeout = \"10m\"\n",
+        bench.path("shop").display(),
+        mute.local_addr().unwrap(),
+    );
+    bench.write("a.css", "one");
+    bench.start().await;
+    for number in 0..20 {
+        std::fs::write(bench.path(&format!("shop/{number}.css")), "new").unwrap();
+    }
+    // As many as are asked for at once.
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        asked.push(mute.accept().await.unwrap());
+    }
+    bench.write("a.css", "two");
+    looked(&bench, "/a.css", &["fresh"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_an_all_a_sample_is_verified() {
     let mut bench = bench().await;
     bench.pipeline = format!("all_above = 20\n{}", bench.pipeline);
@@ -208,6 +271,68 @@ async fn of_an_all_a_sample_is_verified() {
     }
     assert_eq!(served, 20);
     assert_eq!(bench.purges(), ["*"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_404_of_a_file_that_is_new_is_purged_until_the_file_is_served() {
+    let mut bench = bench().await;
+    bench.start().await;
+    // Somebody came too early.
+    for early in ["/new.css", "/blog/"] {
+        assert_eq!(bench.fetch(early).await.0, 404);
+    }
+    bench.sandbox.script(Fault::Keep);
+    bench.write("new.css", "new");
+    let told = looked(&bench, "/new.css", &["stale"]).await;
+    assert_eq!(told[0].1, "the edge answers 404, and its file is there");
+    looked(&bench, "/new.css", &["fresh", "stale"]).await;
+    assert_eq!(bench.fetch("/new.css").await.2, "new");
+    assert_eq!(times(&bench, "/new.css"), 2);
+
+    // What visitors ask for is the directory.
+    bench.sandbox.script(Fault::Keep);
+    bench.write("blog/index.html", "a page");
+    looked(&bench, "/blog/", &["fresh", "stale"]).await;
+    assert_eq!(bench.fetch("/blog/").await.2, "a page");
+    assert_eq!(bench.status().await["alarms"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_the_origin_does_not_serve_ends_unverified_and_is_not_purged_so_often_again() {
+    let mut bench = Bench::new().await;
+    let (edge, _) = recording("404 Not Found", Arc::default()).await;
+    verifying(&mut bench, &edge, "");
+    bench.start().await;
+    bench.write("a.map", "one");
+    let ends = ["unverified", "stale", "stale", "stale"];
+    let told = looked(&bench, "/a.map", &ends).await;
+    assert!(told[0].1.contains("perhaps its origin"), "{told:?}");
+    assert_eq!(times(&bench, "/a.map"), 4);
+    assert_eq!(bench.status().await["alarms"], serde_json::json!([]));
+    // That is known now.
+    bench.write("a.map", "two");
+    let ends = ["unverified", "unverified", "stale", "stale", "stale"];
+    looked(&bench, "/a.map", &ends).await;
+    bench.rested().await;
+    assert_eq!(times(&bench, "/a.map"), 5);
+    assert_eq!(bench.status().await["alarms"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_body_is_not_taken_for_an_empty_file() {
+    let mut bench = Bench::new().await;
+    let (edge, _) = recording("302 Found", Arc::default()).await;
+    verifying(&mut bench, &edge, "");
+    bench.write("emptied.css", "one");
+    bench.write("filled.css", "");
+    bench.start().await;
+    bench.write("emptied.css", "");
+    bench.write("filled.css", "two");
+    for name in ["/emptied.css", "/filled.css"] {
+        looked(&bench, name, &["unverified"]).await;
+    }
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/emptied.css", "/filled.css"]);
 }
 
 /// An edge of its own, that answers with what `body` holds, and keeps what it was asked.

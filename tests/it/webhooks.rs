@@ -2,15 +2,19 @@
 //! that do everything wrong.
 
 mod changes;
+mod check;
 mod ci;
 mod crash;
 mod full;
 mod full_queue;
 mod kinds;
 mod limits;
+mod methods;
 mod reload;
+mod repeated;
 mod senders;
 mod sockets;
+mod texts;
 mod wire;
 
 use std::fs;

@@ -31,6 +31,33 @@ const signers = {
     const signature = new Webhook(secret).sign(id, new Date(at * 1000), body);
     return { headers: { "webhook-id": id, "webhook-timestamp": `${at}`, "webhook-signature": signature } };
   },
+  // From 19.0 on, GitLab signs as the library does.
+  async gitlab(wanted) {
+    return signers.standard(wanted);
+  },
+  // The same MAC as GitHub's, in headers of their own.
+  async bitbucket(wanted) {
+    const { headers } = await signers.github(wanted);
+    return { headers: { "x-hub-signature": headers["x-hub-signature-256"] } };
+  },
+  async gitea(wanted) {
+    const { headers } = await signers.github(wanted);
+    return { headers: { "x-gitea-signature": headers["x-hub-signature-256"].replace("sha256=", "") } };
+  },
+  async forgejo(wanted) {
+    const { headers } = await signers.gitea(wanted);
+    return { headers: { "x-forgejo-signature": headers["x-gitea-signature"] } };
+  },
+  // Of these there is no library, and this is how their documentation does it.
+  async vercel({ secret, body }) {
+    const { createHmac } = await import("node:crypto");
+    return { headers: { "x-vercel-signature": createHmac("sha1", secret).update(body).digest("hex") } };
+  },
+  async ghost({ secret, body, at }) {
+    const { createHmac } = await import("node:crypto");
+    const tag = createHmac("sha256", secret).update(`${body}${at * 1000}`).digest("hex");
+    return { headers: { "x-ghost-signature": `sha256=${tag}, t=${at * 1000}` } };
+  },
   async svix({ secret, body, at }) {
     const { Webhook } = require("svix");
     const id = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W";
@@ -69,8 +96,13 @@ const signers = {
       id: "1", source: "/site", type: "com.example.deployed",
       datacontenttype: "application/json", data: JSON.parse(body),
     });
-    const message = mode === "structured" ? HTTP.structured(event) : HTTP.binary(event);
+    const message = mode === "binary" ? HTTP.binary(event) : HTTP.structured(event);
     const text = typeof message.body === "string" ? message.body : JSON.stringify(message.body);
+    if (mode === "batch") {
+      // The library sends none.
+      const batch = { "content-type": "application/cloudevents-batch+json; charset=utf-8" };
+      return { headers: { ...batch, authorization: `Bearer ${secret}` }, body: `[${text},${text}]` };
+    }
     return { headers: { ...message.headers, authorization: `Bearer ${secret}` }, body: text };
   },
   async examples({ event }) {

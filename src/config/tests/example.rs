@@ -60,6 +60,31 @@ fn what_is_left_out_of_it_is_valid() {
 }
 
 #[test]
+fn every_block_of_the_readme_is_valid() {
+    let readme = include_str!("../../../README.md");
+    let blocks: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert!(blocks.len() >= 6, "{}", blocks.len());
+    for block in blocks {
+        let begins = block.trim_start();
+        let above = match begins.split(']').next().unwrap_or_default() {
+            "[[pipeline" | "[webhooks" => String::new(),
+            // A part of a pipeline that has an origin.
+            _ => origin(""),
+        };
+        let found = config(&format!("{above}{block}"));
+        let wrong = |warning: &&Problem| warning.key.contains("webhook");
+        assert_eq!(
+            found.warnings.iter().find(wrong).map(Problem::summary),
+            None
+        );
+    }
+}
+
+#[test]
 fn what_is_not_in_this_version_is_refused_for_that_and_nothing_else() {
     let text = with(|setting| setting.contains(NOT_YET));
     let problems = Config::parse(Path::new("c.toml"), &text, &Environment::default()).unwrap_err();

@@ -35,6 +35,17 @@ pub(super) fn assets(
     assets
 }
 
+/// Those of them that are of no other file: its name's, and that of a directory which it is the page
+/// of.
+pub(super) fn own(prefix: &UrlPrefix, path: &[u8], pages: Pages) -> Vec<Result<Asset, AssetError>> {
+    let (directory, name) = split_name(path);
+    let mut own = vec![prefix.asset(path)];
+    if INDEX_NAMES.contains(&name) && pages != Pages::Exact {
+        own.push(prefix.asset(directory));
+    }
+    own
+}
+
 /// The path of the file that `path` is a compressed copy of, if its name says that it is one.
 pub(super) fn base_of(path: &[u8]) -> Option<&[u8]> {
     let base = COMPRESSED

@@ -60,13 +60,23 @@ impl Egress {
         i64::try_from(self.level.div_euclid(UNITS)).unwrap_or(0)
     }
 
-    /// So many bytes were read. `false`: no more may be.
-    pub fn spend(&mut self, bytes: u64, now: Time) -> bool {
-        self.earn(now);
-        self.level = self
-            .level
-            .saturating_sub(i128::from(bytes).saturating_mul(UNITS));
-        self.level > 0
+    /// Takes so many bytes, or what is left; how many.
+    pub fn take(&mut self, bytes: u64, now: Time) -> u64 {
+        let taken = bytes.min(u64::try_from(self.left(now)).unwrap_or(0));
+        self.owe(taken);
+        taken
+    }
+
+    /// More came than was taken: that is owed.
+    pub fn owe(&mut self, bytes: u64) {
+        let bytes = i128::from(bytes).saturating_mul(UNITS);
+        self.level = self.level.saturating_sub(bytes);
+    }
+
+    /// Gives back what was taken and did not come.
+    pub fn give_back(&mut self, bytes: u64) {
+        let bytes = i128::from(bytes).saturating_mul(UNITS);
+        self.level = self.level.saturating_add(bytes).min(self.most());
     }
 }
 
@@ -90,9 +100,9 @@ mod tests {
                     let left = egress.left(now);
                     egress = Egress::restored(per_hour, left, now, now);
                 }
-                let left = u64::try_from(egress.left(now)).unwrap_or(0);
-                let bytes = wanted.min(left);
-                egress.spend(bytes, now);
+                let taken = egress.take(wanted, now);
+                let bytes = taken - taken / 3;
+                egress.give_back(taken - bytes);
                 spent.push((now, bytes));
                 let hour = spent.iter().filter(|(at, _)| now.since(*at).as_secs() < 3_600);
                 let sum: u64 = hour.map(|(_, bytes)| bytes).sum();
@@ -105,11 +115,11 @@ mod tests {
     fn an_empty_bucket_earns_a_sample() {
         let at = Time::from_millis;
         let mut egress = Egress::new(2_000, at(0));
-        assert!(!egress.spend(1_000, at(0)));
+        assert_eq!(egress.take(1_200, at(0)), 1_000);
         assert_eq!(egress.left(at(0)), 0);
         assert_eq!(egress.left(at(1_800_000)), 500);
         assert_eq!(egress.left(at(90_000_000)), 1_000);
-        assert!(!egress.spend(1_500, at(90_000_000)));
+        egress.owe(1_500);
         assert_eq!(
             egress.left(at(90_000_000)),
             -500,

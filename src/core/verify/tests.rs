@@ -7,6 +7,7 @@ use super::*;
 const OLD: ContentHash = [1; 32];
 const NEW: ContentHash = [2; 32];
 const OTHER: ContentHash = [3; 32];
+const EMPTY: ContentHash = [4; 32];
 
 fn past(path: &str, kind: Kind, hash: Option<ContentHash>, former: Option<ContentHash>) -> Past {
     Past {
@@ -19,7 +20,25 @@ fn past(path: &str, kind: Kind, hash: Option<ContentHash>, former: Option<Conten
 }
 
 fn body(status: u16, hash: ContentHash) -> Answer {
-    Answer::Body { status, hash }
+    Answer::Body {
+        status,
+        hash,
+        bytes: 3,
+    }
+}
+
+/// No bytes at all, as redirects have.
+fn nothing(status: u16) -> Answer {
+    Answer::Body {
+        status,
+        hash: EMPTY,
+        bytes: 0,
+    }
+}
+
+/// What is told of an asset that is no file's own.
+fn judge(known: &Known, answer: &Answer) -> Verdict {
+    known.judge(answer, Url::Other)
 }
 
 fn check(round: u32, tries: u32) -> Check {
@@ -41,14 +60,14 @@ const NOW: Time = Time::from_millis(1_000_000);
 #[test]
 fn what_the_file_holds_is_fresh_and_what_it_held_is_stale() {
     let known = Known::new([past("a", Kind::Changed, Some(NEW), Some(OLD))], None);
-    assert_eq!(known.judge(&body(200, NEW)), Verdict::Fresh);
-    assert_eq!(known.judge(&body(200, OLD)), Verdict::Stale);
-    let unseen = known.judge(&body(200, OTHER));
+    assert_eq!(judge(&known, &body(200, NEW)), Verdict::Fresh);
+    assert_eq!(judge(&known, &body(200, OLD)), Verdict::Stale);
+    let unseen = judge(&known, &body(200, OTHER));
     assert!(
         matches!(unseen, Verdict::Unverified { look: true, .. }),
         "the file is looked at again: {unseen:?}"
     );
-    let redirect = known.judge(&body(301, OTHER));
+    let redirect = judge(&known, &body(301, OTHER));
     assert!(matches!(redirect, Verdict::Unverified { look: false, .. }));
     assert_eq!(known.useless(), None);
 }
@@ -60,17 +79,93 @@ fn bytes_that_came_back_are_fresh() {
         past("a", Kind::Changed, Some(OLD), Some(NEW)),
     ];
     let known = Known::new(history, None);
-    assert_eq!(known.judge(&body(200, OLD)), Verdict::Fresh);
-    assert_eq!(known.judge(&body(200, NEW)), Verdict::Stale);
+    assert_eq!(judge(&known, &body(200, OLD)), Verdict::Fresh);
+    assert_eq!(judge(&known, &body(200, NEW)), Verdict::Stale);
 }
 
 #[test]
 fn a_gone_file_is_fresh_unless_its_bytes_are_there() {
     let known = Known::new([past("a", Kind::Gone, None, Some(OLD))], None);
-    for fresh in [body(404, OTHER), body(410, OTHER), body(200, OTHER)] {
-        assert_eq!(known.judge(&fresh), Verdict::Fresh);
+    for fresh in [
+        body(404, OTHER),
+        body(410, OTHER),
+        nothing(302),
+        body(403, OTHER),
+    ] {
+        assert_eq!(judge(&known, &fresh), Verdict::Fresh);
     }
-    assert_eq!(known.judge(&body(200, OLD)), Verdict::Stale);
+    assert_eq!(judge(&known, &body(200, OLD)), Verdict::Stale);
+    // A page for what is missing, or what it held before anybody knew of it.
+    let unseen = judge(&known, &body(200, OTHER));
+    assert!(
+        matches!(unseen, Verdict::Unverified { look: true, .. }),
+        "{unseen:?}"
+    );
+}
+
+#[test]
+fn a_gone_file_that_was_a_copy_of_the_page_for_missing_ones_is_not_stale() {
+    let known = Known::new([past("a", Kind::Gone, None, Some(OLD))], None);
+    assert_eq!(judge(&known, &body(404, OLD)), Verdict::Fresh);
+    assert_eq!(judge(&known, &body(410, OLD)), Verdict::Fresh);
+}
+
+#[test]
+fn an_answer_without_a_body_is_no_empty_file() {
+    let emptied = Known::new([past("a", Kind::Changed, Some(EMPTY), Some(OLD))], None);
+    let filled = Known::new([past("a", Kind::Changed, Some(NEW), Some(EMPTY))], None);
+    for known in [&emptied, &filled] {
+        for status in [204, 301, 304, 401, 403, 404] {
+            let verdict = judge(known, &nothing(status));
+            assert!(
+                matches!(verdict, Verdict::Unverified { look: false, .. }),
+                "{status}: {verdict:?}"
+            );
+        }
+    }
+    assert_eq!(judge(&emptied, &nothing(200)), Verdict::Fresh);
+    assert_eq!(judge(&filled, &nothing(200)), Verdict::Stale);
+}
+
+#[test]
+fn a_file_whose_own_url_is_missing_at_the_edge_is_purged_again_and_never_failed() {
+    let new = Known::new([past("a", Kind::New, Some(NEW), None)], None);
+    let changed = Known::new([past("a", Kind::Changed, Some(NEW), Some(OLD))], None);
+    let opened = Known::new([past("a", Kind::Changed, Some(NEW), Some(NEW))], None);
+    let is_missing = |known: &Known, status| {
+        let answer = body(status, OTHER);
+        let other = judge(known, &answer);
+        assert!(matches!(other, Verdict::Unverified { .. }), "{other:?}");
+        matches!(known.judge(&answer, Url::Own), Verdict::Missing { .. })
+    };
+    for known in [&new, &changed, &opened] {
+        assert!(is_missing(known, 404) && is_missing(known, 410));
+        assert!(!is_missing(known, 401) && !is_missing(known, 302));
+    }
+    // An edge that lets nobody in says so of every file, changed or not.
+    assert!(is_missing(&new, 403) && is_missing(&opened, 403));
+    assert!(!is_missing(&changed, 403));
+
+    let missing = new.judge(&body(404, OTHER), Url::Own);
+    for round in 0..3 {
+        let looked = check(round, 0).looked(&missing, None, NOW);
+        assert_eq!((looked.word, looked.absent), (Word::Stale, false));
+        assert!(matches!(looked.then, Then::Again(_)), "{looked:?}");
+    }
+    let looked = check(3, 0).looked(&missing, None, NOW);
+    assert_eq!((looked.word, looked.absent), (Word::Unverified, true));
+    assert_eq!(looked.then, Then::Over);
+}
+
+#[test]
+fn a_url_that_is_never_served_is_purged_again_only_the_first_time() {
+    let mut known = Known::new([past("a", Kind::Changed, Some(NEW), Some(OLD))], None);
+    known.absent = true;
+    let missing = known.judge(&body(404, OTHER), Url::Own);
+    let looked = check(0, 0).looked(&missing, None, NOW);
+    assert_eq!((looked.word, looked.then), (Word::Unverified, Then::Over));
+    assert!(looked.absent, "and so it stays");
+    assert_eq!(known.judge(&body(200, OLD), Url::Own), Verdict::Stale);
 }
 
 #[test]
@@ -80,9 +175,9 @@ fn each_file_behind_an_asset_counts() {
         past("a.css.gz", Kind::Changed, Some(OTHER), None),
     ];
     let known = Known::new(history, None);
-    assert_eq!(known.judge(&body(200, NEW)), Verdict::Fresh);
-    assert_eq!(known.judge(&body(200, OTHER)), Verdict::Fresh);
-    assert_eq!(known.judge(&body(200, OLD)), Verdict::Stale);
+    assert_eq!(judge(&known, &body(200, NEW)), Verdict::Fresh);
+    assert_eq!(judge(&known, &body(200, OTHER)), Verdict::Fresh);
+    assert_eq!(judge(&known, &body(200, OLD)), Verdict::Stale);
 }
 
 #[test]

@@ -157,12 +157,26 @@ fn stranger(connection: &Connection, queue: &Lineage) -> Result<Option<String>, 
         connection.query_row("SELECT coalesce(max(seq), 0) FROM origin", [], |row| {
             row.get(0)
         })?;
-    Ok((last.cast_unsigned() > queue.last.0).then(|| {
-        format!(
+    if last.cast_unsigned() > queue.last.0 {
+        return Ok(Some(format!(
             "queue.db is older than index.db: it ends at change {}, and {last} was committed",
             queue.last
-        )
-    }))
+        )));
+    }
+    let mut origins = connection.prepare("SELECT pipeline, name, seq FROM origin")?;
+    let mut origins = origins.query([])?;
+    while let Some(row) = origins.next()? {
+        let (pipeline, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let ends = row.get::<_, i64>(2)?.cast_unsigned();
+        let pruned = queue.pruned.get(&(PipelineId::new(&pipeline), name));
+        if let Some(pruned) = pruned.filter(|pruned| pruned.0 > ends) {
+            return Ok(Some(format!(
+                "index.db is older than the history in queue.db: it ends at change {ends}, and what \
+                 followed, up to {pruned}, was deleted after state.retention"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 fn begin(

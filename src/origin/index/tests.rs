@@ -22,6 +22,7 @@ fn queue(last: u64) -> Lineage {
     Lineage {
         epoch: "one".to_owned(),
         last: Seq(last),
+        pruned: std::collections::BTreeMap::new(),
         beginning: Beginning::Continued,
     }
 }

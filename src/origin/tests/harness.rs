@@ -272,6 +272,7 @@ impl Site {
         Lineage {
             epoch: "test".to_owned(),
             last: Seq(u64::try_from(self.sink.changes.lock().unwrap().len()).unwrap()),
+            pruned: std::collections::BTreeMap::new(),
             beginning: Beginning::New,
         }
     }

@@ -42,6 +42,12 @@ impl Worker {
                 if !first {
                     self.want(Pending::new(ScanReason::LostWatch));
                 }
+                // The way may have been changed once more, before it was watched.
+                let root = self.root.as_ref();
+                if !root.is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)))
+                {
+                    self.inbox.check_root();
+                }
             }
             Err(error) => {
                 self.root_trouble = Some(format!(

@@ -1,16 +1,19 @@
 //! Deliveries: taken once, kept until they are due, followed to the end.
 
 use super::*;
-use crate::core::delivery::{DeliveryState, NewDelivery, ScanDone, Taken, Work};
+use crate::core::delivery::{DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work};
 use std::time::Duration;
 
 contract! {
     a_delivery_and_its_changes_are_committed_together
-    a_repeated_delivery_queues_nothing_until_what_it_asked_for_has_failed
+    a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done
+    a_repeated_delivery_that_still_waits_waits_no_longer
+    a_repeated_scan_is_made_again_and_brings_back_what_is_not_done
     only_the_same_route_and_key_make_a_repeated_delivery
     what_is_queued_already_is_not_queued_twice
     what_a_planner_was_told_of_is_queued_again
     a_delayed_change_is_queued_when_it_is_due
+    no_time_stays_further_ahead_than_was_asked_for
     a_scan_is_waited_for_and_followed_until_what_it_found_is_purged
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
     of_many_that_come_at_once_each_is_taken_once
@@ -75,7 +78,7 @@ async fn a_delivery_and_its_changes_are_committed_together(store: Arc<dyn Store>
     assert_eq!(state(&*store, "n").await, DeliveryState::Done);
 }
 
-async fn a_repeated_delivery_queues_nothing_until_what_it_asked_for_has_failed(
+async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(
     store: Arc<dyn Store>,
 ) {
     let again = async || {
@@ -83,48 +86,169 @@ async fn a_repeated_delivery_queues_nothing_until_what_it_asked_for_has_failed(
         taken.await.unwrap()
     };
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(again().await, Taken::Duplicate);
+    assert_eq!(again().await, Taken::New(1));
+    assert_eq!(queued(&*store).await, ["1 /a"], "it waits already");
     store
         .decide(vec![open(1, WWW, &[("/a", 1)])])
         .await
         .unwrap();
-    assert_eq!(again().await, Taken::Duplicate, "it is on its way");
+    assert_eq!(again().await, Taken::New(1));
+    assert_eq!(queued(&*store).await, ["2 /a"], "one is on its way");
     store
-        .decide(vec![settled(1, Outcome::Failed)])
+        .decide(vec![settled(1, Outcome::Done), open(2, WWW, &[("/a", 2)])])
+        .await
+        .unwrap();
+    store
+        .decide(vec![settled(2, Outcome::Failed)])
         .await
         .unwrap();
     assert_eq!(state(&*store, "a").await, DeliveryState::Failed);
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(queued(&*store).await, ["2 /a"]);
+    assert_eq!(queued(&*store).await, ["3 /a"]);
     assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
+    store
+        .decide(vec![open(3, WWW, &[("/a", 3)])])
+        .await
+        .unwrap();
+    store.decide(vec![settled(3, Outcome::Done)]).await.unwrap();
     assert_eq!(again().await, Taken::Duplicate);
+    assert_eq!(queued(&*store).await, Vec::<String>::new());
+}
+
+async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<dyn Store>) {
+    let delayed = |event, came, work| NewDelivery {
+        at: at(came),
+        due: at(came + 5_000),
+        dedupe: Duration::from_mins(1),
+        ..delivery(event, work)
+    };
+    for came in [1_000, 2_000] {
+        let taken = store.take_delivery(delayed("a", came, changes(&["/a"])));
+        assert_eq!(taken.await.unwrap(), Taken::New(1));
+        let taken = store.take_delivery(delayed("s", came, Work::Scan));
+        assert_eq!(taken.await.unwrap(), Taken::New(0));
+    }
+    assert_eq!(store.release_deliveries(at(6_000), 10).await.unwrap(), 2);
+    assert_eq!(queued(&*store).await, ["1 /a"]);
+    let done = ScanDone {
+        pipeline: pipeline(WWW),
+        through: at(6_000),
+        last: Seq(1),
+    };
+    store.scanned_for_deliveries(done).await.unwrap();
+    let due = store.due_deliveries().await.unwrap();
+    assert_eq!(due, DueDeliveries::default());
+    store
+        .decide(vec![open(1, WWW, &[("/a", 1)])])
+        .await
+        .unwrap();
+    // The delay is over: it began with the event.
+    let taken = store.take_delivery(delayed("a", 7_000, changes(&["/a"])));
+    assert_eq!(taken.await.unwrap(), Taken::New(1));
+    assert_eq!(queued(&*store).await, ["2 /a"]);
+    let rows = store.queued_after(Seq(0), 1).await.unwrap();
+    assert_eq!(rows[0].seen, at(7_000));
+    let taken = store.take_delivery(delayed("s", 7_000, Work::Scan));
+    assert_eq!(taken.await.unwrap(), Taken::New(1));
+    assert_eq!(
+        queued(&*store).await,
+        ["2 /a", "3 /a"],
+        "a planner has heard of the second"
+    );
+    let due = store.due_deliveries().await.unwrap();
+    assert_eq!(due.scans, [(pipeline(WWW), at(7_000))]);
+}
+
+async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: Arc<dyn Store>) {
+    let again = async |wanted| {
+        let taken = store.take_delivery(delivery("s", Work::Scan));
+        assert_eq!(taken.await.unwrap(), wanted);
+    };
+    let scanned = async |last| {
+        let done = ScanDone {
+            pipeline: pipeline(WWW),
+            through: at(1_000),
+            last: Seq(last),
+        };
+        store.scanned_for_deliveries(done).await.unwrap();
+    };
+    again(Taken::New(0)).await;
+    fill(&*store, &["/a", "/b"]).await;
+    store.append(vec![change(SHOP, "/other")]).await.unwrap();
+    scanned(3).await;
+    store
+        .decide(vec![
+            open(1, WWW, &[("/a", 1)]),
+            open(2, WWW, &[("/b", 2)]),
+            open(3, SHOP, &[("/other", 3)]),
+        ])
+        .await
+        .unwrap();
+    store
+        .decide(vec![
+            settled(1, Outcome::Failed),
+            settled(3, Outcome::Failed),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(state(&*store, "s").await, DeliveryState::Failed);
+    again(Taken::New(2)).await;
+    assert_eq!(queued(&*store).await, ["4 /a", "5 /b"]);
+    assert_eq!(state(&*store, "s").await, DeliveryState::Queued);
+    // That the first one's purge fails now is nothing to the second.
+    store
+        .decide(vec![settled(2, Outcome::Failed)])
+        .await
+        .unwrap();
+    scanned(5).await;
+    again(Taken::New(0)).await;
+    assert_eq!(queued(&*store).await, ["4 /a", "5 /b"], "they wait already");
+    let all = open(4, WWW, &[("/a", 4), ("/b", 5)]);
+    store.decide(vec![all]).await.unwrap();
+    scanned(5).await;
+    assert_eq!(state(&*store, "s").await, DeliveryState::Submitted);
+    store.decide(vec![settled(4, Outcome::Done)]).await.unwrap();
+    assert_eq!(state(&*store, "s").await, DeliveryState::Done);
+    again(Taken::Duplicate).await;
 }
 
 async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<dyn Store>) {
-    let first = delivery("a", changes(&["/a"]));
+    // Done at once.
+    let first = delivery("a", changes(&[]));
     let take = async |of: NewDelivery| store.take_delivery(of).await.unwrap();
-    assert_eq!(take(first.clone()).await, Taken::New(1));
+    assert_eq!(take(first.clone()).await, Taken::New(0));
     let elsewhere = NewDelivery {
         route: "/hooks/shop".into(),
         ..first.clone()
     };
-    assert_eq!(take(elsewhere).await, Taken::New(1));
+    assert_eq!(take(elsewhere).await, Taken::New(0));
+    let moved = NewDelivery {
+        pipeline: pipeline(SHOP),
+        ..first.clone()
+    };
+    assert_eq!(take(moved).await, Taken::New(0), "the route is another's");
     let unknown = NewDelivery {
         dedupe_key: None,
         ..first.clone()
     };
-    assert_eq!(take(unknown.clone()).await, Taken::New(1));
-    assert_eq!(take(unknown).await, Taken::New(1));
+    assert_eq!(take(unknown.clone()).await, Taken::New(0));
+    assert_eq!(take(unknown).await, Taken::New(0));
     let just_before = NewDelivery {
         at: at(1_099),
         ..first.clone()
     };
     assert_eq!(take(just_before).await, Taken::Duplicate);
+    let by_a_smaller_setting = NewDelivery {
+        at: at(1_050),
+        dedupe: Duration::from_millis(50),
+        ..first.clone()
+    };
+    assert_eq!(take(by_a_smaller_setting).await, Taken::New(0));
     let later = NewDelivery {
         at: at(1_100),
         ..first
     };
-    assert_eq!(take(later).await, Taken::New(1));
+    assert_eq!(take(later).await, Taken::New(0));
 }
 
 async fn what_is_queued_already_is_not_queued_twice(store: Arc<dyn Store>) {
@@ -190,16 +314,9 @@ async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<dyn Store>) {
         due: at(5_000),
         ..delivery("a", changes(&["/a", "*"]))
     };
-    assert_eq!(
-        store.take_delivery(delayed.clone()).await.unwrap(),
-        Taken::New(2)
-    );
+    assert_eq!(store.take_delivery(delayed).await.unwrap(), Taken::New(2));
     assert_eq!(queued(&*store).await, Vec::<String>::new());
     assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
-    assert_eq!(
-        store.take_delivery(delayed).await.unwrap(),
-        Taken::Duplicate
-    );
     assert_eq!(
         store.due_deliveries().await.unwrap().changes,
         Some(at(5_000))
@@ -215,6 +332,45 @@ async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<dyn Store>) {
     assert_eq!(store.release_deliveries(at(9_000), 10).await.unwrap(), 0);
     assert_eq!(store.due_deliveries().await.unwrap().changes, None);
     assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
+}
+
+async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<dyn Store>) {
+    let day = 86_400_000;
+    let take = async |event, route: &str, came: u64, delay, work| {
+        let of = NewDelivery {
+            route: route.into(),
+            at: at(came),
+            due: at(came + delay),
+            ..delivery(event, work)
+        };
+        store.take_delivery(of).await.unwrap()
+    };
+    // The clock was a day ahead, and was set back.
+    take("a", "/hooks/www", day, 5_000, changes(&["/a"])).await;
+    take("s", "/hooks/www", day, 2_000, Work::Scan).await;
+    take("n", "/hooks/www", day, 0, changes(&[])).await;
+    // By the setting of then; it is less now.
+    take("b", "/hooks/less", 1_000, 9_000, changes(&["/b"])).await;
+    // By a route that is gone.
+    take("c", "/hooks/gone", 1_000, 9_000, changes(&["/c"])).await;
+    let delays = [("/hooks/www", 60_000), ("/hooks/less", 1_000)];
+    let delays = delays.map(|(route, delay)| (route.to_owned(), Duration::from_millis(delay)));
+    for now in [1_000, 2_500] {
+        let begun = store.begin_deliveries(delays.clone().into(), at(now));
+        begun.await.unwrap();
+        let due = store.due_deliveries().await.unwrap();
+        assert_eq!(due.changes, Some(at(2_000)));
+        assert_eq!(due.scans, [(pipeline(WWW), at(3_000))]);
+    }
+    for (now, released) in [(2_000, 1), (5_999, 0), (6_000, 1), (9_999, 0), (10_000, 1)] {
+        let count = store.release_deliveries(at(now), 10).await.unwrap();
+        assert_eq!(count, released, "{now}");
+    }
+    // What came in the future is not known until then.
+    let again = take("n", "/hooks/www", 1_099, 0, changes(&[])).await;
+    assert_eq!(again, Taken::Duplicate);
+    let again = take("n", "/hooks/www", 1_100, 0, changes(&[])).await;
+    assert_eq!(again, Taken::New(0));
 }
 
 async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: Arc<dyn Store>) {
@@ -288,13 +444,12 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
 
 async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {
     let all = (0..100_u8).map(|number| {
-        let mut one = delivery("x", changes(&["/a"]));
+        let mut one = delivery("x", changes(&[]));
         one.dedupe_key = Some([number % 10; 32]);
         one.event = number.to_string();
         store.take_delivery(one)
     });
     let taken = futures_util::future::try_join_all(all).await.unwrap();
-    let new = taken.iter().filter(|one| **one == Taken::New(1)).count();
+    let new = taken.iter().filter(|one| **one == Taken::New(0)).count();
     assert_eq!(new, 10);
-    assert_eq!(queued(&*store).await, ["1 /a"]);
 }

@@ -19,6 +19,10 @@ contract! {
     an_all_is_repeated_as_one
     what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far
     a_failed_purge_ends_the_wait_for_it
+    a_failed_all_ends_the_wait_for_it_too
+    what_the_files_held_is_known_also_after_purges_of_everything
+    one_pipeline_takes_no_room_from_another
+    that_an_asset_is_absent_is_known_until_its_file_comes_anew
 }
 
 fn follow(id: u64) -> Decision {
@@ -383,4 +387,129 @@ async fn a_failed_purge_ends_the_wait_for_it(store: Arc<dyn Store>) {
     purged(&*store, 3, &[("/a", 3)]).await;
     planned(&*store, true, None).await;
     assert_eq!(one(&*store).await.round, 0);
+}
+
+async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<dyn Store>) {
+    fill(&*store, &["/a"]).await;
+    purged(&*store, 1, &[("/a", 1)]).await;
+    planned(&*store, true, None).await;
+    store.looked(stale(one(&*store).await)).await.unwrap();
+    store.purge_again(at(9_999), 9).await.unwrap();
+    store
+        .decide(vec![
+            open_all(2, WWW, 2),
+            settled(2, Outcome::Failed),
+            follow(2),
+        ])
+        .await
+        .unwrap();
+    planned(&*store, true, None).await;
+    // Nothing of it is left.
+    store.append(vec![change(WWW, "/a")]).await.unwrap();
+    purged(&*store, 3, &[("/a", 3)]).await;
+    planned(&*store, true, None).await;
+    assert_eq!(one(&*store).await.round, 0);
+}
+
+async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<dyn Store>) {
+    let with = |hash, former| {
+        let mut row = change(WWW, "/a");
+        let file = row.file.as_mut().unwrap();
+        (file.hash, file.former) = (Some([hash; 32]), Some([former; 32]));
+        row
+    };
+    store.append(vec![with(2, 1)]).await.unwrap();
+    purged_all(&*store, 1, 1).await;
+    store.append(vec![with(3, 2)]).await.unwrap();
+    purged(&*store, 2, &[("/a", 2)]).await;
+    planned(&*store, true, None).await;
+    let known = store.known(one(&*store).await).await.unwrap();
+    assert_eq!(known.current, [[3; 32]].into());
+    assert_eq!(known.former, [[1; 32], [2; 32]].into());
+}
+
+async fn one_pipeline_takes_no_room_from_another(store: Arc<dyn Store>) {
+    let names: Vec<String> = (0..WAITING).map(|n| format!("/{n}")).collect();
+    let rows = names.iter().map(|name| change(WWW, name)).collect();
+    store.append(rows).await.unwrap();
+    let assets: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
+    purged(&*store, 1, &assets).await;
+    assert_eq!(planned(&*store, true, None).await.left_out, 0);
+    let last = store.append(vec![change(SHOP, "/a")]).await.unwrap().last;
+    store
+        .decide(vec![
+            open(2, SHOP, &[("/a", last.0)]),
+            accepted(2),
+            settled(2, Outcome::Done),
+            follow(2),
+        ])
+        .await
+        .unwrap();
+    let plan = FollowUp {
+        pipeline: pipeline(SHOP),
+        now: at(200),
+        ..plan(true, None)
+    };
+    assert_eq!(store.follow_up(plan, 9).await.unwrap().left_out, 0);
+    let both = vec![pipeline(WWW), pipeline(SHOP)];
+    let next = store.follow_ups(both, 3).await.unwrap().checks;
+    let of = |id: &str| {
+        next.iter()
+            .filter(|one| one.pipeline == pipeline(id))
+            .count()
+    };
+    assert_eq!((of(WWW), of(SHOP)), (3, 1), "the next of each");
+}
+
+async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<dyn Store>) {
+    let with = |kind| {
+        let mut row = change(WWW, "/a");
+        row.kind = kind;
+        row
+    };
+    let absent = async |check: &Check| store.known(check.clone()).await.unwrap().absent;
+    let missing = Verdict::Missing {
+        status: 404,
+        usual: true,
+    };
+    store.append(vec![with(Kind::New)]).await.unwrap();
+    purged(&*store, 1, &[("/a", 1)]).await;
+    planned(&*store, true, None).await;
+    let first = one(&*store).await;
+    assert!(!absent(&first).await);
+    assert!(
+        store
+            .looked(first.looked(&missing, None, at(150)))
+            .await
+            .unwrap()
+    );
+
+    store.append(vec![with(Kind::Changed)]).await.unwrap();
+    purged(&*store, 2, &[("/a", 2)]).await;
+    planned(&*store, true, None).await;
+    let second = one(&*store).await;
+    assert!(absent(&second).await);
+    assert!(
+        store
+            .looked(second.looked(&missing, None, at(150)))
+            .await
+            .unwrap()
+    );
+
+    store.append(vec![with(Kind::New)]).await.unwrap();
+    purged_all(&*store, 3, 3).await;
+    planned(&*store, true, None).await;
+    let third = one(&*store).await;
+    assert!(!absent(&third).await, "it came anew");
+    assert!(
+        store
+            .looked(third.looked(&Verdict::Fresh, None, at(150)))
+            .await
+            .unwrap()
+    );
+
+    store.append(vec![with(Kind::Changed)]).await.unwrap();
+    purged(&*store, 4, &[("/a", 4)]).await;
+    planned(&*store, true, None).await;
+    assert!(!absent(&one(&*store).await).await, "it was served");
 }

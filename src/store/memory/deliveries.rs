@@ -1,9 +1,12 @@
 //! Deliveries in plain collections.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{MemoryStore, Row, Stage, State};
-use crate::core::change::{NewChange, PipelineId, Seq};
+use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
     DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work,
 };
@@ -17,6 +20,43 @@ pub(super) struct Kept {
     made: bool,
     first: Seq,
     last: Seq,
+}
+
+/// The last delivery of each name and of each dedupe key, also where that is forgotten: what became
+/// of one before it is no answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    names: BTreeMap<(Arc<str>, String), u64>,
+    dedupes: BTreeMap<(Arc<str>, PipelineId, [u8; 32]), u64>,
+}
+
+impl Keys {
+    fn of_event(&self, route: &str, event: &str) -> Option<u64> {
+        let key = (route.into(), event.to_owned());
+        self.names.get(&key).copied()
+    }
+
+    fn of_dedupe(&self, delivery: &NewDelivery) -> Option<u64> {
+        self.dedupes.get(&Self::dedupe(delivery)?).copied()
+    }
+
+    fn dedupe(delivery: &NewDelivery) -> Option<(Arc<str>, PipelineId, [u8; 32])> {
+        let route = Arc::clone(&delivery.route);
+        Some((route, delivery.pipeline.clone(), delivery.dedupe_key?))
+    }
+
+    fn add(&mut self, id: u64, delivery: &NewDelivery) {
+        let name = (Arc::clone(&delivery.route), delivery.event.clone());
+        self.names.insert(name, id);
+        if let Some(key) = Self::dedupe(delivery) {
+            self.dedupes.insert(key, id);
+        }
+    }
+
+    fn forget(&mut self, surplus: u64) {
+        self.names.retain(|_, id| *id > surplus);
+        self.dedupes.retain(|_, id| *id > surplus);
+    }
 }
 
 impl State {
@@ -46,21 +86,36 @@ impl State {
         super::count(rows.filter(|row| row.change.pipeline == *pipeline))
     }
 
-    fn take(&mut self, delivery: NewDelivery) -> Taken {
-        let known = self.deliveries.values().rev().find(|kept| {
-            let known_until = kept.delivery.at.after(kept.delivery.dedupe);
-            kept.delivery.route == delivery.route
-                && delivery.dedupe_key.is_some()
-                && kept.delivery.dedupe_key == delivery.dedupe_key
-                && known_until > delivery.at
-        });
-        if let Some(kept) = known
-            && delivery_state(kept.made, self.counts(kept)) != DeliveryState::Failed
-        {
-            return Taken::Duplicate;
+    fn take(&mut self, mut delivery: NewDelivery) -> Taken {
+        let first = self.keys.of_dedupe(&delivery);
+        let first = first
+            .and_then(|id| self.deliveries.get(&id))
+            .filter(|kept| {
+                let known_until = kept.delivery.at.after(kept.delivery.dedupe);
+                known_until.min(kept.delivery.at.after(delivery.dedupe)) > delivery.at
+            });
+        let mut begins = None;
+        let mut open = Vec::new();
+        if let Some(first) = first {
+            if delivery_state(first.made, self.counts(first)) == DeliveryState::Done {
+                return Taken::Duplicate;
+            }
+            delivery = delivery.again(first.delivery.due);
+            if delivery.work == Work::Scan && first.made {
+                let counts = self.counts(first);
+                if counts.taken + counts.failed + counts.dropped == 0 {
+                    begins = Some(first.first);
+                } else {
+                    open = self.open_of(first, &delivery);
+                }
+            }
         }
         let (made, first, last, count) = match &delivery.work {
-            Work::Scan => (false, Seq(self.last_seq + 1), Seq(0), 0),
+            Work::Scan => {
+                let count = open.len();
+                let first = begins.unwrap_or_else(|| self.queue(open).0);
+                (false, first, Seq(0), count)
+            }
             Work::Changes(changes) if delivery.due <= delivery.at => {
                 let (first, last) = self.queue(changes.clone());
                 (true, first, last, changes.len())
@@ -68,6 +123,7 @@ impl State {
             Work::Changes(changes) => (false, Seq(0), Seq(0), changes.len()),
         };
         self.last_delivery += 1;
+        self.keys.add(self.last_delivery, &delivery);
         let kept = Kept {
             delivery,
             made,
@@ -76,6 +132,24 @@ impl State {
         };
         self.deliveries.insert(self.last_delivery, kept);
         Taken::New(count)
+    }
+
+    /// What the scans of a delivery's first found, as far as it is not done: no scan finds it again.
+    fn open_of(&self, first: &Kept, again: &NewDelivery) -> Vec<NewChange> {
+        let rows = self
+            .between(first.first, first.last)
+            .filter(|row| row.change.pipeline == again.pipeline && row.stage != Stage::Done);
+        let targets: BTreeSet<Target> = rows.map(|row| row.change.target.clone()).collect();
+        let asked = |target| NewChange {
+            pipeline: again.pipeline.clone(),
+            target,
+            kind: Kind::Asked,
+            source: Source::Webhook,
+            detail: again.what.as_str().into(),
+            file: None,
+            seen: again.due,
+        };
+        targets.into_iter().map(asked).collect()
     }
 
     /// As in `SQLite`: what is queued in one run already, and not told, is not queued twice.
@@ -204,9 +278,24 @@ impl State {
         }
     }
 
+    fn begin(&mut self, delays: &BTreeMap<String, Duration>, now: Time) {
+        for kept in self.deliveries.values_mut() {
+            let delivery = &mut kept.delivery;
+            if delivery.at > now {
+                delivery.due = now.after(delivery.due.since(delivery.at));
+                delivery.at = now;
+            }
+            if let Some(delay) = delays.get(&*delivery.route)
+                && !kept.made
+            {
+                delivery.due = delivery.due.within(now, *delay);
+            }
+        }
+    }
+
     fn due(&self) -> DueDeliveries {
         let mut due = DueDeliveries::default();
-        let mut scans: std::collections::BTreeMap<PipelineId, Time> = [].into();
+        let mut scans: BTreeMap<PipelineId, Time> = [].into();
         for kept in self.deliveries.values().filter(|kept| !kept.made) {
             let at = kept.delivery.due;
             match kept.delivery.work {
@@ -227,13 +316,14 @@ impl State {
             .deliveries
             .iter()
             .filter(|(id, kept)| {
-                kept.made
-                    && kept.delivery.at.after(kept.delivery.dedupe) <= now
-                    && (kept.delivery.at < before || **id <= surplus)
+                let delivery = &kept.delivery;
+                let old = delivery.at < before && delivery.at.after(delivery.dedupe) <= now;
+                kept.made && (old || **id <= surplus)
             })
             .map(|(id, _)| *id)
             .take(limit)
             .collect();
+        self.keys.forget(surplus);
         for id in &old {
             self.deliveries.remove(id);
         }
@@ -264,10 +354,20 @@ impl MemoryStore {
         event: &str,
     ) -> StoreFuture<'_, Option<DeliveryRecord>> {
         self.read(|state| {
-            let mut kept = state.deliveries.values().rev();
-            let named =
-                |kept: &&Kept| *kept.delivery.route == *route && kept.delivery.event == event;
-            kept.find(named).map(|kept| state.record(kept))
+            let last = state.keys.of_event(route, event);
+            let kept = last.and_then(|id| state.deliveries.get(&id));
+            kept.map(|kept| state.record(kept))
+        })
+    }
+
+    pub(super) fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |state| {
+            state.begin(&delays, now);
+            Ok(())
         })
     }
 

@@ -26,7 +26,8 @@ enum Step {
 pub(super) struct After {
     checks: BTreeMap<(PipelineId, Asset), (Step, Check)>,
     repurges: BTreeMap<(PipelineId, Target), (u64, Time)>,
-    seen: BTreeMap<(u64, Asset), Seen>,
+    /// With whether the edge kept saying that there is no such file.
+    seen: BTreeMap<(u64, Asset), (Seen, bool)>,
 }
 
 impl After {
@@ -40,7 +41,8 @@ impl After {
     }
 
     pub(super) fn seen(&self, request: u64, asset: &Asset) -> Option<Seen> {
-        self.seen.get(&(request, asset.clone())).cloned()
+        let found = self.seen.get(&(request, asset.clone()));
+        found.map(|(seen, _)| seen.clone())
     }
 
     fn begin(&mut self, follows: &[Follows], now: Time) {
@@ -80,13 +82,11 @@ impl State {
             followed.requests += 1;
             let (outcome, scope) = (request.outcome, request.scope.clone());
             if outcome != Some(Outcome::Done) {
-                if let Scope::Assets(assets) = &scope {
-                    self.after.checks.retain(|(pipeline, asset), (step, _)| {
-                        *pipeline != plan.pipeline
-                            || *step == Step::Probe
-                            || !assets.contains_key(asset)
-                    });
-                }
+                let changes = &self.changes;
+                self.after.checks.retain(|_, (step, check)| {
+                    let row = changes.get(&check.seq.0);
+                    *step != Step::Purging || row.is_none_or(|row| row.request != Some(id))
+                });
                 continue;
             }
             if plan.verify {
@@ -127,6 +127,8 @@ impl State {
         if matches!(scope, Scope::All { .. }) {
             found.truncate(SAMPLE);
         }
+        let waits = self.after.checks.keys();
+        let mut waiting = waits.filter(|(id, _)| *id == plan.pipeline).count();
         let mut left_out = 0;
         for check in found {
             let key = (check.pipeline.clone(), check.asset.clone());
@@ -139,7 +141,8 @@ impl State {
                     round: known.round,
                     ..check
                 };
-            } else if self.after.checks.len() < WAITING {
+            } else if waiting < WAITING {
+                waiting += 1;
                 self.after.checks.insert(key, (Step::Probe, check));
             } else {
                 left_out += 1;
@@ -239,7 +242,8 @@ impl State {
         };
         let named = |request: u64| match self.requests.get(&request).map(|one| &one.scope) {
             Some(Scope::Assets(assets)) => assets.contains_key(&check.asset),
-            _ => false,
+            Some(Scope::All { .. }) => true,
+            None => false,
         };
         let history = self.changes.iter().filter_map(|(seq, row)| {
             let told = check.cause == Some(Seq(*seq)) || row.request.is_some_and(named);
@@ -255,7 +259,24 @@ impl State {
         let newer = self.changes.iter().rev().find(|(seq, row)| {
             **seq > check.seq.0 && ours(row) && matches!(row.stage, Stage::Queued | Stage::Taken)
         });
-        Known::new(history, newer.map(|(seq, _)| Seq(*seq)))
+        let mut known = Known::new(history, newer.map(|(seq, _)| Seq(*seq)));
+        known.absent = self.absent(check);
+        known
+    }
+
+    fn absent(&self, check: &Check) -> bool {
+        let seen = self.after.seen.iter().rev();
+        let last = seen.map(|((request, asset), (_, absent))| (*request, asset, *absent));
+        let mut last = last.filter(|(request, asset, _)| {
+            let of = self.requests.get(request).map(|one| &one.pipeline);
+            **asset == check.asset && *request < check.request.0 && of == Some(&check.pipeline)
+        });
+        let Some((request, _, true)) = last.next() else {
+            return false;
+        };
+        let cause = check.cause.and_then(|seq| self.changes.get(&seq.0));
+        let came = cause.filter(|row| row.change.kind == Kind::New);
+        came.is_none_or(|row| row.request.is_none_or(|came| came <= request))
     }
 
     fn looked(&mut self, looked: Looked) -> bool {
@@ -290,7 +311,8 @@ impl State {
             why: looked.why,
         };
         if self.requests.contains_key(&check.request.0) {
-            self.after.seen.insert((check.request.0, check.asset), seen);
+            let key = (check.request.0, check.asset);
+            self.after.seen.insert(key, (seen, looked.absent));
         }
         true
     }
@@ -328,8 +350,12 @@ impl MemoryStore {
             let probes = all().filter(|(step, _)| *step == Step::Probe);
             let mut next: Vec<Check> = probes.map(|(_, check)| check.clone()).collect();
             next.sort_by_key(|check| check.due);
-            next.truncate(checks);
-            next.retain(|check| of.contains(&check.pipeline));
+            let mut of_each = BTreeMap::new();
+            next.retain(|check| {
+                let taken: &mut usize = of_each.entry(check.pipeline.clone()).or_default();
+                *taken += 1;
+                *taken <= checks && of.contains(&check.pipeline)
+            });
             let again = all().filter(|(step, _)| *step == Step::Again);
             let again = again.map(|(_, check)| check.due);
             let repurges = state.after.repurges.values().map(|(_, due)| *due);

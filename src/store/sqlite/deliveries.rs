@@ -1,137 +1,36 @@
 //! Deliveries: taken, waited for, and told about.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{history, int, queue, time, uint};
+use super::delivery_keys::DeliveryKeys;
+use super::{history, int, time, uint};
 use crate::core::asset::Asset;
-use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
-use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work,
-};
+use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
+use crate::core::delivery::{DeliveryRecord, DeliveryState, DueDeliveries, ScanDone};
 use crate::core::time::Time;
 use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 
-/// More targets than this are not looked for among what is queued already.
-const SHARED: usize = 64;
+mod take;
 
-/// Commits a delivery with what it asks for, unless it came before and is not failed.
-pub(super) fn take(
-    connection: &Connection,
-    delivery: &NewDelivery,
-    told: &AtomicU64,
-) -> rusqlite::Result<Taken> {
-    if is_duplicate(connection, delivery)? {
-        return Ok(Taken::Duplicate);
-    }
-    let now = delivery.due <= delivery.at;
-    let next = || queue::last_seq(connection).map(|last| Seq(last.0 + 1));
-    let (stage, first, last, count) = match &delivery.work {
-        Work::Scan => ("scan", next()?, Seq(0), 0),
-        Work::Changes(changes) if now => {
-            let (first, last) = queue_changes(connection, &delivery.pipeline, changes, told)?;
-            ("made", first, last, changes.len())
-        }
-        Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
-    };
-    let dedupe = delivery.dedupe_key.as_ref();
-    connection
-        .prepare_cached(
-            "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
-                                   due, known, stage, first, last)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
-            event_key(&delivery.route, &delivery.event),
-            dedupe.map(short),
-            &*delivery.route,
-            delivery.event,
-            dedupe,
-            delivery.pipeline.as_str(),
-            delivery.what,
-            int(delivery.at.millis()),
-            int(delivery.due.millis()),
-            int(delivery.at.after(delivery.dedupe).millis()),
-            stage,
-            int(first.0),
-            int(last.0),
-        ])?;
-    if let (Work::Changes(changes), false) = (&delivery.work, now) {
-        let id = connection.last_insert_rowid();
-        let mut insert =
-            connection.prepare_cached("INSERT INTO delivery_target VALUES (?1, ?2, ?3)")?;
-        for change in changes {
-            insert.execute(params![id, asset_of(change), &*change.detail])?;
-        }
-    }
-    Ok(Taken::New(count))
-}
+pub(super) use take::Taker;
+use take::queue_changes;
 
-fn is_duplicate(connection: &Connection, delivery: &NewDelivery) -> rusqlite::Result<bool> {
-    let Some(key) = &delivery.dedupe_key else {
-        return Ok(false);
-    };
-    let known = connection
-        .prepare_cached(
-            "SELECT pipeline, stage, first, last FROM delivery INDEXED BY delivery_dedupe
-             WHERE dedupe_key = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4
-             ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row(
-            params![short(key), key, &*delivery.route, int(delivery.at.millis())],
-            Progress::read,
-        )
-        .optional()?;
-    match known {
-        None => Ok(false),
-        Some(progress) => Ok(progress.state(connection)? != DeliveryState::Failed),
+fn asked(pipeline: &PipelineId, asset: Option<String>, detail: &str, seen: Time) -> NewChange {
+    NewChange {
+        pipeline: pipeline.clone(),
+        target: asset.map_or(Target::All, |asset| {
+            Target::Asset(Asset::from_stored(&asset))
+        }),
+        kind: Kind::Asked,
+        source: Source::Webhook,
+        detail: detail.into(),
+        file: None,
+        seen,
     }
-}
-
-/// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and the planner has not heard of them, they are those: a request that is opened after this
-/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
-/// by what somebody else purged since.
-fn queue_changes(
-    connection: &Connection,
-    pipeline: &PipelineId,
-    changes: &[NewChange],
-    told: &AtomicU64,
-) -> rusqlite::Result<(Seq, Seq)> {
-    if let Some(run) = queued_run(connection, pipeline, changes, told)? {
-        return Ok(run);
-    }
-    let appended = queue::append(connection, changes)?;
-    Ok((appended.first, appended.last))
-}
-
-fn queued_run(
-    connection: &Connection,
-    pipeline: &PipelineId,
-    changes: &[NewChange],
-    told: &AtomicU64,
-) -> rusqlite::Result<Option<(Seq, Seq)>> {
-    if changes.is_empty() || changes.len() > SHARED {
-        return Ok(None);
-    }
-    let mut find = connection.prepare_cached(
-        "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0 AND seq > ?3",
-    )?;
-    let told = int(told.load(Ordering::Relaxed));
-    let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
-    for change in changes {
-        let found: Option<i64> = find
-            .query_row(params![pipeline.as_str(), asset_of(change), told], |row| {
-                row.get(0)
-            })?;
-        let Some(seq) = found else { return Ok(None) };
-        first = first.min(Seq(uint(seq)));
-        last = last.max(Seq(uint(seq)));
-    }
-    let in_one_run = last.0 - first.0 + 1 == changes.len() as u64;
-    Ok(in_one_run.then_some((first, last)))
 }
 
 fn asset_of(change: &NewChange) -> Option<&str> {
@@ -141,25 +40,24 @@ fn asset_of(change: &NewChange) -> Option<&str> {
     }
 }
 
-/// Eight bytes of a hash, as a number for an index.
-fn short(hash: &[u8; 32]) -> i64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash[..8]);
-    i64::from_le_bytes(bytes)
-}
-
-fn event_key(route: &str, event: &str) -> i64 {
+/// A number that stands for what a delivery of a route is looked up by.
+fn row_key(route: &str, of: &[&[u8]]) -> i64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(route.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(event.as_bytes());
-    short(hasher.finalize().as_bytes())
+    for part in of {
+        hasher.update(&[0]);
+        hasher.update(part);
+    }
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    i64::from_le_bytes(bytes)
 }
 
 /// Where a delivery's changes are.
 struct Progress {
     pipeline: String,
     stage: String,
+    due: Time,
     first: i64,
     last: i64,
 }
@@ -169,6 +67,7 @@ impl Progress {
         Ok(Self {
             pipeline: row.get("pipeline")?,
             stage: row.get("stage")?,
+            due: time(row.get("due")?),
             first: row.get("first")?,
             last: row.get("last")?,
         })
@@ -199,15 +98,19 @@ impl Progress {
 /// What became of the last delivery of this name.
 pub(super) fn find(
     connection: &Connection,
+    keys: &DeliveryKeys,
     route: &str,
     event: &str,
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
+    let Some(id) = keys.of_event(row_key(route, &[event.as_bytes()])) else {
+        return Ok(None);
+    };
     let found = connection
         .prepare_cached(
-            "SELECT id, pipeline, stage, first, last, what, at FROM delivery
-             WHERE event_key = ?1 AND route = ?2 AND event = ?3 ORDER BY id DESC LIMIT 1",
+            "SELECT id, pipeline, stage, due, first, last, what, at FROM delivery
+             WHERE id = ?1 AND route = ?2 AND event = ?3",
         )?
-        .query_row(params![event_key(route, event), route, event], |row| {
+        .query_row(params![id, route, event], |row| {
             let at = time(row.get("at")?);
             let (id, what): (i64, String) = (row.get("id")?, row.get("what")?);
             Ok((id, what, at, Progress::read(row)?))
@@ -230,6 +133,27 @@ pub(super) fn find(
         done: counts.done,
         failed: counts.failed + counts.dropped,
     }))
+}
+
+/// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.
+pub(super) fn begin(
+    connection: &Connection,
+    delays: &BTreeMap<String, Duration>,
+    now: Time,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET due = ?1 + max(due - at, 0), known = ?1 + max(known - at, 0), at = ?1
+             WHERE at > ?1",
+        )?
+        .execute([int(now.millis())])?;
+    let mut nearer = connection.prepare_cached(
+        "UPDATE delivery SET due = ?2 WHERE stage <> 'made' AND route = ?1 AND due > ?2",
+    )?;
+    for (route, delay) in delays {
+        nearer.execute(params![route, int(now.after(*delay).millis())])?;
+    }
+    Ok(())
 }
 
 /// When the first of each sort is due.
@@ -280,17 +204,7 @@ pub(super) fn release(
             .query_map([id], |row| {
                 let asset: Option<String> = row.get(0)?;
                 let detail: String = row.get(1)?;
-                Ok(NewChange {
-                    pipeline: pipeline.clone(),
-                    target: asset.map_or(Target::All, |asset| {
-                        Target::Asset(Asset::from_stored(&asset))
-                    }),
-                    kind: Kind::Asked,
-                    source: Source::Webhook,
-                    detail: detail.into(),
-                    file: None,
-                    seen: now,
-                })
+                Ok(asked(&pipeline, asset, &detail, now))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let (first, last) = queue_changes(connection, &pipeline, &changes, told)?;
@@ -327,8 +241,8 @@ pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Res
     Ok(())
 }
 
-/// Forgets what is made and can't be repeated any more: what is older than `before`, and what there
-/// is more of than anybody asks for.
+/// Forgets what is made: what is older than `before` and can't be repeated any more, and what there is
+/// more of than is kept.
 pub(super) fn prune(
     connection: &Connection,
     before: Time,
@@ -339,8 +253,8 @@ pub(super) fn prune(
         .prepare_cached(
             "DELETE FROM delivery WHERE id IN (
                  SELECT id FROM delivery
-                 WHERE stage = 'made' AND known <= ?2
-                   AND (at < ?1 OR id <= (SELECT max(id) FROM delivery) - ?3)
+                 WHERE stage = 'made'
+                   AND (id <= (SELECT max(id) FROM delivery) - ?3 OR (known <= ?2 AND at < ?1))
                  ORDER BY id LIMIT ?4)",
         )?
         .execute(params![

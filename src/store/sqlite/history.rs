@@ -264,18 +264,56 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
         "DELETE FROM change WHERE seq IN (
              SELECT change.seq FROM request INDEXED BY request_settled
              CROSS JOIN change INDEXED BY change_request ON change.request = request.id
-             WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)",
+             WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
+         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
         "DELETE FROM change WHERE seq IN (
              SELECT seq FROM change INDEXED BY change_dropped
-             WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)",
-        "DELETE FROM request WHERE id IN (
-             SELECT id FROM request INDEXED BY request_settled WHERE settled < ?1
-               AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id) LIMIT ?2)",
+             WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
+         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
     ] {
-        let deleted = connection
+        let deleted: Vec<(String, Option<String>, i64)> = connection
             .prepare_cached(sql)?
-            .execute(params![before, int(left)])?;
-        left = left.saturating_sub(deleted);
+            .query_map(params![before, int(left)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        left = left.saturating_sub(deleted.len());
+        let mut last = BTreeMap::new();
+        for (pipeline, origin, seq) in deleted {
+            if let Some(origin) = origin {
+                let known = last.entry((pipeline, origin)).or_insert(seq);
+                *known = seq.max(*known);
+            }
+        }
+        for ((pipeline, origin), seq) in last {
+            connection
+                .prepare_cached(
+                    "INSERT INTO pruned VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+                )?
+                .execute(params![pipeline, origin, seq])?;
+        }
     }
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM request WHERE id IN (
+                 SELECT id FROM request INDEXED BY request_settled WHERE settled < ?1
+                   AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id) LIMIT ?2)",
+        )?
+        .execute(params![before, int(left)])?;
+    left = left.saturating_sub(deleted);
     Ok((limit - left) as u64)
+}
+
+/// The last change of each origin's files that is not in the history any more.
+pub(super) fn pruned(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<(PipelineId, String), Seq>> {
+    connection
+        .prepare("SELECT pipeline, origin, seq FROM pruned")?
+        .query_map([], |row| {
+            let seq: i64 = row.get("seq")?;
+            Ok(((pipeline(row)?, row.get("origin")?), Seq(uint(seq))))
+        })?
+        .collect()
 }

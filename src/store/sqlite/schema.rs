@@ -12,12 +12,14 @@ use crate::store::StoreError;
 /// Says that a database is edgepurge's queue: "EPQ1".
 const APPLICATION: i32 = 0x4550_5131;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
     include_str!("../migrations/0004_operate.sql"),
     include_str!("../migrations/0005_verify.sql"),
+    include_str!("../migrations/0006_delivery_keys.sql"),
+    include_str!("../migrations/0007_edge.sql"),
 ];
 
 /// Opens the database to write.

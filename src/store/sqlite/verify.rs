@@ -6,17 +6,18 @@ use super::history::pipeline;
 use super::queue::word;
 use super::{int, time, uint};
 use crate::core::asset::Asset;
-use crate::core::change::{Kind, PipelineId, Seq};
+use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::RequestId;
 use crate::core::queue::QUEUE_CAP;
 use crate::core::time::Time;
 use crate::core::verify::{
-    Check, FollowUp, FollowUps, FollowedUp, Follows, Known, LONGEST_WAIT, Looked, Past, SAMPLE,
-    Seen, Then, WAITING, Word,
+    Check, FollowUp, FollowUps, FollowedUp, Follows, LONGEST_WAIT, Looked, SAMPLE, Seen, Then,
+    WAITING, Word,
 };
 
-/// Of so many requests for an asset what its files held is remembered.
-const REMEMBERED: usize = 64;
+mod known;
+
+pub(super) use known::known;
 
 pub(super) fn begin(
     connection: &Connection,
@@ -84,8 +85,9 @@ pub(super) fn follow_up(
             // Nobody waits for a purge that will not be.
             connection
                 .prepare_cached(
-                    "DELETE FROM verification WHERE pipeline = ?1 AND stage <> 'probe' AND asset IN
-                         (SELECT asset FROM request_asset WHERE request = ?2)",
+                    "DELETE FROM verification WHERE pipeline = ?1 AND stage = 'purging' AND EXISTS
+                         (SELECT 1 FROM change WHERE change.seq = verification.seq
+                          AND change.request = ?2)",
                 )?
                 .execute(params![plan.pipeline.as_str(), request])?;
         }
@@ -117,8 +119,8 @@ fn enrol(
         })?
         .collect::<rusqlite::Result<_>>()?;
     let waiting: i64 = connection
-        .prepare_cached("SELECT count(*) FROM verification")?
-        .query_row([], |row| row.get(0))?;
+        .prepare_cached("SELECT count(*) FROM verification WHERE pipeline = ?1")?
+        .query_row([id], |row| row.get(0))?;
     let (mut waiting, mut left_out) = (uint(waiting), 0);
     let mut known = connection
         .prepare_cached("SELECT 1 FROM verification WHERE pipeline = ?1 AND asset = ?2")?;
@@ -201,13 +203,17 @@ pub(super) fn follow_ups(
         )?
         .query_map([], pipeline)?
         .collect::<rusqlite::Result<_>>()?;
-    let checks = connection
-        .prepare_cached(
-            "SELECT * FROM verification INDEXED BY verification_due WHERE stage = 'probe'
-             ORDER BY due LIMIT ?1",
-        )?
-        .query_map([int(checks)], check)?
-        .collect::<rusqlite::Result<Vec<Check>>>()?;
+    let mut next = Vec::new();
+    for pipeline in of {
+        let mut select = connection.prepare_cached(
+            "SELECT * FROM verification INDEXED BY verification_probe
+             WHERE stage = 'probe' AND pipeline = ?1 ORDER BY due LIMIT ?2",
+        )?;
+        for found in select.query_map(params![pipeline.as_str(), int(checks)], check)? {
+            next.push(found?);
+        }
+    }
+    next.sort_by_key(|check: &Check| check.due);
     let again: Option<i64> = connection
         .prepare_cached(
             "SELECT min(due) FROM (
@@ -218,10 +224,7 @@ pub(super) fn follow_ups(
         .query_row([], |row| row.get(0))?;
     Ok(FollowUps {
         unplanned,
-        checks: checks
-            .into_iter()
-            .filter(|check| of.contains(&check.pipeline))
-            .collect(),
+        checks: next,
         again: again.map(time),
     })
 }
@@ -293,58 +296,6 @@ pub(super) fn purge_again(
     Ok(due.len())
 }
 
-pub(super) fn known(connection: &Connection, check: &Check) -> rusqlite::Result<Known> {
-    let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
-    let history = connection
-        .prepare_cached(
-            "SELECT seq, origin, path, kind, hash, former FROM change
-             WHERE seq = ?3 AND path IS NOT NULL
-             UNION
-             SELECT seq, origin, path, kind, hash, former FROM change INDEXED BY change_request
-             WHERE request IN (SELECT request FROM request_asset WHERE asset = ?2
-                               ORDER BY request DESC LIMIT ?4)
-               AND pipeline = ?1 AND asset = ?2 AND path IS NOT NULL
-             ORDER BY seq",
-        )?
-        .query_map(
-            params![
-                id,
-                asset,
-                check.cause.map(|seq| int(seq.0)),
-                int(REMEMBERED)
-            ],
-            |row| {
-                let origin: String = row.get("origin")?;
-                Ok(Past {
-                    origin: origin.into(),
-                    path: row.get("path")?,
-                    kind: word(row, "kind", Kind::parse)?,
-                    hash: row.get("hash")?,
-                    former: row.get("former")?,
-                })
-            },
-        )?
-        .collect::<rusqlite::Result<Vec<Past>>>()?;
-    let newer: Option<i64> = connection
-        .prepare_cached(
-            "SELECT max(seq) FROM (
-                 SELECT max(seq) AS seq FROM change INDEXED BY change_queued_asset
-                 WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
-                 UNION ALL
-                 SELECT max(request_asset.seq) FROM request INDEXED BY request_unsettled
-                 JOIN request_asset ON request_asset.request = request.id
-                 WHERE request.settled IS NULL AND request.pipeline = ?1 AND asset = ?2
-                 UNION ALL
-                 SELECT max(change.seq) FROM request INDEXED BY request_unsettled
-                 JOIN change ON change.request = request.id
-                 WHERE request.settled IS NULL AND request.pipeline = ?1
-                   AND request.through IS NOT NULL AND change.asset = ?2)
-             WHERE seq > ?3",
-        )?
-        .query_row(params![id, asset, int(check.seq.0)], |row| row.get(0))?;
-    Ok(Known::new(history, newer.map(|seq| Seq(uint(seq)))))
-}
-
 pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
     let check = &looked.check;
     let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
@@ -388,14 +339,16 @@ pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Resu
     if !matches!(looked.then, Then::Wait(_)) {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO verified SELECT id, ?2, ?3, ?4, ?5 FROM request WHERE id = ?1",
+                "INSERT OR REPLACE INTO verified
+                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1",
             )?
             .execute(params![
                 request,
                 asset,
                 int(looked.at.millis()),
                 looked.word.as_str(),
-                looked.why
+                looked.why,
+                looked.absent
             ])?;
     }
     Ok(true)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::arrivals::Arrivals;
 use super::lock::Lock;
 use super::{StoreError, failed};
 
@@ -23,15 +24,23 @@ pub(super) struct Worker {
     connection: Connection,
     /// Counts commits; `None` for a reader, which needs no transactions.
     commits: Option<Arc<AtomicU64>>,
+    /// Deliveries that no job takes yet; `None` for a reader.
+    arrivals: Option<Arrivals>,
     /// Held while this may write.
     _lock: Option<Lock>,
 }
 
 impl Worker {
-    pub(super) fn writer(connection: Connection, commits: &Arc<AtomicU64>, lock: Lock) -> Self {
+    pub(super) fn writer(
+        connection: Connection,
+        commits: &Arc<AtomicU64>,
+        arrivals: Arrivals,
+        lock: Lock,
+    ) -> Self {
         Self {
             connection,
             commits: Some(Arc::clone(commits)),
+            arrivals: Some(arrivals),
             _lock: Some(lock),
         }
     }
@@ -40,6 +49,7 @@ impl Worker {
         Self {
             connection,
             commits: None,
+            arrivals: None,
             _lock: None,
         }
     }
@@ -58,6 +68,7 @@ impl Worker {
             {
                 group.push(next);
             }
+            group.extend(self.arrivals.as_ref().and_then(Arrivals::left));
             self.commit(group);
         }
     }

@@ -62,10 +62,24 @@ struct Event<'b> {
     data_base64: Option<String>,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
-    let media = hint(input.headers, "content-type").unwrap_or_default();
+/// Whether the data of events is looked at; otherwise it may be anything.
+const fn reads_data(files: bool, fields: &Fields) -> bool {
+    files || fields.branch.is_some() || fields.id.is_some()
+}
+
+fn media(headers: &HeaderMap) -> String {
+    let media = hint(headers, "content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
-    match media.to_ascii_lowercase().as_str() {
+    media.to_ascii_lowercase()
+}
+
+/// Whether a body is the data of an event in binary mode that nobody looks at.
+pub(in crate::webhook) fn is_any_data(headers: &HeaderMap, files: bool, fields: &Fields) -> bool {
+    !reads_data(files, fields) && !media(headers).starts_with("application/cloudevents")
+}
+
+pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
+    match media(input.headers).as_str() {
         "application/cloudevents+json" => {
             let event: Event<'_> = parse(input.body)?;
             structured(input, fields, &event)
@@ -139,8 +153,8 @@ fn of(
     }
     let mut reading = if !input.events.want(said.kind) {
         Reading::unwanted(said.kind)
-    } else if !input.files && fields.branch.is_none() && fields.id.is_none() {
-        // What is purged is configured; the data may be anything.
+    } else if !reads_data(input.files, fields) {
+        // What is purged is configured.
         Reading::of(said.kind, Ask::Unlisted("not asked for"))
     } else {
         let data = if data.is_empty() { b"{}" } else { data };

@@ -44,7 +44,12 @@ pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
 
 #[derive(Deserialize)]
 struct Kind {
-    object_kind: String,
+    #[serde(default)]
+    object_kind: Option<String>,
+    /// All that some events of the whole instance have. They are about nothing that is deployed, and
+    /// GitLab switches a hook off that answers them with errors.
+    #[serde(default)]
+    event_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +95,10 @@ pub(in crate::webhook) fn read(
     auth: Auth,
     assume_no_force_push: bool,
 ) -> Result<Reading, Unreadable> {
-    let Kind { object_kind } = parse(input.body)?;
+    let named: Kind = parse(input.body)?;
+    let Some(object_kind) = named.object_kind.or(named.event_name) else {
+        return refuse("object_kind", "is missing");
+    };
     let mut reading = if !input.events.want(&object_kind) {
         Reading::unwanted(&object_kind)
     } else if matches!(object_kind.as_str(), "push" | "tag_push") {

@@ -72,7 +72,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
             listed.cut("it is about several buckets");
         }
         match decoded(&record.s3.object.key) {
-            Some(key) => listed.add(&key),
+            Some(key) => listed.add_object(&key),
             None => listed.cut("a key is not encoded as keys are"),
         }
     }
@@ -118,6 +118,21 @@ fn decoded(key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_key_is_read_as_it_was_before_it_was_encoded(key in ".*", text in any::<String>()) {
+            let encode = |byte| match byte {
+                b' ' => "+".to_owned(),
+                b'a'..=b'z' | b'/' | b'-' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            };
+            let encoded: String = key.bytes().map(encode).collect();
+            prop_assert_eq!(decoded(&encoded), Some(key));
+            decoded(&text);
+        }
+    }
 
     #[test]
     fn a_key_is_decoded_once() {

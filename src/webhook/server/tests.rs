@@ -80,7 +80,14 @@ fn server(taker: &Arc<Taker>) -> Server {
         failed_auth_per_minute: NonZeroU32::new(2).unwrap(),
     };
     let clock = Clock::start();
-    Server::new(vec![hook], settings, LIMITS, Arc::clone(taker) as _, clock)
+    Server::new(
+        vec![hook],
+        &Tallies::default(),
+        settings,
+        LIMITS,
+        Arc::clone(taker) as _,
+        clock,
+    )
 }
 
 fn request<B>(token: &str, body: B) -> Request<B> {

@@ -54,6 +54,9 @@ fn a_key_that_is_no_path_makes_it_everything() {
         "%2",
         "https%3A%2F%2Fother%2Fa",
         "",
+        "/",
+        "a//",
+        "../",
     ] {
         let found = bucket(&[
             record("s3:ObjectCreated:Put", "site", "good.html"),
@@ -64,6 +67,9 @@ fn a_key_that_is_no_path_makes_it_everything() {
             "{key}: {found:?}"
         );
     }
+    // A folder, as consoles make them, is an object with that URL, and no reason to purge everything.
+    let found = bucket(&[record("s3:ObjectCreated:Put", "site", "photos%2F")]);
+    assert_eq!(found, files(&["photos/"]));
     // One decode, not two: this is the name of a file.
     let found = bucket(&[record("s3:ObjectCreated:Put", "site", "%252e%252e/a")]);
     assert_eq!(found, files(&["%2e%2e/a"]));
@@ -231,6 +237,25 @@ fn a_cloudevent_may_have_any_data_where_the_purge_is_configured() {
     ];
     assert_eq!(wish(settings.clone(), &sent, ""), SCAN);
     assert_eq!(wish(settings.clone(), &sent, "[1, 2]"), SCAN);
+    let typed = |media| [&sent[..], &[("content-type", media)]].concat();
+    for media in [
+        "application/xml",
+        "text/plain; charset=utf-8",
+        "application/avro",
+    ] {
+        assert_eq!(wish(settings.clone(), &typed(media), "<a/>"), SCAN);
+        // Where it is looked at, it has to be JSON; and so has an event as a whole.
+        let listing = cloudevents(Some("t"));
+        let found = read(listing, &typed(media), "<a/>");
+        assert!(matches!(found, Err(Unreadable::MediaType(_))), "{media}");
+    }
+    for media in [
+        "application/cloudevents+avro",
+        "application/cloudevents-batch+xml",
+    ] {
+        let found = read(settings.clone(), &typed(media), "<a/>");
+        assert!(matches!(found, Err(Unreadable::MediaType(_))), "{media}");
+    }
     settings.repository = Some("/other".to_owned());
     assert!(nothing(&wish(settings, &sent, ""), "another"));
     let found = read(cloudevents(None), &sent[1..], "{}");

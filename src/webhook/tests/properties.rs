@@ -1,11 +1,15 @@
 //! What holds for any bytes: a changed delivery is refused, and nothing panics.
 
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::{Map, Value, json};
 
 use super::bench::*;
 use super::senders::*;
+use crate::webhook::client::{Client, Peer, Proxies};
 use crate::webhook::*;
 
 fn sender() -> impl Strategy<Value = Sender> {
@@ -120,6 +124,17 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         "repository",
         "forced",
         "total_commits",
+        "total_commits_count",
+        "object_attributes",
+        "status",
+        "deployment",
+        "deployment_status",
+        "commit_status",
+        "build",
+        "run",
+        "full_name",
+        "sys",
+        "space",
     ]);
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -154,6 +169,98 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         4 => json.prop_map(String::into_bytes),
         1 => prop::collection::vec(any::<u8>(), 0..200),
     ]
+}
+
+/// A push, and what is known of it.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each of which may be otherwise"
+)]
+struct Pushed {
+    body: Value,
+    deleted: bool,
+    /// There was something before it.
+    kept: bool,
+    forced: Option<bool>,
+    commits: usize,
+    /// Every commit has its three lists.
+    whole: bool,
+    /// There is a commit without files.
+    idle: bool,
+    /// It says how many commits it has, and that is true.
+    counted: bool,
+    files: BTreeSet<String>,
+}
+
+fn push() -> impl Strategy<Value = Pushed> {
+    let file = select(vec!["a.html", "b/c.css", "d e.js", "é.png", "x/index.html"]);
+    let list = prop::option::weighted(0.95, prop::collection::vec(file, 0..3));
+    let commit = (list.clone(), list.clone(), list);
+    let commits = prop::collection::vec(commit, 0..4);
+    let often = || prop::bool::weighted(0.9);
+    let said = prop::option::weighted(0.8, prop::bool::weighted(0.2));
+    (
+        commits,
+        often(),
+        often(),
+        said,
+        prop::option::weighted(0.9, 0_usize..5),
+        often(),
+    )
+        .prop_map(|(commits, kept, exists, forced, count, honest)| {
+            let commit = |id: bool| if id { "1f" } else { "00" }.repeat(20);
+            let mut body = json!({
+                "object_kind": "push",
+                "ref": "refs/heads/main",
+                "before": commit(kept),
+                "after": commit(exists),
+                "created": !kept,
+                "deleted": !exists,
+            });
+            if let Some(forced) = forced {
+                body["forced"] = forced.into();
+            }
+            let count = if honest { Some(commits.len()) } else { count };
+            if let Some(count) = count {
+                body["total_commits"] = count.into();
+                body["total_commits_count"] = count.into();
+            }
+            let lists = |(added, modified, removed): &(_, _, _)| {
+                let lists = [
+                    ("added", added),
+                    ("modified", modified),
+                    ("removed", removed),
+                ];
+                lists.map(|(name, list): (_, &Option<Vec<&'static str>>)| (name, list.clone()))
+            };
+            let listed: Vec<_> = commits.iter().map(lists).collect();
+            let all = listed.iter().map(|lists| {
+                let there = lists
+                    .iter()
+                    .filter_map(|(name, list)| Some((*name, list.as_ref()?)));
+                there
+                    .map(|(name, list)| (name.to_owned(), json!(list)))
+                    .collect::<Map<_, _>>()
+            });
+            body["commits"] = all.map(Value::Object).collect();
+            let files = || {
+                listed
+                    .iter()
+                    .map(|lists| lists.iter().filter_map(|(_, list)| list.as_ref()).flatten())
+            };
+            Pushed {
+                deleted: !exists,
+                kept,
+                forced,
+                commits: listed.len(),
+                whole: listed.iter().flatten().all(|(_, list)| list.is_some()),
+                idle: files().any(|mut files| files.next().is_none()),
+                counted: count == Some(listed.len()),
+                files: files().flatten().map(|file| (*file).to_owned()).collect(),
+                body,
+            }
+        })
 }
 
 proptest! {
@@ -218,6 +325,12 @@ proptest! {
     fn whatever_is_read_is_printable_and_below_the_root(
         sender in sender(), headers in any_headers(), body in any_body(), files in any::<bool>(),
         event in select(vec!["push", "workflow_run", "repo:push", "action_run_success"]),
+        media in select(vec![
+            None,
+            Some("application/json"),
+            Some("application/cloudevents+json; charset=utf-8"),
+            Some("application/cloudevents-batch+json"),
+        ]),
     ) {
         let route = Route::new(RouteSettings {
             open: true,
@@ -227,6 +340,9 @@ proptest! {
         }, &[]).unwrap();
         let mut headers = headers;
         headers.remove("content-type");
+        if let Some(media) = media {
+            headers.insert("content-type", HeaderValue::from_static(media));
+        }
         for name in ["x-github-event", "x-gitea-event", "x-forgejo-event", "x-event-key", "x-contentful-topic"] {
             headers.insert(name, HeaderValue::from_static(event));
         }
@@ -243,6 +359,8 @@ proptest! {
                         prop_assert!(!list.is_empty());
                         for file in list {
                             let file = String::from_utf8(file).unwrap();
+                            // Objects of buckets may end so.
+                            let file = file.strip_suffix('/').unwrap_or(&file);
                             prop_assert!(!file.starts_with('/') && !file.split('/').any(|p| p == ".." || p.is_empty()));
                             prop_assert!(!file.chars().any(char::is_control) && !file.contains('\\'));
                         }
@@ -255,6 +373,120 @@ proptest! {
                 let text = error.to_string();
                 prop_assert!(!text.chars().any(char::is_control) && text.len() < 600, "{}", text);
             }
+        }
+    }
+
+    #[test]
+    fn in_whatever_pieces_a_body_comes_it_is_the_same(sender in sender(),
+                                                      body in prop::collection::vec(any::<u8>(), 0..300),
+                                                      cuts in prop::collection::vec(0_usize..40, 0..20)) {
+        let sent = map(&sender.sign(&body));
+        let route = sender.route();
+        let whole = verify(&route, &sent, &body, NOW);
+        prop_assert!(whole.is_ok());
+        let mut verifier = route.verifier(&sent, NOW);
+        let mut rest = &body[..];
+        for cut in cuts {
+            let (piece, more) = rest.split_at(cut.min(rest.len()));
+            verifier.update(piece);
+            rest = more;
+        }
+        verifier.update(rest);
+        prop_assert_eq!(verifier.finish(), whole);
+    }
+
+    #[test]
+    fn a_timestamp_counts_only_as_a_number_is_written_and_near_to_now(
+        text in prop_oneof!["[0-9+. -]{0,22}", (NOW - 400..NOW + 400).prop_map(|t| t.to_string()),
+                            any::<i128>().prop_map(|t| t.to_string()), ".*"],
+        now in prop_oneof![Just(NOW), any::<i64>()],
+    ) {
+        let canonical = text.parse::<i64>().ok().filter(|number| number.to_string() == text && *number >= 0);
+        let near = canonical.is_some_and(|then| (i128::from(then) - i128::from(now)).abs() <= 300);
+        let found = timestamp::check(&text, Unit::Seconds, now);
+        // What is longer than twelve digits is none, as far as anybody's clock goes.
+        prop_assert_eq!(found.is_ok(), near && text.len() <= 12);
+    }
+
+    #[test]
+    fn the_client_is_the_first_from_the_right_that_is_no_proxy(
+        hops in prop::collection::vec((any::<u32>(), 0_u8..4), 0..8), lines in 1_usize..4,
+    ) {
+        use std::net::{IpAddr, Ipv4Addr};
+        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let address = |(bits, form): &(u32, u8)| {
+            // Every other one is a proxy.
+            let bits = if form % 2 == 0 { 10 << 24 | bits & 0x00ff_ffff } else { bits | 1 << 31 };
+            Ipv4Addr::from_bits(bits)
+        };
+        let write = |hop: &(u32, u8)| match hop.1 {
+            0 | 1 => address(hop).to_string(),
+            2 => format!(" {}:443 ", address(hop)),
+            _ => format!("[{}]", address(hop).to_ipv6_mapped()),
+        };
+        let written: Vec<String> = hops.iter().map(write).collect();
+        let mut headers = HeaderMap::new();
+        for line in written.chunks(written.len().div_ceil(lines).max(1)) {
+            headers.append("x-forwarded-for", line.join(",").parse().unwrap());
+        }
+        let peer: IpAddr = [10, 1, 2, 3].into();
+        let all = std::iter::once(peer).chain(hops.iter().map(|hop| address(hop).into()));
+        let all: Vec<IpAddr> = all.collect();
+        let proxy = |one: &IpAddr| matches!(one, IpAddr::V4(v4) if v4.octets()[0] == 10);
+        let wanted = all[1..].iter().rev().find(|one| !proxy(one)).or(all.get(1)).unwrap_or(&peer);
+        prop_assert_eq!(proxies.client(Peer::Ip(peer), &headers), Client::of(*wanted));
+        // Of a peer that is no proxy, nothing is believed.
+        let stranger: IpAddr = [203, 0, 113, 9].into();
+        prop_assert_eq!(proxies.client(Peer::Ip(stranger), &headers), Client::of(stranger));
+    }
+
+    #[test]
+    fn no_forwarding_header_makes_it_panic(name in select(vec!["x-forwarded-for", "forwarded"]),
+                                           value in value(), local in any::<bool>()) {
+        let proxies = Proxies::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            headers.append(name, value);
+        }
+        let peer = if local { Peer::Local } else { Peer::Ip([10, 0, 0, 1].into()) };
+        proxies.client(peer, &headers);
+    }
+
+    #[test]
+    fn what_a_push_lists_is_believed_exactly_when_the_sender_says_that_it_is_all(
+        push in push(), sender in select(vec![Sender::Github, Sender::GitlabToken, Sender::Gitea, Sender::Forgejo]),
+    ) {
+        let settings = RouteSettings {
+            purge: Some(Purge::Files),
+            events: Some(vec!["push".to_owned()]),
+            ..settings(match sender.kind() {
+                Kind::Gitlab { auth, .. } => Kind::Gitlab { auth, assume_no_force_push: true },
+                Kind::Gitea { .. } => Kind::Gitea { assume_no_force_push: true },
+                Kind::Forgejo { .. } => Kind::Forgejo { assume_no_force_push: true },
+                kind => kind,
+            })
+        };
+        let events = ["x-github-event", "x-gitea-event", "x-forgejo-event"].map(|name| (name, "push"));
+        let found = read(settings, &events, &push.body.to_string()).unwrap().wish;
+        let github = sender == Sender::Github;
+        let complete = !push.deleted
+            && push.kept
+            && push.commits > 0
+            && push.whole
+            && (!github || !push.idle)
+            && (github || push.counted)
+            && push.forced != Some(true)
+            && (!github || push.forced.is_some());
+        match found {
+            Wish::Nothing(_) if push.deleted => {}
+            Wish::Nothing(_) => prop_assert!(complete && push.files.is_empty()),
+            Wish::Files(files) => {
+                prop_assert!(complete, "{}", push.body);
+                let files: BTreeSet<String> = files.into_iter().map(|f| String::from_utf8(f).unwrap()).collect();
+                prop_assert_eq!(files, push.files);
+            }
+            Wish::Scan { because } => prop_assert!(!complete && because.is_some(), "{}", push.body),
+            other => prop_assert!(false, "{:?}", other),
         }
     }
 

@@ -46,7 +46,11 @@ pub(super) fn sh(bench: &Bench, script: &str) {
 
 /// Sends a signal to the daemon.
 pub(super) fn signal(bench: &Bench, name: &str) {
-    let pid = bench.pid().to_string();
+    signal_to(bench.pid(), name);
+}
+
+pub(super) fn signal_to(pid: u32, name: &str) {
+    let pid = pid.to_string();
     let sent = Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(sent.success());
 }

@@ -133,3 +133,31 @@ async fn a_filesystem_over_a_directory_of_the_origin_hides_it_and_nothing_is_los
     );
     assert_eq!(bench.of_origin().await["drift"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_right_after_a_mount_waits_for_its_purges() {
+    if !may_mount() {
+        return;
+    }
+    let mut bench = Bench::new().await;
+    release(&bench.site(), "one");
+    bench.write("media/a.css", "one");
+    release(&bench.path("next"), "two");
+    fs::create_dir(bench.path("next/media")).unwrap();
+    fs::write(bench.path("next/media/a.css"), "one").unwrap();
+    fs::create_dir(bench.path("media")).unwrap();
+    fs::write(bench.path("media/a.css"), "two").unwrap();
+    bench.start().await;
+    let over = Mount::bind(&bench.path("next"), &bench.site());
+    bench.rested().await;
+    assert_eq!(bench.done(), ["/d0/0.css"], "over the root");
+    let below = Mount::bind(&bench.path("media"), &bench.path("site/media"));
+    bench.rested().await;
+    assert_eq!(bench.done(), ["/d0/0.css", "/media/a.css"], "in the root");
+    below.off().await;
+    bench.rested().await;
+    over.off().await;
+    bench.rested().await;
+    let expected = ["/d0/0.css", "/media/a.css", "/media/a.css", "/d0/0.css"];
+    assert_eq!(bench.done(), expected, "and when they go");
+}

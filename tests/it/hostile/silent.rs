@@ -8,12 +8,12 @@ use super::machine::{Mount, has, may_mount, release, sh};
 use crate::bench::{Bench, skip_unprivileged, until};
 
 /// A FUSE filesystem that shows `from` at `at`, and sees nothing of what happens in `from`.
-struct Fuse {
-    process: Child,
+pub(super) struct Fuse {
+    pub(super) process: Child,
     _mount: Mount,
 }
 
-async fn bindfs(from: &Path, at: &Path) -> Fuse {
+pub(super) async fn bindfs(from: &Path, at: &Path) -> Fuse {
     let process = Command::new("bindfs")
         .arg("-f")
         .args([from, at])

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use edgepurge::sandbox::{Fault, Operation};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +58,35 @@ async fn files_of_a_delivery_pass_the_same_mapping_as_files_of_the_origin() {
         .unwrap();
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
     assert!(elsewhere.body["ignored"].is_string(), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_a_bucket_are_purged_by_their_names() {
+    let bench = started("s3", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let record = |event: &str, key: &str| {
+        let object = json!({ "bucket": { "name": "site" }, "object": { "key": key } });
+        json!({ "eventName": format!("s3:{event}"), "s3": object })
+    };
+    let records = [
+        record("ObjectCreated:Put", "red+flower.css"),
+        record("ObjectCreated:Put", "photos%2F"),
+        record("ObjectRemoved:Delete", "blog%2Findex.html"),
+        record("ObjectAccessed:Get", "never.css"),
+    ];
+    let body = json!({ "EventName": "s3:ObjectCreated:Put", "Records": records });
+    let answer = post(&at, &body).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    assert_eq!(
+        bench.purges(),
+        [
+            "/blog",
+            "/blog/",
+            "/blog/index.html",
+            "/photos/",
+            "/red%20flower.css"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,39 +160,6 @@ async fn a_delay_passes_before_the_change_and_a_crash_in_it_loses_nothing() {
     assert_eq!(bench.purges(), ["/a.css"]);
     let socket = bench.json(&["requests", "list"]).await;
     assert_eq!(socket["total_count"], 1, "{socket}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_delivery_is_known_and_queues_nothing_unless_the_first_has_failed() {
-    let bench = started("github", "purge = [\"/a.css\"]").await;
-    let at = address(&bench).await;
-    bench.sandbox.script(
-        Fault::Refuse {
-            status: 400,
-            body: "{\"message\":\"no\",\"type\":\"invalid_arguments\"}".to_owned(),
-        }
-        .on(Operation::Create),
-    );
-    let answer = github(&at, 1).await;
-    let name = event(&answer);
-    becomes(&at, &name, "failed").await;
-    let again = github(&at, 1).await;
-    assert_eq!(event(&again), name, "what has failed is queued again");
-    becomes(&at, &name, "done").await;
-    for _ in 0..3 {
-        let repeated = github(&at, 1).await;
-        assert_eq!(repeated.status, 200);
-        assert_eq!(repeated.body, json!({ "ignored": "duplicate delivery" }));
-    }
-    let other = github(&at, 2).await;
-    assert_ne!(event(&other), name);
-    becomes(&at, &event(&other), "done").await;
-    assert_eq!(bench.purges(), ["/a.css", "/a.css"]);
-    let counted = metric(
-        &bench,
-        "edgepurge_webhooks_total{route=\"/hooks/www\",outcome=\"duplicate\"}",
-    );
-    assert_eq!(counted.await, Some(3.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,115 @@ async fn killed_right_after_the_202_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_right_after_the_202_every_sort_of_purge_is_made() {
+    let sorts = [
+        (
+            "/hooks/assets",
+            "purge = [\"/assets.css\"]",
+            json!({ "scan": true }),
+            "/assets.css",
+        ),
+        (
+            "/hooks/files",
+            "purge = \"files\"",
+            json!({ "paths": ["files.css"] }),
+            "/files.css",
+        ),
+        (
+            "/hooks/asked",
+            "purge = \"files\"",
+            json!({ "all": true }),
+            "*",
+        ),
+        (
+            "/hooks/all",
+            "purge = \"all\"",
+            json!({ "scan": true }),
+            "*",
+        ),
+        (
+            "/hooks/scan",
+            "purge = \"scan\"",
+            json!({ "scan": true }),
+            "/scan.css",
+        ),
+        (
+            "/hooks/delay",
+            "purge = [\"/delay.css\"]\ndelay = \"2s\"",
+            json!({ "scan": true }),
+            "/delay.css",
+        ),
+        (
+            "/hooks/later",
+            "purge = \"all\"\ndelay = \"2s\"",
+            json!({ "scan": true }),
+            "*",
+        ),
+    ];
+    let mut bench = Bench::new().await;
+    bench.pipeline = "all_cooldown = \"0s\"".to_owned();
+    bench.origin = "watch = \"off\"".to_owned();
+    bench.scaleway = "\n[webhooks]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    let secret = secret_file(&bench);
+    let section = |(route, purge, ..): &(&str, &str, Value, &str)| {
+        format!(
+            "\n[[pipeline.webhook]]\nroute = \"{route}\"\nkind = \"generic\"\n\
+             secret_file = \"{}\"\n{purge}\n",
+            secret.display()
+        )
+    };
+    bench.origin.extend(sorts.iter().map(section));
+    bench.write("scan.css", "one");
+    bench.start().await;
+    let client = reqwest::Client::new;
+    let mut wanted = Vec::new();
+    for (route, _, body, asset) in &sorts {
+        // Only a scan that is still to be made can find it.
+        let url = async |bench: &Bench| format!("http://{}{route}", address(bench).await);
+        let request = client()
+            .post(url(&bench).await)
+            .bearer_auth(SECRET)
+            .json(body);
+        let name = event(&call(request).await.unwrap());
+        bench.kill().await;
+        if route.ends_with("scan") {
+            bench.write("scan.css", "two");
+        }
+        bench.start().await;
+        let url = format!("{}/{name}", url(&bench).await);
+        until(&format!("{route} is done"), async || {
+            let answer = call(client().get(&url).bearer_auth(SECRET)).await.unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            (answer.body["state"] == "done").then_some(())
+        })
+        .await;
+        wanted.push((*asset).to_owned());
+        let mut found = bench.done();
+        found.dedup();
+        assert!(found.contains(wanted.last().unwrap()), "{route}: {found:?}");
+    }
+    wanted.sort();
+    assert_eq!(bench.purges(), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back_leaves_no_longer_wait_than_the_delay() {
+    for purge in ["purge = [\"/a.css\"]", "purge = \"scan\""] {
+        let mut bench = started("generic", &format!("{purge}\ndelay = \"2s\"")).await;
+        let at = address(&bench).await;
+        let name = event(&post(&at, &json!({ "scan": true })).await.unwrap());
+        bench.kill().await;
+        // As if it had come while the clock was a day ahead.
+        let queue = rusqlite::Connection::open(bench.path("state/queue.db")).unwrap();
+        let day = "UPDATE delivery SET at = at + ?1, due = due + ?1, known = known + ?1";
+        assert_eq!(queue.execute(day, [86_400_000]).unwrap(), 1);
+        drop(queue);
+        bench.start().await;
+        becomes(&address(&bench).await, &name, "done").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_before_its_scan_the_scan_is_made_after_the_restart() {
     let mut bench = Bench::new().await;
     bench.origin = "watch = \"off\"".to_owned();

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{address, post, started};
+use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_come_in_while_the_configuration_is_reloaded() {
@@ -36,5 +36,46 @@ async fn deliveries_come_in_while_the_configuration_is_reloaded() {
     for number in 0..sent {
         let asset = format!("/{number}.css");
         assert!(purges.contains(&asset), "{asset} of {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_counts_on() {
+    let mut bench = started("generic", "purge = [\"/a.css\"]").await;
+    bench.write("a.css", "one");
+    bench.settle().await;
+    bench.write("a.css", "one");
+    bench.settle().await;
+    let at = address(&bench).await;
+    let name = event(&post(&at, &json!({ "scan": true })).await.unwrap());
+    let stranger = reqwest::Client::new().post(format!("http://{at}/hooks/www"));
+    assert_eq!(call(stranger).await.unwrap().status, 401);
+    let counted = async |bench: &Bench| {
+        let lines = [
+            "webhooks_total{route=\"/hooks/www\",outcome=\"accepted\"}",
+            "webhooks_total{route=\"/hooks/www\",outcome=\"unauthorized\"}",
+            "webhook_refusals_total{route=\"/hooks/www\",reason=\"missing\"}",
+            "unchanged_total{pipeline=\"www\"}",
+            "scans_total{pipeline=\"www\",reason=\"start\"}",
+        ];
+        let counts = lines.map(async |line| {
+            let value = metric(bench, &format!("edgepurge_{line}")).await;
+            value.unwrap_or_else(|| panic!("{line} is missing"))
+        });
+        futures_util::future::join_all(counts).await
+    };
+    let before = counted(&bench).await;
+    assert_eq!(before, [1.0, 1.0, 1.0, 1.0, 1.0]);
+    for reloads in [1.0, 2.0] {
+        bench.reload().await;
+        until("the origin is watched again", async || {
+            (bench.of_origin().await["armed"] == true).then_some(())
+        })
+        .await;
+        let mut wanted = before.clone();
+        wanted[4] += reloads;
+        assert_eq!(counted(&bench).await, wanted);
+        let routes = bench.status().await["webhooks"]["routes"].clone();
+        assert_eq!(routes[0]["last"]["event"], *name);
     }
 }

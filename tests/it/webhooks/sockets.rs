@@ -47,6 +47,25 @@ async fn a_unix_socket_takes_deliveries_and_is_replaced_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_is_its_owners_and_groups_and_takes_the_place_of_no_file() {
+    let mut bench = Bench::new().await;
+    let socket = bench.path("webhook.sock");
+    let listen = format!("listen = \"unix:{}\"", socket.display());
+    with_route(&mut bench, "generic", "purge = [\"/a.css\"]", &listen);
+    fs::write(&socket, "precious").unwrap();
+    bench.config();
+    let output = bench.run(&["run"]).await;
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("webhooks.listen unix:"), "{said}");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+    fs::remove_file(&socket).unwrap();
+    bench.start().await;
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660, "{mode:o}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_comes_while_nobody_runs_waits_in_the_socket_of_systemd() {
     let activate = "/usr/bin/systemd-socket-activate";
     if !std::path::Path::new(activate).exists() {

@@ -1,0 +1,98 @@
+//! The budget of bytes that a pipeline's edge may be asked for: what is taken is on disk before it is
+//! fetched, so that neither a restart nor a crash is a new hour.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Clock;
+use crate::core::change::PipelineId;
+use crate::core::time::Time;
+use crate::core::verify::Egress;
+use crate::store::{Store, StoreError};
+use crate::verify::Allowance;
+
+/// What may be lost at a crash: so much is fetched before it is noted.
+const LOOSE: u64 = 64 << 10;
+
+pub(super) struct Purse {
+    egress: Mutex<Level>,
+    store: Arc<dyn Store>,
+    key: String,
+    clock: Clock,
+}
+
+struct Level {
+    egress: Egress,
+    /// What is on disk.
+    noted: i64,
+}
+
+impl Purse {
+    pub(super) async fn open(
+        store: &Arc<dyn Store>,
+        pipeline: &PipelineId,
+        per_hour: u64,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (key, now) = (format!("egress:{pipeline}"), clock.now());
+        let noted = store.noted(key.clone()).await?;
+        let read = noted.as_deref().and_then(|word| {
+            let (left, at) = word.split_once(' ')?;
+            Some((left.parse().ok()?, at.parse().ok()?))
+        });
+        let mut egress = match read {
+            Some((left, at)) => Egress::restored(per_hour, left, Time::from_millis(at), now),
+            None => Egress::new(per_hour, now),
+        };
+        let noted = egress.left(now);
+        Ok(Self {
+            egress: Mutex::new(Level { egress, noted }),
+            store: Arc::clone(store),
+            key,
+            clock,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.level().egress.left(self.clock.now()) <= 0
+    }
+
+    /// Notes what is left, where that differs enough from what is on disk.
+    pub(super) async fn note(&self) -> Result<(), StoreError> {
+        let word = {
+            let (mut level, now) = (self.level(), self.clock.now());
+            let left = level.egress.left(now);
+            if left.abs_diff(level.noted) < LOOSE {
+                return Ok(());
+            }
+            level.noted = left;
+            format!("{left} {}", now.millis())
+        };
+        self.store.note(self.key.clone(), word).await?;
+        Ok(())
+    }
+
+    fn level(&self) -> MutexGuard<'_, Level> {
+        self.egress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Allowance for Purse {
+    async fn take(&self, bytes: u64) -> u64 {
+        let taken = self.level().egress.take(bytes, self.clock.now());
+        if let Err(error) = self.note().await {
+            // The verdict can't be committed either, and the asset is fetched again then.
+            tracing::warn!("the bytes left for verifying can't be noted: {error}");
+            self.level().egress.give_back(taken);
+            return 0;
+        }
+        taken
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.level().egress.give_back(bytes);
+    }
+
+    fn owe(&self, bytes: u64) {
+        self.level().egress.owe(bytes);
+    }
+}

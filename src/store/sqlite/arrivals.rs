@@ -1,0 +1,169 @@
+//! Deliveries that have arrived and wait for the writer. All that wait when it comes are one job, so
+//! that a flood of them costs each a row, and shares the rest: the job, the savepoint, the sync.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::delivery_keys::DeliveryKeys;
+use super::worker::{Finish, Job};
+use super::{StoreError, StoreFuture, announce, deliveries, failed, queue};
+use crate::core::change::Seq;
+use crate::core::delivery::{NewDelivery, Taken};
+
+/// Deliveries that wait at most; the senders of more are asked to try again.
+const WAITING: usize = 4_096;
+
+/// One delivery, and who waits for what becomes of it.
+struct Arrival {
+    delivery: NewDelivery,
+    answer: oneshot::Sender<Result<Taken, StoreError>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    arrivals: Vec<Arrival>,
+    /// Whether a job that takes them is on its way to the writer.
+    sent: bool,
+}
+
+/// What has arrived. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Arrivals {
+    waiting: Arc<Mutex<Waiting>>,
+    keys: DeliveryKeys,
+    told: Arc<AtomicU64>,
+    last: Arc<watch::Sender<Seq>>,
+}
+
+impl std::fmt::Debug for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Arrivals")
+    }
+}
+
+impl Arrivals {
+    /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
+    pub(super) fn new(
+        keys: DeliveryKeys,
+        told: Arc<AtomicU64>,
+        last: Arc<watch::Sender<Seq>>,
+    ) -> Self {
+        Self {
+            waiting: Arc::default(),
+            keys,
+            told,
+            last,
+        }
+    }
+
+    /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
+    /// nobody waits for the answer any more.
+    pub(super) fn take(
+        &self,
+        delivery: NewDelivery,
+        writer: &mpsc::Sender<Job>,
+    ) -> StoreFuture<'static, Taken> {
+        let heard = self.bring(delivery, writer);
+        Box::pin(async move { heard?.await.map_err(|_| StoreError::Closed)? })
+    }
+
+    fn bring(
+        &self,
+        delivery: NewDelivery,
+        writer: &mpsc::Sender<Job>,
+    ) -> Result<oneshot::Receiver<Result<Taken, StoreError>>, StoreError> {
+        let (answer, heard) = oneshot::channel();
+        let mut waiting = self.lock();
+        if waiting.arrivals.len() >= WAITING {
+            return Err(StoreError::Failed(
+                "queue.db: the disk does not keep up with what arrives".to_owned(),
+            ));
+        }
+        waiting.arrivals.push(Arrival { delivery, answer });
+        if !waiting.sent {
+            match writer.try_send(self.job()) {
+                Ok(()) => waiting.sent = true,
+                // The writer looks here itself before it sleeps: see `left`.
+                Err(TrySendError::Full(_)) => {}
+                Err(TrySendError::Closed(_)) => return Err(StoreError::Closed),
+            }
+        }
+        Ok(heard)
+    }
+
+    /// A job for what has arrived while there was no room to send one.
+    pub(super) fn left(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        let left = !waiting.sent && !waiting.arrivals.is_empty();
+        waiting.sent |= left;
+        left.then(|| self.job())
+    }
+
+    /// The job that takes all that have arrived by then.
+    fn job(&self) -> Job {
+        let arrivals = self.clone();
+        Box::new(move |connection| {
+            let waiting = {
+                let mut waiting = arrivals.lock();
+                waiting.sent = false;
+                std::mem::take(&mut waiting.arrivals)
+            };
+            let result = match connection {
+                Some(connection) => take_all(connection, &waiting, &arrivals.keys, &arrivals.told),
+                None => Err(StoreError::Closed),
+            };
+            let kept = result.is_ok();
+            let last = arrivals.last;
+            let finish: Finish = Box::new(move |commit| answer(&last, waiting, commit.and(result)));
+            (kept, finish)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes them in order, and tells the last sequence number.
+fn take_all(
+    connection: &Connection,
+    waiting: &[Arrival],
+    keys: &DeliveryKeys,
+    told: &AtomicU64,
+) -> Result<(Vec<Taken>, Seq), StoreError> {
+    let all = || {
+        let mut taker = deliveries::Taker::new(connection, keys, told)?;
+        let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
+        let became = each.collect::<rusqlite::Result<_>>()?;
+        Ok((became, queue::last_seq(connection)?))
+    };
+    all().map_err(|error| failed(&error))
+}
+
+fn answer(
+    last: &watch::Sender<Seq>,
+    waiting: Vec<Arrival>,
+    result: Result<(Vec<Taken>, Seq), StoreError>,
+) {
+    match result {
+        Ok((taken, appended)) => {
+            announce(last, appended);
+            for (arrival, taken) in waiting.into_iter().zip(taken) {
+                // Who asked may have gone away.
+                drop(arrival.answer.send(Ok(taken)));
+            }
+        }
+        Err(error) => {
+            for arrival in waiting {
+                drop(arrival.answer.send(Err(error.clone())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
