@@ -180,15 +180,11 @@ impl World {
             if changes.is_empty() {
                 break;
             }
-            self.moment += 1;
             for change in &changes {
                 self.say(&(change.seq, "is retried"));
                 self.ledger.retried(change);
                 if self.holds.holder(&change.pipeline, self.wall()).is_some() {
                     self.ledger.meet("retried while paused");
-                }
-                if let Some(known) = self.appended.get_mut(&change.seq) {
-                    known.moment = self.moment;
                 }
             }
             if self.dies() {

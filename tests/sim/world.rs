@@ -40,7 +40,6 @@ pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
 /// A change that was committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Appended {
-    /// When it was committed, or last asked for again.
     pub(crate) moment: u64,
     pub(crate) pipeline: PipelineId,
     pub(crate) target: Target,
