@@ -34,7 +34,6 @@ pub(crate) struct Ledger {
     heat: BTreeMap<PipelineId, Heat>,
     checked_calls: usize,
     met: BTreeMap<&'static str, u64>,
-    news: Vec<(u64, Decision)>,
 }
 
 /// Purges of an asset that come close to each other.
@@ -158,7 +157,7 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn decided(&mut self, decision: &Decision, moment: u64, real: u64) {
+    pub(crate) fn decided(&mut self, decision: &Decision, moment: u64) {
         self.meet_decision(decision);
         if let Decision::Open {
             request,
@@ -174,7 +173,6 @@ impl Ledger {
             };
             self.requests.insert(*request, known);
         }
-        self.news.push((real, decision.clone()));
     }
 
     /// What was waited for by the old clock may be over by the new one.
@@ -334,9 +332,6 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
         return Err(format!("{in_flight} requests are in flight"));
     }
     the_rate_holds(world)?;
-    for (real, decision) in std::mem::take(&mut world.ledger.news) {
-        decided(world, real, &decision)?;
-    }
     Ok(())
 }
 
@@ -357,7 +352,9 @@ fn the_rate_holds(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-fn decided(world: &mut World, real: u64, decision: &Decision) -> Result<(), String> {
+/// When a decision is committed, by the configuration of that moment.
+pub(crate) fn decided(world: &mut World, decision: &Decision) -> Result<(), String> {
+    let real = world.real;
     match decision {
         Decision::Open {
             request,
@@ -398,7 +395,7 @@ fn opened(
     pipeline: &PipelineId,
     scope: &Scope,
 ) -> Result<(), String> {
-    let settings = world.all.iter().find(|known| known.id == *pipeline);
+    let settings = world.settings.iter().find(|known| known.id == *pipeline);
     let Some(settings) = settings else {
         return Err(format!("{request} is of no pipeline"));
     };
@@ -459,7 +456,9 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
         .iter()
         .map(|alarm| alarm.reason)
         .collect();
-    if alarms.iter().any(|reason| *reason != "all_repeats") {
+    // A key that was refused is not tried before there is something to send.
+    let stays = ["all_repeats", "unauthorized"];
+    if alarms.iter().any(|reason| !stays.contains(reason)) {
         return Err(format!("all is well, and there are alarms: {alarms:?}"));
     }
     covered_by_later_requests(world)?;

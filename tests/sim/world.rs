@@ -387,10 +387,12 @@ impl World {
             self.say(&decision);
             self.moment += 1;
             let held = checks::opens(self, &decision);
-            self.ledger.decided(&decision, self.moment, self.real);
+            self.ledger.decided(&decision, self.moment);
             self.turns.decided(&decision);
             now(self.store.decide(vec![decision.clone()]));
-            let held = held.and_then(|()| checks::takes_something(self, &decision));
+            let held = held
+                .and_then(|()| checks::decided(self, &decision))
+                .and_then(|()| checks::takes_something(self, &decision));
             if let Err(why) = held {
                 self.broken.get_or_insert(why);
             }

@@ -145,7 +145,10 @@ impl Planner {
                 ),
                 _ => ("api", "it tries again by itself"),
             };
-            if reason == "unauthorized" || trouble.failures >= ALARMING_ATTEMPTS {
+            // Where nothing waits for the API, nobody knows whether it is back, nor has to.
+            let waits = !self.flights.is_empty()
+                || self.pipelines.values().any(|one| !one.queue.is_empty());
+            if reason == "unauthorized" || (waits && trouble.failures >= ALARMING_ATTEMPTS) {
                 alarms.push(Alarm {
                     pipeline: None,
                     reason,

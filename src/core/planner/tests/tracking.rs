@@ -239,3 +239,23 @@ fn a_question_that_tries_the_api_counts_although_its_request_was_given_up_meanwh
     let step = bench.polled(RequestId(1), Ok(RemoteStatus::Pending));
     assert_eq!(submits(&step.commands), ["2: /a"]);
 }
+
+#[test]
+fn trouble_with_the_api_is_an_alarm_while_something_waits_for_it() {
+    let mut bench = Bench::new(&[WWW]);
+    bench.change(WWW, &["/a"]);
+    let mut calls = bench.wait(500);
+    for _ in 0..60 {
+        for call in calls {
+            if let Command::Submit { request, .. } = call {
+                bench.submitted(request, Err(Refusal::Transient("down".into())));
+            }
+        }
+        calls = bench.wait(1_000);
+    }
+    assert!(calls.is_empty(), "it waits: {calls:?}");
+    assert!(bench.alarm().contains(&"api"));
+    bench.planner.drop_queue(&PipelineId::new(WWW));
+    bench.wait(0);
+    assert_eq!(bench.alarm(), Vec::<&str>::new());
+}
