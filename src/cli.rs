@@ -1,5 +1,6 @@
 //! The command line: arguments, and one file for each command.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -141,6 +142,9 @@ enum Command {
     Man(man::ManArgs),
 }
 
+/// Threads of the runtime at most: what takes long has threads of its own.
+const RUNTIME_THREADS: usize = 2;
+
 impl Cli {
     /// Runs the command, and says on stderr why it failed.
     #[must_use]
@@ -154,8 +158,10 @@ impl Cli {
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
         global.start_logs(matches!(command, Command::Run(_)))?;
+        // On a single core two threads would only take turns, and wake each other for each task.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(cores.min(RUNTIME_THREADS))
             .enable_all()
             .build()
             .map_err(|error| Failure::temporary(format!("the runtime does not start: {error}")))?;

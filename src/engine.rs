@@ -30,6 +30,8 @@ pub use call::{Caller, Heard, KeyReader};
 pub use journal::{Notice, RequestNotice};
 pub use operate::{Operated, Operation};
 
+/// How soon after one pull the next may follow: of a flood of commits, not each is worth one.
+const PULL_EVERY: Duration = Duration::from_millis(5);
 /// How many queued changes are pulled from the store at once.
 const PULL: usize = 10_000;
 /// How many replies and questions may wait for the engine; more make their senders wait.
@@ -240,6 +242,8 @@ impl Engine {
         // What was queued before the start counts as history, not as news.
         self.pull(&mut appended, &stopping, false).await?;
         self.queued.send_replace(Some(self.planner.queued()));
+        // When to listen to the store again.
+        let mut again = Time::ZERO;
         loop {
             if let Some(ask) = self.put_off.pop_front() {
                 self.asked(ask, &mut appended, &stopping).await?;
@@ -253,12 +257,19 @@ impl Engine {
                     None => std::future::pending().await,
                 }
             };
+            let heard = async {
+                tokio::time::sleep_until(self.clock.instant(again)).await;
+                appended.changed().await
+            };
             tokio::select! {
                 () = stopping.cancelled() => break,
                 Some(reply) = self.replies.1.recv() => self.replied(reply, &stopping).await?,
                 Some(ask) = self.asks.recv() => self.asked(ask, &mut appended, &stopping).await?,
-                changed = appended.changed() => match changed {
-                    Ok(()) => self.pull(&mut appended, &stopping, true).await?,
+                changed = heard => match changed {
+                    Ok(()) => {
+                        self.pull(&mut appended, &stopping, true).await?;
+                        again = self.clock.now().after(PULL_EVERY);
+                    }
                     Err(_) => return Err(store_is_gone(&StoreError::Closed)),
                 },
                 () = sleep => self.event(Event::Wake, &stopping).await?,

@@ -110,7 +110,9 @@ impl Arrivals {
             let waiting = {
                 let mut waiting = arrivals.lock();
                 waiting.sent = false;
-                std::mem::take(&mut waiting.arrivals)
+                // About as many come until the next.
+                let room = Vec::with_capacity(waiting.arrivals.len());
+                std::mem::replace(&mut waiting.arrivals, room)
             };
             let result = match connection {
                 Some(connection) => take_all(connection, &waiting, &arrivals.keys, &arrivals.told),

@@ -7,7 +7,7 @@
 //! before it: then the keys are read anew. Only the thread that writes may ask, since it alone sees
 //! what it has not committed yet.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
@@ -15,17 +15,48 @@ use rusqlite::{Connection, params};
 use super::int;
 use crate::store::DELIVERIES_KEPT;
 
+/// Keys in memory: a few more than deliveries that are kept, so that not each has to forget one, and no
+/// more than a table with 2^17 places takes.
+const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
+
 /// The keys. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DeliveryKeys {
     rows: Arc<Mutex<Rows>>,
 }
 
+/// Rows by hashes. Nothing depends on their order, and a tree of so many misses the cache at each level.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the order is never seen, and does not depend on a seed"
+)]
+type ByHash = std::collections::HashMap<i64, i64, BuildHasherDefault<Hashed>>;
+
+/// Takes a number for its hash, which it is.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.0 = number.cast_unsigned();
+    }
+}
+
 /// Row numbers by the short hashes that stand for what they are looked up by.
 #[derive(Debug, Default)]
 struct Rows {
-    events: BTreeMap<i64, i64>,
-    dedupes: BTreeMap<i64, i64>,
+    events: ByHash,
+    dedupes: ByHash,
     /// Some of these may not be there.
     doubtful: bool,
 }
@@ -79,7 +110,7 @@ impl DeliveryKeys {
         self.lock().dedupes.get(&key).copied()
     }
 
-    /// Adds a delivery; of more than twice as many as are kept, the older are forgotten.
+    /// Adds a delivery; of more than [`MOST`], all that are not kept are forgotten.
     pub(super) fn add(&self, id: i64, event: i64, dedupe: Option<i64>) {
         let mut rows = self.lock();
         rows.events.insert(event, id);
@@ -87,7 +118,7 @@ impl DeliveryKeys {
             rows.dedupes.insert(dedupe, id);
         }
         let kept = int(DELIVERIES_KEPT);
-        if rows.events.len() > 2 * DELIVERIES_KEPT || rows.dedupes.len() > 2 * DELIVERIES_KEPT {
+        if rows.events.len() > MOST || rows.dedupes.len() > MOST {
             rows.events.retain(|_, row| *row > id - kept);
             rows.dedupes.retain(|_, row| *row > id - kept);
         }
@@ -118,7 +149,11 @@ mod tests {
         assert_eq!(keys.of_dedupe(0), None, "older ones are forgotten");
         let rows = keys.lock();
         for map in [&rows.events, &rows.dedupes] {
-            assert!(map.len() <= 2 * DELIVERIES_KEPT, "{}", map.len());
+            assert!(
+                map.len() <= MOST && map.capacity() < 1 << 17,
+                "{}",
+                map.capacity()
+            );
         }
     }
 }

@@ -62,6 +62,9 @@ impl Worker {
                 finish(Ok(()));
                 continue;
             }
+            // Whoever is about to bring more may do so first: where nobody is, this returns at once. Else
+            // a fast disk would make many small commits of a flood, each at the same price.
+            std::thread::yield_now();
             let mut group = vec![first];
             while group.len() < GROUP
                 && let Ok(next) = jobs.try_recv()
