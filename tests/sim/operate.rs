@@ -20,6 +20,9 @@ const STEP: usize = 3;
 struct Hold {
     until: Option<Time>,
     length: Option<Duration>,
+    /// The end that was committed last. What a start gives a lease is not: the next start counts
+    /// from what its deploy said last.
+    committed: Option<Time>,
 }
 
 /// Who holds which pipeline back.
@@ -51,9 +54,10 @@ impl Holds {
             let (Some(until), Some(length)) = (hold.until, hold.length) else {
                 continue;
             };
+            let said = hold.committed.unwrap_or(until);
             hold.until = Some(match holder {
                 Holder::Operator => until.min(now.after(length)),
-                Holder::Deploy(_) if now.since(until) > SILENT => until,
+                Holder::Deploy(_) if now.since(said) > SILENT => said,
                 Holder::Deploy(_) => now.after(length),
             });
         }
@@ -73,6 +77,7 @@ impl World {
         let hold = Hold {
             until: pause.until,
             length,
+            committed: pause.until,
         };
         let key = (id.clone(), pause.holder.clone());
         self.holds.of.insert(key, hold);
