@@ -158,9 +158,14 @@ impl Cli {
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
         global.start_logs(matches!(command, Command::Run(_)))?;
-        // On a single core two threads would only take turns, and wake each other for each task.
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        // On a single core threads would only take turns, and wake each other for each task.
+        let mut runtime = if cores == 1 {
+            tokio::runtime::Builder::new_current_thread()
+        } else {
+            tokio::runtime::Builder::new_multi_thread()
+        };
+        let runtime = runtime
             .worker_threads(cores.min(RUNTIME_THREADS))
             .enable_all()
             .build()
