@@ -106,13 +106,13 @@ pub struct Delivered {
     /// Where it came in: a configured path.
     pub route: Arc<str>,
     /// The name that its sender knows it by.
-    pub event: String,
+    pub event: Arc<str>,
     /// What is the same for a repeated delivery; `None` where none can be recognised.
     pub dedupe_key: Option<[u8; 32]>,
     /// How long a repeated delivery is recognised.
     pub dedupe: Duration,
     /// What it tells, in its sender's words, printable.
-    pub what: String,
+    pub what: Arc<str>,
     /// The pipeline whose cache is stale.
     pub pipeline: PipelineId,
     /// When it came.

@@ -156,6 +156,10 @@ impl Asset {
     /// stands for the same bytes. Has itself no other browser form.
     #[must_use]
     pub fn browser_form(&self) -> Option<Self> {
+        // Nothing else is ever spelled otherwise.
+        if !self.0.bytes().any(|byte| matches!(byte, b'%' | b'\'')) {
+            return None;
+        }
         let (path, query) = split_query(&self.0);
         let mut form = encoding::browser_path(path);
         if let Some(query) = query {

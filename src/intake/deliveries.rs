@@ -66,7 +66,7 @@ impl Deliveries for Intake {
 fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
     let targets = match &delivery.asks {
         AskedFor::Scan => return Work::Scan,
-        AskedFor::All => vec![(Target::All, Arc::from(&*delivery.what))],
+        AskedFor::All => vec![(Target::All, Arc::clone(&delivery.what))],
         AskedFor::Assets(assets) => assets_of(known, assets, &delivery.what),
         AskedFor::Files(files) => targets_of_files(known, files, delivery),
     };
@@ -85,16 +85,17 @@ fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
     Work::Changes(changes)
 }
 
-fn assets_of(known: &IntakePipeline, assets: &[Asset], what: &str) -> Vec<(Target, Arc<str>)> {
+fn assets_of(known: &IntakePipeline, assets: &[Asset], what: &Arc<str>) -> Vec<(Target, Arc<str>)> {
     let encoding = known.mapping.encoding();
-    let spellings: BTreeSet<Asset> = assets
+    let mut spellings: Vec<Asset> = assets
         .iter()
         .flat_map(|asset| encoding.spellings(asset.clone()))
         .collect();
-    let detail: Arc<str> = what.into();
+    spellings.sort_unstable();
+    spellings.dedup();
     spellings
         .into_iter()
-        .map(|asset| (Target::Asset(asset), Arc::clone(&detail)))
+        .map(|asset| (Target::Asset(asset), Arc::clone(what)))
         .collect()
 }
 
@@ -136,9 +137,8 @@ fn targets_of_files(
             }
         }
     }
-    let detail: Arc<str> = delivery.what.as_str().into();
     assets
         .into_iter()
-        .map(|asset| (Target::Asset(asset), Arc::clone(&detail)))
+        .map(|asset| (Target::Asset(asset), Arc::clone(&delivery.what)))
         .collect()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::Serialize;
@@ -85,7 +85,7 @@ struct Accepted<'a> {
 pub(super) enum Answer {
     /// Committed to disk.
     Accepted {
-        event: String,
+        event: Arc<str>,
         pipeline: Arc<str>,
         changes: usize,
     },
@@ -211,11 +211,10 @@ impl Answer {
         )
     }
 
-    /// The response.
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+    /// The response; `headers` is an empty map for its headers.
+    pub(super) fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(self.body()));
         *response.status_mut() = self.status();
-        let headers = response.headers_mut();
         if !matches!(self, Self::Handshake(_)) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -234,6 +233,7 @@ impl Answer {
             Self::Throttled => drop(headers.insert(RETRY_AFTER, FORGOTTEN.into())),
             _ => {}
         }
+        *response.headers_mut() = headers;
         response
     }
 }

@@ -1,16 +1,19 @@
 //! Reads a body within limits: of size, of time, and of what is kept of it. It is verified while it
 //! streams by, whether it is kept or not.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::header::TRANSFER_ENCODING;
 use axum::http::{HeaderMap, HeaderValue};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Frame};
 
 use super::Verifier;
 use super::budget::Kept;
-use crate::clock::Clock;
+use super::patience::Patience;
+use crate::core::time::Time;
 
 /// What a body may take.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +47,14 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     first.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-/// Reads to the end.
+/// Reads to the end of a body that began to come by then.
 pub(super) async fn read<B>(
     mut body: B,
     limits: &BodyLimits,
     verifier: &mut Verifier<'_>,
     mut kept: Kept,
-    clock: Clock,
+    began: Time,
+    patience: &Patience,
 ) -> Result<Kept, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -58,17 +62,12 @@ where
     if body.size_hint().lower() > limits.bytes {
         return Err(Unread::TooLarge);
     }
-    let began = clock.now();
     let mut received = 0_u64;
-    loop {
+    while !body.is_end_stream() {
         let earned = Duration::from_millis(received.saturating_mul(1_000) / limits.rate.max(1));
-        let patience = limits.total.min(limits.allowance + earned);
-        let deadline = clock.instant(began.after(patience));
-        let Ok(frame) = tokio::time::timeout_at(deadline, body.frame()).await else {
-            return Err(Unread::Slow);
-        };
-        let chunk = match frame {
-            None => return Ok(kept),
+        patience.body(began.after(limits.total.min(limits.allowance + earned)));
+        let chunk = match frame(&mut body, patience).await? {
+            None => break,
             Some(Err(_)) => return Err(Unread::Aborted),
             // Trailers say nothing that counts.
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
@@ -78,6 +77,25 @@ where
             return Err(Unread::TooLarge);
         }
         verifier.update(&chunk);
-        kept.push(&chunk);
+        kept.push(chunk);
     }
+    Ok(kept)
+}
+
+/// The next piece, while there is patience.
+async fn frame<B>(
+    body: &mut B,
+    patience: &Patience,
+) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    poll_fn(|context| {
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        if polled.is_pending() && patience.is_over() {
+            return Poll::Ready(Err(Unread::Slow));
+        }
+        polled.map(Ok)
+    })
+    .await
 }

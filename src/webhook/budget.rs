@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::{Bytes, BytesMut};
+
 /// Bytes that are left to be kept. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
@@ -23,7 +25,7 @@ impl Budget {
     /// An empty body of this budget.
     pub(super) fn body(&self) -> Kept {
         Kept {
-            bytes: Some(Vec::new()),
+            bytes: Some(Bytes::new()),
             taken: 0,
             budget: self.clone(),
         }
@@ -50,26 +52,34 @@ impl Budget {
 /// A body that is kept as long as the budget lasts. What it holds returns to the budget at its end.
 #[derive(Debug)]
 pub(super) struct Kept {
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Bytes>,
     /// What it has of the budget.
     taken: usize,
     budget: Budget,
 }
 
 impl Kept {
-    /// Keeps more, or lets go of everything where the budget does not allow it.
-    pub(super) fn push(&mut self, chunk: &[u8]) {
+    /// Keeps more, or lets go of everything where the budget does not allow it. A body that comes in
+    /// one piece is not copied.
+    pub(super) fn push(&mut self, chunk: Bytes) {
         let Some(bytes) = &mut self.bytes else { return };
         let length = bytes.len().saturating_add(chunk.len());
         let more = length
             .saturating_sub(self.budget.free)
             .saturating_sub(self.taken);
-        if self.budget.take(more) {
-            self.taken += more;
-            bytes.extend_from_slice(chunk);
-        } else {
+        if !self.budget.take(more) {
             self.clear();
+            return;
         }
+        self.taken += more;
+        if bytes.is_empty() {
+            *bytes = chunk;
+            return;
+        }
+        // Nobody else has what was put together here: only the first time is anything copied.
+        let mut whole = BytesMut::from(std::mem::take(bytes));
+        whole.extend_from_slice(&chunk);
+        *bytes = whole.freeze();
     }
 
     /// The body; `None` when it was too much.
@@ -98,19 +108,19 @@ mod tests {
     fn what_is_too_much_is_let_go_and_room_comes_back() {
         let budget = Budget::new(10, 0);
         let mut first = budget.body();
-        first.push(b"123456");
+        first.push(Bytes::from_static(b"123456"));
         let mut second = budget.body();
-        second.push(b"1234");
+        second.push(Bytes::from_static(b"1234"));
         assert_eq!(second.bytes(), Some(&b"1234"[..]));
-        second.push(b"5");
+        second.push(Bytes::from_static(b"5"));
         assert_eq!(second.bytes(), None);
-        first.push(b"7890");
+        first.push(Bytes::from_static(b"7890"));
         assert_eq!(first.bytes(), Some(&b"1234567890"[..]));
-        second.push(b"");
+        second.push(Bytes::from_static(b""));
         assert_eq!(second.bytes(), None, "what was let go does not come back");
         drop((first, second));
         let mut third = budget.body();
-        third.push(b"1234567890");
+        third.push(Bytes::from_static(b"1234567890"));
         assert!(third.bytes().is_some());
     }
 
@@ -119,20 +129,20 @@ mod tests {
         let budget = Budget::new(10, 4);
         let mut large = budget.body();
         for _ in 0..7 {
-            large.push(b"12");
+            large.push(Bytes::from_static(b"12"));
         }
         assert!(large.bytes().is_some());
         let mut small = budget.body();
-        small.push(b"1234");
+        small.push(Bytes::from_static(b"1234"));
         assert_eq!(small.bytes(), Some(&b"1234"[..]));
-        small.push(b"5");
+        small.push(Bytes::from_static(b"5"));
         assert_eq!(small.bytes(), None);
         drop(large);
         let mut next = budget.body();
-        next.push(&[0; 14]);
+        next.push(Bytes::from_static(&[0; 14]));
         assert!(next.bytes().is_some(), "what was free was not given back");
         let mut over = budget.body();
-        over.push(&[0; 5]);
+        over.push(Bytes::from_static(&[0; 5]));
         assert!(over.bytes().is_none());
     }
 }

@@ -1,7 +1,10 @@
-//! How many connections there are, in total and per client.
+//! How many connections there are, in total and per client, and who leaves when there is no place.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 
@@ -9,6 +12,32 @@ use super::client::Client;
 struct Open {
     total: usize,
     clients: BTreeMap<Client, usize>,
+    /// Those that have not sent an authentic delivery, in the order in which they came.
+    strangers: BTreeMap<u64, Stranger>,
+    /// The number of the next.
+    next: u64,
+}
+
+/// A connection that nobody vouches for.
+#[derive(Debug)]
+struct Stranger {
+    client: Option<Client>,
+    /// Cancelled when it has to make room.
+    leave: CancellationToken,
+}
+
+impl Open {
+    /// A place is given back.
+    fn back(&mut self, client: Option<Client>) {
+        self.total = self.total.saturating_sub(1);
+        let Some(client) = client else { return };
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
 }
 
 /// Counts connections. Cheap to clone.
@@ -29,44 +58,66 @@ impl Connections {
     }
 
     /// Takes a place; `None` where there is none left. A `client` of `None` stands for many (it is
-    /// a trusted proxy, or the Unix socket), and only the total counts.
-    pub(super) fn open(&self, client: Option<Client>) -> Option<Place> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.total {
+    /// a trusted proxy, or the Unix socket), and only the total counts. When all are taken, the
+    /// stranger who came first has to leave: a sender that means it has said by then what it wants.
+    pub(super) fn open(&self, client: Option<Client>, leave: CancellationToken) -> Option<Place> {
+        let mut open = lock(&self.open);
+        if client.is_some_and(|client| open.clients.get(&client) >= Some(&self.per_client)) {
             return None;
         }
+        if open.total >= self.total {
+            let (_, oldest) = open.strangers.pop_first()?;
+            open.back(oldest.client);
+            oldest.leave.cancel();
+        }
         if let Some(client) = client {
-            let count = open.clients.entry(client).or_default();
-            if *count >= self.per_client {
-                return None;
-            }
-            *count += 1;
+            *open.clients.entry(client).or_default() += 1;
         }
         open.total += 1;
+        let number = open.next;
+        open.next += 1;
+        open.strangers.insert(number, Stranger { client, leave });
         Some(Place {
+            number,
+            known: AtomicBool::new(false),
             client,
             open: Arc::clone(&self.open),
         })
     }
 }
 
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The place of one connection, given back at its end.
 #[derive(Debug)]
 pub(super) struct Place {
+    number: u64,
+    /// Whether it has sent an authentic delivery.
+    known: AtomicBool,
     client: Option<Client>,
     open: Arc<Mutex<Open>>,
 }
 
+impl Place {
+    /// It has sent an authentic delivery: it does not have to leave for others any more.
+    pub(super) fn vouch(&self) {
+        if self.known.load(Ordering::Relaxed) {
+            return;
+        }
+        if lock(&self.open).strangers.remove(&self.number).is_some() {
+            self.known.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.total = open.total.saturating_sub(1);
-        let Some(client) = self.client else { return };
-        if let Some(count) = open.clients.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                open.clients.remove(&client);
-            }
+        let mut open = lock(&self.open);
+        // One that had to leave has given its place back already.
+        if open.strangers.remove(&self.number).is_some() || self.known.load(Ordering::Relaxed) {
+            open.back(self.client);
         }
     }
 }
@@ -75,20 +126,66 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn token() -> CancellationToken {
+        CancellationToken::new()
+    }
+
     #[test]
     fn one_client_cannot_take_every_place_and_places_come_back() {
         let client = |last| Some(Client::of([10, 0, 0, last].into()));
         let connections = Connections::new(4, 2);
-        let mine = [connections.open(client(1)), connections.open(client(1))];
+        let mine = [
+            connections.open(client(1), token()),
+            connections.open(client(1), token()),
+        ];
         assert!(mine.iter().all(Option::is_some));
-        assert!(connections.open(client(1)).is_none());
-        let proxy = [connections.open(None), connections.open(None)];
+        assert!(connections.open(client(1), token()).is_none());
+        let proxy = [
+            connections.open(None, token()),
+            connections.open(None, token()),
+        ];
         assert!(proxy.iter().all(Option::is_some));
-        assert!(connections.open(client(2)).is_none(), "all are taken");
+        for place in mine.iter().chain(&proxy).flatten() {
+            place.vouch();
+        }
+        assert!(
+            connections.open(client(2), token()).is_none(),
+            "all are taken"
+        );
         drop(mine);
-        assert!(connections.open(client(2)).is_some());
+        assert!(connections.open(client(2), token()).is_some());
         drop(proxy);
         let open = connections.open.lock().unwrap();
         assert_eq!((open.total, open.clients.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_stranger_who_came_first_makes_room() {
+        let connections = Connections::new(3, 3);
+        let tokens = [token(), token(), token(), token(), token()];
+        let open = |number: usize| connections.open(None, tokens[number].clone());
+        let left = || -> Vec<usize> {
+            let gone = |number: &usize| tokens[*number].is_cancelled();
+            (0..tokens.len()).filter(gone).collect()
+        };
+        let places = [open(0).unwrap(), open(1).unwrap(), open(2).unwrap()];
+        places[0].vouch();
+        let fourth = open(3).unwrap();
+        assert_eq!(left(), [1]);
+        places[1].vouch();
+        let [first, second, third] = places;
+        drop(second);
+        assert_eq!(
+            connections.open.lock().unwrap().total,
+            3,
+            "its place is given away"
+        );
+        fourth.vouch();
+        third.vouch();
+        assert!(open(4).is_none(), "none of them is a stranger");
+        drop((first, third, fourth));
+        assert_eq!(left(), [1]);
+        let open = connections.open.lock().unwrap();
+        assert_eq!((open.total, open.strangers.len()), (0, 0));
     }
 }

@@ -1,27 +1,35 @@
 //! The accept loop: connections within limits of number and time. What a connection is allowed is
 //! counted from its first moment, so that one that says nothing costs little, and not for long.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::body::BodyLimits;
 use super::client::Peer;
-use super::connections::{Connections, Place};
+use super::connections::Connections;
+use super::patience::{Patience, RanOut};
+use super::reused::Shelf;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
 use super::tally::{RouteStatus, Tallies};
+use super::visitor::Visitor;
 use crate::clock::Clock;
+use crate::core::time::Time;
 use crate::sink::Deliveries;
 use crate::supervise::Supervisor;
 
@@ -114,6 +122,7 @@ pub fn serve(
             connections: connections.clone(),
             supervisor: supervisor.clone(),
             stopping: supervisor.stopping(),
+            clock,
         };
         let made = made.take();
         let stays = stays.clone();
@@ -152,6 +161,7 @@ struct Accept {
     connections: Connections,
     supervisor: Supervisor,
     stopping: CancellationToken,
+    clock: Clock,
 }
 
 impl Accept {
@@ -204,69 +214,107 @@ impl Accept {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(place) = self.connections.open(peer.alone(&self.server.proxies)) else {
+        let (server, clock) = (Arc::clone(&self.server), self.clock);
+        let leave = self.stopping.child_token();
+        let alone = peer.alone(&server.proxies);
+        let Some(place) = self.connections.open(alone, leave.clone()) else {
             tracing::debug!(?peer, "too many connections");
             return;
         };
-        let (server, stopping) = (Arc::clone(&self.server), self.stopping.clone());
+        let visitor = Arc::new(Visitor {
+            peer,
+            patience: Patience::new(clock, HEAD),
+            place,
+        });
+        let stopping = self.stopping.clone();
         self.supervisor.spawn("webhook connection", async move {
-            converse(stream, server, peer, stopping, place).await;
+            converse(stream, server, visitor, clock, leave, stopping).await;
             Ok(())
         });
     }
 }
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection, until it ends, has to `leave`, or everything stops.
 async fn converse<S>(
     stream: S,
     server: Arc<Server>,
-    peer: Peer,
+    visitor: Arc<Visitor>,
+    clock: Clock,
+    leave: CancellationToken,
     stopping: CancellationToken,
-    _place: Place,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = CancellationToken::new();
-    let begins = begun.clone();
+    let (shelf, visits) = (Shelf::default(), Arc::clone(&visitor));
     let service = service_fn(move |request| {
-        begins.cancel();
-        let server = Arc::clone(&server);
-        Box::pin(async move {
-            let answer = server.answer(request, peer).await;
-            Ok::<_, std::convert::Infallible>(answer)
-        })
+        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&visits)))
     });
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
+        // Who has sent a delivery and says that nothing more comes still wants its answer.
+        .half_close(true)
         // An answer is small: to copy it behind its head costs less than to send two pieces.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
+    let patience = &visitor.patience;
+    let old = clock.now().after(AGE);
     let mut ended = tokio::select! {
-        // An error was answered, as far as it can be; there is nothing else to do about it.
-        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
-        () = stopping.cancelled() => false,
-        () = tokio::time::sleep(AGE) => false,
+        biased;
+        ended = attend(&mut connection, patience, clock, old) => ended,
+        () = leave.cancelled() => false,
     };
+    if !ended && leave.is_cancelled() && !stopping.is_cancelled() {
+        tracing::debug!(peer = ?visitor.peer, "it has to make room");
+        return;
+    }
     if !ended {
         // What a client that has just connected is about to send would be lost, and is not sent again.
+        let begins = clock.now().after(BEGIN);
         ended = tokio::select! {
-            _ = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
-            () = begun.cancelled() => false,
-            () = tokio::time::sleep(BEGIN) => false,
+            biased;
+            ended = attend(&mut connection, patience, clock, begins) => ended,
+            // Nobody but the branch above makes it so, just before this one is asked.
+            () = poll_fn(|_| if patience.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
         };
     }
     if !ended {
         Pin::new(&mut connection).graceful_shutdown();
-        let rest = poll_fn(|context| connection.poll_without_shutdown(context));
-        if tokio::time::timeout(GRACE, rest).await.is_err() {
+        let gone = clock.now().after(GRACE);
+        if !attend(&mut connection, patience, clock, gone).await {
             return;
         }
     }
     let stream = connection.into_parts().io.into_inner();
     // Whoever does not read its answer by then will not.
     drop(tokio::time::timeout(LINGER, linger(stream)).await);
+}
+
+/// Answers until the connection ends, which it does when a head comes too late: `true`. Or until
+/// then: `false`.
+async fn attend<S, F>(
+    connection: &mut http1::Connection<TokioIo<S>, F>,
+    patience: &Patience,
+    clock: Clock,
+    until: Time,
+) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible> + Unpin,
+    F::Future: Unpin,
+{
+    while clock.now() < until {
+        tokio::select! {
+            biased;
+            // An error was answered, as far as it can be; there is nothing else to do about it.
+            _ = poll_fn(|context| connection.poll_without_shutdown(context)) => return true,
+            ran_out = patience.run_out(until) => match ran_out {
+                RanOut::Head => return true,
+                // Who reads it finds that out by itself.
+                RanOut::Body | RanOut::Nothing => {}
+            }
+        }
+    }
+    false
 }
 
 /// Says that nothing more comes, and swallows what the client still sends: closing on unread bytes
@@ -276,7 +324,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     stream.shutdown().await?;
-    let mut swallowed = [0; 4 << 10];
+    let mut swallowed = vec![0; 4 << 10];
     while stream.read(&mut swallowed).await? > 0 {}
     Ok(())
 }

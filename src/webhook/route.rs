@@ -1,6 +1,7 @@
 //! A configured route: which deliveries are its sender's, and what they make stale. Pure: it reads
 //! no clock, and does nothing about what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -252,7 +253,7 @@ impl Route {
         Ok(Delivery {
             event: event(&reading, authentic),
             dedupe_key,
-            what: reading.what,
+            what: reading.what.into(),
             wish,
         })
     }
@@ -340,7 +341,7 @@ impl Route {
 }
 
 /// The name under which the sender can ask what became of a delivery.
-fn event(reading: &Reading, authentic: &Authentic) -> String {
+fn event(reading: &Reading, authentic: &Authentic) -> Arc<str> {
     let id = authentic.signed_id().or(reading.id.as_deref());
     let plain = |id: &&str| {
         (1..=MAX_EVENT_BYTES).contains(&id.len())
@@ -348,6 +349,8 @@ fn event(reading: &Reading, authentic: &Authentic) -> String {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
     };
-    id.filter(plain)
-        .map_or_else(|| HEXLOWER.encode(authentic.body_digest()), str::to_owned)
+    id.filter(plain).map_or_else(
+        || HEXLOWER.encode(authentic.digest()).into(),
+        std::convert::Into::into,
+    )
 }

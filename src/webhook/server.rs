@@ -2,9 +2,11 @@
 //! is read of a delivery before it is authentic.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
@@ -17,6 +19,7 @@ use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
 use super::failures::Failures;
 use super::tally::{RouteStatus, Tallies, Tally};
+use super::visitor::Visitor;
 use super::{Authentic, Delivery, Refused, Route, Unreadable, Wish};
 use crate::clock::Clock;
 use crate::core::delivery::Taken;
@@ -115,40 +118,58 @@ impl Server {
         self.routes.values().map(status).collect()
     }
 
-    /// Answers a request.
-    pub(super) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<Full<Bytes>>
+    /// Answers a request of a visitor; it never fails.
+    pub(super) async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        visitor: Arc<Visitor>,
+    ) -> Result<Response<Full<Bytes>>, Infallible>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let path = request.uri().path();
-        if let Some(served) = self.routes.get(path).cloned() {
-            let answer = self.called(&served, request, peer).await;
-            return served.tally.answered(answer).into_response();
-        }
-        if request.method() == Method::GET
-            && let Some((route, event)) = path.rsplit_once('/')
-            && let Some(served) = self.routes.get(route).cloned()
-        {
-            let answer = self.asked(&served, request.headers(), event, peer).await;
-            return served.tally.answered(answer).into_response();
-        }
-        tracing::debug!("a call of no route");
-        Answer::NoRoute.into_response()
+        visitor.patience.answer();
+        let (mut head, body) = request.into_parts();
+        let answer = if let Some(served) = self.routes.get(head.uri.path()) {
+            let answer = self.called(served, &mut head, body, &visitor);
+            served.tally.answered(answer.await)
+        } else if let Some((served, event)) = self.event(&head) {
+            let answer = self.asked(served, &head.headers, event, &visitor);
+            served.tally.answered(answer.await)
+        } else {
+            tracing::debug!("a call of no route");
+            Answer::NoRoute
+        };
+        visitor.patience.head();
+        // The map of what came is large enough for what goes.
+        head.headers.clear();
+        Ok(answer.into_response(head.headers))
+    }
+
+    /// The delivery that a request asks about.
+    fn event<'h>(&self, head: &'h Parts) -> Option<(&Arc<Served>, &'h str)> {
+        let (route, event) = head.uri.path().rsplit_once('/')?;
+        let served = self.routes.get(route)?;
+        (head.method == Method::GET).then_some((served, event))
     }
 
     /// A call of a route itself.
-    async fn called<B>(&self, served: &Arc<Served>, request: Request<B>, peer: Peer) -> Answer
+    async fn called<B>(
+        &self,
+        served: &Arc<Served>,
+        head: &mut Parts,
+        body: B,
+        visitor: &Visitor,
+    ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let route = &served.hook.route;
-        let (head, body) = request.into_parts();
         if head.method != Method::POST {
             let Some(handshake) = route.handshake(&head.method, &head.headers) else {
                 return Answer::Method(route.methods());
             };
             if handshake.status == StatusCode::UNAUTHORIZED {
-                return self.refuse(served, &head.headers, peer, Refused::Wrong);
+                return self.refuse(served, &head.headers, visitor.peer, Refused::Wrong);
             }
             return Answer::Handshake(handshake);
         }
@@ -163,7 +184,9 @@ impl Server {
         } else {
             self.budget.body()
         };
-        let read = body::read(body, &self.limits, &mut verifier, kept, self.clock).await;
+        let patience = &visitor.patience;
+        let read = body::read(body, &self.limits, &mut verifier, kept, now, patience).await;
+        patience.answer();
         let body = match read {
             Ok(body) => body,
             Err(Unread::TooLarge) => {
@@ -184,9 +207,10 @@ impl Server {
         };
         let authentic = match verifier.finish() {
             Ok(authentic) => authentic,
-            Err(why) => return self.refuse(served, &head.headers, peer, why),
+            Err(why) => return self.refuse(served, &head.headers, visitor.peer, why),
         };
-        match understood(served, head.headers, authentic, body).await {
+        visitor.place.vouch();
+        match understood(served, &mut head.headers, authentic, body).await {
             Some(Ok(delivery)) => self.commit(served, delivery, now).await,
             Some(Err(why)) => {
                 tracing::warn!(
@@ -209,7 +233,12 @@ impl Server {
         } = delivery;
         let (asks, because) = match wish {
             Wish::Nothing(why) => {
-                tracing::info!(route = &*served.path, event, what, "ignored: {why}");
+                tracing::info!(
+                    route = &*served.path,
+                    event = &*event,
+                    what = &*what,
+                    "ignored: {why}"
+                );
                 return Answer::Ignored(why);
             }
             Wish::Files(files) => (AskedFor::Files(files), None),
@@ -225,10 +254,10 @@ impl Server {
         };
         let taken = self.deliveries.deliver(Delivered {
             route: Arc::clone(&served.path),
-            event: event.clone(),
+            event: Arc::clone(&event),
             dedupe_key,
             dedupe: route.dedupe(),
-            what: what.clone(),
+            what: Arc::clone(&what),
             pipeline: route.pipeline().clone(),
             at,
             due: at.after(route.delay()),
@@ -238,14 +267,14 @@ impl Server {
             Ok(Taken::New(changes)) => {
                 tracing::info!(
                     route = &*served.path,
-                    event,
-                    what,
+                    event = &*event,
+                    what = &*what,
                     asked,
                     because,
                     changes,
                     "a delivery"
                 );
-                served.tally.delivered(event.clone(), at);
+                served.tally.delivered(Arc::clone(&event), at);
                 Answer::Accepted {
                     event,
                     pipeline: Arc::clone(pipeline),
@@ -253,13 +282,18 @@ impl Server {
                 }
             }
             Ok(Taken::Duplicate) => {
-                tracing::info!(route = &*served.path, event, what, "a repeated delivery");
+                tracing::info!(
+                    route = &*served.path,
+                    event = &*event,
+                    what = &*what,
+                    "a repeated delivery"
+                );
                 Answer::Duplicate
             }
             Err(error) => {
                 tracing::error!(
                     route = &*served.path,
-                    event,
+                    event = &*event,
                     "a delivery can't be taken: {error}; its sender is asked to try again"
                 );
                 Answer::Unavailable
@@ -268,10 +302,17 @@ impl Server {
     }
 
     /// What became of a delivery.
-    async fn asked(&self, served: &Served, headers: &HeaderMap, event: &str, peer: Peer) -> Answer {
+    async fn asked(
+        &self,
+        served: &Served,
+        headers: &HeaderMap,
+        event: &str,
+        visitor: &Visitor,
+    ) -> Answer {
         if !served.hook.route.may_ask(headers) {
-            return self.refuse(served, headers, peer, Refused::Wrong);
+            return self.refuse(served, headers, visitor.peer, Refused::Wrong);
         }
+        visitor.place.vouch();
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
             return Answer::NoEvent;
         };
@@ -311,7 +352,7 @@ impl Peer {
 /// What an authentic delivery says; `None` where it could not be found out.
 async fn understood(
     served: &Arc<Served>,
-    headers: HeaderMap,
+    headers: &mut HeaderMap,
     authentic: Authentic,
     body: Kept,
 ) -> Option<Result<Delivery, Unreadable>> {
@@ -322,9 +363,10 @@ async fn understood(
         );
     }
     if body.bytes().is_none_or(|bytes| bytes.len() <= LARGE) {
-        return Some(served.hook.route.read(&headers, &authentic, body.bytes()));
+        return Some(served.hook.route.read(headers, &authentic, body.bytes()));
     }
     let served = Arc::clone(served);
+    let headers = std::mem::take(headers);
     let read = move || served.hook.route.read(&headers, &authentic, body.bytes());
     let read = tokio::task::spawn_blocking(read).await;
     if let Err(error) = &read {

@@ -31,7 +31,7 @@ pub struct RouteStatus {
 #[derive(Clone, Debug, Serialize)]
 pub struct LastDelivery {
     /// Its name.
-    pub event: String,
+    pub event: Arc<str>,
     /// When it came.
     pub at: Time,
 }
@@ -73,7 +73,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn delivered(&self, event: String, at: Time) {
+    pub(super) fn delivered(&self, event: Arc<str>, at: Time) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastDelivery { event, at });
     }

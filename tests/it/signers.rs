@@ -222,10 +222,10 @@ async fn cloudevents_of_the_official_sdk_are_understood() {
         let delivery = route.read(&sent, &authentic, Some(body)).unwrap();
         assert_eq!(delivery.wish, Wish::Scan { because: None });
         if mode == "batch" {
-            assert_eq!(delivery.what, "batch");
+            assert_eq!(&*delivery.what, "batch");
         } else {
-            assert_eq!(delivery.what, "com.example.deployed");
-            assert_eq!(delivery.event, "1");
+            assert_eq!(&*delivery.what, "com.example.deployed");
+            assert_eq!(&*delivery.event, "1");
         }
     }
 }
@@ -273,7 +273,7 @@ async fn githubs_own_examples_are_understood() {
         let authentic = verify(&route, &sent, body.as_bytes()).unwrap();
         let delivery = route.read(&sent, &authentic, Some(body.as_bytes()));
         let delivery = delivery.unwrap_or_else(|error| panic!("{event}: {error}"));
-        assert_eq!(delivery.what, *event);
+        assert_eq!(&*delivery.what, *event);
         match delivery.wish {
             Wish::Scan { because } => {
                 // Every push among them makes or deletes its branch or tag.

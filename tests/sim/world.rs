@@ -622,10 +622,10 @@ impl World {
     fn deliver(&mut self, pipeline: &PipelineId, changes: Vec<NewChange>) {
         let delivery = NewDelivery {
             route: "/hook".into(),
-            event: self.moment.to_string(),
+            event: self.moment.to_string().into(),
             dedupe_key: None,
             dedupe: Duration::ZERO,
-            what: String::new(),
+            what: "".into(),
             pipeline: pipeline.clone(),
             at: self.wall(),
             due: self.wall(),

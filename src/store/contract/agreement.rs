@@ -69,10 +69,10 @@ impl History {
         };
         NewDelivery {
             route: self.random.choice(ROUTES).unwrap().into(),
-            event: format!("event-{}", self.random.u8(0..6)),
+            event: format!("event-{}", self.random.u8(0..6)).into(),
             dedupe_key: (self.random.u8(0..5) > 0).then_some([number; 32]),
             dedupe: Duration::from_millis(self.random.choice([0, 30, 200]).unwrap()),
-            what: "push".to_owned(),
+            what: "push".into(),
             pipeline,
             at: at(self.now),
             due,

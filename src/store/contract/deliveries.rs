@@ -31,10 +31,10 @@ fn asked(of: &str) -> NewChange {
 fn delivery(event: &str, work: Work) -> NewDelivery {
     NewDelivery {
         route: "/hooks/www".into(),
-        event: event.to_owned(),
+        event: event.into(),
         dedupe_key: Some([event.bytes().next().unwrap_or(0); 32]),
         dedupe: Duration::from_millis(100),
-        what: "push".to_owned(),
+        what: "push".into(),
         pipeline: pipeline(WWW),
         at: at(1_000),
         due: at(1_000),
@@ -446,7 +446,7 @@ async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {
     let all = (0..100_u8).map(|number| {
         let mut one = delivery("x", changes(&[]));
         one.dedupe_key = Some([number % 10; 32]);
-        one.event = number.to_string();
+        one.event = number.to_string().into();
         store.take_delivery(one)
     });
     let taken = futures_util::future::try_join_all(all).await.unwrap();

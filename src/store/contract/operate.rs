@@ -145,10 +145,10 @@ async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store
 fn delivery(event: &str, due: u64, work: Work) -> NewDelivery {
     NewDelivery {
         route: "/hooks/www".into(),
-        event: event.to_owned(),
+        event: event.into(),
         dedupe_key: None,
         dedupe: Duration::ZERO,
-        what: "a push".to_owned(),
+        what: "a push".into(),
         pipeline: pipeline(WWW),
         at: at(5),
         due: at(due),

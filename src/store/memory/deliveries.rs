@@ -26,13 +26,13 @@ pub(super) struct Kept {
 /// of one before it is no answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
-    names: BTreeMap<(Arc<str>, String), u64>,
+    names: BTreeMap<(Arc<str>, Arc<str>), u64>,
     dedupes: BTreeMap<(Arc<str>, PipelineId, [u8; 32]), u64>,
 }
 
 impl Keys {
     fn of_event(&self, route: &str, event: &str) -> Option<u64> {
-        let key = (route.into(), event.to_owned());
+        let key = (route.into(), event.into());
         self.names.get(&key).copied()
     }
 
@@ -46,7 +46,7 @@ impl Keys {
     }
 
     fn add(&mut self, id: u64, delivery: &NewDelivery) {
-        let name = (Arc::clone(&delivery.route), delivery.event.clone());
+        let name = (Arc::clone(&delivery.route), Arc::clone(&delivery.event));
         self.names.insert(name, id);
         if let Some(key) = Self::dedupe(delivery) {
             self.dedupes.insert(key, id);
@@ -145,7 +145,7 @@ impl State {
             target,
             kind: Kind::Asked,
             source: Source::Webhook,
-            detail: again.what.as_str().into(),
+            detail: Arc::clone(&again.what),
             file: None,
             seen: again.due,
         };
@@ -184,9 +184,9 @@ impl State {
             _ => 0,
         };
         DeliveryRecord {
-            event: kept.delivery.event.clone(),
+            event: kept.delivery.event.to_string(),
             state: delivery_state(kept.made, counts),
-            what: kept.delivery.what.clone(),
+            what: kept.delivery.what.to_string(),
             at: kept.delivery.at,
             queued: counts.queued + waiting,
             submitted: counts.taken,
@@ -230,8 +230,12 @@ impl State {
                 && (kept.first..=kept.last).contains(&seq)
         };
         let kept = self.deliveries.values().filter(counted);
-        kept.min_by_key(|kept| kept.last)
-            .map(|kept| (kept.delivery.route.to_string(), kept.delivery.event.clone()))
+        kept.min_by_key(|kept| kept.last).map(|kept| {
+            (
+                kept.delivery.route.to_string(),
+                kept.delivery.event.to_string(),
+            )
+        })
     }
 
     fn release_due(&mut self, now: Time, limit: usize) -> usize {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::delivery_keys::DeliveryKeys;
+use super::delivery_keys::{DeliveryKeys, event_key};
 use super::{history, int, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
@@ -38,19 +38,6 @@ fn asset_of(change: &NewChange) -> Option<&str> {
         Target::Asset(asset) => Some(asset.as_str()),
         Target::All => None,
     }
-}
-
-/// A number that stands for what a delivery of a route is looked up by.
-fn row_key(route: &str, of: &[&[u8]]) -> i64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(route.as_bytes());
-    for part in of {
-        hasher.update(&[0]);
-        hasher.update(part);
-    }
-    let mut bytes = [0; 8];
-    hasher.finalize_xof().fill(&mut bytes);
-    i64::from_le_bytes(bytes)
 }
 
 /// Where a delivery's changes are.
@@ -103,7 +90,7 @@ pub(super) fn find(
     event: &str,
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
     keys.renew(connection)?;
-    let Some(id) = keys.of_event(row_key(route, &[event.as_bytes()])) else {
+    let Some(id) = keys.of_event(event_key(route, event)) else {
         return Ok(None);
     };
     let found = connection

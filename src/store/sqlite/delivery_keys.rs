@@ -7,7 +7,7 @@
 //! before it: then the keys are read anew. Only the thread that writes may ask, since it alone sees
 //! what it has not committed yet.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
@@ -60,6 +60,22 @@ struct Rows {
     doubtful: bool,
 }
 
+/// A number that stands for the name of a delivery; only as long as this process runs.
+pub(super) fn event_key(route: &str, event: &str) -> i64 {
+    hash(&(route, event))
+}
+
+/// A number that stands for what repeated deliveries have in common; as [`event_key`].
+pub(super) fn dedupe_key(route: &str, pipeline: &str, key: &[u8]) -> i64 {
+    hash(&(route, pipeline, key))
+}
+
+fn hash(of: &impl Hash) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish().cast_signed()
+}
+
 impl DeliveryKeys {
     /// The keys of the last [`DELIVERIES_KEPT`] deliveries.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
@@ -89,12 +105,16 @@ impl DeliveryKeys {
 
     fn fill(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT id, event_key, dedupe_key FROM delivery
+            "SELECT id, route, event, pipeline, dedupe FROM delivery
              WHERE id > (SELECT ifnull(max(id), 0) FROM delivery) - ?1 ORDER BY id",
         )?;
         let mut rows = statement.query(params![int(DELIVERIES_KEPT)])?;
         while let Some(row) = rows.next()? {
-            self.add(row.get(0)?, row.get(1)?, row.get(2)?);
+            let text = |column| row.get_ref(column).and_then(|text| Ok(text.as_str()?));
+            let (route, event, pipeline) = (text(1)?, text(2)?, text(3)?);
+            let dedupe = row.get_ref(4)?.as_blob_or_null()?;
+            let dedupe = dedupe.map(|key| dedupe_key(route, pipeline, key));
+            self.add(row.get(0)?, event_key(route, event), dedupe);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// Says that a database is edgepurge's queue: "EPQ1".
 const APPLICATION: i32 = 0x4550_5131;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0005_verify.sql"),
     include_str!("../migrations/0006_delivery_keys.sql"),
     include_str!("../migrations/0007_edge.sql"),
+    include_str!("../migrations/0008_keys.sql"),
 ];
 
 /// Opens the database to write.

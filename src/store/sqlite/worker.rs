@@ -77,13 +77,16 @@ impl Worker {
     }
 
     /// Runs a group in one transaction, each job in a savepoint of its own, so that one that
-    /// fails fails alone. On some errors (a full disk) `SQLite` ends the whole transaction: then all
+    /// fails fails alone; a job without company needs none. On some errors (a full disk) `SQLite` ends the whole transaction: then all
     /// fail, and none of the rest is run, since it would be committed on its own.
     fn commit(&self, group: Vec<Job>) {
         let mut result = self.execute("BEGIN IMMEDIATE");
+        let alone = group.len() == 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
-            result = result.and_then(|()| self.execute("SAVEPOINT job"));
+            if !alone {
+                result = result.and_then(|()| self.execute("SAVEPOINT job"));
+            }
             let able = result.is_ok().then_some(&self.connection);
             let (kept, finish) = job(able);
             answers.push(finish);
@@ -92,10 +95,17 @@ impl Worker {
                     let why = "queue.db: the transaction was given up; nothing of it was kept";
                     return Err(StoreError::Failed(why.to_owned()));
                 }
-                if !kept {
-                    self.execute("ROLLBACK TO job")?;
+                match (alone, kept) {
+                    (true, true) => Ok(()),
+                    // It answers why; the transaction that is committed then is empty.
+                    (true, false) => self
+                        .execute("ROLLBACK")
+                        .and_then(|()| self.execute("BEGIN IMMEDIATE")),
+                    (false, true) => self.execute("RELEASE job"),
+                    (false, false) => self
+                        .execute("ROLLBACK TO job")
+                        .and_then(|()| self.execute("RELEASE job")),
                 }
-                self.execute("RELEASE job")
             });
         }
         result = result.and_then(|()| self.execute("COMMIT"));

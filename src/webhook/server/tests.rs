@@ -12,6 +12,7 @@ use crate::core::delivery::DeliveryRecord;
 use crate::sink::{SinkError, SinkFuture};
 use crate::store::StoreError;
 use crate::webhook::kind::generic;
+use crate::webhook::patience::RanOut;
 use crate::webhook::{Kind, Purge, RouteSettings};
 
 const SECRET: &str = "a-secret-of-more-than-16-bytes";
@@ -51,7 +52,7 @@ const LIMITS: BodyLimits = BodyLimits {
     total: Duration::from_secs(10),
 };
 
-fn server(taker: &Arc<Taker>) -> Server {
+fn server(taker: &Arc<Taker>) -> Arc<Server> {
     let settings = RouteSettings {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new("www"),
@@ -80,14 +81,14 @@ fn server(taker: &Arc<Taker>) -> Server {
         failed_auth_per_minute: NonZeroU32::new(2).unwrap(),
     };
     let clock = Clock::start();
-    Server::new(
+    Arc::new(Server::new(
         vec![hook],
         &Tallies::default(),
         settings,
         LIMITS,
         Arc::clone(taker) as _,
         clock,
-    )
+    ))
 }
 
 fn request<B>(token: &str, body: B) -> Request<B> {
@@ -113,11 +114,19 @@ fn pieces(count: usize, piece: usize, wait: Duration) -> impl Body<Data = Bytes>
     StreamBody::new(Box::pin(frames))
 }
 
-async fn answer<B>(server: &Server, request: Request<B>) -> (u16, Value, bool)
+async fn answer<B>(server: &Arc<Server>, request: Request<B>) -> (u16, Value, bool)
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let response = server.answer(request, Peer::Local).await;
+    let visitor = Visitor::local(server.clock);
+    let answer = Arc::clone(server).answer(request, Arc::clone(&visitor));
+    let never = server.clock.now().after(Duration::from_hours(1));
+    let watched = async { while visitor.patience.run_out(never).await != RanOut::Head {} };
+    let Ok(response) = tokio::select! {
+        biased;
+        () = watched => panic!("nobody waits for a head"),
+        answer = answer => answer,
+    };
     let (status, retry) = (
         response.status().as_u16(),
         response.headers().contains_key(RETRY_AFTER),
@@ -153,7 +162,7 @@ async fn a_delivery_is_handed_on_with_its_time() {
     let status = &server.status()[0];
     assert_eq!(status.answers["accepted"], 1);
     assert_eq!(
-        status.last.as_ref().unwrap().event,
+        &*status.last.as_ref().unwrap().event,
         body["event"].as_str().unwrap()
     );
 }
@@ -162,7 +171,7 @@ async fn a_delivery_is_handed_on_with_its_time() {
 async fn a_body_that_there_is_no_room_for_counts_for_all_that_it_could_have_said() {
     let taker = Arc::new(Taker::default());
     let mut server = server(&taker);
-    server.budget = Budget::new(10, 0);
+    Arc::get_mut(&mut server).unwrap().budget = Budget::new(10, 0);
     let long = request(SECRET, whole("{\"paths\":[\"a.css\"]}"));
     let (status, ..) = answer(&server, long).await;
     assert_eq!(status, 202);

@@ -151,8 +151,8 @@ fn json_pointers_say_where_a_body_has_what() {
         "changed": ["a.html"], "items": [{"a/b": "no"}, {"a/b": "b.html"}, 5]}"#;
     let delivery = read(settings.clone(), &[], body).unwrap();
     assert_eq!(delivery.wish, files(&["a.html", "b.html"]));
-    assert_eq!(delivery.what, "site.deployed");
-    assert_eq!(delivery.event, "17");
+    assert_eq!(&*delivery.what, "site.deployed");
+    assert_eq!(&*delivery.event, "17");
     let of = |from: &str, to: &str| wish(settings.clone(), &[], &body.replace(from, to));
     assert!(nothing(&of("refs/heads/main", "refs/tags/main"), "branch"));
     assert!(nothing(&of("refs/heads/main", "dev"), "dev"));

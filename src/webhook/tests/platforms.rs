@@ -168,8 +168,8 @@ fn cloudevents_in_every_mode() {
     ];
     let delivery = read(cloudevents(None), &binary, r#"{"paths":["a.html"]}"#).unwrap();
     assert_eq!(delivery.wish, files(&["a.html"]));
-    assert_eq!(delivery.what, "com.example.d\u{e9}ployed");
-    assert_eq!(delivery.event, "1");
+    assert_eq!(&*delivery.what, "com.example.d\u{e9}ployed");
+    assert_eq!(&*delivery.event, "1");
     assert_eq!(delivery.dedupe_key, None, "nothing signs it");
 
     let event = |data: Value| {

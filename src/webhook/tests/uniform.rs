@@ -14,8 +14,8 @@ use crate::clock::Clock;
 use crate::core::delivery::{DeliveryRecord, Taken};
 use crate::sink::{Delivered, Deliveries, SinkError, SinkFuture};
 use crate::webhook::body::BodyLimits;
-use crate::webhook::client::Peer;
 use crate::webhook::server::Server;
+use crate::webhook::visitor::Visitor;
 use crate::webhook::*;
 
 const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
@@ -36,7 +36,7 @@ impl Deliveries for Refusing {
 /// All that an answer says: status, headers, body.
 type Said = (u16, BTreeMap<String, String>, Bytes);
 
-fn server(sender: Sender, clock: Clock) -> Server {
+fn server(sender: Sender, clock: Clock) -> Arc<Server> {
     let hook = Hook {
         route: sender.route(),
         pipeline: "www".into(),
@@ -61,14 +61,16 @@ fn server(sender: Sender, clock: Clock) -> Server {
         Arc::new(Refusing),
         clock,
     )
+    .into()
 }
 
-async fn said(server: &Server, method: Method, headers: HeaderMap, body: &[u8]) -> Said {
+async fn said(server: &Arc<Server>, method: Method, headers: HeaderMap, body: &[u8]) -> Said {
     let mut request = Request::new(Full::from(Bytes::copy_from_slice(body)));
     *request.method_mut() = method;
     *request.uri_mut() = "/hooks/www".parse().unwrap();
     *request.headers_mut() = headers;
-    let answer = server.answer(request, Peer::Local).await;
+    let visitor = Visitor::local(Clock::start());
+    let Ok(answer) = Arc::clone(server).answer(request, visitor).await;
     let (head, body) = answer.into_parts();
     let headers = head.headers.iter();
     let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()));

@@ -322,6 +322,40 @@ async fn thousands_of_half_open_connections_of_many_clients_are_all_gone_within_
     becomes(&at, &event(&answer), "done").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_of_many_clients_make_room_for_one_that_has_something_to_say() {
+    many_files();
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let mut silent = Vec::new();
+    for number in 0..1_500_u16 {
+        let last = u8::try_from(number % 8).unwrap();
+        silent.extend(connect_from([127, 0, 1, 1 + last], &at).await);
+    }
+    let began = Instant::now();
+    // One that is known keeps its place, however many strangers come.
+    let known = reqwest::Client::new();
+    let url = format!("http://{at}/hooks/www");
+    let deliver = || {
+        let request = known.post(&url).bearer_auth(SECRET);
+        call(request.json(&json!({ "scan": true })))
+    };
+    assert_eq!(deliver().await.unwrap().status, 202);
+    let mut more = Vec::new();
+    for number in 0..1_500_u16 {
+        let last = u8::try_from(number % 8).unwrap();
+        more.extend(connect_from([127, 0, 2, 1 + last], &at).await);
+    }
+    assert_eq!(deliver().await.unwrap().status, 202);
+    // Long before the first of them would have had to say something.
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    drop((silent, more));
+}
+
 /// Lets this process, and what it starts, open as many files as it may.
 fn many_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};

@@ -69,6 +69,27 @@ async fn what_is_no_delivery_on_the_wire_is_refused_and_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_that_nothing_more_comes_is_answered_and_the_connection_ends() {
+    let bench = started("generic", "purge = [\"/a.css\"]").await;
+    let at = address(&bench).await;
+    let length = format!("Content-Length: {}\r\n", BODY.len());
+    for (sent, wanted) in [
+        (with_headers(&length, BODY), "HTTP/1.1 202 "),
+        (with_headers(&length, &BODY[1..]), "HTTP/1.1 400 "),
+    ] {
+        let mut stream = TcpStream::connect(&at).await.unwrap();
+        stream.write_all(&sent).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut said = String::new();
+        let read = stream.read_to_string(&mut said);
+        // Before it would be closed for being silent.
+        let ended = tokio::time::timeout(Duration::from_secs(4), read).await;
+        ended.unwrap().unwrap();
+        assert!(said.starts_with(wanted), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_unusual_and_right_is_taken() {
     let bench = started("generic", "purge = [\"/a.css\"]").await;
     let at = address(&bench).await;

@@ -28,10 +28,10 @@ fn delivery(number: u16, asset: &str) -> NewDelivery {
     key[..2].copy_from_slice(&number.to_be_bytes());
     NewDelivery {
         route: "/hooks/www".into(),
-        event: format!("event-{number}"),
+        event: format!("event-{number}").into(),
         dedupe_key: Some(key),
         dedupe: Duration::from_mins(10),
-        what: "push".to_owned(),
+        what: "push".into(),
         pipeline: PipelineId::new("www"),
         at: Time::from_millis(1_000),
         due: Time::from_millis(1_000),

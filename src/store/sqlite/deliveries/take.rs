@@ -1,13 +1,14 @@
 //! Deliveries on their way into the queue, and what repeats one of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
-use super::{Progress, asked, asset_of, row_key};
+use super::{Progress, asked, asset_of};
 use crate::core::change::{NewChange, PipelineId, Seq, Target};
 use crate::core::delivery::{DeliveryState, NewDelivery, Taken, Work};
-use crate::store::sqlite::delivery_keys::DeliveryKeys;
+use crate::store::sqlite::delivery_keys::{self, DeliveryKeys, event_key};
 use crate::store::sqlite::{int, queue, uint};
 
 /// More targets than this are not looked for among what is queued already.
@@ -18,7 +19,7 @@ pub(in crate::store::sqlite) struct Taker<'c> {
     connection: &'c Connection,
     keys: &'c DeliveryKeys,
     told: &'c AtomicU64,
-    insert: CachedStatement<'c>,
+    insert: Insert<'c>,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
     /// while this transaction runs; a planner that hears of it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
@@ -32,11 +33,7 @@ impl<'c> Taker<'c> {
         told: &'c AtomicU64,
     ) -> rusqlite::Result<Self> {
         keys.renew(connection)?;
-        let insert = connection.prepare_cached(
-            "INSERT INTO delivery (event_key, dedupe_key, route, event, dedupe, pipeline, what, at,
-                                   due, known, stage, first, last)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?;
+        let insert = Insert::new(connection)?;
         Ok(Self {
             connection,
             keys,
@@ -76,22 +73,8 @@ impl<'c> Taker<'c> {
             }
             Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
         };
-        let event_key = row_key(&delivery.route, &[delivery.event.as_bytes()]);
-        self.insert.execute(params![
-            event_key,
-            dedupe_key,
-            &*delivery.route,
-            delivery.event,
-            delivery.dedupe_key,
-            delivery.pipeline.as_str(),
-            delivery.what,
-            int(delivery.at.millis()),
-            int(delivery.due.millis()),
-            int(delivery.at.after(delivery.dedupe).millis()),
-            stage,
-            int(first.0),
-            int(last.0),
-        ])?;
+        let event_key = event_key(&delivery.route, &delivery.event);
+        self.insert.row(delivery, stage, (first, last))?;
         let id = connection.last_insert_rowid();
         self.keys.add(id, event_key, dedupe_key);
         if let (Work::Changes(changes), false) = (&delivery.work, now) {
@@ -127,10 +110,65 @@ impl<'c> Taker<'c> {
     }
 }
 
+/// Writes the rows. What many deliveries have in common is bound once: to bind a text costs as much
+/// as to bind all the numbers.
+struct Insert<'c> {
+    statement: CachedStatement<'c>,
+    /// The route, the pipeline, what it tells and its stage, as they are bound.
+    bound: Option<(Arc<str>, PipelineId, Arc<str>, &'static str)>,
+}
+
+impl<'c> Insert<'c> {
+    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let statement = connection.prepare_cached(
+            "INSERT INTO delivery (route, pipeline, what, stage, event, dedupe, at, due, known,
+                                   first, last)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        Ok(Self {
+            statement,
+            bound: None,
+        })
+    }
+
+    fn row(
+        &mut self,
+        delivery: &NewDelivery,
+        stage: &'static str,
+        (first, last): (Seq, Seq),
+    ) -> rusqlite::Result<()> {
+        let statement = &mut self.statement;
+        let is_bound = self.bound.as_ref().is_some_and(|bound| {
+            (&*bound.0, &bound.1, &*bound.2, bound.3)
+                == (&*delivery.route, &delivery.pipeline, &*delivery.what, stage)
+        });
+        if !is_bound {
+            statement.raw_bind_parameter(1, &*delivery.route)?;
+            statement.raw_bind_parameter(2, delivery.pipeline.as_str())?;
+            statement.raw_bind_parameter(3, &*delivery.what)?;
+            statement.raw_bind_parameter(4, stage)?;
+            self.bound = Some((
+                Arc::clone(&delivery.route),
+                delivery.pipeline.clone(),
+                Arc::clone(&delivery.what),
+                stage,
+            ));
+        }
+        statement.raw_bind_parameter(5, &*delivery.event)?;
+        statement.raw_bind_parameter(6, delivery.dedupe_key)?;
+        statement.raw_bind_parameter(7, int(delivery.at.millis()))?;
+        statement.raw_bind_parameter(8, int(delivery.due.millis()))?;
+        statement.raw_bind_parameter(9, int(delivery.at.after(delivery.dedupe).millis()))?;
+        statement.raw_bind_parameter(10, int(first.0))?;
+        statement.raw_bind_parameter(11, int(last.0))?;
+        statement.raw_execute().map(drop)
+    }
+}
+
 fn dedupe_key(delivery: &NewDelivery) -> Option<i64> {
     let key = delivery.dedupe_key.as_ref()?;
-    let pipeline = delivery.pipeline.as_str().as_bytes();
-    Some(row_key(&delivery.route, &[pipeline, key]))
+    let pipeline = delivery.pipeline.as_str();
+    Some(delivery_keys::dedupe_key(&delivery.route, pipeline, key))
 }
 
 /// The last delivery that this one repeats.
