@@ -120,7 +120,7 @@ fn write_request(key: &hmac::Key, path: &str, body: &mut Vec<u8>, request: &mut 
         body,
         "{{\"ref\":\"refs/heads/main\",\"before\":\"{number:040x}\",\"after\":\"{:040x}\",\
          \"created\":false,\"deleted\":false,\"forced\":false,\
-         \"repository\":{{\"full_name\":\"example/site\"}},\
+         \"repository\":{{\"full_name\":\"example/site\",\"pushed_at\":{number}}},\
          \"commits\":[{{\"id\":\"{number:040x}\",\"added\":[],\"removed\":[],\
          \"modified\":[\"posts/{number}.html\"]}}],\"filler\":\"",
         number + 1
@@ -133,7 +133,8 @@ fn write_request(key: &hmac::Key, path: &str, body: &mut Vec<u8>, request: &mut 
     write!(
         request,
         "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
-         X-GitHub-Event: push\r\nX-Hub-Signature-256: sha256={mac}\r\n\
+         X-GitHub-Event: push\r\nX-GitHub-Delivery: {number:08x}-0000-4000-8000-000000000000\r\n\
+         X-Hub-Signature-256: sha256={mac}\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     )
