@@ -59,7 +59,7 @@ pub struct SqliteSettings {
     pub api_url: String,
 }
 
-/// The store in `SQLite`. Its threads end when it is dropped.
+/// The store in `SQLite`. Its threads, and the task that gives answers, end when it is dropped.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: mpsc::Sender<Job>,
@@ -76,7 +76,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store, alone: makes it when it is missing, brings an older one up to date. One
     /// that is damaged, or of another API, is set aside, and a new one made; [`SqliteStore::lineage`]
-    /// says so.
+    /// says so. Has to be called within the runtime.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has it; [`StoreError::Unusable`] when the file is
@@ -91,7 +91,12 @@ impl SqliteStore {
         let commits = Arc::new(AtomicU64::new(0));
         let keys = DeliveryKeys::read(&writer).map_err(|error| failed(&error))?;
         let told = Arc::default();
-        let arrivals = Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last));
+        let arrivals = Arrivals::new(
+            keys.clone(),
+            Arc::clone(&told),
+            Arc::clone(&last),
+            supervisor,
+        );
         let store = Self {
             // The lock goes with the thread that writes.
             writer: start(

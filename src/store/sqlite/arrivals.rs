@@ -13,9 +13,12 @@ use super::worker::{Finish, Job};
 use super::{StoreError, StoreFuture, announce, deliveries, failed, queue};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
+use crate::supervise::Supervisor;
 
 /// Deliveries that wait at most; the senders of more are asked to try again.
 const WAITING: usize = 4_096;
+/// Commits whose answers wait to be given at most; those of more are given by the writer itself.
+const ANSWERS: usize = 16;
 
 /// One delivery, and who waits for what becomes of it.
 struct Arrival {
@@ -30,6 +33,30 @@ struct Waiting {
     sent: bool,
 }
 
+/// What became of deliveries, and who waits for it.
+struct Answers {
+    waiting: Vec<Arrival>,
+    result: Result<Vec<Taken>, StoreError>,
+}
+
+impl Answers {
+    fn give(self) {
+        match self.result {
+            Ok(taken) => {
+                for (arrival, taken) in self.waiting.into_iter().zip(taken) {
+                    // Who asked may have gone away.
+                    drop(arrival.answer.send(Ok(taken)));
+                }
+            }
+            Err(error) => {
+                for arrival in self.waiting {
+                    drop(arrival.answer.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+}
+
 /// What has arrived. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Arrivals {
@@ -37,6 +64,9 @@ pub(super) struct Arrivals {
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
+    /// To the task that gives answers: from the writer's thread each would be a wake-up of the
+    /// runtime, and from a task all of them are one.
+    answers: mpsc::Sender<Answers>,
 }
 
 impl std::fmt::Debug for Arrivals {
@@ -51,12 +81,21 @@ impl Arrivals {
         keys: DeliveryKeys,
         told: Arc<AtomicU64>,
         last: Arc<watch::Sender<Seq>>,
+        supervisor: &Supervisor,
     ) -> Self {
+        let (answers, mut answered) = mpsc::channel::<Answers>(ANSWERS);
+        supervisor.spawn("answers to deliveries", async move {
+            while let Some(answers) = answered.recv().await {
+                answers.give();
+            }
+            Ok(())
+        });
         Self {
             waiting: Arc::default(),
             keys,
             told,
             last,
+            answers,
         }
     }
 
@@ -121,10 +160,15 @@ impl Arrivals {
             let kept = result.is_ok();
             let finish: Finish = Box::new(move |commit| {
                 let result = commit.and(result);
-                if result.is_err() {
-                    arrivals.keys.doubt();
+                match &result {
+                    Ok((_, appended)) => announce(&arrivals.last, *appended),
+                    Err(_) => arrivals.keys.doubt(),
                 }
-                answer(&arrivals.last, waiting, result);
+                let result = result.map(|(taken, _)| taken);
+                let answers = Answers { waiting, result };
+                if let Err(error) = arrivals.answers.try_send(answers) {
+                    error.into_inner().give();
+                }
             });
             (kept, finish)
         })
@@ -149,27 +193,6 @@ fn take_all(
         Ok((became, queue::last_seq(connection)?))
     };
     all().map_err(|error| failed(&error))
-}
-
-fn answer(
-    last: &watch::Sender<Seq>,
-    waiting: Vec<Arrival>,
-    result: Result<(Vec<Taken>, Seq), StoreError>,
-) {
-    match result {
-        Ok((taken, appended)) => {
-            announce(last, appended);
-            for (arrival, taken) in waiting.into_iter().zip(taken) {
-                // Who asked may have gone away.
-                drop(arrival.answer.send(Ok(taken)));
-            }
-        }
-        Err(error) => {
-            for arrival in waiting {
-                drop(arrival.answer.send(Err(error.clone())));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
