@@ -10,6 +10,7 @@ mod full_queue;
 mod kinds;
 mod limits;
 mod methods;
+mod one_core;
 mod reload;
 mod repeated;
 mod senders;
