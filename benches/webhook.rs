@@ -4,10 +4,11 @@
 //!
 //! **The same for both**: 64 connections that are kept open, each with one delivery on its way; bodies
 //! of 1 KiB as GitHub sends them for a push, every one different, with an id and the time by which a
-//! repeated one would be recognised, signed with HMAC-SHA256; an answer counts only when it says that the delivery was taken. The generator (`webhook/generator.rs`:
-//! one thread, no HTTP library) signs each body. It has a core of its own, and what it measures has
-//! another, so that a delivery's cost to the server decides and not the generator's;
-//! with `--together` all of them share all cores. Neither server logs deliveries. They take turns.
+//! repeated one would be recognised, signed with HMAC-SHA256; an answer counts only when it says that
+//! the delivery was taken. The generator (`webhook/generator.rs`: one thread, no HTTP library) signs
+//! each body. It has a core of its own, and what it measures has another, so that a delivery's cost to
+//! the server decides and not the generator's; with `--together` all of them share all cores. Neither
+//! server logs deliveries. They take turns.
 //!
 //! **Not the same**: `webhook` has the equal HMAC rule and no command, so that it verifies and forgets.
 //! edgepurge verifies, reads, commits the delivery with its change in a synced transaction, and purges
