@@ -354,20 +354,21 @@ async fn understood(
     served: &Arc<Served>,
     headers: &mut HeaderMap,
     authentic: Authentic,
-    body: Kept,
+    mut body: Kept,
 ) -> Option<Result<Delivery, Unreadable>> {
-    if body.bytes().is_none() {
+    let length = body.length();
+    if length.is_none() {
         tracing::warn!(
             route = &*served.path,
             "too many bytes of deliveries are in memory: this one counts, and is not read"
         );
     }
-    if body.bytes().is_none_or(|bytes| bytes.len() <= LARGE) {
-        return Some(served.hook.route.read(headers, &authentic, body.bytes()));
+    if length.is_none_or(|length| length <= LARGE) {
+        return Some(served.hook.route.read(headers, &authentic, body.whole()));
     }
     let served = Arc::clone(served);
     let headers = std::mem::take(headers);
-    let read = move || served.hook.route.read(&headers, &authentic, body.bytes());
+    let read = move || served.hook.route.read(&headers, &authentic, body.whole());
     let read = tokio::task::spawn_blocking(read).await;
     if let Err(error) = &read {
         tracing::error!("a delivery could not be read: {error}");
