@@ -176,7 +176,7 @@ impl Daemon {
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
-        spawn_deliveries(config, &store, &intake, &pipelines, clock, &supervisor).await?;
+        spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
         let kept_in = (&store, &intake);
         verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
@@ -361,7 +361,6 @@ fn start_origins(
 async fn spawn_deliveries(
     config: &Config,
     store: &Arc<dyn Store>,
-    intake: &Intake,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
@@ -375,7 +374,7 @@ async fn spawn_deliveries(
     store.begin_deliveries(delays, clock.now()).await?;
     let waiting = deliveries::Waiting {
         store: Arc::clone(store),
-        heard: intake.waiting(),
+        heard: store.subscribe_waiting(),
         clock,
         stopping: supervisor.stopping(),
     };

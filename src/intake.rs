@@ -91,7 +91,6 @@ pub struct Intake {
     pipelines: BTreeMap<PipelineId, IntakePipeline>,
     store: Arc<dyn Store>,
     on_scanning: OnScanning,
-    waiting: Arc<watch::Sender<()>>,
     doors: Arc<Doors>,
 }
 
@@ -107,7 +106,6 @@ impl Intake {
             pipelines,
             store,
             on_scanning,
-            waiting: Arc::new(watch::Sender::new(())),
             doors: Doors::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
         }
     }
@@ -116,12 +114,6 @@ impl Intake {
     #[must_use]
     pub fn with_doors(self, doors: Arc<Doors>) -> Self {
         Self { doors, ..self }
-    }
-
-    /// Hears when a delivery was committed that waits for its time, or for a scan.
-    #[must_use]
-    pub fn waiting(&self) -> watch::Receiver<()> {
-        self.waiting.subscribe()
     }
 
     /// What it knows of a pipeline: to explain what it would do.

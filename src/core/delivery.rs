@@ -32,6 +32,12 @@ pub struct NewDelivery {
 }
 
 impl NewDelivery {
+    /// Whether what it asks for is not queued with it, but waits for its time, or for a scan.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.work, Work::Scan) || self.due > self.at
+    }
+
     /// The same, of which the first is not done, and was due at `first`: what it asks for is due
     /// with that, or now. A delay begins with the event, not with each time that it is told.
     #[must_use]

@@ -17,33 +17,27 @@ impl Deliveries for Intake {
                 return Err(SinkError::UnknownPipeline(delivery.pipeline));
             };
             let work = work_of(known, &delivery);
-            let scans = matches!(work, Work::Scan);
-            let waits = scans || delivery.due > delivery.at;
             let changes = match &work {
                 Work::Changes(changes) => changes.as_slice(),
                 Work::Scan => &[],
             };
             let place = self.doors.enter(&delivery.pipeline, changes).await?;
-            let taken = self
-                .store
-                .take_delivery(NewDelivery {
-                    route: delivery.route,
-                    event: delivery.event,
-                    dedupe_key: delivery.dedupe_key,
-                    dedupe: delivery.dedupe,
-                    what: delivery.what,
-                    pipeline: delivery.pipeline,
-                    at: delivery.at,
-                    due: delivery.due,
-                    work,
-                })
-                .await?;
+            let delivery = NewDelivery {
+                route: delivery.route,
+                event: delivery.event,
+                dedupe_key: delivery.dedupe_key,
+                dedupe: delivery.dedupe,
+                what: delivery.what,
+                pipeline: delivery.pipeline,
+                at: delivery.at,
+                due: delivery.due,
+                work,
+            };
+            let waits = delivery.waits();
+            let taken = self.store.take_delivery(delivery).await?;
             // What was not queued now takes no room.
             if !waits && taken != Taken::Duplicate {
                 place.committed(*self.store.subscribe().borrow());
-            }
-            if waits && taken != Taken::Duplicate {
-                self.waiting.send_replace(());
             }
             Ok(taken)
         })

@@ -120,6 +120,7 @@ struct State {
 pub struct MemoryStore {
     state: Mutex<State>,
     last: watch::Sender<Seq>,
+    waiting: watch::Sender<()>,
 }
 
 impl Default for MemoryStore {
@@ -127,6 +128,7 @@ impl Default for MemoryStore {
         Self {
             state: Mutex::default(),
             last: watch::Sender::new(Seq(0)),
+            waiting: watch::Sender::new(()),
         }
     }
 }
@@ -251,6 +253,10 @@ impl Store for MemoryStore {
 
     fn subscribe(&self) -> watch::Receiver<Seq> {
         self.last.subscribe()
+    }
+
+    fn subscribe_waiting(&self) -> watch::Receiver<()> {
+        self.waiting.subscribe()
     }
 
     fn facts_after(

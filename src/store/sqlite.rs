@@ -362,6 +362,10 @@ impl Store for SqliteStore {
         self.last.subscribe()
     }
 
+    fn subscribe_waiting(&self) -> watch::Receiver<()> {
+        self.arrivals.subscribe_waiting()
+    }
+
     fn facts_after(
         &self,
         pipeline: PipelineId,

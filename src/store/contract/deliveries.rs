@@ -17,6 +17,7 @@ contract! {
     a_scan_is_waited_for_and_followed_until_what_it_found_is_purged
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
     of_many_that_come_at_once_each_is_taken_once
+    what_waits_is_announced_though_nobody_waits_for_the_answer
 }
 
 fn asked(of: &str) -> NewChange {
@@ -452,4 +453,24 @@ async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {
     let taken = futures_util::future::try_join_all(all).await.unwrap();
     let new = taken.iter().filter(|one| **one == Taken::New(0)).count();
     assert_eq!(new, 10);
+}
+
+async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<dyn Store>) {
+    let delayed = NewDelivery {
+        due: at(2_000),
+        ..delivery("delayed", changes(&["/a"]))
+    };
+    for waits in [delivery("scan", Work::Scan), delayed] {
+        let mut heard = store.subscribe_waiting();
+        let event = waits.event.to_string();
+        drop(store.take_delivery(waits));
+        let told = tokio::time::timeout(Duration::from_secs(10), heard.changed());
+        told.await.expect("nobody is told").unwrap();
+        assert_eq!(state(&*store, &event).await, DeliveryState::Queued);
+    }
+    // What is queued at once wakes nobody who looks after those that wait.
+    let heard = store.subscribe_waiting();
+    let taken = store.take_delivery(delivery("now", changes(&["/b"])));
+    assert_eq!(taken.await.unwrap(), Taken::New(1));
+    assert!(!heard.has_changed().unwrap());
 }

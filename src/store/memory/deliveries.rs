@@ -349,7 +349,12 @@ impl MemoryStore {
     }
 
     pub(super) fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
-        self.write_and_announce(|state| state.take(delivery))
+        let waits = delivery.waits();
+        let taken = self.write_and_announce(|state| state.take(delivery));
+        if waits {
+            self.waiting.send_replace(());
+        }
+        taken
     }
 
     pub(super) fn delivery(

@@ -64,6 +64,8 @@ pub(super) struct Arrivals {
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
+    /// Hears of deliveries that wait.
+    waits: Arc<watch::Sender<()>>,
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
     /// runtime, and from a task all of them are one.
     answers: mpsc::Sender<Answers>,
@@ -95,8 +97,14 @@ impl Arrivals {
             keys,
             told,
             last,
+            waits: Arc::new(watch::Sender::new(())),
             answers,
         }
+    }
+
+    /// Hears when a delivery that waits is on disk.
+    pub(super) fn subscribe_waiting(&self) -> watch::Receiver<()> {
+        self.waits.subscribe()
     }
 
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
@@ -161,7 +169,17 @@ impl Arrivals {
             let finish: Finish = Box::new(move |commit| {
                 let result = commit.and(result);
                 match &result {
-                    Ok((_, appended)) => announce(&arrivals.last, *appended),
+                    Ok((taken, appended)) => {
+                        announce(&arrivals.last, *appended);
+                        let mut all = waiting.iter().zip(taken);
+                        let waits = |(arrival, taken): (&Arrival, &Taken)| {
+                            arrival.delivery.waits() && *taken != Taken::Duplicate
+                        };
+                        // Not by whoever waits for the answer, since that one may be gone.
+                        if all.any(waits) {
+                            arrivals.waits.send_replace(());
+                        }
+                    }
                     Err(_) => arrivals.keys.doubt(),
                 }
                 let result = result.map(|(taken, _)| taken);
