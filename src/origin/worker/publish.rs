@@ -42,8 +42,6 @@ impl Worker {
     }
 
     pub(in crate::origin) fn publish(&mut self) {
-        self.inbox
-            .rest(self.pending.is_some() || self.twins_due.is_some() || !self.covered);
         let unwatched = self.inbox.unwatched.summary();
         self.status.polling = self.polls_all() || unwatched.some;
         self.status.unwatched_directories = unwatched.directories;
@@ -104,5 +102,8 @@ impl Worker {
             }
             differs
         });
+        // After that: whoever waits until all is noticed, and then asks for alarms, finds them.
+        self.inbox
+            .rest(self.pending.is_some() || self.twins_due.is_some() || !self.covered);
     }
 }
