@@ -232,6 +232,10 @@ pub trait Store: Send + Sync + 'static {
     /// nothing can be lost between a start and the first look.
     fn subscribe(&self) -> watch::Receiver<Seq>;
 
+    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nobody
+    /// waits any more for what became of it. Carries no data, as [`Store::subscribe`].
+    fn subscribe_waiting(&self) -> watch::Receiver<()>;
+
     /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
     /// most `limit`. A file that maps to several assets is told several times.
     fn facts_after(

@@ -57,6 +57,11 @@ impl Connections {
         }
     }
 
+    /// Whether the next has to wait for one that leaves.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.open).total >= self.total
+    }
+
     /// Takes a place; `None` where there is none left. A `client` of `None` stands for many (it is
     /// a trusted proxy, or the Unix socket), and only the total counts. When all are taken, the
     /// stranger who came first has to leave: a sender that means it has said by then what it wants.
@@ -101,14 +106,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// It has sent an authentic delivery: it does not have to leave for others any more.
-    pub(super) fn vouch(&self) {
+    /// It has sent an authentic delivery: it does not have to leave for others any more, unless it had
+    /// to already, which is `false`.
+    pub(super) fn vouch(&self) -> bool {
         if self.known.load(Ordering::Relaxed) {
-            return;
+            return true;
         }
-        if lock(&self.open).strangers.remove(&self.number).is_some() {
-            self.known.store(true, Ordering::Relaxed);
-        }
+        let stays = lock(&self.open).strangers.remove(&self.number).is_some();
+        self.known.store(stays, Ordering::Relaxed);
+        stays
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
         ];
         assert!(proxy.iter().all(Option::is_some));
         for place in mine.iter().chain(&proxy).flatten() {
-            place.vouch();
+            assert!(place.vouch());
         }
         assert!(
             connections.open(client(2), token()).is_none(),
@@ -169,10 +175,13 @@ mod tests {
             (0..tokens.len()).filter(gone).collect()
         };
         let places = [open(0).unwrap(), open(1).unwrap(), open(2).unwrap()];
-        places[0].vouch();
+        assert!(
+            places[0].vouch() && places[0].vouch(),
+            "as often as it likes"
+        );
         let fourth = open(3).unwrap();
         assert_eq!(left(), [1]);
-        places[1].vouch();
+        assert!(!places[1].vouch(), "it is too late for that");
         let [first, second, third] = places;
         drop(second);
         assert_eq!(
@@ -180,8 +189,7 @@ mod tests {
             3,
             "its place is given away"
         );
-        fourth.vouch();
-        third.vouch();
+        assert!(fourth.vouch() && third.vouch());
         assert!(open(4).is_none(), "none of them is a stranger");
         drop((first, third, fourth));
         assert_eq!(left(), [1]);

@@ -8,9 +8,8 @@ use crate::core::asset::Asset;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The name under which its sender can ask what became of it: the sender's own id where that is
-    /// a plain token (1 to 128 of `A-Z a-z 0-9 . _ : -`), otherwise a digest in hex of what was
-    /// signed, or of the body where nothing is. Deliveries that are equal in it, and have no id of
-    /// their own, share it.
+    /// a plain token (1 to 128 of `A-Z a-z 0-9 . _ : -`), otherwise the SHA-256 of the body in hex.
+    /// Deliveries with equal bodies and no id of their own share it.
     pub event: Arc<str>,
     /// What two deliveries of one and the same event have in common, and no other. Only where a
     /// signature covers it: without one, anybody who saw a delivery could make another's duplicate.

@@ -180,7 +180,13 @@ impl Accept {
                 () = self.stopping.cancelled() => return,
                 accepted = self.accept(socket) => accepted,
             };
-            let Err(error) = accepted else { continue };
+            let Err(error) = accepted else {
+                if self.connections.is_full() {
+                    // Whoever has to make room closes its socket before the next is taken.
+                    tokio::task::yield_now().await;
+                }
+                continue;
+            };
             // Of one connection that was gone again before it was taken, nobody needs to hear.
             if error.kind() == io::ErrorKind::ConnectionAborted {
                 continue;
@@ -215,7 +221,7 @@ impl Accept {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (server, clock) = (Arc::clone(&self.server), self.clock);
-        let leave = self.stopping.child_token();
+        let leave = CancellationToken::new();
         let alone = peer.alone(&server.proxies);
         let Some(place) = self.connections.open(alone, leave.clone()) else {
             tracing::debug!(?peer, "too many connections");
@@ -228,19 +234,23 @@ impl Accept {
         });
         let stopping = self.stopping.clone();
         self.supervisor.spawn("webhook connection", async move {
-            converse(stream, server, visitor, clock, leave, stopping).await;
+            tokio::select! {
+                biased;
+                // At once, whatever it is at: its place is given away.
+                () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
+                () = converse(stream, server, visitor, clock, stopping) => {}
+            }
             Ok(())
         });
     }
 }
 
-/// Answers the requests of one connection, until it ends, has to `leave`, or everything stops.
+/// Answers the requests of one connection, until it ends or everything stops.
 async fn converse<S>(
     stream: S,
     server: Arc<Server>,
     visitor: Arc<Visitor>,
     clock: Clock,
-    leave: CancellationToken,
     stopping: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -261,12 +271,8 @@ async fn converse<S>(
     let mut ended = tokio::select! {
         biased;
         ended = attend(&mut connection, patience, clock, old) => ended,
-        () = leave.cancelled() => false,
+        () = stopping.cancelled() => false,
     };
-    if !ended && leave.is_cancelled() && !stopping.is_cancelled() {
-        tracing::debug!(peer = ?visitor.peer, "it has to make room");
-        return;
-    }
     if !ended {
         // What a client that has just connected is about to send would be lost, and is not sent again.
         let begins = clock.now().after(BEGIN);

@@ -350,7 +350,7 @@ fn event(reading: &Reading, authentic: &Authentic) -> Arc<str> {
                 .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
     };
     id.filter(plain).map_or_else(
-        || HEXLOWER.encode(authentic.digest()).into(),
+        || HEXLOWER.encode(authentic.body_digest()).into(),
         std::convert::Into::into,
     )
 }

@@ -209,7 +209,10 @@ impl Server {
             Ok(authentic) => authentic,
             Err(why) => return self.refuse(served, &head.headers, visitor.peer, why),
         };
-        visitor.place.vouch();
+        // Whoever leaves hears no answer, so that nothing may be committed for it any more.
+        if !visitor.place.vouch() {
+            return Answer::Unavailable;
+        }
         match understood(served, &mut head.headers, authentic, body).await {
             Some(Ok(delivery)) => self.commit(served, delivery, now).await,
             Some(Err(why)) => {
@@ -312,7 +315,9 @@ impl Server {
         if !served.hook.route.may_ask(headers) {
             return self.refuse(served, headers, visitor.peer, Refused::Wrong);
         }
-        visitor.place.vouch();
+        if !visitor.place.vouch() {
+            return Answer::Unavailable;
+        }
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
             return Answer::NoEvent;
         };

@@ -185,11 +185,6 @@ impl Scheme {
         !matches!(self, Self::Open | Self::Bearer | Self::Token(_))
     }
 
-    /// Whether what is signed is a MAC that the body goes into.
-    pub(super) fn macs_body(&self) -> bool {
-        matches!(self, Self::Mac(_) | Self::Standard | Self::Contentful(_))
-    }
-
     /// What the headers claim; nothing for schemes that do not sign.
     pub(super) fn claim(&self, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
         match self {

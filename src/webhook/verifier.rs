@@ -9,7 +9,7 @@ use ring::{hmac, signature};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::headers::bearer;
-use super::secret::{Secrets, fixed, sha256};
+use super::secret::{Secrets, fixed};
 use super::signature::{Claim, Scheme};
 
 /// The largest body that is kept to verify an Ed25519 signature, which can't be verified in pieces.
@@ -60,21 +60,21 @@ impl Refused {
 /// The proof that a delivery was verified; only [`Verifier::finish`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authentic {
-    digest: [u8; 32],
-    signed: bool,
+    body: [u8; 32],
+    signed: Option<[u8; 32]>,
     id: Option<String>,
 }
 
 impl Authentic {
-    /// A digest of everything that is signed; where nothing is, of the body.
+    /// The SHA-256 of the body.
     #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
+    pub fn body_digest(&self) -> &[u8; 32] {
+        &self.body
     }
 
-    /// The same; `None` where nothing is signed.
+    /// A digest of everything that is signed; `None` where nothing is.
     pub(super) fn signed_digest(&self) -> Option<&[u8; 32]> {
-        self.signed.then_some(&self.digest)
+        self.signed.as_ref()
     }
 
     /// The id that the signature covers, where the scheme has one.
@@ -91,8 +91,8 @@ pub struct Verifier<'r> {
     claim: Result<Claim, Refused>,
     /// What came of comparing tokens, for the schemes that do.
     token: Result<(), Refused>,
-    /// The SHA-256 of the body, for schemes without a MAC over it.
-    body: Option<digest::Context>,
+    /// The SHA-256 of the body.
+    body: digest::Context,
     /// A MAC for each secret.
     macs: Vec<hmac::Context>,
     /// What is signed, for the scheme that needs it in one piece.
@@ -134,7 +134,7 @@ impl<'r> Verifier<'r> {
             scheme,
             secrets,
             token,
-            body: (!scheme.macs_body()).then(|| digest::Context::new(&SHA256)),
+            body: digest::Context::new(&SHA256),
             macs,
             kept,
             too_large: false,
@@ -150,28 +150,29 @@ impl<'r> Verifier<'r> {
 
     /// Takes the next bytes of the body, as they came.
     pub fn update(&mut self, chunk: &[u8]) {
-        if let Some(body) = &mut self.body {
-            body.update(chunk);
-        }
-        if self.scheme.macs_body() {
-            for mac in &mut self.macs {
-                mac.update(chunk);
+        self.body.update(chunk);
+        match self.scheme {
+            Scheme::Netlify => {}
+            Scheme::StandardEd25519 => {
+                if self.kept.len() + chunk.len() > KEPT_BYTES {
+                    self.too_large = true;
+                    self.kept = Vec::new();
+                }
+                if !self.too_large {
+                    self.kept.extend_from_slice(chunk);
+                }
             }
-        }
-        if matches!(self.scheme, Scheme::StandardEd25519) {
-            if self.kept.len() + chunk.len() > KEPT_BYTES {
-                self.too_large = true;
-                self.kept = Vec::new();
-            }
-            if !self.too_large {
-                self.kept.extend_from_slice(chunk);
+            _ => {
+                for mac in &mut self.macs {
+                    mac.update(chunk);
+                }
             }
         }
     }
 
     /// Decides, when the body is complete.
     pub fn finish(self) -> Result<Authentic, Refused> {
-        let body = self.body.map(|body| fixed(&body.finish()));
+        let body = fixed(&self.body.finish());
         // What no claim says is compared all the same, with zeros.
         let nothing;
         let claim = if let Ok(claim) = &self.claim {
@@ -184,17 +185,15 @@ impl<'r> Verifier<'r> {
             &nothing
         };
         let mut right = Choice::from(0);
-        let mut first = None;
         for mut mac in self.macs {
             mac.update(&claim.after);
             let tag = mac.sign();
             for signature in &claim.signatures {
                 right |= tag.as_ref().ct_eq(signature);
             }
-            first.get_or_insert(tag);
         }
-        if let Some(claimed) = &claim.body {
-            right &= claimed.ct_eq(&body.unwrap_or_default());
+        if let Some(digest) = &claim.body {
+            right &= digest.ct_eq(&body);
         }
         for key in self.secrets.map(Secrets::public).unwrap_or_default() {
             let key = signature::UnparsedPublicKey::new(&signature::ED25519, key);
@@ -208,27 +207,25 @@ impl<'r> Verifier<'r> {
         if self.too_large {
             return Err(Refused::TooLarge);
         }
-        let signed = self.scheme.signs();
-        if signed && !bool::from(right) {
+        if !self.scheme.signs() {
+            return Ok(Authentic {
+                body,
+                signed: None,
+                id: None,
+            });
+        }
+        if !bool::from(right) {
             return Err(Refused::Wrong);
         }
-        let digest = match (body, first) {
-            // A MAC is a digest of what it is made of; its own digest can't be used as a signature.
-            (None, Some(tag)) => sha256(tag.as_ref()),
-            (Some(body), _) if !signed => body,
-            (body, _) => {
-                let mut all = digest::Context::new(&SHA256);
-                for part in [&claim.before[..], &claim.after] {
-                    all.update(&part.len().to_be_bytes());
-                    all.update(part);
-                }
-                all.update(&body.unwrap_or_default());
-                fixed(&all.finish())
-            }
-        };
+        let mut signed = digest::Context::new(&SHA256);
+        for part in [&claim.before[..], &claim.after] {
+            signed.update(&part.len().to_be_bytes());
+            signed.update(part);
+        }
+        signed.update(&body);
         Ok(Authentic {
-            digest,
-            signed,
+            body,
+            signed: Some(fixed(&signed.finish())),
             id: claim.id,
         })
     }

@@ -200,3 +200,31 @@ fn the_name_of_a_delivery_is_a_plain_token() {
     }
     assert_eq!(of(&"x".repeat(128)).len(), 128);
 }
+
+#[test]
+fn a_rotation_of_secrets_makes_no_other_delivery() {
+    let body = r#"{"ref":"refs/heads/main","before":"1","after":"2","repository":{"pushed_at":7}}"#;
+    let mut found = std::collections::BTreeSet::new();
+    for (configured, signs) in [
+        (&[1][..], 1),
+        (&[2, 1], 1),
+        (&[1, 2], 1),
+        (&[2, 1], 2),
+        (&[2], 2),
+    ] {
+        let mut settings = settings(Sender::Github.kind());
+        settings.events = Some(vec!["push".to_owned()]);
+        let secret = |number: &u8| Sender::Github.secret(*number).into();
+        let secrets: Vec<secrecy::SecretString> = configured.iter().map(secret).collect();
+        let route = Route::new(settings, &secrets).unwrap();
+        let mut sent = Sender::Github.sign_with(&Sender::Github.secret(signs), "", body.as_bytes());
+        sent.push(("x-github-event", "push".to_owned()));
+        let sent = map(&sent);
+        let authentic = verify(&route, &sent, body.as_bytes(), NOW).unwrap();
+        let one = route
+            .read(&sent, &authentic, Some(body.as_bytes()))
+            .unwrap();
+        found.insert((one.event, one.dedupe_key.unwrap()));
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+}
