@@ -19,8 +19,22 @@ pub(super) struct Visitor {
 impl Visitor {
     /// One through the Unix socket, with all the time that a listener gives.
     pub(super) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
-        let token = tokio_util::sync::CancellationToken::new();
+        Self::of(&super::connections::Connections::new(1, 1), clock)
+    }
+
+    /// One that has to leave, since another came.
+    pub(super) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
         let connections = super::connections::Connections::new(1, 1);
+        let first = Self::of(&connections, clock);
+        drop(Self::of(&connections, clock));
+        first
+    }
+
+    fn of(
+        connections: &super::connections::Connections,
+        clock: crate::clock::Clock,
+    ) -> std::sync::Arc<Self> {
+        let token = tokio_util::sync::CancellationToken::new();
         std::sync::Arc::new(Self {
             peer: Peer::Local,
             patience: Patience::new(clock, std::time::Duration::from_secs(5)),

@@ -180,6 +180,22 @@ async fn a_body_that_there_is_no_room_for_counts_for_all_that_it_could_have_said
     assert_eq!(answer(&server, stranger).await.0, 401);
 }
 
+#[tokio::test]
+async fn nothing_is_committed_for_whoever_has_to_leave() {
+    let taker = Arc::new(Taker::default());
+    let server = server(&taker);
+    let body = || whole("{\"scan\":true}");
+    let leaves = Visitor::evicted(server.clock);
+    let answer = Arc::clone(&server).answer(request(SECRET, body()), leaves);
+    let Ok(answer) = answer.await;
+    assert_eq!(answer.status(), 503);
+    assert!(taker.taken.lock().unwrap().is_empty());
+    let stays = Visitor::local(server.clock);
+    let answer = Arc::clone(&server).answer(request(SECRET, body()), stays);
+    let Ok(answer) = answer.await;
+    assert_eq!(answer.status(), 202);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_gets_time_by_what_it_brings() {
     let server = server(&Arc::new(Taker::default()));
