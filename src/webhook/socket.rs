@@ -9,6 +9,10 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::socket_file::{self, Stays};
 
+/// Connections that the system may have made before they are taken: of more, it drops the first packet,
+/// and who sent it tries again after a second.
+const BACKLOG: i32 = 1_024;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -53,7 +57,12 @@ impl Sockets {
             });
         }
         let (socket, made) = match listen {
-            Listen::Tcp(address) => (Socket::Tcp(TcpListener::bind(address).await?), None),
+            Listen::Tcp(address) => {
+                let tcp = TcpListener::bind(address).await?;
+                // It listens already, with the library's 128: this makes room for more.
+                rustix::net::listen(&tcp, BACKLOG)?;
+                (Socket::Tcp(tcp), None)
+            }
             Listen::Unix(path) => (
                 Socket::Unix(socket_file::bind(path).await?),
                 Some(path.clone()),
