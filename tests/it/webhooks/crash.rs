@@ -1,6 +1,8 @@
 //! A 202 means on disk: killed right after it, nothing is lost.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -289,4 +291,66 @@ async fn a_stop_answers_what_was_taken() {
     for name in answers.into_iter().filter_map(Result::unwrap) {
         becomes(&at, &name, "done").await;
     }
+}
+
+/// Delivers again and again over one connection, each time what was never delivered before, until that
+/// ends; tells which were taken.
+async fn deliver_for_ever(at: String, connection: usize, taken: Arc<AtomicUsize>) -> Vec<String> {
+    let mut events = Vec::new();
+    let Ok(mut stream) = TcpStream::connect(&at).await else {
+        return events;
+    };
+    for number in 0.. {
+        let event = format!("{connection}-{number}");
+        let body = json!({ "paths": [format!("{event}.css")] }).to_string();
+        let request = format!(
+            "POST /hooks/www HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {SECRET}\r\nIdempotency-Key: {event}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut answer = [0; 4 << 10];
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            break;
+        }
+        // An answer is small, and written at once.
+        match stream.read(&mut answer).await {
+            Ok(read) if answer[..read].starts_with(b"HTTP/1.1 202 ") => events.push(event),
+            _ => break,
+        }
+        taken.fetch_add(1, Ordering::Relaxed);
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_a_flood_every_delivery_that_was_answered_is_on_disk() {
+    let mut bench = started("generic", "purge = \"files\"").await;
+    let mut answered = BTreeSet::new();
+    for round in 0..3 {
+        let at = address(&bench).await;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let flood: Vec<_> = (0..48)
+            .map(|number| {
+                let connection = round * 48 + number;
+                tokio::spawn(deliver_for_ever(at.clone(), connection, Arc::clone(&taken)))
+            })
+            .collect();
+        until("many are taken", async || {
+            (taken.load(Ordering::Relaxed) > 500).then_some(())
+        })
+        .await;
+        bench.kill().await;
+        for connection in flood {
+            answered.extend(connection.await.unwrap());
+        }
+        let queue = rusqlite::Connection::open(bench.path("state/queue.db")).unwrap();
+        let mut rows = queue.prepare("SELECT event FROM delivery").unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        let rows: BTreeSet<String> = rows.collect::<Result<_, _>>().unwrap();
+        let lost: Vec<_> = answered.difference(&rows).collect();
+        assert!(lost.is_empty(), "of {}: {lost:?}", answered.len());
+        bench.start().await;
+    }
+    assert!(answered.len() > 1_500, "{}", answered.len());
 }
