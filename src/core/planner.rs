@@ -76,6 +76,9 @@ pub struct PipelineSettings {
     pub all_after: Option<Duration>,
     /// The time between two requests for `all`; doubles while they repeat.
     pub all_cooldown: Duration,
+    /// An asset that changes all the time is purged at most this often; `None`: however often it
+    /// changes.
+    pub hot_interval: Option<Duration>,
     /// Whether something follows on its requests that are done: a look at the edge, another purge.
     pub follow_up: bool,
     /// How many assets are queued at most; past it one `all` takes their place. Where `all_above` is

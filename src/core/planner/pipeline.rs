@@ -72,11 +72,11 @@ impl Pipeline {
     pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>, now: Time) -> Self {
         Self {
             size: Size::new(settings.max_assets),
+            heat: Heat::new(settings.hot_interval),
             settings,
             queue: Queue::default(),
             parts: Parts::default(),
             pace: Pace::default(),
-            heat: Heat::default(),
             changed: now,
             trouble: None,
             pauses: Vec::new(),

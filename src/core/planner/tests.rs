@@ -22,6 +22,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_above: Some(20),
         all_after: None,
         all_cooldown: Duration::from_mins(1),
+        hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
         queue_cap: QUEUE_CAP,
     }
