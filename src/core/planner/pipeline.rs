@@ -316,7 +316,8 @@ impl Pipeline {
                 .is_some_and(|last| now.since(last) < self.cooldown().saturating_mul(2));
             self.repeats = if soon { self.repeats + 1 } else { 0 };
         }
-        self.last_all = Some(now);
+        // At a start, one that may have been sent is not always the last.
+        self.last_all = self.last_all.max(Some(now));
     }
 
     /// The API took an `all`: from now on the next one waits.
