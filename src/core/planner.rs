@@ -192,8 +192,11 @@ pub struct Planner {
     turn: Option<PipelineId>,
     /// Whose turn it was last among those that a person asked for.
     asked: Option<PipelineId>,
-    /// Requests submitted since the last poll: polls get their turn when both are due.
-    unpolled: u32,
+    /// Requests submitted since the last question for the status of others, which gets its turn when both
+    /// are due,
+    unasked: u32,
+    /// and when that was asked.
+    asked_at: Time,
     /// When the last event was handled.
     handled: Time,
     stopping: bool,
@@ -228,7 +231,8 @@ impl Planner {
             settled_ids: unsettled.settled_remote_ids.into(),
             turn: None,
             asked: None,
-            unpolled: 0,
+            unasked: 0,
+            asked_at: now,
             handled: now,
             stopping: false,
         };
