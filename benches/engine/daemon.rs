@@ -30,6 +30,7 @@ pub(crate) fn limits() -> Limits {
         requests_per_second: 10_000,
         burst: 10_000,
         max_in_flight: 1_000,
+        max_calls: 1_000,
         track_timeout: Duration::from_mins(10),
     }
 }

@@ -193,6 +193,8 @@ pub struct Status {
     pub settled: bool,
     /// The calls a second that the API is found to take; what is configured while it takes that.
     pub api_rate_limit: f64,
+    /// How many calls may be on the wire at once, as fast as the API answers now.
+    pub api_calls_at_once: usize,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
     /// What is left of pipelines that are in the configuration no more: kept until they return, or
@@ -243,6 +245,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         api_url: admin.api_url.clone(),
         settled: noticed && waiting == DueDeliveries::default() && view.settled(),
         api_rate_limit: per_second(view.api_rate_limit),
+        api_calls_at_once: view.api_calls_at_once,
         orphaned: orphaned(admin, &view).await?,
         alarms: alarms(admin, view.alarms, &pipelines),
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),

@@ -74,7 +74,11 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
         word(&status["api_url"])
     )?;
     if let Some(rate) = status["api_rate_limit"].as_f64() {
-        writeln!(text, "the API takes {rate:.1} calls a second")?;
+        let at_once = &status["api_calls_at_once"];
+        writeln!(
+            text,
+            "the API takes {rate:.1} calls a second, {at_once} at once"
+        )?;
     }
     for pipeline in status["pipelines"].as_array().into_iter().flatten() {
         render_pipeline(text, pipeline)?;

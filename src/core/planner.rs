@@ -39,12 +39,15 @@ mod pause;
 mod pipeline;
 mod size;
 mod view;
+mod wire;
 
-use circuit::Circuit;
+use circuit::{Asked, Circuit};
 use flight::{Flight, Usual};
 use listing::Lists;
 use pipeline::Pipeline;
 pub use view::{Alarm, HotAsset, PipelineView, View};
+pub use wire::MOST_CALLS;
+use wire::Wire;
 
 /// The limits of the account, for all pipelines together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Limits {
     pub burst: u32,
     /// Purge requests not yet settled.
     pub max_in_flight: usize,
+    /// Calls on the wire at once, at most; fewer while the API answers slowly.
+    pub max_calls: usize,
     /// A request that is still pending after this is sent once more.
     pub track_timeout: Duration,
 }
@@ -182,6 +187,7 @@ pub struct Planner {
     cursor: Seq,
     budget: Budget,
     circuit: Circuit,
+    wire: Wire,
     rng: fastrand::Rng,
     api_time: ApiTime,
     usual: Usual,
@@ -224,6 +230,7 @@ impl Planner {
             cursor: Seq(0),
             budget: Budget::new(limits.requests_per_second, limits.burst, now),
             circuit: Circuit::default(),
+            wire: Wire::new(limits.max_calls, now),
             rng: fastrand::Rng::with_seed(seed),
             api_time: ApiTime::default(),
             usual: Usual::default(),
@@ -302,9 +309,21 @@ impl Planner {
                     pipeline.scanning(running, now);
                 }
             }
-            Event::Submitted { request, reply } => self.submitted(request, reply, now, &mut step),
-            Event::Polled { request, reply } => self.polled(request, reply, now, &mut step),
-            Event::Listed { list, reply } => self.listed(list, reply, now, &mut step),
+            Event::Submitted { request, reply } => {
+                let call = Asked::Create(request);
+                self.wire.answered(call, reply.as_ref().err(), now);
+                self.submitted(request, reply, now, &mut step);
+            }
+            Event::Polled { request, reply } => {
+                let call = Asked::Get(request);
+                self.wire.answered(call, reply.as_ref().err(), now);
+                self.polled(request, reply, now, &mut step);
+            }
+            Event::Listed { list, reply } => {
+                let call = Asked::List(list);
+                self.wire.answered(call, reply.as_ref().err(), now);
+                self.listed(list, reply, now, &mut step);
+            }
             Event::ApiTime { sent, shown, grain } => {
                 self.api_time.heard(sent.min(now), now, shown, grain);
             }

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Provenance};
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, UrlPrefix};
-use crate::core::planner::{Limits, PipelineSettings};
+use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer};
@@ -43,6 +43,7 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
             requests_per_second: config.scaleway.requests_per_second.get(),
             burst: config.scaleway.burst.get(),
             max_in_flight: config.scaleway.max_in_flight,
+            max_calls: MOST_CALLS,
             track_timeout: config.scaleway.track_timeout,
         },
         pipelines: config

@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::ceiling::Ceiling;
 use super::endpoint::Endpoint;
@@ -18,6 +19,7 @@ use super::refusal;
 use super::wire::{CreateBody, CreateTarget, ListPage, ListQuery, Pipeline, PurgeRequest};
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
+use crate::core::planner::MOST_CALLS;
 use crate::core::purge::Refusal;
 use crate::core::time::Time;
 
@@ -81,6 +83,8 @@ struct Shared {
     endpoint: Endpoint,
     secret_key: RwLock<SecretString>,
     ceiling: Ceiling,
+    /// The places on the wire, for all that call.
+    places: Semaphore,
     clock: Clock,
     observer: Option<Arc<dyn Observer>>,
 }
@@ -130,6 +134,7 @@ impl Client {
                 endpoint: settings.endpoint,
                 secret_key: RwLock::new(settings.secret_key),
                 ceiling: Ceiling::new(settings.requests_per_second, settings.burst, settings.clock),
+                places: Semaphore::new(MOST_CALLS),
                 clock: settings.clock,
                 observer: settings.observer,
             }),
@@ -221,7 +226,7 @@ impl Client {
         .await
     }
 
-    /// Waits for the ceiling, makes the call, and tells of it.
+    /// Waits for a place and for the ceiling, makes the call, and tells of it.
     async fn call<T: DeserializeOwned>(
         &self,
         operation: Operation,
@@ -234,6 +239,8 @@ impl Client {
             Operation::Create => Method::POST,
             _ => Method::GET,
         };
+        // It is never closed.
+        let _place = shared.places.acquire().await.ok();
         shared.ceiling.ready().await;
         let (token, key) = self.token(operation)?;
         let request = shared

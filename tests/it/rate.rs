@@ -124,3 +124,41 @@ async fn a_refused_key_stops_sending_visibly_and_a_new_one_is_picked_up() {
     assert_eq!(check.status.code(), Some(0));
     assert!(!bench.log().contains(key.expose_secret()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_api_is_not_flooded_however_much_may_be_in_flight() {
+    use edgepurge::sandbox::{Fault, Operation};
+    let mut bench = Bench::new().await;
+    bench.scaleway = "requests_per_second = 1000\nburst = 1000\nmax_in_flight = 5000".to_owned();
+    bench.pipeline = "all_above = \"never\"".to_owned();
+    for number in 0..2_000 {
+        bench.write(&format!("{number}.css"), "old");
+    }
+    bench.start().await;
+    let slow = Fault::Delay(Duration::from_millis(500));
+    bench
+        .sandbox
+        .script(slow.on(Operation::Create).times(10_000));
+    for number in 0..2_000 {
+        bench.write(&format!("{number}.css"), "new");
+    }
+    let mut most = 0;
+    until("everything is purged", async || {
+        let calls = bench.sandbox.calls();
+        most = most.max(calls.iter().filter(|call| call.status.is_none()).count());
+        (bench.done().len() == 2_000).then_some(())
+    })
+    .await;
+    assert!(most <= 128, "{most} calls at once");
+    assert!(
+        most >= 30,
+        "{most} calls at once, and it answers all in the same time"
+    );
+    bench.rested().await;
+    assert_eq!(bench.requests().len(), 400, "none was made twice");
+    let at_once = &bench.status().await["api_calls_at_once"];
+    assert!(
+        at_once.as_u64().is_some_and(|at_once| at_once <= 128),
+        "{at_once}"
+    );
+}

@@ -41,11 +41,12 @@ pub(crate) struct Ledger {
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 40] = [
+pub(crate) const MEETS: [&str; 42] = [
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",
     "a deploy renews its lease",
+    "a question while requests wait",
     "adopted",
     "all: backlog",
     "all: count",
@@ -82,6 +83,7 @@ pub(crate) const MEETS: [&str; 40] = [
     "settled: overdue",
     "settled: vanished",
     "shared what is queued",
+    "the wire is full",
 ];
 
 impl Ledger {
@@ -316,6 +318,10 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
     let in_flight = world.turns.in_flight();
     if in_flight > world.limits.max_in_flight {
         return Err(format!("{in_flight} requests are in flight"));
+    }
+    let calls = world.wire.len();
+    if calls > world.limits.max_calls {
+        return Err(format!("{calls} calls are on the wire"));
     }
     the_rate_holds(world)?;
     Ok(())

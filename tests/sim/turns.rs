@@ -26,6 +26,15 @@ impl Turns {
         self.flying.len()
     }
 
+    /// How many are in flight after these decisions.
+    pub(crate) fn after(&self, decisions: &[Decision]) -> usize {
+        let mut flying = self.flying.clone();
+        for decision in decisions {
+            follow(&mut flying, decision);
+        }
+        flying.len()
+    }
+
     /// Nobody remembers whose turn it was.
     pub(crate) fn restarted(&mut self) {
         self.passed.clear();

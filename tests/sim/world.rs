@@ -54,6 +54,33 @@ struct Refused {
     source: Source,
 }
 
+/// A call on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum On {
+    Create(RequestId),
+    Get(RequestId),
+    List(u64),
+}
+
+impl On {
+    const fn by(command: &Command) -> Self {
+        match command {
+            Command::Submit { request, .. } => Self::Create(*request),
+            Command::Poll { request, .. } => Self::Get(*request),
+            Command::List { list, .. } => Self::List(*list),
+        }
+    }
+
+    const fn answered(event: &Event) -> Option<Self> {
+        match event {
+            Event::Submitted { request, .. } => Some(Self::Create(*request)),
+            Event::Polled { request, .. } => Some(Self::Get(*request)),
+            Event::Listed { list, .. } => Some(Self::List(*list)),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) rng: fastrand::Rng,
     pub(crate) api: Api,
@@ -82,6 +109,10 @@ pub(crate) struct World {
     pub(crate) real: u64,
     /// The wall clock is so much ahead of it; steps at restarts.
     wall_ahead: u64,
+    /// The calls on the wire.
+    pub(crate) wire: BTreeSet<On>,
+    /// Requests submitted since the last question.
+    unasked: u32,
     /// Replies on their way to the planner, by arrival.
     replies: BTreeMap<(u64, u64), Vec<Event>>,
     scans: BTreeSet<PipelineId>,
@@ -128,6 +159,7 @@ impl World {
             requests_per_second: rng.u32(1..20),
             burst: rng.u32(1..20),
             max_in_flight: rng.usize(1..20),
+            max_calls: rng.usize(1..12),
             track_timeout: Duration::from_secs(rng.u64(20..120)),
         };
         let settings: Vec<PipelineSettings> = (0..rng.usize(1..4))
@@ -160,6 +192,8 @@ impl World {
             cursor: Seq(0),
             real: 0,
             wall_ahead,
+            wire: BTreeSet::new(),
+            unasked: 0,
             replies: BTreeMap::new(),
             scans: BTreeSet::new(),
             again: Vec::new(),
@@ -330,7 +364,11 @@ impl World {
         } else {
             BTreeMap::new()
         };
+        if let Some(call) = On::answered(&event) {
+            self.wire.remove(&call);
+        }
         let step = self.planner.handle(self.wall(), event);
+        self.questions(&step);
         let queued = self.planner.queued();
         for (id, room) in &mut self.rooms {
             room.told(queued.assets.get(id).copied().unwrap_or(0), queued.through);
@@ -351,6 +389,47 @@ impl World {
             self.ledger.meet(what);
         }
         self.carry_out(step);
+    }
+
+    /// While a request waits to be sent, and has room in flight, few calls are questions.
+    fn questions(&mut self, step: &Step) {
+        if step.commands.is_empty() {
+            return;
+        }
+        let waits = self.settings.len() == 1
+            && self.turns.after(&step.decisions) < self.limits.max_in_flight
+            && !self.planner.waiting(self.wall()).is_empty();
+        for command in &step.commands {
+            let question = match command {
+                Command::Submit { .. } => false,
+                Command::Poll { .. } => true,
+                // It may look for a request.
+                Command::List { .. } => !self.doubts(),
+            };
+            if !question {
+                self.unasked += u32::from(matches!(command, Command::Submit { .. }));
+                continue;
+            }
+            if waits {
+                self.ledger.meet("a question while requests wait");
+            }
+            if waits && self.unasked < 8 {
+                let why = format!(
+                    "a question after {} requests, and others wait",
+                    self.unasked
+                );
+                self.broken.get_or_insert(why);
+            }
+            self.unasked = 0;
+        }
+    }
+
+    /// Whether the outcome of a request is unknown.
+    fn doubts(&self) -> bool {
+        let unsettled = now(self.store.unsettled()).requests;
+        unsettled.iter().any(|request| {
+            request.remote_id.is_none() && !self.wire.contains(&On::Create(request.id))
+        })
     }
 
     /// Who waits for a turn when this is handled.
@@ -401,6 +480,10 @@ impl World {
     }
 
     fn act(&mut self, command: Command) {
+        self.wire.insert(On::by(&command));
+        if self.wire.len() == self.limits.max_calls {
+            self.ledger.meet("the wire is full");
+        }
         match command {
             Command::Submit {
                 request,
@@ -717,6 +800,8 @@ impl World {
             self.wall(),
         );
         self.planner = planner;
+        self.wire.clear();
+        self.unasked = 0;
         self.cursor = Seq(0);
         self.begin_follow_ups();
         self.commit(step.decisions);

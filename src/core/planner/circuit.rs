@@ -6,7 +6,7 @@ use crate::core::purge::{Refusal, RequestId};
 use crate::core::time::Time;
 
 /// A call that is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Asked {
     /// A purge request is created.
     Create(RequestId),

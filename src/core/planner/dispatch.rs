@@ -34,7 +34,7 @@ impl Planner {
     pub(super) fn dispatch(&mut self, now: Time, step: &mut Step) {
         self.give_up(now, step);
         while let Some(call) = self.next_call(now) {
-            if self.stopping || !self.circuit.admits(now) {
+            if self.stopping || !self.circuit.admits(now) || !self.wire.has_room() {
                 return;
             }
             let taken = if matches!(call, Call::Ask(_)) && !self.presses(now) {
@@ -58,6 +58,7 @@ impl Planner {
             };
             if let Some(asked) = asked {
                 self.circuit.called(asked, now);
+                self.wire.called(asked, now);
             }
         }
     }
@@ -217,8 +218,11 @@ impl Planner {
     #[must_use]
     pub fn next_wake(&self, now: Time) -> Option<Time> {
         let batches = self.pipelines.values().filter_map(Pipeline::moves_at);
-        // A call is made when it is due and there is a token and the circuit lets it pass.
-        let calls = self.circuit.reopens().and_then(|gate| {
+        // A call is made when it is due, there is a token, the circuit lets it pass, and another has
+        // made room for it on the wire.
+        let room = self.wire.has_room();
+        let gate = self.circuit.reopens().filter(|_| room);
+        let calls = gate.and_then(|gate| {
             let gate = gate.max(now);
             let token = self.budget.next(gate);
             let spare = if self.presses(gate) {

@@ -73,6 +73,7 @@ mod tests {
         requests_per_second: 10,
         burst: 20,
         max_in_flight: 4,
+        max_calls: 16,
         track_timeout: Duration::from_mins(10),
     };
 

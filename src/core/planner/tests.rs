@@ -32,6 +32,7 @@ const LIMITS: Limits = Limits {
     requests_per_second: 10,
     burst: 20,
     max_in_flight: 4,
+    max_calls: MOST_CALLS,
     track_timeout: Duration::from_mins(10),
 };
 

@@ -79,6 +79,8 @@ pub struct View {
     /// The calls a second that the API is found to take, in thousandths; what is configured while
     /// it takes that.
     pub api_rate_limit: u64,
+    /// How many calls may be on the wire at once, as fast as the API answers now.
+    pub api_calls_at_once: usize,
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
 }
@@ -127,6 +129,7 @@ impl Planner {
         View {
             pipelines,
             api_rate_limit: self.budget.rate_at(now),
+            api_calls_at_once: self.wire.places(),
             alarms: self.alarms(now),
         }
     }
