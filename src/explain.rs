@@ -59,6 +59,10 @@ pub struct FileExplained {
     pub exists: bool,
     /// Whether it is left out, so that nothing is ever purged for it.
     pub ignored: bool,
+    /// Since when it is absent, and not taken for gone; `None` also where the index can't be read.
+    pub absent: Option<String>,
+    /// Whether its content is not known yet; `false` also where the index can't be read.
+    pub unread: bool,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
 }
@@ -85,6 +89,8 @@ pub struct Verdict {
 pub struct AssetFiles {
     /// The origin and path of each file whose change purges it.
     pub files: Vec<(String, String)>,
+    /// Those of them that are absent and not taken for gone, with the time since when.
+    pub absent: BTreeMap<String, String>,
     /// Whether there are more than are named.
     pub truncated: bool,
     /// Origins that are not indexed yet, so that their files are not known.
@@ -114,7 +120,14 @@ impl Explainer {
                 let Some(below) = below(root, path) else {
                     continue;
                 };
-                found.push(pipeline.file(name, origin, root, &below, ignored)?);
+                let mut file = pipeline.file(name, origin, root, &below, ignored)?;
+                // Without the right to read the index, the rest stands all the same.
+                let known = origin::remembered_file(&self.state, &pipeline.id, name, &below);
+                if let Ok(Some(known)) = known {
+                    file.absent = known.absent.map(|since| since.to_string());
+                    file.unread = !known.read;
+                }
+                found.push(file);
             }
         }
         Ok(found)
@@ -166,6 +179,8 @@ impl Explained {
             path: String::from_utf8_lossy(path).into_owned(),
             exists: root.join(std::ffi::OsStr::from_bytes(path)).is_file(),
             ignored: origin::is_ignored(ignored, path)?,
+            absent: None,
+            unread: false,
             on: on.into_iter().collect(),
         })
     }
@@ -198,10 +213,13 @@ impl Explained {
     pub fn files_of(&self, state: &Path, asset: &Asset) -> Result<AssetFiles, OriginError> {
         let mut found = AssetFiles::default();
         for (name, origin) in &self.known.origins {
-            let indexed = origin::remembered(state, &self.id, name, |path| {
+            let indexed = origin::remembered(state, &self.id, name, |path, absent| {
                 let leads = self.assets_of(origin, path).contains(asset);
                 if leads && found.files.len() < NAMED {
                     let path = String::from_utf8_lossy(path).into_owned();
+                    found
+                        .absent
+                        .extend(absent.map(|since| (path.clone(), since.to_string())));
                     found.files.push((name.to_string(), path));
                 } else if leads {
                     found.truncated = true;

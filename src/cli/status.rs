@@ -62,14 +62,15 @@ fn text(status: &Value) -> String {
 }
 
 fn render(text: &mut String, status: &Value) -> std::fmt::Result {
-    let settled = if status["settled"].as_bool() == Some(true) {
-        "settled"
-    } else {
-        "working"
+    let state = match (status["fresh"].as_bool(), status["settled"].as_bool()) {
+        (Some(true), _) => "fresh",
+        // What is not fresh and waits for nothing waits for a person.
+        (_, Some(true)) => "not fresh",
+        _ => "working",
     };
     writeln!(
         text,
-        "edgepurge {} · {settled} · API {}",
+        "edgepurge {} · {state} · API {}",
         word(&status["version"]),
         word(&status["api_url"])
     )?;
@@ -139,6 +140,9 @@ fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
         pipeline["in_flight"],
         pipeline["failed_assets"]
     )?;
+    for cause in pipeline["causes"].as_array().into_iter().flatten() {
+        writeln!(text, "  waits: {}", word(&cause["text"]))?;
+    }
     if let Some(most) = pipeline["learned_max_assets"].as_u64() {
         writeln!(text, "  the API takes {most} assets in a request")?;
     }

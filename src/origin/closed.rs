@@ -2,8 +2,8 @@
 //! knows what happens there, so nothing there counts as gone; and it is said, once.
 
 use super::examine::Reason;
-use super::index::Known;
-use super::look::{Found, Seen};
+use super::known::{Found, Known};
+use super::look::Seen;
 use super::settings::Compare;
 use super::sweep::Sweep;
 use super::worker::{End, Worker};

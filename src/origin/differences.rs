@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::OriginError;
-use super::fingerprint::Stat;
+use super::fingerprint::{Stat, content};
 use super::guard::Root;
 use super::ignore::Ignore;
 use super::inbox::join;
 use super::index::{Index, OriginIndex};
-use super::look::{Eyes, Outcome, Patience};
+use super::known::Signs;
+use super::look::{Eyes, Outcome, Patience, read_as};
 use super::settings::OriginSettings;
 use super::sweep::Rows;
 use super::walk::{Item, Walk, open_above};
@@ -112,6 +113,15 @@ impl Comparison {
             .look(path, entry, open, Patience::Over, self.clock.now());
         Ok(match look {
             Outcome::Found(found) => found.kind,
+            Outcome::Large(seen) => {
+                let whole = &mut |_: &_, _| Ok(true);
+                let content = content(&self.eyes.real(path), &seen.stat, whole);
+                let (over, now) = (Patience::Over, self.clock.now());
+                match read_as(content, entry, seen, over, Signs::default(), now) {
+                    Outcome::Found(found) => found.kind,
+                    _ => None,
+                }
+            }
             Outcome::Absent => row.map(|_| Kind::Gone),
             // It is being replaced at this moment.
             Outcome::Later(_) => Some(if row.is_some() {

@@ -6,9 +6,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::hints::{Cause, Mark, Nature};
-use super::index::{Edit, Known, Row};
-use super::look::{Found, Outcome, Patience, Seen, racy_until};
+use super::fingerprint::Content;
+use super::hints::{Cause, Mark};
+use super::index::{Edit, Row};
+use super::known::{Found, Known, Signs};
+use super::large::Answer;
+use super::look::{Outcome, Patience, Seen, racy_until, read_as};
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::RACY;
@@ -16,11 +19,14 @@ use super::status::ScanReason;
 use super::walk::open_above;
 use super::worker::{End, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
+use crate::core::loss::{Verdict, was_missed};
 use crate::core::time::Time;
 use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// How often it is asked whether a large file was read; that it was is said at once.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// New names of known files are collected for so long: a deploy links many.
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
@@ -34,19 +40,41 @@ pub(super) struct Reason {
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) complete: bool,
+    /// The kernel told of this very path.
+    pub(super) event: bool,
+    /// Its stat says nothing.
+    pub(super) doubt: bool,
     pub(super) baseline: Option<Time>,
 }
 
 impl Reason {
+    /// What a hint asks for.
+    pub(super) const fn of(mark: &Mark) -> Self {
+        Self {
+            cause: mark.cause,
+            first: mark.first,
+            complete: mark.complete,
+            event: mark.event && !mark.subtree,
+            doubt: false,
+            baseline: None,
+        }
+    }
+
     fn mark(self, due: Time) -> Mark {
         Mark {
-            subtree: false,
             complete: self.complete,
-            named: true,
-            cause: self.cause,
+            event: self.event,
             first: self.first,
             due,
-            flood: None,
+            ..Mark::again(self.cause, due)
+        }
+    }
+
+    /// What points to a change beside the stat.
+    const fn signs(self) -> Signs {
+        Signs {
+            event: self.event && self.complete,
+            doubt: self.doubt,
         }
     }
 }
@@ -100,6 +128,7 @@ impl Worker {
     ) -> Result<bool, End> {
         let now = self.clock.now();
         let eyes = self.eyes();
+        let row = row.map(|row| self.renumber(row));
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
         let patience = if silent {
@@ -112,17 +141,25 @@ impl Worker {
             Patience::Wait
         };
         let entry = row.as_ref().map(|row| &row.entry);
-        match eyes.look_at(found, path, entry, open, patience, now) {
-            Outcome::Same => {}
+        let signs = reason.signs();
+        let mut outcome = eyes.look_at(found, path, entry, open, patience, signs, now);
+        if let Outcome::Large(seen) = outcome {
+            let real = eyes.real(path);
+            outcome = match self.large.ask(path, real, &seen.stat) {
+                Answer::Read(content) => {
+                    let content = Ok(content.unwrap_or(Content::GivenUp));
+                    read_as(content, entry, seen, patience, signs, now)
+                }
+                Answer::Wait => {
+                    self.keep_doubt(path, row.as_ref(), reason);
+                    Outcome::Later(now.after(ASK_AGAIN))
+                }
+            };
+        }
+        match outcome {
+            Outcome::Same => self.keep_number(path, row),
             Outcome::Directory => {
-                let mark = Mark::event(Nature::Subtree, now);
-                self.inbox.hint(
-                    path,
-                    Mark {
-                        cause: reason.cause,
-                        ..mark
-                    },
-                );
+                self.inbox.hint(path, Mark::below(reason.cause, now));
             }
             Outcome::Absent => {
                 if let Some(row) = row {
@@ -136,6 +173,7 @@ impl Worker {
                     self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
                 }
             }
+            Outcome::Large(_) => {}
             Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
             Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, reason, now) => {
@@ -154,6 +192,40 @@ impl Worker {
         Ok(true)
     }
 
+    /// A row of a device that a reboot has given another number.
+    fn renumber(&self, mut row: Row) -> Row {
+        if let Some((before, now)) = self.renumbered
+            && row.entry.stat.dev == before
+        {
+            row.entry.stat.dev = now;
+        }
+        row
+    }
+
+    /// A file is as its row says, but for the number of its device, which may be another since a
+    /// reboot: the row takes it over, so that the next start compares with it.
+    fn keep_number(&mut self, path: &[u8], row: Option<Row>) {
+        let renumbered = |row: &Row| {
+            let now = self.renumbered.map(|(_, now)| now);
+            now == Some(row.entry.stat.dev)
+        };
+        if let Some(row) = row.filter(renumbered) {
+            self.batch
+                .add(Edit::new(path, Some(&row), Some(row.entry.clone())), None);
+        }
+    }
+
+    /// The look at a file whose stat says nothing is put off: no later look may take its stat for
+    /// enough.
+    fn keep_doubt(&mut self, path: &[u8], row: Option<&Row>, reason: Reason) {
+        if let Some(row) = row.filter(|_| reason.doubt) {
+            let mut entry = row.entry.clone();
+            entry.known = Known::HashOnly;
+            self.batch
+                .add(Edit::new(path, Some(row), Some(entry)), None);
+        }
+    }
+
     /// Whether nobody can read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
     /// open a directory to others when all that is in it has been written. Like a file that is
     /// gone, it counts when it stays so.
@@ -168,11 +240,22 @@ impl Worker {
         &mut self,
         path: &[u8],
         row: Option<&Row>,
-        found: Found,
+        mut found: Found,
         reason: Reason,
         silent: bool,
         now: Time,
     ) -> Result<(), End> {
+        if let Some(since) = row.and_then(|row| row.entry.absent) {
+            self.losses.back(now);
+            if found.kind.is_none() && was_missed(since, now, self.settings.gone_after) {
+                // A visitor may have got a 404 meanwhile, and the edge may keep it.
+                found.kind = Some(Kind::New);
+                found.unchanged = false;
+            }
+        }
+        if found.entry.known == Known::Unread {
+            self.reading.add();
+        }
         if found.entry.known == Known::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
             self.recheck(path, due, now);
@@ -189,7 +272,10 @@ impl Worker {
         if change.is_some() {
             self.ask_links(path, now);
         }
-        self.batch.add(edit, change);
+        // What was waited for long enough is believed, whatever follows.
+        let over = now >= reason.first.after(self.settings.write_wait);
+        let first = Some(reason.first).filter(|_| !over);
+        self.batch.add_seen(edit, change, first);
         Ok(())
     }
 
@@ -293,12 +379,14 @@ impl Worker {
         let now = self.clock.now();
         let again = |due: Time| Mark {
             complete: true,
+            event: false,
             first: now,
             ..reason.mark(due)
         };
         let Some(since) = row.entry.absent else {
             let mut entry = row.entry.clone();
             entry.absent = Some(now);
+            self.losses.missed(now);
             self.batch
                 .add(Edit::new(&row.path, Some(row), Some(entry)), None);
             let due = now.after(self.settings.gone_after);
@@ -306,18 +394,21 @@ impl Worker {
             return Ok(());
         };
         let accept = self.running.as_ref().is_some_and(Running::accepts_loss);
-        let due = since.min(now).after(self.settings.gone_after);
-        if due > now {
-            self.inbox.hint(&row.path, again(due));
-        } else if self.guard.held() && !accept {
+        let walking = self.running.as_ref().is_some_and(Running::walking);
+        let verdict = self.losses.verdict(&row.path, since, now);
+        match verdict {
+            Verdict::Wait(due) => self.inbox.hint(&row.path, again(due)),
             // Kept as it is; looked at again when the loss is over.
-        } else if self.running.as_ref().is_some_and(Running::walking) && !accept {
-            self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
-        } else {
-            let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
-            self.ask_links(&row.path, now);
-            self.batch
-                .add(Edit::new(&row.path, Some(row), None), Some(change));
+            Verdict::Held if !accept => {}
+            Verdict::Judge if walking && !accept => {
+                self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
+            }
+            Verdict::Held | Verdict::Judge | Verdict::Gone => {
+                let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
+                self.ask_links(&row.path, now);
+                let edit = Edit::new(&row.path, Some(row), None);
+                self.batch.add_gone(edit, change, verdict != Verdict::Gone);
+            }
         }
         Ok(())
     }
@@ -339,7 +430,9 @@ impl Worker {
             path: path.to_vec(),
             kind,
             hash: hash.filter(|_| kind != Kind::Gone),
-            former: row.and_then(|row| row.entry.hash.or(row.entry.former)),
+            former: row
+                .and_then(|row| row.entry.hash.or(row.entry.former))
+                .filter(|former| Some(*former) != hash),
             source,
             detail: detail.into(),
             seen: now,

@@ -23,6 +23,8 @@ struct Other {
     found: io::Result<Option<Seen>>,
     /// Others may enter the directories above it.
     open: bool,
+    /// Its stat says nothing.
+    doubt: bool,
 }
 
 impl Worker {
@@ -38,12 +40,7 @@ impl Worker {
         if mark.subtree {
             return self.look_into(path, mark);
         }
-        let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
-            baseline: None,
-        };
+        let reason = Reason::of(&mark);
         let eyes = self.eyes();
         let Sight { is_link, found } = eyes.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
@@ -109,10 +106,8 @@ impl Worker {
         self.swept += 1;
         let eyes = self.eyes();
         let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
             baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
+            ..Reason::of(&mark)
         };
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
@@ -131,6 +126,7 @@ impl Worker {
             mark.first,
         );
         sweep.baseline = reason.baseline;
+        sweep.doubt = self.doubt.clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
     }
@@ -138,10 +134,8 @@ impl Worker {
     /// Goes on with a look at a subtree. Returns whether there is more to do.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
         let reason = Reason {
-            cause: sweep.cause,
-            first: sweep.first,
-            complete: false,
             baseline: sweep.baseline,
+            ..Reason::of(&Mark::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();
         if !self.inbox.go_on() {
@@ -158,7 +152,10 @@ impl Worker {
                     sweep.files += 1;
                     self.absent_before(sweep, Some(&path), reason)?;
                     let row = sweep.rows.take(&path)?;
+                    let device = stat.as_ref().map(|stat| stat.dev);
+                    let doubt = row.is_some() && sweep.doubts(&path, device);
                     if let (Some(row), Some(stat)) = (&row, &stat)
+                        && !doubt
                         && row.is_unchanged(stat, open)
                     {
                         continue;
@@ -169,7 +166,12 @@ impl Worker {
                         self.follow_link(&path);
                         self.eyes.see(&path)
                     };
-                    others.push(Other { path, found, open });
+                    others.push(Other {
+                        path,
+                        found,
+                        open,
+                        doubt,
+                    });
                     if others.len() == TOGETHER {
                         self.examine_others(&mut others, reason)?;
                     }
@@ -197,8 +199,15 @@ impl Worker {
     fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
         let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
         let mut rows = self.committer.index.rows(&paths)?;
-        for Other { path, found, open } in others.drain(..) {
+        for Other {
+            path,
+            found,
+            open,
+            doubt,
+        } in others.drain(..)
+        {
             let row = rows.remove(&path);
+            let reason = Reason { doubt, ..reason };
             self.examine(&path, found, row, open, reason)?;
             self.commit_if_full()?;
         }

@@ -17,10 +17,6 @@ use crate::sink::FileChange;
 
 /// How often the end of a scan's looks that were put off is looked for.
 const TAIL_CHECK: Duration = Duration::from_millis(100);
-/// The longest time between two scans that only ask whether a loss is over.
-const LOSS_WAIT: Duration = Duration::from_mins(1);
-/// Absent files asked for at each check whether they are back.
-const SAMPLE: u32 = 64;
 
 /// A scan that has to be made.
 #[derive(Debug)]
@@ -136,6 +132,7 @@ impl Worker {
             started,
         );
         sweep.baseline = (!self.indexed).then_some(self.armed_at);
+        sweep.doubt = std::mem::take(&mut self.doubt);
         self.running = Some(Running {
             sweep: Some(sweep),
             reason: pending.reason,
@@ -198,16 +195,11 @@ impl Worker {
             self.count_unread()?;
         }
         self.end_round();
+        self.renumbered = None;
+        self.keep_surroundings()?;
         self.count_files()?;
         self.committer.sink.scanning(&self.settings.pipeline, false);
-        if self.guard.held() {
-            let (files, absent) = self.committer.index.counts()?;
-            let now = self.clock.now();
-            if self.guard.check(files, absent, now) {
-                self.loss_over();
-            }
-        }
-        Ok(())
+        self.judge_losses(true)
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
@@ -248,7 +240,7 @@ impl Worker {
             new,
             changed,
             gone,
-            held: self.guard.held(),
+            held: self.losses.is_holding(),
         };
         tracing::info!(
             origin = %self.settings.name, reason = summary.reason.as_str(), files = summary.files,
@@ -274,8 +266,9 @@ impl Worker {
         let Some(running) = self.running.take() else {
             return;
         };
-        if running.walking() {
+        if let Some(sweep) = running.sweep {
             self.committer.sink.scanning(&self.settings.pipeline, false);
+            self.doubt.add(sweep.doubt);
         }
         self.want(Pending {
             accept_loss: running.accept_loss,
@@ -303,46 +296,5 @@ impl Worker {
             }
         }
         debug_assert!(changes.len() <= CHUNK + 1, "a batch is bounded");
-    }
-
-    /// While a loss is held back: are the files back?
-    pub(super) fn check_loss(&mut self, now: Time) -> Result<(), End> {
-        let Some((time, wait)) = self.loss_check else {
-            return Ok(());
-        };
-        if time > now || self.running.is_some() {
-            return Ok(());
-        }
-        if !self.guard.held() {
-            self.loss_over();
-            return Ok(());
-        }
-        let (files, absent) = self.committer.index.counts()?;
-        if self.guard.check(files, absent, now) {
-            self.loss_over();
-            return Ok(());
-        }
-        let eyes = self.eyes();
-        let back = self
-            .committer
-            .index
-            .some_absent(SAMPLE)?
-            .iter()
-            .any(|path| matches!(eyes.see(path), Ok(Some(_))));
-        let wait = if back {
-            self.want(Pending::new(ScanReason::LostWatch));
-            (wait * 2).min(LOSS_WAIT)
-        } else {
-            wait
-        };
-        self.loss_check = Some((now.after(wait), wait));
-        Ok(())
-    }
-
-    /// What is absent now may go: look at all of it again.
-    fn loss_over(&mut self) {
-        self.loss_check = None;
-        self.guard.accept();
-        self.want(Pending::new(ScanReason::LostWatch));
     }
 }

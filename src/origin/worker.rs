@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root};
+use super::doubt::Doubt;
+use super::guard::Root;
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
+use super::large::LargeReader;
 use super::look::Eyes;
+use super::losses::Losses;
+use super::mounts::Mounts;
 use super::reading::Reading;
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::settings::{OriginSettings, ROOT_CHECK};
+use super::settings::OriginSettings;
 use super::status::{OriginStatus, ScanReason};
 use super::walk::open_above;
 use super::watch::{Watch, WatchBackend};
@@ -82,14 +86,17 @@ pub(super) struct Worker {
     /// Everything was polled a turn ago.
     polled: bool,
     pub(super) root: Option<Root>,
+    /// The root that was there last.
+    root_before: Option<Root>,
+    /// Since when there is none.
+    missing: Option<Time>,
     pub(super) eyes: Arc<Eyes>,
-    root_check: Time,
+    pub(super) root_check: Time,
     /// When the watch was in place.
     pub(super) armed_at: Time,
 
     pub(super) batch: Batch,
-    pub(super) guard: LossGuard,
-    pub(super) loss_check: Option<(Time, Duration)>,
+    pub(super) losses: Losses,
     pub(super) pending: Option<Pending>,
     pub(super) running: Option<Running>,
     pub(super) next_rescan: Option<Time>,
@@ -97,6 +104,7 @@ pub(super) struct Worker {
     /// The scope that the index is complete for, until a scan made it complete for today's.
     pub(super) former: Option<Former>,
     pub(super) reading: Reading,
+    pub(super) large: Arc<LargeReader>,
     overflow_wait: Duration,
     /// When the last scan began that made up for an overflow.
     pub(super) overflow_at: Time,
@@ -111,7 +119,13 @@ pub(super) struct Worker {
     /// Files that were told to be unreadable.
     pub(super) told_unreadable: BTreeSet<Vec<u8>>,
     /// What is mounted below the root.
-    mounts: Vec<String>,
+    pub(super) mounts: Mounts,
+    /// Files that the next scan has to read, whatever their stat says.
+    pub(super) doubt: Doubt,
+    /// The root's device had the first number before the reboot, and has the second.
+    pub(super) renumbered: Option<(u64, u64)>,
+    /// What was kept for the next start.
+    surroundings: String,
     next_round: Time,
     /// Counts looks at subtrees.
     pub(super) swept: u64,
@@ -130,12 +144,13 @@ impl Worker {
         ignore: Arc<Ignore>,
         backend: Box<dyn WatchBackend>,
         committer: Committer,
+        large: Arc<LargeReader>,
         clock: Clock,
         published: tokio::sync::watch::Sender<OriginStatus>,
     ) -> Result<Self, OriginError> {
         let (_, indexed) = committer.index.progress()?;
         let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
-        let guard = LossGuard::new(settings.max_loss_percent);
+        let losses = Losses::new(&settings);
         let eyes = Arc::new(Eyes {
             root: settings.root.clone(),
             resolved: settings.root.clone(),
@@ -161,18 +176,20 @@ impl Worker {
             rest: VecDeque::new(),
             polled: false,
             root: None,
+            root_before: None,
+            missing: None,
             eyes,
             root_check: Time::ZERO,
             armed_at: Time::ZERO,
             batch: Batch::default(),
-            guard,
-            loss_check: None,
+            losses,
             pending: Some(Pending::new(ScanReason::Start)),
             running: None,
             next_rescan: None,
             indexed,
             former,
             reading: Reading::default(),
+            large,
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
@@ -180,7 +197,10 @@ impl Worker {
             new_twins: BTreeSet::new(),
             twins_due: None,
             told_unreadable: BTreeSet::new(),
-            mounts: Vec::new(),
+            mounts: Mounts::default(),
+            doubt: Doubt::default(),
+            renumbered: None,
+            surroundings: String::new(),
             next_round: Time::ZERO,
             swept: 0,
             above: None,
@@ -229,7 +249,7 @@ impl Worker {
                 self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
-                self.check_loss(now)?;
+                self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
                 if !busy {
@@ -256,9 +276,7 @@ impl Worker {
             self.reading.wakes_at(),
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
-            self.loss_check
-                .filter(|_| self.running.is_none())
-                .map(|(time, _)| time),
+            self.losses.wakes_at().filter(|_| self.running.is_none()),
         ]
         .into_iter()
         .flatten()
@@ -409,14 +427,15 @@ impl Worker {
             return Ok(());
         }
         let now = self.clock.now();
-        if self.batch.has_gone() && !self.may_go(now)? {
-            self.batch.keep_gone();
+        self.take_in_events();
+        if self.batch.has_gone() {
+            let believed = self.may_go(now)?;
+            self.batch.keep_gone(believed);
         }
         let batch = std::mem::take(&mut self.batch);
-        let gone = batch.gone();
         let mut status = self.trouble_reporter();
         let beaten = self.committer.commit(&batch, &mut status)?;
-        self.guard.went(gone, now);
+        self.losses.committed(&batch, now);
         self.count_changes(batch.changes());
         self.count_files()?;
         for path in beaten {
@@ -426,26 +445,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether what seems gone may be believed: the root is the one it was, and not too much is
-    /// gone at once.
-    fn may_go(&mut self, now: Time) -> Result<bool, End> {
-        let same_root = self
-            .root
+    /// What was seen is believed only if no event up to then tells of more: a file that was read while
+    /// it is being replaced is looked at again.
+    fn take_in_events(&mut self) {
+        let Some(watch) = self
+            .watch
             .as_ref()
-            .is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)));
-        if !same_root {
-            self.root_check = now;
-            return Ok(false);
+            .filter(|_| self.batch.unsure().next().is_some())
+        else {
+            return;
+        };
+        watch.take_in();
+        let mut mail = self.inbox.lock();
+        let mut again = BTreeSet::new();
+        for (path, first) in self.batch.unsure() {
+            if mail.hints.event_at(path) {
+                mail.hints.since(path, first);
+                again.insert(path.to_vec());
+            }
         }
-        if self.running.as_ref().is_some_and(Running::accepts_loss) {
-            self.guard.accept();
-            return Ok(true);
-        }
-        let (files, absent) = self.committer.index.counts()?;
-        let may = self.guard.check(files, absent, now);
-        if !may && self.loss_check.is_none() {
-            self.loss_check = Some((now.after(ROOT_CHECK), ROOT_CHECK));
-        }
-        Ok(may)
+        drop(mail);
+        self.batch.leave_out(&again);
     }
 }

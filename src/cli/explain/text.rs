@@ -27,8 +27,16 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     if file.ignored {
         return writeln!(text, "  ignored: nothing is purged for it");
     }
-    if !file.exists {
-        writeln!(text, "  there is no such file now")?;
+    match &file.absent {
+        Some(since) => writeln!(text, "  {}", absent(since))?,
+        None if !file.exists => writeln!(text, "  there is no such file now")?,
+        None => {}
+    }
+    if file.unread {
+        writeln!(
+            text,
+            "  its content is not read yet: until then every sign of a write is a change"
+        )?;
     }
     let mut told: Vec<&Verdict> = Vec::new();
     for verdict in file.on.values() {
@@ -52,6 +60,13 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
         }
     }
     Ok(())
+}
+
+/// Why a file that is not there is not purged.
+fn absent(since: &str) -> String {
+    format!(
+        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
+    )
 }
 
 fn of_verdict(verdict: &Verdict, config: &Path) -> String {
@@ -96,6 +111,9 @@ fn of_asset(text: &mut String, asset: &Value) -> std::fmt::Result {
     for file in list(&stands_for["files"]) {
         let path = word(&file[1]).escape_debug();
         writeln!(text, "  stands for {path}, origin {}", word(&file[0]))?;
+        if let Some(since) = stands_for["absent"][word(&file[1])].as_str() {
+            writeln!(text, "    {}", absent(since))?;
+        }
     }
     if stands_for["truncated"] == true {
         writeln!(text, "  and for more files")?;
