@@ -17,7 +17,7 @@ use super::scope::Former;
 use super::settings::RACY;
 use super::status::ScanReason;
 use super::walk::open_above;
-use super::worker::{End, Worker};
+use super::worker::{End, ROUND, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::loss::{Verdict, was_missed};
 use crate::core::time::Time;
@@ -25,6 +25,10 @@ use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Bytes read before everything else gets its turn.
+const READ_AT_ONCE: u64 = 128 * 1024 * 1024;
+/// Files of so many bytes at most are read all the same.
+const SMALL: u64 = 64 * 1024;
 /// How often it is asked whether a large file was read; that it was is said at once.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// New names of known files are collected for so long: a deploy links many.
@@ -142,6 +146,11 @@ impl Worker {
         };
         let entry = row.as_ref().map(|row| &row.entry);
         let signs = reason.signs();
+        if self.reads_enough(&found) {
+            self.keep_doubt(path, row.as_ref(), reason);
+            self.inbox.hint(path, reason.mark(now.after(ROUND)));
+            return Ok(true);
+        }
         let mut outcome = eyes.look_at(found, path, entry, open, patience, signs, now);
         if let Outcome::Large(seen) = outcome {
             let real = eyes.real(path);
@@ -190,6 +199,18 @@ impl Worker {
             }
         }
         Ok(true)
+    }
+
+    /// Whether so much was read in this turn that a file has to wait: small ones do not, so that a page
+    /// is not kept waiting by a thousand films. A running scan rests by itself.
+    fn reads_enough(&self, found: &io::Result<Option<Seen>>) -> bool {
+        let large = matches!(found, Ok(Some(Seen::File(stat))) if stat.size > SMALL);
+        large && self.has_read_enough() && !self.running.as_ref().is_some_and(Running::walking)
+    }
+
+    /// Whether so much was read in this turn that everything else gets its turn.
+    pub(super) const fn has_read_enough(&self) -> bool {
+        self.read_bytes > READ_AT_ONCE
     }
 
     /// A row of a device that a reboot has given another number.
@@ -253,8 +274,10 @@ impl Worker {
                 found.unchanged = false;
             }
         }
-        if found.entry.known == Known::Unread {
-            self.reading.add();
+        match (found.entry.known, found.entry.hash) {
+            (Known::Unread, _) => self.reading.add(),
+            (_, Some(_)) => self.read_bytes += found.entry.stat.size,
+            (_, None) => {}
         }
         if found.entry.known == Known::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));

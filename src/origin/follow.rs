@@ -190,6 +190,9 @@ impl Worker {
                 }
             }
             self.commit_if_full()?;
+            if self.has_read_enough() && self.running.is_some() {
+                break;
+            }
         }
         self.examine_others(&mut others, reason)?;
         Ok(true)

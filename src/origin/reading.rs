@@ -29,8 +29,8 @@ pub(super) struct Reading {
     pub(super) unread: u64,
     /// The first of them.
     pub(super) first: Option<Vec<u8>>,
-    /// There are some that can be read now.
-    pub(super) busy: bool,
+    /// Some of those that are left can be read now.
+    busy: bool,
     /// Files read since the first of them, or put off since they are restless or still being read.
     read: u64,
     put_off: u64,
@@ -42,6 +42,11 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn wakes_at(&self) -> Option<Time> {
         (self.unread > 0 && (self.busy || self.put_off > 0)).then_some(self.due)
+    }
+
+    /// Whether there are some that can be read now.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.busy && self.unread > 0
     }
 
     /// There is one more.

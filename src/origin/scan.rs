@@ -44,8 +44,10 @@ impl Pending {
 /// A scan that runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// `None` when everything was walked, and only looks that were put off are left.
+    /// `None` when everything was walked, and only looks that were put off are left; and while a step of
+    /// it is made.
     sweep: Option<Sweep>,
+    walking: bool,
     reason: ScanReason,
     started: Time,
     tail_check: Time,
@@ -61,7 +63,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) const fn walking(&self) -> bool {
-        self.sweep.is_some()
+        self.walking
     }
 
     pub(super) const fn accepts_loss(&self) -> bool {
@@ -69,7 +71,7 @@ impl Running {
     }
 
     pub(super) fn wakes_at(&self) -> Option<Time> {
-        self.sweep.is_none().then_some(self.tail_check)
+        (!self.walking).then_some(self.tail_check)
     }
 }
 
@@ -135,6 +137,7 @@ impl Worker {
         sweep.doubt = std::mem::take(&mut self.doubt);
         self.running = Some(Running {
             sweep: Some(sweep),
+            walking: true,
             reason: pending.reason,
             started,
             tail_check: started,
@@ -170,6 +173,7 @@ impl Worker {
             running.sweep = Some(sweep);
             return Ok(true);
         }
+        running.walking = false;
         running.tail_check = now;
         running.give_up = now
             .after(self.settings.write_wait)
@@ -227,6 +231,8 @@ impl Worker {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
+        // Looks that were put off may have found what was held.
+        self.judge_losses(true)?;
         self.count_files()?;
         let now = self.clock.now();
         let took = now.since(running.started);

@@ -36,7 +36,7 @@ const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 pub(super) const STEP: usize = 512;
 /// The shortest time between two rounds of hints, unless they are full.
-const ROUND: Duration = Duration::from_millis(20);
+pub(super) const ROUND: Duration = Duration::from_millis(20);
 /// Hints that come in faster than they are followed hold a batch open for so long at most.
 const HOLD: Duration = Duration::from_secs(30);
 /// The longest time between two recoveries from overflows.
@@ -105,6 +105,8 @@ pub(super) struct Worker {
     pub(super) former: Option<Former>,
     pub(super) reading: Reading,
     pub(super) large: Arc<LargeReader>,
+    /// Bytes read in this turn.
+    pub(super) read_bytes: u64,
     overflow_wait: Duration,
     /// When the last scan began that made up for an overflow.
     pub(super) overflow_at: Time,
@@ -190,6 +192,7 @@ impl Worker {
             former,
             reading: Reading::default(),
             large,
+            read_bytes: 0,
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
@@ -244,6 +247,7 @@ impl Worker {
                 self.check_root(now);
             }
             let mut busy = false;
+            self.read_bytes = 0;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
                 self.poll_soon(now);

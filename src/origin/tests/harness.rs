@@ -260,6 +260,13 @@ impl Site {
             .collect()
     }
 
+    /// The index itself.
+    pub(super) fn index(&self) -> rusqlite::Connection {
+        let index = rusqlite::Connection::open(self.state.path().join("index.db")).unwrap();
+        index.busy_timeout(LIMIT).unwrap();
+        index
+    }
+
     fn knows(&self, path: &str) -> bool {
         let changes = self.sink.changes.lock().unwrap();
         changes

@@ -72,7 +72,7 @@ impl Worker {
         self.status.armed = self.root.is_some() && first_scan_done;
         self.status.unread_files = self.reading.unread;
         self.status.first_unread.clone_from(&self.reading.first);
-        self.status.reading = self.reading.busy;
+        self.status.reading = self.reading.is_busy();
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
         let limit = unwatched.limit.then(|| {
             format!(
