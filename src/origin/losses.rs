@@ -25,7 +25,9 @@ pub(super) struct Losses {
     percent: u8,
     /// Directories of the origin that lay on a filesystem which is not mounted any more.
     vanished: Vec<Vec<u8>>,
-    /// A whole look found that this is a loss indeed.
+    /// When the last of them was found to be so.
+    unmounted_at: Time,
+    /// A whole look since then found that this is a loss indeed.
     confirmed: bool,
     /// When to look again whether the loss is over, and how long after that.
     check: Option<(Time, Duration)>,
@@ -37,6 +39,7 @@ impl Losses {
             guard: LossGuard::new(settings.max_loss_percent, settings.gone_after),
             percent: settings.max_loss_percent,
             vanished: Vec::new(),
+            unmounted_at: Time::ZERO,
             confirmed: false,
             check: None,
         }
@@ -161,6 +164,7 @@ impl Worker {
         self.losses.vanished.sort();
         self.losses.vanished.dedup();
         self.losses.confirmed = false;
+        self.losses.unmounted_at = now;
         self.losses.check_from(now);
     }
 
@@ -173,20 +177,20 @@ impl Worker {
             .retain(|place| !mounted.contains(place));
     }
 
-    /// Judges once more what is held. `complete`: every file was just looked at.
-    pub(super) fn judge_losses(&mut self, complete: bool) -> Result<(), End> {
+    /// Judges once more what is held. `looked`: every file was looked at since then.
+    pub(super) fn judge_losses(&mut self, looked: Option<Time>) -> Result<(), End> {
         if self.losses.guard.is_holding() {
             let until = self.losses.guard.held_until().unwrap_or_default();
             let held = self.committer.index.count_absent_until(until)?;
             let now = self.clock.now();
-            if self.losses.guard.is_over(held, complete, now) {
+            if self.losses.guard.is_over(held, looked.is_some(), now) {
                 self.loss_over();
             }
         }
         if !self.losses.vanished.is_empty() {
             let before = self.losses.vanished.len();
             self.drop_mounted();
-            if complete {
+            if looked.is_some_and(|since| since >= self.losses.unmounted_at) {
                 let mut lost = Vec::new();
                 for place in std::mem::take(&mut self.losses.vanished) {
                     let (files, absent) = self.committer.index.counts_below(&place)?;
@@ -212,7 +216,7 @@ impl Worker {
         if time > now || self.running.is_some() {
             return Ok(());
         }
-        self.judge_losses(false)?;
+        self.judge_losses(None)?;
         if !self.losses.guard.is_holding() && self.losses.vanished.is_empty() {
             self.losses.check = None;
             return Ok(());

@@ -198,12 +198,13 @@ impl Worker {
             self.former = None;
             self.count_unread()?;
         }
+        let looked = self.running.as_ref().map(|running| running.started);
         self.end_round();
         self.renumbered = None;
         self.keep_surroundings()?;
         self.count_files()?;
         self.committer.sink.scanning(&self.settings.pipeline, false);
-        self.judge_losses(true)
+        self.judge_losses(looked)
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
@@ -232,7 +233,7 @@ impl Worker {
             return Ok(());
         };
         // Looks that were put off may have found what was held.
-        self.judge_losses(true)?;
+        self.judge_losses(Some(running.started))?;
         self.count_files()?;
         let now = self.clock.now();
         let took = now.since(running.started);
