@@ -116,6 +116,15 @@ pub(super) fn release(site: &Path, own: &str) {
     }
 }
 
+/// The assets of such a release below `prefix`, and others, in order.
+pub(super) fn released(prefix: &str, others: &[&str]) -> Vec<String> {
+    let files = (0..30).map(|number| format!("{prefix}/d{}/{number}.css", number % 3));
+    let others = others.iter().map(|other| (*other).to_owned());
+    let mut assets: Vec<String> = files.chain(others).collect();
+    assets.sort();
+    assets
+}
+
 /// A mount; it is gone when this is dropped, also in a panic.
 pub(super) struct Mount(PathBuf);
 
