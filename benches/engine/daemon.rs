@@ -43,6 +43,7 @@ pub(crate) fn settings() -> PipelineSettings {
         all_above: None,
         all_after: None,
         all_cooldown: Duration::from_mins(1),
+        hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
         queue_cap: QUEUE_CAP,
     }

@@ -42,6 +42,7 @@ pub(super) const ALL_ABOVE: usize = 2000;
 /// To drain a backlog.
 pub(super) const ALL_AFTER: Duration = Duration::from_mins(5);
 pub(super) const ALL_COOLDOWN: Duration = Duration::from_mins(1);
+pub(super) const HOT_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes in an hour.

@@ -42,6 +42,7 @@ pub(super) const TABLES: [(&str, &[&str]); 9] = [
             "pages",
             "encoding",
             "repurge_after",
+            "hot_interval",
         ],
     ),
     (

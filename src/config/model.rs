@@ -167,6 +167,8 @@ pub struct Pipeline {
     pub encoding: Encoding,
     /// What was purged is purged once more so much later; `None` is `off`.
     pub repurge_after: Option<Duration>,
+    /// An asset that changes all the time is purged at most this often; `None` is `off`.
+    pub hot_interval: Option<Duration>,
     /// How it is looked at through the edge, if it is.
     pub verify: Option<Verify>,
     /// The directories that it serves.

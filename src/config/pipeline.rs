@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::section::{Held, Section};
 use super::unique::Unique;
 use super::value::{Complaint, Value, complain};
+use super::verify::OrOff;
 use super::webhook::{self, Around};
 use super::{defaults, origin, rule, verify};
 
@@ -112,21 +113,17 @@ fn read(
     let pages = reader.setting(&mut section, "pages", Pages::default(), range::any);
     let encoding = reader.setting(&mut section, "encoding", Encoding::default(), range::any);
     let repurge_after = verify::repurge_after(reader, &mut section);
+    let hot_interval = hot_interval(reader, &mut section);
     let verify = verify::read(reader, &mut section);
 
     let origins = origin::read_all(reader, &mut section, state);
     let rules = rule::read_all(reader, &mut section);
-    if !rules.is_empty() && origins.is_empty() && !section.has("origin") {
-        let key = section.key("rule");
-        let hint = "add a [[pipeline.origin]], or remove the rules";
-        reader.warn(
-            &key,
-            &section.span().clone(),
-            "will never match: the pipeline has no origin",
-            hint,
-        );
-    }
     let has_origins = !origins.is_empty() || section.has("origin");
+    if !rules.is_empty() && !has_origins {
+        let hint = "add a [[pipeline.origin]], or remove the rules";
+        let why = "will never match: the pipeline has no origin";
+        reader.warn(&section.key("rule"), &section.span().clone(), why, hint);
+    }
     let around = Around {
         listener,
         pipeline: PipelineId::new(id.value.as_ref().map_or("", |id| &id.0)),
@@ -148,11 +145,19 @@ fn read(
         pages: pages.value,
         encoding: encoding.value,
         repurge_after,
+        hot_interval,
         verify,
         origins,
         rules,
         webhooks,
     })
+}
+
+/// Reads `hot_interval`; `None` is `off`.
+fn hot_interval(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration> {
+    let usual = OrOff(Some(defaults::HOT_INTERVAL));
+    let interval = reader.setting(section, "hot_interval", usual, range::any);
+    interval.value.0
 }
 
 fn check_waits(

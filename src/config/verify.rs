@@ -52,7 +52,7 @@ pub(super) fn repurge_after(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
 ) -> Option<Duration> {
-    let after = reader.setting(section, "repurge_after", Repurge(None), range::any);
+    let after = reader.setting(section, "repurge_after", OrOff(None), range::any);
     after.value.0
 }
 
@@ -112,10 +112,10 @@ impl Value for Bytes {
     }
 }
 
-/// A time, or `off`.
-struct Repurge(Option<Duration>);
+/// A time from a second to a day, or `off`.
+pub(super) struct OrOff(pub(super) Option<Duration>);
 
-impl Value for Repurge {
+impl Value for OrOff {
     fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
         if value.as_str() == Some("off") {
             return Ok(Self(None));

@@ -76,6 +76,9 @@ pub struct PipelineSettings {
     pub all_after: Option<Duration>,
     /// The time between two requests for `all`; doubles while they repeat.
     pub all_cooldown: Duration,
+    /// An asset that changes all the time is purged at most this often; `None`: however often it
+    /// changes.
+    pub hot_interval: Option<Duration>,
     /// Whether something follows on its requests that are done: a look at the edge, another purge.
     pub follow_up: bool,
     /// How many assets are queued at most; past it one `all` takes their place. Where `all_above` is
@@ -189,8 +192,11 @@ pub struct Planner {
     turn: Option<PipelineId>,
     /// Whose turn it was last among those that a person asked for.
     asked: Option<PipelineId>,
-    /// Requests submitted since the last poll: polls get their turn when both are due.
-    unpolled: u32,
+    /// Requests submitted since the last question for the status of others, which gets its turn when both
+    /// are due,
+    unasked: u32,
+    /// and when that was asked.
+    asked_at: Time,
     /// When the last event was handled.
     handled: Time,
     stopping: bool,
@@ -225,7 +231,8 @@ impl Planner {
             settled_ids: unsettled.settled_remote_ids.into(),
             turn: None,
             asked: None,
-            unpolled: 0,
+            unasked: 0,
+            asked_at: now,
             handled: now,
             stopping: false,
         };

@@ -40,6 +40,13 @@ impl Time {
         Self(self.0.saturating_add(millis))
     }
 
+    /// The time `wait` earlier; the epoch when there is none.
+    #[must_use]
+    pub fn before(self, wait: Duration) -> Self {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// This stored deadline, but no further ahead of `now` than `limit`: a clock that was set back,
     /// or a setting that was made smaller, must not leave a wait that nobody asked for.
     #[must_use]

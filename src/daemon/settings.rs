@@ -56,6 +56,7 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_above: pipeline.all_above,
                 all_after: pipeline.all_after,
                 all_cooldown: pipeline.all_cooldown,
+                hot_interval: pipeline.hot_interval,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
                 queue_cap: QUEUE_CAP,
             })

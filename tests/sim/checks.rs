@@ -30,34 +30,15 @@ pub(crate) struct Ledger {
     stepped: u64,
     /// How often a request for this change was given up as overdue.
     overdue: BTreeMap<(PipelineId, Asset, Seq), u32>,
-    /// The purges of the asset that changes all the time, by pipeline.
-    heat: BTreeMap<PipelineId, Heat>,
+    /// When the asset that changes all the time was purged and nobody had asked for it, by pipeline,
+    /// in real time.
+    heat: BTreeMap<PipelineId, Vec<u64>>,
     checked_calls: usize,
     met: BTreeMap<&'static str, u64>,
 }
 
-/// Purges of an asset that come close to each other.
-#[derive(Clone, Copy, Debug)]
-struct Heat {
-    last: u64,
-    times: u32,
-}
-
-impl Heat {
-    /// How long the next one waits: five are usual, then 10 s, doubling to 5 min.
-    fn wait(self) -> u64 {
-        match self.times {
-            0..=5 => 0,
-            many => (10_000 << (many - 6).min(10)).min(300_000),
-        }
-    }
-
-    fn purged(&mut self, real: u64) {
-        let close = real - self.last < (2 * self.wait()).max(10_000);
-        self.times = if close { self.times + 1 } else { 1 };
-        self.last = real;
-    }
-}
+/// So many purges of an asset may follow each other at once.
+const USUAL: u64 = 8;
 
 /// What many histories have to meet.
 pub(crate) const MEETS: [&str; 40] = [
@@ -254,39 +235,44 @@ pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String
     }
 }
 
-/// An asset that changes all the time is purged ever more rarely. Trying again is no change, and a
-/// person does not wait.
+/// An asset that changes all the time is purged once in `hot_interval`, but for the first few. Trying
+/// again is no change, and a person does not wait.
 fn damped(
     world: &mut World,
     pipeline: &PipelineId,
     target: &Target,
     seq: Seq,
 ) -> Result<(), String> {
+    let settings = world.settings.iter().find(|known| known.id == *pipeline);
+    let Some(interval) = settings.and_then(|known| known.hot_interval) else {
+        return Ok(());
+    };
     let rows = now(world.store.queued_after(Seq(0), usize::MAX));
     let rows = rows
         .into_iter()
         .filter(|row| row.pipeline == *pipeline && row.target == *target && row.seq <= seq);
     let rows: Vec<Change> = rows.collect();
     let again = |row: &Change| row.attempt > 0 || row.not_before > Time::ZERO;
-    if rows.iter().any(again) {
+    let asked = |row: &Change| row.source == Source::Manual;
+    if rows.iter().any(|row| again(row) || asked(row)) {
         return Ok(());
     }
-    let real = world.real;
-    let asked = rows.iter().any(|row| row.source == Source::Manual);
-    let fresh = Heat {
-        last: real,
-        times: 0,
-    };
-    let heat = world.ledger.heat.entry(pipeline.clone()).or_insert(fresh);
-    let (since, wait) = (real - heat.last, heat.wait());
-    heat.purged(real);
-    if wait > 0 && since < 2 * wait {
-        world.ledger.meet("damped");
+    let (real, interval) = (world.real, interval.as_secs() * 1_000);
+    let purges = world.ledger.heat.entry(pipeline.clone()).or_default();
+    purges.push(real);
+    let mut damped = false;
+    for (count, first) in (1_u64..).zip(purges.iter().rev()) {
+        let allowed = USUAL + (real - first) / interval;
+        if count > allowed {
+            return Err(format!(
+                "{target:?} is purged {count} times in {} ms",
+                real - first
+            ));
+        }
+        damped |= count == allowed;
     }
-    if since < wait && !asked {
-        return Err(format!(
-            "{target:?} is purged {since} ms after the last time"
-        ));
+    if damped {
+        world.ledger.meet("damped");
     }
     Ok(())
 }

@@ -105,6 +105,7 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
         all_above: rng.bool().then(|| rng.usize(5..30)),
         all_after: rng.bool().then(|| Duration::from_secs(rng.u64(20..60))),
         all_cooldown: Duration::from_secs(rng.u64(1..60)),
+        hot_interval: (rng.u32(0..8) > 0).then(|| Duration::from_secs(rng.u64(1..20))),
         follow_up: true,
         queue_cap: match rng.u32(0..4) {
             0 => rng.usize(2..25),

@@ -494,17 +494,18 @@ fn what_is_not_in_this_version() {
 fn what_follows_on_a_purge() {
     check(
         &pipeline(
-            "repurge_after = \"2d\"\n[pipeline.verify]\nedge_url = \"https://a.example/blog/\"\n\
+            "repurge_after = \"2d\"\nhot_interval = \"0s\"\n[pipeline.verify]\nedge_url = \"https://a.example/blog/\"\n\
              timeout = \"1ms\"\nmax_bytes_per_hour = \"1 kB\"\nmax_bytes = 3\n",
         ),
         &[
             "c.toml:4:17: pipeline[0].repurge_after: \"2d\" is out of range; hint: write \"1s\" to \"1d\"",
-            "c.toml:6:12: pipeline[0].verify.edge_url: \"https://a.example/blog/\" has a path; hint: write \
+            "c.toml:5:16: pipeline[0].hot_interval: \"0s\" is out of range; hint: write \"1s\" to \"1d\"",
+            "c.toml:7:12: pipeline[0].verify.edge_url: \"https://a.example/blog/\" has a path; hint: write \
              scheme and host, such as \"https://www.example.com\"; the assets are its paths",
-            "c.toml:7:11: pipeline[0].verify.timeout: \"1ms\" is out of range; hint: write \"100ms\" to \"10m\"",
-            "c.toml:8:22: pipeline[0].verify.max_bytes_per_hour: \"1 kB\" is out of range; hint: write \
+            "c.toml:8:11: pipeline[0].verify.timeout: \"1ms\" is out of range; hint: write \"100ms\" to \"10m\"",
+            "c.toml:9:22: pipeline[0].verify.max_bytes_per_hour: \"1 kB\" is out of range; hint: write \
              \"1 MiB\" to \"1048576 GiB\"",
-            "c.toml:9:1: pipeline[0].verify.max_bytes: is not a key that is known here; hint: remove \
+            "c.toml:10:1: pipeline[0].verify.max_bytes: is not a key that is known here; hint: remove \
              it; known here are edge_url, max_bytes_per_hour, timeout",
         ],
     );

@@ -40,6 +40,7 @@ all_cooldown = "10m"
 pages = "clean"
 encoding = "canonical"
 repurge_after = "30s"
+hot_interval = "2m"
 [pipeline.verify]
 edge_url = "https://www.example.com:8443/"
 timeout = "5s"
@@ -101,6 +102,7 @@ purge = "nothing"
     assert_eq!(pipeline.pages, Pages::Clean);
     assert_eq!(pipeline.encoding, Encoding::Canonical);
     assert_eq!(pipeline.repurge_after, Some(Duration::from_secs(30)));
+    assert_eq!(pipeline.hot_interval, Some(Duration::from_mins(2)));
     assert_eq!(
         pipeline.verify,
         Some(Verify {

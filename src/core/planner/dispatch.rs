@@ -1,16 +1,20 @@
 //! Which call is made next, and when.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::circuit::Asked;
 use super::flight::{Flight, Stage};
+use super::listing::Question;
 use super::{Command, Pipeline, Planner, Step};
 use crate::core::change::PipelineId;
 use crate::core::purge::{Decision, Outcome, RequestId};
 use crate::core::time::Time;
 
-/// While requests wait to be submitted, every so many are followed by a poll.
-const SUBMITS_PER_POLL: u32 = 3;
+/// While requests wait to be submitted, so many are followed by a question for the status of others,
+const SUBMITS_PER_QUESTION: u32 = 25;
+/// or so many where the others would take longer than that: of all calls, few are questions.
+const SLOW_SUBMITS_PER_QUESTION: (u32, Duration) = (8, Duration::from_secs(3));
 /// With so many in flight at once, one place stays free for a pipeline that has none.
 const SHARED_FLIGHTS: usize = 4;
 
@@ -19,10 +23,8 @@ const SHARED_FLIGHTS: usize = 4;
 enum Call {
     /// Look for requests of unknown outcome in the API's list.
     Find(PipelineId),
-    /// Ask for the status of many with one list.
-    Track(Vec<RequestId>),
-    /// Ask for the status of one.
-    Poll(RequestId),
+    /// Ask for the status of requests.
+    Ask(Question),
     /// Create the next request of a pipeline.
     Submit(PipelineId),
 }
@@ -35,8 +37,7 @@ impl Planner {
             if self.stopping || !self.circuit.admits(now) {
                 return;
             }
-            let spares = matches!(call, Call::Poll(_) | Call::Track(_)) && !self.owes_poll();
-            let taken = if spares {
+            let taken = if matches!(call, Call::Ask(_)) && !self.presses(now) {
                 self.budget.take_sparing(now)
             } else {
                 self.budget.take(now)
@@ -45,14 +46,14 @@ impl Planner {
                 return;
             }
             match call {
-                Call::Submit(_) => self.unpolled = self.unpolled.saturating_add(1),
-                Call::Poll(_) | Call::Track(_) => self.unpolled = 0,
+                Call::Submit(_) => self.unasked = self.unasked.saturating_add(1),
+                Call::Ask(_) => (self.unasked, self.asked_at) = (0, now),
                 Call::Find(_) => {}
             }
             let asked = match call {
                 Call::Find(pipeline) => Some(self.find(&pipeline, step)),
-                Call::Track(flights) => Some(self.track(&flights, now, step)),
-                Call::Poll(id) => self.poll(id, now, step),
+                Call::Ask(Question::Page) => Some(self.track(now, step)),
+                Call::Ask(Question::One(id)) => self.poll(id, now, step),
                 Call::Submit(pipeline) => self.submit(&pipeline, now, step),
             };
             if let Some(asked) = asked {
@@ -61,35 +62,33 @@ impl Planner {
         }
     }
 
-    /// Whether polls were put off long enough for requests that wait to be submitted.
-    const fn owes_poll(&self) -> bool {
-        self.unpolled >= SUBMITS_PER_POLL
+    /// Whether questions were put off long enough for requests that wait to be submitted.
+    fn owes_question(&self, now: Time) -> bool {
+        let (few, long) = SLOW_SUBMITS_PER_QUESTION;
+        self.unasked >= SUBMITS_PER_QUESTION
+            || (self.unasked >= few && now.since(self.asked_at) >= long)
+    }
+
+    /// Whether a question needs to spare nothing for submitting: it has its turn, or what waits to be
+    /// submitted waits for a place that only its answer makes.
+    fn presses(&self, now: Time) -> bool {
+        self.owes_question(now)
+            || (self.next_pipeline(now).is_none()
+                && self.pipelines.values().any(|one| one.sendable(now)))
     }
 
     fn next_call(&self, now: Time) -> Option<Call> {
         if let Some(pipeline) = self.to_find() {
             return Some(Call::Find(pipeline));
         }
-        let poll = self.next_poll(now);
+        let question = self.next_question(now).filter(|(at, _)| *at <= now);
+        let question = question.map(|(_, question)| Call::Ask(question));
         let submit = self.next_pipeline(now).map(Call::Submit);
-        if self.owes_poll() {
-            poll.or(submit)
+        if self.owes_question(now) {
+            question.or(submit)
         } else {
-            submit.or(poll)
+            submit.or(question)
         }
-    }
-
-    fn next_poll(&self, now: Time) -> Option<Call> {
-        let many = self.to_track(now);
-        if !many.is_empty() {
-            return Some(Call::Track(many));
-        }
-        self.flights
-            .values()
-            .filter_map(|flight| flight.poll_at().map(|at| (at, flight.id)))
-            .min()
-            .filter(|(at, _)| *at <= now)
-            .map(|(_, id)| Call::Poll(id))
     }
 
     /// The pipeline whose turn it is to submit: manual first, then round robin. None gets more than
@@ -221,17 +220,16 @@ impl Planner {
         // A call is made when it is due and there is a token and the circuit lets it pass.
         let calls = self.circuit.reopens().and_then(|gate| {
             let gate = gate.max(now);
-            let polls = self.flights.values().filter_map(Flight::poll_at).min();
             let token = self.budget.next(gate);
-            let spare = if self.owes_poll() {
+            let spare = if self.presses(gate) {
                 token
             } else {
                 self.budget.next_sparing(gate)
             };
-            let polls = polls.map(|due| due.max(spare));
+            let asks = self.next_question(now).map(|(due, _)| due.max(spare));
             let submits = self.submits_at(now).map(|due| due.max(token));
             let finds = self.to_find().map(|_| token);
-            [polls, submits, finds].into_iter().flatten().min()
+            [asks, submits, finds].into_iter().flatten().min()
         });
         batches.chain(calls).min()
     }

@@ -7,8 +7,10 @@ use crate::core::purge::{OpenRequest, RequestId, Scope};
 use crate::core::time::Time;
 
 /// The first wait before asking for the status of an accepted request, while nothing is known of
-/// how long they take; also the shortest.
+/// how long they take.
 const FIRST_POLL: Duration = Duration::from_millis(500);
+/// The shortest wait, where they are known to be quick.
+const FASTEST_POLL: Duration = Duration::from_millis(100);
 /// The longest wait between two questions.
 const SLOWEST_POLL: Duration = Duration::from_secs(15);
 
@@ -17,25 +19,36 @@ const SLOWEST_POLL: Duration = Duration::from_secs(15);
 pub(super) struct Usual(Option<Duration>);
 
 impl Usual {
-    /// One was done after so long.
-    pub(super) fn took(&mut self, took: Duration) {
+    /// One was done, after at least and at most so long. What lies between the two teaches nothing: a
+    /// backlog asks late, and must not make a single request seem slow.
+    pub(super) fn took(&mut self, least: Duration, most: Duration) {
         self.0 = Some(match self.0 {
-            None => took,
-            Some(usual) => (usual * 3 + took) / 4,
+            None => most,
+            Some(usual) => (usual * 3 + usual.clamp(least.min(most), most)) / 4,
         });
+    }
+
+    /// A part of what is usual, as a wait.
+    fn part(self, times: u32, of: u32) -> Duration {
+        self.0.map_or(FIRST_POLL, |usual| {
+            (usual * times / of).clamp(FASTEST_POLL, SLOWEST_POLL)
+        })
     }
 
     /// When to ask first: a little before it is usually done, so that few questions are needed and
     /// it is known soon.
     fn first_poll(self) -> Duration {
-        let usual = self.0.unwrap_or_default() * 4 / 5;
-        usual.clamp(FIRST_POLL, SLOWEST_POLL)
+        self.part(4, 5)
     }
 
     /// The wait that grows after it.
-    fn interval(self) -> Duration {
-        let usual = self.0.unwrap_or_default() / 5;
-        usual.clamp(FIRST_POLL, SLOWEST_POLL)
+    pub(super) fn interval(self) -> Duration {
+        self.part(1, 5)
+    }
+
+    /// The wait between two lists for many that are due one after the other.
+    pub(super) fn pause(self) -> Duration {
+        self.part(1, 3)
     }
 }
 
@@ -61,6 +74,8 @@ pub(super) enum Stage {
         poll_at: Option<Time>,
         /// When the last question was sent.
         asked: Time,
+        /// When it was certainly not done.
+        pending: Time,
         /// The wait before the next question.
         interval: Duration,
     },
@@ -119,6 +134,7 @@ impl Flight {
             accepted: now,
             poll_at: Some(now.after(usual.first_poll())),
             asked: self.opened,
+            pending: now,
             interval: usual.interval(),
         };
     }
@@ -146,11 +162,14 @@ impl Flight {
         }
     }
 
-    /// How long the API has had it.
-    pub(super) fn took(&self, now: Time) -> Option<Duration> {
+    /// How long the API has worked on it if it is done now: at least, and at most. `None` where it
+    /// was never asked for.
+    pub(super) fn took(&self, now: Time) -> Option<(Duration, Duration)> {
         match &self.stage {
-            Stage::Accepted { accepted, .. } => Some(now.since(*accepted)),
-            Stage::Submitting | Stage::Doubtful { .. } => None,
+            Stage::Accepted {
+                accepted, pending, ..
+            } if *accepted < now => Some((pending.since(*accepted), now.since(*accepted))),
+            _ => None,
         }
     }
 
@@ -191,6 +210,13 @@ impl Flight {
                 true
             }
             Stage::Accepted { .. } | Stage::Submitting | Stage::Doubtful { .. } => false,
+        }
+    }
+
+    /// The answer to the last question was that it is not done.
+    pub(super) fn was_pending(&mut self) {
+        if let Stage::Accepted { asked, pending, .. } = &mut self.stage {
+            *pending = (*pending).max(*asked);
         }
     }
 

@@ -1,6 +1,7 @@
-//! Assets that change all the time: after a few purges close to each other they are purged at
-//! growing intervals, so that one restless file does not use up the rate of all others. Its last
-//! change is always purged: it only waits.
+//! Assets that change all the time: each has a small store of purges, and gets one back in every
+//! `hot_interval`. A deploy, or a person who saves again and again, lives on the store; what goes on
+//! for minutes empties it, and is purged once in each interval from then on. Its last change is
+//! always purged: it waits for one interval at most.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,89 +9,65 @@ use std::time::Duration;
 use crate::core::asset::Asset;
 use crate::core::time::Time;
 
-/// The wait of an asset that has become hot,
-const FIRST_WAIT: Duration = Duration::from_secs(10);
-/// doubling up to this.
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// So many purges close to each other are still usual: a deploy that writes a file twice, a person
-/// who saves again and again.
-const USUAL: u32 = 5;
+/// How many purges of an asset may follow each other at once.
+const USUAL: u32 = 8;
 /// How many assets are remembered; more at once are not damped.
 const REMEMBERED: usize = 10_000;
 
-#[derive(Clone, Copy, Debug)]
-struct Purged {
-    last: Time,
-    /// Purges close to each other, this one included.
-    times: u32,
-}
-
-impl Purged {
-    fn wait(self) -> Duration {
-        match self.times.checked_sub(USUAL + 1) {
-            None => Duration::ZERO,
-            Some(doublings) => FIRST_WAIT
-                .saturating_mul(1 << doublings.min(16))
-                .min(LONGEST_WAIT),
-        }
-    }
-
-    /// Until when the next purge counts as close to this one.
-    fn cools(self) -> Time {
-        self.last.after((self.wait() * 2).max(FIRST_WAIT))
-    }
-}
-
 /// The assets of a pipeline that were purged a short time ago.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Heat {
-    assets: BTreeMap<Asset, Purged>,
-    /// When those that have cooled were last forgotten: not at each purge of a large backlog.
+    /// `None`: nothing is damped.
+    interval: Option<Duration>,
+    /// When the store of each is full again.
+    full: BTreeMap<Asset, Time>,
+    /// When those with a full store were last forgotten: not at each purge of a large backlog.
     swept: Time,
 }
 
 impl Heat {
+    pub(super) const fn new(interval: Option<Duration>) -> Self {
+        Self {
+            interval,
+            full: BTreeMap::new(),
+            swept: Time::ZERO,
+        }
+    }
+
     /// An asset is purged now.
     pub(super) fn purged(&mut self, asset: &Asset, now: Time) {
-        if let Some(known) = self.assets.get_mut(asset) {
-            let close = known.cools() > now;
-            known.times = if close {
-                known.times.saturating_add(1)
-            } else {
-                1
-            };
-            known.last = now;
+        let Some(interval) = self.interval else {
+            return;
+        };
+        if let Some(full) = self.full.get_mut(asset) {
+            // A person is never held back, and leaves no debt.
+            let most = now.after(interval * USUAL);
+            *full = (*full).max(now).after(interval).min(most);
             return;
         }
-        if self.assets.len() >= REMEMBERED && now.since(self.swept) >= FIRST_WAIT {
-            self.assets.retain(|_, known| known.cools() > now);
+        if self.full.len() >= REMEMBERED && now.since(self.swept) >= interval {
+            self.full.retain(|_, full| *full > now);
             self.swept = now;
         }
-        if self.assets.len() < REMEMBERED {
-            self.assets.insert(
-                asset.clone(),
-                Purged {
-                    last: now,
-                    times: 1,
-                },
-            );
+        if self.full.len() < REMEMBERED {
+            self.full.insert(asset.clone(), now.after(interval));
         }
     }
 
     /// Before when it is not to be purged again.
     pub(super) fn holds(&self, asset: &Asset) -> Time {
-        self.assets
-            .get(asset)
-            .filter(|known| known.wait() > Duration::ZERO)
-            .map_or(Time::ZERO, |known| known.last.after(known.wait()))
+        let full = self.full.get(asset).copied().unwrap_or_default();
+        full.before(self.interval.unwrap_or_default() * (USUAL - 1))
     }
 
     /// The hot ones now, and how long each waits between two purges.
     pub(super) fn hot(&self, now: Time) -> impl Iterator<Item = (&Asset, Duration)> {
-        self.assets
-            .iter()
-            .filter(move |(_, known)| known.wait() > Duration::ZERO && known.cools() > now)
-            .map(|(asset, known)| (asset, known.wait()))
+        // The next purge of a hot one takes a moment from when it is free to go.
+        let moment = self.interval.unwrap_or_default() / 2;
+        self.full
+            .keys()
+            .filter(move |asset| self.holds(asset).after(moment) > now)
+            .map(|asset| (asset, self.interval.unwrap_or_default()))
     }
 }
 
@@ -98,36 +75,85 @@ impl Heat {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_waits_double_and_end_when_it_calms_down() {
+    const TEN: Duration = Duration::from_secs(10);
+
+    /// The gaps between the purges of an asset that changes every `every` for so long, in seconds.
+    fn gaps(heat: &mut Heat, every: u64, lasts: u64) -> Vec<u64> {
         let asset = Asset::from_stored("/counter.json");
-        let mut heat = Heat::default();
-        let mut now = Time::from_millis(1_000_000);
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            heat.purged(&asset, now);
-            let next = heat.holds(&asset).max(now.after(Duration::from_secs(1)));
-            waits.push(next.since(now).as_secs());
-            now = next;
+        let began = 1_000_000;
+        let mut purges: Vec<u64> = Vec::new();
+        let mut held = Time::ZERO;
+        for second in 0..lasts {
+            let now = Time::from_millis((began + second) * 1_000);
+            let changed = second % every == 0;
+            held = if changed {
+                heat.holds(&asset).max(now)
+            } else {
+                held
+            };
+            if held == now {
+                heat.purged(&asset, now);
+                purges.push(second);
+            }
         }
-        assert_eq!(waits, [1, 1, 1, 1, 1, 10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(heat.hot(now).count(), 1);
-        let later = now.after(Duration::from_mins(11));
-        assert_eq!(heat.hot(later).count(), 0);
-        heat.purged(&asset, later);
-        assert_eq!(heat.holds(&asset), Time::ZERO);
+        purges.windows(2).map(|two| two[1] - two[0]).collect()
+    }
+
+    #[test]
+    fn what_changes_all_the_time_is_purged_once_in_each_interval_and_the_wait_never_grows() {
+        for every in [1, 2, 3, 4, 7] {
+            let mut heat = Heat::new(Some(TEN));
+            let gaps = gaps(&mut heat, every, 600);
+            assert!(gaps.iter().all(|gap| *gap <= 10), "{every}: {gaps:?}");
+            let late = &gaps[gaps.len() - 30..];
+            assert!(late.iter().all(|gap| *gap == 10), "{every}: {late:?}");
+        }
+    }
+
+    #[test]
+    fn deploys_and_what_changes_more_rarely_than_the_interval_are_not_held() {
+        for (every, lasts) in [(4, 35), (5, 60), (1, 8), (10, 3_600), (60, 3_600)] {
+            let mut heat = Heat::new(Some(TEN));
+            let gaps = gaps(&mut heat, every, lasts);
+            assert!(gaps.iter().all(|gap| *gap == every), "{every}: {gaps:?}");
+        }
+        let mut heat = Heat::new(None);
+        assert!(gaps(&mut heat, 1, 600).iter().all(|gap| *gap == 1));
+        assert_eq!(heat.hot(Time::from_millis(1_000_600_000)).count(), 0);
+    }
+
+    #[test]
+    fn a_hot_asset_is_named_until_it_rests() {
+        let mut heat = Heat::new(Some(TEN));
+        gaps(&mut heat, 1, 300);
+        let at = |second: u64| Time::from_millis((1_000_000 + second) * 1_000);
+        let hot: Vec<_> = heat.hot(at(300)).collect();
+        assert_eq!(hot.len(), 1);
+        assert_eq!(hot[0].1, TEN);
+        assert_eq!(heat.hot(at(320)).count(), 0);
+    }
+
+    #[test]
+    fn a_person_who_purges_again_and_again_makes_no_later_change_wait_longer() {
+        let asset = Asset::from_stored("/counter.json");
+        let mut heat = Heat::new(Some(TEN));
+        let now = Time::from_millis(1_000_000);
+        for _ in 0..100 {
+            heat.purged(&asset, now);
+        }
+        assert_eq!(heat.holds(&asset), now.after(TEN));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut heat = Heat::default();
+        let mut heat = Heat::new(Some(TEN));
         for number in 0..20_000 {
             let asset = Asset::from_stored(&format!("/{number}"));
             heat.purged(&asset, Time::from_millis(number / 1_000));
         }
-        assert_eq!(heat.assets.len(), REMEMBERED);
+        assert_eq!(heat.full.len(), REMEMBERED);
         let later = Time::from_millis(60_000);
         heat.purged(&Asset::from_stored("/new"), later);
-        assert_eq!(heat.assets.len(), 1);
+        assert_eq!(heat.full.len(), 1);
     }
 }

@@ -184,8 +184,9 @@ impl Planner {
     ) {
         match status {
             RemoteStatus::Done => {
-                if let Some(took) = self.flights.get(&id).and_then(|flight| flight.took(now)) {
-                    self.usual.took(took);
+                let took = self.flights.get(&id).and_then(|flight| flight.took(now));
+                if let Some((least, most)) = took {
+                    self.usual.took(least, most);
                 }
                 self.settle(id, Outcome::Done, String::new(), now, step);
             }
@@ -199,6 +200,7 @@ impl Planner {
                 let Some(flight) = self.flights.get_mut(&id) else {
                     return;
                 };
+                flight.was_pending();
                 if !flight.asked_after(limit) {
                     return;
                 }

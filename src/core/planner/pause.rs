@@ -93,6 +93,7 @@ mod tests {
             all_above: None,
             all_after: None,
             all_cooldown: Duration::from_mins(1),
+            hot_interval: Some(Duration::from_secs(10)),
             follow_up: false,
             queue_cap: QUEUE_CAP,
         };

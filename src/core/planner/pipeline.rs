@@ -72,11 +72,11 @@ impl Pipeline {
     pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>, now: Time) -> Self {
         Self {
             size: Size::new(settings.max_assets),
+            heat: Heat::new(settings.hot_interval),
             settings,
             queue: Queue::default(),
             parts: Parts::default(),
             pace: Pace::default(),
-            heat: Heat::default(),
             changed: now,
             trouble: None,
             pauses: Vec::new(),
@@ -316,7 +316,8 @@ impl Pipeline {
                 .is_some_and(|last| now.since(last) < self.cooldown().saturating_mul(2));
             self.repeats = if soon { self.repeats + 1 } else { 0 };
         }
-        self.last_all = Some(now);
+        // At a start, one that may have been sent is not always the last.
+        self.last_all = self.last_all.max(Some(now));
     }
 
     /// The API took an `all`: from now on the next one waits.

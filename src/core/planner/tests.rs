@@ -22,6 +22,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_above: Some(20),
         all_after: None,
         all_cooldown: Duration::from_mins(1),
+        hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
         queue_cap: QUEUE_CAP,
     }
@@ -496,6 +497,35 @@ fn an_all_that_comes_to_nothing_after_a_restart_covers_again_what_it_covered() {
     assert_eq!(through, Some(Seq(9)), "{decisions:?}");
 }
 
+#[test]
+fn an_older_all_that_may_have_been_sent_does_not_shorten_the_cool_down_after_a_start() {
+    let all = Scope::All {
+        reason: AllReason::Rule,
+        through: Seq(1),
+    };
+    let doubtful = OpenRequest {
+        remote_id: None,
+        api_since: Some(at(1_000)),
+        ..accepted(WWW, all)
+    };
+    let unsettled = Unsettled {
+        last_request: 2,
+        requests: vec![doubtful],
+        last_all: [(PipelineId::new(WWW), at(100_000))].into(),
+        ..Unsettled::default()
+    };
+    let (planner, _) = Planner::restore(LIMITS, vec![settings(WWW)], unsettled, 7, at(110_000));
+    let mut bench = Bench {
+        planner,
+        now: at(110_000),
+        seq: 1,
+    };
+    bench.many(WWW, 21);
+    let sent = submits(&bench.wait(10_000));
+    assert!(!sent.is_empty() && !sent[0].contains("all"), "{sent:?}");
+}
+
+mod calls;
 mod doubt;
 mod fairness;
 mod follow;

@@ -77,37 +77,100 @@ fn polls_get_their_turn_in_a_long_backlog_and_do_not_starve_it() {
             }
         }
     }
-    assert!(creates >= 120, "{creates} and {others}");
-    assert!(others >= 30, "{creates} and {others}");
+    assert!(creates >= 190, "{creates} and {others}");
+    assert!(others >= 8, "{creates} and {others}");
 }
 
-#[test]
-fn an_asset_that_changes_all_the_time_is_purged_less_and_less_often_and_its_last_change_always() {
-    let mut bench = Bench::new(&[WWW]);
+/// When `/clock.json` was purged, in milliseconds: it changes every `every` for so long.
+fn purges_of_a_clock(bench: &mut Bench, every: u64, lasts: u64) -> Vec<u64> {
     let mut sent = Vec::new();
-    let mut last_changed = bench.now;
-    for second in 0..1_200 {
-        if second < 600 {
+    for millis in (0..lasts + 60_000).step_by(100) {
+        if millis < lasts && millis % every == 0 {
             bench.change(WWW, &["/clock.json"]);
-            last_changed = bench.now;
         }
-        for call in bench.wait(1_000) {
+        for call in bench.wait(100) {
             if let Command::Submit { request, .. } = call {
-                sent.push(bench.now);
+                sent.push(millis + 100);
                 bench.submitted(request, Ok((format!("r{request}"), RemoteStatus::Done)));
             }
         }
-        if second == 300 {
-            let view = bench.view();
-            let hot = &view.pipelines[&PipelineId::new(WWW)].hot;
-            assert_eq!(hot.len(), 1);
-            assert_eq!(hot[0].asset, "/clock.json");
-            bench.change(WWW, &["/other"]);
+    }
+    assert!(bench.view().settled());
+    sent
+}
+
+#[test]
+fn an_asset_that_changes_all_the_time_is_purged_once_in_hot_interval_and_its_last_change_soon() {
+    for every in [1_000, 2_000, 4_000, 6_500] {
+        let mut bench = Bench::new(&[WWW]);
+        let lasts = 600_000;
+        let sent = purges_of_a_clock(&mut bench, every, lasts);
+        let gaps: Vec<u64> = sent.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap <= 10_600), "{every}: {gaps:?}");
+        // The rest after the last change may end the interval early.
+        let late = &gaps[30..gaps.len() - 1];
+        assert!(late.iter().all(|gap| *gap >= 10_000), "{every}: {late:?}");
+        let last_changed = (lasts - 1) / every * every;
+        let last = *sent.last().unwrap();
+        assert!(last > last_changed, "{every}: the last change is purged");
+        assert!(last - last_changed <= 10_600, "{every}: {last}");
+    }
+}
+
+#[test]
+fn a_hot_asset_that_has_rested_is_purged_at_once() {
+    let mut bench = Bench::new(&[WWW]);
+    purges_of_a_clock(&mut bench, 1_000, 300_000);
+    bench.change(WWW, &["/clock.json"]);
+    assert_eq!(submits(&bench.wait(500)).len(), 1);
+}
+
+#[test]
+fn deploys_that_follow_each_other_are_not_held_back() {
+    for (every, lasts) in [(4_400, 35_000), (5_000, 60_000), (600, 4_800)] {
+        let mut bench = Bench::new(&[WWW]);
+        let sent = purges_of_a_clock(&mut bench, every, lasts);
+        let wanted: Vec<u64> = (0..lasts)
+            .step_by(usize::try_from(every).unwrap())
+            .map(|at| at + 500)
+            .collect();
+        assert_eq!(sent, wanted);
+    }
+}
+
+#[test]
+fn without_a_hot_interval_nothing_is_held_back() {
+    let mut bench = Bench::new(&[WWW]);
+    let off = PipelineSettings {
+        hot_interval: None,
+        ..settings(WWW)
+    };
+    (bench.planner, _) = Planner::restore(LIMITS, vec![off], Unsettled::default(), 7, bench.now);
+    let sent = purges_of_a_clock(&mut bench, 1_000, 120_000);
+    assert_eq!(sent.len(), 120);
+}
+
+#[test]
+fn a_hot_asset_is_shown_and_holds_no_other_back() {
+    let mut bench = Bench::new(&[WWW]);
+    for _ in 0..120 {
+        bench.change(WWW, &["/clock.json"]);
+        for call in bench.wait(1_000) {
+            if let Command::Submit { request, .. } = call {
+                bench.submitted(request, Ok((format!("r{request}"), RemoteStatus::Done)));
+            }
         }
     }
-    assert!(sent.len() < 15, "{} purges", sent.len());
-    assert!(bench.view().settled());
-    assert!(sent.last().is_some_and(|at| *at > last_changed));
+    let view = bench.view();
+    let hot = &view.pipelines[&PipelineId::new(WWW)].hot;
+    assert_eq!(hot.len(), 1);
+    assert_eq!(
+        (hot[0].asset.as_str(), hot[0].every_seconds),
+        ("/clock.json", 10)
+    );
+    bench.change(WWW, &["/other"]);
+    let sent = submits(&bench.wait(500));
+    assert!(sent.iter().any(|sent| sent.contains("/other")), "{sent:?}");
 }
 
 #[test]
