@@ -22,6 +22,7 @@ mod inbox;
 mod index;
 mod links;
 mod look;
+mod places;
 mod reading;
 mod remembered;
 mod scan;

@@ -5,7 +5,7 @@ use std::io;
 
 use super::examine::Reason;
 use super::hints::{Cause, Mark};
-use super::inbox::join;
+use super::inbox::{join, remove_below};
 use super::index::Row;
 use super::look::{Seen, Sight};
 use super::scan::Pending;
@@ -116,9 +116,8 @@ impl Worker {
         };
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
-        self.closed.retain(|dir| !super::inbox::below(dir, path));
-        self.unreadable
-            .retain(|dir| !super::inbox::below(dir, path));
+        remove_below(&mut self.closed, path);
+        remove_below(&mut self.unreadable, path);
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
