@@ -25,6 +25,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
+/// Changes of files with many names whose other names were asked for, that are remembered.
+const ASKED: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -218,7 +220,13 @@ impl Worker {
             }
         }
         if known && found.kind.is_some() {
-            self.committer.index.hint_twins(stat.inode, path, now)?;
+            if self.asked_twins.len() >= ASKED {
+                self.asked_twins.clear();
+            }
+            // Each of them is changed too, and would ask for all others.
+            if self.asked_twins.insert((stat.inode, stat.ctime_ns)) {
+                self.committer.index.hint_twins(stat.inode, path, now)?;
+            }
         }
         Ok(())
     }

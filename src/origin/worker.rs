@@ -110,6 +110,8 @@ pub(super) struct Worker {
     pub(super) twins_due: Option<Time>,
     /// Files that were told to be unreadable.
     pub(super) told_unreadable: BTreeSet<Vec<u8>>,
+    /// Changes, by inode and ctime, whose other names were asked for.
+    pub(super) asked_twins: BTreeSet<(u64, i64)>,
     /// What is mounted below the root.
     mounts: Vec<String>,
     next_round: Time,
@@ -183,6 +185,7 @@ impl Worker {
             mounts: Vec::new(),
             next_round: Time::ZERO,
             swept: 0,
+            asked_twins: BTreeSet::new(),
             above: None,
             behind: None,
             holding: false,
