@@ -283,6 +283,7 @@ impl Worker {
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.ignore.matches(path, false)
+            || self.eyes.is_cut_off(path)
             || self
                 .former
                 .as_ref()

@@ -44,6 +44,9 @@ impl Worker {
             complete: mark.complete,
             baseline: None,
         };
+        if mark.named {
+            self.notice_link(path);
+        }
         let eyes = self.eyes();
         let Sight { is_link, found } = eyes.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
@@ -100,6 +103,7 @@ impl Worker {
 
     fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        self.notice_directory();
         self.look_below(path, mark)
     }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
+use super::following::Following;
 use super::guard::{LossGuard, Root};
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
+use super::links_bound::Links;
 use super::look::Eyes;
 use super::reading::Reading;
 use super::scan::{Pending, Running};
@@ -108,10 +110,10 @@ pub(super) struct Worker {
     /// Files that have got another name, whose older names are to be looked for.
     pub(super) new_twins: BTreeSet<u64>,
     pub(super) twins_due: Option<Time>,
-    /// Files that were told to be unreadable.
-    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
     /// Changes, by inode and ctime, whose other names were asked for.
     pub(super) asked_twins: BTreeSet<(u64, i64)>,
+    /// Files that were told to be unreadable.
+    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
     /// What is mounted below the root.
     mounts: Vec<String>,
     next_round: Time,
@@ -124,6 +126,7 @@ pub(super) struct Worker {
     holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
+    pub(super) following: Following,
 }
 
 impl Worker {
@@ -143,6 +146,7 @@ impl Worker {
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
+            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {
             scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
@@ -181,16 +185,17 @@ impl Worker {
             unreadable: BTreeSet::new(),
             new_twins: BTreeSet::new(),
             twins_due: None,
+            asked_twins: BTreeSet::new(),
             told_unreadable: BTreeSet::new(),
             mounts: Vec::new(),
             next_round: Time::ZERO,
             swept: 0,
-            asked_twins: BTreeSet::new(),
             above: None,
             behind: None,
             holding: false,
             watch_trouble: None,
             root_trouble: None,
+            following: Following::default(),
         })
     }
 
@@ -232,6 +237,7 @@ impl Worker {
                 self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
+                self.check_links();
                 self.check_loss(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;

@@ -64,11 +64,13 @@ impl Worker {
                 self.settings.max_loss_percent, self.settings.name, self.settings.pipeline
             )
         });
+        let links = self.link_alarm();
         let alarms: Vec<Alarm> = [
             ("root_missing", self.root_trouble.clone()),
             ("loss", held),
             ("watch_limit", limit),
             ("watch", self.watch_trouble.clone()),
+            ("links", links),
         ]
         .into_iter()
         .filter_map(|(reason, text)| {

@@ -196,6 +196,7 @@ impl Worker {
 
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(in crate::origin) fn begin_round(&mut self) {
+        self.forget_bound();
         self.inbox.unwatched.begin_round();
         self.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
@@ -271,6 +272,7 @@ impl Worker {
         self.mounts = mounts_below(&root.resolved);
         self.eyes = Arc::new(Eyes {
             resolved: root.resolved.clone(),
+            links: self.eyes.links.anew(),
             ..Eyes::clone(&self.eyes)
         });
         self.root = Some(root);
