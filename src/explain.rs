@@ -11,7 +11,7 @@ use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId};
 use crate::core::mapping::{Decided, Effect};
 use crate::intake::{IntakeOrigin, IntakePipeline};
-use crate::origin::{self, OriginError};
+use crate::origin::{self, FollowSymlinks, OriginError};
 
 mod glob;
 
@@ -42,6 +42,8 @@ pub struct Explained {
     pub known: IntakePipeline,
     /// The roots of its origins, and what is ignored below them.
     pub roots: BTreeMap<Arc<str>, (PathBuf, Vec<String>)>,
+    /// Which links each origin follows.
+    pub follow: BTreeMap<Arc<str>, FollowSymlinks>,
     /// The line of each rule in the configuration file.
     pub lines: Vec<Option<usize>>,
 }
@@ -63,6 +65,8 @@ pub struct FileExplained {
     pub absent: Option<String>,
     /// Whether its content is not known yet; `false` also where the index can't be read.
     pub unread: bool,
+    /// The link on its way that is not followed, so that nothing is purged for this name of it.
+    pub not_followed: Option<String>,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
 }
@@ -171,6 +175,9 @@ impl Explained {
         ignored: &[String],
     ) -> Result<FileExplained, OriginError> {
         use std::os::unix::ffi::OsStrExt as _;
+        let follow = self.follow.get(name).copied();
+        let follow = follow.unwrap_or(FollowSymlinks::Any);
+        let link = origin::not_followed(root, follow, ignored, path)?;
         let on = [Kind::New, Kind::Changed, Kind::Gone];
         let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
         Ok(FileExplained {
@@ -181,6 +188,7 @@ impl Explained {
             ignored: origin::is_ignored(ignored, path)?,
             absent: None,
             unread: false,
+            not_followed: link.map(|link| String::from_utf8_lossy(&link).into_owned()),
             on: on.into_iter().collect(),
         })
     }

@@ -50,6 +50,8 @@ pub struct OriginView {
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
+    /// Directories that have names which are not followed, since links lead to them in too many ways.
+    pub unfollowed_directories: u64,
     /// Places that are still to be looked at.
     pub pending: u64,
     /// Times that file events were lost.
@@ -184,6 +186,7 @@ impl OriginView {
             held: status.held.as_ref().map(HeldView::new),
             watched_directories: status.watched_directories,
             unwatched_directories: status.unwatched_directories,
+            unfollowed_directories: status.unfollowed_directories,
             pending: status.pending_hints,
             lost_events: status.lost_events,
             unchanged: status.unchanged_total,

@@ -138,6 +138,11 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
             name: pipeline.name.as_str().into(),
             known,
             roots: roots.collect(),
+            follow: pipeline
+                .origins
+                .iter()
+                .map(|origin| (origin.name.as_str().into(), follow(origin.follow_symlinks)))
+                .collect(),
             lines: (0..pipeline.rules.len())
                 .map(|rule| line(format!("pipeline[{at}].rule[{rule}]")))
                 .collect(),
@@ -204,6 +209,14 @@ pub(super) fn make_cookie_directory(config: &Config) -> std::io::Result<()> {
     std::fs::create_dir(directory)
 }
 
+const fn follow(configured: config::FollowSymlinks) -> FollowSymlinks {
+    match configured {
+        config::FollowSymlinks::Any => FollowSymlinks::Any,
+        config::FollowSymlinks::Root => FollowSymlinks::Root,
+        config::FollowSymlinks::No => FollowSymlinks::No,
+    }
+}
+
 pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     pipeline
         .origins
@@ -225,11 +238,7 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
             write_wait: origin.write_wait,
             gone_after: origin.gone_after,
             max_loss_percent: origin.max_loss.get(),
-            follow_symlinks: match origin.follow_symlinks {
-                config::FollowSymlinks::Any => FollowSymlinks::Any,
-                config::FollowSymlinks::Root => FollowSymlinks::Root,
-                config::FollowSymlinks::No => FollowSymlinks::No,
-            },
+            follow_symlinks: follow(origin.follow_symlinks),
             ignore: origin.ignore.clone(),
             cookies: cookies(config),
         })

@@ -11,6 +11,7 @@ use super::ignore::Ignore;
 use super::inbox::join;
 use super::index::{Index, OriginIndex};
 use super::known::Signs;
+use super::links_bound::Links;
 use super::look::{Eyes, Outcome, Patience, read_as};
 use super::settings::OriginSettings;
 use super::sweep::Rows;
@@ -56,6 +57,7 @@ pub fn differences<E: From<OriginError>>(
         resolved: root.resolved,
         compare: settings.compare,
         follow: settings.follow_symlinks,
+        links: Links::new(Arc::clone(&ignore), None),
     });
     let mut comparison = Comparison {
         rows: Rows::below(index.clone(), b""),
@@ -140,7 +142,10 @@ impl Comparison {
     ) -> Result<(), E> {
         while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
             // Where a stat fails, nobody can tell.
-            if self.eyes.see(&row.path).is_ok() && !self.ignore.matches(&row.path, false) {
+            if self.eyes.see(&row.path).is_ok()
+                && !self.ignore.matches(&row.path, false)
+                && !self.eyes.is_cut_off(&row.path)
+            {
                 tell(Difference {
                     kind: Kind::Gone,
                     path: row.path,

@@ -35,6 +35,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
+/// Changes of files with many names whose other names were asked for, that are remembered.
+const ASKED: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -327,7 +329,13 @@ impl Worker {
             }
         }
         if known && found.kind.is_some() {
-            self.committer.index.hint_twins(stat.inode, path, now)?;
+            if self.asked_twins.len() >= ASKED {
+                self.asked_twins.clear();
+            }
+            // Each of them is changed too, and would ask for all others.
+            if self.asked_twins.insert((stat.inode, stat.ctime_ns)) {
+                self.committer.index.hint_twins(stat.inode, path, now)?;
+            }
         }
         Ok(())
     }
@@ -384,6 +392,7 @@ impl Worker {
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.ignore.matches(path, false)
+            || self.eyes.is_cut_off(path)
             || self
                 .former
                 .as_ref()

@@ -5,7 +5,7 @@ use std::io;
 
 use super::examine::Reason;
 use super::hints::{Cause, Mark};
-use super::inbox::join;
+use super::inbox::{join, remove_below};
 use super::index::Row;
 use super::look::{Seen, Sight};
 use super::scan::Pending;
@@ -41,6 +41,9 @@ impl Worker {
             return self.look_into(path, mark);
         }
         let reason = Reason::of(&mark);
+        if mark.named {
+            self.notice_link(path);
+        }
         let eyes = self.eyes();
         let Sight { is_link, found } = eyes.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
@@ -97,6 +100,7 @@ impl Worker {
 
     fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        self.notice_directory();
         self.look_below(path, mark)
     }
 
@@ -111,9 +115,8 @@ impl Worker {
         };
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
-        self.closed.retain(|dir| !super::inbox::below(dir, path));
-        self.unreadable
-            .retain(|dir| !super::inbox::below(dir, path));
+        remove_below(&mut self.closed, path);
+        remove_below(&mut self.unreadable, path);
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(

@@ -15,7 +15,7 @@ use super::cookie::Cookies;
 use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
-use super::mounts::name_below;
+use super::places::Places;
 use super::status::{ScanReason, ScanSummary};
 use super::targets::Targets;
 use super::unwatched::Unwatched;
@@ -94,19 +94,12 @@ impl Mail {
     }
 }
 
-/// Where real directories appear in the origin: the root, and the targets of symbolic links.
-#[derive(Clone, Debug)]
-struct Place {
-    real: PathBuf,
-    logical: Vec<u8>,
-}
-
 /// The meeting point.
 #[derive(Debug)]
 pub(super) struct Inbox {
     mail: Mutex<Mail>,
     wake: Condvar,
-    places: Mutex<Arc<Vec<Place>>>,
+    places: Mutex<Places>,
     /// The names that the way to the root leads over.
     way: Mutex<Arc<BTreeSet<PathBuf>>>,
     pub(super) unwatched: Unwatched,
@@ -148,7 +141,7 @@ impl Inbox {
                 wakes_at: Time::ZERO,
             }),
             wake: Condvar::new(),
-            places: Mutex::new(Arc::new(Vec::new())),
+            places: Mutex::default(),
             way: Mutex::default(),
             unwatched: Unwatched::default(),
             ignore,
@@ -337,34 +330,17 @@ impl Inbox {
 
     /// From now on events below `real` speak of `logical`.
     pub(super) fn add_place(&self, real: &Path, logical: &[u8]) {
-        let mut places = lock(&self.places);
-        let known = places
-            .iter()
-            .any(|place| place.real == real && place.logical == logical);
-        if !known {
-            Arc::make_mut(&mut places).push(Place {
-                real: real.to_owned(),
-                logical: logical.to_vec(),
-            });
-        }
+        lock(&self.places).add(real.as_os_str().as_bytes(), logical);
     }
 
     /// Forgets every place at or below this logical path: the links there may lead elsewhere now.
     pub(super) fn forget_places(&self, logical: &[u8]) {
-        let mut places = lock(&self.places);
-        if places.iter().any(|place| below(&place.logical, logical)) {
-            Arc::make_mut(&mut places).retain(|place| !below(&place.logical, logical));
-        }
+        lock(&self.places).forget(logical);
     }
 
     /// The names in the origin that a real directory has; where it holds places of the origin, theirs.
     pub(super) fn names_of(&self, real: &Path) -> Vec<Vec<u8>> {
-        let places = Arc::clone(&lock(&self.places));
-        let names = places.iter().filter_map(|place| {
-            let rest = name_below(real, &place.real)?;
-            Some(join(&place.logical, &rest))
-        });
-        names.collect()
+        lock(&self.places).names_within(real.as_os_str().as_bytes())
     }
 
     /// From now on these are the names on the way to the root.
@@ -412,15 +388,11 @@ impl Inbox {
                 Mark::event(nature, self.clock.now(), self.write_wait),
             );
         }
-        let places = Arc::clone(&lock(&self.places));
+        let names = lock(&self.places).names(path.as_os_str().as_bytes());
         let mark = Mark::event(nature, self.clock.now(), self.write_wait);
-        for place in places.iter() {
-            let Ok(rest) = path.strip_prefix(&place.real) else {
-                continue;
-            };
-            let mut logical = join(&place.logical, rest.as_os_str().as_bytes());
+        for mut logical in names {
             let mut mark = mark;
-            if rest.file_name() == Some(OsStr::new(DATA)) {
+            if path.file_name() == Some(OsStr::new(DATA)) && logical.ends_with(DATA.as_bytes()) {
                 // A volume of Kubernetes has got new content: every file beside this link leads
                 // through it.
                 logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
@@ -435,6 +407,20 @@ impl Inbox {
                 self.wake.notify_all();
             }
         }
+    }
+}
+
+/// Takes what is `path` or lies below it out of a set of paths.
+pub(super) fn remove_below(paths: &mut BTreeSet<Vec<u8>>, path: &[u8]) {
+    if path.is_empty() {
+        paths.clear();
+        return;
+    }
+    paths.remove(path);
+    let below = paths.range([path, b"/"].concat()..[path, b"0"].concat());
+    let below: Vec<_> = below.cloned().collect();
+    for path in below {
+        paths.remove(&path);
     }
 }
 

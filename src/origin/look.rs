@@ -6,12 +6,14 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fingerprint::{Content, Stat, content};
 use super::index::Entry;
 use super::known::{Found, Known, Observed, Signs, judge};
 use super::large::LARGE;
+use super::links_bound::{Links, Way};
 use super::settings::{Compare, FollowSymlinks, RACY, RACY_FINE, SETTLED};
 use crate::core::time::Time;
 
@@ -92,6 +94,8 @@ pub(super) struct Eyes {
     pub(super) resolved: PathBuf,
     pub(super) compare: Compare,
     pub(super) follow: FollowSymlinks,
+    /// Which names behind links are followed.
+    pub(super) links: Arc<Links>,
 }
 
 impl Eyes {
@@ -123,7 +127,9 @@ impl Eyes {
     /// The same, and whether the name is a link.
     pub(super) fn sight(&self, path: &[u8]) -> Sight {
         let real = self.real(path);
-        if self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path) {
+        if self.is_cut_off(path)
+            || (self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path))
+        {
             return Sight {
                 is_link: false,
                 found: Ok(None),
@@ -147,6 +153,18 @@ impl Eyes {
             Err(error) => Err(error),
         };
         Sight { is_link, found }
+    }
+
+    /// Whether a path lies behind a link that is not followed, since its target has too many names.
+    pub(super) fn is_cut_off(&self, path: &[u8]) -> bool {
+        let cut = self.links.bound().is_some_and(|bound| bound.cut.is_some());
+        cut && Way::to(self, path).ends.is_some()
+    }
+
+    /// Whether those who are served may enter a directory.
+    #[expect(clippy::unused_self, reason = "the next commit")]
+    pub(super) const fn lets_in(&self, mode: u32, _gid: u32) -> bool {
+        mode & 0o001 != 0
     }
 
     /// A directory above may have become a link that must not be followed.

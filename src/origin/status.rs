@@ -92,9 +92,10 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 6] = [
+    pub const REASONS: [&str; 7] = [
         "commit",
         "hung",
+        "links",
         LOSS,
         "root_missing",
         "watch",
@@ -149,6 +150,8 @@ pub struct OriginStatus {
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
+    /// Directories that have names which are not followed, since links lead to them in too many ways.
+    pub unfollowed_directories: u64,
     /// Files in the index.
     pub indexed_files: u64,
     /// Those of them whose content is not known yet: after a first scan they are read in the

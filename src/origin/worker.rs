@@ -9,12 +9,14 @@ use std::time::Duration;
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
 use super::doubt::Doubt;
+use super::following::Following;
 use super::guard::Root;
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
 use super::large::LargeReader;
+use super::links_bound::Links;
 use super::look::Eyes;
 use super::losses::Losses;
 use super::mounts::Mounts;
@@ -118,6 +120,8 @@ pub(super) struct Worker {
     /// Files that have got another name, whose older names are to be looked for.
     pub(super) new_twins: BTreeSet<u64>,
     pub(super) twins_due: Option<Time>,
+    /// Changes, by inode and ctime, whose other names were asked for.
+    pub(super) asked_twins: BTreeSet<(u64, i64)>,
     /// Files that were told to be unreadable.
     pub(super) told_unreadable: BTreeSet<Vec<u8>>,
     /// What is mounted below the root.
@@ -138,6 +142,7 @@ pub(super) struct Worker {
     holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
+    pub(super) following: Following,
 }
 
 impl Worker {
@@ -158,6 +163,7 @@ impl Worker {
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
+            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {
             scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
@@ -199,6 +205,7 @@ impl Worker {
             unreadable: BTreeSet::new(),
             new_twins: BTreeSet::new(),
             twins_due: None,
+            asked_twins: BTreeSet::new(),
             told_unreadable: BTreeSet::new(),
             mounts: Mounts::default(),
             doubt: Doubt::default(),
@@ -211,6 +218,7 @@ impl Worker {
             holding: false,
             watch_trouble: None,
             root_trouble: None,
+            following: Following::default(),
         })
     }
 
@@ -253,6 +261,7 @@ impl Worker {
                 self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
+                self.check_links();
                 self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;

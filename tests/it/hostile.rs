@@ -11,3 +11,4 @@ mod machine;
 mod mounts;
 mod roots;
 mod silent;
+mod webs;

@@ -27,6 +27,13 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     if file.ignored {
         return writeln!(text, "  ignored: nothing is purged for it");
     }
+    if let Some(link) = &file.not_followed {
+        let link = link.escape_debug();
+        return writeln!(
+            text,
+            "  behind the link {link}, which is not followed, since links lead there in too many ways, or round and round: nothing is purged for this name"
+        );
+    }
     match &file.absent {
         Some(since) => writeln!(text, "  {}", absent(since))?,
         None if !file.exists => writeln!(text, "  there is no such file now")?,

@@ -81,11 +81,13 @@ impl Worker {
             )
         });
         let held = self.status.held.as_ref().map(|held| self.loss_text(held));
+        let links = self.link_alarm();
         let alarms: Vec<Alarm> = [
             ("root_missing", self.root_trouble.clone()),
             (LOSS, held),
             ("watch_limit", limit),
             ("watch", self.watch_trouble.clone()),
+            ("links", links),
         ]
         .into_iter()
         .filter_map(|(reason, text)| {

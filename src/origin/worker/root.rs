@@ -280,6 +280,7 @@ impl Worker {
 
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(in crate::origin) fn begin_round(&mut self) {
+        self.forget_bound();
         self.inbox.unwatched.begin_round();
         self.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
@@ -354,6 +355,7 @@ impl Worker {
     pub(in crate::origin) fn found_root(&mut self, root: Root) {
         self.eyes = Arc::new(Eyes {
             resolved: root.resolved.clone(),
+            links: self.eyes.links.anew(),
             ..Eyes::clone(&self.eyes)
         });
         match self.root_before.take() {
