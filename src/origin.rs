@@ -287,6 +287,13 @@ impl OriginHandle {
             self.inbox.rested().await?;
         }
         let mut status = self.status.clone();
+        // A large file that changed a moment ago is read when it has rested; one that is not read
+        // then changes on and on, and is not waited for.
+        let known = status.wait_for(|status| status.unread_files == 0);
+        let rested = reading::RESTLESS * 3 / 2;
+        if let Ok(known) = tokio::time::timeout(rested, known).await {
+            return known.map(drop).map_err(|_| ScanError::Stopping);
+        }
         let read = status.wait_for(|status| !status.reading).await;
         read.map(drop).map_err(|_| ScanError::Stopping)
     }

@@ -59,23 +59,32 @@ pub(super) fn causes(pipeline: &PipelineStatus) -> Vec<Cause> {
     if pipeline.queued_assets > 0 {
         add(
             CauseWord::Queued,
-            format!("{} assets are queued", pipeline.queued_assets),
+            format!("{} queued", counted(pipeline.queued_assets as u64, "asset")),
         );
     }
     if pipeline.in_flight > 0 {
         add(
             CauseWord::InFlight,
-            format!("{} purge requests are in flight", pipeline.in_flight),
+            format!(
+                "{} in flight",
+                counted(pipeline.in_flight as u64, "purge request")
+            ),
         );
     }
     if pipeline.failed_assets > 0 {
         add(
             CauseWord::Failed,
-            format!("{} assets are failed", pipeline.failed_assets),
+            format!("{} failed", counted(pipeline.failed_assets, "asset")),
         );
     }
     causes.sort_by_key(|cause| cause.word);
     causes
+}
+
+/// A number of things.
+fn counted(number: u64, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{s}")
 }
 
 fn of_origin(origin: &OriginView) -> Vec<Cause> {
@@ -99,8 +108,8 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         add(
             CauseWord::Held,
             format!(
-                "{} files are gone and held back, {} is the first",
-                held.files,
+                "{} gone and held back, {} is the first",
+                counted(held.files, "file"),
                 held.first.escape_debug()
             ),
         );
@@ -118,7 +127,7 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
     if more > 0 {
         add(
             CauseWord::Writing,
-            format!("{more} more files are being written"),
+            format!("{} more being written", counted(more, "file")),
         );
     }
     if origin.unread_files > 0 {
@@ -126,8 +135,8 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         add(
             CauseWord::Reading,
             format!(
-                "{} files are still to be read, {} is the first",
-                origin.unread_files,
+                "{} still to be read, {} is the first",
+                counted(origin.unread_files, "file"),
                 first.escape_debug()
             ),
         );
@@ -139,7 +148,7 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
     if places > 0 {
         add(
             CauseWord::Looking,
-            format!("{places} places are still to be looked at"),
+            format!("{} still to be looked at", counted(places, "place")),
         );
     }
     causes

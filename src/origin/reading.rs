@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_millis(20);
 const SHORTEST: Duration = Duration::from_millis(5);
 
 /// A large file that changed so short a time ago is not read: it may change again.
-const RESTLESS: Duration = Duration::from_secs(10);
+pub(super) const RESTLESS: Duration = Duration::from_secs(10);
 
 /// How far the reading has come.
 #[derive(Debug, Default)]
