@@ -40,10 +40,21 @@ pub struct Explained {
     pub name: Arc<str>,
     /// Its mapping and origins.
     pub known: IntakePipeline,
-    /// The roots of its origins, and what is ignored below them.
-    pub roots: BTreeMap<Arc<str>, (PathBuf, Vec<String>)>,
+    /// The roots of its origins, by the origin's name.
+    pub roots: BTreeMap<Arc<str>, Root>,
     /// The line of each rule in the configuration file.
     pub lines: Vec<Option<usize>>,
+}
+
+/// The root of an origin.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What is ignored below it, besides the built-in list.
+    pub ignore: Vec<String>,
+    /// The line of that in the configuration file.
+    pub line: Option<usize>,
 }
 
 /// What a change of a file would purge.
@@ -59,8 +70,23 @@ pub struct FileExplained {
     pub exists: bool,
     /// Whether it is left out, so that nothing is ever purged for it.
     pub ignored: bool,
+    /// What leaves it out.
+    pub ignored_by: Option<IgnoredBy>,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
+}
+
+/// What leaves a file out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredBy {
+    /// The pattern, in gitignore syntax.
+    pub pattern: String,
+    /// Whether it is on the built-in list, and not in the configuration file.
+    pub built_in: bool,
+    /// The line of `ignore` in the configuration file.
+    pub line: Option<usize>,
+    /// What the pattern matches: the file, or a directory above it.
+    pub matched: String,
 }
 
 /// What decides about a change, and what is purged.
@@ -107,14 +133,14 @@ impl Explainer {
     pub fn file(&self, path: &Path) -> Result<Vec<FileExplained>, OriginError> {
         let mut found = Vec::new();
         for pipeline in &self.pipelines {
-            for (name, (root, ignored)) in &pipeline.roots {
+            for (name, root) in &pipeline.roots {
                 let Some(origin) = pipeline.known.origins.get(name) else {
                     continue;
                 };
-                let Some(below) = below(root, path) else {
+                let Some(below) = below(&root.directory, path) else {
                     continue;
                 };
-                found.push(pipeline.file(name, origin, root, &below, ignored)?);
+                found.push(pipeline.file(name, origin, root, &below)?);
             }
         }
         Ok(found)
@@ -124,7 +150,7 @@ impl Explainer {
     #[must_use]
     pub fn is_file(&self, path: &Path) -> bool {
         let roots = self.pipelines.iter().flat_map(|one| one.roots.values());
-        path.is_absolute() && { roots }.any(|(root, _)| below(root, path).is_some())
+        path.is_absolute() && { roots }.any(|root| below(&root.directory, path).is_some())
     }
 }
 
@@ -153,19 +179,26 @@ impl Explained {
         &self,
         name: &str,
         origin: &IntakeOrigin,
-        root: &Path,
+        root: &Root,
         path: &[u8],
-        ignored: &[String],
     ) -> Result<FileExplained, OriginError> {
         use std::os::unix::ffi::OsStrExt as _;
+        let real = root.directory.join(std::ffi::OsStr::from_bytes(path));
+        let ignored = origin::ignored_by(&root.ignore, path, real.is_dir())?;
         let on = [Kind::New, Kind::Changed, Kind::Gone];
         let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
         Ok(FileExplained {
             pipeline: self.name.to_string(),
             origin: name.to_owned(),
             path: String::from_utf8_lossy(path).into_owned(),
-            exists: root.join(std::ffi::OsStr::from_bytes(path)).is_file(),
-            ignored: origin::is_ignored(ignored, path)?,
+            exists: real.is_file(),
+            ignored: ignored.is_some(),
+            ignored_by: ignored.map(|by| IgnoredBy {
+                pattern: by.pattern,
+                built_in: by.built_in,
+                line: root.line.filter(|_| !by.built_in),
+                matched: String::from_utf8_lossy(&by.matched).into_owned(),
+            }),
             on: on.into_iter().collect(),
         })
     }

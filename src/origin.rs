@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 
 pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
-pub use remembered::{is_ignored, remembered};
+pub use remembered::{Ignored, ignored_by, remembered};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
 

@@ -14,7 +14,7 @@ use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, 
 use crate::core::planner::{Limits, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
-use crate::explain::{Explained, Explainer};
+use crate::explain::{Explained, Explainer, Root};
 use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
@@ -115,9 +115,9 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
 /// The configuration, as it can be explained.
 pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
     let mut known = intake(config)?;
-    let line = |section: String| {
+    let line = |section: &str, name: &str| {
         let mut settings = config.settings.iter();
-        let setting = settings.find(|one| one.section == section && one.name == "match")?;
+        let setting = settings.find(|one| one.section == section && one.name == name)?;
         match setting.from {
             Provenance::File { line, .. } => Some(line),
             _ => None,
@@ -128,9 +128,13 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         let Some(known) = known.remove(&pipeline.id) else {
             continue;
         };
-        let roots = pipeline.origins.iter().map(|origin| {
-            let name: Arc<str> = origin.name.as_str().into();
-            (name, (origin.root.clone(), origin.ignore.clone()))
+        let roots = pipeline.origins.iter().enumerate().map(|(number, origin)| {
+            let root = Root {
+                directory: origin.root.clone(),
+                ignore: origin.ignore.clone(),
+                line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
+            };
+            (origin.name.as_str().into(), root)
         });
         pipelines.push(Explained {
             id: pipeline.id.clone(),
@@ -138,7 +142,7 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
             known,
             roots: roots.collect(),
             lines: (0..pipeline.rules.len())
-                .map(|rule| line(format!("pipeline[{at}].rule[{rule}]")))
+                .map(|rule| line(&format!("pipeline[{at}].rule[{rule}]"), "match"))
                 .collect(),
         });
     }
