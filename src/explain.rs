@@ -205,7 +205,7 @@ impl Explained {
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, kind, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, kind);
         let (rule, pattern) = match mapped.decided {
             Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
             Decided::BuiltIn => (None, None),
@@ -251,7 +251,7 @@ impl Explained {
     /// The assets that a change of a file purges.
     fn assets_of(&self, origin: &IntakeOrigin, path: &[u8]) -> BTreeSet<Asset> {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked);
         match mapped.effect {
             Effect::Assets(assets) => assets,
             Effect::All | Effect::Nothing => BTreeSet::new(),

@@ -1,8 +1,6 @@
 //! From the configuration to what each part wants to know.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +13,7 @@ use crate::core::planner::{Limits, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer, Root};
-use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
+use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
 use crate::sandbox::{self, Mount, SandboxSettings};
@@ -91,11 +89,7 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            let root = origin.root.clone();
-            let holds: Holds =
-                Arc::new(move |path: &[u8]| root.join(OsStr::from_bytes(path)).is_file());
-            let known = IntakeOrigin { url_prefix, holds };
-            origins.insert(Arc::from(origin.name.as_str()), known);
+            origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
         }
         let rules = pipeline.rules.iter().map(rule).collect::<Result<_, _>>()?;
         let mapping = Mapping::new(MappingSettings {

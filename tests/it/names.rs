@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::bench::Bench;
+use edgepurge::core::change::PipelineId;
+
+use crate::bench::{Bench, PIPELINE, until};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -134,4 +136,114 @@ async fn a_built_in_pattern_is_named_and_taken_back() {
         (&"*.tmp".into(), &true.into(), &"x/b.tmp".into()),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_sibling_is_fresh_at_its_own_url_and_at_that_of_its_base() {
+    let mut bench = Bench::new().await;
+    let edge = bench.sandbox.edge_url(&PipelineId::new(PIPELINE)).unwrap();
+    bench.pipeline = format!("[pipeline.verify]\nedge_url = \"{edge}\"");
+    let names = [
+        "os/Release",
+        "os/Release.gz",
+        "repo.json.zst",
+        "a/index.html.br",
+    ];
+    for name in names {
+        bench.write(name, "one");
+    }
+    bench.start().await;
+    let urls = names.map(|name| format!("/{name}"));
+    let urls = urls.each_ref().map(String::as_str);
+    visit(&bench, &urls, "one").await;
+    // Only the siblings, as a mirror does that writes them last.
+    for name in &names[1..] {
+        bench.write(name, "two");
+    }
+    bench.settle().await;
+    assert_eq!(
+        bench.purges(),
+        [
+            "/a",
+            "/a/",
+            "/a/index.html",
+            "/a/index.html.br",
+            "/os/Release",
+            "/os/Release.gz",
+            "/repo.json",
+            "/repo.json.zst",
+        ]
+    );
+    visit(&bench, &urls[1..], "two").await;
+    bench.write("os/Release", "two");
+    bench.settle().await;
+    visit(&bench, &urls[..1], "two").await;
+
+    let told = explain(&bench, "/os/Release.gz").await;
+    assert!(
+        told.contains("stands for os/Release.gz, origin /\n"),
+        "{told}"
+    );
+    assert!(!told.contains("stands for os/Release,"), "{told}");
+    let told = explain(&bench, "/os/Release").await;
+    for file in ["os/Release", "os/Release.gz"] {
+        assert!(
+            told.contains(&format!("stands for {file}, origin /\n")),
+            "{told}"
+        );
+    }
+    let told = explain(&bench, "repo.json.zst").await;
+    assert!(
+        told.contains("purges /repo.json, /repo.json.zst\n"),
+        "{told}"
+    );
+
+    // One of the two goes: the other stays what it is, and no 404 of the one is held against it.
+    for (gone, url) in [
+        ("os/Release", "/os/Release"),
+        ("repo.json.zst", "/repo.json.zst"),
+    ] {
+        fs::remove_file(bench.site().join(gone)).unwrap();
+        until(&format!("{url} is seen to be gone"), async || {
+            let told = bench.json(&["explain", url]).await;
+            let last = &told["subjects"][0]["assets"][0]["history"]["purges"][0];
+            let fresh = last["verified"]["verdict"] == "fresh";
+            (last["cause"]["kind"] == "gone" && fresh).then_some(())
+        })
+        .await;
+        assert_eq!(bench.fetch(url).await.0, 404);
+    }
+    visit(&bench, &["/os/Release.gz"], "two").await;
+    bench.no_alarm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_page_of_a_directory_is_purged_without_its_extension() {
+    let mut bench = Bench::new().await;
+    bench.pipeline = "pages = \"clean\"".to_owned();
+    for name in [
+        "index.html",
+        "shop/index.html",
+        "shop/index.htm",
+        "about.html",
+    ] {
+        bench.write(name, "one");
+    }
+    bench.start().await;
+    let urls = ["/index", "/shop/index", "/about"];
+    for url in urls {
+        assert_eq!(
+            bench.fetch(url).await.0,
+            404,
+            "this origin serves no such URL"
+        );
+        assert_eq!(bench.fetch(url).await.1, "hit-fresh");
+    }
+    for name in ["index.html", "shop/index.html", "about.html"] {
+        bench.write(name, "two");
+    }
+    bench.settle().await;
+    for url in urls {
+        assert_eq!(bench.fetch(url).await.1, "miss", "{url}");
+    }
 }
