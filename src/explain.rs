@@ -40,12 +40,23 @@ pub struct Explained {
     pub name: Arc<str>,
     /// Its mapping and origins.
     pub known: IntakePipeline,
-    /// The roots of its origins, and what is ignored below them.
-    pub roots: BTreeMap<Arc<str>, (PathBuf, Vec<String>)>,
-    /// Which links each origin follows.
-    pub follow: BTreeMap<Arc<str>, FollowSymlinks>,
+    /// The roots of its origins, by the origin's name.
+    pub roots: BTreeMap<Arc<str>, Root>,
     /// The line of each rule in the configuration file.
     pub lines: Vec<Option<usize>>,
+}
+
+/// The root of an origin.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What is ignored below it, besides the built-in list.
+    pub ignore: Vec<String>,
+    /// The line of that in the configuration file.
+    pub line: Option<usize>,
+    /// Which links below it are followed.
+    pub follow: FollowSymlinks,
 }
 
 /// What a change of a file would purge.
@@ -61,6 +72,8 @@ pub struct FileExplained {
     pub exists: bool,
     /// Whether it is left out, so that nothing is ever purged for it.
     pub ignored: bool,
+    /// What leaves it out.
+    pub ignored_by: Option<IgnoredBy>,
     /// Since when it is absent, and not taken for gone; `None` also where the index can't be read.
     pub absent: Option<String>,
     /// Whether its content is not known yet; `false` also where the index can't be read.
@@ -69,6 +82,19 @@ pub struct FileExplained {
     pub not_followed: Option<String>,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
+}
+
+/// What leaves a file out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredBy {
+    /// The pattern, in gitignore syntax.
+    pub pattern: String,
+    /// Whether it is on the built-in list, and not in the configuration file.
+    pub built_in: bool,
+    /// The line of `ignore` in the configuration file.
+    pub line: Option<usize>,
+    /// What the pattern matches: the file, or a directory above it.
+    pub matched: String,
 }
 
 /// What decides about a change, and what is purged.
@@ -117,14 +143,14 @@ impl Explainer {
     pub fn file(&self, path: &Path) -> Result<Vec<FileExplained>, OriginError> {
         let mut found = Vec::new();
         for pipeline in &self.pipelines {
-            for (name, (root, ignored)) in &pipeline.roots {
+            for (name, root) in &pipeline.roots {
                 let Some(origin) = pipeline.known.origins.get(name) else {
                     continue;
                 };
-                let Some(below) = below(root, path) else {
+                let Some(below) = below(&root.directory, path) else {
                     continue;
                 };
-                let mut file = pipeline.file(name, origin, root, &below, ignored)?;
+                let mut file = pipeline.file(name, origin, root, &below)?;
                 // Without the right to read the index, the rest stands all the same.
                 let known = origin::remembered_file(&self.state, &pipeline.id, name, &below);
                 if let Ok(Some(known)) = known {
@@ -141,7 +167,7 @@ impl Explainer {
     #[must_use]
     pub fn is_file(&self, path: &Path) -> bool {
         let roots = self.pipelines.iter().flat_map(|one| one.roots.values());
-        path.is_absolute() && { roots }.any(|(root, _)| below(root, path).is_some())
+        path.is_absolute() && { roots }.any(|root| below(&root.directory, path).is_some())
     }
 }
 
@@ -170,22 +196,27 @@ impl Explained {
         &self,
         name: &str,
         origin: &IntakeOrigin,
-        root: &Path,
+        root: &Root,
         path: &[u8],
-        ignored: &[String],
     ) -> Result<FileExplained, OriginError> {
         use std::os::unix::ffi::OsStrExt as _;
-        let follow = self.follow.get(name).copied();
-        let follow = follow.unwrap_or(FollowSymlinks::Any);
-        let link = origin::not_followed(root, follow, ignored, path)?;
+        let real = root.directory.join(std::ffi::OsStr::from_bytes(path));
+        let ignored = origin::ignored_by(&root.ignore, path, real.is_dir())?;
+        let link = origin::not_followed(&root.directory, root.follow, &root.ignore, path)?;
         let on = [Kind::New, Kind::Changed, Kind::Gone];
         let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
         Ok(FileExplained {
             pipeline: self.name.to_string(),
             origin: name.to_owned(),
             path: String::from_utf8_lossy(path).into_owned(),
-            exists: root.join(std::ffi::OsStr::from_bytes(path)).is_file(),
-            ignored: origin::is_ignored(ignored, path)?,
+            exists: real.is_file(),
+            ignored: ignored.is_some(),
+            ignored_by: ignored.map(|by| IgnoredBy {
+                pattern: by.pattern,
+                built_in: by.built_in,
+                line: root.line.filter(|_| !by.built_in),
+                matched: String::from_utf8_lossy(&by.matched).into_owned(),
+            }),
             absent: None,
             unread: false,
             not_followed: link.map(|link| String::from_utf8_lossy(&link).into_owned()),
@@ -195,7 +226,7 @@ impl Explained {
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, kind, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, kind);
         let (rule, pattern) = match mapped.decided {
             Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
             Decided::BuiltIn => (None, None),
@@ -244,7 +275,7 @@ impl Explained {
     /// The assets that a change of a file purges.
     fn assets_of(&self, origin: &IntakeOrigin, path: &[u8]) -> BTreeSet<Asset> {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked);
         match mapped.effect {
             Effect::Assets(assets) => assets,
             Effect::All | Effect::Nothing => BTreeSet::new(),

@@ -23,28 +23,14 @@ mod tests;
 
 pub use room::{Doors, Full};
 
-/// Tells whether an origin has a file at a path below its root, as bytes. It may look at the disk,
-/// once for each changed file that is a compressed one by name.
-pub type Holds = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
-
 /// Hears that a scan of a pipeline's origins began (`true`) or ended.
 pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
 
 /// What the intake has to know of an origin.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct IntakeOrigin {
     /// Where its files lie in the URL space.
     pub url_prefix: UrlPrefix,
-    /// Whether it has a file; `|_| false` where nobody can tell, which purges more, never less.
-    pub holds: Holds,
-}
-
-impl fmt::Debug for IntakeOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntakeOrigin")
-            .field("url_prefix", &self.url_prefix)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What the intake has to know of a pipeline.
@@ -220,12 +206,9 @@ fn changes_of(
             origin: change.origin,
         });
     };
-    let mapped = known.mapping.effect(
-        &origin.url_prefix,
-        &change.path,
-        change.kind,
-        &*origin.holds,
-    );
+    let mapped = known
+        .mapping
+        .effect(&origin.url_prefix, &change.path, change.kind);
     for error in &mapped.refused {
         tracing::warn!(
             pipeline = %pipeline,

@@ -54,7 +54,7 @@ use tokio::sync::oneshot;
 pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
 pub use links_bound::not_followed;
-pub use remembered::{Remembered, is_ignored, remembered, remembered_file};
+pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
 pub use status::{Alarm, Held, LOSS, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
 

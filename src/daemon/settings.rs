@@ -1,8 +1,6 @@
 //! From the configuration to what each part wants to know.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +12,8 @@ use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, 
 use crate::core::planner::{Limits, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
-use crate::explain::{Explained, Explainer};
-use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
+use crate::explain::{Explained, Explainer, Root};
+use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
 use crate::sandbox::{self, Mount, SandboxSettings};
@@ -92,11 +90,7 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            let root = origin.root.clone();
-            let holds: Holds =
-                Arc::new(move |path: &[u8]| root.join(OsStr::from_bytes(path)).is_file());
-            let known = IntakeOrigin { url_prefix, holds };
-            origins.insert(Arc::from(origin.name.as_str()), known);
+            origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
         }
         let rules = pipeline.rules.iter().map(rule).collect::<Result<_, _>>()?;
         let mapping = Mapping::new(MappingSettings {
@@ -116,9 +110,9 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
 /// The configuration, as it can be explained.
 pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
     let mut known = intake(config)?;
-    let line = |section: String| {
+    let line = |section: &str, name: &str| {
         let mut settings = config.settings.iter();
-        let setting = settings.find(|one| one.section == section && one.name == "match")?;
+        let setting = settings.find(|one| one.section == section && one.name == name)?;
         match setting.from {
             Provenance::File { line, .. } => Some(line),
             _ => None,
@@ -129,22 +123,22 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         let Some(known) = known.remove(&pipeline.id) else {
             continue;
         };
-        let roots = pipeline.origins.iter().map(|origin| {
-            let name: Arc<str> = origin.name.as_str().into();
-            (name, (origin.root.clone(), origin.ignore.clone()))
+        let roots = pipeline.origins.iter().enumerate().map(|(number, origin)| {
+            let root = Root {
+                directory: origin.root.clone(),
+                ignore: origin.ignore.clone(),
+                line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
+                follow: follow(origin.follow_symlinks),
+            };
+            (origin.name.as_str().into(), root)
         });
         pipelines.push(Explained {
             id: pipeline.id.clone(),
             name: pipeline.name.as_str().into(),
             known,
             roots: roots.collect(),
-            follow: pipeline
-                .origins
-                .iter()
-                .map(|origin| (origin.name.as_str().into(), follow(origin.follow_symlinks)))
-                .collect(),
             lines: (0..pipeline.rules.len())
-                .map(|rule| line(format!("pipeline[{at}].rule[{rule}]")))
+                .map(|rule| line(&format!("pipeline[{at}].rule[{rule}]"), "match"))
                 .collect(),
         });
     }

@@ -74,10 +74,30 @@ pub fn remembered_file(
     }))
 }
 
-/// Whether an origin's settings leave a path below its root out.
+/// What leaves a path out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The pattern, in gitignore syntax.
+    pub pattern: String,
+    /// Whether it is on the built-in list, and not in the settings.
+    pub built_in: bool,
+    /// What it matches: the path, or a directory above it.
+    pub matched: Vec<u8>,
+}
+
+/// What in an origin's settings leaves a path below its root out, if it is left out.
 ///
 /// # Errors
 /// When a pattern is no gitignore syntax.
-pub fn is_ignored(patterns: &[String], path: &[u8]) -> Result<bool, OriginError> {
-    Ok(super::ignore::Ignore::new(patterns)?.matches(path, false))
+pub fn ignored_by(
+    patterns: &[String],
+    path: &[u8],
+    is_dir: bool,
+) -> Result<Option<Ignored>, OriginError> {
+    let ignore = super::ignore::Ignore::new(patterns)?;
+    Ok(ignore.by(path, is_dir).map(|by| Ignored {
+        pattern: by.pattern.to_owned(),
+        built_in: by.built_in,
+        matched: by.matched.to_vec(),
+    }))
 }

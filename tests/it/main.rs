@@ -21,6 +21,7 @@ mod explain;
 mod hostile;
 mod house;
 mod loss;
+mod names;
 mod operate;
 mod random;
 mod rate;

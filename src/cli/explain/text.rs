@@ -24,8 +24,17 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     let path = file.path.escape_debug();
     let (origin, pipeline) = (&file.origin, &file.pipeline);
     writeln!(text, "{path}: a file of {pipeline}, origin {origin}")?;
-    if file.ignored {
-        return writeln!(text, "  ignored: nothing is purged for it");
+    if let Some(by) = &file.ignored_by {
+        let list = match (by.built_in, by.line) {
+            (true, _) => "the built-in list".to_owned(),
+            (false, None) => "ignore".to_owned(),
+            (false, Some(line)) => format!("ignore, {}:{line}", config.display()),
+        };
+        let (pattern, matched) = (by.pattern.escape_debug(), by.matched.escape_debug());
+        return writeln!(
+            text,
+            "  ignored: nothing is purged for it, since {pattern} ({list}) matches {matched}"
+        );
     }
     if let Some(link) = &file.not_followed {
         let link = link.escape_debug();
