@@ -29,7 +29,7 @@ pub enum Verdict {
     Wait(Time),
     /// It is part of a loss that is held back.
     Held,
-    /// It may go, if [`LossGuard::may_go`] agrees to all that do.
+    /// It may go, if [`LossGuard::may_go`] agrees.
     Judge,
     /// It may go: its loss is accepted, or made up for.
     Gone,
@@ -42,22 +42,23 @@ pub fn was_missed(since: Time, now: Time, gone_after: Duration) -> bool {
     now.since(since) > gone_after
 }
 
-/// What came and went in the last minute.
+/// What happened in the last minute.
 #[derive(Clone, Debug, Default)]
 struct Recent {
-    /// Since when, files that went, files that came; at most one a second.
+    /// Since when, files that went and that nothing replaced, files that came and replaced nothing yet;
+    /// at most one a second.
     buckets: VecDeque<(Time, u64, u64)>,
 }
 
 impl Recent {
-    fn add(&mut self, went: u64, came: u64, now: Time) {
+    fn add(&mut self, lost: u64, came: u64, now: Time) {
         self.forget(now);
         match self.buckets.back_mut() {
-            Some((since, all_went, all_came)) if now.since(*since) < BUCKET => {
-                *all_went = all_went.saturating_add(went);
+            Some((since, all_lost, all_came)) if now.since(*since) < BUCKET => {
+                *all_lost = all_lost.saturating_add(lost);
                 *all_came = all_came.saturating_add(came);
             }
-            _ => self.buckets.push_back((now, went, came)),
+            _ => self.buckets.push_back((now, lost, came)),
         }
     }
 
@@ -71,11 +72,32 @@ impl Recent {
         }
     }
 
+    /// Files that were lost, and files that came.
     fn sums(&mut self, now: Time) -> (u64, u64) {
         self.forget(now);
         let sum = |part: fn(&(Time, u64, u64)) -> u64| self.buckets.iter().map(part).sum();
         (sum(|bucket| bucket.1), sum(|bucket| bucket.2))
     }
+
+    /// Files come: those that were lost are replaced first. Returns what is left of them.
+    fn make_up(&mut self, files: u64) -> u64 {
+        take(files, self.buckets.iter_mut().map(|bucket| &mut bucket.1))
+    }
+
+    /// Files go: those that came replace them. Returns how many did.
+    fn replace(&mut self, files: u64) -> u64 {
+        files - take(files, self.buckets.iter_mut().map(|bucket| &mut bucket.2))
+    }
+}
+
+/// Takes `files` off the numbers, and returns what is left of them.
+fn take<'a>(mut files: u64, from: impl Iterator<Item = &'a mut u64>) -> u64 {
+    for number in from {
+        let part = files.min(*number);
+        *number -= part;
+        files -= part;
+    }
+    files
 }
 
 /// A loss that is held back.
@@ -85,8 +107,8 @@ struct Hold {
     until: Time,
     /// Files that were there before.
     base: u64,
-    /// Files that went before it was held, and files that came since.
-    went: u64,
+    /// Files that were lost in the minute before, and files that came since then.
+    lost: u64,
     came: u64,
     /// When files last came, or came back.
     active: Time,
@@ -150,7 +172,8 @@ impl LossGuard {
         if files == 0 {
             return;
         }
-        self.recent.add(0, files, now);
+        let left = self.recent.make_up(files);
+        self.recent.add(0, left, now);
         if let Some(hold) = &mut self.hold
             && now.since(hold.active) <= WINDOW
         {
@@ -163,13 +186,6 @@ impl LossGuard {
     pub fn back(&mut self, now: Time) {
         if let Some(hold) = &mut self.hold {
             hold.active = now;
-        }
-    }
-
-    /// Files that were judged went.
-    pub fn went(&mut self, files: u64, now: Time) {
-        if files > 0 {
-            self.recent.add(files, 0, now);
         }
     }
 
@@ -190,22 +206,24 @@ impl LossGuard {
     }
 
     /// Judges all files that are absent and not judged yet (`absent`), beside those that are there
-    /// (`present`). `false`: they are held from now on.
+    /// (`present`). `true`: all of them may go. `false`: they are held from now on.
     pub fn may_go(&mut self, present: u64, absent: u64, now: Time) -> bool {
-        let (went, came) = self.recent.sums(now);
+        let (lost, came) = self.recent.sums(now);
         let base = present
             .saturating_add(absent)
-            .saturating_add(went)
+            .saturating_add(lost)
             .saturating_sub(came);
-        let lost = lost(absent.saturating_add(went), came);
-        if !self.too_great(lost, base) {
+        if !self.too_great(unreplaced(absent.saturating_add(lost), came), base) {
+            let replaced = self.recent.replace(absent);
+            self.recent.add(unreplaced(absent, replaced), 0, now);
+            self.accepted = self.accepted.max(Some(now));
             return true;
         }
         let before = self.hold;
         self.hold = Some(Hold {
             until: now,
             base: before.map_or(base, |hold| hold.base.max(base)),
-            went,
+            lost,
             came: before.map_or(came, |hold| hold.came.max(came)),
             active: now,
         });
@@ -218,11 +236,12 @@ impl LossGuard {
     pub fn is_over(&mut self, absent: u64, complete: bool, now: Time) -> bool {
         let Some(hold) = self.hold else { return true };
         let calm = complete || now.since(hold.active) > self.gone_after;
-        let over =
-            calm && !self.too_great(lost(absent.saturating_add(hold.went), hold.came), hold.base);
+        let lost = unreplaced(absent.saturating_add(hold.lost), hold.came);
+        let over = absent == 0 || (calm && !self.too_great(lost, hold.base));
         if over {
             self.hold = None;
             self.accepted = self.accepted.max(Some(hold.until));
+            self.recent.replace(absent);
         }
         over
     }
@@ -251,7 +270,8 @@ fn is_more(part: u64, all: u64, percent: u64) -> bool {
     u128::from(part) * 100 > u128::from(all) * u128::from(percent)
 }
 
-fn lost(gone: u64, came: u64) -> u64 {
+/// How many of so many gone files are not replaced by those that came.
+fn unreplaced(gone: u64, came: u64) -> u64 {
     gone.saturating_sub(came.saturating_mul(REPLACES))
 }
 

@@ -84,7 +84,6 @@ impl Losses {
 
     /// Counts what was committed.
     pub(super) fn committed(&mut self, batch: &Batch, now: Time) {
-        self.guard.went(batch.judged(), now);
         let new = batch.came();
         self.guard.came(new, now);
         if new > 0 {
