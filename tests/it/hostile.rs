@@ -7,7 +7,7 @@ mod hung;
 mod limits;
 mod links;
 mod losses;
-mod machine;
+pub(crate) mod machine;
 mod mounts;
 mod roots;
 mod silent;
