@@ -113,6 +113,8 @@ pub struct AssetFiles {
     pub files: Vec<(String, String)>,
     /// Whether there are more than are named.
     pub truncated: bool,
+    /// The spelling that a change of theirs purges, where it purges this one not.
+    pub purged_as: Option<String>,
     /// Origins that are not indexed yet, so that their files are not known.
     pub unindexed: Vec<String>,
 }
@@ -224,15 +226,21 @@ impl Explained {
         }
     }
 
-    /// Which indexed files an asset stands for. Looks at all of them.
+    /// Which indexed files an asset stands for, however it is spelled. Looks at all of them.
     ///
     /// # Errors
     /// When the index can't be read.
     pub fn files_of(&self, state: &Path, asset: &Asset) -> Result<AssetFiles, OriginError> {
         let mut found = AssetFiles::default();
+        let canonical = asset.canonical();
         for (name, origin) in &self.known.origins {
             let indexed = origin::remembered(state, &self.id, name, |path| {
-                let leads = self.assets_of(origin, path).contains(asset);
+                let assets = self.assets_of(origin, path);
+                let exactly = assets.contains(asset);
+                let leads = exactly || assets.contains(&canonical);
+                if leads && !exactly {
+                    found.purged_as = Some(canonical.to_string());
+                }
                 if leads && found.files.len() < NAMED {
                     let path = String::from_utf8_lossy(path).into_owned();
                     found.files.push((name.to_string(), path));

@@ -47,8 +47,11 @@ pub struct IntakePipeline {
 pub enum AskedTargets {
     /// Everything of the pipeline.
     All,
-    /// These assets, as written: absolute URL paths, or `http(s)` URLs.
+    /// These assets, as written: absolute URL paths, or `http(s)` URLs; in every spelling that is
+    /// purged, where they are not spelled out.
     Assets(Vec<String>),
+    /// These assets as written, and no other spelling.
+    Exactly(Vec<String>),
 }
 
 /// Why something that was asked for was not taken. Nothing of it was kept.
@@ -244,9 +247,10 @@ fn changes_of(
 
 /// What is asked for as targets: each once, in the spellings that are purged.
 fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, AskError> {
-    let texts = match asked {
+    let (texts, encoding) = match asked {
         AskedTargets::All => return Ok(vec![Target::All]),
-        AskedTargets::Assets(texts) => texts,
+        AskedTargets::Assets(texts) => (texts, encoding),
+        AskedTargets::Exactly(texts) => (texts, Encoding::Canonical),
     };
     if texts.is_empty() {
         return Err(AskError::Empty);

@@ -45,19 +45,30 @@ pub enum Pages {
 pub enum Encoding {
     /// The canonical one.
     Canonical,
-    /// Also the form that browsers send, where it differs.
+    /// Also those that browsers send for the usual ways of writing links, where they differ.
     #[default]
     Both,
 }
 
 impl Encoding {
-    /// The spellings of an asset that are purged.
-    pub fn spellings(self, asset: Asset) -> impl Iterator<Item = Asset> {
-        let browser = match self {
-            Self::Canonical => None,
-            Self::Both => asset.browser_form(),
-        };
-        std::iter::once(asset).chain(browser)
+    /// The spellings of an asset that are purged, itself first.
+    #[must_use]
+    pub fn spellings(self, asset: Asset) -> Vec<Asset> {
+        let mut spellings = self.same_bytes(asset);
+        if self == Self::Both
+            && let Some(composed) = spellings.first().and_then(Asset::composed)
+        {
+            spellings.extend(composed.spellings());
+        }
+        spellings
+    }
+
+    /// Those of them that stand for the same bytes, so that a server has the same file at each.
+    fn same_bytes(self, asset: Asset) -> Vec<Asset> {
+        match self {
+            Self::Canonical => vec![asset],
+            Self::Both => asset.spellings(),
+        }
     }
 }
 
@@ -237,14 +248,14 @@ impl Mapping {
         }
     }
 
-    /// The URLs that are a file's alone, in every spelling: its name's, and for a directory's page the
-    /// directory's. Where it is served at all, it answers there.
+    /// The URLs that are a file's alone, in every spelling of its name: its own, and for a directory's
+    /// page the directory's. Where it is served at all, it answers there.
     #[must_use]
     pub fn answers_at(&self, prefix: &UrlPrefix, path: &[u8]) -> BTreeSet<Asset> {
         let own = builtin::own(prefix, path, self.settings.pages);
         own.into_iter()
             .flatten()
-            .flat_map(|asset| self.settings.encoding.spellings(asset))
+            .flat_map(|asset| self.settings.encoding.same_bytes(asset))
             .collect()
     }
 

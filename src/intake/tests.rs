@@ -137,19 +137,27 @@ fn what_is_asked_for_may_be_a_path_or_a_url_and_is_purged_once() {
         "https://www.example.com/a%20b.html#top",
         "/x[1].png",
         "/go?to=http://example.com",
+        "/%e6%97%a5/",
+        "/c%2B%2B",
     ];
     let targets = targets_of(asked(&texts), Encoding::Both).unwrap();
     assert_eq!(
         assets(&targets),
         [
+            "/%e6%97%a5/",
             "/a%20b.html",
+            "/c%2B%2B",
             "/go?to=http://example.com",
             "/x%5B1%5D.png",
+            "/x%5b1%5d.png",
             "/x[1].png"
         ]
     );
     let targets = targets_of(asked(&["/x[1].png"]), Encoding::Canonical).unwrap();
-    assert_eq!(assets(&targets), ["/x%5B1%5D.png"]);
+    assert_eq!(assets(&targets), ["/x[1].png"]);
+    let exactly = AskedTargets::Exactly(vec!["/x[1]+.png".to_owned()]);
+    let targets = targets_of(exactly, Encoding::Both).unwrap();
+    assert_eq!(assets(&targets), ["/x[1]+.png"]);
     let targets = targets_of(AskedTargets::All, Encoding::Both).unwrap();
     assert_eq!(assets(&targets), ["all"]);
 }

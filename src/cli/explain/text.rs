@@ -106,6 +106,12 @@ fn of_asset(text: &mut String, asset: &Value) -> std::fmt::Result {
         let path = word(&file[1]).escape_debug();
         writeln!(text, "  stands for {path}, origin {}", word(&file[0]))?;
     }
+    if let Some(canonical) = stands_for["purged_as"].as_str() {
+        writeln!(
+            text,
+            "  is another spelling of {canonical}: changes purge that and not this"
+        )?;
+    }
     if stands_for["truncated"] == true {
         writeln!(text, "  and for more files")?;
     }

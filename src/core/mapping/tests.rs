@@ -299,9 +299,9 @@ fn templates_are_filled_in_from_the_path_below_the_root() {
         ("/a?{dir}//{dir}", "a.json", "/a?//"),
         ("/{name}", "100%?#.txt", "/100%25%3F%23.txt"),
         ("/{name}", "a%20b.html", "/a%2520b.html"),
-        ("/%7e%2f%{ext}", "a.41", "/~%2F%2541"),
-        ("/caf%c3%a9 {name}", "é", "/caf%C3%A9%20%C3%A9"),
-        ("/%7B{name}%7d", "a", "/%7Ba%7D"),
+        ("/%7e%2f%{ext}", "a.41", "/%7e%2f%2541"),
+        ("/caf%c3%a9 {name}", "é", "/caf%c3%a9%20%C3%A9"),
+        ("/%7B{name}%7d", "a", "/%7Ba%7d"),
     ] {
         let expanded = Template::parse(template).unwrap().expand(file.as_bytes());
         assert_eq!(expanded.unwrap().as_str(), asset, "{template} of {file}");
@@ -344,25 +344,63 @@ fn a_name_that_no_request_could_spell_is_told_and_the_rest_is_purged() {
 }
 
 #[test]
-fn the_browser_form_is_purged_only_with_encoding_both() {
+fn other_spellings_are_purged_only_with_encoding_both() {
     let settings = |encoding| MappingSettings {
-        rules: vec![rule(&["*.json"], templates(&["/x?id[]={stem}"]))],
+        rules: vec![
+            rule(&["*.json"], templates(&["/x?id[]={stem}"])),
+            rule(&["*.md"], templates(&["/%e6%97%a5/{stem}", "/日/{stem}"])),
+        ],
         encoding,
         ..MappingSettings::default()
     };
     let both = Mapping::new(settings(Encoding::Both)).unwrap();
     let canonical = Mapping::new(settings(Encoding::Canonical)).unwrap();
+    for (file, more, only) in [
+        (
+            "a[1] b.txt",
+            &["/a%5B1%5D%20b.txt", "/a%5b1%5d%20b.txt", "/a[1]%20b.txt"][..],
+            &["/a%5B1%5D%20b.txt"][..],
+        ),
+        (
+            "e\u{301}.css",
+            &["/%C3%A9.css", "/%c3%a9.css", "/e%CC%81.css", "/e%cc%81.css"],
+            &["/e%CC%81.css"],
+        ),
+        ("7.json", &["/x?id%5B%5D=7", "/x?id[]=7"], &["/x?id[]=7"]),
+        // What a rule spells out is purged so, and what it does not in every spelling.
+        (
+            "a+.md",
+            &[
+                "/%E6%97%A5/a%2B",
+                "/%E6%97%A5/a+",
+                "/%e6%97%a5/a%2b",
+                "/%e6%97%a5/a+",
+            ],
+            &["/%E6%97%A5/a+", "/%e6%97%a5/a+"],
+        ),
+    ] {
+        assert_eq!(assets(&changed(&both, "/", file).effect), more, "{file}");
+        assert_eq!(
+            assets(&changed(&canonical, "/", file).effect),
+            only,
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_file_answers_at_every_spelling_of_its_bytes_and_not_of_others() {
+    let mapping = mapping(vec![], Pages::Directory);
+    let own = mapping.answers_at(&UrlPrefix::default(), "e\u{301}/index.html".as_bytes());
+    let own: Vec<&str> = own.iter().map(Asset::as_str).collect();
     assert_eq!(
-        assets(&changed(&both, "/", "a[1] b.txt").effect),
-        ["/a%5B1%5D%20b.txt", "/a[1]%20b.txt"]
-    );
-    assert_eq!(
-        assets(&changed(&canonical, "/", "a[1] b.txt").effect),
-        ["/a%5B1%5D%20b.txt"]
-    );
-    assert_eq!(
-        assets(&changed(&both, "/", "7.json").effect),
-        ["/x?id%5B%5D=7", "/x?id[]=7"]
+        own,
+        [
+            "/e%CC%81/",
+            "/e%CC%81/index.html",
+            "/e%cc%81/",
+            "/e%cc%81/index.html"
+        ]
     );
 }
 
