@@ -14,7 +14,7 @@ use crate::core::change::{PipelineId, Source};
 use crate::explain::GlobError;
 use crate::intake::{AskError, AskedTargets, parse_asset};
 
-/// Of so many assets it is told how they are spelled.
+/// An answer lists the spellings of so many assets.
 const SPELLED: usize = 1_000;
 
 /// What is to be purged: assets or URLs, or everything.
