@@ -35,7 +35,7 @@ impl Worker {
             };
             let open = self.open_above(&brief.path);
             if let Some(Seen::File(stat)) = &found
-                && brief.is_unchanged(stat, open)
+                && brief.is_unchanged(stat, self.eyes.readable(stat, open))
             {
                 continue;
             }

@@ -100,6 +100,9 @@ impl Worker {
         open: bool,
         mut reason: Reason,
     ) -> Result<bool, End> {
+        if self.regrouped(row.as_ref(), &found, open) {
+            return Ok(true);
+        }
         let now = self.clock.now();
         let eyes = self.eyes();
         let silent = row.is_none()
@@ -278,6 +281,30 @@ impl Worker {
         let counted = |former: &Former| former.counted(&self.eyes(), path);
         self.former.as_ref().is_some_and(|former| !counted(former))
             && self.was_there_before(path, Some(self.armed_at), now)
+    }
+
+    /// Takes over in silence who may read a file that is as it was, when the configuration has another
+    /// group now.
+    fn regrouped(
+        &mut self,
+        row: Option<&Row>,
+        found: &io::Result<Option<Seen>>,
+        open: bool,
+    ) -> bool {
+        let (Some(row), Ok(Some(Seen::File(stat)))) = (row, found) else {
+            return false;
+        };
+        let regroups = |former: &Former| former.regroups(&self.eyes);
+        let readable = self.eyes.readable(stat, open);
+        let same = row.entry.stat.same(stat) && row.entry.absent.is_none();
+        if !self.former.as_ref().is_some_and(regroups) || !same || row.entry.readable == readable {
+            return false;
+        }
+        let mut entry = row.entry.clone();
+        entry.readable = readable;
+        let edit = Edit::new(&row.path, Some(row), Some(entry));
+        self.batch.add(edit, None);
+        true
     }
 
     /// Whether a file that does not count any more is as it was.

@@ -162,7 +162,7 @@ impl Worker {
                     self.absent_before(sweep, Some(&path), reason)?;
                     let row = sweep.rows.take(&path)?;
                     if let (Some(row), Some(stat)) = (&row, &stat)
-                        && row.is_unchanged(stat, open)
+                        && row.is_unchanged(stat, self.eyes.readable(stat, open))
                     {
                         continue;
                     }

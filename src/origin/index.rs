@@ -95,7 +95,7 @@ impl Known {
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) stat: Stat,
-    /// Anybody may read it: its own mode, and that of the directories above it.
+    /// The web server may read it: by its own mode, and that of the directories above it.
     pub(super) readable: bool,
     /// `None` where only metadata is compared, or where it cannot be read.
     pub(super) hash: Option<ContentHash>,
@@ -124,12 +124,12 @@ pub(super) struct Brief {
 }
 
 impl Brief {
-    /// Whether a file with this stat is as remembered, for sure.
-    pub(super) fn is_unchanged(&self, stat: &Stat, open: bool) -> bool {
+    /// Whether a file with this stat, that is readable or not, is as remembered, for sure.
+    pub(super) fn is_unchanged(&self, stat: &Stat, readable: bool) -> bool {
         matches!(self.known, Known::Surely | Known::Unread)
             && !self.absent
             && self.stat.same(stat)
-            && self.readable == stat.readable(open)
+            && self.readable == readable
     }
 }
 
@@ -453,6 +453,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
                 dev: row.get::<_, i64>(7)?.cast_unsigned(),
                 mode: row.get(8)?,
                 links: row.get(9)?,
+                ..Stat::default()
             },
             readable: row.get(10)?,
             hash: row.get(11)?,

@@ -146,6 +146,7 @@ impl Worker {
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
+            group: settings.web_group,
             links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {

@@ -3,6 +3,7 @@
 
 mod closed;
 mod disk;
+mod group;
 mod hung;
 mod limits;
 mod links;
