@@ -36,6 +36,7 @@ mod sweep;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod unwatched;
 mod walk;
 mod watch;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::hints::{Cause, Mark, Nature};
-use super::index::{Edit, Known, Row};
+use super::index::{Edit, Entry, Known, Row};
 use super::look::{Found, Outcome, Patience, Seen, racy_until};
 use super::scan::{Pending, Running};
 use super::scope::Former;
@@ -118,7 +118,12 @@ impl Worker {
         };
         let entry = row.as_ref().map(|row| &row.entry);
         match eyes.look_at(found, path, entry, open, patience, now) {
-            Outcome::Same => {}
+            Outcome::Same => {
+                let unread = |entry: &Entry| entry.known == Known::Surely && entry.hash.is_none();
+                if entry.is_some_and(unread) {
+                    self.try_to_read(path)?;
+                }
+            }
             Outcome::Directory => {
                 let mark = Mark::event(Nature::Subtree, now);
                 self.inbox.hint(
@@ -139,6 +144,8 @@ impl Worker {
                 tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
                 if error.kind() != io::ErrorKind::PermissionDenied {
                     self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+                } else if eyes.real(path).is_symlink() {
+                    self.tell_closed(path);
                 }
             }
             Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
@@ -184,7 +191,7 @@ impl Worker {
         }
         self.status.unchanged_total += u64::from(found.unchanged);
         self.twins(path, row, &found, reason, now)?;
-        self.tell_unreadable(path, &found);
+        self.note_unread(path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
@@ -322,6 +329,7 @@ impl Worker {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
+        self.unread.remove(&row.path);
         if self.left(&row.path) {
             self.batch.add(Edit::new(&row.path, Some(row), None), None);
             return Ok(());

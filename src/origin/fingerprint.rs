@@ -114,6 +114,12 @@ pub(super) enum Content {
     Unreadable,
 }
 
+/// Whether this process may read the file at `path`.
+pub(super) fn may_read(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).is_ok()
+}
+
 /// Reads and hashes the file at `path`, which had this stat a moment ago.
 pub(super) fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

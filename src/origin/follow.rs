@@ -121,7 +121,7 @@ impl Worker {
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
         remove_below(&mut self.closed, path);
-        remove_below(&mut self.unreadable, path);
+        self.unreadable.remove_below(path);
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
@@ -164,6 +164,9 @@ impl Worker {
                     if let (Some(row), Some(stat)) = (&row, &stat)
                         && row.is_unchanged(stat, self.eyes.readable(stat, open))
                     {
+                        if row.may_be_unread() {
+                            self.try_to_read(&path)?;
+                        }
                         continue;
                     }
                     let found = if let Some(stat) = stat {
@@ -179,7 +182,7 @@ impl Worker {
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
-                    self.told_unreadable.remove(&path);
+                    self.unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);
                     }
@@ -187,7 +190,6 @@ impl Worker {
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
                     self.look_through_closed(sweep, &path, reason)?;
-                    self.unreadable.insert(path);
                 }
             }
             self.commit_if_full()?;

@@ -58,7 +58,8 @@ fn built_in(name: &[u8]) -> bool {
     let digits = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
     match name {
         b".well-known" => false,
-        [b'.', ..] | [.., b'~'] | b"4913" => true,
+        // The last is of root alone, at the top of a volume.
+        [b'.', ..] | [.., b'~'] | b"4913" | b"lost+found" => true,
         // What inotify calls a file that has no name yet (O_TMPFILE), and emacs' auto-save.
         [b'#', rest @ ..] if digits(rest) || rest.ends_with(b"#") => true,
         _ => [&b".swp"[..], b".swx", b".part", b".tmp", b".crdownload"]
@@ -85,6 +86,7 @@ mod tests {
             "x.part",
             "x.tmp",
             "#10299953",
+            "lost+found/#12",
             "..data/x",
         ] {
             assert!(ignore.matches(path.as_bytes(), false), "{path}");

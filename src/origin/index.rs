@@ -121,9 +121,15 @@ pub(super) struct Brief {
     stat: Stat,
     readable: bool,
     absent: bool,
+    hashed: bool,
 }
 
 impl Brief {
+    /// Whether its bytes are not known, though they were to be read.
+    pub(super) fn may_be_unread(&self) -> bool {
+        self.known == Known::Surely && !self.hashed
+    }
+
     /// Whether a file with this stat, that is readable or not, is as remembered, for sure.
     pub(super) fn is_unchanged(&self, stat: &Stat, readable: bool) -> bool {
         matches!(self.known, Known::Surely | Known::Unread)
@@ -355,7 +361,7 @@ impl OriginIndex {
         };
         let mut statement = connection.prepare_cached(&format!(
             "SELECT path, known, size, mtime_ns, ctime_ns, inode, mode, readable,
-                    absent IS NOT NULL
+                    absent IS NOT NULL, hash IS NOT NULL
              FROM file WHERE origin = ?1 AND path {from} ?2 AND {until} ORDER BY path LIMIT ?4"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -373,6 +379,7 @@ impl OriginIndex {
                 },
                 readable: row.get(7)?,
                 absent: row.get(8)?,
+                hashed: row.get(9)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

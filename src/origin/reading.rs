@@ -65,7 +65,12 @@ impl Worker {
                 return Err(End::Stopping);
             }
             match eyes.read(&row.path, &row.entry, self.clock.now()) {
-                Some(entry) => edits.push(Edit::new(&row.path, Some(row), Some(entry))),
+                Some(entry) => {
+                    if entry.hash.is_none() {
+                        self.tell_unread(&row.path);
+                    }
+                    edits.push(Edit::new(&row.path, Some(row), Some(entry)));
+                }
                 // It has changed: an event says so too, or this does.
                 None => self.inbox.hint(&row.path, Mark::again(Cause::Recheck, now)),
             }

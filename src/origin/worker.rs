@@ -21,6 +21,7 @@ use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::{OriginSettings, ROOT_CHECK};
 use super::status::{OriginStatus, ScanReason};
+use super::unreadable::Unreadable;
 use super::walk::open_above;
 use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
@@ -106,14 +107,16 @@ pub(super) struct Worker {
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
     /// mode counts only where it changes these.
     pub(super) closed: BTreeSet<Vec<u8>>,
-    pub(super) unreadable: BTreeSet<Vec<u8>>,
+    pub(super) unreadable: Unreadable,
     /// Files that have got another name, whose older names are to be looked for.
     pub(super) new_twins: BTreeSet<u64>,
     pub(super) twins_due: Option<Time>,
     /// Changes, by inode and ctime, whose other names were asked for.
     pub(super) asked_twins: BTreeSet<(u64, i64)>,
-    /// Files that were told to be unreadable.
-    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
+    /// Files whose bytes can't be read.
+    pub(super) unread: Unreadable,
+    /// Some that could not be read can be now: they are to be read in the background.
+    pub(super) regained: bool,
     /// What is mounted below the root.
     mounts: Vec<String>,
     next_round: Time,
@@ -183,11 +186,12 @@ impl Worker {
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
+            unreadable: Unreadable::default(),
             new_twins: BTreeSet::new(),
             twins_due: None,
             asked_twins: BTreeSet::new(),
-            told_unreadable: BTreeSet::new(),
+            unread: Unreadable::default(),
+            regained: false,
             mounts: Vec::new(),
             next_round: Time::ZERO,
             swept: 0,
@@ -242,6 +246,7 @@ impl Worker {
                 self.check_loss(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
+                self.count_regained()?;
                 if !busy {
                     self.read_some(now)?;
                 }

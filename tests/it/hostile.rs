@@ -12,4 +12,5 @@ mod machine;
 mod mounts;
 mod roots;
 mod silent;
+mod unreadable;
 mod webs;
