@@ -211,3 +211,62 @@ async fn files_that_cannot_be_read_are_counted_until_they_can_be() {
     bench.rested().await;
     assert_eq!(bench.purges().len(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_the_roots_as_the_daemons_user_and_names_the_group() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    bench.write("members/a.css", "one");
+    bench.write("b.css", "one");
+    bench.write("c.css", "one");
+    bench.write("own/d.css", "one");
+    bench.start().await;
+    let checked = async |bench: &Bench| {
+        let checked = bench.run(&["--format", "json", "check"]).await;
+        assert!(checked.status.success(), "{checked:?}");
+        let found: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let warnings = found["warnings"].as_array().unwrap().iter();
+        let text = |one: &serde_json::Value| {
+            let part = |name: &str| one[name].as_str().unwrap().to_owned();
+            format!("{} {}; {}", part("key"), part("why"), part("hint"))
+        };
+        warnings.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(checked(&bench).await, Vec::<String>::new());
+
+    give(&bench.site().join("members"), WEB, 0o750);
+    give(&bench.site().join("b.css"), WEB, 0o640);
+    give(&bench.site().join("own"), 0, 0o700);
+    let found = checked(&bench).await;
+    let [group, closed, unread] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert!(
+        group.starts_with("pipeline[0].origin[0].web_group is not set"),
+        "{group}"
+    );
+    assert!(
+        group.contains("2 files or directories") && group.ends_with("web_group = \"61002\""),
+        "{group}"
+    );
+    for part in [
+        "pipeline[0].origin[0].root has 2 directories",
+        "by uid 61001",
+        "`members`",
+        "SupplementaryGroups=61002",
+    ] {
+        assert!(closed.contains(part), "{part}: {closed}");
+    }
+    for part in [
+        "1 files that can't be read",
+        "`b.css`",
+        "SupplementaryGroups=61002",
+    ] {
+        assert!(unread.contains(part), "{part}: {unread}");
+    }
+    // What the configuration says of it is taken in.
+    bench.origin = format!("web_group = {WEB}\nignore = [\"/own/\", \"/members/\", \"b.css\"]");
+    bench.config();
+    assert_eq!(checked(&bench).await, Vec::<String>::new());
+}
