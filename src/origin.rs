@@ -5,6 +5,7 @@
 //! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
 //! then the index takes over.
 
+mod access;
 mod ahead;
 mod batch;
 mod closed;
@@ -42,6 +43,7 @@ mod sweep;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod unwatched;
 mod walk;
 mod watch;
@@ -51,6 +53,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use access::{Access, access};
 pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
 pub use links_bound::not_followed;

@@ -50,6 +50,12 @@ pub struct OriginView {
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
+    /// Directories that can't be listed: nobody knows what is in them.
+    pub unreadable_directories: u64,
+    /// Files whose bytes can't be read: they are compared by size and times.
+    pub unreadable_files: u64,
+    /// The first of those.
+    pub unreadable_file: Option<String>,
     /// Directories that have names which are not followed, since links lead to them in too many ways.
     pub unfollowed_directories: u64,
     /// Places that are still to be looked at.
@@ -186,6 +192,9 @@ impl OriginView {
             held: status.held.as_ref().map(HeldView::new),
             watched_directories: status.watched_directories,
             unwatched_directories: status.unwatched_directories,
+            unreadable_directories: status.unreadable_directories,
+            unreadable_files: status.unreadable_files,
+            unreadable_file: status.unreadable_file,
             unfollowed_directories: status.unfollowed_directories,
             pending: status.pending_hints,
             lost_events: status.lost_events,

@@ -175,6 +175,19 @@ fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
             origin["watched_directories"],
             origin["unwatched_directories"]
         )?;
+        if let Some(directories @ 1..) = origin["unreadable_directories"].as_u64() {
+            writeln!(
+                text,
+                "    {directories} directories can't be listed: nothing new in them is noticed"
+            )?;
+        }
+        if let Some(files @ 1..) = origin["unreadable_files"].as_u64() {
+            writeln!(
+                text,
+                "    {files} files can't be read, the first is {}: they are compared by size and times",
+                word(&origin["unreadable_file"]).escape_debug()
+            )?;
+        }
     }
     Ok(())
 }

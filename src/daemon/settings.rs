@@ -233,6 +233,7 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
             gone_after: origin.gone_after,
             max_loss_percent: origin.max_loss.get(),
             follow_symlinks: follow(origin.follow_symlinks),
+            web_group: origin.web_group.as_ref().map(|group| group.id),
             ignore: origin.ignore.clone(),
             cookies: cookies(config),
         })

@@ -57,6 +57,7 @@ pub fn differences<E: From<OriginError>>(
         resolved: root.resolved,
         compare: settings.compare,
         follow: settings.follow_symlinks,
+        group: settings.web_group,
         links: Links::new(Arc::clone(&ignore), None),
     });
     let mut comparison = Comparison {
@@ -104,7 +105,7 @@ impl Comparison {
         open: bool,
     ) -> Result<Option<Kind>, OriginError> {
         if let (Some(row), Some(stat)) = (self.rows.take(path)?, stat)
-            && row.is_unchanged(stat, open)
+            && row.is_unchanged(stat, self.eyes.readable(stat, open))
         {
             return Ok(None);
         }

@@ -132,6 +132,9 @@ impl Worker {
         open: bool,
         mut reason: Reason,
     ) -> Result<bool, End> {
+        if self.regrouped(row.as_ref(), &found, open) {
+            return Ok(true);
+        }
         let now = self.clock.now();
         let eyes = self.eyes();
         let row = row.map(|row| self.renumber(row));
@@ -168,7 +171,14 @@ impl Worker {
             };
         }
         match outcome {
-            Outcome::Same => self.keep_number(path, row),
+            Outcome::Same => {
+                let unread =
+                    |row: &Row| row.entry.known == Known::Surely && row.entry.hash.is_none();
+                if row.as_ref().is_some_and(unread) {
+                    self.try_to_read(path)?;
+                }
+                self.keep_number(path, row);
+            }
             Outcome::Directory => {
                 self.inbox.hint(path, Mark::below(reason.cause, now));
             }
@@ -182,6 +192,8 @@ impl Worker {
                 tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
                 if error.kind() != io::ErrorKind::PermissionDenied {
                     self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+                } else if eyes.real(path).is_symlink() {
+                    self.tell_closed(path);
                 }
             }
             Outcome::Large(_) => {}
@@ -287,7 +299,7 @@ impl Worker {
         }
         self.status.unchanged_total += u64::from(found.unchanged);
         self.twins(path, row, &found, reason, now)?;
-        self.tell_unreadable(path, &found);
+        self.note_unread(path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
@@ -389,6 +401,30 @@ impl Worker {
             && self.was_there_before(path, Some(self.armed_at), now)
     }
 
+    /// Takes over in silence who may read a file that is as it was, when the configuration has another
+    /// group now.
+    fn regrouped(
+        &mut self,
+        row: Option<&Row>,
+        found: &io::Result<Option<Seen>>,
+        open: bool,
+    ) -> bool {
+        let (Some(row), Ok(Some(Seen::File(stat)))) = (row, found) else {
+            return false;
+        };
+        let regroups = |former: &Former| former.regroups(&self.eyes);
+        let readable = self.eyes.readable(stat, open);
+        let same = row.entry.stat.same(stat) && row.entry.absent.is_none();
+        if !self.former.as_ref().is_some_and(regroups) || !same || row.entry.readable == readable {
+            return false;
+        }
+        let mut entry = row.entry.clone();
+        entry.readable = readable;
+        let edit = Edit::new(&row.path, Some(row), Some(entry));
+        self.batch.add(edit, None);
+        true
+    }
+
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.ignore.matches(path, false)
@@ -404,6 +440,7 @@ impl Worker {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
+        self.unread.remove(&row.path);
         if self.left(&row.path) {
             self.batch.add(Edit::new(&row.path, Some(row), None), None);
             return Ok(());

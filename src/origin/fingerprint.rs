@@ -24,6 +24,8 @@ pub(super) struct Stat {
     pub(super) inode: u64,
     pub(super) dev: u64,
     pub(super) mode: u32,
+    /// Its group; not remembered, since who may read it is.
+    pub(super) gid: u32,
     /// How many names it has. Not part of what tells a change.
     pub(super) links: u32,
 }
@@ -39,6 +41,7 @@ impl From<&Metadata> for Stat {
             inode: metadata.ino(),
             dev: metadata.dev(),
             mode: metadata.mode(),
+            gid: metadata.gid(),
             links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
         }
     }
@@ -58,6 +61,7 @@ impl From<&rustix::fs::Statx> for Stat {
             inode: found.stx_ino,
             dev: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
             mode: u32::from(found.stx_mode),
+            gid: found.stx_gid,
             links: found.stx_nlink,
         }
     }
@@ -101,11 +105,6 @@ impl Stat {
         !like_other.same(other)
     }
 
-    /// Whether others may read it; `open`: they may enter the directories above.
-    pub(super) const fn readable(&self, open: bool) -> bool {
-        open && self.mode & 0o004 != 0
-    }
-
     /// When its metadata last changed; nobody can set that.
     pub(super) fn changed_at(&self) -> Time {
         time(self.ctime_ns)
@@ -134,6 +133,12 @@ pub(super) enum Content {
     Unreadable,
     /// The reading was ended before it was done.
     GivenUp,
+}
+
+/// Whether this process may read the file at `path`.
+pub(super) fn may_read(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).is_ok()
 }
 
 /// Is asked after each [`SLICE`] with the file and the bytes read so far, whether to go on.

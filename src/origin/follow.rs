@@ -116,7 +116,7 @@ impl Worker {
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
         remove_below(&mut self.closed, path);
-        remove_below(&mut self.unreadable, path);
+        self.unreadable.remove_below(path);
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
@@ -159,8 +159,11 @@ impl Worker {
                     let doubt = row.is_some() && sweep.doubts(&path, device);
                     if let (Some(row), Some(stat)) = (&row, &stat)
                         && !doubt
-                        && row.is_unchanged(stat, open)
+                        && row.is_unchanged(stat, self.eyes.readable(stat, open))
                     {
+                        if row.may_be_unread() {
+                            self.try_to_read(&path)?;
+                        }
                         continue;
                     }
                     let found = if let Some(stat) = stat {
@@ -181,7 +184,7 @@ impl Worker {
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
-                    self.told_unreadable.remove(&path);
+                    self.unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);
                     }
@@ -189,7 +192,6 @@ impl Worker {
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
                     self.look_through_closed(sweep, &path, reason)?;
-                    self.unreadable.insert(path);
                 }
             }
             self.commit_if_full()?;

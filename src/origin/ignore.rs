@@ -11,11 +11,12 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use super::OriginError;
 
 /// What is ignored unless the user takes it back with `!`: lines of gitignore syntax, as if they
-/// stood before the user's. Each that ignores is a head, a `*` and a tail.
+/// stood before the user's. Each that ignores is a head, a `*` and a tail, or
+/// a whole name.
 ///
 /// A name belongs here only if no tool gives it to a file that is meant to be served. What an editor
 /// makes and removes at once, as vim its `4913`, needs no line: it is gone before anything looks.
-const BUILT_IN: [&str; 20] = [
+const BUILT_IN: [&str; 21] = [
     // Backups and locks of editors and office suites.
     "*~",
     "\\#*#",
@@ -42,6 +43,8 @@ const BUILT_IN: [&str; 20] = [
     // `.#name`, Kubernetes' `..data`.
     ".*",
     "!.well-known",
+    // Of root alone, at the top of a volume.
+    "lost+found",
 ];
 
 /// The built-in list and the user's patterns.
@@ -189,6 +192,7 @@ mod tests {
             "a/film.mp4.Zb3kQ01x.partial",
             "x.iso.aria2",
             "x.html.dpkg-new",
+            "lost+found/x",
             "..data/x",
         ] {
             assert!(ignore.matches(path.as_bytes(), false), "{path}");

@@ -62,7 +62,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) stat: Stat,
-    /// Anybody may read it: its own mode, and that of the directories above it.
+    /// The web server may read it: by its own mode, and that of the directories above it.
     pub(super) readable: bool,
     /// `None` where only metadata is compared, or where it cannot be read.
     pub(super) hash: Option<ContentHash>,
@@ -89,15 +89,21 @@ pub(super) struct Brief {
     readable: bool,
     /// Since when it was found absent.
     pub(super) absent: Option<Time>,
+    hashed: bool,
 }
 
 impl Brief {
-    /// Whether a file with this stat is as remembered, for sure.
-    pub(super) fn is_unchanged(&self, stat: &Stat, open: bool) -> bool {
+    /// Whether its bytes are not known, though they were to be read.
+    pub(super) fn may_be_unread(&self) -> bool {
+        self.known == Known::Surely && !self.hashed
+    }
+
+    /// Whether a file with this stat, that is readable or not, is as remembered, for sure.
+    pub(super) fn is_unchanged(&self, stat: &Stat, readable: bool) -> bool {
         matches!(self.known, Known::Surely | Known::Unread)
             && self.absent.is_none()
             && self.stat.same(stat)
-            && self.readable == stat.readable(open)
+            && self.readable == readable
     }
 }
 
@@ -345,7 +351,7 @@ impl OriginIndex {
         };
         let mut statement = connection.prepare_cached(&format!(
             "SELECT path, known, size, mtime_ns, ctime_ns, inode, mode, readable,
-                    absent, dev
+                    absent, dev, hash IS NOT NULL
              FROM file WHERE origin = ?1 AND path {from} ?2 AND {until} ORDER BY path LIMIT ?4"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -364,6 +370,7 @@ impl OriginIndex {
                 },
                 readable: row.get(7)?,
                 absent: time(row.get(8)?),
+                hashed: row.get(10)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -491,6 +498,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
                 dev: row.get::<_, i64>(7)?.cast_unsigned(),
                 mode: row.get(8)?,
                 links: row.get(9)?,
+                ..Stat::default()
             },
             readable: row.get(10)?,
             hash: row.get(11)?,

@@ -274,6 +274,7 @@ pub fn not_followed(
         resolved: std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned()),
         compare: Compare::Metadata,
         follow,
+        group: None,
         links: Links::new(Arc::new(Ignore::new(patterns)?), None),
     };
     Ok(Way::to(&eyes, path).ends)
@@ -495,6 +496,7 @@ mod tests {
             resolved: root.canonicalize().unwrap(),
             compare: Compare::Content,
             follow: FollowSymlinks::Any,
+            group: None,
             links: Links::new(Arc::clone(&ignore), None),
         };
         (Arc::new(eyes), ignore)

@@ -94,6 +94,8 @@ pub(super) struct Eyes {
     pub(super) resolved: PathBuf,
     pub(super) compare: Compare,
     pub(super) follow: FollowSymlinks,
+    /// The web server's group, whose right to read counts where a file is of it.
+    pub(super) group: Option<u32>,
     /// Which names behind links are followed.
     pub(super) links: Arc<Links>,
 }
@@ -161,10 +163,24 @@ impl Eyes {
         cut && Way::to(self, path).ends.is_some()
     }
 
-    /// Whether those who are served may enter a directory.
-    #[expect(clippy::unused_self, reason = "the next commit")]
-    pub(super) const fn lets_in(&self, mode: u32, _gid: u32) -> bool {
-        mode & 0o001 != 0
+    /// Whether the web server may enter a directory.
+    pub(super) fn lets_in(&self, mode: u32, gid: u32) -> bool {
+        self.allowed(mode, gid) & 0o1 != 0
+    }
+
+    /// Whether the web server may read a file; `open`: it may enter the directories above.
+    pub(super) fn readable(&self, stat: &Stat, open: bool) -> bool {
+        open && self.allowed(stat.mode, stat.gid) & 0o4 != 0
+    }
+
+    /// What the web server may do: as one of its group where that is the file's, else as everybody. The
+    /// kernel asks for the group alone, where it is the file's.
+    fn allowed(&self, mode: u32, gid: u32) -> u32 {
+        if self.group == Some(gid) {
+            mode >> 3
+        } else {
+            mode
+        }
     }
 
     /// A directory above may have become a link that must not be followed.
@@ -225,7 +241,7 @@ impl Eyes {
         };
         let mut seen = Observed {
             stat,
-            readable: stat.readable(open),
+            readable: self.readable(&stat, open),
             hash: None,
             known: Known::Unread,
         };

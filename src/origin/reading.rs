@@ -141,7 +141,12 @@ impl Worker {
             return;
         }
         match self.eyes.read(path, &row.entry, self.clock.now()) {
-            Some(entry) => edits.push(Edit::new(path, Some(row), Some(entry))),
+            Some(entry) => {
+                if entry.hash.is_none() {
+                    self.tell_unread(path);
+                }
+                edits.push(Edit::new(path, Some(row), Some(entry)));
+            }
             // It has changed: an event says so too, or this does.
             None => self.inbox.hint(path, Mark::again(Cause::Recheck, now)),
         }

@@ -119,7 +119,6 @@ impl Worker {
         }
         self.begin_round();
         self.closed.clear();
-        self.unreadable.clear();
         self.inbox.links.clear();
         self.committer.sink.scanning(&self.settings.pipeline, true);
         *self.status.scans.entry(pending.reason).or_default() += 1;

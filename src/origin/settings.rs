@@ -63,6 +63,8 @@ pub struct OriginSettings {
     pub max_loss_percent: u8,
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
+    /// The number of the web server's group: what that may read counts, as what everybody may.
+    pub web_group: Option<u32>,
     /// Patterns in gitignore syntax, added to the built-in list.
     pub ignore: Vec<String>,
     /// A directory of edgepurge's own, for files whose events prove that all earlier ones came.

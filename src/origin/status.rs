@@ -92,12 +92,13 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 7] = [
+    pub const REASONS: [&str; 8] = [
         "commit",
         "hung",
         "links",
         LOSS,
         "root_missing",
+        "unreadable",
         "watch",
         "watch_limit",
     ];
@@ -152,6 +153,12 @@ pub struct OriginStatus {
     pub unwatched_directories: u64,
     /// Directories that have names which are not followed, since links lead to them in too many ways.
     pub unfollowed_directories: u64,
+    /// Directories that can't be listed: nobody knows what is in them.
+    pub unreadable_directories: u64,
+    /// Files whose bytes can't be read: they are compared by size and times.
+    pub unreadable_files: u64,
+    /// The first of those.
+    pub unreadable_file: Option<String>,
     /// Files in the index.
     pub indexed_files: u64,
     /// Those of them whose content is not known yet: after a first scan they are read in the

@@ -419,6 +419,7 @@ mod tests {
             resolved: root.canonicalize().unwrap(),
             compare: Compare::Content,
             follow,
+            group: None,
             links: Links::new(Arc::clone(&ignore), None),
         };
         let mut walk = Walk::new(Arc::new(eyes), ignore, None, start);

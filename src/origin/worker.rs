@@ -25,6 +25,7 @@ use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::OriginSettings;
 use super::status::{OriginStatus, ScanReason};
+use super::unreadable::Unreadable;
 use super::walk::open_above;
 use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
@@ -116,14 +117,16 @@ pub(super) struct Worker {
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
     /// mode counts only where it changes these.
     pub(super) closed: BTreeSet<Vec<u8>>,
-    pub(super) unreadable: BTreeSet<Vec<u8>>,
+    pub(super) unreadable: Unreadable,
     /// Files that have got another name, whose older names are to be looked for.
     pub(super) new_twins: BTreeSet<u64>,
     pub(super) twins_due: Option<Time>,
     /// Changes, by inode and ctime, whose other names were asked for.
     pub(super) asked_twins: BTreeSet<(u64, i64)>,
-    /// Files that were told to be unreadable.
-    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
+    /// Files whose bytes can't be read.
+    pub(super) unread: Unreadable,
+    /// Some that could not be read can be now: they are to be read in the background.
+    pub(super) regained: bool,
     /// What is mounted below the root.
     pub(super) mounts: Mounts,
     /// Files that the next scan has to read, whatever their stat says.
@@ -163,6 +166,7 @@ impl Worker {
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
+            group: settings.web_group,
             links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {
@@ -202,11 +206,12 @@ impl Worker {
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
+            unreadable: Unreadable::default(),
             new_twins: BTreeSet::new(),
             twins_due: None,
             asked_twins: BTreeSet::new(),
-            told_unreadable: BTreeSet::new(),
+            unread: Unreadable::default(),
+            regained: false,
             mounts: Mounts::default(),
             doubt: Doubt::default(),
             renumbered: None,
@@ -265,6 +270,7 @@ impl Worker {
                 self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
+                self.count_regained()?;
                 if !busy {
                     self.read_some(now)?;
                 }

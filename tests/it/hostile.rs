@@ -3,6 +3,7 @@
 
 mod closed;
 mod disk;
+mod group;
 mod hung;
 mod limits;
 mod links;
@@ -11,4 +12,5 @@ pub(crate) mod machine;
 mod mounts;
 mod roots;
 mod silent;
+mod unreadable;
 mod webs;

@@ -142,6 +142,7 @@ impl Site {
             gone_after: Duration::from_millis(300),
             max_loss_percent: 50,
             follow_symlinks: FollowSymlinks::Any,
+            web_group: None,
             ignore: Vec::new(),
             cookies: state.path().join("cookies"),
         };

@@ -82,12 +82,17 @@ impl Worker {
         });
         let held = self.status.held.as_ref().map(|held| self.loss_text(held));
         let links = self.link_alarm();
+        self.status.unreadable_directories = self.unreadable.count();
+        self.status.unreadable_files = self.unread.count();
+        let first = self.unread.first();
+        self.status.unreadable_file = first.map(|path| String::from_utf8_lossy(path).into_owned());
         let alarms: Vec<Alarm> = [
             ("root_missing", self.root_trouble.clone()),
             (LOSS, held),
             ("watch_limit", limit),
             ("watch", self.watch_trouble.clone()),
             ("links", links),
+            ("unreadable", self.closed_alarm()),
         ]
         .into_iter()
         .filter_map(|(reason, text)| {

@@ -31,6 +31,7 @@ impl Worker {
                 self.retry_watch();
                 self.check_mounts();
                 self.check_targets(now);
+                self.check_closed(now);
                 return;
             }
             Some(Err(error)) => Err(error),
@@ -281,6 +282,8 @@ impl Worker {
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(in crate::origin) fn begin_round(&mut self) {
         self.forget_bound();
+        self.unreadable.begin_round();
+        self.unread.begin_round();
         self.inbox.unwatched.begin_round();
         self.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
@@ -292,6 +295,8 @@ impl Worker {
     /// A scan has come to everything.
     pub(in crate::origin) fn end_round(&mut self) {
         self.covered = true;
+        self.unreadable.end_round();
+        self.unread.end_round();
         self.inbox.unwatched.end_round();
         self.inbox.targets.end_round();
         if let Some(watch) = &self.watch {
