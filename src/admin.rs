@@ -26,6 +26,7 @@ use crate::scaleway::Client;
 use crate::store::{Orphan, Store, StoreError};
 use crate::webhook::ListenerHandle;
 
+mod cause;
 mod explain;
 mod gauges;
 mod guard;
@@ -40,6 +41,7 @@ mod remote;
 mod scan;
 mod status;
 
+pub use cause::{Cause, CauseWord};
 pub use explain::{AssetExplained, ExplainQuery, TOLD};
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;

@@ -39,8 +39,8 @@ use std::path::Path;
 pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;
 pub use model::{
-    Admin, ApiUrl, Compare, Config, FollowSymlinks, Origin, Percent, Pipeline, Rule, RulePurge,
-    Scaleway, SecretPlace, State, Verify, WatchMode, Webhook, WebhookListen, Webhooks,
+    Admin, ApiUrl, Compare, Config, FollowSymlinks, Group, Origin, Percent, Pipeline, Rule,
+    RulePurge, Scaleway, SecretPlace, State, Verify, WatchMode, Webhook, WebhookListen, Webhooks,
 };
 pub use problem::{Problem, Problems};
 pub use secret::Secret;

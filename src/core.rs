@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod budget;
 pub mod change;
 pub mod delivery;
+pub mod loss;
 pub mod mapping;
 pub mod pause;
 pub mod planner;

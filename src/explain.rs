@@ -11,7 +11,7 @@ use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId};
 use crate::core::mapping::{Decided, Effect};
 use crate::intake::{IntakeOrigin, IntakePipeline};
-use crate::origin::{self, OriginError};
+use crate::origin::{self, FollowSymlinks, OriginError};
 
 mod glob;
 
@@ -40,10 +40,23 @@ pub struct Explained {
     pub name: Arc<str>,
     /// Its mapping and origins.
     pub known: IntakePipeline,
-    /// The roots of its origins, and what is ignored below them.
-    pub roots: BTreeMap<Arc<str>, (PathBuf, Vec<String>)>,
+    /// The roots of its origins, by the origin's name.
+    pub roots: BTreeMap<Arc<str>, Root>,
     /// The line of each rule in the configuration file.
     pub lines: Vec<Option<usize>>,
+}
+
+/// The root of an origin.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What is ignored below it, besides the built-in list.
+    pub ignore: Vec<String>,
+    /// The line of that in the configuration file.
+    pub line: Option<usize>,
+    /// Which links below it are followed.
+    pub follow: FollowSymlinks,
 }
 
 /// What a change of a file would purge.
@@ -59,8 +72,29 @@ pub struct FileExplained {
     pub exists: bool,
     /// Whether it is left out, so that nothing is ever purged for it.
     pub ignored: bool,
+    /// What leaves it out.
+    pub ignored_by: Option<IgnoredBy>,
+    /// Since when it is absent, and not taken for gone; `None` also where the index can't be read.
+    pub absent: Option<String>,
+    /// Whether its content is not known yet; `false` also where the index can't be read.
+    pub unread: bool,
+    /// The link on its way that is not followed, so that nothing is purged for this name of it.
+    pub not_followed: Option<String>,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
+}
+
+/// What leaves a file out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredBy {
+    /// The pattern, in gitignore syntax.
+    pub pattern: String,
+    /// Whether it is on the built-in list, and not in the configuration file.
+    pub built_in: bool,
+    /// The line of `ignore` in the configuration file.
+    pub line: Option<usize>,
+    /// What the pattern matches: the file, or a directory above it.
+    pub matched: String,
 }
 
 /// What decides about a change, and what is purged.
@@ -85,8 +119,12 @@ pub struct Verdict {
 pub struct AssetFiles {
     /// The origin and path of each file whose change purges it.
     pub files: Vec<(String, String)>,
+    /// Those of them that are absent and not taken for gone, with the time since when.
+    pub absent: BTreeMap<String, String>,
     /// Whether there are more than are named.
     pub truncated: bool,
+    /// The spelling that a change of theirs purges, where it purges this one not.
+    pub purged_as: Option<String>,
     /// Origins that are not indexed yet, so that their files are not known.
     pub unindexed: Vec<String>,
 }
@@ -107,14 +145,21 @@ impl Explainer {
     pub fn file(&self, path: &Path) -> Result<Vec<FileExplained>, OriginError> {
         let mut found = Vec::new();
         for pipeline in &self.pipelines {
-            for (name, (root, ignored)) in &pipeline.roots {
+            for (name, root) in &pipeline.roots {
                 let Some(origin) = pipeline.known.origins.get(name) else {
                     continue;
                 };
-                let Some(below) = below(root, path) else {
+                let Some(below) = below(&root.directory, path) else {
                     continue;
                 };
-                found.push(pipeline.file(name, origin, root, &below, ignored)?);
+                let mut file = pipeline.file(name, origin, root, &below)?;
+                // Without the right to read the index, the rest stands all the same.
+                let known = origin::remembered_file(&self.state, &pipeline.id, name, &below);
+                if let Ok(Some(known)) = known {
+                    file.absent = known.absent.map(|since| since.to_string());
+                    file.unread = !known.read;
+                }
+                found.push(file);
             }
         }
         Ok(found)
@@ -124,7 +169,7 @@ impl Explainer {
     #[must_use]
     pub fn is_file(&self, path: &Path) -> bool {
         let roots = self.pipelines.iter().flat_map(|one| one.roots.values());
-        path.is_absolute() && { roots }.any(|(root, _)| below(root, path).is_some())
+        path.is_absolute() && { roots }.any(|root| below(&root.directory, path).is_some())
     }
 }
 
@@ -153,26 +198,37 @@ impl Explained {
         &self,
         name: &str,
         origin: &IntakeOrigin,
-        root: &Path,
+        root: &Root,
         path: &[u8],
-        ignored: &[String],
     ) -> Result<FileExplained, OriginError> {
         use std::os::unix::ffi::OsStrExt as _;
+        let real = root.directory.join(std::ffi::OsStr::from_bytes(path));
+        let ignored = origin::ignored_by(&root.ignore, path, real.is_dir())?;
+        let link = origin::not_followed(&root.directory, root.follow, &root.ignore, path)?;
         let on = [Kind::New, Kind::Changed, Kind::Gone];
         let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
         Ok(FileExplained {
             pipeline: self.name.to_string(),
             origin: name.to_owned(),
             path: String::from_utf8_lossy(path).into_owned(),
-            exists: root.join(std::ffi::OsStr::from_bytes(path)).is_file(),
-            ignored: origin::is_ignored(ignored, path)?,
+            exists: real.is_file(),
+            ignored: ignored.is_some(),
+            ignored_by: ignored.map(|by| IgnoredBy {
+                pattern: by.pattern,
+                built_in: by.built_in,
+                line: root.line.filter(|_| !by.built_in),
+                matched: String::from_utf8_lossy(&by.matched).into_owned(),
+            }),
+            absent: None,
+            unread: false,
+            not_followed: link.map(|link| String::from_utf8_lossy(&link).into_owned()),
             on: on.into_iter().collect(),
         })
     }
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, kind, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, kind);
         let (rule, pattern) = match mapped.decided {
             Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
             Decided::BuiltIn => (None, None),
@@ -191,17 +247,26 @@ impl Explained {
         }
     }
 
-    /// Which indexed files an asset stands for. Looks at all of them.
+    /// Which indexed files an asset stands for, however it is spelled. Looks at all of them.
     ///
     /// # Errors
     /// When the index can't be read.
     pub fn files_of(&self, state: &Path, asset: &Asset) -> Result<AssetFiles, OriginError> {
         let mut found = AssetFiles::default();
+        let canonical = asset.canonical();
         for (name, origin) in &self.known.origins {
-            let indexed = origin::remembered(state, &self.id, name, |path| {
-                let leads = self.assets_of(origin, path).contains(asset);
+            let indexed = origin::remembered(state, &self.id, name, |path, absent| {
+                let assets = self.assets_of(origin, path);
+                let exactly = assets.contains(asset);
+                let leads = exactly || assets.contains(&canonical);
+                if leads && !exactly {
+                    found.purged_as = Some(canonical.to_string());
+                }
                 if leads && found.files.len() < NAMED {
                     let path = String::from_utf8_lossy(path).into_owned();
+                    found
+                        .absent
+                        .extend(absent.map(|since| (path.clone(), since.to_string())));
                     found.files.push((name.to_string(), path));
                 } else if leads {
                     found.truncated = true;
@@ -218,7 +283,7 @@ impl Explained {
     /// The assets that a change of a file purges.
     fn assets_of(&self, origin: &IntakeOrigin, path: &[u8]) -> BTreeSet<Asset> {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked, &*origin.holds);
+        let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked);
         match mapped.effect {
             Effect::Assets(assets) => assets,
             Effect::All | Effect::Nothing => BTreeSet::new(),

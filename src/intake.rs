@@ -23,28 +23,14 @@ mod tests;
 
 pub use room::{Doors, Full};
 
-/// Tells whether an origin has a file at a path below its root, as bytes. It may look at the disk,
-/// once for each changed file that is a compressed one by name.
-pub type Holds = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
-
 /// Hears that a scan of a pipeline's origins began (`true`) or ended.
 pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
 
 /// What the intake has to know of an origin.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct IntakeOrigin {
     /// Where its files lie in the URL space.
     pub url_prefix: UrlPrefix,
-    /// Whether it has a file; `|_| false` where nobody can tell, which purges more, never less.
-    pub holds: Holds,
-}
-
-impl fmt::Debug for IntakeOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntakeOrigin")
-            .field("url_prefix", &self.url_prefix)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What the intake has to know of a pipeline.
@@ -61,8 +47,11 @@ pub struct IntakePipeline {
 pub enum AskedTargets {
     /// Everything of the pipeline.
     All,
-    /// These assets, as written: absolute URL paths, or `http(s)` URLs.
+    /// These assets, as written: absolute URL paths, or `http(s)` URLs; in every spelling that is
+    /// purged, where they are not spelled out.
     Assets(Vec<String>),
+    /// These assets as written, and no other spelling.
+    Exactly(Vec<String>),
 }
 
 /// Why something that was asked for was not taken. Nothing of it was kept.
@@ -220,12 +209,9 @@ fn changes_of(
             origin: change.origin,
         });
     };
-    let mapped = known.mapping.effect(
-        &origin.url_prefix,
-        &change.path,
-        change.kind,
-        &*origin.holds,
-    );
+    let mapped = known
+        .mapping
+        .effect(&origin.url_prefix, &change.path, change.kind);
     for error in &mapped.refused {
         tracing::warn!(
             pipeline = %pipeline,
@@ -261,9 +247,10 @@ fn changes_of(
 
 /// What is asked for as targets: each once, in the spellings that are purged.
 fn targets_of(asked: AskedTargets, encoding: Encoding) -> Result<Vec<Target>, AskError> {
-    let texts = match asked {
+    let (texts, encoding) = match asked {
         AskedTargets::All => return Ok(vec![Target::All]),
-        AskedTargets::Assets(texts) => texts,
+        AskedTargets::Assets(texts) => (texts, encoding),
+        AskedTargets::Exactly(texts) => (texts, Encoding::Canonical),
     };
     if texts.is_empty() {
         return Err(AskError::Empty);

@@ -5,23 +5,34 @@
 //! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
 //! then the index takes over.
 
+mod access;
 mod ahead;
 mod batch;
 mod closed;
 mod cookie;
 mod cover;
 mod differences;
+mod doubt;
 mod examine;
 mod fingerprint;
 mod follow;
+mod following;
 mod guard;
 mod hints;
 mod hung;
 mod ignore;
 mod inbox;
 mod index;
+mod known;
+mod large;
+mod lasting;
 mod links;
+mod links_bound;
+mod links_census;
 mod look;
+mod losses;
+mod mounts;
+mod places;
 mod reading;
 mod remembered;
 mod scan;
@@ -32,6 +43,7 @@ mod sweep;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod unwatched;
 mod walk;
 mod watch;
@@ -41,11 +53,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use access::{Access, access};
 pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
-pub use remembered::{is_ignored, remembered};
+pub use links_bound::not_followed;
+pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
-pub use status::{Alarm, OriginStatus, ScanReason, ScanSummary};
+pub use status::{Alarm, Held, LOSS, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
@@ -101,6 +115,8 @@ pub enum ScanError {
     Stopping,
 }
 
+/// Files that are named in the status, of those that are being written.
+const NAMED: usize = 5;
 /// How long a cookie may take to be told before the origin is scanned instead.
 const COOKIE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -140,7 +156,12 @@ impl Origin {
     ) -> Result<OriginHandle, OriginError> {
         let ignore = Arc::new(ignore::Ignore::new(&settings.ignore)?);
         let cookies = Cookies::new(&settings.cookies);
-        let inbox = Arc::new(Inbox::new(Arc::clone(&ignore), cookies, clock));
+        let inbox = Arc::new(Inbox::new(
+            Arc::clone(&ignore),
+            cookies,
+            settings.write_wait,
+            clock,
+        ));
         let (status, seen) = tokio::sync::watch::channel(OriginStatus::default());
         let stopping = supervisor.stopping();
         let context = runtime.clone();
@@ -157,12 +178,22 @@ impl Origin {
         let name = format!("origin {}", settings.name);
         let task = name.clone();
         committer.index.listen(&inbox);
+        let large = large::LargeReader::new(supervisor.clone(), Arc::clone(&inbox), clock);
+        let large = Arc::new(large);
         let (tell_hung, hung) = tokio::sync::watch::channel(false);
         let place = Arc::new(Place {
             name: Arc::clone(&settings.name),
             root: settings.root.clone(),
         });
-        let worker = Worker::new(settings, ignore, backend, committer, clock, status)?;
+        let worker = Worker::new(
+            settings,
+            ignore,
+            backend,
+            committer,
+            Arc::clone(&large),
+            clock,
+            status,
+        )?;
         {
             let _context = context.enter();
             let (inbox, place) = (Arc::clone(&inbox), Arc::clone(&place));
@@ -188,6 +219,7 @@ impl Origin {
             before: Arc::default(),
             hung,
             place,
+            large,
         })
     }
 }
@@ -202,6 +234,7 @@ pub struct OriginHandle {
     before: Arc<OriginStatus>,
     hung: tokio::sync::watch::Receiver<bool>,
     place: Arc<Place>,
+    large: Arc<large::LargeReader>,
 }
 
 /// A pipeline, and the name of an origin of it.
@@ -250,7 +283,39 @@ impl OriginHandle {
         }
         // What no event tells of, such as a mount over the root.
         self.inbox.check_root();
-        self.inbox.rested().await
+        self.inbox.rested().await?;
+        if self.status.borrow().held.is_some() {
+            // The files may be back, or others in their place: a whole look says so now.
+            self.scan(ScanReason::Request, false).await?;
+            self.inbox.rested().await?;
+        }
+        let mut status = self.status.clone();
+        // A large file that changed a moment ago is read when it has rested; one that is not read
+        // then changes on and on, and is not waited for.
+        let known = status.wait_for(|status| status.unread_files == 0);
+        let rested = reading::RESTLESS * 3 / 2;
+        if let Ok(known) = tokio::time::timeout(rested, known).await {
+            return known.map(drop).map_err(|_| ScanError::Stopping);
+        }
+        let read = status.wait_for(|status| !status.reading).await;
+        read.map(drop).map_err(|_| ScanError::Stopping)
+    }
+
+    /// Names what is being written, and what is being read.
+    fn tell_waiting(&self, status: &mut OriginStatus) {
+        status.writing_files = self.inbox.count_writing();
+        let writing = self.inbox.writing(NAMED).into_iter();
+        let writing = writing.map(|(path, since)| WaitingFile {
+            path,
+            waits_for: WaitsFor::Writer,
+            since,
+        });
+        let reading = self.large.progress().map(|read| WaitingFile {
+            path: read.path,
+            waits_for: WaitsFor::Reader(read.read, read.size),
+            since: read.since,
+        });
+        status.waiting = reading.into_iter().chain(writing).collect();
     }
 
     /// Looks at one file, as if an event had told of it. `path` is below the root.
@@ -281,6 +346,7 @@ impl OriginHandle {
         let pending_hints = self.inbox.pending();
         let mut status = self.status.borrow().clone();
         status.pending_hints = pending_hints;
+        self.tell_waiting(&mut status);
         status.count_on(&self.before);
         if self.is_hung() {
             // Nobody knows what has changed there.

@@ -21,7 +21,7 @@
 //! | a filter that matches nothing | 200 with an empty list |
 //! | parameters with an empty value, and unknown ones | as if absent |
 //! | how long requests are remembered | the last 10,000 |
-//! | the cache's key | path and query as in the request line: purging `/x` leaves `/x?v=1` |
+//! | the cache's key | path and query as in the request line, byte by byte: purging `/x` leaves `/x?v=1`, purging `/%E6` leaves `/%e6` |
 //! | what is cached | 200 up to 8 MiB, 301, 403, 404; until the TTL |
 //! | an answer of the origin that a purge overtook | served, and not kept |
 //! | HEAD | answered from the cache; on a miss from the origin, and not kept |
@@ -57,8 +57,8 @@ pub use self::event::{ApiCall, CacheResult, Event};
 pub use self::fault::{Fault, Operation, Script};
 use self::ledger::Ledger;
 pub use self::ledger::{PurgeRecord, PurgeStatus, PurgeTarget};
-pub use self::origin::Mount;
-use self::state::{Pipeline, Shared, State};
+pub use self::origin::{Mount, Reads, WebServer};
+use self::state::{Pipeline, Servers, Shared, State};
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::supervise::Supervisor;
@@ -264,6 +264,17 @@ impl Sandbox {
         self.shared.with(|state| state.purge_delay = delay);
     }
 
+    /// Puts these web servers behind the edge of a pipeline, as a load balancer does: what the edge
+    /// has not is asked of each in turn. Until then one server has the directories of
+    /// [`PipelineSettings::origins`].
+    pub fn set_servers(&self, pipeline: &PipelineId, servers: Vec<WebServer>) {
+        self.shared.with(|state| {
+            if let Some(pipeline) = state.pipelines.get_mut(pipeline) {
+                pipeline.servers = Servers::new(servers);
+            }
+        });
+    }
+
     /// Empties the cache of a pipeline, without a purge request.
     pub fn flush(&self, pipeline: &PipelineId) {
         self.shared.with(|state| {
@@ -313,7 +324,10 @@ fn state(settings: SandboxSettings) -> State {
                     name: pipeline.name,
                     project_id: pipeline.project_id,
                     organization_id: pipeline.organization_id,
-                    origins: pipeline.origins.into(),
+                    servers: Servers::new(vec![WebServer {
+                        mounts: pipeline.origins,
+                        reads: Reads::Own,
+                    }]),
                     cache: Cache::new(settings.ttl),
                 };
                 (pipeline.id, served)

@@ -47,7 +47,7 @@ pub(super) struct ExplainAnswer {
 pub struct AssetExplained {
     /// The pipeline's name.
     pub pipeline: String,
-    /// The asset, in its canonical spelling.
+    /// The asset, as it was spelled.
     pub asset: String,
     /// The files that it stands for; `None` where only its history was asked for.
     pub stands_for: Option<AssetFiles>,

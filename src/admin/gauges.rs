@@ -57,6 +57,8 @@ impl Status {
             failed_assets: pipeline.failed_assets,
             paused: pipeline.paused,
             indexed_files: sum(|state| state.indexed_files),
+            unreadable_directories: sum(|state| state.unreadable_directories),
+            unreadable_files: sum(|state| state.unreadable_files),
             last_scan_seconds: last_scan.map_or(0.0, seconds),
             unchanged: sum(|state| state.unchanged),
             drift: sum(|state| state.drift),

@@ -1,6 +1,6 @@
 //! Manual purges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +12,10 @@ use super::peer::Peer;
 use super::{Admin, AdminError};
 use crate::core::change::{PipelineId, Source};
 use crate::explain::GlobError;
-use crate::intake::{AskError, AskedTargets};
+use crate::intake::{AskError, AskedTargets, parse_asset};
+
+/// An answer lists the spellings of so many assets.
+const SPELLED: usize = 1_000;
 
 /// What is to be purged: assets or URLs, or everything.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -20,7 +23,8 @@ use crate::intake::{AskError, AskedTargets};
 pub struct PurgeBody {
     /// The pipeline's name or id.
     pub pipeline: String,
-    /// Assets, or URLs of them.
+    /// Assets, or URLs of them. One that is spelled out (`/%e6%97%a5/`) is purged exactly so, another
+    /// one in every spelling that the pipeline's `encoding` says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<String>,
     /// Globs over assets, expanded over the index.
@@ -41,6 +45,10 @@ pub struct PurgeAnswer {
     /// How many assets the globs matched.
     #[serde(default)]
     pub matched: u64,
+    /// What was given and is not purged just as it was given, and the assets that it is purged as. Only
+    /// the first ones.
+    #[serde(default)]
+    pub spelled: BTreeMap<String, Vec<String>>,
     /// The first's sequence number.
     pub first: u64,
     /// The last's.
@@ -53,15 +61,17 @@ pub(super) async fn purge(
     ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Json(body): Json<PurgeBody>,
 ) -> Result<(StatusCode, Json<PurgeAnswer>), AdminError> {
-    let answer = ask(&admin, &body, &format!("purge by {who}")).await?;
+    let detail = format!("purge by {who}");
+    let answer = ask(&admin, &body, &detail, AskedTargets::Assets).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// Queues what a person asks for.
+/// Queues what a person asks for; `of` says how the assets are meant.
 pub(super) async fn ask(
     admin: &Admin,
     body: &PurgeBody,
     detail: &str,
+    of: fn(Vec<String>) -> AskedTargets,
 ) -> Result<PurgeAnswer, AdminError> {
     let (id, pipeline) = admin.pipeline(&body.pipeline)?;
     let (mut assets, mut matched) = (body.assets.clone(), 0);
@@ -72,7 +82,7 @@ pub(super) async fn ask(
     }
     let asked = match (body.all, assets.as_slice()) {
         (true, []) if body.globs.is_empty() => AskedTargets::All,
-        (false, [_, ..]) => AskedTargets::Assets(assets),
+        (false, [_, ..]) => of(assets),
         (true, _) => {
             return Err(AdminError::Invalid(
                 "assets and all are given; say one of them".to_owned(),
@@ -97,10 +107,22 @@ pub(super) async fn ask(
     Ok(PurgeAnswer {
         pipeline: pipeline.name.to_string(),
         matched,
+        spelled: spelled(admin, id, &body.assets),
         changes: (appended.last.0 + 1).saturating_sub(appended.first.0),
         first: appended.first.0,
         last: appended.last.0,
     })
+}
+
+/// What is purged for each of these that is not purged just as it is written.
+fn spelled(admin: &Admin, id: &PipelineId, given: &[String]) -> BTreeMap<String, Vec<String>> {
+    let encoding = admin.intake.pipeline(id).map(|one| one.mapping.encoding());
+    let told = given.iter().filter_map(|text| {
+        let assets = encoding?.spellings(parse_asset(text).ok()?);
+        let assets: Vec<String> = assets.iter().map(ToString::to_string).collect();
+        (assets != [text.as_str()]).then(|| (text.clone(), assets))
+    });
+    told.take(SPELLED).collect()
 }
 
 /// The assets of indexed files that match.

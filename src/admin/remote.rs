@@ -12,6 +12,7 @@ use super::peer::Peer;
 use super::purge::{PurgeBody, ask};
 use super::{Admin, AdminError};
 use crate::core::change::Seq;
+use crate::intake::AskedTargets;
 use crate::scaleway::{ListQuery, OrderBy};
 use crate::store::RequestFilter;
 
@@ -99,7 +100,8 @@ pub(super) async fn create(
             pipeline.max_assets
         )));
     }
-    let asked = ask(&admin, &body, &format!("requests create by {who}")).await?;
+    let detail = format!("requests create by {who}");
+    let asked = ask(&admin, &body, &detail, AskedTargets::Exactly).await?;
     let remote_id = tokio::time::timeout(ACCEPTANCE, accepted(&admin, Seq(asked.first)))
         .await
         .map_err(|_| {

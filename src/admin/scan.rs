@@ -69,6 +69,8 @@ pub(super) struct WaitAnswer {
     pipeline: String,
     /// The last change that was committed.
     last: u64,
+    /// Why what is gone is not believed, if it is not.
+    held: Option<String>,
 }
 
 /// `GET /api/v1/wait`: answers when every change before now is noticed and committed.
@@ -81,9 +83,19 @@ pub(super) async fn wait(
     let noticed = futures_util::future::try_join_all(noticed).await;
     noticed.map_err(unavailable)?;
     let last = admin.store.append(Vec::new()).await?.last;
+    let alarms = pipeline.origins.iter().flat_map(|(_, origin)| {
+        let status = origin.status();
+        let held = status.held.is_some();
+        status.alarms.into_iter().filter(move |_| held)
+    });
+    let held: Vec<String> = alarms
+        .filter(|alarm| alarm.reason == crate::origin::LOSS)
+        .map(|alarm| alarm.text)
+        .collect();
     Ok(Json(WaitAnswer {
         pipeline: pipeline.name.to_string(),
         last: last.0,
+        held: (!held.is_empty()).then(|| held.join("\n")),
     }))
 }
 

@@ -7,13 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::cause::{Cause, CauseWord, causes};
 use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::pause::Pause;
 use crate::core::planner::{Alarm, HotAsset, View};
 use crate::core::time::Time;
-use crate::origin::{self, OriginStatus, ScanReason, ScanSummary};
+use crate::origin::{self, Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
 use crate::store::Orphan;
 use crate::webhook::{ListenerHandle, RouteStatus};
 
@@ -35,12 +36,28 @@ pub struct OriginView {
     pub polling: bool,
     /// Files in the index.
     pub indexed_files: u64,
-    /// Those of them that were not read yet.
+    /// Those of them whose content is not known yet.
     pub unread_files: u64,
+    /// The first of them.
+    pub first_unread: Option<String>,
+    /// Files that are being written.
+    pub writing_files: u64,
+    /// The first files that are being written, and the one that is being read.
+    pub waiting: Vec<WaitingView>,
+    /// Files that are gone, and whose loss is not believed.
+    pub held: Option<HeldView>,
     /// Directories under watch.
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
+    /// Directories that can't be listed: nobody knows what is in them.
+    pub unreadable_directories: u64,
+    /// Files whose bytes can't be read: they are compared by size and times.
+    pub unreadable_files: u64,
+    /// The first of those.
+    pub unreadable_file: Option<String>,
+    /// Directories that have names which are not followed, since links lead to them in too many ways.
+    pub unfollowed_directories: u64,
     /// Places that are still to be looked at.
     pub pending: u64,
     /// Times that file events were lost.
@@ -56,6 +73,70 @@ pub struct OriginView {
     /// What an operator should act on.
     #[serde(skip)]
     pub alarms: Vec<origin::Alarm>,
+}
+
+/// A file that is not known now, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitingView {
+    /// Its path below the root.
+    pub path: String,
+    /// `writing`, or `reading`.
+    pub state: CauseWord,
+    /// Since when.
+    pub since: Time,
+    /// Bytes read, and bytes in all, while it is being read.
+    pub read: Option<(u64, u64)>,
+}
+
+impl WaitingView {
+    fn new(file: &WaitingFile) -> Self {
+        let (state, read) = match file.waits_for {
+            WaitsFor::Writer => (CauseWord::Writing, None),
+            WaitsFor::Reader(read, size) => (CauseWord::Reading, Some((read, size))),
+        };
+        Self {
+            path: String::from_utf8_lossy(&file.path).into_owned(),
+            state,
+            since: file.since,
+            read,
+        }
+    }
+
+    /// What it waits for, for a person.
+    pub(super) fn text(&self) -> String {
+        const MIB: u64 = 1024 * 1024;
+        let (path, since) = (self.path.escape_debug(), self.since);
+        match self.read {
+            Some((read, size)) => format!(
+                "{path} is being read since {since}, {} of {} MiB",
+                read / MIB,
+                size / MIB
+            ),
+            None => format!("{path} is being written since {since}"),
+        }
+    }
+}
+
+/// Files that are gone, and whose loss is not believed, as `status` shows them.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeldView {
+    /// How many.
+    pub files: u64,
+    /// The first of them, below the root.
+    pub first: String,
+    /// The directory below the root whose filesystem is not mounted any more, where that is why.
+    pub unmounted: Option<String>,
+}
+
+impl HeldView {
+    fn new(held: &Held) -> Self {
+        let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        Self {
+            files: held.files,
+            first: text(&held.first),
+            unmounted: held.unmounted.as_deref().map(text),
+        }
+    }
 }
 
 /// A scan, as `status` shows it.
@@ -103,8 +184,18 @@ impl OriginView {
             polling: status.polling,
             indexed_files: status.indexed_files,
             unread_files: status.unread_files,
+            first_unread: status
+                .first_unread
+                .map(|path| String::from_utf8_lossy(&path).into_owned()),
+            writing_files: status.writing_files,
+            waiting: status.waiting.iter().map(WaitingView::new).collect(),
+            held: status.held.as_ref().map(HeldView::new),
             watched_directories: status.watched_directories,
             unwatched_directories: status.unwatched_directories,
+            unreadable_directories: status.unreadable_directories,
+            unreadable_files: status.unreadable_files,
+            unreadable_file: status.unreadable_file,
+            unfollowed_directories: status.unfollowed_directories,
             pending: status.pending_hints,
             lost_events: status.lost_events,
             unchanged: status.unchanged_total,
@@ -149,6 +240,10 @@ pub struct PipelineStatus {
     pub pauses: Vec<Pause>,
     /// Its origins.
     pub origins: Vec<OriginView>,
+    /// Whether nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
+    pub fresh: bool,
+    /// What it waits for.
+    pub causes: Vec<Cause>,
 }
 
 /// A pipeline that left the configuration, as `status` shows it.
@@ -188,9 +283,11 @@ pub struct Status {
     pub now: Time,
     /// The API's URL.
     pub api_url: String,
-    /// Whether every change that the kernel told of is looked at, no delivery waits, and nothing is
-    /// queued or in flight.
+    /// Whether no pipeline and no delivery waits for anything: every change is noticed and purged, or
+    /// given up.
     pub settled: bool,
+    /// Whether each pipeline is fresh, and no alarm is on.
+    pub fresh: bool,
     /// The calls a second that the API is found to take; what is configured while it takes that.
     pub api_rate_limit: f64,
     /// How many calls may be on the wire at once, as fast as the API answers now.
@@ -235,19 +332,30 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .zip(origins)
         .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
         .collect();
-    let noticed = pipelines
-        .iter()
-        .flat_map(|pipeline| &pipeline.origins)
-        .all(|origin| origin.pending == 0 && !origin.scanning);
+    let mut pipelines = pipelines;
+    let alarms = alarms(admin, view.alarms.clone(), &pipelines);
+    for pipeline in &mut pipelines {
+        pipeline.causes = causes(pipeline);
+        let ours = |alarm: &AlarmView| {
+            let of = alarm.pipeline.as_ref();
+            of.is_none_or(|name| *name == pipeline.name)
+        };
+        pipeline.fresh = pipeline.causes.is_empty() && !alarms.iter().any(ours);
+    }
+    // What is given up waits for a person.
+    let waits = |cause: &Cause| cause.word != CauseWord::Failed;
+    let waits = pipelines.iter().flat_map(|one| &one.causes).any(waits);
+    let delivered = waiting == DueDeliveries::default();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         now: admin.clock.now(),
         api_url: admin.api_url.clone(),
-        settled: noticed && waiting == DueDeliveries::default() && view.settled(),
+        settled: !waits && delivered && view.settled(),
+        fresh: delivered && alarms.is_empty() && pipelines.iter().all(|one| one.fresh),
         api_rate_limit: per_second(view.api_rate_limit),
         api_calls_at_once: view.api_calls_at_once,
         orphaned: orphaned(admin, &view).await?,
-        alarms: alarms(admin, view.alarms, &pipelines),
+        alarms,
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
     })
@@ -313,6 +421,8 @@ fn pipeline_status(
         paused: !planned.pauses.is_empty(),
         pauses: planned.pauses,
         origins,
+        fresh: false,
+        causes: Vec::new(),
     }
 }
 

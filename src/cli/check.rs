@@ -10,6 +10,7 @@ use crate::core::purge::Refusal;
 use crate::scaleway::Client;
 
 mod offline;
+mod roots;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -19,15 +20,25 @@ pub(super) struct CheckArgs {
     /// Show the effective values, and where each is from.
     #[arg(long)]
     print: bool,
+    /// Look through one root, as another user: what `check` runs itself for.
+    #[arg(long, hide = true, value_name = "JSON")]
+    look: Option<String>,
 }
 
 pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode, Failure> {
+    if let Some(look) = &args.look {
+        return roots::look(look);
+    }
     let environment = Environment::of_process();
+    let more = match Config::load(&global.config, &environment) {
+        Ok(config) => roots::warnings(&config).await,
+        Err(_) => Vec::new(),
+    };
     let format = match global.format {
         Format::Text => offline::Format::Text,
         Format::Json => offline::Format::Json,
     };
-    let checked = offline::check(&global.config, &environment, args.print, format);
+    let checked = offline::check(&global.config, &environment, args.print, format, more);
     output::text(&checked.stdout)?;
     output::to_stderr(&checked.stderr);
     if checked.exit_code != 0 {

@@ -165,7 +165,8 @@ impl Deploy {
                 held,
             })
         };
-        match tokio::time::timeout(limit, work).await {
+        let told = wait::tell_causes(&self.daemon, &self.pipeline, work);
+        match tokio::time::timeout(limit, told).await {
             Ok(purged) => purged,
             Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
         }
@@ -191,13 +192,10 @@ impl Deploy {
             answer.into_value()
         };
         let noticed = patiently(noticed).await?;
-        let status = async || self.daemon.get("/api/v1/status", &()).await?.into_value();
-        let status = patiently(status).await?;
-        let alarms = status["alarms"].as_array().into_iter().flatten();
-        let held = alarms
-            .filter(|alarm| alarm["reason"] == "loss" && alarm["pipeline"] == noticed["pipeline"]);
-        Ok(held
-            .filter_map(|alarm| alarm["text"].as_str().map(str::to_owned))
+        Ok(noticed["held"]
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
             .collect())
     }
 

@@ -131,7 +131,10 @@ async fn subject(
 /// The assets of a file, with their pipelines: the first ones.
 fn assets_of(files: &[FileExplained]) -> Vec<(String, Asset, bool)> {
     let mut assets = BTreeSet::new();
-    for file in files.iter().filter(|file| !file.ignored) {
+    for file in files
+        .iter()
+        .filter(|file| !file.ignored && file.not_followed.is_none())
+    {
         for asset in file.on.values().flat_map(|verdict| &verdict.assets) {
             assets.insert((file.pipeline.clone(), Asset::from_stored(asset)));
         }

@@ -21,6 +21,9 @@ pub(super) struct PurgeArgs {
     pipeline: String,
     /// Absolute URL paths, URLs, or globs of either in quotes, which are expanded over the index:
     /// `*` does not cross a `/`, `**` does.
+    ///
+    /// A path with escapes of its own, such as /%e6%97%a5/ or /c%2B%2B, is purged exactly so; another
+    /// one in every spelling that `encoding` says.
     #[arg(value_name = "ASSET|URL|GLOB")]
     assets: Vec<String>,
     /// Everything of the pipeline.
@@ -46,6 +49,11 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     if queued.matched > 0 && global.format == Format::Text {
         output::to_stderr(&format!("the globs match {} assets\n", queued.matched));
     }
+    if global.format == Format::Text {
+        for (given, assets) in &queued.spelled {
+            output::to_stderr(&format!("{given} is purged as {}\n", assets.join(", ")));
+        }
+    }
     if !args.wait {
         match global.format {
             Format::Json => output::json(&queued)?,
@@ -65,6 +73,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
             "pipeline": queued.pipeline,
             "changes": queued.changes,
             "matched": queued.matched,
+            "spelled": queued.spelled,
             "done": progress.stages.done,
             "failed": failed,
             "requests": progress.requests,

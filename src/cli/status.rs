@@ -62,14 +62,15 @@ fn text(status: &Value) -> String {
 }
 
 fn render(text: &mut String, status: &Value) -> std::fmt::Result {
-    let settled = if status["settled"].as_bool() == Some(true) {
-        "settled"
-    } else {
-        "working"
+    let state = match (status["fresh"].as_bool(), status["settled"].as_bool()) {
+        (Some(true), _) => "fresh",
+        // What is not fresh and waits for nothing waits for a person.
+        (_, Some(true)) => "not fresh",
+        _ => "working",
     };
     writeln!(
         text,
-        "edgepurge {} · {settled} · API {}",
+        "edgepurge {} · {state} · API {}",
         word(&status["version"]),
         word(&status["api_url"])
     )?;
@@ -143,6 +144,9 @@ fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
         pipeline["in_flight"],
         pipeline["failed_assets"]
     )?;
+    for cause in pipeline["causes"].as_array().into_iter().flatten() {
+        writeln!(text, "  waits: {}", word(&cause["text"]))?;
+    }
     if let Some(most) = pipeline["learned_max_assets"].as_u64() {
         writeln!(text, "  the API takes {most} assets in a request")?;
     }
@@ -175,6 +179,19 @@ fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
             origin["watched_directories"],
             origin["unwatched_directories"]
         )?;
+        if let Some(directories @ 1..) = origin["unreadable_directories"].as_u64() {
+            writeln!(
+                text,
+                "    {directories} directories can't be listed: nothing new in them is noticed"
+            )?;
+        }
+        if let Some(files @ 1..) = origin["unreadable_files"].as_u64() {
+            writeln!(
+                text,
+                "    {files} files can't be read, the first is {}: they are compared by size and times",
+                word(&origin["unreadable_file"]).escape_debug()
+            )?;
+        }
     }
     Ok(())
 }

@@ -12,6 +12,10 @@ use crate::admin::WaitQuery;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(200);
+/// What is waited for is said after this,
+const SOON: Duration = Duration::from_secs(1);
+/// and then so often.
+const AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
@@ -24,8 +28,15 @@ pub(super) struct WaitArgs {
 
 pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Failure> {
     let daemon = Daemon::need(&global.socket()?).await?;
-    let settled = until_settled(&daemon, &args.pipeline);
-    let failed = match tokio::time::timeout(args.timeout, settled).await {
+    let settled = async {
+        let noticed = noticed(&daemon, &args.pipeline).await?;
+        if let Some(held) = noticed.held {
+            return Err(Failure::failed(held));
+        }
+        until_purged(&daemon, noticed).await
+    };
+    let told = tell_causes(&daemon, &args.pipeline, settled);
+    let failed = match tokio::time::timeout(args.timeout, told).await {
         Ok(settled) => settled?.failed,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
     };
@@ -53,42 +64,106 @@ pub(super) struct Settled {
     pub(super) failed: u64,
 }
 
-/// Waits until everything that changed before now is noticed and settled, however long that takes.
-pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Settled, Failure> {
+/// Where a pipeline stands when everything that changed before now is noticed.
+#[derive(Debug)]
+pub(super) struct Noticed {
+    /// Its name.
+    pipeline: Value,
+    /// The last change that was committed.
+    last: u64,
+    /// Why what is gone is not believed, if it is not: nothing but files or a person ends that.
+    held: Option<String>,
+}
+
+/// Waits until everything that changed before now is noticed, however long that takes.
+async fn noticed(daemon: &Daemon, pipeline: &str) -> Result<Noticed, Failure> {
     let query = WaitQuery {
         pipeline: pipeline.to_owned(),
     };
     let noticed = daemon.get_and_wait("/api/v1/wait", &query).await?;
-    let noticed = noticed.into_value()?;
-    let (name, last) = (&noticed["pipeline"], noticed["last"].as_u64().unwrap_or(0));
+    let mut noticed = noticed.into_value()?;
+    Ok(Noticed {
+        pipeline: noticed["pipeline"].take(),
+        last: noticed["last"].as_u64().unwrap_or(0),
+        held: noticed["held"].as_str().map(str::to_owned),
+    })
+}
+
+/// Waits until what is noticed is settled.
+async fn until_purged(daemon: &Daemon, noticed: Noticed) -> Result<Settled, Failure> {
     loop {
         let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
-        let pipelines = status["pipelines"].as_array();
-        let pipeline = pipelines.and_then(|all| all.iter().find(|one| one["name"] == *name));
-        if let Some(pipeline) = pipeline.filter(|pipeline| is_settled(pipeline)) {
-            let failed = pipeline["failed_assets"].as_u64().unwrap_or(0);
-            return Ok(Settled { last, failed });
+        let found = pipeline_of(&status, &noticed.pipeline);
+        if let Some(pipeline) = found.filter(|pipeline| is_settled(pipeline)) {
+            return Ok(Settled {
+                last: noticed.last,
+                failed: pipeline["failed_assets"].as_u64().unwrap_or(0),
+            });
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Says that it took too long, and what it waits for where that is known.
-pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> Failure {
+/// Waits until everything that changed before now is noticed and settled, however long that takes;
+/// what is gone and not believed is not waited for.
+pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Settled, Failure> {
+    let noticed = noticed(daemon, pipeline).await?;
+    until_purged(daemon, noticed).await
+}
+
+/// Says on stderr what is waited for, soon and then every ten seconds, until `work` is done.
+pub(super) async fn tell_causes<T>(
+    daemon: &Daemon,
+    pipeline: &str,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(work);
+    let mut wait = SOON;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(wait) => wait = AGAIN,
+        }
+        let causes = causes(daemon, pipeline).await;
+        if !causes.is_empty() {
+            output::to_stderr(&format!("{pipeline} waits: {}\n", causes.join("; ")));
+        }
+    }
+}
+
+/// What a pipeline waits for, as far as the daemon answers.
+async fn causes(daemon: &Daemon, name: &str) -> Vec<String> {
     let status = match daemon.get("/api/v1/status", &()).await {
         Ok(answer) => answer.into_value().unwrap_or_default(),
         Err(_) => Value::Null,
     };
-    let mut pipelines = status["pipelines"].as_array().into_iter().flatten();
-    let paused =
-        pipelines.any(|one| (one["name"] == *name || one["id"] == *name) && one["paused"] == true);
-    let why = if paused {
-        format!("it is paused; `edgepurge resume {name}` ends that")
-    } else {
+    let pipeline = pipeline_of(&status, &Value::from(name));
+    let causes = pipeline.and_then(|pipeline| pipeline["causes"].as_array());
+    let texts = causes
+        .into_iter()
+        .flatten()
+        .filter_map(|cause| cause["text"].as_str());
+    texts.map(str::to_owned).collect()
+}
+
+fn pipeline_of<'a>(status: &'a Value, name: &Value) -> Option<&'a Value> {
+    let mut pipelines = status["pipelines"].as_array()?.iter();
+    pipelines.find(|one| one["name"] == *name || one["id"] == *name)
+}
+
+/// Says that it took too long, and what it waits for.
+pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> Failure {
+    let causes = causes(daemon, name).await;
+    let mut why = if causes.is_empty() {
         "`edgepurge status` says what it waits for".to_owned()
+    } else {
+        causes.join("; ")
     };
+    if causes.iter().any(|cause| cause.contains("paused")) {
+        why = format!("{why}; `edgepurge resume {name}` ends the pause");
+    }
     let seconds = limit.as_secs();
-    Failure::temporary(format!("{name} is not settled within {seconds} s; {why}"))
+    Failure::temporary(format!("{name} is not settled within {seconds} s: {why}"))
 }
 
 fn is_settled(pipeline: &Value) -> bool {

@@ -62,6 +62,7 @@ pub(super) const TABLES: [(&str, &[&str]); 9] = [
             "gone_after",
             "max_loss",
             "follow_symlinks",
+            "web_group",
             "ignore",
         ],
     ),

@@ -213,6 +213,8 @@ pub struct Origin {
     pub max_loss: Percent,
     /// Which symlinks are followed.
     pub follow_symlinks: FollowSymlinks,
+    /// The web server's group, whose right to read counts beside everybody's.
+    pub web_group: Option<Group>,
     /// Patterns in gitignore syntax, each valid.
     pub ignore: Vec<String>,
 }
@@ -249,6 +251,15 @@ pub enum FollowSymlinks {
     Root,
     /// None.
     No,
+}
+
+/// A group of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// As it is written: its name, or its number.
+    pub name: String,
+    /// Its number.
+    pub id: u32,
 }
 
 /// A whole percentage from 0 to 100.

@@ -10,7 +10,7 @@ use super::defaults;
 use super::model::{Compare, FollowSymlinks, Origin, WatchMode};
 use super::range::{self, DAY, HOUR, SECOND};
 use super::reader::Reader;
-use super::section::{Held, Section};
+use super::section::{Given, Held, Section};
 use super::unique::Unique;
 use super::value::{Complaint, Value as _, complain, text};
 
@@ -54,22 +54,7 @@ fn read(
             Ok(())
         },
     );
-    if let (Some(path), Some(span)) = (&root.value, &root.span) {
-        let (problem, hint) = match is_directory(path) {
-            Some(true) => (None, ""),
-            Some(false) => (
-                Some("is not a directory that can be seen now; nothing is purged until it is"),
-                "create it, or correct the path",
-            ),
-            None => (
-                Some("does not answer now; nothing there is noticed until it does"),
-                "where it is a network mount, see to its server",
-            ),
-        };
-        if let Some(problem) = problem {
-            reader.warn(&section.key("root"), span, problem, hint);
-        }
-    }
+    warn_of_root(reader, &section, &root);
     let url_prefix = reader.setting(
         &mut section,
         "url_prefix",
@@ -116,6 +101,7 @@ fn read(
         FollowSymlinks::default(),
         range::any,
     );
+    let web_group = reader.optional(&mut section, "web_group", range::any);
     let ignore = reader.list(
         &mut section,
         "ignore",
@@ -137,8 +123,29 @@ fn read(
         gone_after: gone_after.value,
         max_loss: max_loss.value,
         follow_symlinks: follow_symlinks.value,
+        web_group: web_group.value,
         ignore,
     })
+}
+
+/// Says where there is no root now: there may be one later.
+fn warn_of_root(reader: &mut Reader<'_>, section: &Section<'_>, root: &Given<PathBuf>) {
+    if let (Some(path), Some(span)) = (&root.value, &root.span) {
+        let (problem, hint) = match is_directory(path) {
+            Some(true) => (None, ""),
+            Some(false) => (
+                Some("is not a directory that can be seen now; nothing is purged until it is"),
+                "create it, or correct the path",
+            ),
+            None => (
+                Some("does not answer now; nothing there is noticed until it does"),
+                "where it is a network mount, see to its server",
+            ),
+        };
+        if let Some(problem) = problem {
+            reader.warn(&section.key("root"), span, problem, hint);
+        }
+    }
 }
 
 /// Reports a name that another origin of the pipeline has; it may have it from its prefix.

@@ -4,6 +4,7 @@ use globset::GlobBuilder;
 use toml::de::DeValue;
 
 use crate::core::change::Kind;
+use crate::core::mapping::Template;
 
 use super::model::{Rule, RulePurge};
 use super::reader::Reader;
@@ -64,7 +65,13 @@ fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Rule> {
     record(reader, &section, "purge", &purge, |purge| match purge {
         RulePurge::All => "all".into(),
         RulePurge::Nothing => "nothing".into(),
-        RulePurge::Assets(templates) => templates.clone().into(),
+        // As they are sent.
+        RulePurge::Assets(templates) => {
+            let sent = templates.iter().map(|text| {
+                Template::parse(text).map_or_else(|_| text.clone(), |sent| sent.to_string())
+            });
+            sent.collect::<Vec<_>>().into()
+        }
     });
     reader.end(&section);
     let mut on = on.value;

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use crate::core::change::Kind;
 use crate::core::mapping::{Encoding, Pages};
 
-use super::model::{Compare, FollowSymlinks, Percent, WatchMode};
+use super::model::{Compare, FollowSymlinks, Group, Percent, WatchMode};
 use super::suggestion::nearest;
 use super::{duration, size};
 
@@ -178,6 +178,42 @@ impl Value for Percent {
 
     fn written(&self) -> toml::Value {
         toml::Value::String(format!("{}%", self.get()))
+    }
+}
+
+impl Value for Group {
+    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
+        const HINT: &str = "write the name or the number of the group that the web server runs as, such as \"www-data\" or \"nginx\"; `id -g -n USER` tells it";
+        let name = match value {
+            DeValue::Integer(_) => u64::read(value)?.to_string(),
+            _ => text(value, HINT)?.to_owned(),
+        };
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return name.parse().map_or_else(
+                |_| complain("is too large for the number of a group", HINT),
+                |id| {
+                    Ok(Self {
+                        name: name.clone(),
+                        id,
+                    })
+                },
+            );
+        }
+        match nix::unistd::Group::from_name(&name) {
+            Ok(Some(group)) => Ok(Self {
+                name,
+                id: group.gid.as_raw(),
+            }),
+            Ok(None) => complain("is no group of this machine", HINT),
+            Err(error) => complain(
+                format!("can't be looked up among the groups of this machine ({error})"),
+                "write its number",
+            ),
+        }
+    }
+
+    fn written(&self) -> toml::Value {
+        toml::Value::String(self.name.clone())
     }
 }
 

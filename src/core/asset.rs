@@ -1,27 +1,33 @@
-//! Assets: the absolute URL paths that the purge API takes, and their canonical spelling.
+//! Assets: the absolute URL paths that the purge API takes, and how they are spelled.
 //!
 //! Caches key on the request as it was spelled, so `%7E` and `~` are two objects. This is the only
-//! place in the program that percent-encodes a path, and it gives one spelling to each: per segment
-//! every byte outside RFC 3986's unreserved characters, sub-delimiters, `:` and `@` is encoded, in
-//! upper-case hex. It never looks at files, and never guesses what a URL serves.
+//! place in the program that percent-encodes a path. The canonical spelling of one encodes per segment
+//! every byte outside RFC 3986's unreserved characters, sub-delimiters, `:` and `@`, in upper-case hex;
+//! a file's asset has it. What a person or a rule wrote stays as it is written. It never looks at
+//! files, and never guesses what a URL serves.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+use percent_encoding::percent_decode_str;
 
 mod encoding;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::core) use encoding::{canonical_path, canonical_query, push_path, push_query_value};
+pub(in crate::core) use encoding::{push_path, push_query_value, sent_path, sent_query};
 
 /// The longest asset in bytes. Common servers refuse longer request lines, so nothing longer can be
 /// in a cache.
 pub const MAX_ASSET_BYTES: usize = 8 * 1024;
 
-/// An absolute URL path as the purge API takes it: canonical, percent-encoded; may end in a
-/// literal `?query`. Cheap to clone.
-///
-/// The one exception to *canonical* is what [`Asset::browser_form`] returns.
+/// The most spellings that an asset has.
+pub const MAX_SPELLINGS: usize = 12;
+
+/// An absolute URL path as the purge API takes it: percent-encoded; may end in a literal `?query`.
+/// Two that are spelled differently are two assets. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asset(Arc<str>);
 
@@ -99,10 +105,8 @@ impl Asset {
     /// Reads what a person or a configuration wrote: an absolute URL path, encoded or not, perhaps
     /// with a `?query`.
     ///
-    /// In the path, a valid `%XX` stays one: its hex digits become upper-case, and where it stands
-    /// for an unreserved character (`%7E`) it becomes that character. A `%` that starts no escape
-    /// is itself encoded. The query is literal: it is kept as written, and only what no request
-    /// line can carry is encoded.
+    /// It is kept as it is written. Only what can't be sent so is encoded: spaces, what is not ASCII,
+    /// what browsers always encode, and a `%` that starts no escape.
     ///
     /// A fragment is refused and not dropped: who writes `/a#b.html` may mean a file of that name.
     ///
@@ -126,11 +130,7 @@ impl Asset {
         if path.contains('\\') {
             return refuse(AssetProblem::Backslash);
         }
-        let mut asset = canonical_path(path);
-        if let Some(query) = query {
-            asset.push('?');
-            asset.push_str(&canonical_query(query));
-        }
+        let asset = with_query(&sent_path(path), query.map(sent_query).as_deref());
         Self::checked(asset, text.as_bytes())
     }
 
@@ -151,22 +151,66 @@ impl Asset {
         })
     }
 
-    /// The spelling that browsers send when a link names this asset as freely as the URL standard
-    /// lets it, where that differs from this one: they leave `[`, `]` and `|` alone in a path. It
-    /// stands for the same bytes. Has itself no other browser form.
+    /// The canonical spelling of the path, with the query as it is.
     #[must_use]
-    pub fn browser_form(&self) -> Option<Self> {
+    pub fn canonical(&self) -> Self {
+        let (path, query) = split_query(&self.0);
+        Self(with_query(&encoding::canonical_path(path), query).into())
+    }
+
+    /// This asset, and the other spellings of the same bytes that links are known to have: those of
+    /// the browser's own, and of what writes links ([`encoding::written_paths`]). A name of letters,
+    /// digits, `-`, `.` and `_` has one, most others two or three, none more than [`MAX_SPELLINGS`].
+    ///
+    /// An asset whose path has an escape that the canonical spelling does not have so, such as `%e6` or
+    /// `%2B`, was spelled out by a person or a rule, and stands for itself alone.
+    #[must_use]
+    pub fn spellings(&self) -> Vec<Self> {
+        let mut spellings = vec![self.clone()];
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
         // Nothing else is ever spelled otherwise.
-        if !self.0.bytes().any(|byte| matches!(byte, b'%' | b'\'')) {
-            return None;
+        if self.0.bytes().all(plain) {
+            return spellings;
         }
         let (path, query) = split_query(&self.0);
-        let mut form = encoding::browser_path(path);
-        if let Some(query) = query {
-            form.push('?');
-            form.push_str(&encoding::browser_query(query));
+        if encoding::has_own_escapes(path) {
+            return spellings;
         }
-        (form != *self.0).then(|| Self(form.into()))
+        let mut add = |path: &str, query: Option<&str>| {
+            let spelling = with_query(path, query);
+            let known = spellings.iter().any(|one| *one.0 == *spelling);
+            // No server takes a longer request line, so nothing is cached for one.
+            if !known && spelling.len() <= MAX_ASSET_BYTES {
+                spellings.push(Self(spelling.into()));
+            }
+        };
+        let path = encoding::canonical_path(path);
+        let canonical = query.map(encoding::canonical_query);
+        add(&path, query);
+        add(&path, canonical.as_deref());
+        let browser = canonical.as_deref().map(encoding::browser_query);
+        add(&encoding::browser_path(&path), browser.as_deref());
+        for written in encoding::written_paths(&path) {
+            add(&written, query);
+        }
+        spellings
+    }
+
+    /// The asset of the composed form (NFC) of the path, where that is other bytes: macOS keeps and
+    /// uploads names that are decomposed, and links are written composed.
+    #[must_use]
+    pub fn composed(&self) -> Option<Self> {
+        let (path, query) = split_query(&self.0);
+        if !path.contains('%') || path.contains("%2F") || encoding::has_own_escapes(path) {
+            return None;
+        }
+        let raw = percent_decode_str(path).decode_utf8().ok()?;
+        let composed = ComposingNormalizerBorrowed::new_nfc().normalize(&raw);
+        if composed == raw {
+            return None;
+        }
+        let asset = Self::of_path(composed.strip_prefix('/')?.as_bytes()).ok()?;
+        Some(Self(with_query(&asset.0, query).into()))
     }
 
     /// The asset as it is sent.
@@ -187,10 +231,11 @@ impl Asset {
         let (path, _) = split_query(&asset);
         let mut segments = path.split('/').skip(1).peekable();
         while let Some(segment) = segments.next() {
-            match segment {
-                "" if segments.peek().is_some() => return Err(AssetProblem::EmptySegment.of(given)),
-                "." | ".." => return Err(AssetProblem::DotSegment.of(given)),
-                _ => {}
+            if segment.is_empty() && segments.peek().is_some() {
+                return Err(AssetProblem::EmptySegment.of(given));
+            }
+            if is_dots(segment) {
+                return Err(AssetProblem::DotSegment.of(given));
             }
         }
         if path.contains("%00") {
@@ -207,6 +252,16 @@ impl fmt::Display for Asset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether clients resolve a segment: however the dots are written, at most as `%2e%2e`.
+fn is_dots(segment: &str) -> bool {
+    let decoded = || Cow::from(percent_decode_str(segment));
+    segment.len() <= 6 && matches!(&*decoded(), b"." | b"..")
+}
+
+fn with_query(path: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
 fn split_query(text: &str) -> (&str, Option<&str>) {

@@ -1,7 +1,7 @@
 //! The mapping: the only place in the program where a path becomes an asset.
 //!
 //! The rules of a pipeline are asked in order, then the built-in table. It knows paths as bytes and
-//! never looks at a disk; whether a file lies beside another, it asks its caller.
+//! never looks at a disk.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +22,10 @@ pub use pattern::{PatternError, parse_pattern};
 pub use prefix::{UrlPrefix, UrlPrefixError};
 pub use template::{Template, TemplateError};
 
+/// Another one wherever the built-in mapping gives a file other assets than before, so that what an
+/// older version has queued gets those too.
+pub const REVISION: u32 = 2;
+
 /// Which URLs an HTML file answers at, besides its own name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,7 +35,7 @@ pub enum Pages {
     /// `a/index.html` also answers at `/a/` and `/a`.
     #[default]
     Directory,
-    /// As `directory`, and `a/b.html` also answers at `/a/b` and `/a/b/`.
+    /// As `directory`, and `a/b.html` also answers at `/a/b` and `/a/b/`, `a/index.html` at `/a/index`.
     Clean,
 }
 
@@ -41,19 +45,30 @@ pub enum Pages {
 pub enum Encoding {
     /// The canonical one.
     Canonical,
-    /// Also the form that browsers send, where it differs.
+    /// Also those that browsers send for the usual ways of writing links, where they differ.
     #[default]
     Both,
 }
 
 impl Encoding {
-    /// The spellings of an asset that are purged.
-    pub fn spellings(self, asset: Asset) -> impl Iterator<Item = Asset> {
-        let browser = match self {
-            Self::Canonical => None,
-            Self::Both => asset.browser_form(),
-        };
-        std::iter::once(asset).chain(browser)
+    /// The spellings of an asset that are purged, itself first.
+    #[must_use]
+    pub fn spellings(self, asset: Asset) -> Vec<Asset> {
+        let mut spellings = self.same_bytes(asset);
+        if self == Self::Both
+            && let Some(composed) = spellings.first().and_then(Asset::composed)
+        {
+            spellings.extend(composed.spellings());
+        }
+        spellings
+    }
+
+    /// Those of them that stand for the same bytes, so that a server has the same file at each.
+    fn same_bytes(self, asset: Asset) -> Vec<Asset> {
+        match self {
+            Self::Canonical => vec![asset],
+            Self::Both => asset.spellings(),
+        }
     }
 }
 
@@ -208,17 +223,10 @@ impl Mapping {
 
     /// What a change of the file at `path`, below the root of an origin at `prefix`, makes stale.
     ///
-    /// `holds` tells whether the origin has a file at another path. It is asked only for names like
-    /// `a.css.gz`: where `a.css` is there, this is its compressed sibling, and maps as `a.css`
-    /// through rules and table, unless a rule matches its own name. Where it is not there, this is
-    /// a download of its own, or a server's only copy, and both readings are purged.
-    pub fn effect(
-        &self,
-        prefix: &UrlPrefix,
-        path: &[u8],
-        kind: Kind,
-        holds: &dyn Fn(&[u8]) -> bool,
-    ) -> Mapped {
+    /// Unless a rule matches its own name, `a.css.gz` maps as `a.css` through rules and table, since
+    /// servers send it in the place of that; and as itself, since it can be asked for.
+    #[must_use]
+    pub fn effect(&self, prefix: &UrlPrefix, path: &[u8], kind: Kind) -> Mapped {
         if let Some(mapped) = self.by_rule(path, kind) {
             return mapped;
         }
@@ -228,9 +236,6 @@ impl Mapping {
         let as_base = self
             .by_rule(base, kind)
             .unwrap_or_else(|| self.built_in(prefix, base));
-        if holds(base) {
-            return as_base;
-        }
         as_base.and(self.built_in(prefix, path))
     }
 
@@ -243,14 +248,14 @@ impl Mapping {
         }
     }
 
-    /// The URLs that are a file's alone, in every spelling: its name's, and for a directory's page the
-    /// directory's. Where it is served at all, it answers there.
+    /// The URLs that are a file's alone, in every spelling of its name: its own, and for a directory's
+    /// page the directory's. Where it is served at all, it answers there.
     #[must_use]
     pub fn answers_at(&self, prefix: &UrlPrefix, path: &[u8]) -> BTreeSet<Asset> {
         let own = builtin::own(prefix, path, self.settings.pages);
         own.into_iter()
             .flatten()
-            .flat_map(|asset| self.settings.encoding.spellings(asset))
+            .flat_map(|asset| self.settings.encoding.same_bytes(asset))
             .collect()
     }
 

@@ -100,6 +100,8 @@ pub struct Known {
 pub enum Url {
     /// It is what one of them answers at, if it is served at all, and that one is there.
     Own,
+    /// The same, and none of those is there: a compressed copy of it may be, or what a rule is about.
+    Gone,
     /// Another, which may be served or not.
     Other,
 }
@@ -168,7 +170,7 @@ impl Known {
         match status {
             _ if is_of_a_file && self.current.contains(hash) => Verdict::Fresh,
             // Whatever the page says: it may be a copy of what was there.
-            404 | 410 if self.is_gone() => Verdict::Fresh,
+            404 | 410 if self.is_gone() || url == Url::Gone => Verdict::Fresh,
             _ if is_of_a_file && self.former.contains(hash) => Verdict::Stale,
             OK => unverified("the edge has bytes that were never seen".to_owned(), true),
             // It is not what was there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Pipeline};
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Target};
-use crate::core::mapping::Effect;
+use crate::core::mapping::{Effect, REVISION};
 use crate::intake::{Intake, IntakePipeline};
 use crate::store::{Store, StoreError};
 
@@ -48,7 +48,8 @@ pub(super) async fn remap(
 fn digest(pipeline: &Pipeline) -> String {
     let origins = pipeline.origins.iter();
     let prefixes: Vec<_> = origins.map(|one| (&one.name, &one.url_prefix)).collect();
-    let mapping = (&pipeline.rules, pipeline.pages, pipeline.encoding, prefixes);
+    let (rules, pages, encoding) = (&pipeline.rules, pipeline.pages, pipeline.encoding);
+    let mapping = (REVISION, rules, pages, encoding, prefixes);
     blake3::hash(format!("{mapping:?}").as_bytes()).to_string()
 }
 
@@ -92,10 +93,7 @@ fn targets(known: &IntakePipeline, origin: &str, path: &[u8], kind: Kind) -> Vec
     let Some(origin) = known.origins.get(origin) else {
         return Vec::new();
     };
-    // The disk may hang, and a start must not: not knowing purges more.
-    let mapped = known
-        .mapping
-        .effect(&origin.url_prefix, path, kind, &|_: &[u8]| false);
+    let mapped = known.mapping.effect(&origin.url_prefix, path, kind);
     match mapped.effect {
         Effect::Nothing => Vec::new(),
         Effect::All => vec![Target::All],

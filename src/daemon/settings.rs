@@ -1,8 +1,6 @@
 //! From the configuration to what each part wants to know.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +12,8 @@ use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, 
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
-use crate::explain::{Explained, Explainer};
-use crate::intake::{Holds, IntakeOrigin, IntakePipeline};
+use crate::explain::{Explained, Explainer, Root};
+use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
 use crate::sandbox::{self, Mount, SandboxSettings};
@@ -93,11 +91,7 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            let root = origin.root.clone();
-            let holds: Holds =
-                Arc::new(move |path: &[u8]| root.join(OsStr::from_bytes(path)).is_file());
-            let known = IntakeOrigin { url_prefix, holds };
-            origins.insert(Arc::from(origin.name.as_str()), known);
+            origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
         }
         let rules = pipeline.rules.iter().map(rule).collect::<Result<_, _>>()?;
         let mapping = Mapping::new(MappingSettings {
@@ -117,9 +111,9 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
 /// The configuration, as it can be explained.
 pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
     let mut known = intake(config)?;
-    let line = |section: String| {
+    let line = |section: &str, name: &str| {
         let mut settings = config.settings.iter();
-        let setting = settings.find(|one| one.section == section && one.name == "match")?;
+        let setting = settings.find(|one| one.section == section && one.name == name)?;
         match setting.from {
             Provenance::File { line, .. } => Some(line),
             _ => None,
@@ -130,9 +124,14 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         let Some(known) = known.remove(&pipeline.id) else {
             continue;
         };
-        let roots = pipeline.origins.iter().map(|origin| {
-            let name: Arc<str> = origin.name.as_str().into();
-            (name, (origin.root.clone(), origin.ignore.clone()))
+        let roots = pipeline.origins.iter().enumerate().map(|(number, origin)| {
+            let root = Root {
+                directory: origin.root.clone(),
+                ignore: origin.ignore.clone(),
+                line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
+                follow: follow(origin.follow_symlinks),
+            };
+            (origin.name.as_str().into(), root)
         });
         pipelines.push(Explained {
             id: pipeline.id.clone(),
@@ -140,7 +139,7 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
             known,
             roots: roots.collect(),
             lines: (0..pipeline.rules.len())
-                .map(|rule| line(format!("pipeline[{at}].rule[{rule}]")))
+                .map(|rule| line(&format!("pipeline[{at}].rule[{rule}]"), "match"))
                 .collect(),
         });
     }
@@ -205,6 +204,14 @@ pub(super) fn make_cookie_directory(config: &Config) -> std::io::Result<()> {
     std::fs::create_dir(directory)
 }
 
+const fn follow(configured: config::FollowSymlinks) -> FollowSymlinks {
+    match configured {
+        config::FollowSymlinks::Any => FollowSymlinks::Any,
+        config::FollowSymlinks::Root => FollowSymlinks::Root,
+        config::FollowSymlinks::No => FollowSymlinks::No,
+    }
+}
+
 pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     pipeline
         .origins
@@ -226,11 +233,8 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
             write_wait: origin.write_wait,
             gone_after: origin.gone_after,
             max_loss_percent: origin.max_loss.get(),
-            follow_symlinks: match origin.follow_symlinks {
-                config::FollowSymlinks::Any => FollowSymlinks::Any,
-                config::FollowSymlinks::Root => FollowSymlinks::Root,
-                config::FollowSymlinks::No => FollowSymlinks::No,
-            },
+            follow_symlinks: follow(origin.follow_symlinks),
+            web_group: origin.web_group.as_ref().map(|group| group.id),
             ignore: origin.ignore.clone(),
             cookies: cookies(config),
         })

@@ -350,19 +350,22 @@ impl Shared {
         })
     }
 
-    /// Whether the asset is what a file behind it answers at, which is there.
+    /// Whether the asset is what a file behind it answers at, and whether that is there.
     fn url_of(&self, check: &Check, known: &Known) -> Url {
-        let pipeline = self.intake.pipeline(&check.pipeline);
-        let is_own = pipeline.is_some_and(|pipeline| {
-            let mut there = known.files.iter().filter(|(_, there)| **there);
-            there.any(|((origin, path), _)| {
-                pipeline.origins.get(origin).is_some_and(|origin| {
-                    let own = pipeline.mapping.answers_at(&origin.url_prefix, path);
-                    own.contains(&check.asset)
-                })
+        let Some(pipeline) = self.intake.pipeline(&check.pipeline) else {
+            return Url::Other;
+        };
+        let answers = known.files.iter().filter(|((origin, path), _)| {
+            pipeline.origins.get(origin).is_some_and(|origin| {
+                let own = pipeline.mapping.answers_at(&origin.url_prefix, path);
+                own.contains(&check.asset)
             })
         });
-        if is_own { Url::Own } else { Url::Other }
+        match answers.map(|(_, there)| *there).max() {
+            None => Url::Other,
+            Some(true) => Url::Own,
+            Some(false) => Url::Gone,
+        }
     }
 
     fn tell(&self, followed: &Followed, looked: &Looked) {

@@ -97,7 +97,7 @@ impl Explained {
         let mut globs = parsed?;
         let mut assets = BTreeSet::new();
         for (name, origin) in &self.known.origins {
-            let indexed = origin::remembered(state, &self.id, name, |path| {
+            let indexed = origin::remembered(state, &self.id, name, |path, _| {
                 let own = self.known.mapping.own(&origin.url_prefix, path);
                 for asset in self.assets_of(origin, path).into_iter().chain(own) {
                     // Every glob, since each has to match something.

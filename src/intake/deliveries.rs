@@ -111,10 +111,7 @@ fn targets_of_files(
     let mut assets = BTreeSet::new();
     for path in files {
         for prefix in &prefixes {
-            // `holds` may look at the disk, which belongs to no listener: not knowing purges more.
-            let mapped = known
-                .mapping
-                .effect(prefix, path, Kind::Asked, &|_: &[u8]| false);
+            let mapped = known.mapping.effect(prefix, path, Kind::Asked);
             for error in &mapped.refused {
                 tracing::warn!(
                     route = &*delivery.route,

@@ -25,7 +25,6 @@ fn pipeline() -> IntakePipeline {
     });
     let origin = |prefix: &str| IntakeOrigin {
         url_prefix: UrlPrefix::parse(prefix).unwrap(),
-        holds: Arc::new(|path| path == b"a.css"),
     };
     IntakePipeline {
         mapping: mapping.unwrap(),
@@ -110,14 +109,14 @@ fn an_asset_is_named_once_for_a_file() {
 }
 
 #[test]
-fn the_origin_is_asked_for_the_base_file_of_a_compressed_one() {
-    let beside = changes("site", "a.css.gz");
-    assert_eq!(assets(beside.iter().map(|c| &c.target)), ["/a.css"]);
-    let alone = changes("site", "b.css.gz");
+fn a_compressed_file_makes_a_change_of_its_base_and_one_of_itself() {
+    let changes = changes("docs", "b.css.gz");
     assert_eq!(
-        assets(alone.iter().map(|c| &c.target)),
-        ["/b.css", "/b.css.gz"]
+        assets(changes.iter().map(|c| &c.target)),
+        ["/docs/b.css", "/docs/b.css.gz"]
     );
+    let file = changes.iter().map(|c| &c.file.as_ref().unwrap().path[..]);
+    assert!(file.eq([b"b.css.gz"; 2]));
 }
 
 #[test]
@@ -138,19 +137,27 @@ fn what_is_asked_for_may_be_a_path_or_a_url_and_is_purged_once() {
         "https://www.example.com/a%20b.html#top",
         "/x[1].png",
         "/go?to=http://example.com",
+        "/%e6%97%a5/",
+        "/c%2B%2B",
     ];
     let targets = targets_of(asked(&texts), Encoding::Both).unwrap();
     assert_eq!(
         assets(&targets),
         [
+            "/%e6%97%a5/",
             "/a%20b.html",
+            "/c%2B%2B",
             "/go?to=http://example.com",
             "/x%5B1%5D.png",
+            "/x%5b1%5d.png",
             "/x[1].png"
         ]
     );
     let targets = targets_of(asked(&["/x[1].png"]), Encoding::Canonical).unwrap();
-    assert_eq!(assets(&targets), ["/x%5B1%5D.png"]);
+    assert_eq!(assets(&targets), ["/x[1].png"]);
+    let exactly = AskedTargets::Exactly(vec!["/x[1]+.png".to_owned()]);
+    let targets = targets_of(exactly, Encoding::Both).unwrap();
+    assert_eq!(assets(&targets), ["/x[1]+.png"]);
     let targets = targets_of(AskedTargets::All, Encoding::Both).unwrap();
     assert_eq!(assets(&targets), ["all"]);
 }

@@ -27,6 +27,10 @@ pub struct PipelineGauges {
     pub paused: bool,
     /// Files in the index.
     pub indexed_files: u64,
+    /// Directories that can't be listed.
+    pub unreadable_directories: u64,
+    /// Files whose bytes can't be read.
+    pub unreadable_files: u64,
     /// The end of the last scan, in seconds since the epoch; 0 before the first.
     pub last_scan_seconds: f64,
     /// Files that looked changed and held the same bytes, ever since the start.
@@ -71,6 +75,8 @@ pub(super) struct StateGauges {
     failed_assets: PipelineGauge,
     paused: PipelineGauge,
     indexed_files: PipelineGauge,
+    unreadable_directories: PipelineGauge,
+    unreadable_files: PipelineGauge,
     last_scan_timestamp_seconds: PipelineGauge,
     unchanged: Family<PipelineLabel, Counter>,
     drift: Family<PipelineLabel, Counter>,
@@ -114,6 +120,16 @@ impl StateGauges {
                 &self.paused,
             ),
             ("indexed_files", "Files in the index", &self.indexed_files),
+            (
+                "unreadable_directories",
+                "Directories below the roots that can't be listed, so that nothing new in them is noticed",
+                &self.unreadable_directories,
+            ),
+            (
+                "unreadable_files",
+                "Files that can't be read, and are compared by size and times",
+                &self.unreadable_files,
+            ),
             (
                 "last_scan_timestamp_seconds",
                 "End of the last scan",
@@ -194,6 +210,11 @@ impl StateGauges {
                 (&self.failed_assets, pipeline.failed_assets as f64),
                 (&self.paused, f64::from(u8::from(pipeline.paused))),
                 (&self.indexed_files, pipeline.indexed_files as f64),
+                (
+                    &self.unreadable_directories,
+                    pipeline.unreadable_directories as f64,
+                ),
+                (&self.unreadable_files, pipeline.unreadable_files as f64),
                 (
                     &self.last_scan_timestamp_seconds,
                     pipeline.last_scan_seconds,

@@ -1,16 +1,18 @@
 //! Facts on their way: first the sink commits them, then the index takes them over together with
 //! the sequence number. Owns that order, and trying again; nothing of a batch is ever given up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, below};
 use super::index::{Edit, IndexError, OriginIndex};
+use super::losses::Believed;
 use super::settings::CHUNK;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
+use crate::core::time::Time;
 use crate::sink::{FileChange, Sink, SinkError};
 
 /// The longest wait between two tries.
@@ -27,12 +29,18 @@ pub(super) struct Stopping;
 pub(super) struct Batch {
     changes: Vec<FileChange>,
     edits: Vec<Edit>,
-    paths: BTreeSet<Vec<u8>>,
+    /// With each, since when it waits to be looked at, if what was seen is believed only when no event
+    /// has followed.
+    paths: BTreeMap<Vec<u8>, Option<Time>>,
+    /// New files.
+    came: u64,
+    /// Those that are gone, if the guard agrees.
+    judged: BTreeSet<Vec<u8>>,
 }
 
 impl Batch {
     pub(super) fn contains(&self, path: &[u8]) -> bool {
-        self.paths.contains(path)
+        self.paths.contains_key(path)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -44,38 +52,92 @@ impl Batch {
     }
 
     pub(super) fn add(&mut self, edit: Edit, change: Option<FileChange>) {
-        self.paths.insert(edit.path.clone());
+        self.add_seen(edit, change, None);
+    }
+
+    /// A file as it was seen; with `first`, believed only if no event has followed.
+    pub(super) fn add_seen(&mut self, edit: Edit, change: Option<FileChange>, first: Option<Time>) {
+        self.came += u64::from(edit.was.is_none() && change.is_some());
+        let first = first.filter(|_| change.is_some());
+        self.paths.insert(edit.path.clone(), first);
         self.edits.push(edit);
         self.changes.extend(change);
     }
 
-    pub(super) fn has_gone(&self) -> bool {
-        self.gone() > 0
+    /// New files.
+    pub(super) const fn came(&self) -> u64 {
+        self.came
     }
 
-    /// How many of the changes are files that are gone.
-    pub(super) fn gone(&self) -> u64 {
-        let gone = self
-            .changes
+    /// Changes that are believed only if no event has followed, and since when they wait.
+    pub(super) fn unsure(&self) -> impl Iterator<Item = (&[u8], Time)> {
+        self.paths
             .iter()
-            .filter(|change| change.kind == Kind::Gone);
-        u64::try_from(gone.count()).unwrap_or(u64::MAX)
+            .filter_map(|(path, first)| Some((path.as_slice(), (*first)?)))
     }
 
-    /// Gives up what is gone: nobody may be told, and the index keeps it.
-    pub(super) fn keep_gone(&mut self) {
-        let gone: BTreeSet<Vec<u8>> = self
-            .changes
-            .extract_if(.., |change| change.kind == Kind::Gone)
-            .map(|change| change.path)
-            .collect();
-        self.edits.retain(|edit| !gone.contains(&edit.path));
-        self.paths.retain(|path| !gone.contains(path));
+    /// Gives up what was seen of these files: they are looked at again.
+    pub(super) fn leave_out(&mut self, paths: &BTreeSet<Vec<u8>>) {
+        if paths.is_empty() {
+            return;
+        }
+        self.changes.retain(|change| !paths.contains(&change.path));
+        let new = |edit: &Edit| edit.was.is_none() && paths.contains(&edit.path);
+        let left_out = self.edits.extract_if(.., |edit| paths.contains(&edit.path));
+        let came = left_out.filter(new).count();
+        self.came = self
+            .came
+            .saturating_sub(u64::try_from(came).unwrap_or(u64::MAX));
+        self.paths.retain(|path, _| !paths.contains(path));
+    }
+
+    /// A file that is gone. `judge`: only if the guard agrees.
+    pub(super) fn add_gone(&mut self, edit: Edit, change: FileChange, judge: bool) {
+        if judge {
+            self.judged.insert(edit.path.clone());
+        }
+        self.add(edit, Some(change));
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        self.changes.iter().any(is_gone)
+    }
+
+    /// How many files are gone that the guard has to agree to.
+    pub(super) fn judged(&self) -> u64 {
+        u64::try_from(self.judged.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a file is gone at or below one of these paths.
+    pub(super) fn gone_below(&self, places: &[Vec<u8>]) -> bool {
+        let mut gone = self.changes.iter().filter(|change| is_gone(change));
+        gone.any(|change| places.iter().any(|place| below(&change.path, place)))
+    }
+
+    /// Gives up what is gone and not believed: nothing is said of it, and the index keeps it.
+    pub(super) fn keep_gone(&mut self, believed: Believed) {
+        let judged = std::mem::take(&mut self.judged);
+        let kept: BTreeSet<Vec<u8>> = match believed {
+            Believed::All => return self.judged = judged,
+            Believed::Accepted => judged,
+            Believed::Nothing => {
+                let gone = self.changes.iter().filter(|change| is_gone(change));
+                gone.map(|change| change.path.clone()).collect()
+            }
+        };
+        self.changes
+            .retain(|change| !is_gone(change) || !kept.contains(&change.path));
+        self.edits.retain(|edit| !kept.contains(&edit.path));
+        self.paths.retain(|path, _| !kept.contains(path));
     }
 
     pub(super) fn changes(&self) -> &[FileChange] {
         &self.changes
     }
+}
+
+fn is_gone(change: &FileChange) -> bool {
+    change.kind == Kind::Gone
 }
 
 /// Brings batches to the sink and to the index.

@@ -1,15 +1,25 @@
 //! What this process may not see: directories that can't be listed, and files that can't be read. Nobody
-//! knows what happens there, so nothing there counts as gone; and it is said, once.
+//! knows what happens there, so nothing there counts as gone; and it is said.
+
+use std::os::unix::fs::MetadataExt as _;
 
 use super::examine::Reason;
-use super::index::Known;
-use super::look::{Found, Seen};
-use super::settings::Compare;
+use super::fingerprint::may_read;
+use super::hints::{Cause, Mark};
+use super::index::Edit;
+use super::known::{Found, Known};
+use super::look::{Seen, nothing_there};
+use super::scan::Running;
+use super::settings::{Compare, WatchMode};
+use super::status::ScanReason;
 use super::sweep::Sweep;
 use super::worker::{End, Worker};
+use crate::core::time::Time;
 
-/// Files and directories that are remembered as told.
-const TOLD: usize = 1_024;
+/// Files, and directories, that are told in the log one by one.
+const TOLD: u64 = 1_024;
+/// Directories that are tried at once.
+const AT_ONCE: usize = 256;
 
 impl Worker {
     /// A directory that can't be listed, and so not be watched: what is known of is looked at one by
@@ -35,7 +45,7 @@ impl Worker {
             };
             let open = self.open_above(&brief.path);
             if let Some(Seen::File(stat)) = &found
-                && brief.is_unchanged(stat, open)
+                && brief.is_unchanged(stat, self.eyes.readable(stat, open))
             {
                 continue;
             }
@@ -50,9 +60,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Says once of each directory that it can't be listed.
-    fn tell_closed(&mut self, directory: &[u8]) {
-        if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(directory.to_vec()) {
+    /// Says once of each directory, or link to what can't be reached, that it can't be listed.
+    pub(super) fn tell_closed(&mut self, directory: &[u8]) {
+        let new = self.unreadable.add(directory, self.clock.now());
+        if new && self.unreadable.count() <= TOLD {
             tracing::warn!(
                 origin = %self.settings.name,
                 directory = %String::from_utf8_lossy(directory).escape_debug(),
@@ -61,19 +72,99 @@ impl Worker {
         }
     }
 
+    /// Tries whether directories can be listed by now: no event may tell of a right that comes with
+    /// another group, or by a directory above a link's target.
+    pub(super) fn check_closed(&mut self, now: Time) {
+        for path in self.unreadable.next(AT_ONCE) {
+            match std::fs::read_dir(self.eyes.real(&path)) {
+                Err(error) if nothing_there(&error) => self.unreadable.remove(&path),
+                Err(_) => {}
+                Ok(_) if self.settings.watch == WatchMode::Off => self.unreadable.remove(&path),
+                Ok(_) => {
+                    let mark = Mark {
+                        subtree: true,
+                        ..Mark::again(Cause::Scan(ScanReason::Poll), now)
+                    };
+                    self.inbox.hint(&path, mark);
+                }
+            }
+        }
+    }
+
+    /// What is told of directories that can't be listed.
+    pub(super) fn closed_alarm(&self) -> Option<String> {
+        let (count, first) = self.unreadable.lasting(self.clock.now())?;
+        let group = std::fs::metadata(self.eyes.real(first)).ok();
+        let group = group.filter(|found| found.mode() & 0o050 == 0o050);
+        let join = group.map_or_else(String::new, |found| {
+            format!(
+                "SupplementaryGroups={} in a drop-in of its unit (`systemctl edit edgepurge`, then restart), ",
+                found.gid()
+            )
+        });
+        Some(format!(
+            "{count} {} below the root of origin `{}` can't be listed by the user that edgepurge runs as (uid {}), the first is `{}`: what changes there is not noticed, and nothing there counts as gone. Let that user in: {join}chmod, or setfacl; or put what nobody is served into `ignore`. It goes on by itself",
+            if count == 1 {
+                "directory"
+            } else {
+                "directories"
+            },
+            self.settings.name,
+            rustix::process::geteuid().as_raw(),
+            String::from_utf8_lossy(first).escape_debug(),
+        ))
+    }
+
+    /// Whether a file's bytes could be read, when it was looked at.
+    pub(super) fn note_unread(&mut self, path: &[u8], found: &Found) {
+        if found.entry.hash.is_none() && found.entry.known != Known::Unread {
+            self.tell_unread(path);
+        } else {
+            self.unread.remove(path);
+        }
+    }
+
     /// Says once of each file that its bytes can't be read.
-    pub(super) fn tell_unreadable(&mut self, path: &[u8], found: &Found) {
-        let unread = found.entry.hash.is_none()
-            && found.entry.known != Known::Unread
-            && self.settings.compare == Compare::Content;
-        if !unread {
-            self.told_unreadable.remove(path);
-        } else if self.told_unreadable.len() < TOLD && self.told_unreadable.insert(path.to_vec()) {
+    pub(super) fn tell_unread(&mut self, path: &[u8]) {
+        let content = self.settings.compare == Compare::Content;
+        if content && self.unread.add(path, self.clock.now()) && self.unread.count() <= TOLD {
             tracing::warn!(
                 origin = %self.settings.name,
                 path = %String::from_utf8_lossy(path).escape_debug(),
                 "this file can't be read by the user that edgepurge runs as: it is compared by size and times"
             );
         }
+    }
+
+    /// Files can be read that could not be: there is more to read in the background.
+    pub(super) fn count_regained(&mut self) -> Result<(), End> {
+        let walking = self.running.as_ref().is_some_and(Running::walking);
+        if self.regained && !walking {
+            self.regained = false;
+            self.count_unread()?;
+        }
+        Ok(())
+    }
+
+    /// Tries a file that could not be read, and is as it was: from then on it is one that was not read
+    /// yet.
+    pub(super) fn try_to_read(&mut self, path: &[u8]) -> Result<(), End> {
+        if self.settings.compare != Compare::Content {
+            return Ok(());
+        }
+        if !may_read(&self.eyes.real(path)) {
+            self.tell_unread(path);
+            return Ok(());
+        }
+        self.unread.remove(path);
+        let Some(row) = self.committer.index.get(path)? else {
+            return Ok(());
+        };
+        let mut entry = row.entry.clone();
+        entry.known = Known::Unread;
+        self.batch
+            .add(Edit::new(path, Some(&row), Some(entry)), None);
+        self.regained = true;
+        Ok(())
     }
 }

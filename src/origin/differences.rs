@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::OriginError;
-use super::fingerprint::Stat;
+use super::fingerprint::{Stat, content};
 use super::guard::Root;
 use super::ignore::Ignore;
 use super::inbox::join;
 use super::index::{Index, OriginIndex};
-use super::look::{Eyes, Outcome, Patience};
+use super::known::Signs;
+use super::links_bound::Links;
+use super::look::{Eyes, Outcome, Patience, read_as};
 use super::settings::OriginSettings;
 use super::sweep::Rows;
 use super::walk::{Item, Walk, open_above};
@@ -55,6 +57,8 @@ pub fn differences<E: From<OriginError>>(
         resolved: root.resolved,
         compare: settings.compare,
         follow: settings.follow_symlinks,
+        group: settings.web_group,
+        links: Links::new(Arc::clone(&ignore), None),
     });
     let mut comparison = Comparison {
         rows: Rows::below(index.clone(), b""),
@@ -101,7 +105,7 @@ impl Comparison {
         open: bool,
     ) -> Result<Option<Kind>, OriginError> {
         if let (Some(row), Some(stat)) = (self.rows.take(path)?, stat)
-            && row.is_unchanged(stat, open)
+            && row.is_unchanged(stat, self.eyes.readable(stat, open))
         {
             return Ok(None);
         }
@@ -112,6 +116,15 @@ impl Comparison {
             .look(path, entry, open, Patience::Over, self.clock.now());
         Ok(match look {
             Outcome::Found(found) => found.kind,
+            Outcome::Large(seen) => {
+                let whole = &mut |_: &_, _| Ok(true);
+                let content = content(&self.eyes.real(path), &seen.stat, whole);
+                let (over, now) = (Patience::Over, self.clock.now());
+                match read_as(content, entry, seen, over, Signs::default(), now) {
+                    Outcome::Found(found) => found.kind,
+                    _ => None,
+                }
+            }
             Outcome::Absent => row.map(|_| Kind::Gone),
             // It is being replaced at this moment.
             Outcome::Later(_) => Some(if row.is_some() {
@@ -130,7 +143,10 @@ impl Comparison {
     ) -> Result<(), E> {
         while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
             // Where a stat fails, nobody can tell.
-            if self.eyes.see(&row.path).is_ok() && !self.ignore.matches(&row.path, false) {
+            if self.eyes.see(&row.path).is_ok()
+                && !self.ignore.matches(&row.path, false)
+                && !self.eyes.is_cut_off(&row.path)
+            {
                 tell(Difference {
                     kind: Kind::Gone,
                     path: row.path,

@@ -6,25 +6,37 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::hints::{Cause, Mark, Nature};
-use super::index::{Edit, Known, Row};
-use super::look::{Found, Outcome, Patience, Seen, racy_until};
+use super::fingerprint::Content;
+use super::hints::{Cause, Mark};
+use super::index::{Edit, Row};
+use super::known::{Found, Known, Signs};
+use super::large::Answer;
+use super::look::{Outcome, Patience, Seen, racy_until, read_as};
 use super::scan::{Pending, Running};
 use super::scope::Former;
 use super::settings::RACY;
 use super::status::ScanReason;
 use super::walk::open_above;
-use super::worker::{End, Worker};
+use super::worker::{End, ROUND, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
+use crate::core::loss::{Verdict, was_missed};
 use crate::core::time::Time;
 use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Bytes read before everything else gets its turn.
+const READ_AT_ONCE: u64 = 128 * 1024 * 1024;
+/// Files of so many bytes at most are read all the same.
+const SMALL: u64 = 64 * 1024;
+/// How often it is asked whether a large file was read; that it was is said at once.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// New names of known files are collected for so long: a deploy links many.
 const TWINS_WAIT: Duration = Duration::from_millis(500);
 /// More of them than this are left to a scan.
 const TWINS: usize = 65_536;
+/// Changes of files with many names whose other names were asked for, that are remembered.
+const ASKED: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -34,19 +46,41 @@ pub(super) struct Reason {
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) complete: bool,
+    /// The kernel told of this very path.
+    pub(super) event: bool,
+    /// Its stat says nothing.
+    pub(super) doubt: bool,
     pub(super) baseline: Option<Time>,
 }
 
 impl Reason {
+    /// What a hint asks for.
+    pub(super) const fn of(mark: &Mark) -> Self {
+        Self {
+            cause: mark.cause,
+            first: mark.first,
+            complete: mark.complete,
+            event: mark.event && !mark.subtree,
+            doubt: false,
+            baseline: None,
+        }
+    }
+
     fn mark(self, due: Time) -> Mark {
         Mark {
-            subtree: false,
             complete: self.complete,
-            named: true,
-            cause: self.cause,
+            event: self.event,
             first: self.first,
             due,
-            flood: None,
+            ..Mark::again(self.cause, due)
+        }
+    }
+
+    /// What points to a change beside the stat.
+    const fn signs(self) -> Signs {
+        Signs {
+            event: self.event && self.complete,
+            doubt: self.doubt,
         }
     }
 }
@@ -98,8 +132,12 @@ impl Worker {
         open: bool,
         mut reason: Reason,
     ) -> Result<bool, End> {
+        if self.regrouped(row.as_ref(), &found, open) {
+            return Ok(true);
+        }
         let now = self.clock.now();
         let eyes = self.eyes();
+        let row = row.map(|row| self.renumber(row));
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
         let patience = if silent {
@@ -112,17 +150,37 @@ impl Worker {
             Patience::Wait
         };
         let entry = row.as_ref().map(|row| &row.entry);
-        match eyes.look_at(found, path, entry, open, patience, now) {
-            Outcome::Same => {}
+        let signs = reason.signs();
+        if self.reads_enough(&found) {
+            self.keep_doubt(path, row.as_ref(), reason);
+            self.inbox.hint(path, reason.mark(now.after(ROUND)));
+            return Ok(true);
+        }
+        let mut outcome = eyes.look_at(found, path, entry, open, patience, signs, now);
+        if let Outcome::Large(seen) = outcome {
+            let real = eyes.real(path);
+            outcome = match self.large.ask(path, real, &seen.stat) {
+                Answer::Read(content) => {
+                    let content = Ok(content.unwrap_or(Content::GivenUp));
+                    read_as(content, entry, seen, patience, signs, now)
+                }
+                Answer::Wait => {
+                    self.keep_doubt(path, row.as_ref(), reason);
+                    Outcome::Later(now.after(ASK_AGAIN))
+                }
+            };
+        }
+        match outcome {
+            Outcome::Same => {
+                let unread =
+                    |row: &Row| row.entry.known == Known::Surely && row.entry.hash.is_none();
+                if row.as_ref().is_some_and(unread) {
+                    self.try_to_read(path)?;
+                }
+                self.keep_number(path, row);
+            }
             Outcome::Directory => {
-                let mark = Mark::event(Nature::Subtree, now);
-                self.inbox.hint(
-                    path,
-                    Mark {
-                        cause: reason.cause,
-                        ..mark
-                    },
-                );
+                self.inbox.hint(path, Mark::below(reason.cause, now));
             }
             Outcome::Absent => {
                 if let Some(row) = row {
@@ -134,8 +192,11 @@ impl Worker {
                 tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
                 if error.kind() != io::ErrorKind::PermissionDenied {
                     self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+                } else if eyes.real(path).is_symlink() {
+                    self.tell_closed(path);
                 }
             }
+            Outcome::Large(_) => {}
             Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
             Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, reason, now) => {
@@ -154,6 +215,52 @@ impl Worker {
         Ok(true)
     }
 
+    /// Whether so much was read in this turn that a file has to wait: small ones do not, so that a page
+    /// is not kept waiting by a thousand films. A running scan rests by itself.
+    fn reads_enough(&self, found: &io::Result<Option<Seen>>) -> bool {
+        let large = matches!(found, Ok(Some(Seen::File(stat))) if stat.size > SMALL);
+        large && self.has_read_enough() && !self.running.as_ref().is_some_and(Running::walking)
+    }
+
+    /// Whether so much was read in this turn that everything else gets its turn.
+    pub(super) const fn has_read_enough(&self) -> bool {
+        self.read_bytes > READ_AT_ONCE
+    }
+
+    /// A row of a device that a reboot has given another number.
+    fn renumber(&self, mut row: Row) -> Row {
+        if let Some((before, now)) = self.renumbered
+            && row.entry.stat.dev == before
+        {
+            row.entry.stat.dev = now;
+        }
+        row
+    }
+
+    /// A file is as its row says, but for the number of its device, which may be another since a
+    /// reboot: the row takes it over, so that the next start compares with it.
+    fn keep_number(&mut self, path: &[u8], row: Option<Row>) {
+        let renumbered = |row: &Row| {
+            let now = self.renumbered.map(|(_, now)| now);
+            now == Some(row.entry.stat.dev)
+        };
+        if let Some(row) = row.filter(renumbered) {
+            self.batch
+                .add(Edit::new(path, Some(&row), Some(row.entry.clone())), None);
+        }
+    }
+
+    /// The look at a file whose stat says nothing is put off: no later look may take its stat for
+    /// enough.
+    fn keep_doubt(&mut self, path: &[u8], row: Option<&Row>, reason: Reason) {
+        if let Some(row) = row.filter(|_| reason.doubt) {
+            let mut entry = row.entry.clone();
+            entry.known = Known::HashOnly;
+            self.batch
+                .add(Edit::new(path, Some(row), Some(entry)), None);
+        }
+    }
+
     /// Whether nobody can read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
     /// open a directory to others when all that is in it has been written. Like a file that is
     /// gone, it counts when it stays so.
@@ -168,18 +275,31 @@ impl Worker {
         &mut self,
         path: &[u8],
         row: Option<&Row>,
-        found: Found,
+        mut found: Found,
         reason: Reason,
         silent: bool,
         now: Time,
     ) -> Result<(), End> {
+        if let Some(since) = row.and_then(|row| row.entry.absent) {
+            self.losses.back(now);
+            if found.kind.is_none() && was_missed(since, now, self.settings.gone_after) {
+                // A visitor may have got a 404 meanwhile, and the edge may keep it.
+                found.kind = Some(Kind::New);
+                found.unchanged = false;
+            }
+        }
+        match (found.entry.known, found.entry.hash) {
+            (Known::Unread, _) => self.reading.add(),
+            (_, Some(_)) => self.read_bytes += found.entry.stat.size,
+            (_, None) => {}
+        }
         if found.entry.known == Known::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
             self.recheck(path, due, now);
         }
         self.status.unchanged_total += u64::from(found.unchanged);
         self.twins(path, row, &found, reason, now)?;
-        self.tell_unreadable(path, &found);
+        self.note_unread(path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
@@ -189,7 +309,10 @@ impl Worker {
         if change.is_some() {
             self.ask_links(path, now);
         }
-        self.batch.add(edit, change);
+        // What was waited for long enough is believed, whatever follows.
+        let over = now >= reason.first.after(self.settings.write_wait);
+        let first = Some(reason.first).filter(|_| !over);
+        self.batch.add_seen(edit, change, first);
         Ok(())
     }
 
@@ -218,7 +341,13 @@ impl Worker {
             }
         }
         if known && found.kind.is_some() {
-            self.committer.index.hint_twins(stat.inode, path, now)?;
+            if self.asked_twins.len() >= ASKED {
+                self.asked_twins.clear();
+            }
+            // Each of them is changed too, and would ask for all others.
+            if self.asked_twins.insert((stat.inode, stat.ctime_ns)) {
+                self.committer.index.hint_twins(stat.inode, path, now)?;
+            }
         }
         Ok(())
     }
@@ -272,9 +401,34 @@ impl Worker {
             && self.was_there_before(path, Some(self.armed_at), now)
     }
 
+    /// Takes over in silence who may read a file that is as it was, when the configuration has another
+    /// group now.
+    fn regrouped(
+        &mut self,
+        row: Option<&Row>,
+        found: &io::Result<Option<Seen>>,
+        open: bool,
+    ) -> bool {
+        let (Some(row), Ok(Some(Seen::File(stat)))) = (row, found) else {
+            return false;
+        };
+        let regroups = |former: &Former| former.regroups(&self.eyes);
+        let readable = self.eyes.readable(stat, open);
+        let same = row.entry.stat.same(stat) && row.entry.absent.is_none();
+        if !self.former.as_ref().is_some_and(regroups) || !same || row.entry.readable == readable {
+            return false;
+        }
+        let mut entry = row.entry.clone();
+        entry.readable = readable;
+        let edit = Edit::new(&row.path, Some(row), Some(entry));
+        self.batch.add(edit, None);
+        true
+    }
+
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.ignore.matches(path, false)
+            || self.eyes.is_cut_off(path)
             || self
                 .former
                 .as_ref()
@@ -286,6 +440,7 @@ impl Worker {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
+        self.unread.remove(&row.path);
         if self.left(&row.path) {
             self.batch.add(Edit::new(&row.path, Some(row), None), None);
             return Ok(());
@@ -293,12 +448,14 @@ impl Worker {
         let now = self.clock.now();
         let again = |due: Time| Mark {
             complete: true,
+            event: false,
             first: now,
             ..reason.mark(due)
         };
         let Some(since) = row.entry.absent else {
             let mut entry = row.entry.clone();
             entry.absent = Some(now);
+            self.losses.missed(now);
             self.batch
                 .add(Edit::new(&row.path, Some(row), Some(entry)), None);
             let due = now.after(self.settings.gone_after);
@@ -306,18 +463,21 @@ impl Worker {
             return Ok(());
         };
         let accept = self.running.as_ref().is_some_and(Running::accepts_loss);
-        let due = since.min(now).after(self.settings.gone_after);
-        if due > now {
-            self.inbox.hint(&row.path, again(due));
-        } else if self.guard.held() && !accept {
+        let walking = self.running.as_ref().is_some_and(Running::walking);
+        let verdict = self.losses.verdict(&row.path, since, now);
+        match verdict {
+            Verdict::Wait(due) => self.inbox.hint(&row.path, again(due)),
             // Kept as it is; looked at again when the loss is over.
-        } else if self.running.as_ref().is_some_and(Running::walking) && !accept {
-            self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
-        } else {
-            let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
-            self.ask_links(&row.path, now);
-            self.batch
-                .add(Edit::new(&row.path, Some(row), None), Some(change));
+            Verdict::Held if !accept => {}
+            Verdict::Judge if walking && !accept => {
+                self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
+            }
+            Verdict::Held | Verdict::Judge | Verdict::Gone => {
+                let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
+                self.ask_links(&row.path, now);
+                let edit = Edit::new(&row.path, Some(row), None);
+                self.batch.add_gone(edit, change, verdict != Verdict::Gone);
+            }
         }
         Ok(())
     }
@@ -339,7 +499,9 @@ impl Worker {
             path: path.to_vec(),
             kind,
             hash: hash.filter(|_| kind != Kind::Gone),
-            former: row.and_then(|row| row.entry.hash.or(row.entry.former)),
+            former: row
+                .and_then(|row| row.entry.hash.or(row.entry.former))
+                .filter(|former| Some(*former) != hash),
             source,
             detail: detail.into(),
             seen: now,

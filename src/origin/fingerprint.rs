@@ -24,6 +24,8 @@ pub(super) struct Stat {
     pub(super) inode: u64,
     pub(super) dev: u64,
     pub(super) mode: u32,
+    /// Its group; not remembered, since who may read it is.
+    pub(super) gid: u32,
     /// How many names it has. Not part of what tells a change.
     pub(super) links: u32,
 }
@@ -39,6 +41,7 @@ impl From<&Metadata> for Stat {
             inode: metadata.ino(),
             dev: metadata.dev(),
             mode: metadata.mode(),
+            gid: metadata.gid(),
             links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
         }
     }
@@ -58,6 +61,7 @@ impl From<&rustix::fs::Statx> for Stat {
             inode: found.stx_ino,
             dev: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
             mode: u32::from(found.stx_mode),
+            gid: found.stx_gid,
             links: found.stx_nlink,
         }
     }
@@ -65,26 +69,40 @@ impl From<&rustix::fs::Statx> for Stat {
 
 impl Stat {
     /// Whether nothing happened to the file. Times are compared for inequality only: a file may be
-    /// replaced by an older one. The device's number may differ after a reboot, and says nothing.
+    /// replaced by an older one. On another device it is another file, whatever its number there.
     pub(super) fn same(&self, other: &Self) -> bool {
         (
             self.size,
             self.mtime_ns,
             self.ctime_ns,
             self.inode,
+            self.dev,
             self.mode,
         ) == (
             other.size,
             other.mtime_ns,
             other.ctime_ns,
             other.inode,
+            other.dev,
             other.mode,
         )
     }
 
-    /// Whether others may read it; `open`: they may enter the directories above.
-    pub(super) const fn readable(&self, open: bool) -> bool {
-        open && self.mode & 0o004 != 0
+    /// Whether a write may lie between the two. That the mode differs says nothing of it; nor does
+    /// the ctime where the number of names differs too, as for each file of a tree that is copied as
+    /// hard links.
+    pub(super) fn rewritten(&self, other: &Self) -> bool {
+        let linked = self.links != other.links;
+        let like_other = Self {
+            mode: other.mode,
+            ctime_ns: if linked {
+                other.ctime_ns
+            } else {
+                self.ctime_ns
+            },
+            ..*self
+        };
+        !like_other.same(other)
     }
 
     /// When its metadata last changed; nobody can set that.
@@ -113,10 +131,24 @@ pub(super) enum Content {
     Replaced,
     /// This process may not read it.
     Unreadable,
+    /// The reading was ended before it was done.
+    GivenUp,
 }
 
+/// Whether this process may read the file at `path`.
+pub(super) fn may_read(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).is_ok()
+}
+
+/// Is asked after each [`SLICE`] with the file and the bytes read so far, whether to go on.
+pub(super) type GoOn<'a> = dyn FnMut(&File, u64) -> io::Result<bool> + 'a;
+
+/// Bytes between two such questions.
+const SLICE: u64 = 16 * 1024 * 1024;
+
 /// Reads and hashes the file at `path`, which had this stat a moment ago.
-pub(super) fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
+pub(super) fn content(path: &Path, expected: &Stat, go_on: &mut GoOn<'_>) -> io::Result<Content> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -140,7 +172,10 @@ pub(super) fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
     if !metadata.is_file() || (before.inode, before.dev) != (expected.inode, expected.dev) {
         return Ok(Content::Replaced);
     }
-    let hash = *hash(&file, before.size)?.as_bytes();
+    let Some(hash) = hash(&file, before.size, go_on)? else {
+        return Ok(Content::GivenUp);
+    };
+    let hash = *hash.as_bytes();
     let after = Stat::from(&file.metadata()?);
     Ok(if before.same(&after) {
         Content::Hash(hash, after)
@@ -150,12 +185,13 @@ pub(super) fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
 }
 
 /// Hashes a file to its end. One that has the size that it is said to have is not asked whether more
-/// is to come: a stat that is the same afterwards says so too.
-fn hash(mut file: &File, size: u64) -> io::Result<blake3::Hash> {
+/// is to come: a stat that is the same afterwards says so too. `None` when it was not to go on.
+fn hash(mut file: &File, size: u64, go_on: &mut GoOn<'_>) -> io::Result<Option<blake3::Hash>> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_SIZE]);
     }
     let mut hasher = blake3::Hasher::new();
+    let mut asked = 0;
     BUFFER.with_borrow_mut(|buffer| {
         while hasher.count() == 0 || hasher.count() != size {
             match file.read(buffer) {
@@ -164,8 +200,14 @@ fn hash(mut file: &File, size: u64) -> io::Result<blake3::Hash> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+            if hasher.count() - asked >= SLICE {
+                asked = hasher.count();
+                if !go_on(file, asked)? {
+                    return Ok(None);
+                }
+            }
         }
-        Ok(hasher.finalize())
+        Ok(Some(hasher.finalize()))
     })
 }
 
@@ -175,6 +217,10 @@ mod tests {
 
     fn stat(path: &Path) -> Stat {
         Stat::from(&std::fs::metadata(path).unwrap())
+    }
+
+    fn content(path: &Path, expected: &Stat) -> io::Result<Content> {
+        super::content(path, expected, &mut |_, _| Ok(true))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 
 use super::examine::Reason;
 use super::hints::{Cause, Mark};
-use super::inbox::join;
+use super::inbox::{join, remove_below};
 use super::index::Row;
 use super::look::{Seen, Sight};
 use super::scan::Pending;
@@ -23,6 +23,8 @@ struct Other {
     found: io::Result<Option<Seen>>,
     /// Others may enter the directories above it.
     open: bool,
+    /// Its stat says nothing.
+    doubt: bool,
 }
 
 impl Worker {
@@ -38,12 +40,10 @@ impl Worker {
         if mark.subtree {
             return self.look_into(path, mark);
         }
-        let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
-            baseline: None,
-        };
+        let reason = Reason::of(&mark);
+        if mark.named {
+            self.notice_link(path);
+        }
         let eyes = self.eyes();
         let Sight { is_link, found } = eyes.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
@@ -100,6 +100,7 @@ impl Worker {
 
     fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        self.notice_directory();
         self.look_below(path, mark)
     }
 
@@ -109,16 +110,13 @@ impl Worker {
         self.swept += 1;
         let eyes = self.eyes();
         let reason = Reason {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
             baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
+            ..Reason::of(&mark)
         };
         self.inbox.forget_places(path);
         self.inbox.unwatched.remove_below(path);
-        self.closed.retain(|dir| !super::inbox::below(dir, path));
-        self.unreadable
-            .retain(|dir| !super::inbox::below(dir, path));
+        remove_below(&mut self.closed, path);
+        self.unreadable.remove_below(path);
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
@@ -131,6 +129,7 @@ impl Worker {
             mark.first,
         );
         sweep.baseline = reason.baseline;
+        sweep.doubt = self.doubt.clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
     }
@@ -138,10 +137,8 @@ impl Worker {
     /// Goes on with a look at a subtree. Returns whether there is more to do.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
         let reason = Reason {
-            cause: sweep.cause,
-            first: sweep.first,
-            complete: false,
             baseline: sweep.baseline,
+            ..Reason::of(&Mark::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();
         if !self.inbox.go_on() {
@@ -158,9 +155,15 @@ impl Worker {
                     sweep.files += 1;
                     self.absent_before(sweep, Some(&path), reason)?;
                     let row = sweep.rows.take(&path)?;
+                    let device = stat.as_ref().map(|stat| stat.dev);
+                    let doubt = row.is_some() && sweep.doubts(&path, device);
                     if let (Some(row), Some(stat)) = (&row, &stat)
-                        && row.is_unchanged(stat, open)
+                        && !doubt
+                        && row.is_unchanged(stat, self.eyes.readable(stat, open))
                     {
+                        if row.may_be_unread() {
+                            self.try_to_read(&path)?;
+                        }
                         continue;
                     }
                     let found = if let Some(stat) = stat {
@@ -169,14 +172,19 @@ impl Worker {
                         self.follow_link(&path);
                         self.eyes.see(&path)
                     };
-                    others.push(Other { path, found, open });
+                    others.push(Other {
+                        path,
+                        found,
+                        open,
+                        doubt,
+                    });
                     if others.len() == TOGETHER {
                         self.examine_others(&mut others, reason)?;
                     }
                 }
                 Item::Directory { path, open } => {
                     sweep.directories += 1;
-                    self.told_unreadable.remove(&path);
+                    self.unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);
                     }
@@ -184,10 +192,12 @@ impl Worker {
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
                     self.look_through_closed(sweep, &path, reason)?;
-                    self.unreadable.insert(path);
                 }
             }
             self.commit_if_full()?;
+            if self.has_read_enough() && self.running.is_some() {
+                break;
+            }
         }
         self.examine_others(&mut others, reason)?;
         Ok(true)
@@ -197,8 +207,15 @@ impl Worker {
     fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
         let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
         let mut rows = self.committer.index.rows(&paths)?;
-        for Other { path, found, open } in others.drain(..) {
+        for Other {
+            path,
+            found,
+            open,
+            doubt,
+        } in others.drain(..)
+        {
             let row = rows.remove(&path);
+            let reason = Reason { doubt, ..reason };
             self.examine(&path, found, row, open, reason)?;
             self.commit_if_full()?;
         }

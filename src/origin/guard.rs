@@ -1,14 +1,11 @@
-//! Whether what is seen can be believed: is the root still the directory it was, and are not too
-//! many files gone at once? Decides; purges and forgets nothing itself.
+//! Which directory the root is, what is mounted, and whether its events tell everything. Asks the
+//! kernel; purges and forgets nothing itself.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
-
-use super::settings::{LOSS_ALWAYS_FINE, LOSS_WINDOW};
-use crate::core::time::Time;
 
 /// Filesystems whose changes may come from other machines, or from a process behind the kernel's
 /// back: they have no events for those. Numbers of `statfs(2)`, and of coreutils' list for `tail -f`,
@@ -60,6 +57,16 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Whether both lie on the same mount of the same filesystem.
+    pub(super) const fn same_mount(&self, other: &Self) -> bool {
+        self.device == other.device && self.mount == other.mount
+    }
+
+    /// The number of its device.
+    pub(super) const fn device(&self) -> u64 {
+        self.device
+    }
+
     /// Whether both are the same directory, through whatever mount.
     pub(super) const fn same_directory(&self, other: &Self) -> bool {
         self.device == other.device && self.inode == other.inode
@@ -130,102 +137,5 @@ pub(super) fn events(path: &Path) -> Events {
             }
         }
         Ok(_) | Err(_) => Events::All,
-    }
-}
-
-/// What is mounted below a directory: a line of the kernel's list for each. Empty where there is no
-/// such list.
-pub(super) fn mounts_below(directory: &Path) -> Vec<String> {
-    let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    list.lines()
-        .filter(|line| {
-            // The fifth field; a space in it is written `\040`.
-            let point = line.split(' ').nth(4).unwrap_or_default();
-            let point = point.replace("\\040", " ");
-            let point = Path::new(&point);
-            point.starts_with(directory) && point != directory
-        })
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The guard against sudden loss.
-#[derive(Debug)]
-pub(super) struct LossGuard {
-    percent: u64,
-    /// Files gone since the window began.
-    gone: u64,
-    since: Time,
-    held: bool,
-}
-
-impl LossGuard {
-    pub(super) fn new(percent: u8) -> Self {
-        Self {
-            percent: percent.into(),
-            gone: 0,
-            since: Time::ZERO,
-            held: false,
-        }
-    }
-
-    /// Whether it says that nothing may go.
-    pub(super) const fn held(&self) -> bool {
-        self.held
-    }
-
-    /// Looks at the numbers: files in the index, and those of them that are absent. Returns
-    /// whether files may go.
-    pub(super) fn check(&mut self, files: u64, absent: u64, now: Time) -> bool {
-        if now.since(self.since) > LOSS_WINDOW {
-            self.gone = 0;
-        }
-        let lost = absent.saturating_add(self.gone);
-        let all = files.saturating_add(self.gone);
-        self.held = lost > LOSS_ALWAYS_FINE
-            && u128::from(lost) * 100 > u128::from(all) * u128::from(self.percent);
-        !self.held
-    }
-
-    /// Remembers that files went.
-    pub(super) fn went(&mut self, files: u64, now: Time) {
-        if now.since(self.since) > LOSS_WINDOW {
-            self.gone = 0;
-            self.since = now;
-        }
-        self.gone = self.gone.saturating_add(files);
-    }
-
-    /// An operator accepts the loss: what went so far is forgotten.
-    pub(super) fn accept(&mut self) {
-        self.gone = 0;
-        self.held = false;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Time {
-        Time::from_millis(seconds * 1_000)
-    }
-
-    #[test]
-    fn few_files_may_always_go_and_many_never_at_once() {
-        let mut guard = LossGuard::new(50);
-        assert!(guard.check(20, 20, at(100)));
-        assert!(guard.check(100, 50, at(100)));
-        assert!(!guard.check(100, 51, at(100)));
-        assert!(guard.check(100, 3, at(100)));
-    }
-
-    #[test]
-    fn a_loss_in_pieces_is_one_loss() {
-        let mut guard = LossGuard::new(50);
-        assert!(guard.check(100, 30, at(100)));
-        guard.went(30, at(100));
-        assert!(!guard.check(70, 30, at(110)));
-        assert!(guard.check(70, 30, at(200)));
     }
 }

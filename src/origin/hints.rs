@@ -23,6 +23,8 @@ const FLOOD: Duration = Duration::from_secs(3);
 pub(super) enum Nature {
     /// A file has a new name; it may still be written.
     Created,
+    /// It is being written: more may follow, until it is closed.
+    Written,
     /// It was closed after writing, renamed, or removed: what is there now is complete.
     Complete,
     /// Its metadata changed; that says nothing about a writer.
@@ -44,6 +46,10 @@ pub(super) enum Cause {
 
 /// One place to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about the place"
+)]
 pub(super) struct Mark {
     /// Everything below as well.
     pub(super) subtree: bool,
@@ -51,6 +57,10 @@ pub(super) struct Mark {
     pub(super) complete: bool,
     /// The name itself came, went or was written; else only its metadata.
     pub(super) named: bool,
+    /// The kernel told of it, and it is not the program's own wish to look.
+    pub(super) event: bool,
+    /// It is being written: unless it is complete before, the look comes so long after the first mark.
+    pub(super) writing: Option<Duration>,
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) due: Time,
@@ -60,17 +70,20 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// What an event asks for.
-    pub(super) fn event(nature: Nature, now: Time) -> Self {
-        let wait = if nature == Nature::Created {
-            SETTLED
-        } else {
-            QUIET
+    /// What an event asks for. `write_wait`: how long a file that is being written is waited for.
+    pub(super) fn event(nature: Nature, now: Time, write_wait: Duration) -> Self {
+        let writing = (nature == Nature::Written).then_some(write_wait);
+        let wait = match nature {
+            Nature::Created => SETTLED,
+            Nature::Written => write_wait,
+            Nature::Complete | Nature::Touched | Nature::Subtree => QUIET,
         };
         Self {
             subtree: nature == Nature::Subtree,
             complete: nature == Nature::Complete,
             named: nature != Nature::Touched,
+            event: true,
+            writing,
             cause: Cause::Watch,
             first: now,
             due: now.after(wait),
@@ -84,10 +97,20 @@ impl Mark {
             subtree: false,
             complete: false,
             named: true,
+            event: false,
+            writing: None,
             cause,
             first: now,
             due: now,
             flood: None,
+        }
+    }
+
+    /// Everything at and below a directory.
+    pub(super) fn below(cause: Cause, now: Time) -> Self {
+        Self {
+            cause,
+            ..Self::event(Nature::Subtree, now, Duration::ZERO)
         }
     }
 
@@ -96,6 +119,7 @@ impl Mark {
         let due = self.calm();
         Self {
             subtree: true,
+            writing: None,
             due,
             flood: Some(due.after(FLOOD)),
             ..self
@@ -104,18 +128,31 @@ impl Mark {
 
     /// When a file that is written now is no longer in writing.
     fn calm(&self) -> Time {
-        self.due.max(self.first.after(SETTLED))
+        let settled = self.first.after(SETTLED);
+        if self.writing.is_some() {
+            settled
+        } else {
+            self.due.max(settled)
+        }
     }
 
     /// Takes a newer mark of the same place in. The look comes at the sooner of the two times, but
     /// events that follow each other push it ahead of them, up to a limit: no rest, no starving.
     fn merge(&mut self, newer: Self) {
+        self.first = self.first.min(newer.first);
         let limit = self.first.after(QUIET_AT_MOST);
         self.flood = self.flood.or(newer.flood);
-        self.due = match self.flood {
-            Some(limit) => self.due.max(newer.calm()).min(limit),
-            None if newer.due < self.due => newer.due,
-            None => self.due.max(newer.due.min(limit)),
+        let completed = newer.complete && newer.event;
+        self.writing = match (self.writing, newer.writing) {
+            _ if self.subtree || newer.subtree || completed => None,
+            (writing, wait) => writing.or(wait),
+        };
+        self.due = match (self.flood, self.writing) {
+            (Some(limit), _) => self.due.max(newer.calm()).min(limit),
+            // Nothing but its end brings the look forward.
+            (None, Some(wait)) => self.first.after(wait),
+            (None, None) if newer.due < self.due => newer.due,
+            (None, None) => self.due.max(newer.due.min(limit)),
         };
         // An event speaks of what is there now; a look that was put off repeats what it was told.
         if newer.cause == Cause::Watch && newer.named {
@@ -123,8 +160,8 @@ impl Mark {
         }
         self.subtree |= newer.subtree;
         self.named |= newer.named;
+        self.event |= newer.event;
         self.cause = self.cause.max(newer.cause);
-        self.first = self.first.min(newer.first);
     }
 }
 
@@ -253,6 +290,30 @@ impl Node {
             || self.children.values().any(|node| node.any(wanted))
     }
 
+    fn some(
+        &self,
+        path: &mut Vec<u8>,
+        limit: usize,
+        wanted: &impl Fn(&Mark) -> bool,
+        found: &mut Vec<(Vec<u8>, Time)>,
+    ) {
+        if found.len() >= limit {
+            return;
+        }
+        if let Some(mark) = self.mark.as_ref().filter(|mark| wanted(mark)) {
+            found.push((path.clone(), mark.first));
+        }
+        for (name, child) in &self.children {
+            let length = path.len();
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            child.some(path, limit, wanted, found);
+            path.truncate(length);
+        }
+    }
+
     fn count(&self) -> usize {
         1 + self.children.values().map(Self::count).sum::<usize>()
     }
@@ -350,6 +411,37 @@ impl Hints {
         node.mark.as_ref().is_some_and(watched)
     }
 
+    /// Whether the kernel has told of this very path, and it was not looked at since.
+    pub(super) fn event_at(&mut self, path: &[u8]) -> bool {
+        self.mark_at(path).is_some_and(|mark| mark.event)
+    }
+
+    /// The path waits to be looked at since `first`.
+    pub(super) fn since(&mut self, path: &[u8], first: Time) {
+        if let Some(mark) = self.mark_at(path) {
+            mark.first = mark.first.min(first);
+        }
+    }
+
+    fn mark_at(&mut self, path: &[u8]) -> Option<&mut Mark> {
+        let mut node = &mut self.root;
+        for name in names(path) {
+            node = node.children.get_mut(name)?;
+        }
+        node.mark.as_mut()
+    }
+
+    /// The first places of this kind, and since when they wait.
+    pub(super) fn some(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&Mark) -> bool,
+    ) -> Vec<(Vec<u8>, Time)> {
+        let mut found = Vec::new();
+        self.root.some(&mut Vec::new(), limit, &wanted, &mut found);
+        found
+    }
+
     /// Whether a place of this kind is left.
     pub(super) fn any(&self, wanted: impl Fn(&Mark) -> bool) -> bool {
         self.root.any(&wanted)
@@ -368,6 +460,12 @@ mod tests {
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
+    }
+
+    const WRITE_WAIT: Duration = Duration::from_secs(30);
+
+    fn event(nature: Nature, now: Time) -> Mark {
+        Mark::event(nature, now, WRITE_WAIT)
     }
 
     fn covered(path: &[u8], out: &[(Vec<u8>, Mark)]) -> bool {
@@ -393,7 +491,7 @@ mod tests {
     fn a_look_waits_for_quiet_but_not_for_ever() {
         let mut hints = Hints::new();
         for millis in (0..3_000).step_by(20) {
-            hints.insert(b"a/b", Mark::event(Nature::Complete, at(millis)));
+            hints.insert(b"a/b", event(Nature::Complete, at(millis)));
             if millis < 1_000 {
                 assert!(hints.take_due(at(millis), 10).is_empty(), "at {millis}");
             }
@@ -404,23 +502,57 @@ mod tests {
     #[test]
     fn a_created_file_waits_for_its_close() {
         let mut hints = Hints::new();
-        hints.insert(b"a", Mark::event(Nature::Created, at(0)));
+        hints.insert(b"a", event(Nature::Created, at(0)));
         assert!(hints.take_due(at(900), 10).is_empty());
-        hints.insert(b"a", Mark::event(Nature::Touched, at(910)));
-        hints.insert(b"a", Mark::event(Nature::Complete, at(920)));
+        hints.insert(b"a", event(Nature::Touched, at(910)));
+        hints.insert(b"a", event(Nature::Complete, at(920)));
         let out = hints.take_due(at(970), 10);
         assert!(out[0].1.complete && out[0].1.named);
         assert_eq!(hints.count_marks(|_| true), 0);
     }
 
     #[test]
+    fn a_file_that_is_written_waits_for_its_close_or_the_limit_whatever_else_is_told() {
+        let mut hints = Hints::new();
+        hints.insert(b"a", event(Nature::Created, at(0)));
+        for millis in (10..20_000).step_by(500) {
+            hints.insert(b"a", event(Nature::Written, at(millis)));
+            hints.insert(b"a", event(Nature::Touched, at(millis + 1)));
+            hints.insert(b"a", Mark::again(Cause::Recheck, at(millis + 2)));
+            assert!(hints.take_due(at(millis + 400), 10).is_empty());
+        }
+        // It is looked at when it is closed,
+        hints.insert(b"a", event(Nature::Complete, at(20_000)));
+        assert!(hints.take_due(at(20_050), 10)[0].1.complete);
+        // and what stays open, when the time is over.
+        hints.insert(b"a", event(Nature::Written, at(30_000)));
+        hints.insert(b"a", event(Nature::Written, at(50_000)));
+        assert!(hints.take_due(at(59_999), 10).is_empty());
+        let out = hints.take_due(at(60_000), 10);
+        assert!(!out[0].1.complete && out[0].1.first == at(30_000));
+        // One that is written again after a close is not complete.
+        hints.insert(b"a", event(Nature::Complete, at(70_000)));
+        hints.insert(b"a", event(Nature::Written, at(70_010)));
+        assert!(hints.take_due(at(99_000), 10).is_empty());
+        assert!(!hints.take_due(at(100_000), 10)[0].1.complete);
+    }
+
+    #[test]
+    fn only_what_the_kernel_told_of_a_path_itself_is_an_event_at_it() {
+        let mut hints = Hints::new();
+        hints.insert(b"d/a", Mark::again(Cause::Watch, at(0)));
+        hints.insert(b"d/b", event(Nature::Touched, at(0)));
+        assert!(!hints.event_at(b"d/a") && hints.event_at(b"d/b"));
+        assert!(!hints.event_at(b"d") && !hints.event_at(b"d/b/c"));
+        hints.since(b"d/b", Time::ZERO);
+        assert_eq!(hints.some(1, |mark| mark.event), [(b"d/b".to_vec(), at(0))]);
+    }
+
+    #[test]
     fn many_children_become_their_directory_and_very_many_the_root() {
         let mut hints = Hints::new();
         for n in 0..2_000 {
-            hints.insert(
-                format!("d/{n}").as_bytes(),
-                Mark::event(Nature::Complete, at(0)),
-            );
+            hints.insert(format!("d/{n}").as_bytes(), event(Nature::Complete, at(0)));
         }
         let out = drain(&mut hints);
         assert_eq!(out.len(), 1);
@@ -429,7 +561,7 @@ mod tests {
         for n in 0..200_000 {
             hints.insert(
                 format!("{}/{n}", n / 1_000).as_bytes(),
-                Mark::event(Nature::Complete, at(0)),
+                event(Nature::Complete, at(0)),
             );
         }
         assert!(hints.root.count() <= NODES);
@@ -446,7 +578,7 @@ mod tests {
         for n in 0..2_000 {
             hints.insert(
                 format!("d/{n}").as_bytes(),
-                Mark::event(Nature::Complete, at(n / 4)),
+                event(Nature::Complete, at(n / 4)),
             );
         }
         assert!(hints.take_due(at(1_400), 10).is_empty() && hints.flooded(at(1_400)));
@@ -457,7 +589,7 @@ mod tests {
         let endless = (0..300_000).map(|n| (n, at(2_000 + n / 40)));
         let mut taken = endless.map(|(n, now)| {
             let path = format!("d/{n}");
-            hints.insert(path.as_bytes(), Mark::event(Nature::Complete, now));
+            hints.insert(path.as_bytes(), event(Nature::Complete, now));
             let out = hints.take_due(now, usize::MAX);
             (now, out.iter().any(|(_, mark)| mark.flood.is_some()))
         });
@@ -471,10 +603,10 @@ mod tests {
     #[test]
     fn a_look_put_off_does_not_put_off_an_event() {
         let mut hints = Hints::new();
-        let mark = Mark::event(Nature::Complete, at(0));
+        let mark = event(Nature::Complete, at(0));
         let due = at(5_000);
         hints.insert(b"a", Mark { due, ..mark });
-        hints.insert(b"a", Mark::event(Nature::Complete, at(100)));
+        hints.insert(b"a", event(Nature::Complete, at(100)));
         assert_eq!(hints.take_due(at(150), 10).len(), 1);
     }
 
@@ -483,11 +615,11 @@ mod tests {
         let mut hints = Hints::new();
         let scan = Mark {
             cause: Cause::Scan(ScanReason::Rescan),
-            ..Mark::event(Nature::Touched, at(0))
+            ..event(Nature::Touched, at(0))
         };
         hints.insert(b"a", scan);
         assert!(!hints.heard_of(b"a"));
-        hints.insert(b"a", Mark::event(Nature::Complete, at(1)));
+        hints.insert(b"a", event(Nature::Complete, at(1)));
         assert!(hints.heard_of(b"a"));
         assert_eq!(drain(&mut hints)[0].1.cause, Cause::Watch);
     }
@@ -525,7 +657,7 @@ mod tests {
             let mut now = 0;
             for (path, nature, wait, take) in steps {
                 now += wait;
-                hints.insert(&path, Mark::event(nature, at(now)));
+                hints.insert(&path, event(nature, at(now)));
                 waiting.push(path);
                 if take {
                     let out = hints.take_due(at(now), 3);

@@ -15,6 +15,7 @@ use super::cookie::Cookies;
 use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
+use super::places::Places;
 use super::status::{ScanReason, ScanSummary};
 use super::targets::Targets;
 use super::unwatched::Unwatched;
@@ -51,6 +52,8 @@ pub(super) struct Request {
 pub(super) struct Mail {
     pub(super) hints: Hints,
     pub(super) requests: Vec<Request>,
+    /// Who waits until nothing is pending of what was marked up to a time.
+    waiters: Vec<(Time, oneshot::Sender<()>)>,
     /// When the worker was last heard of.
     turned: Time,
     /// The kernel dropped events of the current watch.
@@ -75,13 +78,20 @@ impl Mail {
     pub(super) fn begin_root_check(&mut self, now: Time) {
         self.busy |= self.root_check.take_if(|time| *time <= now).is_some();
     }
-}
 
-/// Where real directories appear in the origin: the root, and the targets of symbolic links.
-#[derive(Clone, Debug)]
-struct Place {
-    real: PathBuf,
-    logical: Vec<u8>,
+    /// What is still to be done; with a time, only for what was marked up to then. What the program
+    /// itself wants to look at follows from something earlier, and always counts.
+    fn pending(&self, before: Option<Time>) -> u64 {
+        let unread = self.overflow
+            || self.lost_watch
+            || self.root_check.is_some()
+            || !self.requests.is_empty();
+        let counts = |mark: &Mark| {
+            mark.cause != Cause::Recheck
+                && (!mark.event || before.is_none_or(|before| mark.first <= before))
+        };
+        self.hints.count_marks(counts) + u64::from(self.busy) + u64::from(unread)
+    }
 }
 
 /// The meeting point.
@@ -89,7 +99,7 @@ struct Place {
 pub(super) struct Inbox {
     mail: Mutex<Mail>,
     wake: Condvar,
-    places: Mutex<Arc<Vec<Place>>>,
+    places: Mutex<Places>,
     /// The names that the way to the root leads over.
     way: Mutex<Arc<BTreeSet<PathBuf>>>,
     pub(super) unwatched: Unwatched,
@@ -97,7 +107,8 @@ pub(super) struct Inbox {
     pub(super) cookies: Cookies,
     pub(super) links: FileLinks,
     pub(super) targets: Targets,
-    rested: tokio::sync::Notify,
+    /// How long a file that is being written is waited for.
+    write_wait: Duration,
     clock: Clock,
 }
 
@@ -107,11 +118,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inbox {
-    pub(super) fn new(ignore: Arc<Ignore>, cookies: Cookies, clock: Clock) -> Self {
+    pub(super) fn new(
+        ignore: Arc<Ignore>,
+        cookies: Cookies,
+        write_wait: Duration,
+        clock: Clock,
+    ) -> Self {
         Self {
             mail: Mutex::new(Mail {
                 hints: Hints::new(),
                 requests: Vec::new(),
+                waiters: Vec::new(),
                 turned: clock.now(),
                 overflow: false,
                 lost_watch: false,
@@ -124,14 +141,14 @@ impl Inbox {
                 wakes_at: Time::ZERO,
             }),
             wake: Condvar::new(),
-            places: Mutex::new(Arc::new(Vec::new())),
+            places: Mutex::default(),
             way: Mutex::default(),
             unwatched: Unwatched::default(),
             ignore,
             cookies,
             links: FileLinks::default(),
             targets: Targets::default(),
-            rested: tokio::sync::Notify::new(),
+            write_wait,
             clock,
         }
     }
@@ -146,9 +163,9 @@ impl Inbox {
         mail.stop = true;
         // Whoever waits for these hears that nobody is left to answer.
         mail.requests.clear();
+        mail.waiters.clear();
         drop(mail);
         self.cookies.watch(false);
-        self.rested.notify_waiters();
         self.wake.notify_all();
     }
 
@@ -201,38 +218,60 @@ impl Inbox {
 
     /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
     pub(super) fn rest(&self, waits: bool) {
-        self.lock().busy = waits;
-        self.rested.notify_waiters();
+        let mut mail = self.lock();
+        mail.busy = waits;
+        if mail.waiters.is_empty() || mail.pending(Some(Time::ZERO)) > 0 {
+            return;
+        }
+        let waiters = std::mem::take(&mut mail.waiters);
+        let (rested, waiting): (Vec<_>, Vec<_>) = waiters
+            .into_iter()
+            .filter(|(_, waiter)| !waiter.is_closed())
+            .partition(|(before, _)| mail.pending(Some(*before)) == 0);
+        mail.waiters = waiting;
+        for (_, waiter) in rested {
+            // One that has given up needs no answer.
+            waiter.send(()).unwrap_or_default();
+        }
     }
 
-    /// Waits until nothing is pending.
+    /// Waits until nothing is pending of what was marked up to now. What is written on and on is
+    /// waited for once.
     pub(super) async fn rested(&self) -> Result<(), ScanError> {
-        loop {
-            let rested = self.rested.notified();
-            tokio::pin!(rested);
-            // From here on no rest is missed.
-            rested.as_mut().enable();
-            if self.stopped() {
+        let (waiter, rested) = oneshot::channel();
+        {
+            let mut mail = self.lock();
+            if mail.stop {
                 return Err(ScanError::Stopping);
             }
-            if self.pending() == 0 {
+            let now = self.clock.now();
+            if mail.pending(Some(now)) == 0 {
                 return Ok(());
             }
-            rested.await;
+            if mail.waiters.len() >= REQUESTS {
+                return Err(ScanError::Busy);
+            }
+            mail.waiters.push((now, waiter));
+            mail.news = true;
+            self.wake.notify_all();
         }
+        rested.await.map_err(|_| ScanError::Stopping)
     }
 
     /// Places that are still to be looked at, and what else is to be done before it can be said
     /// that every change up to now is noticed. A second look at a young file does not count.
     pub(super) fn pending(&self) -> u64 {
-        let mail = self.lock();
-        let unread = mail.overflow
-            || mail.lost_watch
-            || mail.root_check.is_some()
-            || !mail.requests.is_empty();
-        mail.hints.count_marks(|mark| mark.cause != Cause::Recheck)
-            + u64::from(mail.busy)
-            + u64::from(unread)
+        self.lock().pending(None)
+    }
+
+    /// The first files that are being written, and since when.
+    pub(super) fn writing(&self, limit: usize) -> Vec<(Vec<u8>, Time)> {
+        self.lock().hints.some(limit, |mark| mark.writing.is_some())
+    }
+
+    /// How many files are being written.
+    pub(super) fn count_writing(&self) -> u64 {
+        self.lock().hints.count_marks(|mark| mark.writing.is_some())
     }
 
     /// Adds a place to look at, for somebody else than the worker, who has to be woken.
@@ -291,24 +330,17 @@ impl Inbox {
 
     /// From now on events below `real` speak of `logical`.
     pub(super) fn add_place(&self, real: &Path, logical: &[u8]) {
-        let mut places = lock(&self.places);
-        let known = places
-            .iter()
-            .any(|place| place.real == real && place.logical == logical);
-        if !known {
-            Arc::make_mut(&mut places).push(Place {
-                real: real.to_owned(),
-                logical: logical.to_vec(),
-            });
-        }
+        lock(&self.places).add(real.as_os_str().as_bytes(), logical);
     }
 
     /// Forgets every place at or below this logical path: the links there may lead elsewhere now.
     pub(super) fn forget_places(&self, logical: &[u8]) {
-        let mut places = lock(&self.places);
-        if places.iter().any(|place| below(&place.logical, logical)) {
-            Arc::make_mut(&mut places).retain(|place| !below(&place.logical, logical));
-        }
+        lock(&self.places).forget(logical);
+    }
+
+    /// The names in the origin that a real directory has; where it holds places of the origin, theirs.
+    pub(super) fn names_of(&self, real: &Path) -> Vec<Vec<u8>> {
+        lock(&self.places).names_within(real.as_os_str().as_bytes())
     }
 
     /// From now on these are the names on the way to the root.
@@ -351,21 +383,20 @@ impl Inbox {
             self.wake.notify_all();
         }
         for link in self.links.to(path) {
-            self.ask(&link, Mark::event(nature, self.clock.now()));
+            self.ask(
+                &link,
+                Mark::event(nature, self.clock.now(), self.write_wait),
+            );
         }
-        let places = Arc::clone(&lock(&self.places));
-        let mark = Mark::event(nature, self.clock.now());
-        for place in places.iter() {
-            let Ok(rest) = path.strip_prefix(&place.real) else {
-                continue;
-            };
-            let mut logical = join(&place.logical, rest.as_os_str().as_bytes());
+        let names = lock(&self.places).names(path.as_os_str().as_bytes());
+        let mark = Mark::event(nature, self.clock.now(), self.write_wait);
+        for mut logical in names {
             let mut mark = mark;
-            if rest.file_name() == Some(OsStr::new(DATA)) {
+            if path.file_name() == Some(OsStr::new(DATA)) && logical.ends_with(DATA.as_bytes()) {
                 // A volume of Kubernetes has got new content: every file beside this link leads
                 // through it.
                 logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
-                mark = Mark::event(Nature::Subtree, self.clock.now());
+                mark = Mark::below(Cause::Watch, self.clock.now());
             } else if self.ignore.matches(&logical, is_dir) {
                 continue;
             }
@@ -376,6 +407,20 @@ impl Inbox {
                 self.wake.notify_all();
             }
         }
+    }
+}
+
+/// Takes what is `path` or lies below it out of a set of paths.
+pub(super) fn remove_below(paths: &mut BTreeSet<Vec<u8>>, path: &[u8]) {
+    if path.is_empty() {
+        paths.clear();
+        return;
+    }
+    paths.remove(path);
+    let below = paths.range([path, b"/"].concat()..[path, b"0"].concat());
+    let below: Vec<_> = below.cloned().collect();
+    for path in below {
+        paths.remove(&path);
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::fingerprint::Stat;
 use super::inbox::Inbox;
+use super::known::Known;
 use crate::core::change::{ContentHash, PipelineId, Seq};
 use crate::core::time::Time;
 use crate::lineage::Lineage;
@@ -56,46 +57,12 @@ fn advice(error: &rusqlite::Error) -> &'static str {
     }
 }
 
-/// How far a row can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// As long as the stat is the same, so are the bytes.
-    Surely,
-    /// It was hashed so soon after its last change that another one may hide behind the same
-    /// times.
-    Racy,
-    /// Only the hash is known: it comes from the queue, after a crash.
-    HashOnly,
-    /// Only the stat is known: the first scan does not read files, that is done after it.
-    Unread,
-}
-
-impl Known {
-    const fn code(self) -> i64 {
-        match self {
-            Self::Surely => 0,
-            Self::Racy => 1,
-            Self::HashOnly => 2,
-            Self::Unread => 3,
-        }
-    }
-
-    const fn parse(code: i64) -> Self {
-        match code {
-            0 => Self::Surely,
-            1 => Self::Racy,
-            3 => Self::Unread,
-            _ => Self::HashOnly,
-        }
-    }
-}
-
 /// What is remembered of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) stat: Stat,
-    /// Anybody may read it: its own mode, and that of the directories above it.
+    /// The web server may read it: by its own mode, and that of the directories above it.
     pub(super) readable: bool,
     /// `None` where only metadata is compared, or where it cannot be read.
     pub(super) hash: Option<ContentHash>,
@@ -120,16 +87,23 @@ pub(super) struct Brief {
     known: Known,
     stat: Stat,
     readable: bool,
-    absent: bool,
+    /// Since when it was found absent.
+    pub(super) absent: Option<Time>,
+    hashed: bool,
 }
 
 impl Brief {
-    /// Whether a file with this stat is as remembered, for sure.
-    pub(super) fn is_unchanged(&self, stat: &Stat, open: bool) -> bool {
+    /// Whether its bytes are not known, though they were to be read.
+    pub(super) fn may_be_unread(&self) -> bool {
+        self.known == Known::Surely && !self.hashed
+    }
+
+    /// Whether a file with this stat, that is readable or not, is as remembered, for sure.
+    pub(super) fn is_unchanged(&self, stat: &Stat, readable: bool) -> bool {
         matches!(self.known, Known::Surely | Known::Unread)
-            && !self.absent
+            && self.absent.is_none()
             && self.stat.same(stat)
-            && self.readable == stat.readable(open)
+            && self.readable == readable
     }
 }
 
@@ -306,6 +280,28 @@ impl OriginIndex {
         )?)
     }
 
+    /// What [`OriginIndex::keep_surroundings`] was given last.
+    pub(super) fn surroundings(&self) -> Result<Option<String>, IndexError> {
+        let key = format!("surroundings of {}", self.id);
+        Ok(self
+            .index
+            .lock()
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()?)
+    }
+
+    /// Keeps a text for the next start.
+    pub(super) fn keep_surroundings(&self, text: &str) -> Result<(), IndexError> {
+        let key = format!("surroundings of {}", self.id);
+        self.index.lock().execute(
+            "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
+            params![key, text],
+        )?;
+        Ok(())
+    }
+
     pub(super) fn get(&self, path: &[u8]) -> Result<Option<Row>, IndexError> {
         let connection = self.index.lock();
         let mut statement = connection.prepare_cached(&format!(
@@ -355,7 +351,7 @@ impl OriginIndex {
         };
         let mut statement = connection.prepare_cached(&format!(
             "SELECT path, known, size, mtime_ns, ctime_ns, inode, mode, readable,
-                    absent IS NOT NULL
+                    absent, dev, hash IS NOT NULL
              FROM file WHERE origin = ?1 AND path {from} ?2 AND {until} ORDER BY path LIMIT ?4"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -369,10 +365,12 @@ impl OriginIndex {
                     ctime_ns: row.get(4)?,
                     inode: row.get::<_, i64>(5)?.cast_unsigned(),
                     mode: row.get(6)?,
+                    dev: row.get::<_, i64>(9)?.cast_unsigned(),
                     ..Stat::default()
                 },
                 readable: row.get(7)?,
-                absent: row.get(8)?,
+                absent: time(row.get(8)?),
+                hashed: row.get(10)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -404,6 +402,49 @@ impl OriginIndex {
                  WHERE origin = ?1 AND absent IS NOT NULL",
             )?,
         ))
+    }
+
+    /// How many files were found absent at this time or before.
+    pub(super) fn count_absent_until(&self, until: Time) -> Result<u64, IndexError> {
+        let count: i64 = self
+            .index
+            .lock()
+            .prepare_cached(
+                "SELECT count(*) FROM file INDEXED BY file_absent
+                 WHERE origin = ?1 AND absent IS NOT NULL AND absent <= ?2",
+            )?
+            .query_row(params![self.id, until.millis().cast_signed()], |row| {
+                row.get(0)
+            })?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Files remembered below a directory, and how many of them were found absent.
+    pub(super) fn counts_below(&self, directory: &[u8]) -> Result<(u64, u64), IndexError> {
+        if directory.is_empty() {
+            return self.counts();
+        }
+        let (from, to) = ([directory, b"/"].concat(), [directory, b"0"].concat());
+        let (files, absent): (i64, i64) = self
+            .index
+            .lock()
+            .prepare_cached(
+                "SELECT count(*), count(absent) FROM file
+                 WHERE origin = ?1 AND path >= ?2 AND path < ?3",
+            )?
+            .query_row(params![self.id, from, to], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        Ok((files.cast_unsigned(), absent.cast_unsigned()))
+    }
+
+    /// From now on every file counts as absent since `since`, unless it was so before. Returns how many
+    /// are new in that.
+    pub(super) fn all_absent(&self, since: Time) -> Result<usize, IndexError> {
+        Ok(self.index.lock().execute(
+            "UPDATE file SET absent = ?2, rev = rev + 1 WHERE origin = ?1 AND absent IS NULL",
+            params![self.id, since.millis().cast_signed()],
+        )?)
     }
 
     /// How many files were never read.
@@ -439,6 +480,10 @@ impl OriginIndex {
     }
 }
 
+fn time(millis: Option<i64>) -> Option<Time> {
+    millis.map(|millis| Time::from_millis(millis.cast_unsigned()))
+}
+
 fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         path: row.get(0)?,
@@ -453,13 +498,12 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
                 dev: row.get::<_, i64>(7)?.cast_unsigned(),
                 mode: row.get(8)?,
                 links: row.get(9)?,
+                ..Stat::default()
             },
             readable: row.get(10)?,
             hash: row.get(11)?,
             former: row.get(12)?,
-            absent: row
-                .get::<_, Option<i64>>(13)?
-                .map(|millis| Time::from_millis(millis.cast_unsigned())),
+            absent: time(row.get(13)?),
         },
     })
 }

@@ -6,12 +6,15 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fingerprint::{Content, Stat, content};
-use super::index::{Entry, Known};
+use super::index::Entry;
+use super::known::{Found, Known, Observed, Signs, judge};
+use super::large::LARGE;
+use super::links_bound::{Links, Way};
 use super::settings::{Compare, FollowSymlinks, RACY, RACY_FINE, SETTLED};
-use crate::core::change::Kind;
 use crate::core::time::Time;
 
 /// A file that moves while it is read is read again after this.
@@ -34,17 +37,8 @@ pub(super) enum Outcome {
     Recheck(Time),
     /// A file that is not as remembered.
     Found(Found),
-}
-
-/// A file that is not as remembered.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// What is to be remembered.
-    pub(super) entry: Entry,
-    /// What it means to a cache; `None` when the bytes are the same.
-    pub(super) kind: Option<Kind>,
-    /// It had another stat and the same bytes.
-    pub(super) unchanged: bool,
+    /// Its bytes have to be compared, and are too many to be read now.
+    Large(Observed),
 }
 
 /// How sure the caller is that nobody is writing.
@@ -100,6 +94,10 @@ pub(super) struct Eyes {
     pub(super) resolved: PathBuf,
     pub(super) compare: Compare,
     pub(super) follow: FollowSymlinks,
+    /// The web server's group, whose right to read counts where a file is of it.
+    pub(super) group: Option<u32>,
+    /// Which names behind links are followed.
+    pub(super) links: Arc<Links>,
 }
 
 impl Eyes {
@@ -131,7 +129,9 @@ impl Eyes {
     /// The same, and whether the name is a link.
     pub(super) fn sight(&self, path: &[u8]) -> Sight {
         let real = self.real(path);
-        if self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path) {
+        if self.is_cut_off(path)
+            || (self.follow != FollowSymlinks::Any && !self.parent_allowed(&real, path))
+        {
             return Sight {
                 is_link: false,
                 found: Ok(None),
@@ -155,6 +155,32 @@ impl Eyes {
             Err(error) => Err(error),
         };
         Sight { is_link, found }
+    }
+
+    /// Whether a path lies behind a link that is not followed, since its target has too many names.
+    pub(super) fn is_cut_off(&self, path: &[u8]) -> bool {
+        let cut = self.links.bound().is_some_and(|bound| bound.cut.is_some());
+        cut && Way::to(self, path).ends.is_some()
+    }
+
+    /// Whether the web server may enter a directory.
+    pub(super) fn lets_in(&self, mode: u32, gid: u32) -> bool {
+        self.allowed(mode, gid) & 0o1 != 0
+    }
+
+    /// Whether the web server may read a file; `open`: it may enter the directories above.
+    pub(super) fn readable(&self, stat: &Stat, open: bool) -> bool {
+        open && self.allowed(stat.mode, stat.gid) & 0o4 != 0
+    }
+
+    /// What the web server may do: as one of its group where that is the file's, else as everybody. The
+    /// kernel asks for the group alone, where it is the file's.
+    fn allowed(&self, mode: u32, gid: u32) -> u32 {
+        if self.group == Some(gid) {
+            mode >> 3
+        } else {
+            mode
+        }
     }
 
     /// A directory above may have become a link that must not be followed.
@@ -188,10 +214,15 @@ impl Eyes {
         patience: Patience,
         now: Time,
     ) -> Outcome {
-        self.look_at(self.see(path), path, row, open, patience, now)
+        let found = self.see(path);
+        self.look_at(found, path, row, open, patience, Signs::default(), now)
     }
 
     /// The same, with what was found there a moment ago.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what was known, what was found, and how to take it"
+    )]
     pub(super) fn look_at(
         &self,
         found: io::Result<Option<Seen>>,
@@ -199,6 +230,7 @@ impl Eyes {
         row: Option<&Entry>,
         open: bool,
         patience: Patience,
+        signs: Signs,
         now: Time,
     ) -> Outcome {
         let stat = match found {
@@ -207,20 +239,24 @@ impl Eyes {
             Ok(Some(Seen::Other) | None) => return Outcome::Absent,
             Err(error) => return Outcome::Unknown(error),
         };
-        let readable = stat.readable(open);
+        let mut seen = Observed {
+            stat,
+            readable: self.readable(&stat, open),
+            hash: None,
+            known: Known::Unread,
+        };
         if let Some(row) = row
             && row.stat.same(&stat)
-            && row.readable == readable
+            && row.readable == seen.readable
             && row.absent.is_none()
         {
-            match row.known {
-                Known::Surely | Known::Unread => return Outcome::Same,
-                Known::Racy => {
-                    if let Some(time) = racy_until(&stat, now) {
-                        return Outcome::Recheck(time);
-                    }
-                }
-                Known::HashOnly => {}
+            if row.is_settled_by_stat(signs) {
+                return Outcome::Same;
+            }
+            if row.known == Known::Racy
+                && let Some(time) = racy_until(&stat, now)
+            {
+                return Outcome::Recheck(time);
             }
         }
         if patience == Patience::Wait
@@ -229,103 +265,84 @@ impl Eyes {
             return Outcome::Later(time);
         }
         match self.compare {
-            Compare::Content if patience == Patience::Unread => {
-                Outcome::Found(judge(row, stat, readable, None, Known::Unread))
+            Compare::Metadata => {
+                seen.known = Known::Surely;
+                Outcome::Found(judge(row, seen, signs))
             }
-            Compare::Content => self.by_content(path, row, stat, readable, patience, now),
-            Compare::Metadata => Outcome::Found(judge(row, stat, readable, None, Known::Surely)),
+            Compare::Content if patience == Patience::Unread => {
+                Outcome::Found(judge(row, seen, signs))
+            }
+            Compare::Content if stat.size <= LARGE => {
+                let content = content(&self.real(path), &stat, &mut |_, read| Ok(read <= LARGE));
+                read_as(content, row, seen, patience, signs, now)
+            }
+            Compare::Content if row.is_none_or(|row| row.surely_differs(&stat)) => {
+                Outcome::Found(judge(row, seen, signs))
+            }
+            Compare::Content => Outcome::Large(seen),
         }
     }
 
     /// Reads a file whose stat alone is remembered; `None` when it is not as remembered any more.
     pub(super) fn read(&self, path: &[u8], entry: &Entry, now: Time) -> Option<Entry> {
-        let (hash, stat) = match content(&self.real(path), &entry.stat) {
-            Ok(Content::Hash(hash, stat)) if stat.same(&entry.stat) => (Some(hash), stat),
-            Ok(Content::Unreadable) => (None, entry.stat),
-            _ => return None,
-        };
-        let racy = hash.is_some() && racy_until(&stat, now).is_some();
-        Some(Entry {
-            known: if racy { Known::Racy } else { Known::Surely },
-            stat,
-            hash,
-            ..entry.clone()
-        })
-    }
-
-    fn by_content(
-        &self,
-        path: &[u8],
-        row: Option<&Entry>,
-        stat: Stat,
-        readable: bool,
-        patience: Patience,
-        now: Time,
-    ) -> Outcome {
-        let (hash, stat, moving) = match content(&self.real(path), &stat) {
-            Ok(Content::Hash(hash, stat)) => (Some(hash), stat, false),
-            Ok(Content::Moving(hash, stat)) if patience == Patience::Over => {
-                (Some(hash), stat, true)
-            }
-            Ok(Content::Moving(..) | Content::Replaced) => {
-                return Outcome::Later(now.after(MOVING));
-            }
-            Ok(Content::Unreadable) => (None, stat, false),
-            Err(error) => return Outcome::Unknown(error),
-        };
-        let known = if hash.is_some() && (moving || racy_until(&stat, now).is_some()) {
-            Known::Racy
-        } else {
-            Known::Surely
-        };
-        Outcome::Found(judge(row, stat, readable, hash, known))
+        let content = content(&self.real(path), &entry.stat, &mut |_, _| Ok(true));
+        known_as(&content, entry, now)
     }
 }
 
-/// What it means that a file is as it is now, and was as the row says.
-fn judge(
-    row: Option<&Entry>,
-    stat: Stat,
-    readable: bool,
-    hash: Option<[u8; 32]>,
-    known: Known,
-) -> Found {
-    let mut entry = Entry {
-        known,
+/// A file whose stat alone was remembered, now that it was read; `None` when it is not as remembered
+/// any more.
+pub(super) fn known_as(content: &io::Result<Content>, entry: &Entry, now: Time) -> Option<Entry> {
+    let (hash, stat) = match content {
+        Ok(Content::Hash(hash, stat)) if stat.same(&entry.stat) => (Some(*hash), *stat),
+        Ok(Content::Unreadable) => (None, entry.stat),
+        _ => return None,
+    };
+    let racy = hash.is_some() && racy_until(&stat, now).is_some();
+    Some(Entry {
+        known: if racy { Known::Racy } else { Known::Surely },
         stat,
-        readable,
         hash,
-        former: None,
-        absent: None,
-    };
-    let Some(row) = row else {
-        return Found {
-            entry,
-            kind: Some(Kind::New),
-            unchanged: false,
-        };
-    };
-    // Another owner or another hard link changes the ctime too, so it says nothing by itself.
-    let rewritten = row.known != Known::HashOnly
-        && (row.stat.size, row.stat.mtime_ns, row.stat.inode)
-            != (stat.size, stat.mtime_ns, stat.inode);
-    let other_bytes = match (row.hash, hash) {
-        (Some(old), Some(new)) => old != new,
-        _ => rewritten,
-    };
-    let other_readers = row.known != Known::HashOnly && row.readable != readable;
-    entry.hash = hash.or(row.hash.filter(|_| !other_bytes));
-    entry.former = if other_bytes {
-        row.hash.or(row.former)
-    } else {
-        row.former
-    };
-    let changed = other_bytes || other_readers;
-    Found {
-        entry,
-        kind: changed.then_some(Kind::Changed),
-        unchanged: !changed && row.known != Known::HashOnly && !row.stat.same(&stat),
+        ..entry.clone()
+    })
+}
+
+/// What it means that a file was read with this result.
+pub(super) fn read_as(
+    content: io::Result<Content>,
+    row: Option<&Entry>,
+    mut seen: Observed,
+    patience: Patience,
+    signs: Signs,
+    now: Time,
+) -> Outcome {
+    let mut moving = false;
+    match content {
+        Ok(Content::Hash(hash, stat)) => (seen.hash, seen.stat) = (Some(hash), stat),
+        Ok(Content::Moving(hash, stat)) if patience == Patience::Over => {
+            (seen.hash, seen.stat) = (Some(hash), stat);
+            moving = true;
+        }
+        // It was waited for long enough: that it moves is a change.
+        Ok(Content::GivenUp) if patience == Patience::Over => {
+            let signs = Signs {
+                event: true,
+                ..signs
+            };
+            return Outcome::Found(judge(row, seen, signs));
+        }
+        Ok(Content::Moving(..) | Content::Replaced | Content::GivenUp) => {
+            return Outcome::Later(now.after(MOVING));
+        }
+        Ok(Content::Unreadable) => {}
+        Err(error) => return Outcome::Unknown(error),
     }
+    seen.known = if seen.hash.is_some() && (moving || racy_until(&seen.stat, now).is_some()) {
+        Known::Racy
+    } else {
+        Known::Surely
+    };
+    Outcome::Found(judge(row, seen, signs))
 }
 
 /// Whether there is certainly nothing under this name.
@@ -358,68 +375,6 @@ fn in_writing_until(stat: &Stat, now: Time) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stat(size: u64, mtime_ns: i64, inode: u64) -> Stat {
-        Stat {
-            size,
-            mtime_ns,
-            inode,
-            ..Stat::default()
-        }
-    }
-
-    fn row(hash: Option<[u8; 32]>) -> Entry {
-        Entry {
-            known: Known::Surely,
-            stat: stat(1, 1, 1),
-            readable: true,
-            hash,
-            former: None,
-            absent: None,
-        }
-    }
-
-    #[test]
-    fn same_bytes_are_no_change_and_other_bytes_keep_the_former_hash() {
-        let old = row(Some([1; 32]));
-        let same = judge(
-            Some(&old),
-            stat(1, 2, 3),
-            true,
-            Some([1; 32]),
-            Known::Surely,
-        );
-        assert_eq!((same.kind, same.unchanged), (None, true));
-        let other = judge(
-            Some(&old),
-            stat(1, 2, 3),
-            true,
-            Some([2; 32]),
-            Known::Surely,
-        );
-        assert_eq!(other.kind, Some(Kind::Changed));
-        assert_eq!(other.entry.former, Some([1; 32]));
-    }
-
-    #[test]
-    fn who_may_read_is_part_of_a_file() {
-        let old = row(Some([1; 32]));
-        let closed = judge(Some(&old), old.stat, false, Some([1; 32]), Known::Surely);
-        assert_eq!(closed.kind, Some(Kind::Changed));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_compared_by_metadata() {
-        let old = row(Some([1; 32]));
-        assert_eq!(
-            judge(Some(&old), stat(1, 1, 1), true, None, Known::Surely).kind,
-            None
-        );
-        for other in [stat(2, 1, 1), stat(1, 0, 1), stat(1, 1, 2)] {
-            let found = judge(Some(&old), other, true, None, Known::Surely);
-            assert_eq!(found.kind, Some(Kind::Changed));
-        }
-    }
 
     #[test]
     fn times_of_another_clock_do_not_make_a_file_young_for_ever() {

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use super::hints::{Cause, Mark};
-use super::index::Edit;
+use super::index::{Edit, Row};
+use super::known::Known;
+use super::large::LARGE;
+use super::look::known_as;
+use super::settings::ROOT_CHECK;
 use super::worker::{End, Worker};
 use crate::core::time::Time;
 
@@ -15,13 +19,21 @@ const TURN: Duration = Duration::from_millis(20);
 /// The shortest rest between two turns.
 const SHORTEST: Duration = Duration::from_millis(5);
 
+/// A large file that changed so short a time ago is not read: it may change again.
+pub(super) const RESTLESS: Duration = Duration::from_secs(10);
+
 /// How far the reading has come.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Files that were never read.
-    pub(super) left: u64,
-    /// Files read since the first of them.
+    /// Files whose content is not known.
+    pub(super) unread: u64,
+    /// The first of them.
+    pub(super) first: Option<Vec<u8>>,
+    /// Some of those that are left can be read now.
+    busy: bool,
+    /// Files read since the first of them, or put off since they are restless or still being read.
     read: u64,
+    put_off: u64,
     after: Vec<u8>,
     /// No turn before this.
     due: Time,
@@ -29,15 +41,31 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn wakes_at(&self) -> Option<Time> {
-        (self.left > 0).then_some(self.due)
+        (self.unread > 0 && (self.busy || self.put_off > 0)).then_some(self.due)
+    }
+
+    /// Whether there are some that can be read now.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.busy && self.unread > 0
+    }
+
+    /// There is one more.
+    pub(super) fn add(&mut self) {
+        self.unread += 1;
+        self.busy = true;
     }
 }
 
 impl Worker {
     /// Counts what is left to be read.
     pub(super) fn count_unread(&mut self) -> Result<(), End> {
+        let unread = self.committer.index.count_unread()?;
+        let first = self.committer.index.some_unread(b"", 1)?.pop();
         self.reading = Reading {
-            left: self.committer.index.count_unread()?,
+            unread,
+            first: first.map(|row| row.path),
+            busy: unread > 0,
+            due: self.reading.due,
             ..Reading::default()
         };
         Ok(())
@@ -46,15 +74,18 @@ impl Worker {
     /// Reads some files, then rests for as long as that took: at most half of a disk's time is
     /// used up.
     pub(super) fn read_some(&mut self, now: Time) -> Result<(), End> {
-        if self.reading.left == 0 || self.reading.due > now {
+        let mut edits = Vec::new();
+        self.take_known(&mut edits)?;
+        let wanted = self.reading.wakes_at().is_some_and(|due| due <= now);
+        if !wanted && edits.is_empty() {
             return Ok(());
         }
-        let rows = self
-            .committer
-            .index
-            .some_unread(&self.reading.after, FILES)?;
-        let eyes = self.eyes();
-        let mut edits = Vec::with_capacity(rows.len());
+        let rows = if wanted {
+            let after = &self.reading.after;
+            self.committer.index.some_unread(after, FILES)?
+        } else {
+            Vec::new()
+        };
         let mut last = None;
         for row in &rows {
             if last.is_some() && self.clock.now().since(now) >= TURN {
@@ -64,11 +95,13 @@ impl Worker {
             if self.inbox.stopped() {
                 return Err(End::Stopping);
             }
-            match eyes.read(&row.path, &row.entry, self.clock.now()) {
-                Some(entry) => edits.push(Edit::new(&row.path, Some(row), Some(entry))),
-                // It has changed: an event says so too, or this does.
-                None => self.inbox.hint(&row.path, Mark::again(Cause::Recheck, now)),
-            }
+            self.read_one(row, now, &mut edits);
+        }
+        // An event at one of them is a change, and has to find it unread.
+        if let Some(watch) = self.watch.as_ref().filter(|_| !edits.is_empty()) {
+            watch.take_in();
+            let mut mail = self.inbox.lock();
+            edits.retain(|edit| !mail.hints.event_at(&edit.path));
         }
         // A row that somebody wrote meanwhile is right without this.
         let mut status = self.trouble_reporter();
@@ -77,15 +110,78 @@ impl Worker {
             .write(&mut status, |index| index.apply(&edits, None))?;
         let read = u64::try_from(edits.len() - beaten.len()).unwrap_or(u64::MAX);
         self.reading.read += read;
-        self.reading.left = self.reading.left.saturating_sub(read);
+        self.reading.unread = self.reading.unread.saturating_sub(read);
         let ended = self.clock.now();
-        self.reading.due = ended.after(ended.since(now).max(SHORTEST));
+        if wanted {
+            self.reading.due = ended.after(ended.since(now).max(SHORTEST));
+        }
         match last {
             Some(last) => self.reading.after.clone_from(last),
-            // The end; what was beaten or had changed on the way is counted anew, unless nothing
-            // can be read: that is left to the next start.
-            None if self.reading.read > 0 => self.count_unread()?,
-            None => self.reading.left = 0,
+            None if wanted => self.end_pass(ended)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// One file that was never read.
+    fn read_one(&mut self, row: &Row, now: Time, edits: &mut Vec<Edit>) {
+        let (path, stat) = (&row.path, &row.entry.stat);
+        if row.entry.absent.is_some() {
+            self.reading.put_off += 1;
+            return;
+        }
+        if stat.size > LARGE {
+            self.reading.put_off += 1;
+            let rested = now.since(stat.changed_at()) >= RESTLESS;
+            if rested {
+                // The result is taken when it is there, and the file not waited for.
+                let real = self.eyes.real(path);
+                self.large.know(path, real, stat);
+            }
+            return;
+        }
+        match self.eyes.read(path, &row.entry, self.clock.now()) {
+            Some(entry) => {
+                if entry.hash.is_none() {
+                    self.tell_unread(path);
+                }
+                edits.push(Edit::new(path, Some(row), Some(entry)));
+            }
+            // It has changed: an event says so too, or this does.
+            None => self.inbox.hint(path, Mark::again(Cause::Recheck, now)),
+        }
+    }
+
+    /// Takes over a large file that was read.
+    fn take_known(&mut self, edits: &mut Vec<Edit>) -> Result<(), End> {
+        let Some(done) = self.large.take_known() else {
+            return Ok(());
+        };
+        let Some(row) = self.committer.index.get(&done.path)? else {
+            return Ok(());
+        };
+        let content = done
+            .content
+            .filter(|_| row.entry.known == Known::Unread && row.entry.stat.same(&done.stat));
+        let now = self.clock.now();
+        let entry = content.and_then(|content| known_as(&Ok(content), &row.entry, now));
+        if let Some(entry) = entry {
+            edits.push(Edit::new(&done.path, Some(&row), Some(entry)));
+        }
+        self.reading.put_off += 1;
+        Ok(())
+    }
+
+    /// The last file was come to. What was beaten, had changed or was put off on the way is counted
+    /// anew; what can't be read is left to the next start.
+    fn end_pass(&mut self, now: Time) -> Result<(), End> {
+        let (read, put_off) = (self.reading.read, self.reading.put_off);
+        self.count_unread()?;
+        if read == 0 {
+            let reads_one = self.large.progress().is_some();
+            self.reading.busy = reads_one && self.reading.unread > 0;
+            self.reading.put_off = put_off;
+            self.reading.due = now.after(ROOT_CHECK);
         }
         Ok(())
     }

@@ -17,10 +17,6 @@ use crate::sink::FileChange;
 
 /// How often the end of a scan's looks that were put off is looked for.
 const TAIL_CHECK: Duration = Duration::from_millis(100);
-/// The longest time between two scans that only ask whether a loss is over.
-const LOSS_WAIT: Duration = Duration::from_mins(1);
-/// Absent files asked for at each check whether they are back.
-const SAMPLE: u32 = 64;
 
 /// A scan that has to be made.
 #[derive(Debug)]
@@ -48,8 +44,10 @@ impl Pending {
 /// A scan that runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// `None` when everything was walked, and only looks that were put off are left.
+    /// `None` when everything was walked, and only looks that were put off are left; and while a step of
+    /// it is made.
     sweep: Option<Sweep>,
+    walking: bool,
     reason: ScanReason,
     started: Time,
     tail_check: Time,
@@ -65,7 +63,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) const fn walking(&self) -> bool {
-        self.sweep.is_some()
+        self.walking
     }
 
     pub(super) const fn accepts_loss(&self) -> bool {
@@ -73,7 +71,7 @@ impl Running {
     }
 
     pub(super) fn wakes_at(&self) -> Option<Time> {
-        self.sweep.is_none().then_some(self.tail_check)
+        (!self.walking).then_some(self.tail_check)
     }
 }
 
@@ -121,7 +119,6 @@ impl Worker {
         }
         self.begin_round();
         self.closed.clear();
-        self.unreadable.clear();
         self.inbox.links.clear();
         self.committer.sink.scanning(&self.settings.pipeline, true);
         *self.status.scans.entry(pending.reason).or_default() += 1;
@@ -136,8 +133,10 @@ impl Worker {
             started,
         );
         sweep.baseline = (!self.indexed).then_some(self.armed_at);
+        sweep.doubt = std::mem::take(&mut self.doubt);
         self.running = Some(Running {
             sweep: Some(sweep),
+            walking: true,
             reason: pending.reason,
             started,
             tail_check: started,
@@ -173,6 +172,7 @@ impl Worker {
             running.sweep = Some(sweep);
             return Ok(true);
         }
+        running.walking = false;
         running.tail_check = now;
         running.give_up = now
             .after(self.settings.write_wait)
@@ -197,17 +197,13 @@ impl Worker {
             self.former = None;
             self.count_unread()?;
         }
+        let looked = self.running.as_ref().map(|running| running.started);
         self.end_round();
+        self.renumbered = None;
+        self.keep_surroundings()?;
         self.count_files()?;
         self.committer.sink.scanning(&self.settings.pipeline, false);
-        if self.guard.held() {
-            let (files, absent) = self.committer.index.counts()?;
-            let now = self.clock.now();
-            if self.guard.check(files, absent, now) {
-                self.loss_over();
-            }
-        }
-        Ok(())
+        self.judge_losses(looked)
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
@@ -235,6 +231,8 @@ impl Worker {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
+        // Looks that were put off may have found what was held.
+        self.judge_losses(Some(running.started))?;
         self.count_files()?;
         let now = self.clock.now();
         let took = now.since(running.started);
@@ -248,7 +246,7 @@ impl Worker {
             new,
             changed,
             gone,
-            held: self.guard.held(),
+            held: self.losses.is_holding(),
         };
         tracing::info!(
             origin = %self.settings.name, reason = summary.reason.as_str(), files = summary.files,
@@ -274,8 +272,9 @@ impl Worker {
         let Some(running) = self.running.take() else {
             return;
         };
-        if running.walking() {
+        if let Some(sweep) = running.sweep {
             self.committer.sink.scanning(&self.settings.pipeline, false);
+            self.doubt.add(sweep.doubt);
         }
         self.want(Pending {
             accept_loss: running.accept_loss,
@@ -303,46 +302,5 @@ impl Worker {
             }
         }
         debug_assert!(changes.len() <= CHUNK + 1, "a batch is bounded");
-    }
-
-    /// While a loss is held back: are the files back?
-    pub(super) fn check_loss(&mut self, now: Time) -> Result<(), End> {
-        let Some((time, wait)) = self.loss_check else {
-            return Ok(());
-        };
-        if time > now || self.running.is_some() {
-            return Ok(());
-        }
-        if !self.guard.held() {
-            self.loss_over();
-            return Ok(());
-        }
-        let (files, absent) = self.committer.index.counts()?;
-        if self.guard.check(files, absent, now) {
-            self.loss_over();
-            return Ok(());
-        }
-        let eyes = self.eyes();
-        let back = self
-            .committer
-            .index
-            .some_absent(SAMPLE)?
-            .iter()
-            .any(|path| matches!(eyes.see(path), Ok(Some(_))));
-        let wait = if back {
-            self.want(Pending::new(ScanReason::LostWatch));
-            (wait * 2).min(LOSS_WAIT)
-        } else {
-            wait
-        };
-        self.loss_check = Some((now.after(wait), wait));
-        Ok(())
-    }
-
-    /// What is absent now may go: look at all of it again.
-    fn loss_over(&mut self) {
-        self.loss_check = None;
-        self.guard.accept();
-        self.want(Pending::new(ScanReason::LostWatch));
     }
 }

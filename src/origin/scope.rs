@@ -1,5 +1,6 @@
-//! Which files of an origin count, as the configuration says. When that changes, what enters is
-//! remembered and what leaves is forgotten, and neither is purged: no byte at the edge changed.
+//! Which files of an origin count, and whose right to read them, as the configuration says. When that
+//! changes, what enters is remembered and what leaves is forgotten, and neither is purged: no byte at the
+//! edge changed.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,8 @@ use super::settings::{FollowSymlinks, OriginSettings};
 pub(super) struct Scope {
     follow_symlinks: FollowSymlinks,
     ignore: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    web_group: Option<u32>,
 }
 
 impl Scope {
@@ -20,6 +23,7 @@ impl Scope {
         Self {
             follow_symlinks: settings.follow_symlinks,
             ignore: settings.ignore.clone(),
+            web_group: settings.web_group,
         }
     }
 
@@ -36,6 +40,7 @@ impl Scope {
 pub(super) struct Former {
     ignore: Ignore,
     follow: FollowSymlinks,
+    group: Option<u32>,
 }
 
 impl Former {
@@ -53,7 +58,13 @@ impl Former {
         Ok(Some(Self {
             ignore: Ignore::new(&scope.ignore)?,
             follow: scope.follow_symlinks,
+            group: scope.web_group,
         }))
+    }
+
+    /// Whether another group's right to read counted then.
+    pub(super) fn regroups(&self, eyes: &Eyes) -> bool {
+        self.group != eyes.group
     }
 
     /// Whether a file that is there now counted then.

@@ -63,6 +63,8 @@ pub struct OriginSettings {
     pub max_loss_percent: u8,
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
+    /// The number of the web server's group: what that may read counts, as what everybody may.
+    pub web_group: Option<u32>,
     /// Patterns in gitignore syntax, added to the built-in list.
     pub ignore: Vec<String>,
     /// A directory of edgepurge's own, for files whose events prove that all earlier ones came.
@@ -93,12 +95,6 @@ pub(super) const RACY_FINE: Duration = Duration::from_millis(40);
 
 /// How often the identity of the root is checked: one stat.
 pub(super) const ROOT_CHECK: Duration = Duration::from_secs(2);
-
-/// Losing this many files at once is never an alarm, whatever their share.
-pub(super) const LOSS_ALWAYS_FINE: u64 = 20;
-
-/// Losses closer together than this are one loss.
-pub(super) const LOSS_WINDOW: Duration = Duration::from_mins(1);
 
 /// At most this many changes go to the sink in one call.
 pub(super) const CHUNK: usize = 500;

@@ -78,6 +78,9 @@ pub struct ScanSummary {
     pub held: bool,
 }
 
+/// The alarm for files that are gone, and whose loss is not believed.
+pub const LOSS: &str = "loss";
+
 /// One thing an operator should act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
@@ -89,18 +92,55 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 6] = [
+    pub const REASONS: [&str; 8] = [
         "commit",
         "hung",
-        "loss",
+        "links",
+        LOSS,
         "root_missing",
+        "unreadable",
         "watch",
         "watch_limit",
     ];
 }
 
+/// Files that are gone, and whose loss is not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How many are absent.
+    pub files: u64,
+    /// The first of them, below the root.
+    pub first: Vec<u8>,
+    /// The directory below the root whose filesystem is not mounted any more, where that is why.
+    pub unmounted: Option<Vec<u8>>,
+}
+
+/// What a file waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// It is being written: for its end, or for `write_wait`.
+    Writer,
+    /// It is so large that it is read beside everything else: bytes read, and bytes in all.
+    Reader(u64, u64),
+}
+
+/// A file that is not known now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingFile {
+    /// Its path below the root.
+    pub path: Vec<u8>,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
+    /// Since when.
+    pub since: Time,
+}
+
 /// An origin as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each shown on its own"
+)]
 pub struct OriginStatus {
     /// Changes are noticed from now on: watches are in place (or the mode has none), and the first
     /// scan is done.
@@ -111,11 +151,23 @@ pub struct OriginStatus {
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
+    /// Directories that have names which are not followed, since links lead to them in too many ways.
+    pub unfollowed_directories: u64,
+    /// Directories that can't be listed: nobody knows what is in them.
+    pub unreadable_directories: u64,
+    /// Files whose bytes can't be read: they are compared by size and times.
+    pub unreadable_files: u64,
+    /// The first of those.
+    pub unreadable_file: Option<String>,
     /// Files in the index.
     pub indexed_files: u64,
-    /// Those of them whose content was not read yet: after a first scan that is done in the
-    /// background, and until then they are compared by size and times.
+    /// Those of them whose content is not known yet: after a first scan they are read in the
+    /// background, and large ones when they rest. Until then every sign of a write is a change.
     pub unread_files: u64,
+    /// The first of them, below the root.
+    pub first_unread: Option<Vec<u8>>,
+    /// Whether some of them can be read now.
+    pub reading: bool,
     /// The last scan of the whole origin.
     pub last_scan: Option<ScanSummary>,
     /// A scan of the whole origin runs.
@@ -133,6 +185,12 @@ pub struct OriginStatus {
     pub drift_total: u64,
     /// Scans by reason.
     pub scans: BTreeMap<ScanReason, u64>,
+    /// Files that are gone, and whose loss is not believed.
+    pub held: Option<Held>,
+    /// Files that are being written.
+    pub writing_files: u64,
+    /// The first of the files that are being written, and the one that is being read.
+    pub waiting: Vec<WaitingFile>,
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ahead::{Ahead, Tour};
 use super::cover::Cover;
+use super::doubt::Doubt;
 use super::hints::Cause;
 use super::ignore::Ignore;
 use super::index::{Brief, IndexError, OriginIndex};
@@ -94,6 +95,8 @@ pub(super) struct Sweep {
     /// The watch was in place before this; with an index that was never complete, only what came
     /// later is a change.
     pub(super) baseline: Option<Time>,
+    /// Files whose stat says nothing.
+    pub(super) doubt: Doubt,
     pub(super) files: u64,
     pub(super) directories: u64,
 }
@@ -122,8 +125,15 @@ impl Sweep {
             cause,
             first,
             baseline: None,
+            doubt: Doubt::default(),
             files: 0,
             directories: 0,
         }
+    }
+
+    /// Whether a file's stat says nothing. Where it is only known later, a link's file is doubted as
+    /// what lies under its name.
+    pub(super) fn doubts(&self, path: &[u8], device: Option<u64>) -> bool {
+        !self.doubt.is_empty() && self.doubt.covers(path, device.unwrap_or_default())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::inbox::below;
+use super::inbox::remove_below;
 
 /// Directories polled one by one at most; those below them come along.
 const TOPS: usize = 4_096;
@@ -81,7 +81,7 @@ impl Unwatched {
     /// A directory and everything below it is not there any more.
     pub(super) fn remove_below(&self, directory: &[u8]) {
         if self.any.load(Ordering::SeqCst) {
-            self.state().tops.retain(|top| !below(top, directory));
+            remove_below(&mut self.state().tops, directory);
         }
     }
 

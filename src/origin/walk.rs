@@ -16,11 +16,9 @@ use super::cover::Cover;
 use super::fingerprint::Stat;
 use super::ignore::Ignore;
 use super::inbox::join;
+use super::links_bound::{Landing, Lead, Way};
 use super::look::{Eyes, nothing_there};
 use super::settings::FollowSymlinks;
-
-/// Links are not followed any deeper than this.
-const DEPTH: usize = 64;
 
 /// What comes next in a tree.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +72,8 @@ struct Frame {
     children: std::vec::IntoIter<Child>,
     open: bool,
     id: (u64, u64),
+    /// The last link on its way.
+    landing: Option<Arc<Landing>>,
 }
 
 /// A directory that is about to be listed.
@@ -81,7 +81,10 @@ struct Frame {
 struct Entrance {
     path: Vec<u8>,
     real: PathBuf,
-    is_link: bool,
+    /// Where the link is, if it is one.
+    link: Option<PathBuf>,
+    /// The last link above it; of a start, it itself if it is one.
+    landing: Option<Arc<Landing>>,
 }
 
 /// The next step of a walk.
@@ -115,12 +118,12 @@ impl Walk {
         cover: Option<Cover>,
         start: &[u8],
     ) -> Self {
-        let (above, open_above) = ancestors(&eyes, start);
+        let way = Way::to(&eyes, start);
         let real = eyes.real(start);
-        let start = Entrance {
+        let entrance = Entrance {
             path: start.to_vec(),
-            is_link: !start.is_empty()
-                && std::fs::symlink_metadata(&real).is_ok_and(|found| found.is_symlink()),
+            link: None,
+            landing: way.landing,
             // What is not there is found to be so when it is entered.
             real: std::fs::canonicalize(&real).unwrap_or(real),
         };
@@ -129,9 +132,9 @@ impl Walk {
             ignore,
             cover,
             stack: Vec::new(),
-            start: Some(start),
-            above,
-            open_above,
+            start: way.ends.is_none().then_some(entrance),
+            above: way.above,
+            open_above: way.open,
         }
     }
 
@@ -170,12 +173,16 @@ impl Walk {
                     return Some(Step::Item(Item::File { path, stat, open }));
                 }
                 What::Directory(target) => {
-                    let is_link = target.is_some();
-                    let real = target.unwrap_or_else(|| frame.real.join(OsStr::from_bytes(&name)));
+                    let at = frame.real.join(OsStr::from_bytes(&name));
+                    let (real, link) = match target {
+                        Some(target) => (target, Some(at)),
+                        None => (at, None),
+                    };
                     let entrance = Entrance {
                         path,
                         real,
-                        is_link,
+                        link,
+                        landing: frame.landing.clone(),
                     };
                     if depth >= deep {
                         return Some(Step::Below(self.below(entrance)));
@@ -203,15 +210,21 @@ impl Walk {
         }
     }
 
-    /// Lists a directory. `None` when there is nothing to say: it is not there any more, or it is
-    /// one of its own ancestors.
+    /// Lists a directory. `None` when there is nothing to say: it is not there any more, or not
+    /// followed.
     fn enter(&mut self, entrance: Entrance) -> Option<Item> {
         let Entrance {
             path,
             real,
-            is_link,
+            link,
+            landing,
         } = entrance;
+        let landing = match &link {
+            Some(at) => Some(self.land(&path, at, &real, landing.is_some())?),
+            None => landing,
+        };
         if let Some(cover) = &self.cover {
+            let is_link = landing.as_ref().is_some_and(|landing| landing.name == path);
             cover.directory(&real, &path, is_link);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -223,13 +236,6 @@ impl Walk {
             Err(_) => return Some(Item::Unreadable { path }),
         };
         let id = (found.st_dev, found.st_ino);
-        if is_link {
-            let own_ancestor =
-                self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id);
-            if own_ancestor || self.above.len() + self.stack.len() >= DEPTH {
-                return None;
-            }
-        }
         let above = self.stack.last().map(|frame| frame.id);
         let above = above.or(self.above.last().copied());
         if let Some(cover) = &self.cover
@@ -241,8 +247,8 @@ impl Walk {
             .stack
             .last()
             .map_or(self.open_above, |frame| frame.open);
-        let open = open_above && found.st_mode & 0o001 != 0;
-        let children = match self.list(&handle, &path, &real) {
+        let open = open_above && self.eyes.lets_in(found.st_mode, found.st_gid);
+        let children = match self.list(&handle, &path, &real, landing.as_deref()) {
             Ok(children) => children,
             Err(error) if nothing_there(&error) => return None,
             Err(_) => return Some(Item::Unreadable { path }),
@@ -253,11 +259,40 @@ impl Walk {
             children: children.into_iter(),
             open,
             id,
+            landing,
         });
         Some(Item::Directory { path, open })
     }
 
-    fn list(&self, handle: &OwnedFd, dir: &[u8], real: &Path) -> io::Result<Vec<Child>> {
+    /// Goes through the link at `at`, which lies `behind` another one or not. `None` when it leads to a
+    /// directory that it lies in, and that is not followed.
+    fn land(&self, name: &[u8], at: &Path, real: &Path, behind: bool) -> Option<Arc<Landing>> {
+        let id = std::fs::metadata(real).map(|found| (found.dev(), found.ino()));
+        let leads_back = id.is_ok_and(|id| {
+            self.above.contains(&id) || self.stack.iter().any(|frame| frame.id == id)
+        });
+        let lead = Lead {
+            name,
+            at,
+            above: None,
+        };
+        // With a link before it, it leads round and round.
+        if leads_back && (behind || !self.eyes.links.follows(&self.eyes, &lead)) {
+            return None;
+        }
+        Some(Arc::new(Landing {
+            name: name.to_vec(),
+            real: real.to_owned(),
+        }))
+    }
+
+    fn list(
+        &self,
+        handle: &OwnedFd,
+        dir: &[u8],
+        real: &Path,
+        landing: Option<&Landing>,
+    ) -> io::Result<Vec<Child>> {
         let mut listing = Dir::read_from(handle)?;
         let mut children = Vec::new();
         let mut path = join(dir, b"x");
@@ -270,7 +305,8 @@ impl Walk {
             }
             path.truncate(above);
             path.extend_from_slice(name.to_bytes());
-            if let Some(what) = self.child((handle, real), name, entry.file_type(), &path)? {
+            let at = (handle, real, landing);
+            if let Some(what) = self.child(at, name, entry.file_type(), &path)? {
                 let name = name.to_bytes().to_vec();
                 children.push(Child { name, what });
             }
@@ -282,7 +318,7 @@ impl Walk {
     /// What a name in a directory stands for; `None` when it does not count.
     fn child(
         &self,
-        (dir, real): (&OwnedFd, &Path),
+        (dir, real, landing): (&OwnedFd, &Path, Option<&Landing>),
         name: &CStr,
         kind: FileType,
         path: &[u8],
@@ -309,23 +345,46 @@ impl Walk {
             FileType::Directory => What::Directory(None),
             FileType::Symlink => {
                 let link = real.join(OsStr::from_bytes(name.to_bytes()));
-                let found = std::fs::metadata(&link);
-                // Where one that leads nowhere may lead one day, nobody knows yet.
-                let open = self.eyes.follow == FollowSymlinks::Root
-                    && found.as_ref().is_err_and(nothing_there);
-                if self.ignore.matches(path, false) || !(open || self.eyes.may_follow(&link)) {
-                    return Ok(None);
-                }
-                if found.is_ok_and(|metadata| metadata.is_dir()) {
-                    What::Directory(std::fs::canonicalize(&link).ok())
-                } else {
-                    What::File(None)
+                match self.behind(&link, path, landing) {
+                    Some(what) => what,
+                    None => return Ok(None),
                 }
             }
             _ => return Ok(None),
         };
         let is_dir = matches!(what, What::Directory(_));
         Ok((!self.ignore.matches(path, is_dir)).then_some(what))
+    }
+
+    /// What a link stands for; `None` when it does not count.
+    fn behind(&self, link: &Path, path: &[u8], landing: Option<&Landing>) -> Option<What> {
+        let lead = landing.map(|landing| Lead {
+            name: path,
+            at: link,
+            above: Some(landing),
+        });
+        if lead.is_some_and(|lead| self.eyes.links.leaves(&lead))
+            || self.ignore.matches(path, false)
+        {
+            return None;
+        }
+        let found = std::fs::metadata(link);
+        // Where one that leads nowhere may lead one day, nobody knows yet.
+        let open =
+            self.eyes.follow == FollowSymlinks::Root && found.as_ref().is_err_and(nothing_there);
+        if !(open || self.eyes.may_follow(link)) {
+            return None;
+        }
+        if !found.is_ok_and(|metadata| metadata.is_dir()) {
+            return Some(What::File(None));
+        }
+        if lead.is_some_and(|lead| !self.eyes.links.follows(&self.eyes, &lead)) {
+            return None;
+        }
+        // One that is gone by now is found to be so when somebody looks at it.
+        std::fs::canonicalize(link)
+            .ok()
+            .map(|target| What::Directory(Some(target)))
     }
 }
 
@@ -336,46 +395,34 @@ fn stat_at(dir: &OwnedFd, name: &CStr) -> io::Result<Stat> {
     Ok(Stat::from(&found))
 }
 
-/// The identities of the directories above `path`, and whether others may enter all of them.
-fn ancestors(eyes: &Eyes, path: &[u8]) -> (Vec<(u64, u64)>, bool) {
-    let mut ids = Vec::new();
-    let mut open = true;
-    let ends = path
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'/')
-        .map(|(end, _)| end);
-    let root = (!path.is_empty()).then_some(0);
-    for end in root.into_iter().chain(ends) {
-        let dir = eyes.root.join(OsStr::from_bytes(&path[..end]));
-        if let Ok(metadata) = std::fs::metadata(dir) {
-            ids.push((metadata.dev(), metadata.ino()));
-            open &= metadata.mode() & 0o001 != 0;
-        }
-    }
-    (ids, open)
-}
-
 /// Whether others may enter every directory above `path`.
 pub(super) fn open_above(eyes: &Eyes, path: &[u8]) -> bool {
-    ancestors(eyes, path).1
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let root = (!path.is_empty()).then_some(0);
+    root.into_iter().chain(ends.map(|(end, _)| end)).all(|end| {
+        let found = std::fs::metadata(eyes.real(&path[..end]));
+        found.map_or(true, |found| eyes.lets_in(found.mode(), found.gid()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::links_bound::Links;
     use crate::origin::settings::Compare;
     use std::os::unix::fs::symlink;
 
     fn files(root: &Path, follow: FollowSymlinks, start: &[u8]) -> Vec<String> {
+        let ignore = Arc::new(Ignore::new(&[]).unwrap());
         let eyes = Eyes {
             root: root.to_owned(),
             resolved: root.canonicalize().unwrap(),
             compare: Compare::Content,
             follow,
+            group: None,
+            links: Links::new(Arc::clone(&ignore), None),
         };
-        let ignore = Ignore::new(&[]).unwrap();
-        let mut walk = Walk::new(Arc::new(eyes), Arc::new(ignore), None, start);
+        let mut walk = Walk::new(Arc::new(eyes), ignore, None, start);
         let mut files = Vec::new();
         while let Some(item) = walk.next() {
             if let Item::File { path, .. } = item {

@@ -65,6 +65,9 @@ pub(super) trait Watch: Send + Sync {
     /// Watches a directory only for names that come and go.
     fn add_names(&self, directory: &Path) -> Result<(), WatchError>;
 
+    /// Waits until every event that came before now has been handed over, but not for long.
+    fn take_in(&self) {}
+
     /// A round begins, in which every directory that is to stay watched is added once more.
     fn begin_round(&self);
 

@@ -8,17 +8,24 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::batch::{Batch, Committer, Stopping};
-use super::guard::{LossGuard, Root};
+use super::doubt::Doubt;
+use super::following::Following;
+use super::guard::Root;
 use super::hints::{Cause, Mark};
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::index::IndexError;
+use super::large::LargeReader;
+use super::links_bound::Links;
 use super::look::Eyes;
+use super::losses::Losses;
+use super::mounts::Mounts;
 use super::reading::Reading;
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::settings::{OriginSettings, ROOT_CHECK};
+use super::settings::OriginSettings;
 use super::status::{OriginStatus, ScanReason};
+use super::unreadable::Unreadable;
 use super::walk::open_above;
 use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
@@ -32,7 +39,7 @@ const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 pub(super) const STEP: usize = 512;
 /// The shortest time between two rounds of hints, unless they are full.
-const ROUND: Duration = Duration::from_millis(20);
+pub(super) const ROUND: Duration = Duration::from_millis(20);
 /// Hints that come in faster than they are followed hold a batch open for so long at most.
 const HOLD: Duration = Duration::from_secs(30);
 /// The longest time between two recoveries from overflows.
@@ -82,14 +89,17 @@ pub(super) struct Worker {
     /// Everything was polled a turn ago.
     polled: bool,
     pub(super) root: Option<Root>,
+    /// The root that was there last.
+    root_before: Option<Root>,
+    /// Since when there is none.
+    missing: Option<Time>,
     pub(super) eyes: Arc<Eyes>,
-    root_check: Time,
+    pub(super) root_check: Time,
     /// When the watch was in place.
     pub(super) armed_at: Time,
 
     pub(super) batch: Batch,
-    pub(super) guard: LossGuard,
-    pub(super) loss_check: Option<(Time, Duration)>,
+    pub(super) losses: Losses,
     pub(super) pending: Option<Pending>,
     pub(super) running: Option<Running>,
     pub(super) next_rescan: Option<Time>,
@@ -97,6 +107,9 @@ pub(super) struct Worker {
     /// The scope that the index is complete for, until a scan made it complete for today's.
     pub(super) former: Option<Former>,
     pub(super) reading: Reading,
+    pub(super) large: Arc<LargeReader>,
+    /// Bytes read in this turn.
+    pub(super) read_bytes: u64,
     overflow_wait: Duration,
     /// When the last scan began that made up for an overflow.
     pub(super) overflow_at: Time,
@@ -104,14 +117,24 @@ pub(super) struct Worker {
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
     /// mode counts only where it changes these.
     pub(super) closed: BTreeSet<Vec<u8>>,
-    pub(super) unreadable: BTreeSet<Vec<u8>>,
+    pub(super) unreadable: Unreadable,
     /// Files that have got another name, whose older names are to be looked for.
     pub(super) new_twins: BTreeSet<u64>,
     pub(super) twins_due: Option<Time>,
-    /// Files that were told to be unreadable.
-    pub(super) told_unreadable: BTreeSet<Vec<u8>>,
+    /// Changes, by inode and ctime, whose other names were asked for.
+    pub(super) asked_twins: BTreeSet<(u64, i64)>,
+    /// Files whose bytes can't be read.
+    pub(super) unread: Unreadable,
+    /// Some that could not be read can be now: they are to be read in the background.
+    pub(super) regained: bool,
     /// What is mounted below the root.
-    mounts: Vec<String>,
+    pub(super) mounts: Mounts,
+    /// Files that the next scan has to read, whatever their stat says.
+    pub(super) doubt: Doubt,
+    /// The root's device had the first number before the reboot, and has the second.
+    pub(super) renumbered: Option<(u64, u64)>,
+    /// What was kept for the next start.
+    surroundings: String,
     next_round: Time,
     /// Counts looks at subtrees.
     pub(super) swept: u64,
@@ -122,6 +145,7 @@ pub(super) struct Worker {
     holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
+    pub(super) following: Following,
 }
 
 impl Worker {
@@ -130,17 +154,20 @@ impl Worker {
         ignore: Arc<Ignore>,
         backend: Box<dyn WatchBackend>,
         committer: Committer,
+        large: Arc<LargeReader>,
         clock: Clock,
         published: tokio::sync::watch::Sender<OriginStatus>,
     ) -> Result<Self, OriginError> {
         let (_, indexed) = committer.index.progress()?;
         let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
-        let guard = LossGuard::new(settings.max_loss_percent);
+        let losses = Losses::new(&settings);
         let eyes = Arc::new(Eyes {
             root: settings.root.clone(),
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
+            group: settings.web_group,
+            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {
             scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
@@ -161,26 +188,34 @@ impl Worker {
             rest: VecDeque::new(),
             polled: false,
             root: None,
+            root_before: None,
+            missing: None,
             eyes,
             root_check: Time::ZERO,
             armed_at: Time::ZERO,
             batch: Batch::default(),
-            guard,
-            loss_check: None,
+            losses,
             pending: Some(Pending::new(ScanReason::Start)),
             running: None,
             next_rescan: None,
             indexed,
             former,
             reading: Reading::default(),
+            large,
+            read_bytes: 0,
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
             closed: BTreeSet::new(),
-            unreadable: BTreeSet::new(),
+            unreadable: Unreadable::default(),
             new_twins: BTreeSet::new(),
             twins_due: None,
-            told_unreadable: BTreeSet::new(),
-            mounts: Vec::new(),
+            asked_twins: BTreeSet::new(),
+            unread: Unreadable::default(),
+            regained: false,
+            mounts: Mounts::default(),
+            doubt: Doubt::default(),
+            renumbered: None,
+            surroundings: String::new(),
             next_round: Time::ZERO,
             swept: 0,
             above: None,
@@ -188,6 +223,7 @@ impl Worker {
             holding: false,
             watch_trouble: None,
             root_trouble: None,
+            following: Following::default(),
         })
     }
 
@@ -224,14 +260,17 @@ impl Worker {
                 self.check_root(now);
             }
             let mut busy = false;
+            self.read_bytes = 0;
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
                 self.poll_soon(now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
-                self.check_loss(now)?;
+                self.check_links();
+                self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
+                self.count_regained()?;
                 if !busy {
                     self.read_some(now)?;
                 }
@@ -256,9 +295,7 @@ impl Worker {
             self.reading.wakes_at(),
             scan.filter(|_| self.running.is_none()),
             self.running.as_ref().and_then(Running::wakes_at),
-            self.loss_check
-                .filter(|_| self.running.is_none())
-                .map(|(time, _)| time),
+            self.losses.wakes_at().filter(|_| self.running.is_none()),
         ]
         .into_iter()
         .flatten()
@@ -409,14 +446,15 @@ impl Worker {
             return Ok(());
         }
         let now = self.clock.now();
-        if self.batch.has_gone() && !self.may_go(now)? {
-            self.batch.keep_gone();
+        self.take_in_events();
+        if self.batch.has_gone() {
+            let believed = self.may_go(now)?;
+            self.batch.keep_gone(believed);
         }
         let batch = std::mem::take(&mut self.batch);
-        let gone = batch.gone();
         let mut status = self.trouble_reporter();
         let beaten = self.committer.commit(&batch, &mut status)?;
-        self.guard.went(gone, now);
+        self.losses.committed(&batch, now);
         self.count_changes(batch.changes());
         self.count_files()?;
         for path in beaten {
@@ -426,26 +464,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether what seems gone may be believed: the root is the one it was, and not too much is
-    /// gone at once.
-    fn may_go(&mut self, now: Time) -> Result<bool, End> {
-        let same_root = self
-            .root
+    /// What was seen is believed only if no event up to then tells of more: a file that was read while
+    /// it is being replaced is looked at again.
+    fn take_in_events(&mut self) {
+        let Some(watch) = self
+            .watch
             .as_ref()
-            .is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)));
-        if !same_root {
-            self.root_check = now;
-            return Ok(false);
+            .filter(|_| self.batch.unsure().next().is_some())
+        else {
+            return;
+        };
+        watch.take_in();
+        let mut mail = self.inbox.lock();
+        let mut again = BTreeSet::new();
+        for (path, first) in self.batch.unsure() {
+            if mail.hints.event_at(path) {
+                mail.hints.since(path, first);
+                again.insert(path.to_vec());
+            }
         }
-        if self.running.as_ref().is_some_and(Running::accepts_loss) {
-            self.guard.accept();
-            return Ok(true);
-        }
-        let (files, absent) = self.committer.index.counts()?;
-        let may = self.guard.check(files, absent, now);
-        if !may && self.loss_check.is_none() {
-            self.loss_check = Some((now.after(ROOT_CHECK), ROOT_CHECK));
-        }
-        Ok(may)
+        drop(mail);
+        self.batch.leave_out(&again);
     }
 }

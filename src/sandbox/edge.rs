@@ -40,6 +40,7 @@ async fn serve(Extract(edge): Extract<Edge>, request: Request) -> Response {
         return refused;
     }
     let (path, query) = (request.uri().path(), request.uri().query());
+    // The line as the client spelled it: `/%e6` and `/%E6` are two objects, and a purge names one.
     let key = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     let cookies = request.headers().contains_key(header::COOKIE);
     let (response, result) = if cookies {
@@ -76,15 +77,15 @@ impl Edge {
     ) -> (Response, CacheResult) {
         let miss = CacheResult::Miss;
         let ticket = self.shared.with(|state| {
-            let pipeline = state.pipelines.get(&self.pipeline)?;
-            Some((Arc::clone(&pipeline.origins), pipeline.cache.ticket()))
+            let pipeline = state.pipelines.get_mut(&self.pipeline)?;
+            Some((pipeline.servers.take_turn()?, pipeline.cache.ticket()))
         });
-        let Some((origins, ticket)) = ticket else {
+        let Some((server, ticket)) = ticket else {
             return (respond(&bad_gateway(), miss), miss);
         };
         let (path, query) = (path.to_owned(), query.map(str::to_owned));
         let fetched =
-            tokio::task::spawn_blocking(move || origin::fetch(&origins, &path, query.as_deref()))
+            tokio::task::spawn_blocking(move || origin::fetch(&server, &path, query.as_deref()))
                 .await
                 .unwrap_or(Fetched::Broken);
         let response = match fetched {

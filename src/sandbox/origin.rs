@@ -1,7 +1,7 @@
 //! The origin behind an edge: directories, served as a plain web server does.
 //!
-//! `/` is `index.html`, `/a/` is `a/index.html`, `/a` with a directory `a` is a redirect to `/a/`.
-//! No request path leads out of a root: each segment is decoded on its own and refused if it is
+//! `/` is `index.html`, `/a/` is `a/index.html`, `/a` with a directory `a` is a redirect to `/a/`;
+//! there are no listings, and no compressed forms. No request path leads out of a root: each segment is decoded on its own and refused if it is
 //! `.`, `..`, empty, or holds a slash or a NUL. Symlinks that the owner of the files made are
 //! followed.
 
@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
@@ -25,6 +26,24 @@ pub struct Mount {
     pub url_prefix: String,
     /// The directory; it is looked up at every request, so it may be a symlink that a deploy swaps.
     pub root: PathBuf,
+}
+
+/// A web server behind an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebServer {
+    /// What it serves.
+    pub mounts: Vec<Mount>,
+    /// Which files it can read; the others are a 403.
+    pub reads: Reads,
+}
+
+/// Which files a web server can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Those that this process can read.
+    Own,
+    /// Those that everybody can read, from the root on: the web server of another user.
+    Public,
 }
 
 /// An answer of the origin, whole.
@@ -65,12 +84,12 @@ pub(super) enum Fetched {
 }
 
 /// Fetches a path, with the query of a redirect behind it. It reads files: not for an async thread.
-pub(super) fn fetch(mounts: &[Mount], path: &str, query: Option<&str>) -> Fetched {
+pub(super) fn fetch(server: &WebServer, path: &str, query: Option<&str>) -> Fetched {
     let not_found = || Fetched::Page(Page::text(404, "Not Found\n"));
-    let Some(wanted) = segments(path).and_then(|segments| locate(mounts, &segments)) else {
+    let Some(wanted) = segments(path).and_then(|segments| locate(&server.mounts, &segments)) else {
         return not_found();
     };
-    match open(&wanted) {
+    match open(&wanted, server.reads) {
         Ok(Opened::File(file, bytes)) => read(file, bytes, &wanted.file).unwrap_or(Fetched::Broken),
         Ok(Opened::Directory) => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -115,13 +134,14 @@ fn segments(path: &str) -> Option<Vec<Vec<u8>>> {
 
 /// A file to be served, or a directory to be redirected to.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct Wanted<'a> {
+    root: &'a Path,
     file: PathBuf,
     /// Whether the path named a directory, with a slash at its end.
     index: bool,
 }
 
-fn locate(mounts: &[Mount], segments: &[Vec<u8>]) -> Option<Wanted> {
+fn locate<'a>(mounts: &'a [Mount], segments: &[Vec<u8>]) -> Option<Wanted<'a>> {
     let (mount, depth) = mounts
         .iter()
         .filter_map(|mount| {
@@ -148,7 +168,11 @@ fn locate(mounts: &[Mount], segments: &[Vec<u8>]) -> Option<Wanted> {
             file.push(OsStr::from_bytes(segment));
         }
     }
-    Some(Wanted { file, index })
+    Some(Wanted {
+        root: &mount.root,
+        file,
+        index,
+    })
 }
 
 enum Opened {
@@ -157,11 +181,18 @@ enum Opened {
     Other,
 }
 
-fn open(wanted: &Wanted) -> io::Result<Opened> {
+fn open(wanted: &Wanted<'_>, reads: Reads) -> io::Result<Opened> {
+    let denied = || Err(io::ErrorKind::PermissionDenied.into());
+    if reads == Reads::Public && closed_above(wanted) {
+        return denied();
+    }
     // Without waiting: a pipe in the directory must not hold the edge.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(&wanted.file, flags, Mode::empty())?);
     let metadata = file.metadata()?;
+    if reads == Reads::Public && metadata.is_file() && metadata.mode() & 0o004 == 0 {
+        return denied();
+    }
     Ok(if metadata.is_file() {
         Opened::File(file, metadata.len())
     } else if metadata.is_dir() && !wanted.index {
@@ -169,6 +200,17 @@ fn open(wanted: &Wanted) -> io::Result<Opened> {
     } else {
         Opened::Other
     })
+}
+
+/// Whether a directory on the way, from the root on, may not be entered by everybody.
+fn closed_above(wanted: &Wanted<'_>) -> bool {
+    wanted
+        .file
+        .ancestors()
+        .skip(1)
+        .take_while(|directory| directory.starts_with(wanted.root))
+        .filter_map(|directory| directory.metadata().ok())
+        .any(|found| found.is_dir() && found.mode() & 0o001 == 0)
 }
 
 fn read(file: File, bytes: u64, path: &Path) -> io::Result<Fetched> {
@@ -257,7 +299,12 @@ mod tests {
     }
 
     fn get(mounts: &[Mount], path: &str) -> (u16, String) {
-        match fetch(mounts, path, Some("q")) {
+        get_as(Reads::Own, mounts, path)
+    }
+
+    fn get_as(reads: Reads, mounts: &[Mount], path: &str) -> (u16, String) {
+        let mounts = mounts.to_vec();
+        match fetch(&WebServer { mounts, reads }, path, Some("q")) {
             Fetched::Page(page) => {
                 let text = page
                     .location
@@ -307,6 +354,28 @@ mod tests {
         ] {
             assert_eq!(get(&mounts, path).0, 404, "{path}");
         }
+    }
+
+    #[test]
+    fn the_server_of_another_user_reads_only_what_everybody_can() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (dir, mounts) = site();
+        let mode = |name: &str, mode: u32| {
+            let path = dir.path().join(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let status = |path: &str| get_as(Reads::Public, &mounts, path).0;
+        mode("site", 0o755);
+        mode("site/a b", 0o755);
+        mode("site/index.html", 0o644);
+        mode("site/a b/index.html", 0o640);
+        assert_eq!((status("/"), status("/a%20b/")), (200, 403));
+        assert_eq!((status("/a%20b"), status("/nowhere")), (301, 404));
+        mode("site/a b/index.html", 0o644);
+        mode("site/a b", 0o754);
+        assert_eq!((status("/"), status("/a%20b/")), (200, 403));
+        mode("site", 0o750);
+        assert_eq!((status("/"), status("/nowhere")), (403, 403));
     }
 
     #[test]

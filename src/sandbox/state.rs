@@ -15,7 +15,7 @@ use super::cache::Cache;
 use super::event::{CallLog, Event};
 use super::fault::Faults;
 use super::ledger::{Fate, Ledger, PurgeStatus, PurgeTarget};
-use super::origin::Mount;
+use super::origin::WebServer;
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 
@@ -47,8 +47,29 @@ pub(super) struct Pipeline {
     pub(super) name: String,
     pub(super) project_id: String,
     pub(super) organization_id: String,
-    pub(super) origins: Arc<[Mount]>,
+    pub(super) servers: Servers,
     pub(super) cache: Cache,
+}
+
+/// The web servers behind an edge, and which is asked next.
+#[derive(Default)]
+pub(super) struct Servers {
+    all: Vec<Arc<WebServer>>,
+    next: usize,
+}
+
+impl Servers {
+    pub(super) fn new(servers: Vec<WebServer>) -> Self {
+        let all = servers.into_iter().map(Arc::new).collect();
+        Self { all, next: 0 }
+    }
+
+    /// The one whose turn it is.
+    pub(super) fn take_turn(&mut self) -> Option<Arc<WebServer>> {
+        let server = self.all.get(self.next % self.all.len().max(1))?;
+        self.next = (self.next + 1) % self.all.len();
+        Some(Arc::clone(server))
+    }
 }
 
 impl Shared {

@@ -124,6 +124,19 @@ impl World {
         std::fs::write(self.site.join(name), text).unwrap();
     }
 
+    /// Web servers of these directories, in turn.
+    fn serve(&self, roots: &[&PathBuf], reads: Reads) {
+        let server = |root: &&PathBuf| WebServer {
+            mounts: vec![Mount {
+                url_prefix: "/".to_owned(),
+                root: PathBuf::clone(root),
+            }],
+            reads,
+        };
+        let servers = roots.iter().map(server).collect();
+        self.sandbox.set_servers(&PipelineId::new(WWW), servers);
+    }
+
     async fn create(&self, assets: &[&str]) -> Result<Reply<PurgeRequest>, Refusal> {
         let target = if assets.is_empty() {
             CreateTarget::All

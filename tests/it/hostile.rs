@@ -3,11 +3,14 @@
 
 mod closed;
 mod disk;
+mod group;
 mod hung;
 mod limits;
 mod links;
 mod losses;
-mod machine;
+pub(crate) mod machine;
 mod mounts;
 mod roots;
 mod silent;
+mod unreadable;
+mod webs;

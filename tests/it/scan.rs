@@ -37,10 +37,13 @@ async fn scan_tells_what_differs_and_queues_nothing_unless_told_to() {
     let applied = bench.json(&["scan", "www", "--apply"]).await;
     assert_eq!(applied["origins"][0]["changed"], 1, "{applied}");
     until("what was applied is purged", async || {
-        (bench.purges().len() == 3).then_some(())
+        (bench.purges().len() == 4).then_some(())
     })
     .await;
-    assert_eq!(bench.purges(), ["/a.css", "/b.css", "/new%1B.css"]);
+    assert_eq!(
+        bench.purges(),
+        ["/a.css", "/b.css", "/new%1B.css", "/new%1b.css"]
+    );
     let again = bench.run(&["scan", "www"]).await;
     assert_eq!(
         text(&again.stdout),

@@ -132,9 +132,12 @@ async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
 
     sh(&bench, "cp -a kept/. site/; echo two > site/d0/0.css");
     bench.no_alarm().await;
-    bench.purged("/d0/0.css").await;
     bench.rested().await;
-    assert_eq!(bench.purges(), ["/d0/0.css"]);
+    // A visitor may have seen each of them missing: all are purged, and each once.
+    let mut purges = bench.purges();
+    assert_eq!(purges.len(), 300);
+    purges.dedup();
+    assert_eq!(purges.len(), 300);
     // And it is watched again.
     fs::write(bench.site().join("d1/new.css"), "new").unwrap();
     bench.purged("/d1/new.css").await;

@@ -44,13 +44,14 @@ struct Document<'a> {
 }
 
 /// Checks a configuration file and the secrets it names; with `print`, also tells each key's
-/// effective value and where it is from. Never tells a secret.
+/// effective value and where it is from. `more`: warnings that were found elsewhere. Never tells a secret.
 #[must_use]
 pub(super) fn check(
     path: &Path,
     environment: &Environment,
     print: bool,
     format: Format,
+    more: Vec<Problem>,
 ) -> Checked {
     let (config, mut problems) = match Config::load(path, environment) {
         Ok(config) => (Some(config), Vec::new()),
@@ -76,19 +77,20 @@ pub(super) fn check(
     } else {
         Problems::EXIT_CODE
     };
-    let (warnings, settings) = config.as_ref().map_or((&[][..], None), |config| {
+    let (mut warnings, settings) = config.as_ref().map_or((Vec::new(), None), |config| {
         (
-            config.warnings.as_slice(),
+            config.warnings.clone(),
             print.then_some(config.settings.as_slice()),
         )
     });
+    warnings.extend(more);
     let (stdout, stderr) = match format {
         Format::Json => {
             let document = Document {
                 ok: problems.is_empty(),
                 file: path.display().to_string(),
                 problems: &problems,
-                warnings,
+                warnings: &warnings,
                 secret_key,
                 settings,
             };
@@ -96,7 +98,7 @@ pub(super) fn check(
         }
         Format::Text => (
             settings.map(as_toml).unwrap_or_default(),
-            as_text(path, &problems, warnings, secret_key.as_deref()),
+            as_text(path, &problems, &warnings, secret_key.as_deref()),
         ),
     };
     Checked {
@@ -144,7 +146,7 @@ mod tests {
         let path = directory.path().join("config.toml");
         std::fs::write(&path, toml).unwrap();
         let environment = variables.iter().copied().collect();
-        let checked = check(&path, &environment, print, format);
+        let checked = check(&path, &environment, print, format, Vec::new());
         let cut = |text: String| text.replace(&format!("{}/", directory.path().display()), "");
         Checked {
             stdout: cut(checked.stdout),

@@ -24,11 +24,35 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     let path = file.path.escape_debug();
     let (origin, pipeline) = (&file.origin, &file.pipeline);
     writeln!(text, "{path}: a file of {pipeline}, origin {origin}")?;
-    if file.ignored {
-        return writeln!(text, "  ignored: nothing is purged for it");
+    if let Some(by) = &file.ignored_by {
+        let list = match (by.built_in, by.line) {
+            (true, _) => "the built-in list".to_owned(),
+            (false, None) => "ignore".to_owned(),
+            (false, Some(line)) => format!("ignore, {}:{line}", config.display()),
+        };
+        let (pattern, matched) = (by.pattern.escape_debug(), by.matched.escape_debug());
+        return writeln!(
+            text,
+            "  ignored: nothing is purged for it, since {pattern} ({list}) matches {matched}"
+        );
     }
-    if !file.exists {
-        writeln!(text, "  there is no such file now")?;
+    if let Some(link) = &file.not_followed {
+        let link = link.escape_debug();
+        return writeln!(
+            text,
+            "  behind the link {link}, which is not followed, since links lead there in too many ways, or round and round: nothing is purged for this name"
+        );
+    }
+    match &file.absent {
+        Some(since) => writeln!(text, "  {}", absent(since))?,
+        None if !file.exists => writeln!(text, "  there is no such file now")?,
+        None => {}
+    }
+    if file.unread {
+        writeln!(
+            text,
+            "  its content is not read yet: until then every sign of a write is a change"
+        )?;
     }
     let mut told: Vec<&Verdict> = Vec::new();
     for verdict in file.on.values() {
@@ -52,6 +76,13 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
         }
     }
     Ok(())
+}
+
+/// Why a file that is not there is not purged.
+fn absent(since: &str) -> String {
+    format!(
+        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
+    )
 }
 
 fn of_verdict(verdict: &Verdict, config: &Path) -> String {
@@ -96,6 +127,21 @@ fn of_asset(text: &mut String, asset: &Value) -> std::fmt::Result {
     for file in list(&stands_for["files"]) {
         let path = word(&file[1]).escape_debug();
         writeln!(text, "  stands for {path}, origin {}", word(&file[0]))?;
+        if let Some(since) = stands_for["absent"][word(&file[1])].as_str() {
+            writeln!(text, "    {}", absent(since))?;
+        }
+    }
+    if let Some(canonical) = stands_for["purged_as"].as_str() {
+        writeln!(
+            text,
+            "  is another spelling of {canonical}: changes purge that and not this"
+        )?;
+    }
+    if let Some(canonical) = stands_for["purged_as"].as_str() {
+        writeln!(
+            text,
+            "  is another spelling of {canonical}: changes purge that and not this"
+        )?;
     }
     if stands_for["truncated"] == true {
         writeln!(text, "  and for more files")?;

@@ -291,6 +291,30 @@ fn durations_percentages_paths_and_patterns() {
 }
 
 #[test]
+fn a_group_is_one_of_this_machine_or_a_number() {
+    let hint = "hint: write the name or the number of the group that the web server runs as, such as \
+                \"www-data\" or \"nginx\"; `id -g -n USER` tells it";
+    for (value, why) in [
+        ("\"no such group\"", "is no group of this machine"),
+        ("\"\"", "is no group of this machine"),
+        ("4294967296", "is too large for the number of a group"),
+        ("true", "is a boolean, not a string"),
+    ] {
+        check(
+            &origin(&format!("web_group = {value}\n")),
+            &[&format!(
+                "c.toml:6:13: pipeline[0].origin[0].web_group: {value} {why}; {hint}"
+            )],
+        );
+    }
+    for (value, id) in [("33", 33), ("\"33\"", 33), ("\"root\"", 0)] {
+        let config = config(&origin(&format!("web_group = {value}\n")));
+        let group = config.pipelines[0].origins[0].web_group.as_ref();
+        assert_eq!(group.map(|group| group.id), Some(id), "{value}");
+    }
+}
+
+#[test]
 fn rules() {
     check(
         &origin(

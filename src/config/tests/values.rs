@@ -56,6 +56,7 @@ write_wait = "3s"
 gone_after = "4s"
 max_loss = "5%"
 follow_symlinks = "root"
+web_group = "root"
 ignore = ["*.tmp", "!keep.tmp"]
 [[pipeline.rule]]
 match = ["posts/**", "{a,b}.html"]
@@ -124,6 +125,10 @@ purge = "nothing"
             gone_after: Duration::from_secs(4),
             max_loss: Percent::new(5).unwrap(),
             follow_symlinks: FollowSymlinks::Root,
+            web_group: Some(Group {
+                name: "root".to_owned(),
+                id: 0,
+            }),
             ignore: vec!["*.tmp".to_owned(), "!keep.tmp".to_owned()],
         }]
     );

@@ -1,36 +1,87 @@
-//! Percent-encoding: which bytes are encoded where. Knows nothing of segments or assets.
+//! Percent-encoding: which bytes are encoded where, and by whom. Knows nothing of segments or assets.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// Everything outside RFC 3986's `unreserved`. Bytes beyond ASCII are always encoded.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+/// Everything outside RFC 3986's `unreserved`, and `/`. Bytes beyond ASCII are always encoded.
+const STRICT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~');
+    .remove(b'~')
+    .remove(b'/');
 
-/// Everything outside RFC 3986's `pchar` and `/`.
-const PATH: &AsciiSet = &RESERVED
-    .remove(b'!')
+/// Everything outside RFC 3986's `pchar` and `/`: the canonical spelling of a path.
+const PATH: &AsciiSet = &COMPONENT
     .remove(b'$')
     .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
     .remove(b'+')
     .remove(b',')
     .remove(b';')
     .remove(b'=')
     .remove(b':')
-    .remove(b'@')
-    .remove(b'/');
+    .remove(b'@');
 
 /// Everything outside RFC 3986's `query`.
 const QUERY: &AsciiSet = &PATH.remove(b'?');
 
-/// What has a meaning inside a query, besides `/`.
-const QUERY_VALUE: &AsciiSet = &RESERVED.remove(b'/');
+/// What no browser sends as it is in a path of an `http` URL: the URL standard's path percent-encode
+/// set. `^` is in that set since 2025, and before that browsers encoded it all the same; a raw `\`
+/// would become `/`.
+const SENT_PATH: &AsciiSet = &PATH.remove(b'[').remove(b']').remove(b'|');
+
+/// What no client sends as it is in a query: the query percent-encode set.
+const SENT_QUERY: &AsciiSet = &QUERY
+    .remove(b'[')
+    .remove(b']')
+    .remove(b'|')
+    .remove(b'\\')
+    .remove(b'^')
+    .remove(b'`')
+    .remove(b'{')
+    .remove(b'}');
+
+/// `encodeURIComponent`.
+const COMPONENT: &AsciiSet = &STRICT
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// Encoders of before 2005, for which `~` was no unreserved character.
+const OLD: &AsciiSet = &STRICT.add(b'~');
+
+/// Go's `url.PathEscape`.
+const GO_SEGMENT: &AsciiSet = &STRICT
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b':')
+    .remove(b'=')
+    .remove(b'@');
+
+/// Go's `url.URL.String`.
+const GO: &AsciiSet = &GO_SEGMENT.remove(b',').remove(b';');
+
+/// Go's `html/template`.
+const TEMPLATE: &AsciiSet = &PATH.add(b'\'').add(b'(').add(b')');
+
+/// How paths in links are spelled by what writes them, besides the canonical way: what is encoded, and
+/// whether in lower-case hex.
+const WRITERS: [(&AsciiSet, bool); 8] = [
+    // WordPress's slugs, Apache's listings and redirects.
+    (PATH, true),
+    (TEMPLATE, true),
+    // JavaScript, Django.
+    (COMPONENT, false),
+    // PHP's rawurlencode, Python's quote, S3 clients, nginx's listings.
+    (STRICT, false),
+    // Java's URLEncoder, PHP's urlencode, older Python; in lower-case hex apt and .NET.
+    (OLD, false),
+    (OLD, true),
+    (GO, false),
+    (GO_SEGMENT, false),
+];
 
 /// Encodes the raw bytes of a path; `/` separates segments.
 pub(in crate::core) fn push_path(to: &mut String, raw: &[u8]) {
@@ -39,28 +90,69 @@ pub(in crate::core) fn push_path(to: &mut String, raw: &[u8]) {
 
 /// Encodes raw bytes as one value inside a query: `&`, `=` and `+` are encoded too.
 pub(in crate::core) fn push_query_value(to: &mut String, raw: &[u8]) {
-    to.extend(percent_encode(raw, QUERY_VALUE));
+    to.extend(percent_encode(raw, STRICT));
 }
 
-/// The canonical spelling of a path, or a part of one, that may hold escapes already.
-pub(in crate::core) fn canonical_path(text: &str) -> String {
-    respell(text, PATH, |to, byte, _| match byte {
-        b'-' | b'.' | b'_' | b'~' => to.push(char::from(byte)),
-        _ if byte.is_ascii_alphanumeric() => to.push(char::from(byte)),
-        _ => to.push_str(percent_encoding::percent_encode_byte(byte)),
+/// A path, or a part of one, as it was written, with only what can't be sent in one encoded.
+pub(in crate::core) fn sent_path(text: &str) -> String {
+    respell(text, SENT_PATH, |to, _, escape| to.push_str(escape))
+}
+
+/// A query as it was written, with only what can't be sent in one encoded.
+pub(in crate::core) fn sent_query(text: &str) -> String {
+    respell(text, SENT_QUERY, |to, _, escape| to.push_str(escape))
+}
+
+/// The canonical spelling of a path that may hold escapes. An encoded `/` stays one: it separates
+/// nothing.
+pub(super) fn canonical_path(text: &str) -> String {
+    respell(text, PATH, canonical_escape)
+}
+
+/// Whether a path has an escape that the canonical spelling does not have so.
+pub(super) fn has_own_escapes(path: &str) -> bool {
+    path.contains('%') && respell(path, &AsciiSet::EMPTY, canonical_escape) != path
+}
+
+fn canonical_escape(to: &mut String, byte: u8, _: &str) {
+    match byte {
+        b'/' => to.push_str("%2F"),
+        _ => to.extend(percent_encode(&[byte], PATH)),
+    }
+}
+
+/// The path as each of the writers spells it that are known, from its canonical spelling.
+pub(super) fn written_paths(canonical: &str) -> impl Iterator<Item = String> {
+    WRITERS.iter().map(|(set, lower)| {
+        let path = respell(canonical, set, |to, _, escape| to.push_str(escape));
+        if *lower { in_lower_case(&path) } else { path }
     })
 }
 
-/// A query as it was written, with only what can't stand in one encoded.
-pub(in crate::core) fn canonical_query(text: &str) -> String {
-    respell(text, QUERY, |to, _, escape| to.push_str(escape))
+fn in_lower_case(path: &str) -> String {
+    let mut digits = 0;
+    let lower = |char: char| {
+        digits = match char {
+            '%' => 2,
+            _ if digits > 0 => {
+                digits -= 1;
+                return char.to_ascii_lowercase();
+            }
+            _ => 0,
+        };
+        char
+    };
+    path.chars().map(lower).collect()
 }
 
-/// Undoes the encoding of what the URL standard's path percent-encode set leaves alone in an
-/// `http` URL. `^` is in that set since 2025, and before that browsers encoded it all the same;
-/// a raw `\` would become `/`.
+/// The path as browsers send it where a link encodes as little as it may, from its canonical spelling.
 pub(super) fn browser_path(canonical: &str) -> String {
     decode_some(canonical, |byte| matches!(byte, b'[' | b']' | b'|'))
+}
+
+/// A query with all encoded that RFC 3986 does not have in one.
+pub(super) fn canonical_query(text: &str) -> String {
+    respell(text, QUERY, |to, _, escape| to.push_str(escape))
 }
 
 /// As [`browser_path`], for the special-query percent-encode set, which encodes `'`.
@@ -73,8 +165,7 @@ pub(super) fn browser_query(canonical: &str) -> String {
 
 fn decode_some(text: &str, raw: impl Fn(u8) -> bool) -> String {
     // Everything outside escapes stays, so the set is empty; a canonical text has no lone `%`.
-    const NOTHING: &AsciiSet = &AsciiSet::EMPTY;
-    respell(text, NOTHING, |to, byte, escape| {
+    respell(text, &AsciiSet::EMPTY, |to, byte, escape| {
         if raw(byte) {
             to.push(char::from(byte));
         } else {

@@ -69,23 +69,28 @@ fn a_path_that_no_file_has_is_refused() {
 }
 
 #[test]
-fn what_a_person_writes_is_brought_to_one_spelling() {
-    for (text, asset) in [
-        ("/", "/"),
-        ("/a/b.html", "/a/b.html"),
-        ("/a b.html", "/a%20b.html"),
-        ("/a%20b.html", "/a%20b.html"),
-        ("/%7euser/%41", "/~user/A"),
-        ("/caf%c3%a9", "/caf%C3%A9"),
-        ("/café", "/caf%C3%A9"),
-        ("/a%2fb", "/a%2Fb"),
-        ("/100%", "/100%25"),
-        ("/100%zz", "/100%25zz"),
-        ("/100%é", "/100%25%C3%A9"),
-        ("/%%41", "/%25A"),
-        ("/a[1]|b", "/a%5B1%5D%7Cb"),
+fn what_a_person_writes_stays_as_it_is_but_for_what_can_not_be_sent() {
+    for (text, asset, canonical) in [
+        ("/", "/", "/"),
+        ("/a/b.html", "/a/b.html", "/a/b.html"),
+        ("/a b.html", "/a%20b.html", "/a%20b.html"),
+        ("/a%20b.html", "/a%20b.html", "/a%20b.html"),
+        ("/%7euser/%41", "/%7euser/%41", "/~user/A"),
+        ("/caf%c3%a9", "/caf%c3%a9", "/caf%C3%A9"),
+        ("/café", "/caf%C3%A9", "/caf%C3%A9"),
+        ("/a%2fb", "/a%2fb", "/a%2Fb"),
+        ("/c%2B%2b/", "/c%2B%2b/", "/c++/"),
+        ("/100%", "/100%25", "/100%25"),
+        ("/100%zz", "/100%25zz", "/100%25zz"),
+        ("/100%é", "/100%25%C3%A9", "/100%25%C3%A9"),
+        ("/%%41", "/%25%41", "/%25A"),
+        ("/a[1]|b", "/a[1]|b", "/a%5B1%5D%7Cb"),
+        ("/a{1}<^>", "/a%7B1%7D%3C%5E%3E", "/a%7B1%7D%3C%5E%3E"),
+        ("/%e6?q=%e6", "/%e6?q=%e6", "/%E6?q=%e6"),
     ] {
         assert_eq!(parsed(text), asset, "{text:?}");
+        let asset = Asset::parse(text).unwrap();
+        assert_eq!(asset.canonical().as_str(), canonical, "{text:?}");
     }
 }
 
@@ -98,6 +103,8 @@ fn a_query_is_kept_as_it_was_written() {
         ("/a?q=%7eb+c", "/a?q=%7eb+c"),
         ("/a?q=b c&d=é", "/a?q=b%20c&d=%C3%A9"),
         ("/a?100%", "/a?100%25"),
+        ("/a?b[]={c}|'^", "/a?b[]={c}|'^"),
+        ("/a?\"<b>\"", "/a?%22%3Cb%3E%22"),
     ] {
         assert_eq!(parsed(text), asset, "{text:?}");
     }
@@ -145,7 +152,8 @@ fn a_url_from_a_browser_gives_its_path_and_query() {
         ("https://www.example.com", "/"),
         ("https://www.example.com/blog/?p=1#top", "/blog/?p=1"),
         ("HTTP://user@example.com:8080/a%20b/../c", "/c"),
-        ("https://example.com/a|b/café", "/a%7Cb/caf%C3%A9"),
+        ("https://example.com/a|b/café", "/a|b/caf%C3%A9"),
+        ("https://example.com/%e6%97%a5/%7E", "/%e6%97%a5/%7E"),
     ] {
         assert_eq!(Asset::parse_url(url).unwrap().as_str(), asset, "{url}");
     }
@@ -159,21 +167,95 @@ fn a_url_from_a_browser_gives_its_path_and_query() {
 }
 
 #[test]
-fn browsers_leave_a_few_characters_alone() {
-    for (asset, form) in [
-        ("/a.html", None),
-        ("/caf%C3%A9%20%25%5E%5C%60%7B", None),
-        ("/a[1]|b", Some("/a[1]|b")),
-        ("/a?b[]={c}", Some("/a?b[]={c}")),
-        ("/it's?it's", Some("/it's?it%27s")),
+fn links_spell_a_name_in_a_few_known_ways() {
+    for (asset, others) in [
+        ("/a-b_c.d/1.html", &[][..]),
+        ("/a b.html", &[]),
+        ("/日", &["/%e6%97%a5"]),
+        ("/мир/", &["/%d0%bc%d0%b8%d1%80/"]),
+        ("/c++", &["/c%2B%2B", "/c%2b%2b"]),
+        ("/a@2x.png", &["/a%402x.png"]),
+        ("/it's", &["/it%27s"]),
+        ("/a (1).pdf", &["/a%20%281%29.pdf"]),
+        ("/~me", &["/%7Eme", "/%7eme"]),
+        ("/a,b", &["/a%2Cb", "/a%2cb"]),
+        (
+            "/1:2;3=$4&5!*",
+            &[
+                "/1%3A2%3B3%3D%244%265!*",
+                "/1%3A2%3B3%3D%244%265%21%2A",
+                "/1%3a2%3b3%3d%244%265%21%2a",
+                "/1:2;3=$4&5%21%2A",
+                "/1:2%3B3=$4&5%21%2A",
+            ],
+        ),
+        (
+            "/日(+)",
+            &[
+                "/%e6%97%a5(+)",
+                "/%e6%97%a5%28+%29",
+                "/%E6%97%A5(%2B)",
+                "/%E6%97%A5%28%2B%29",
+                "/%e6%97%a5%28%2b%29",
+                "/%E6%97%A5%28+%29",
+            ],
+        ),
+        // As browsers send what is written as it is.
+        ("/a[1]", &["/a%5B1%5D", "/a%5b1%5d"]),
+        ("/a%5B1%5D", &["/a[1]", "/a%5b1%5d"]),
+        ("/100%25%5E%60%7B", &["/100%25%5e%60%7b"]),
+        ("/a?b[]={c}", &["/a?b%5B%5D=%7Bc%7D"]),
+        ("/a?b%5B%5D=c", &["/a?b[]=c"]),
+        ("/x?it's", &["/x?it%27s"]),
+        // Spelled out.
+        ("/%e6%97%a5", &[]),
+        ("/c%2B%2B", &[]),
+        ("/%E6%97%a5+", &[]),
+        ("/a%2fb", &[]),
+        ("/a%2Fb", &["/a%2fb"]),
     ] {
         let asset = Asset::parse(asset).unwrap();
-        assert_eq!(
-            asset.browser_form().as_ref().map(Asset::as_str),
-            form,
-            "{asset}"
-        );
+        let spellings = asset.spellings();
+        let found: Vec<&str> = spellings[1..].iter().map(Asset::as_str).collect();
+        assert_eq!(spellings[0], asset);
+        assert_eq!(found, others, "{asset}");
     }
+    let long = Asset::parse(&format!("/{}", "+".repeat(MAX_ASSET_BYTES - 1))).unwrap();
+    assert_eq!(long.spellings(), [long]);
+}
+
+#[test]
+fn a_name_costs_as_many_assets_as_the_readme_says() {
+    let count = |name: &str| Asset::of_path(name.as_bytes()).unwrap().spellings().len();
+    for name in ["a-b_c.d 1", "100%", "\"#`"] {
+        assert_eq!(count(name), 1, "{name}");
+    }
+    for name in ["'", "(1)", "!", "&", "@", "$", "日本", "мир", "é"] {
+        assert_eq!(count(name), 2, "{name}");
+    }
+    for name in ["+", ",", ":", ";", "=", "*", "~", "[", "|"] {
+        assert_eq!(count(name), 3, "{name}");
+    }
+    assert_eq!(count("日'(+,;=:@&$!*)~[1]|"), 10);
+}
+
+#[test]
+fn a_decomposed_name_has_a_composed_one() {
+    for (path, composed) in [
+        ("cafe\u{301}/a b", Some("/caf%C3%A9/a%20b")),
+        ("\u{1112}\u{1161}\u{11ab}", Some("/%ED%95%9C")),
+        ("caf\u{e9}", None),
+        ("plain", None),
+        ("\u{212a}", Some("/K")),
+    ] {
+        let asset = Asset::of_path(path.as_bytes()).unwrap();
+        let found = asset.composed();
+        assert_eq!(found.as_ref().map(Asset::as_str), composed, "{path}");
+    }
+    assert_eq!(Asset::of_path(b"e\xcc\x81\xff").unwrap().composed(), None);
+    let query = Asset::parse("/e\u{301}?q=e%CC%81").unwrap();
+    assert_eq!(query.composed().unwrap().as_str(), "/%C3%A9?q=e%CC%81");
+    assert_eq!(Asset::parse("/e%cc%81").unwrap().composed(), None);
 }
 
 /// Any path that a file system could hold: segments of any bytes but `/` and NUL.
@@ -236,25 +318,55 @@ proptest! {
     }
 
     #[test]
-    fn the_browser_form_stands_for_the_same_bytes_and_has_no_other(text in written()) {
-        if let Ok(asset) = Asset::parse(&text)
-            && let Some(form) = asset.browser_form()
-        {
-            prop_assert_eq!(decoded(form.as_str()), decoded(asset.as_str()));
-            prop_assert_eq!(form.browser_form(), None);
-        }
-    }
-
-    #[test]
-    fn a_browser_sends_the_browser_form_as_it_is(text in written()) {
+    fn every_spelling_stands_for_the_same_bytes_and_there_are_few(text in written()) {
         if let Ok(asset) = Asset::parse(&text) {
-            let form = asset.browser_form().unwrap_or(asset);
-            prop_assert_eq!(sent_by_a_browser(form.as_str()), form.as_str());
+            let spellings = asset.spellings();
+            prop_assert_eq!(&spellings[0], &asset);
+            prop_assert!(spellings.len() <= MAX_SPELLINGS);
+            let distinct: std::collections::BTreeSet<&Asset> = spellings.iter().collect();
+            prop_assert_eq!(distinct.len(), spellings.len());
+            for spelling in &spellings {
+                prop_assert_eq!(decoded(spelling.as_str()), decoded(asset.as_str()));
+                let path = |asset: &Asset| asset.canonical().as_str().split('?').next().map(str::to_owned);
+                prop_assert_eq!(path(spelling), path(&asset));
+                // A person can ask for each of them.
+                prop_assert_eq!(Asset::parse(spelling.as_str()), Ok(spelling.clone()));
+            }
         }
     }
 
     #[test]
-    fn a_browser_sends_the_browser_form_for_a_link_that_encodes_as_little_as_it_may(
+    fn a_file_has_the_spelling_of_each_known_encoder(path in file_path()) {
+        let asset = Asset::of_path(&path).unwrap();
+        let spellings = asset.spellings();
+        let has = |raw: &[u8], lower: bool| {
+            let mut link = String::from("/");
+            for &byte in &path {
+                let escape = if lower { format!("%{byte:02x}") } else { format!("%{byte:02X}") };
+                match byte {
+                    b'/' | b'-' | b'.' | b'_' => link.push(char::from(byte)),
+                    _ if byte.is_ascii_alphanumeric() || raw.contains(&byte) => link.push(char::from(byte)),
+                    _ => link.push_str(&escape),
+                }
+            }
+            spellings.iter().any(|one| one.as_str() == link)
+        };
+        for (raw, lower) in [
+            (&b"!*'()~"[..], false),
+            (b"~", false),
+            (b"", false),
+            (b"", true),
+            (b"~!*'()$&+,;=:@", true),
+            (b"~!*$&+,;=:@", true),
+            (b"~$&+,;=:@", false),
+            (b"~$&+=:@", false),
+        ] {
+            prop_assert!(has(raw, lower), "{asset}: {raw:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_browser_sends_is_a_spelling_where_a_link_encodes_as_little_as_it_may(
         path in file_path().prop_filter_map("links are text", |path| String::from_utf8(path).ok())
             .prop_filter("browsers drop these from links", |path| !path.contains(|c: char| c.is_ascii_control())),
     ) {
@@ -270,8 +382,8 @@ proptest! {
                 other => link.push(other),
             }
         }
-        let asset = Asset::of_path(path.as_bytes()).unwrap();
-        let form = asset.browser_form().unwrap_or(asset);
-        prop_assert_eq!(sent_by_a_browser(&link), form.as_str());
+        let spellings = Asset::of_path(path.as_bytes()).unwrap().spellings();
+        let sent = sent_by_a_browser(&link);
+        prop_assert!(spellings.iter().any(|one| one.as_str() == sent), "{sent}: {spellings:?}");
     }
 }

@@ -19,18 +19,20 @@ pub(super) fn assets(
 ) -> Vec<Result<Asset, AssetError>> {
     let mut assets = vec![prefix.asset(path)];
     let (directory, name) = split_name(path);
-    if INDEX_NAMES.contains(&name) {
-        if pages != Pages::Exact {
-            assets.push(prefix.asset(directory));
-            assets.extend(prefix.bare(directory));
-        }
-    } else if pages == Pages::Clean
+    let is_index = INDEX_NAMES.contains(&name);
+    if is_index && pages != Pages::Exact {
+        assets.push(prefix.asset(directory));
+        assets.extend(prefix.bare(directory));
+    }
+    if pages == Pages::Clean
         && name != b".html"
         && let Some(page) = path.strip_suffix(b".html")
     {
         // Servers that drop an extension from URLs drop this one only.
         assets.push(prefix.asset(page));
-        assets.push(prefix.asset(&[page, b"/"].concat()));
+        if !is_index {
+            assets.push(prefix.asset(&[page, b"/"].concat()));
+        }
     }
     assets
 }

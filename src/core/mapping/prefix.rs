@@ -27,7 +27,7 @@ impl UrlPrefix {
     /// # Errors
     /// What [`Asset::parse`] refuses, and a query.
     pub fn parse(text: &str) -> Result<Self, UrlPrefixError> {
-        let path = Asset::parse(text)?;
+        let path = Asset::parse(text)?.canonical();
         if path.as_str().contains('?') {
             return Err(UrlPrefixError::Query(text.to_owned()));
         }

@@ -3,9 +3,7 @@
 use std::fmt;
 
 use super::builtin::split_name;
-use crate::core::asset::{
-    Asset, AssetError, canonical_path, canonical_query, push_path, push_query_value,
-};
+use crate::core::asset::{Asset, AssetError, push_path, push_query_value, sent_path, sent_query};
 
 /// An asset with placeholders.
 ///
@@ -18,7 +16,6 @@ use crate::core::asset::{
 /// `{dir}` leaves no empty segment: `/{dir}/{name}` becomes `/a.json` at the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    text: String,
     path: Vec<Part>,
     query: Option<Vec<Part>>,
 }
@@ -55,7 +52,8 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template. Its literal parts are read as [`Asset::parse`] reads an asset.
+    /// Reads a template. Its literal parts are read as [`Asset::parse`] reads an asset: they stay as they
+    /// are written.
     ///
     /// # Errors
     /// An unknown placeholder, an unpaired brace, or what could not become an asset whatever is
@@ -70,12 +68,12 @@ impl Template {
                 Piece::Literal(literal) => {
                     probe.push_str(literal);
                     if let Some(query) = &mut query {
-                        query.push(Part::Literal(canonical_query(literal)));
+                        query.push(Part::Literal(sent_query(literal)));
                     } else if let Some((before, after)) = literal.split_once('?') {
-                        path.push(Part::Literal(canonical_path(before)));
-                        query = Some(vec![Part::Literal(canonical_query(after))]);
+                        path.push(Part::Literal(sent_path(before)));
+                        query = Some(vec![Part::Literal(sent_query(after))]);
                     } else {
-                        path.push(Part::Literal(canonical_path(literal)));
+                        path.push(Part::Literal(sent_path(literal)));
                     }
                 }
                 Piece::Value(value) => {
@@ -85,11 +83,7 @@ impl Template {
             }
         }
         Asset::parse(&probe).map_err(|error| error.problem.of(text.as_bytes()))?;
-        Ok(Self {
-            text: text.to_owned(),
-            path,
-            query,
-        })
+        Ok(Self { path, query })
     }
 
     /// The asset for the file at `file`, a raw path below its origin's root.
@@ -121,23 +115,38 @@ impl Template {
     }
 }
 
-/// The template as it was written.
+/// The template with what can't be sent as it was written encoded.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let parts = |f: &mut fmt::Formatter<'_>, parts: &[Part]| {
+            parts.iter().try_for_each(|part| match part {
+                Part::Literal(literal) => f.write_str(literal),
+                Part::Value(value) => write!(f, "{{{}}}", value.word()),
+            })
+        };
+        parts(f, &self.path)?;
+        self.query.as_ref().map_or(Ok(()), |query| {
+            f.write_str("?")?;
+            parts(f, query)
+        })
     }
 }
 
 impl Value {
+    const ALL: [Self; 5] = [Self::Path, Self::Dir, Self::Name, Self::Stem, Self::Ext];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Dir => "dir",
+            Self::Name => "name",
+            Self::Stem => "stem",
+            Self::Ext => "ext",
+        }
+    }
+
     fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "path" => Self::Path,
-            "dir" => Self::Dir,
-            "name" => Self::Name,
-            "stem" => Self::Stem,
-            "ext" => Self::Ext,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|value| value.word() == word)
     }
 
     fn of(self, file: &[u8]) -> &[u8] {

@@ -24,10 +24,9 @@ fn mapping(rules: Vec<Rule>, pages: Pages) -> Mapping {
     .unwrap()
 }
 
-/// The base file lies beside every compressed one.
 fn changed(mapping: &Mapping, prefix: &str, path: &str) -> Mapped {
     let prefix = UrlPrefix::parse(prefix).unwrap();
-    mapping.effect(&prefix, path.as_bytes(), Kind::Changed, &|_| true)
+    mapping.effect(&prefix, path.as_bytes(), Kind::Changed)
 }
 
 fn assets(effect: &Effect) -> Vec<&str> {
@@ -47,7 +46,7 @@ const TABLE: &[Row] = &[
         [
             &["/a/index.html"],
             &["/a", "/a/", "/a/index.html"],
-            &["/a", "/a/", "/a/index.html"],
+            &["/a", "/a/", "/a/index", "/a/index.html"],
         ],
     ),
     (
@@ -65,7 +64,7 @@ const TABLE: &[Row] = &[
         [
             &["/index.html"],
             &["/", "/index.html"],
-            &["/", "/index.html"],
+            &["/", "/index", "/index.html"],
         ],
     ),
     (
@@ -79,7 +78,7 @@ const TABLE: &[Row] = &[
         [
             &["/docs/index.html"],
             &["/docs", "/docs/", "/docs/index.html"],
-            &["/docs", "/docs/", "/docs/index.html"],
+            &["/docs", "/docs/", "/docs/index", "/docs/index.html"],
         ],
     ),
     (
@@ -88,7 +87,7 @@ const TABLE: &[Row] = &[
         [
             &["/docs/a/index.html"],
             &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a", "/docs/a/", "/docs/a/index", "/docs/a/index.html"],
         ],
     ),
     (
@@ -130,17 +129,42 @@ const TABLE: &[Row] = &[
             &["/my-index", "/my-index.html", "/my-index/"],
         ],
     ),
-    // Compressed siblings map as what they are a copy of.
-    ("/", "a/style.css.gz", [&["/a/style.css"]; 3]),
-    ("/", "a/style.css.br", [&["/a/style.css"]; 3]),
-    ("/", "a/style.css.zst", [&["/a/style.css"]; 3]),
+    // Compressed siblings map as what they are a copy of, and as themselves.
+    (
+        "/",
+        "a/style.css.gz",
+        [&["/a/style.css", "/a/style.css.gz"]; 3],
+    ),
+    (
+        "/",
+        "a/style.css.br",
+        [&["/a/style.css", "/a/style.css.br"]; 3],
+    ),
+    ("/", "a/list.zst", [&["/a/list", "/a/list.zst"]; 3]),
+    (
+        "/",
+        "old.tar.gz.zst",
+        [&["/old.tar.gz", "/old.tar.gz.zst"]; 3],
+    ),
+    ("/", "a/list.xz", [&["/a/list.xz"]; 3]),
     (
         "/docs/",
         "a/index.html.br",
         [
-            &["/docs/a/index.html"],
-            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
-            &["/docs/a", "/docs/a/", "/docs/a/index.html"],
+            &["/docs/a/index.html", "/docs/a/index.html.br"],
+            &[
+                "/docs/a",
+                "/docs/a/",
+                "/docs/a/index.html",
+                "/docs/a/index.html.br",
+            ],
+            &[
+                "/docs/a",
+                "/docs/a/",
+                "/docs/a/index",
+                "/docs/a/index.html",
+                "/docs/a/index.html.br",
+            ],
         ],
     ),
     ("/", "a/.gz", [&["/a/.gz"]; 3]),
@@ -161,23 +185,6 @@ fn every_row_of_the_built_in_table_holds() {
             assert_eq!(mapped.refused, []);
         }
     }
-}
-
-#[test]
-fn a_compressed_file_without_its_base_file_is_purged_as_itself_too() {
-    let mapping = mapping(vec![], Pages::Directory);
-    let asked = std::cell::RefCell::new(Vec::new());
-    let mapped = mapping.effect(
-        &UrlPrefix::default(),
-        b"sitemap.xml.gz",
-        Kind::New,
-        &|path| {
-            asked.borrow_mut().push(path.to_vec());
-            false
-        },
-    );
-    assert_eq!(assets(&mapped.effect), ["/sitemap.xml", "/sitemap.xml.gz"]);
-    assert_eq!(asked.into_inner(), [b"sitemap.xml"]);
 }
 
 #[test]
@@ -230,7 +237,7 @@ fn a_rule_matches_below_the_root_whatever_the_prefix_and_whatever_the_bytes() {
     let mapping = mapping(vec![rule(&["a/*.html"], RulePurge::All)], Pages::Directory);
     assert_eq!(changed(&mapping, "/docs/", "a/b.html").effect, Effect::All);
     let prefix = UrlPrefix::default();
-    let mapped = mapping.effect(&prefix, b"a/\xff\xfe.html", Kind::New, &|_| false);
+    let mapped = mapping.effect(&prefix, b"a/\xff\xfe.html", Kind::New);
     assert_eq!(mapped.effect, Effect::All);
 }
 
@@ -241,11 +248,7 @@ fn a_rule_is_passed_over_for_changes_that_it_is_not_on() {
     let mut on_new = rule(&["*.css"], RulePurge::Nothing);
     on_new.on = BTreeSet::from([Kind::New]);
     let mapping = mapping(vec![on_gone, on_new], Pages::Directory);
-    let effect = |kind| {
-        mapping
-            .effect(&UrlPrefix::default(), b"a.css", kind, &|_| false)
-            .effect
-    };
+    let effect = |kind| mapping.effect(&UrlPrefix::default(), b"a.css", kind).effect;
     assert_eq!(effect(Kind::Gone), Effect::All);
     assert_eq!(effect(Kind::New), Effect::Nothing);
     assert_eq!(assets(&effect(Kind::Changed)), ["/a.css"]);
@@ -267,20 +270,11 @@ fn a_compressed_sibling_follows_the_rules_of_its_base_file_after_its_own() {
         Pages::Directory,
     );
     let of = |path| changed(&mapping, "/", path);
-    assert_eq!(assets(&of("posts/a.json.br").effect), ["/blog/a/"]);
+    let sibling = of("posts/a.json.br");
+    assert_eq!(assets(&sibling.effect), ["/blog/a/", "/posts/a.json.br"]);
+    assert_eq!(sibling.decided.to_string(), "rule 1 (posts/*.json)");
     assert_eq!(of("private/a.css.gz").effect, Effect::Nothing);
     assert_eq!(of("404.html.gz").effect, Effect::All);
-
-    let alone = mapping.effect(&UrlPrefix::default(), b"404.html.gz", Kind::New, &|_| false);
-    assert_eq!(alone.effect, Effect::All);
-    let alone = mapping.effect(
-        &UrlPrefix::default(),
-        b"posts/a.json.gz",
-        Kind::New,
-        &|_| false,
-    );
-    assert_eq!(assets(&alone.effect), ["/blog/a/", "/posts/a.json.gz"]);
-    assert_eq!(alone.decided.to_string(), "rule 1 (posts/*.json)");
 }
 
 #[test]
@@ -305,9 +299,9 @@ fn templates_are_filled_in_from_the_path_below_the_root() {
         ("/a?{dir}//{dir}", "a.json", "/a?//"),
         ("/{name}", "100%?#.txt", "/100%25%3F%23.txt"),
         ("/{name}", "a%20b.html", "/a%2520b.html"),
-        ("/%7e%2f%{ext}", "a.41", "/~%2F%2541"),
-        ("/caf%c3%a9 {name}", "é", "/caf%C3%A9%20%C3%A9"),
-        ("/%7B{name}%7d", "a", "/%7Ba%7D"),
+        ("/%7e%2f%{ext}", "a.41", "/%7e%2f%2541"),
+        ("/caf%c3%a9 {name}", "é", "/caf%c3%a9%20%C3%A9"),
+        ("/%7B{name}%7d", "a", "/%7Ba%7d"),
     ] {
         let expanded = Template::parse(template).unwrap().expand(file.as_bytes());
         assert_eq!(expanded.unwrap().as_str(), asset, "{template} of {file}");
@@ -350,25 +344,63 @@ fn a_name_that_no_request_could_spell_is_told_and_the_rest_is_purged() {
 }
 
 #[test]
-fn the_browser_form_is_purged_only_with_encoding_both() {
+fn other_spellings_are_purged_only_with_encoding_both() {
     let settings = |encoding| MappingSettings {
-        rules: vec![rule(&["*.json"], templates(&["/x?id[]={stem}"]))],
+        rules: vec![
+            rule(&["*.json"], templates(&["/x?id[]={stem}"])),
+            rule(&["*.md"], templates(&["/%e6%97%a5/{stem}", "/日/{stem}"])),
+        ],
         encoding,
         ..MappingSettings::default()
     };
     let both = Mapping::new(settings(Encoding::Both)).unwrap();
     let canonical = Mapping::new(settings(Encoding::Canonical)).unwrap();
+    for (file, more, only) in [
+        (
+            "a[1] b.txt",
+            &["/a%5B1%5D%20b.txt", "/a%5b1%5d%20b.txt", "/a[1]%20b.txt"][..],
+            &["/a%5B1%5D%20b.txt"][..],
+        ),
+        (
+            "e\u{301}.css",
+            &["/%C3%A9.css", "/%c3%a9.css", "/e%CC%81.css", "/e%cc%81.css"],
+            &["/e%CC%81.css"],
+        ),
+        ("7.json", &["/x?id%5B%5D=7", "/x?id[]=7"], &["/x?id[]=7"]),
+        // What a rule spells out is purged so, and what it does not in every spelling.
+        (
+            "a+.md",
+            &[
+                "/%E6%97%A5/a%2B",
+                "/%E6%97%A5/a+",
+                "/%e6%97%a5/a%2b",
+                "/%e6%97%a5/a+",
+            ],
+            &["/%E6%97%A5/a+", "/%e6%97%a5/a+"],
+        ),
+    ] {
+        assert_eq!(assets(&changed(&both, "/", file).effect), more, "{file}");
+        assert_eq!(
+            assets(&changed(&canonical, "/", file).effect),
+            only,
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_file_answers_at_every_spelling_of_its_bytes_and_not_of_others() {
+    let mapping = mapping(vec![], Pages::Directory);
+    let own = mapping.answers_at(&UrlPrefix::default(), "e\u{301}/index.html".as_bytes());
+    let own: Vec<&str> = own.iter().map(Asset::as_str).collect();
     assert_eq!(
-        assets(&changed(&both, "/", "a[1] b.txt").effect),
-        ["/a%5B1%5D%20b.txt", "/a[1]%20b.txt"]
-    );
-    assert_eq!(
-        assets(&changed(&canonical, "/", "a[1] b.txt").effect),
-        ["/a%5B1%5D%20b.txt"]
-    );
-    assert_eq!(
-        assets(&changed(&both, "/", "7.json").effect),
-        ["/x?id%5B%5D=7", "/x?id[]=7"]
+        own,
+        [
+            "/e%CC%81/",
+            "/e%CC%81/index.html",
+            "/e%cc%81/",
+            "/e%cc%81/index.html"
+        ]
     );
 }
 
@@ -453,7 +485,7 @@ proptest! {
         prop_assume!(!names.is_empty());
         let path = [&names.join(&b'/')[..], ending.as_bytes()].concat();
         let prefix = UrlPrefix::parse(prefix).unwrap();
-        let mapped = mapping(vec![], pages).effect(&prefix, &path, Kind::Changed, &|_| false);
+        let mapped = mapping(vec![], pages).effect(&prefix, &path, Kind::Changed);
         let Effect::Assets(assets) = mapped.effect else {
             return Err(TestCaseError::fail("no rule, and not assets"));
         };

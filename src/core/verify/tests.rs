@@ -104,6 +104,27 @@ fn a_gone_file_is_fresh_unless_its_bytes_are_there() {
 }
 
 #[test]
+fn a_base_file_that_is_gone_is_fresh_though_its_compressed_copy_is_there() {
+    let known = Known::new(
+        [
+            past("list", Kind::Gone, None, Some(OLD)),
+            past("list.gz", Kind::New, Some(NEW), None),
+        ],
+        None,
+    );
+    for status in [404, 410] {
+        let missing = body(status, OTHER);
+        assert_eq!(known.judge(&missing, Url::Gone), Verdict::Fresh);
+    }
+    for fine in [body(200, NEW), body(404, NEW)] {
+        assert_eq!(known.judge(&fine, Url::Gone), Verdict::Fresh);
+    }
+    assert_eq!(known.judge(&body(200, OLD), Url::Gone), Verdict::Stale);
+    let refused = known.judge(&body(403, OTHER), Url::Gone);
+    assert!(matches!(refused, Verdict::Unverified { .. }), "{refused:?}");
+}
+
+#[test]
 fn a_gone_file_that_was_a_copy_of_the_page_for_missing_ones_is_not_stale() {
     let known = Known::new([past("a", Kind::Gone, None, Some(OLD))], None);
     assert_eq!(judge(&known, &body(404, OLD)), Verdict::Fresh);

@@ -2,9 +2,10 @@
 
 use rusqlite::{Transaction, params};
 
-use super::{Edit, Entry, IndexError, Known, OriginIndex};
+use super::{Edit, Entry, IndexError, OriginIndex};
 use crate::core::change::{FileFact, Seq};
 use crate::origin::fingerprint::Stat;
+use crate::origin::known::Known;
 
 impl OriginIndex {
     /// Writes rows, each only if it is still the one that was read, together with the sequence

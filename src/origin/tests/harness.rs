@@ -142,6 +142,7 @@ impl Site {
             gone_after: Duration::from_millis(300),
             max_loss_percent: 50,
             follow_symlinks: FollowSymlinks::Any,
+            web_group: None,
             ignore: Vec::new(),
             cookies: state.path().join("cookies"),
         };
@@ -258,6 +259,13 @@ impl Site {
             .map(|(_, change)| (change.kind, String::from_utf8(change.path.clone()).unwrap()))
             .filter(|(_, path)| !path.starts_with("barrier"))
             .collect()
+    }
+
+    /// The index itself.
+    pub(super) fn index(&self) -> rusqlite::Connection {
+        let index = rusqlite::Connection::open(self.state.path().join("index.db")).unwrap();
+        index.busy_timeout(LIMIT).unwrap();
+        index
     }
 
     fn knows(&self, path: &str) -> bool {

@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -30,9 +31,13 @@ const GATHER: Timespec = Timespec {
     tv_nsec: 4_000_000,
 };
 
-/// No open, no access, no close of a reader: a web server's reads must cost nothing. No data events:
-/// the close tells.
+/// The longest wait until all events are handed over.
+const TAKE_IN: Duration = Duration::from_millis(500);
+
+/// No open, no access, no close of a reader: a web server's reads must cost nothing. Data events, for
+/// files that are kept open or cut by their path; the kernel makes one of those that follow each other.
 const FILES: WatchFlags = NAMES
+    .union(WatchFlags::MODIFY)
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB);
 const NAMES: WatchFlags = WatchFlags::CREATE
@@ -59,7 +64,9 @@ impl WatchBackend for Inotify {
         let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
         let kernel = Arc::new(Kernel {
             fd: inotify::init(flags).map_err(other)?,
-            stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(other)?,
+            call: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(other)?,
+            calls: Mutex::default(),
+            answered: Condvar::new(),
             labels: Mutex::default(),
         });
         let listener = Listener {
@@ -87,15 +94,38 @@ fn other(error: Errno) -> WatchError {
 #[derive(Debug)]
 struct Kernel {
     fd: OwnedFd,
-    /// Readable when the thread has to end.
-    stop: OwnedFd,
+    /// Readable when the thread is called.
+    call: OwnedFd,
+    calls: Mutex<Calls>,
+    answered: Condvar,
     labels: Mutex<Labels>,
+}
+
+/// What the thread is called for.
+#[derive(Debug, Default)]
+struct Calls {
+    stop: bool,
+    /// The last time that somebody waits until all events are handed over, and the last one for which
+    /// that is done.
+    asked: u64,
+    done: u64,
 }
 
 impl Kernel {
     fn labels(&self) -> MutexGuard<'_, Labels> {
         // A panic stops the process; until then nothing here is half done.
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        // A panic stops the process; until then nothing here is half done.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread.
+    fn call(&self) {
+        // The counter is never full.
+        rustix::io::write(&self.call, &1_u64.to_ne_bytes()).unwrap_or_default();
     }
 
     fn end(&self, numbers: &[Number]) {
@@ -110,8 +140,8 @@ struct Instance(Arc<Kernel>);
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // The counter is never full.
-        rustix::io::write(&self.0.stop, &1_u64.to_ne_bytes()).unwrap_or_default();
+        self.0.calls().stop = true;
+        self.0.call();
     }
 }
 
@@ -144,6 +174,19 @@ impl Watch for Instance {
         self.watch(directory, NAMES)
     }
 
+    fn take_in(&self) {
+        let mut calls = self.0.calls();
+        calls.asked += 1;
+        let this = calls.asked;
+        self.0.call();
+        // A thread that does not come so far in this time is in the middle of a flood.
+        let waited = self
+            .0
+            .answered
+            .wait_timeout_while(calls, TAKE_IN, |calls| calls.done < this && !calls.stop);
+        drop(waited);
+    }
+
     fn begin_round(&self) {
         self.0.labels().begin_round();
     }
@@ -158,12 +201,12 @@ impl Watch for Instance {
     }
 }
 
-/// Waits until one of these is readable, or the time is over. Returns whether the first one is.
-fn wait(readable: &[&OwnedFd], time: Option<&Timespec>) -> io::Result<bool> {
+/// Waits until one of these is readable, or the time is over.
+fn wait(readable: &[&OwnedFd], time: Option<&Timespec>) -> io::Result<()> {
     let fds = readable.iter();
     let mut fds: Vec<_> = fds.map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
     match poll(&mut fds, time) {
-        Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty())),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -189,9 +232,17 @@ impl Listener {
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
         let mut reader = Reader::new(&kernel.fd, &mut buffer);
         loop {
-            if wait(&[&kernel.stop, &kernel.fd], None)? || wait(&[&kernel.stop], Some(&GATHER))? {
-                return Ok(());
-            }
+            wait(&[&kernel.call, &kernel.fd], None)?;
+            wait(&[&kernel.call], Some(&GATHER))?;
+            let asked = {
+                let calls = kernel.calls();
+                if calls.stop {
+                    return Ok(());
+                }
+                calls.asked
+            };
+            // Called or not: what it is called for from here on calls it again.
+            rustix::io::read(&kernel.call, &mut [0; 8]).unwrap_or_default();
             loop {
                 match reader.next() {
                     Ok(event) => {
@@ -208,6 +259,8 @@ impl Listener {
                     Err(error) => return Err(error.into()),
                 }
             }
+            kernel.calls().done = asked;
+            kernel.answered.notify_all();
         }
     }
 
@@ -287,6 +340,8 @@ fn nature(what: ReadFlags) -> Option<Nature> {
         ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM | ReadFlags::DELETE,
     ) {
         Some(Nature::Complete)
+    } else if what.contains(ReadFlags::MODIFY) {
+        Some(Nature::Written)
     } else if what.contains(ReadFlags::CREATE) {
         Some(Nature::Created)
     } else if what.contains(ReadFlags::ATTRIB) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{End, Worker};
 use crate::origin::scan::Running;
-use crate::origin::status::Alarm;
+use crate::origin::status::{Alarm, Held, LOSS};
 
 impl Worker {
     pub(in crate::origin) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
@@ -36,6 +36,26 @@ impl Worker {
         }
     }
 
+    fn loss_text(&self, held: &Held) -> String {
+        let (origin, pipeline) = (&self.settings.name, &self.settings.pipeline);
+        let path = |path: &[u8]| String::from_utf8_lossy(path).escape_debug().to_string();
+        let first = path(&held.first);
+        let why = match &held.unmounted {
+            Some(place) => format!(
+                "the filesystem at `/{}` of origin `{origin}` is not mounted any more, and {} files with it ({first} is the first)",
+                path(place),
+                held.files
+            ),
+            None => format!(
+                "{} files of origin `{origin}` are gone at once ({first} is the first), more than {} % of what was there, and too few new ones came in their place",
+                held.files, self.settings.max_loss_percent
+            ),
+        };
+        format!(
+            "{why}: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {pipeline} --apply --accept-loss` says that it is meant so"
+        )
+    }
+
     pub(in crate::origin) fn count_files(&mut self) -> Result<(), End> {
         self.status.indexed_files = self.committer.index.files()?;
         Ok(())
@@ -50,7 +70,9 @@ impl Worker {
         let first_scan_done = self.status.last_scan.is_some();
         // Without a watch it is polled, or not to be watched.
         self.status.armed = self.root.is_some() && first_scan_done;
-        self.status.unread_files = self.reading.left;
+        self.status.unread_files = self.reading.unread;
+        self.status.first_unread.clone_from(&self.reading.first);
+        self.status.reading = self.reading.is_busy();
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
         let limit = unwatched.limit.then(|| {
             format!(
@@ -58,17 +80,19 @@ impl Worker {
                 self.settings.name
             )
         });
-        let held = self.guard.held().then(|| {
-            format!(
-                "more than {} % of the files of origin `{}` are gone at once: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {} --apply --accept-loss` says that it is meant so",
-                self.settings.max_loss_percent, self.settings.name, self.settings.pipeline
-            )
-        });
+        let held = self.status.held.as_ref().map(|held| self.loss_text(held));
+        let links = self.link_alarm();
+        self.status.unreadable_directories = self.unreadable.count();
+        self.status.unreadable_files = self.unread.count();
+        let first = self.unread.first();
+        self.status.unreadable_file = first.map(|path| String::from_utf8_lossy(path).into_owned());
         let alarms: Vec<Alarm> = [
             ("root_missing", self.root_trouble.clone()),
-            ("loss", held),
+            (LOSS, held),
             ("watch_limit", limit),
             ("watch", self.watch_trouble.clone()),
+            ("links", links),
+            ("unreadable", self.closed_alarm()),
         ]
         .into_iter()
         .filter_map(|(reason, text)| {

@@ -1,15 +1,20 @@
 //! The root and its watch: whether it still is the directory it was, and whether everything below
 //! is told of. Owns when a watch is made anew; a scan then closes the gap.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{End, Worker};
+use crate::core::loss::was_missed;
 use crate::core::time::Time;
 use crate::origin::batch::Batch;
 use crate::origin::cover::Cover;
-use crate::origin::guard::{Events, Root, mounts_below};
+use crate::origin::guard::{Events, Root};
 use crate::origin::hints::{Cause, Mark};
-use crate::origin::look::Eyes;
+use crate::origin::lasting::Surroundings;
+use crate::origin::look::{Eyes, nothing_there};
+use crate::origin::mounts::Mounts;
 use crate::origin::scan::Pending;
 use crate::origin::settings::{POLL, ROOT_CHECK, WatchMode};
 use crate::origin::status::ScanReason;
@@ -26,6 +31,7 @@ impl Worker {
                 self.retry_watch();
                 self.check_mounts();
                 self.check_targets(now);
+                self.check_closed(now);
                 return;
             }
             Some(Err(error)) => Err(error),
@@ -33,13 +39,17 @@ impl Worker {
         };
         match found {
             Ok(root) => {
+                self.missed_root(now);
+                self.missing = None;
                 let first = self.root.is_none() && self.armed_at == Time::ZERO;
                 tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
                 self.root_trouble = None;
                 self.found_root(root);
                 self.abort_scan();
                 self.arm();
-                if !first {
+                if first {
+                    self.compare_surroundings();
+                } else {
                     self.want(Pending::new(ScanReason::LostWatch));
                 }
                 // The way may have been changed once more, before it was watched.
@@ -59,21 +69,96 @@ impl Worker {
                     self.abort_scan();
                     self.covered = false;
                 }
+                if nothing_there(&error) {
+                    self.missing.get_or_insert(now);
+                    self.missed_root(now);
+                }
                 self.watch_way();
                 self.batch = Batch::default();
             }
         }
     }
 
-    /// A mount below the root hides files, or shows others, and no event tells of it.
-    pub(in crate::origin) fn check_mounts(&mut self) {
-        let Some(root) = &self.root else { return };
-        let mounts = mounts_below(&root.resolved);
-        if mounts != self.mounts {
-            self.mounts = mounts;
-            self.covered = false;
-            self.want(Pending::new(ScanReason::LostWatch));
+    /// Once the root has been missing for longer than a file may be, each of its files counts as
+    /// absent since then: an edge may have cached a 404 for it, so that its return is a change.
+    fn missed_root(&mut self, now: Time) {
+        let Some(since) = self.missing else { return };
+        let gone_after = self.settings.gone_after;
+        if !was_missed(since, now, gone_after) {
+            let soon = since.after(gone_after).after(Duration::from_millis(1));
+            self.root_check = self.root_check.min(soon);
+            return;
         }
+        let index = &self.committer.index;
+        // What can't be written now is tried again at the next check.
+        match index.all_absent(since) {
+            Ok(0) => {}
+            Ok(files) => {
+                tracing::warn!(origin = %self.settings.name, files, "the root is missing: its files are purged when they are back");
+            }
+            Err(error) => {
+                tracing::warn!(origin = %self.settings.name, %error, "the missing root is not noted in the index yet");
+            }
+        }
+    }
+
+    /// What the last run knew: a device that a reboot has given another number, and what was mounted
+    /// and is not.
+    fn compare_surroundings(&mut self) {
+        let Some(root) = &self.root else { return };
+        let before = self.committer.index.surroundings().ok().flatten();
+        let before: Option<Surroundings> = before.and_then(|text| serde_json::from_str(&text).ok());
+        let Some(before) = before else { return };
+        let now = Surroundings::now(&root.resolved, root.id.device(), &self.mounts);
+        self.renumbered = before.renumbered(&now);
+        let mut gone = before.mounted;
+        gone.retain(|place| !now.mounted.contains(place));
+        let time = self.clock.now();
+        self.unmounted(gone, time);
+    }
+
+    /// Keeps what this run knows for the next.
+    pub(in crate::origin) fn keep_surroundings(&mut self) -> Result<(), End> {
+        let Some(root) = &self.root else {
+            return Ok(());
+        };
+        let mut now = Surroundings::now(&root.resolved, root.id.device(), &self.mounts);
+        // What vanished is still waited for.
+        now.mounted.extend(self.losses.vanished().iter().cloned());
+        let text = serde_json::to_string(&now).unwrap_or_default();
+        if self.surroundings != text {
+            let mut status = self.trouble_reporter();
+            self.committer
+                .write(&mut status, |index| index.keep_surroundings(&text))?;
+            self.surroundings = text;
+        }
+        Ok(())
+    }
+
+    /// A mount hides files, or shows others, and no event tells of it.
+    pub(in crate::origin) fn check_mounts(&mut self) {
+        if self.root.is_none() {
+            return;
+        }
+        let Some(now) = self.mounts.changed() else {
+            return;
+        };
+        let root = Path::new("/");
+        let names = |point: &Path| {
+            let point = Some(point).filter(|point| *point != root);
+            point.map_or_else(Vec::new, |point| self.inbox.names_of(point))
+        };
+        let gone: Vec<_> = self.mounts.gone(&now).flat_map(names).collect();
+        let others: Vec<_> = now.new_since(&self.mounts).flat_map(names).collect();
+        self.mounts = now;
+        if gone.is_empty() && others.is_empty() {
+            return;
+        }
+        self.doubt.add_below(gone.iter().cloned().chain(others));
+        let time = self.clock.now();
+        self.unmounted(gone, time);
+        self.covered = false;
+        self.want(Pending::new(ScanReason::LostWatch));
     }
 
     /// There was no watch to be had: perhaps there is one now.
@@ -196,6 +281,9 @@ impl Worker {
 
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(in crate::origin) fn begin_round(&mut self) {
+        self.forget_bound();
+        self.unreadable.begin_round();
+        self.unread.begin_round();
         self.inbox.unwatched.begin_round();
         self.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
@@ -207,6 +295,8 @@ impl Worker {
     /// A scan has come to everything.
     pub(in crate::origin) fn end_round(&mut self) {
         self.covered = true;
+        self.unreadable.end_round();
+        self.unread.end_round();
         self.inbox.unwatched.end_round();
         self.inbox.targets.end_round();
         if let Some(watch) = &self.watch {
@@ -268,11 +358,30 @@ impl Worker {
 
     /// The root is another directory now.
     pub(in crate::origin) fn found_root(&mut self, root: Root) {
-        self.mounts = mounts_below(&root.resolved);
         self.eyes = Arc::new(Eyes {
             resolved: root.resolved.clone(),
+            links: self.eyes.links.anew(),
             ..Eyes::clone(&self.eyes)
         });
+        match self.root_before.take() {
+            None => {
+                self.mounts = Mounts::now();
+                self.doubt.add_devices(self.mounts.fixed_devices());
+                if self.mounts.on_overlay(&root.resolved) {
+                    self.doubt.add_below([Vec::new()]);
+                }
+            }
+            Some(before) => {
+                self.root = Some(root.clone());
+                if before.resolved == root.resolved {
+                    self.check_mounts();
+                }
+                if !before.id.same_mount(&root.id) {
+                    self.doubt.add_below([Vec::new()]);
+                }
+            }
+        }
+        self.root_before = Some(root.clone());
         self.root = Some(root);
     }
 }

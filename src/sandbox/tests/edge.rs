@@ -34,6 +34,66 @@ async fn a_404_is_cached_and_purged_like_anything_else() {
 }
 
 #[tokio::test]
+async fn a_403_is_cached_and_purged_like_anything_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new().await;
+    let mode = |mode: u32| {
+        let file = world.site.join("draft.html");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    world.serve(&[&world.site], Reads::Public);
+    world.write("draft.html", "text");
+    mode(0o600);
+    let refused = |cache| served(403, cache, "Forbidden\n");
+    assert_eq!(world.visit("/draft.html").await, refused("miss"));
+    mode(0o644);
+    assert_eq!(world.visit("/draft.html").await, refused("hit-fresh"));
+    world.purge(&["/draft.html"]).await;
+    assert_eq!(
+        world.visit("/draft.html").await,
+        served(200, "miss", "text")
+    );
+}
+
+#[tokio::test]
+async fn each_spelling_of_a_path_is_an_object_of_its_own() {
+    let world = World::new().await;
+    world.write("æ it's.html", "old");
+    let spellings = ["/%C3%A6%20it's.html", "/%c3%a6%20it's.html"];
+    let other = "/%C3%A6%20it%27s.html";
+    for path in spellings.into_iter().chain([other]) {
+        assert_eq!(world.visit(path).await, served(200, "miss", "old"));
+    }
+    world.write("æ it's.html", "new");
+    world.purge(&spellings).await;
+    for path in spellings {
+        assert_eq!(world.visit(path).await.body, "new", "{path}");
+    }
+    assert_eq!(world.visit(other).await, served(200, "hit-fresh", "old"));
+}
+
+#[tokio::test]
+async fn several_web_servers_are_asked_in_turn_and_what_one_answered_stays() {
+    let world = World::new().await;
+    let other = world.site.with_file_name("other");
+    std::fs::create_dir(&other).unwrap();
+    world.serve(&[&world.site, &other], Reads::Own);
+    for name in ["a", "b", "c"] {
+        world.write(name, "new");
+        std::fs::write(other.join(name), "old").unwrap();
+    }
+    // A deploy has come to the first server only.
+    for (path, body) in [("/a", "new"), ("/b", "old"), ("/c", "new")] {
+        assert_eq!(world.visit(path).await, served(200, "miss", body));
+        assert_eq!(world.visit(path).await, served(200, "hit-fresh", body));
+    }
+    world.purge(&["/b"]).await;
+    assert_eq!(world.visit("/b").await, served(200, "miss", "old"));
+    world.serve(&[], Reads::Own);
+    assert_eq!(world.visit("/d").await.status, 502);
+}
+
+#[tokio::test]
 async fn a_purge_names_paths_and_queries_exactly() {
     let world = World::new().await;
     world.write("index.html", "old");

@@ -51,7 +51,12 @@ async fn files_of_a_directory_that_is_closed_are_not_gone_and_are_compared_when_
     bench.write("d1/1.css", "two");
     bench.settle().await;
     assert_eq!(bench.purges(), ["/d1/1.css"]);
-    bench.no_alarm().await;
+    let said = bench.alarm("unreadable").await;
+    assert!(
+        said.contains("1 directory") && said.contains("`most`"),
+        "{said}"
+    );
+    assert_eq!(bench.of_origin().await["unreadable_directories"], 1);
     // Also when it starts like that.
     assert_eq!(bench.terminate().await, Some(0));
     bench.start().await;
@@ -70,6 +75,7 @@ async fn files_of_a_directory_that_is_closed_are_not_gone_and_are_compared_when_
     fs::write(closed.join("deep/d2/2.css"), "two").unwrap();
     bench.purged("/most/deep/d2/2.css").await;
     assert_eq!(bench.of_origin().await["polling"], false);
+    bench.no_alarm().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,6 +92,7 @@ async fn known_files_of_a_directory_that_can_be_entered_and_not_listed_are_notic
         (bench.of_origin().await["unwatched_directories"] == 1).then_some(())
     })
     .await;
+    bench.alarm("unreadable").await;
     fs::write(closed.join("0.css"), "two").unwrap();
     fs::remove_file(closed.join("gone.css")).unwrap();
     until("both are noticed", async || {
@@ -96,6 +103,7 @@ async fn known_files_of_a_directory_that_can_be_entered_and_not_listed_are_notic
     bench.rested().await;
     assert_eq!(bench.purges(), ["/d0/0.css", "/d0/gone.css"]);
     assert_eq!(bench.of_origin().await["unwatched_directories"], 0);
+    bench.no_alarm().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +141,10 @@ async fn files_behind_a_link_that_nobody_can_follow_are_not_gone() {
     scanned(&bench).await;
     bench.settle().await;
     assert_eq!(bench.purges(), Vec::<String>::new());
+    let said = bench.alarm("unreadable").await;
+    assert!(said.contains("`link`"), "{said}");
     mode(&bench.path("outside/kept"), 0o755);
+    bench.no_alarm().await;
     fs::write(bench.path("outside/kept/tree/d1/1.css"), "two").unwrap();
     bench.purged("/link/d1/1.css").await;
     bench.purged("/one.css").await;

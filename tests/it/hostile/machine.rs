@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::bench::{Bench, LIMIT, skip, skip_unprivileged, until};
 
 /// Whether this process may mount; else the test is skipped.
-pub(super) fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         skip_unprivileged("only root may mount");
@@ -26,7 +26,7 @@ pub(super) fn may_mount() -> bool {
 }
 
 /// Whether a tool is there; else the test is skipped.
-pub(super) fn has(tool: &str) -> bool {
+pub(crate) fn has(tool: &str) -> bool {
     let found = Command::new(tool)
         .arg("--version")
         .stdout(Stdio::null())
@@ -116,12 +116,21 @@ pub(super) fn release(site: &Path, own: &str) {
     }
 }
 
+/// The assets of such a release below `prefix`, and others, in order.
+pub(super) fn released(prefix: &str, others: &[&str]) -> Vec<String> {
+    let files = (0..30).map(|number| format!("{prefix}/d{}/{number}.css", number % 3));
+    let others = others.iter().map(|other| (*other).to_owned());
+    let mut assets: Vec<String> = files.chain(others).collect();
+    assets.sort();
+    assets
+}
+
 /// A mount; it is gone when this is dropped, also in a panic.
-pub(super) struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// `mount WHAT... AT`.
-    pub(super) fn new(what: &[&str], at: &Path) -> Result<Self, String> {
+    pub(crate) fn new(what: &[&str], at: &Path) -> Result<Self, String> {
         let output = Command::new("mount").args(what).arg(at).output();
         let output = output.map_err(|error| error.to_string())?;
         if output.status.success() {
@@ -131,11 +140,11 @@ impl Mount {
         }
     }
 
-    pub(super) fn tmpfs(at: &Path) -> Self {
+    pub(crate) fn tmpfs(at: &Path) -> Self {
         Self::new(&["-t", "tmpfs", "-o", "mode=755", "tmpfs"], at).unwrap()
     }
 
-    pub(super) fn bind(from: &Path, at: &Path) -> Self {
+    pub(crate) fn bind(from: &Path, at: &Path) -> Self {
         Self::new(&["--bind", from.to_str().unwrap()], at).unwrap()
     }
 
@@ -145,7 +154,7 @@ impl Mount {
     }
 
     /// Unmounts, as an operator does: again while something below is open.
-    pub(super) async fn off(self) {
+    pub(crate) async fn off(self) {
         until("the unmount", async || {
             let done = Command::new("umount").arg(&self.0).output().unwrap();
             done.status.success().then_some(())

@@ -1,0 +1,702 @@
+//! Which names are followed where links to directories lead to each other. With one link on its way
+//! every name is; with more, a directory has [`NAMES`] of them at most: those with the fewest links.
+//! What that comes to is decided by what is on the disk alone, for a whole origin at once, and only
+//! where there are such names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::OriginError;
+use super::ignore::Ignore;
+use super::inbox::Inbox;
+use super::links_census::{Census, logical};
+use super::look::Eyes;
+use super::settings::{Compare, FollowSymlinks};
+
+/// Names of one directory that lead through more than one link. Where many links lead to one
+/// directory, or to one that leads to it, it may be [`PER_LINK`] for each of those: a theme that
+/// thousands of sites have a link to may have links in it.
+const NAMES: usize = 64;
+const PER_LINK: usize = 2;
+/// All of them together.
+const ALL_NAMES: usize = 262_144;
+/// Links on the way of a name: the kernel goes through no more.
+const LEVELS: usize = 40;
+/// Links to a directory that they lie in: they double what is below it. So many are followed, and
+/// more while what they add stays below [`LOOP_ENTRIES`].
+const LOOPS: usize = 4;
+const LOOP_ENTRIES: usize = 262_144;
+
+/// Where a link led that a name leads through: the last one on its way.
+#[derive(Debug)]
+pub(super) struct Landing {
+    /// What the link is called.
+    pub(super) name: Vec<u8>,
+    /// Where it leads, with no link on the way.
+    pub(super) real: PathBuf,
+}
+
+/// A link to a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lead<'p> {
+    /// What it is called.
+    pub(super) name: &'p [u8],
+    /// Where it is, with no link on the way.
+    pub(super) at: &'p Path,
+    /// The last link before it.
+    pub(super) above: Option<&'p Landing>,
+}
+
+/// The first name that is not followed, and how many directories have such names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) first: Vec<u8>,
+    pub(super) leads_to: PathBuf,
+    pub(super) directories: u64,
+}
+
+/// The names with links on their way that are followed, and have to be decided about.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// What each of them leads to. Those with one link are here where there are links below, or where
+    /// they lead to a directory that they lie in.
+    names: BTreeMap<Vec<u8>, Arc<Path>>,
+    /// Where the links are.
+    links: BTreeSet<PathBuf>,
+    /// There are more links than are counted: no name with two of them is followed.
+    full: bool,
+    pub(super) cut: Option<Cut>,
+}
+
+/// What is said of a link.
+enum Said {
+    Follow,
+    Leave,
+    /// It was not there, or led elsewhere.
+    Unknown,
+}
+
+impl Bound {
+    fn find(eyes: &Eyes, ignore: &Ignore, go_on: &dyn Fn() -> bool) -> Self {
+        let census = Census::take(eyes, ignore, go_on);
+        let Some((link, target)) = census.links.first_key_value() else {
+            return Self::default();
+        };
+        if census.complete {
+            let mut web = Web::new(eyes, ignore, &census);
+            web.spread(LOOPS + LOOP_ENTRIES / census.entries.max(1));
+            let (names, cut) = (web.followed(), web.cut);
+            let links = census.links.into_keys().collect();
+            return Self {
+                names,
+                links,
+                full: false,
+                cut,
+            };
+        }
+        let first = logical(b"", &eyes.resolved, link);
+        Self {
+            full: true,
+            cut: Some(Cut {
+                first,
+                leads_to: target.clone(),
+                directories: census.links.len() as u64,
+            }),
+            ..Self::default()
+        }
+    }
+
+    fn say(&self, lead: &Lead<'_>) -> Said {
+        if self.names.contains_key(lead.name) {
+            return Said::Follow;
+        }
+        let same = |landing: &Landing| {
+            let known = self.names.get(&landing.name);
+            known.is_some_and(|real| **real == *landing.real)
+        };
+        if self.full || (self.links.contains(lead.at) && lead.above.is_none_or(same)) {
+            Said::Leave
+        } else {
+            Said::Unknown
+        }
+    }
+
+    /// Whether this is the place of a link that was counted.
+    pub(super) fn counts(&self, at: &Path) -> bool {
+        self.links.contains(at)
+    }
+}
+
+/// The bound as the walks of an origin have it: found when the first of them needs it, and anew with
+/// each scan.
+#[derive(Debug)]
+pub(super) struct Links {
+    ignore: Arc<Ignore>,
+    inbox: Option<Arc<Inbox>>,
+    bound: OnceLock<Bound>,
+    /// A link was met that is newer than the bound.
+    news: AtomicBool,
+}
+
+impl Links {
+    /// `inbox`: of the worker, which is still there while the census is taken.
+    pub(super) fn new(ignore: Arc<Ignore>, inbox: Option<Arc<Inbox>>) -> Arc<Self> {
+        Arc::new(Self {
+            ignore,
+            inbox,
+            bound: OnceLock::new(),
+            news: AtomicBool::new(false),
+        })
+    }
+
+    /// The same, with nothing found yet.
+    pub(super) fn anew(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.ignore), self.inbox.clone())
+    }
+
+    /// The bound, where it was needed so far.
+    pub(super) fn bound(&self) -> Option<&Bound> {
+        self.bound.get()
+    }
+
+    /// Whether a link that needs a decision is followed. One that the bound does not know is not: a
+    /// scan has to find a new bound first.
+    pub(super) fn follows(&self, eyes: &Eyes, lead: &Lead<'_>) -> bool {
+        let go_on = || self.inbox.as_ref().is_none_or(|inbox| inbox.go_on());
+        let find = || Bound::find(eyes, &self.ignore, &go_on);
+        match self.bound.get_or_init(find).say(lead) {
+            Said::Follow => true,
+            Said::Leave => false,
+            Said::Unknown => {
+                self.news.store(true, Ordering::SeqCst);
+                false
+            }
+        }
+    }
+
+    /// Whether it is certain, without a look at the link, that it is not followed.
+    pub(super) fn leaves(&self, lead: &Lead<'_>) -> bool {
+        let bound = self.bound.get();
+        bound.is_some_and(|bound| !bound.full && matches!(bound.say(lead), Said::Leave))
+    }
+
+    /// Whether a link was met that the bound does not know; asked once.
+    pub(super) fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// The links on the way of a name.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// The last of them that leads to a directory.
+    pub(super) landing: Option<Arc<Landing>>,
+    /// The first that is not followed: nothing behind it counts.
+    pub(super) ends: Option<Vec<u8>>,
+    /// The directories above the name, from the root down: what they are, and whether each lets
+    /// everybody in.
+    pub(super) above: Vec<(u64, u64)>,
+    pub(super) open: bool,
+}
+
+impl Way {
+    /// The way to a name, and through it where it is a link itself.
+    pub(super) fn to(eyes: &Eyes, path: &[u8]) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let mut way = Self {
+            open: true,
+            ..Self::default()
+        };
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = ends.map(|(end, _)| end).chain([path.len()]);
+        for end in (!path.is_empty()).then_some(0).into_iter().chain(ends) {
+            let name = &path[..end];
+            let at = eyes.real(name);
+            let Ok(found) = std::fs::metadata(&at) else {
+                continue;
+            };
+            let id = (found.dev(), found.ino());
+            if end > 0 && found.is_dir() && at.is_symlink() {
+                way.land(eyes, name, &at, id);
+            }
+            if end < path.len() {
+                way.above.push(id);
+                way.open &= eyes.lets_in(found.mode(), found.gid());
+            }
+        }
+        way
+    }
+
+    fn land(&mut self, eyes: &Eyes, name: &[u8], at: &Path, id: (u64, u64)) {
+        let Ok(real) = std::fs::canonicalize(at) else {
+            return;
+        };
+        let (leads_back, nested) = (self.above.contains(&id), self.landing.is_some());
+        if self.ends.is_none() && (leads_back || nested) {
+            let directory = at.parent().map(std::fs::canonicalize);
+            let file = at.file_name().unwrap_or_default();
+            let at = directory
+                .and_then(Result::ok)
+                .unwrap_or_default()
+                .join(file);
+            let lead = Lead {
+                name,
+                at: &at,
+                above: self.landing.as_deref(),
+            };
+            if (leads_back && nested) || !eyes.links.follows(eyes, &lead) {
+                self.ends = Some(name.to_vec());
+            }
+        }
+        self.landing = Some(Arc::new(Landing {
+            name: name.to_vec(),
+            real,
+        }));
+    }
+}
+
+/// Which link on the way to a path below a root is not followed, so that nothing is noticed there under
+/// this name. Counts the links of the whole origin, where more than one is on the way.
+///
+/// # Errors
+/// When a pattern is no gitignore syntax.
+pub fn not_followed(
+    root: &Path,
+    follow: FollowSymlinks,
+    patterns: &[String],
+    path: &[u8],
+) -> Result<Option<Vec<u8>>, OriginError> {
+    let eyes = Eyes {
+        root: root.to_owned(),
+        resolved: std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned()),
+        compare: Compare::Metadata,
+        follow,
+        group: None,
+        links: Links::new(Arc::new(Ignore::new(patterns)?), None),
+    };
+    Ok(Way::to(&eyes, path).ends)
+}
+
+/// A directory that links lead to.
+struct Target<'c> {
+    real: &'c Path,
+    /// The links at and below it.
+    below: Range<usize>,
+    /// Names with more than one link that it may have, and has.
+    limit: usize,
+    names: usize,
+    /// It has more.
+    cut: bool,
+}
+
+/// A name that ends in a link which is followed.
+struct Name {
+    path: Vec<u8>,
+    /// That of the last link before it.
+    above: Option<usize>,
+    link: usize,
+}
+
+/// The links of an origin, while their names are spread out.
+struct Web<'c> {
+    root: &'c Path,
+    ignore: &'c Ignore,
+    /// In the order of their places: what is below a directory comes together.
+    links: Vec<(&'c Path, usize)>,
+    /// Those at and below the root.
+    own: Range<usize>,
+    targets: Vec<Target<'c>>,
+    names: Vec<Name>,
+    cut: Option<Cut>,
+}
+
+impl<'c> Web<'c> {
+    fn new(eyes: &'c Eyes, ignore: &'c Ignore, census: &'c Census<'_>) -> Self {
+        let places: Vec<&Path> = census.links.keys().map(PathBuf::as_path).collect();
+        let mut counts: BTreeMap<&Path, usize> = BTreeMap::new();
+        for target in census.links.values() {
+            *counts.entry(target).or_default() += 1;
+        }
+        let numbers: BTreeMap<&Path, usize> = counts.keys().copied().zip(0..).collect();
+        let targets = counts.iter().map(|(real, count)| Target {
+            real,
+            below: below(&places, real),
+            limit: NAMES.max(count * PER_LINK),
+            names: 0,
+            cut: false,
+        });
+        let links = census.links.iter();
+        let mut web = Self {
+            root: &eyes.resolved,
+            ignore,
+            own: below(&places, &eyes.resolved),
+            links: links
+                .map(|(at, target)| (at.as_path(), numbers[target.as_path()]))
+                .collect(),
+            targets: targets.collect(),
+            names: Vec::new(),
+            cut: None,
+        };
+        web.pass_limits_on();
+        web
+    }
+
+    /// What many links lead to may have as many names behind it.
+    fn pass_limits_on(&mut self) {
+        for _ in 0..LEVELS {
+            let mut changed = false;
+            for above in 0..self.targets.len() {
+                let limit = self.targets[above].limit;
+                for (_, target) in &self.links[self.targets[above].below.clone()] {
+                    let below = &mut self.targets[*target].limit;
+                    changed |= *below < limit;
+                    *below = limit.max(*below);
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    /// Finds the names, those with fewer links first. `loops`: links to a directory that they lie in
+    /// that are followed.
+    fn spread(&mut self, loops: usize) {
+        let mut left = loops;
+        for link in self.own.clone() {
+            let (at, target) = self.links[link];
+            let name = logical(b"", self.root, at);
+            let leads_back = lies_in(at, self.targets[target].real, self.root);
+            if self.is_ignored(&name) || (!leads_back && self.targets[target].below.is_empty()) {
+                continue;
+            }
+            if leads_back && left == 0 {
+                self.leave(target, name);
+                continue;
+            }
+            left -= usize::from(leads_back);
+            self.names.push(Name {
+                path: name,
+                above: None,
+                link,
+            });
+        }
+        let (mut level, mut all) = (0..self.names.len(), 0);
+        for _ in 1..LEVELS {
+            let next = self.names.len();
+            for above in level {
+                self.spread_below(above, &mut all);
+            }
+            level = next..self.names.len();
+        }
+    }
+
+    fn spread_below(&mut self, above: usize, all: &mut usize) {
+        let landing = self.links[self.names[above].link].1;
+        let (top, below) = (
+            self.targets[landing].real,
+            self.targets[landing].below.clone(),
+        );
+        for link in below {
+            let (at, target) = self.links[link];
+            let full = self.targets[target].names >= self.targets[target].limit;
+            let full = full || *all >= ALL_NAMES;
+            if full && self.targets[target].cut {
+                continue;
+            }
+            let name = logical(&self.names[above].path, top, at);
+            if self.is_ignored(&name) || self.leads_back(above, link) {
+                continue;
+            }
+            if full {
+                self.leave(target, name);
+                continue;
+            }
+            self.targets[target].names += 1;
+            *all += 1;
+            self.names.push(Name {
+                path: name,
+                above: Some(above),
+                link,
+            });
+        }
+    }
+
+    fn leave(&mut self, target: usize, name: Vec<u8>) {
+        let target = &mut self.targets[target];
+        let new = !std::mem::replace(&mut target.cut, true);
+        let cut = self.cut.get_or_insert_with(|| Cut {
+            first: name,
+            leads_to: target.real.to_owned(),
+            directories: 0,
+        });
+        cut.directories += u64::from(new);
+    }
+
+    fn is_ignored(&self, name: &[u8]) -> bool {
+        self.ignore.matches(name, true) || self.ignore.matches(name, false)
+    }
+
+    /// Whether a link behind a name leads to a directory that is on its way already.
+    fn leads_back(&self, above: usize, link: usize) -> bool {
+        let target = self.targets[self.links[link].1].real;
+        let (mut at, mut name) = (self.links[link].0, Some(above));
+        loop {
+            let from = name.map(|name| &self.names[name]);
+            let top = from.map_or(self.root, |from| self.targets[self.links[from.link].1].real);
+            if lies_in(at, target, top) {
+                return true;
+            }
+            let Some(from) = from else { return false };
+            (at, name) = (self.links[from.link].0, from.above);
+        }
+    }
+
+    fn followed(&self) -> BTreeMap<Vec<u8>, Arc<Path>> {
+        let real: Vec<Arc<Path>> = self.targets.iter().map(|t| t.real.into()).collect();
+        let names = self.names.iter();
+        names
+            .map(|name| {
+                (
+                    name.path.clone(),
+                    Arc::clone(&real[self.links[name.link].1]),
+                )
+            })
+            .collect()
+    }
+}
+
+/// Whether a link lies in the directory `target`, and that at or below `top`, from where its way goes.
+fn lies_in(link: &Path, target: &Path, top: &Path) -> bool {
+    target.starts_with(top) && link.starts_with(target)
+}
+
+/// Which of these places, which are in order, are at or below a directory.
+fn below(places: &[&Path], directory: &Path) -> Range<usize> {
+    let first = places.partition_point(|place| *place < directory);
+    let many = places[first..].partition_point(|place| place.starts_with(directory));
+    first..first + many
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::walk::{Item, Walk};
+    use proptest::prelude::*;
+    use std::os::unix::fs::symlink;
+
+    fn eyes(root: &Path, patterns: &[&str]) -> (Arc<Eyes>, Arc<Ignore>) {
+        let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+        let ignore = Arc::new(Ignore::new(&patterns).unwrap());
+        let eyes = Eyes {
+            root: root.to_owned(),
+            resolved: root.canonicalize().unwrap(),
+            compare: Compare::Content,
+            follow: FollowSymlinks::Any,
+            group: None,
+            links: Links::new(Arc::clone(&ignore), None),
+        };
+        (Arc::new(eyes), ignore)
+    }
+
+    fn walked(eyes: &Arc<Eyes>, ignore: &Arc<Ignore>, start: &str) -> Vec<String> {
+        let mut walk = Walk::new(Arc::clone(eyes), Arc::clone(ignore), None, start.as_bytes());
+        let mut files = Vec::new();
+        while let Some(item) = walk.next() {
+            if let Item::File { path, .. } = item {
+                files.push(String::from_utf8(path).unwrap());
+            }
+        }
+        files
+    }
+
+    fn files(root: &Path, patterns: &[&str]) -> (Vec<String>, Option<Cut>) {
+        let (eyes, ignore) = eyes(root, patterns);
+        let files = walked(&eyes, &ignore, "");
+        let cut = eyes.links.bound().and_then(|bound| bound.cut.clone());
+        (files, cut)
+    }
+
+    /// Packages of one page, each with links to some of the others.
+    fn packages(root: &Path, count: usize, has: impl Fn(usize, usize) -> bool) {
+        for package in 0..count {
+            let modules = root.join(format!("p{package}/node_modules"));
+            std::fs::create_dir_all(&modules).unwrap();
+            std::fs::write(root.join(format!("p{package}/page")), "").unwrap();
+            for other in (0..count).filter(|other| has(package, *other)) {
+                symlink(format!("../../p{other}"), modules.join(format!("p{other}"))).unwrap();
+            }
+        }
+    }
+
+    fn names_of<'f>(files: &'f [String], end: &'f str) -> impl Iterator<Item = &'f String> {
+        files.iter().filter(move |file| file.ends_with(end))
+    }
+
+    #[test]
+    fn a_web_of_packages_has_each_under_its_shortest_names_and_is_told() {
+        for count in [7, 12, 30] {
+            let dir = tempfile::tempdir().unwrap();
+            packages(dir.path(), count, |package, other| package != other);
+            let (files, cut) = files(dir.path(), &[]);
+            let own = names_of(&files, "p5/page").collect::<Vec<_>>();
+            assert_eq!(own.len(), 1 + (count - 1) + NAMES, "{count} packages");
+            for package in (0..count).filter(|package| *package != 5) {
+                let name = format!("p{package}/node_modules/p5/page");
+                assert!(own.contains(&&name), "{name}");
+            }
+            let cut = cut.unwrap();
+            assert_eq!(cut.directories, count as u64);
+            let first = String::from_utf8(cut.first).unwrap();
+            assert!(!files.contains(&format!("{first}/page")), "{first}");
+        }
+    }
+
+    #[test]
+    fn packages_that_lead_on_and_on_have_as_few_names() {
+        let dir = tempfile::tempdir().unwrap();
+        packages(dir.path(), 30, |package, other| package > other);
+        let (files, cut) = files(dir.path(), &[]);
+        assert_eq!(names_of(&files, "p0/page").count(), 1 + 29 + NAMES);
+        assert!(cut.is_some());
+        // Few enough are followed under every name.
+        let dir = tempfile::tempdir().unwrap();
+        packages(dir.path(), 6, |package, other| package > other);
+        let (files, cut) = super::tests::files(dir.path(), &[]);
+        assert_eq!(files.len(), (1 << 6) - 1);
+        assert_eq!(cut, None);
+    }
+
+    #[test]
+    fn what_nobody_fetches_can_be_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        packages(dir.path(), 9, |package, other| package != other);
+        for pattern in ["node_modules/", "/p*/node_modules/*/node_modules/"] {
+            let (files, cut) = files(dir.path(), &[pattern]);
+            assert_eq!(cut, None, "{pattern}");
+            assert!(files.len() <= 9 + 9 * 8, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn many_links_side_by_side_are_followed_and_so_are_the_links_in_what_they_lead_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        std::fs::create_dir_all(root.join("themes/plain/css")).unwrap();
+        std::fs::create_dir_all(root.join("lib/fonts")).unwrap();
+        std::fs::create_dir_all(root.join("sites")).unwrap();
+        std::fs::write(root.join("themes/plain/css/a"), "").unwrap();
+        std::fs::write(root.join("lib/fonts/f"), "").unwrap();
+        symlink("../../lib", root.join("themes/plain/lib")).unwrap();
+        symlink("sites", root.join("all")).unwrap();
+        for site in 0..1_000 {
+            symlink("../themes/plain", root.join(format!("sites/{site}"))).unwrap();
+        }
+        let (files, cut) = files(root, &[]);
+        assert_eq!(cut, None);
+        assert_eq!(names_of(&files, "css/a").count(), 1 + 2 * 1_000);
+        assert_eq!(names_of(&files, "fonts/f").count(), 1 + 1 + 2 * 1_000);
+    }
+
+    #[test]
+    fn a_link_to_a_directory_that_it_lies_in_is_followed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        std::fs::create_dir_all(root.join("pool/a")).unwrap();
+        std::fs::write(root.join("pool/a/f"), "").unwrap();
+        symlink(".", root.join("debian")).unwrap();
+        symlink("../..", root.join("pool/a/up")).unwrap();
+        let (files, cut) = files(root, &[]);
+        assert_eq!(files, ["debian/pool/a/f", "pool/a/f", "pool/a/up/pool/a/f"]);
+        assert_eq!(cut, None);
+    }
+
+    #[test]
+    fn a_link_that_is_newer_than_the_bound_waits_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["releases/1/css", "releases/2/css", "media"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+            std::fs::write(root.join(path).join("f"), "").unwrap();
+        }
+        symlink("releases/1", root.join("current")).unwrap();
+        symlink("css", root.join("releases/1/style")).unwrap();
+        symlink("css", root.join("releases/2/style")).unwrap();
+        let (eyes, ignore) = eyes(root, &[]);
+        let all = ["current/css/f", "current/style/f"];
+        assert_eq!(walked(&eyes, &ignore, "current"), all);
+        assert!(!eyes.links.take_news());
+        // Known, but not under this name.
+        std::fs::remove_file(root.join("current")).unwrap();
+        symlink("releases/2", root.join("current")).unwrap();
+        symlink("../../media", root.join("releases/2/media")).unwrap();
+        assert_eq!(walked(&eyes, &ignore, "current"), all);
+        assert!(eyes.links.take_news() && !eyes.links.take_news());
+        let anew = Arc::new(Eyes {
+            links: eyes.links.anew(),
+            ..Eyes::clone(&eyes)
+        });
+        let all = ["current/css/f", "current/media/f", "current/style/f"];
+        assert_eq!(walked(&anew, &ignore, "current"), all);
+    }
+
+    #[test]
+    fn what_is_ignored_under_one_name_counts_under_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["releases/1/css/deep", "media"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+            std::fs::write(root.join(path).join("f"), "").unwrap();
+        }
+        symlink("releases/1", root.join("current")).unwrap();
+        symlink("releases/1/css", root.join("also")).unwrap();
+        symlink("../../../media", root.join("releases/1/css/media")).unwrap();
+        let (eyes, ignore) = eyes(root, &["/releases/", "/also/deep/", "/current/css/media"]);
+        let all = ["also/media/f", "current/css/deep/f", "media/f"];
+        assert_eq!(walked(&eyes, &ignore, ""), all);
+        assert!(!eyes.links.take_news());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever leads where: a walk comes to each name once, a walk from anywhere to the same ones,
+        /// and what is not walked to is behind a link that is said not to be followed.
+        #[test]
+        fn all_walks_agree(links in proptest::collection::vec((0..6_usize, 0..6_usize, 0..4_u8), 0..24)) {
+            const DIRECTORIES: [&str; 6] = ["in", "in/a", "in/a/b", "in/c", "out", "out/d"];
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().join("in");
+            for directory in DIRECTORIES {
+                std::fs::create_dir_all(dir.path().join(directory)).unwrap();
+                std::fs::write(dir.path().join(directory).join("f"), "").unwrap();
+            }
+            for (from, to, name) in links {
+                let at = dir.path().join(DIRECTORIES[from]).join(format!("l{name}"));
+                symlink(dir.path().join(DIRECTORIES[to]), at).unwrap_or_default();
+            }
+            let (eyes, ignore) = eyes(&root, &[]);
+            let all = walked(&eyes, &ignore, "");
+            prop_assert!(!eyes.links.take_news());
+            prop_assert!(all.len() <= 6 * (NAMES + 24 + 24 * LOOPS) * 4);
+            let distinct: BTreeSet<&String> = all.iter().collect();
+            prop_assert_eq!(distinct.len(), all.len());
+            for start in all.iter().filter_map(|file| file.strip_suffix("/f")).take(40) {
+                let below = format!("{start}/");
+                let expected: Vec<_> = all.iter().filter(|f| f.starts_with(&below)).cloned().collect();
+                prop_assert_eq!(&walked(&eyes, &ignore, start), &expected, "from {}", start);
+                let file = format!("{start}/f");
+                prop_assert!(!eyes.is_cut_off(file.as_bytes()));
+            }
+            let cut = eyes.links.bound().and_then(|bound| bound.cut.clone());
+            if let Some(cut) = cut {
+                let first = String::from_utf8(cut.first).unwrap();
+                prop_assert_eq!(walked(&eyes, &ignore, &first), Vec::<String>::new());
+                let file = format!("{first}/f");
+                prop_assert!(eyes.is_cut_off(file.as_bytes()));
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What the web server's group may read and edgepurge may not, as it runs as a user of its own. Needs
+//! root, which runs the daemon as another user and gives files away.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::Command;
+
+use super::machine::{has, sh};
+use crate::bench::{Bench, skip_unprivileged, until};
+
+/// Nobody in particular, and the web server's group.
+const USER: u32 = 61_001;
+const WEB: u32 = 61_002;
+
+/// A bench whose daemon runs as [`USER`], and the words that put it into a group.
+async fn served() -> Option<Bench> {
+    if !rustix::process::geteuid().is_root() {
+        skip_unprivileged("only root may run a daemon as another user");
+        return None;
+    }
+    if !has("setpriv") {
+        return None;
+    }
+    let mut bench = Bench::new().await;
+    within(&mut bench, "--clear-groups");
+    Some(bench)
+}
+
+fn within(bench: &mut Bench, groups: &str) {
+    let user = [format!("--reuid={USER}"), format!("--regid={USER}")];
+    let words = ["setpriv".to_owned(), groups.to_owned()];
+    bench.within = words.into_iter().chain(user).collect();
+    bench.config();
+    let home = bench.path("");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    chown(&home, Some(USER), Some(USER)).unwrap();
+    for name in ["config.toml", "secret_key", "site", "state", "log"] {
+        let path = bench.path(name);
+        if path.exists() && name != "state" {
+            chown(path, Some(USER), Some(USER)).unwrap();
+        }
+    }
+}
+
+fn give(path: &Path, group: u32, mode: u32) {
+    chown(path, Some(0), Some(group)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+async fn metric(bench: &Bench, line: &str) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    until(line, async || {
+        let socket = tokio::net::UnixStream::connect(bench.path("admin.sock")).await;
+        let mut socket = socket.unwrap();
+        let ask = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        socket.write_all(ask).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer.contains(line).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_the_web_servers_group_is_an_alarm_that_ends_when_edgepurge_joins() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    bench.write("members/area/a.css", "one");
+    bench.write("members/b.css", "one");
+    bench.write("open.css", "one");
+    give(&bench.site().join("members"), WEB, 0o750);
+    bench.start().await;
+    let said = bench.alarm("unreadable").await;
+    for part in [
+        "1 directory",
+        "`members`",
+        "SupplementaryGroups=61002",
+        "ignore",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(bench.of_origin().await["unreadable_directories"], 1);
+    metric(
+        &bench,
+        "edgepurge_unreadable_directories{pipeline=\"www\"} 1",
+    )
+    .await;
+    metric(
+        &bench,
+        "edgepurge_alarms{pipeline=\"www\",reason=\"unreadable\"} 1",
+    )
+    .await;
+    let told = String::from_utf8(bench.run(&["status"]).await.stdout).unwrap();
+    assert!(told.contains("1 directories can't be listed"), "{told}");
+    assert!(told.contains("ALARM www: unreadable"), "{told}");
+
+    // The operator joins the group.
+    assert_eq!(bench.terminate().await, Some(0));
+    within(&mut bench, &format!("--groups={WEB}"));
+    bench.start().await;
+    bench.no_alarm().await;
+    metric(
+        &bench,
+        "edgepurge_unreadable_directories{pipeline=\"www\"} 0",
+    )
+    .await;
+    bench.write("members/area/a.css", "two");
+    bench.purged("/members/area/a.css").await;
+    // And again without a restart, as the directory changes.
+    give(&bench.site().join("members"), 0, 0o700);
+    let said = bench.alarm("unreadable").await;
+    assert!(!said.contains("SupplementaryGroups"), "{said}");
+    bench.write("members/b.css", "two");
+    give(&bench.site().join("members"), 0, 0o755);
+    bench.no_alarm().await;
+    bench.purged("/members/b.css").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_directory_that_nobody_is_served_can_be_left_out() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    bench.write("private/a.css", "one");
+    bench.write("private/deep/b.css", "one");
+    give(&bench.site().join("private/deep"), 0, 0o700);
+    bench.start().await;
+    let said = bench.alarm("unreadable").await;
+    assert!(said.contains("`private/deep`"), "{said}");
+    bench.origin = "ignore = [\"/private/deep/\"]".to_owned();
+    bench.reload().await;
+    bench.no_alarm().await;
+    // One that is made and removed again.
+    sh(&bench, "mkdir -m 700 site/new site/other");
+    let said = bench.alarm("unreadable").await;
+    assert!(said.contains("2 directories"), "{said}");
+    sh(&bench, "rmdir site/new site/other");
+    bench.no_alarm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_a_link_that_opens_by_itself_is_looked_at_by_itself() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    sh(
+        &bench,
+        "mkdir -p shared/way/media; echo 1 > shared/way/media/m.css; ln -s ../shared/way/media site/media",
+    );
+    give(&bench.path("shared/way/media"), WEB, 0o750);
+    bench.start().await;
+    let said = bench.alarm("unreadable").await;
+    assert!(said.contains("`media`"), "{said}");
+    give(&bench.path("shared/way/media"), WEB, 0o755);
+    bench.no_alarm().await;
+    bench.purged("/media/m.css").await;
+    sh(&bench, "echo 2 > shared/way/media/m.css");
+    until("it is purged once more", async || {
+        (bench.purges() == ["/media/m.css"; 2]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_read_are_counted_until_they_can_be() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    for name in ["a.css", "b.css", "c.css"] {
+        bench.write(name, "one");
+    }
+    give(&bench.site().join("a.css"), WEB, 0o640);
+    give(&bench.site().join("b.css"), WEB, 0o640);
+    bench.start().await;
+    let counted = async |bench: &Bench, count: u64| {
+        until(&format!("{count} are counted"), async || {
+            (bench.of_origin().await["unreadable_files"] == count).then_some(())
+        })
+        .await;
+    };
+    counted(&bench, 2).await;
+    metric(&bench, "edgepurge_unreadable_files{pipeline=\"www\"} 2").await;
+    let told = String::from_utf8(bench.run(&["status"]).await.stdout).unwrap();
+    assert!(
+        told.contains("2 files can't be read, the first is a.css"),
+        "{told}"
+    );
+    bench.no_alarm().await;
+    // Nothing was lost for that: size and times tell.
+    fs::write(bench.site().join("b.css"), "two two").unwrap();
+    bench.purged("/b.css").await;
+    give(&bench.site().join("b.css"), WEB, 0o644);
+    counted(&bench, 1).await;
+    // Also after a start, with the group and without.
+    assert_eq!(bench.terminate().await, Some(0));
+    bench.start().await;
+    counted(&bench, 1).await;
+    assert_eq!(bench.terminate().await, Some(0));
+    within(&mut bench, &format!("--groups={WEB}"));
+    bench.start().await;
+    counted(&bench, 0).await;
+    bench.rested().await;
+    let before = bench.purges().len();
+    // Compared by content from now on: the same bytes are no change.
+    let same = Command::new("touch")
+        .arg(bench.site().join("a.css"))
+        .status();
+    assert!(same.unwrap().success());
+    bench.rested().await;
+    assert_eq!(bench.purges().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_the_roots_as_the_daemons_user_and_names_the_group() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    bench.write("members/a.css", "one");
+    bench.write("b.css", "one");
+    bench.write("c.css", "one");
+    bench.write("own/d.css", "one");
+    bench.start().await;
+    let checked = async |bench: &Bench| {
+        let checked = bench.run(&["--format", "json", "check"]).await;
+        assert!(checked.status.success(), "{checked:?}");
+        let found: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let warnings = found["warnings"].as_array().unwrap().iter();
+        let text = |one: &serde_json::Value| {
+            let part = |name: &str| one[name].as_str().unwrap().to_owned();
+            format!("{} {}; {}", part("key"), part("why"), part("hint"))
+        };
+        warnings.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(checked(&bench).await, Vec::<String>::new());
+
+    give(&bench.site().join("members"), WEB, 0o750);
+    give(&bench.site().join("b.css"), WEB, 0o640);
+    give(&bench.site().join("own"), 0, 0o700);
+    let found = checked(&bench).await;
+    let [group, closed, unread] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    assert!(
+        group.starts_with("pipeline[0].origin[0].web_group is not set"),
+        "{group}"
+    );
+    assert!(
+        group.contains("2 files or directories") && group.ends_with("web_group = \"61002\""),
+        "{group}"
+    );
+    for part in [
+        "pipeline[0].origin[0].root has 2 directories",
+        "by uid 61001",
+        "`members`",
+        "SupplementaryGroups=61002",
+    ] {
+        assert!(closed.contains(part), "{part}: {closed}");
+    }
+    for part in [
+        "1 files that can't be read",
+        "`b.css`",
+        "SupplementaryGroups=61002",
+    ] {
+        assert!(unread.contains(part), "{part}: {unread}");
+    }
+    // What the configuration says of it is taken in.
+    bench.origin = format!("web_group = {WEB}\nignore = [\"/own/\", \"/members/\", \"b.css\"]");
+    bench.config();
+    assert_eq!(checked(&bench).await, Vec::<String>::new());
+}
