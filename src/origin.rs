@@ -59,7 +59,9 @@ pub use index::{Index, IndexError};
 pub use links_bound::not_followed;
 pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
-pub use status::{Alarm, Held, LOSS, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
+pub use status::{
+    Alarm, Held, LOSS, OriginStatus, ROOT_MISSING, ScanReason, ScanSummary, WaitingFile, WaitsFor,
+};
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::{OriginView, PipelineStatus};
+use crate::origin::ROOT_MISSING;
 
 /// Something that a pipeline waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,10 +98,14 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         });
     };
     if !origin.armed {
-        let what = if origin.scanning {
-            "the first look at all files runs"
-        } else {
-            "it was not looked at yet"
+        let missing = origin
+            .alarms
+            .iter()
+            .find(|alarm| alarm.reason == ROOT_MISSING);
+        let what = match missing {
+            Some(alarm) => alarm.text.as_str(),
+            None if origin.scanning => "the first look at all files runs",
+            None => "it was not looked at yet",
         };
         add(CauseWord::Unseen, what.to_owned());
     }

@@ -188,6 +188,12 @@ impl Node {
             Some(old) => old.merge(mark),
             None => self.mark = Some(mark),
         }
+        if mark.event && mark.complete {
+            // A directory that went takes what is written in it out of sight.
+            for child in self.children.values_mut() {
+                child.end_writing(mark.due);
+            }
+        }
         if self.mark.is_some_and(|mark| mark.subtree) {
             let children = std::mem::take(&mut self.children);
             for child in children.into_values() {
@@ -199,6 +205,19 @@ impl Node {
             Some(mark) => mark.due.min(self.due),
             None => self.due,
         };
+    }
+
+    /// Nothing in here is waited for as being written: no event may say any more that it ended.
+    fn end_writing(&mut self, due: Time) {
+        if let Some(mark) = self.mark.as_mut().filter(|mark| mark.writing.is_some()) {
+            mark.writing = None;
+            mark.due = mark.due.min(due);
+            self.due = self.due.min(mark.due);
+        }
+        for child in self.children.values_mut() {
+            child.end_writing(due);
+            self.due = self.due.min(child.due);
+        }
     }
 
     fn fold_into(self, above: &mut Option<Mark>) {
@@ -411,6 +430,11 @@ impl Hints {
         node.mark.as_ref().is_some_and(watched)
     }
 
+    /// Events were lost, perhaps those that end a writing: what is written is looked at soon.
+    pub(super) fn end_writing(&mut self, now: Time) {
+        self.root.end_writing(now.after(SETTLED));
+    }
+
     /// Whether the kernel has told of this very path, and it was not looked at since.
     pub(super) fn event_at(&mut self, path: &[u8]) -> bool {
         self.mark_at(path).is_some_and(|mark| mark.event)
@@ -535,6 +559,21 @@ mod tests {
         hints.insert(b"a", event(Nature::Written, at(70_010)));
         assert!(hints.take_due(at(99_000), 10).is_empty());
         assert!(!hints.take_due(at(100_000), 10)[0].1.complete);
+    }
+
+    #[test]
+    fn what_is_written_is_not_waited_for_when_its_end_may_be_lost() {
+        let mut hints = Hints::new();
+        hints.insert(b"d/a", event(Nature::Written, at(0)));
+        hints.insert(b"e/b", event(Nature::Written, at(0)));
+        // Its directory went,
+        hints.insert(b"d", event(Nature::Complete, at(500)));
+        let out = hints.take_due(at(550), 10);
+        assert_eq!(out.len(), 2, "{out:?}");
+        // and events were dropped.
+        hints.end_writing(at(1_000));
+        assert!(hints.take_due(at(1_999), 10).is_empty());
+        assert_eq!(hints.take_due(at(2_000), 10).len(), 1);
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct ScanSummary {
 /// The alarm for files that are gone, and whose loss is not believed.
 pub const LOSS: &str = "loss";
 
+/// The alarm for an origin whose root is not there.
+pub const ROOT_MISSING: &str = "root_missing";
+
 /// One thing an operator should act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
@@ -97,7 +100,7 @@ impl Alarm {
         "hung",
         "links",
         LOSS,
-        "root_missing",
+        ROOT_MISSING,
         "unreadable",
         "watch",
         "watch_limit",

@@ -341,6 +341,7 @@ impl Worker {
     fn recover_from_overflow(&mut self, now: Time) {
         self.covered = false;
         self.inbox.cookies.give_up();
+        self.inbox.lock().hints.end_writing(now);
         if self
             .pending
             .as_ref()

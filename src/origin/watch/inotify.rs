@@ -340,6 +340,9 @@ fn nature(what: ReadFlags) -> Option<Nature> {
         ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM | ReadFlags::DELETE,
     ) {
         Some(Nature::Complete)
+    } else if what.contains(ReadFlags::MODIFY) && is_dir {
+        // Its modification time was set, and the other one left alone: `fsnotify_change` of the kernel.
+        Some(Nature::Touched)
     } else if what.contains(ReadFlags::MODIFY) {
         Some(Nature::Written)
     } else if what.contains(ReadFlags::CREATE) {

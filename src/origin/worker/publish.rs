@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{End, Worker};
 use crate::origin::scan::Running;
-use crate::origin::status::{Alarm, Held, LOSS};
+use crate::origin::status::{Alarm, Held, LOSS, ROOT_MISSING};
 
 impl Worker {
     pub(in crate::origin) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
@@ -42,8 +42,8 @@ impl Worker {
         let first = path(&held.first);
         let why = match &held.unmounted {
             Some(place) => format!(
-                "the filesystem at `/{}` of origin `{origin}` is not mounted any more, and {} files with it ({first} is the first)",
-                path(place),
+                "the filesystem at {} is not mounted any more, and {} files of origin `{origin}` are gone with it ({first} is the first)",
+                self.eyes().real(place).display(),
                 held.files
             ),
             None => format!(
@@ -87,7 +87,7 @@ impl Worker {
         let first = self.unread.first();
         self.status.unreadable_file = first.map(|path| String::from_utf8_lossy(path).into_owned());
         let alarms: Vec<Alarm> = [
-            ("root_missing", self.root_trouble.clone()),
+            (ROOT_MISSING, self.root_trouble.clone()),
             (LOSS, held),
             ("watch_limit", limit),
             ("watch", self.watch_trouble.clone()),
