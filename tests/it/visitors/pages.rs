@@ -153,7 +153,10 @@ impl Pages {
             was.insert(self.tree.get(&path).cloned());
             was.insert(tree.get(&path).cloned());
         }
-        self.counts.push((Instant::now(), tree.len()));
+        // It is there from now on, and the one before was until now.
+        for count in [self.tree.len(), tree.len()] {
+            self.counts.push((Instant::now(), count));
+        }
         tree
     }
 

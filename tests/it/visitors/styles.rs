@@ -299,6 +299,7 @@ for path in open(\"differ\").read().splitlines():
 /// More goes than is believed: it is held until an operator says that it is right.
 fn far_fewer<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deployed<'a> {
     Box::pin(async move {
+        world.ledger.changes(differing(before, after).iter(), 1);
         run(&world.bench.path(""), world.steps, REMOVE).await;
         if (before.len() - after.len()) * 2 <= before.len() || before.len() - after.len() <= 20 {
             return;
@@ -315,6 +316,7 @@ fn far_fewer<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Dep
 /// A log: something is added, and the file stays open.
 fn held_open<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deployed<'a> {
     Box::pin(async move {
+        world.ledger.changes(differing(before, after).iter(), 1);
         for path in differing(before, after) {
             let file = world.bench.site().join(&path);
             let mut file = fs::File::options().append(true).open(file).unwrap();
@@ -328,6 +330,7 @@ fn held_open<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Dep
 /// A database: written here and there, and the file stays open.
 fn database<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deployed<'a> {
     Box::pin(async move {
+        world.ledger.changes(differing(before, after).iter(), 1);
         for path in differing(before, after) {
             let file = world.bench.site().join(&path);
             let file = fs::File::options().write(true).open(file).unwrap();
@@ -380,20 +383,21 @@ fn closed<'a>(world: &'a mut World, before: &'a Tree, _: &'a Tree) -> Deployed<'
 /// Another tree is mounted over the site, and goes.
 fn mounted_over<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deployed<'a> {
     Box::pin(async move {
+        world.ledger.changes(differing(before, after).iter(), 1);
         let over = Mount::bind(&world.bench.path("next"), &world.bench.site());
         assert!(differing(&read(&world.bench.site()), after).is_empty());
         world.rest().await;
         over.off().await;
         world.ledger.changes(differing(before, after).iter(), 1);
-        // It ends as it began, but for what the caller takes for the site: the tree that was mounted.
         world.rest().await;
+        // It ends with the tree that was mounted.
+        world.ledger.changes(differing(before, after).iter(), 1);
         run(
             &world.bench.path(""),
             world.steps,
             "mv site old-$n; mv next site; rm -rf old-$n",
         )
         .await;
-        world.ledger.changes(differing(before, after).iter(), 1);
     })
 }
 
@@ -444,8 +448,8 @@ fn images<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deploy
         link(world, &first);
         world.street.avoid(Vec::new()).await;
         world.rest().await;
-        link(world, &second);
         world.ledger.changes(differing(before, after).iter(), 1);
+        link(world, &second);
         world.rest().await;
         // And back to a directory, with the same bytes.
         let home = world.bench.path("");
