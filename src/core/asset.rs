@@ -159,7 +159,7 @@ impl Asset {
     }
 
     /// This asset, and the other spellings of the same bytes that links are known to have: those of
-    /// the browser's own, and of what writes links ([`encoding::written_paths`]). A name of letters,
+    /// the browser's own, and of what writes links (`encoding::written_paths`). A name of letters,
     /// digits, `-`, `.` and `_` has one, most others two or three, none more than [`MAX_SPELLINGS`].
     ///
     /// An asset whose path has an escape that the canonical spelling does not have so, such as `%e6` or
