@@ -208,16 +208,16 @@ async fn links_in_what_many_links_lead_to_and_links_behind_links_are_followed_as
          echo 1 > releases/5/app/index.js; echo 1 > shared/media/v3/m.css
          ln -s releases/5 current; ln -s ../../shared/media releases/5/media; ln -s v3 shared/media/latest
          echo 1 > docs/3.2/d.css; for name in latest stable 3; do ln -s 3.2 docs/$name; done
-         mkdir -p node_modules/.pnpm node_modules/store/a@1/node_modules/a node_modules/store/b@1/node_modules/b
-         echo 1 > node_modules/store/b@1/node_modules/b/b.js
-         ln -s store/a@1/node_modules/a node_modules/a; ln -s ../../b@1/node_modules/b node_modules/store/a@1/node_modules/b
-         ln -s store/b@1/node_modules/b node_modules/b",
+         mkdir -p node_modules/.pnpm node_modules/store/a-1/node_modules/a node_modules/store/b-1/node_modules/b
+         echo 1 > node_modules/store/b-1/node_modules/b/b.js
+         ln -s store/a-1/node_modules/a node_modules/a; ln -s ../../b-1/node_modules/b node_modules/store/a-1/node_modules/b
+         ln -s store/b-1/node_modules/b node_modules/b",
     );
     bench.start().await;
     bench.no_alarm().await;
     sh(
         &bench,
-        "cd site; echo 2 > shared/media/v3/m.css; echo 2 > docs/3.2/d.css; echo 2 > node_modules/store/b@1/node_modules/b/b.js",
+        "cd site; echo 2 > shared/media/v3/m.css; echo 2 > docs/3.2/d.css; echo 2 > node_modules/store/b-1/node_modules/b/b.js",
     );
     bench.rested().await;
     let mut expected = vec!["/shared/media/v3/m.css", "/shared/media/latest/m.css"];
@@ -234,9 +234,9 @@ async fn links_in_what_many_links_lead_to_and_links_behind_links_are_followed_as
     ]);
     expected.extend([
         "/node_modules/b/b.js",
-        "/node_modules/store/a@1/node_modules/b/b.js",
+        "/node_modules/store/a-1/node_modules/b/b.js",
     ]);
-    expected.push("/node_modules/store/b@1/node_modules/b/b.js");
+    expected.push("/node_modules/store/b-1/node_modules/b/b.js");
     expected.sort_unstable();
     assert_eq!(bench.purges(), expected);
     // A new link behind a link, without anything else.
