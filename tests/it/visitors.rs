@@ -26,7 +26,7 @@ use crate::bench::{Bench, PIPELINE};
 use crate::reported;
 
 /// How long it runs, unless said otherwise.
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 20;
 /// How long what is absent has to be so to be gone.
 const GONE_AFTER: Duration = Duration::from_secs(1);
 /// Longer than it takes to see that files are absent, and that they stay so.
