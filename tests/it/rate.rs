@@ -155,7 +155,10 @@ async fn a_slow_api_is_not_flooded_however_much_may_be_in_flight() {
         "{most} calls at once, and it answers all in the same time"
     );
     bench.rested().await;
-    assert_eq!(bench.requests().len(), 400, "none was made twice");
+    let mut purges = bench.purges();
+    purges.sort();
+    purges.dedup();
+    assert_eq!((bench.purges().len(), purges.len()), (2_000, 2_000));
     let at_once = &bench.status().await["api_calls_at_once"];
     assert!(
         at_once.as_u64().is_some_and(|at_once| at_once <= 128),

@@ -130,7 +130,7 @@ async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
     bench.alarm("loss").await;
     assert_eq!(bench.purges(), Vec::<String>::new());
 
-    sh(&bench, "cp -a kept/. site/; echo two > site/d0/0.css");
+    sh(&bench, "echo two > kept/d0/0.css; cp -a kept/. site/");
     bench.no_alarm().await;
     bench.rested().await;
     // A visitor may have seen each of them missing: all are purged, and each once.
