@@ -1,6 +1,11 @@
 //! The only reader of clocks.
 
+use std::time::Duration;
+
 use crate::core::time::Time;
+
+/// How much less than a millisecond may have passed when the clock shows one.
+const ROUNDED: Duration = Duration::from_nanos(999_999);
 
 /// Tells the time: the wall clock as it was at the start, carried on by the monotonic clock. It
 /// never goes backwards while the process runs, and a step of the wall clock does not move it.
@@ -33,17 +38,18 @@ impl Clock {
         self.wall_at_start.after(self.started.elapsed())
     }
 
-    /// The instant to sleep until for a time of this clock.
+    /// The instant to sleep until for a time of this clock: the first at which it shows that time, since
+    /// it rounds up.
     #[must_use]
     pub fn instant(&self, time: Time) -> tokio::time::Instant {
-        self.started + time.since(self.wall_at_start)
+        let exactly = time.since(self.wall_at_start);
+        self.started + exactly.saturating_sub(ROUNDED)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_with_the_monotonic_clock() {
@@ -51,10 +57,25 @@ mod tests {
         let before = clock.now();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(clock.now().since(before), Duration::from_secs(3));
+        let before = clock.now();
         let later = before.after(Duration::from_secs(10));
         assert_eq!(
             clock.instant(later) - clock.instant(before),
             Duration::from_secs(10)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sleeps_until_a_time_is_shown_it() {
+        let clock = Clock::start();
+        let passed = Duration::from_micros(12_345);
+        tokio::time::advance(passed).await;
+        let later = clock.now().after(Duration::from_millis(7));
+        let early = clock.instant(later) - Duration::from_nanos(1);
+        let until = early.duration_since(clock.started);
+        tokio::time::advance(until.saturating_sub(passed)).await;
+        assert!(clock.now() < later);
+        tokio::time::advance(Duration::from_nanos(1)).await;
+        assert_eq!(clock.now(), later);
     }
 }

@@ -16,7 +16,7 @@ use crate::admin::{Admin, AdminPipeline, Reloads};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
-use crate::engine::{Caller, Engine, EngineHandle};
+use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
 use crate::origin::{Index, Origin, OriginHandle, OriginId, OriginSettings, OriginStatus};
@@ -170,11 +170,14 @@ impl Daemon {
             &supervisor,
         )
         .await?;
+        let watched = Watched::default();
+        let engine = engine.with_looks(watched.looks());
         let intake = Arc::new(intake(config, &store, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
+        watched.are(&pipelines);
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
@@ -274,6 +277,35 @@ async fn armed(origins: Vec<OriginHandle>) {
         let mut status = origin.subscribe();
         // An origin that has ended is a fault, and stops the process.
         drop(status.wait_for(|status| status.armed).await);
+    }
+}
+
+/// The origins, once they are started.
+#[derive(Debug, Clone, Default)]
+struct Watched(Arc<OnceLock<BTreeMap<PipelineId, Vec<OriginHandle>>>>);
+
+impl Watched {
+    fn are(&self, pipelines: &BTreeMap<PipelineId, AdminPipeline>) {
+        self.0.get_or_init(|| {
+            let origins = |pipeline: &AdminPipeline| {
+                let origins = pipeline.origins.iter();
+                origins.map(|(_, origin)| origin.clone()).collect()
+            };
+            pipelines
+                .iter()
+                .map(|(id, pipeline)| (id.clone(), origins(pipeline)))
+                .collect()
+        });
+    }
+
+    /// Whether an origin of a pipeline still looks at something that happened before a time.
+    fn looks(&self) -> Looks {
+        let origins = self.clone();
+        Arc::new(move |pipeline, before| {
+            let origins = origins.0.get().and_then(|origins| origins.get(pipeline));
+            let mut origins = origins.into_iter().flatten();
+            origins.any(|origin| origin.looks(before))
+        })
     }
 }
 

@@ -32,6 +32,8 @@ pub use operate::{Operated, Operation};
 
 /// How soon after one pull the next may follow: of a flood of commits, not each is worth one.
 const PULL_EVERY: Duration = Duration::from_millis(5);
+/// How soon it is asked again whether a look is over that a batch waits for.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// How many queued changes are pulled from the store at once.
 const PULL: usize = 10_000;
 /// How many replies and questions may wait for the engine; more make their senders wait.
@@ -55,6 +57,9 @@ pub struct EngineSettings {
     /// Those whose purges are verified: they are fresh when that is done, which somebody else tells.
     pub verified: BTreeSet<PipelineId>,
 }
+
+/// Whether something of a pipeline that happened before a time is still looked at.
+pub type Looks = Arc<dyn Fn(&PipelineId, Time) -> bool + Send + Sync>;
 
 /// What reaches the engine from the rest of the process.
 #[derive(Debug)]
@@ -140,10 +145,10 @@ impl EngineHandle {
 }
 
 /// The engine.
-#[derive(Debug)]
 pub struct Engine {
     planner: Planner,
-    store: StoreHandle,
+    looks: Looks,
+    store: Arc<dyn Store>,
     caller: Arc<Caller>,
     clock: Clock,
     journal: journal::Journal,
@@ -155,15 +160,16 @@ pub struct Engine {
     /// Calls whose reply has not come.
     outstanding: usize,
     cursor: Seq,
+    /// The last sequence number that the store has announced.
+    appended: watch::Receiver<Seq>,
     queued: watch::Sender<Option<Queued>>,
 }
 
-/// A store, with a `Debug` that shows nothing of it.
-struct StoreHandle(Arc<dyn Store>);
-
-impl std::fmt::Debug for StoreHandle {
+impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Store")
+        f.debug_struct("Engine")
+            .field("planner", &self.planner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,7 +214,9 @@ impl Engine {
         );
         let mut engine = Self {
             planner,
-            store: StoreHandle(store),
+            looks: Arc::new(|_, _| false),
+            appended: store.subscribe(),
+            store,
             caller: Arc::new(caller),
             clock,
             journal,
@@ -221,7 +229,7 @@ impl Engine {
             queued,
         };
         if !step.decisions.is_empty() {
-            engine.store.0.decide(step.decisions.clone()).await?;
+            engine.store.decide(step.decisions.clone()).await?;
             engine.journal.decided(&step.decisions);
         }
         engine.act(step);
@@ -233,20 +241,25 @@ impl Engine {
         Ok((engine, handle))
     }
 
+    /// The same, whose batches stay open while something that belongs to them is looked at.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
+    }
+
     /// Runs until `stopping`, then takes the replies that are still on their way.
     ///
     /// # Errors
     /// When the store has gone for good.
     pub async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
-        let mut appended = self.store.0.subscribe();
         // What was queued before the start counts as history, not as news.
-        self.pull(&mut appended, &stopping, false).await?;
+        self.pull(&stopping, false).await?;
         self.queued.send_replace(Some(self.planner.queued()));
         // When to listen to the store again.
         let mut again = Time::ZERO;
         loop {
             if let Some(ask) = self.put_off.pop_front() {
-                self.asked(ask, &mut appended, &stopping).await?;
+                self.asked(ask, &stopping).await?;
                 continue;
             }
             let now = self.clock.now();
@@ -259,15 +272,15 @@ impl Engine {
             };
             let heard = async {
                 tokio::time::sleep_until(self.clock.instant(again)).await;
-                appended.changed().await
+                self.appended.changed().await
             };
             tokio::select! {
                 () = stopping.cancelled() => break,
                 Some(reply) = self.replies.1.recv() => self.replied(reply, &stopping).await?,
-                Some(ask) = self.asks.recv() => self.asked(ask, &mut appended, &stopping).await?,
+                Some(ask) = self.asks.recv() => self.asked(ask, &stopping).await?,
                 changed = heard => match changed {
                     Ok(()) => {
-                        self.pull(&mut appended, &stopping, true).await?;
+                        self.pull(&stopping, true).await?;
                         again = self.clock.now().after(PULL_EVERY);
                     }
                     Err(_) => return Err(store_is_gone(&StoreError::Closed)),
@@ -279,15 +292,10 @@ impl Engine {
     }
 
     /// Hands the planner every committed change it has not seen.
-    async fn pull(
-        &mut self,
-        appended: &mut tokio::sync::watch::Receiver<Seq>,
-        stopping: &CancellationToken,
-        news: bool,
-    ) -> Result<(), Fault> {
-        let last = *appended.borrow_and_update();
+    async fn pull(&mut self, stopping: &CancellationToken, news: bool) -> Result<(), Fault> {
+        let last = *self.appended.borrow_and_update();
         while self.cursor < last {
-            let rows = match self.store.0.queued_after(self.cursor, PULL).await {
+            let rows = match self.store.queued_after(self.cursor, PULL).await {
                 Ok(rows) => rows,
                 Err(StoreError::Closed) => return Err(store_is_gone(&StoreError::Closed)),
                 Err(error) => {
@@ -306,7 +314,13 @@ impl Engine {
             if news {
                 self.journal.changed(&rows);
             }
-            self.event(Event::Changes(rows), stopping).await?;
+            // Their batch may have been due before they were found.
+            let now = self.clock.now();
+            let pipelines: BTreeSet<_> = rows.iter().map(|row| &row.pipeline).collect();
+            for pipeline in pipelines {
+                self.wait_for_looks(pipeline, now, now);
+            }
+            self.step(Event::Changes(rows), stopping).await?;
         }
         self.count();
         Ok(())
@@ -336,43 +350,59 @@ impl Engine {
         self.event(event, stopping).await
     }
 
-    async fn asked(
-        &mut self,
-        ask: Ask,
-        appended: &mut tokio::sync::watch::Receiver<Seq>,
-        stopping: &CancellationToken,
-    ) -> Result<(), Fault> {
+    async fn asked(&mut self, ask: Ask, stopping: &CancellationToken) -> Result<(), Fault> {
         match ask {
             Ask::View(answer) => {
                 // What was committed before the question is part of the answer.
-                self.pull(appended, stopping, true).await?;
+                self.pull(stopping, true).await?;
                 // Who asked may have gone away.
                 drop(answer.send(self.planner.view(self.clock.now())));
                 Ok(())
             }
             Ask::Echo(answer) => {
                 // An append of nothing passes through the store's writer and costs no sync.
-                if self.store.0.append(Vec::new()).await.is_ok() {
+                if self.store.append(Vec::new()).await.is_ok() {
                     answer.send(()).unwrap_or_default();
                 }
                 Ok(())
             }
             Ask::Scanning { pipeline, running } => {
                 // What a scan found belongs to the batch that it held open.
-                self.pull(appended, stopping, true).await?;
+                self.pull(stopping, true).await?;
                 self.event(Event::Scanning { pipeline, running }, stopping)
                     .await
             }
             Ask::Operate(operation, answer) => {
-                let operated = self.operate(operation, appended, stopping).await?;
+                let operated = self.operate(operation, stopping).await?;
                 drop(answer.send(operated));
                 Ok(())
             }
         }
     }
 
-    /// Decide, commit, act.
+    /// Hands the planner an event. A batch that closes at it has everything that happened before: what is
+    /// still looked at is waited for, and what was committed a moment ago is pulled.
     async fn event(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let closing = self.planner.closing(now);
+        if !closing.is_empty() {
+            for (pipeline, before) in closing {
+                self.wait_for_looks(&pipeline, before, now);
+            }
+            self.pull(stopping, true).await?;
+        }
+        self.step(event, stopping).await
+    }
+
+    /// Keeps the pipeline's batch open for a moment if what happened before a time is still looked at.
+    fn wait_for_looks(&mut self, pipeline: &PipelineId, before: Time, now: Time) {
+        if (self.looks)(pipeline, before) {
+            self.planner.hold(pipeline, now.after(LOOK_AGAIN));
+        }
+    }
+
+    /// Decide, commit, act.
+    async fn step(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
         let step = self.planner.handle(self.clock.now(), event);
         self.count();
         if self.commit(&step, stopping).await? {
@@ -404,7 +434,7 @@ impl Engine {
             return Ok(true);
         }
         loop {
-            match self.store.0.decide(step.decisions.clone()).await {
+            match self.store.decide(step.decisions.clone()).await {
                 Ok(()) => {
                     self.journal.unstuck();
                     self.journal.decided(&step.decisions);

@@ -143,6 +143,7 @@ impl Origin {
         let backend = Box::new(watch::Inotify {
             supervisor: supervisor.clone(),
             name: format!("events {}", settings.name),
+            clock,
         });
         Self::start_with(backend, settings, index, sink, clock, supervisor, runtime)
     }
@@ -323,6 +324,12 @@ impl OriginHandle {
     /// Looks at one file, as if an event had told of it. `path` is below the root.
     pub fn look(&self, path: &[u8], now: Time) {
         self.inbox.ask(path, Mark::again(Cause::Recheck, now));
+    }
+
+    /// Whether something that happened before this time will be looked at in a moment, or is now.
+    #[must_use]
+    pub fn looks(&self, before: Time) -> bool {
+        self.inbox.looks(before)
     }
 
     /// Whether the worker waits for a filesystem that does not answer.

@@ -30,7 +30,7 @@ pub struct FileChange {
     pub source: Source,
     /// The cause in words, for the history: a scan's reason; may be empty.
     pub detail: Arc<str>,
-    /// When it was noticed.
+    /// When it was noticed: the newest event that brought the look, or else the look.
     pub seen: Time,
 }
 

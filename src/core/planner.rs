@@ -347,6 +347,23 @@ impl Planner {
             .collect()
     }
 
+    /// The pipelines whose batch closes now, and what belongs to it: what happened before this time.
+    #[must_use]
+    pub fn closing(&self, now: Time) -> Vec<(PipelineId, Time)> {
+        self.pipelines
+            .iter()
+            .filter_map(|(id, pipeline)| Some((id.clone(), pipeline.closing(now)?)))
+            .collect()
+    }
+
+    /// Something that belongs to the open batch is still looked at: it stays open until then, but not
+    /// longer than `max_wait`.
+    pub fn hold(&mut self, pipeline: &PipelineId, until: Time) {
+        if let Some(pipeline) = self.pipelines.get_mut(pipeline) {
+            pipeline.hold(until);
+        }
+    }
+
     /// How many assets are queued of each pipeline that takes no more than it has room for, and the
     /// last change that is counted.
     #[must_use]

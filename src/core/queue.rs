@@ -219,6 +219,7 @@ impl Queue {
     pub fn add(&mut self, asset: Asset, entry: Entry, now: Time) {
         let known = self.remove(&asset);
         let was_open = known.is_some_and(|(_, open)| open);
+        let seen = entry.first_seen;
         let is_new = known.is_none();
         let entry = known.map_or(entry, |(known, _)| known.entry.join(entry));
         let batch = known.map_or(0, |(known, _)| known.batch);
@@ -227,7 +228,7 @@ impl Queue {
             self.delayed.insert((entry.not_before, asset.clone()));
             self.entries.insert(asset, kept);
         } else if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
-            self.touch(entry.first_seen.min(now), now);
+            self.touch(seen.min(now));
             self.open.insert(asset.clone());
             self.entries.insert(asset, kept);
         } else {
@@ -251,15 +252,20 @@ impl Queue {
             overdue: known.overdue && all.overdue,
         }));
         if fresh && all.attempt == 0 && matches!(all.reason, AllReason::Rule | AllReason::Webhook) {
-            self.touch(all.since.min(now), now);
+            self.touch(all.since.min(now));
         }
     }
 
-    fn touch(&mut self, first: Time, last: Time) {
-        self.window = Some(self.window.map_or(Window { first, last }, |window| Window {
-            first: window.first.min(first),
-            last: window.last.max(last),
-        }));
+    /// A change of the open batch was noticed.
+    fn touch(&mut self, seen: Time) {
+        let window = self.window.unwrap_or(Window {
+            first: seen,
+            last: seen,
+        });
+        self.window = Some(Window {
+            first: window.first.min(seen),
+            last: window.last.max(seen),
+        });
     }
 
     fn insert_ready(&mut self, asset: Asset, kept: Kept) {

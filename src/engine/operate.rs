@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Engine, EngineHandle, Event, PULL};
-use crate::core::change::{PipelineId, Seq};
+use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::store::StoreError;
 use crate::supervise::Fault;
@@ -73,11 +73,10 @@ impl Engine {
     pub(super) async fn operate(
         &mut self,
         operation: Operation,
-        appended: &mut watch::Receiver<Seq>,
         stopping: &CancellationToken,
     ) -> Result<Result<Operated, StoreError>, Fault> {
         // What was committed before it was asked is part of what it is about.
-        self.pull(appended, stopping, true).await?;
+        self.pull(stopping, true).await?;
         let operated = match operation {
             Operation::Pause {
                 pipeline,
@@ -111,7 +110,7 @@ impl Engine {
         } else {
             tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
-        self.store.0.pause(pause.clone()).await?;
+        self.store.pause(pause.clone()).await?;
         self.planner.pause(pause.clone());
         Ok(Operated::Paused(pause))
     }
@@ -123,7 +122,7 @@ impl Engine {
     ) -> Result<Operated, StoreError> {
         let now = self.clock.now();
         let held = self.planner.paused(&pipeline, &holder, now).is_some();
-        let resume = self.store.0.resume(pipeline.clone(), holder.clone(), now);
+        let resume = self.store.resume(pipeline.clone(), holder.clone(), now);
         resume.await?;
         self.planner.resume(&pipeline, &holder, now);
         if held {
@@ -139,7 +138,7 @@ impl Engine {
     ) -> Result<Result<Operated, StoreError>, Fault> {
         let mut retried = 0;
         loop {
-            let changes = match self.store.0.retry(what.clone(), PULL).await {
+            let changes = match self.store.retry(what.clone(), PULL).await {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
             };
@@ -159,7 +158,7 @@ impl Engine {
     async fn drop_queue(&mut self, pipeline: PipelineId) -> Result<Operated, StoreError> {
         let mut dropped = 0;
         loop {
-            match self.store.0.drop_queue(pipeline.clone(), PULL).await? {
+            match self.store.drop_queue(pipeline.clone(), PULL).await? {
                 0 => break,
                 step => dropped += step,
             }

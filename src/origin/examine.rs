@@ -48,6 +48,8 @@ pub(super) struct Reason {
     pub(super) complete: bool,
     /// The kernel told of this very path.
     pub(super) event: bool,
+    /// When the newest event came that brings the look.
+    pub(super) told: Option<Time>,
     /// Its stat says nothing.
     pub(super) doubt: bool,
     pub(super) baseline: Option<Time>,
@@ -61,6 +63,7 @@ impl Reason {
             first: mark.first,
             complete: mark.complete,
             event: mark.event && !mark.subtree,
+            told: mark.told,
             doubt: false,
             baseline: None,
         }
@@ -153,7 +156,14 @@ impl Worker {
         let signs = reason.signs();
         if self.reads_enough(&found) {
             self.keep_doubt(path, row.as_ref(), reason);
-            self.inbox.hint(path, reason.mark(now.after(ROUND)));
+            let mark = reason.mark(now.after(ROUND));
+            self.inbox.hint(
+                path,
+                Mark {
+                    told: reason.told,
+                    ..mark
+                },
+            );
             return Ok(true);
         }
         let mut outcome = eyes.look_at(found, path, entry, open, patience, signs, now);
@@ -307,7 +317,7 @@ impl Worker {
             .map(|kind| self.change(path, kind, hash, row, (reason, now)));
         let edit = Edit::new(path, row, Some(found.entry));
         if change.is_some() {
-            self.ask_links(path, now);
+            self.ask_links(path, reason.told, now);
         }
         // What was waited for long enough is believed, whatever follows.
         let over = now >= reason.first.after(self.settings.write_wait);
@@ -364,10 +374,11 @@ impl Worker {
     }
 
     /// A file changed: the links to it are looked at too.
-    fn ask_links(&self, path: &[u8], now: Time) {
+    fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
         let real = self.eyes.resolved.join(OsStr::from_bytes(path));
         for link in self.inbox.links.to(&real) {
-            self.inbox.hint(&link, Mark::again(Cause::Watch, now));
+            let mark = Mark::again(Cause::Watch, now);
+            self.inbox.hint(&link, Mark { told, ..mark });
         }
     }
 
@@ -474,7 +485,7 @@ impl Worker {
             }
             Verdict::Held | Verdict::Judge | Verdict::Gone => {
                 let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
-                self.ask_links(&row.path, now);
+                self.ask_links(&row.path, None, now);
                 let edit = Edit::new(&row.path, Some(row), None);
                 self.batch.add_gone(edit, change, verdict != Verdict::Gone);
             }
@@ -504,7 +515,11 @@ impl Worker {
                 .filter(|former| Some(*former) != hash),
             source,
             detail: detail.into(),
-            seen: now,
+            // What has to stay gone, and what no event told of, is noticed by the look.
+            seen: reason
+                .told
+                .filter(|_| kind != Kind::Gone)
+                .map_or(now, |told| told.min(now)),
         }
     }
 }

@@ -129,6 +129,7 @@ impl Worker {
             mark.first,
         );
         sweep.baseline = reason.baseline;
+        sweep.told = mark.told;
         sweep.doubt = self.doubt.clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
@@ -138,6 +139,7 @@ impl Worker {
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
         let reason = Reason {
             baseline: sweep.baseline,
+            told: sweep.told,
             ..Reason::of(&Mark::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();

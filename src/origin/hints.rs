@@ -59,6 +59,8 @@ pub(super) struct Mark {
     pub(super) named: bool,
     /// The kernel told of it, and it is not the program's own wish to look.
     pub(super) event: bool,
+    /// When the newest event of it came; `None` where no event brings the look, or it was put off.
+    pub(super) told: Option<Time>,
     /// It is being written: unless it is complete before, the look comes so long after the first mark.
     pub(super) writing: Option<Duration>,
     pub(super) cause: Cause,
@@ -83,6 +85,7 @@ impl Mark {
             complete: nature == Nature::Complete,
             named: nature != Nature::Touched,
             event: true,
+            told: Some(now),
             writing,
             cause: Cause::Watch,
             first: now,
@@ -98,6 +101,7 @@ impl Mark {
             complete: false,
             named: true,
             event: false,
+            told: None,
             writing: None,
             cause,
             first: now,
@@ -161,6 +165,7 @@ impl Mark {
         self.subtree |= newer.subtree;
         self.named |= newer.named;
         self.event |= newer.event;
+        self.told = self.told.max(newer.told);
         self.cause = self.cause.max(newer.cause);
     }
 }
@@ -227,6 +232,7 @@ impl Node {
                 above.due = above.due.min(mark.due);
             }
             above.first = above.first.min(mark.first);
+            above.told = above.told.max(mark.told);
         }
         for child in self.children.into_values() {
             child.fold_into(above);

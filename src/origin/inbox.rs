@@ -16,6 +16,7 @@ use super::hints::{Cause, Hints, Mark, Nature};
 use super::ignore::Ignore;
 use super::links::FileLinks;
 use super::places::Places;
+use super::settings::SETTLED;
 use super::status::{ScanReason, ScanSummary};
 use super::targets::Targets;
 use super::unwatched::Unwatched;
@@ -28,6 +29,9 @@ const REQUESTS: usize = 1_024;
 /// A name on the way to the root came or went: so soon after, the root is looked at. One that is
 /// replaced is missing for a moment.
 const WAY: Duration = Duration::from_millis(100);
+
+/// A worker that has not been heard of for so long waits for something.
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// A worker that waits says so often that it is there.
 const TURN: Duration = Duration::from_secs(2);
@@ -66,6 +70,8 @@ pub(super) struct Mail {
     pub(super) hints_total: u64,
     /// Hints are in the worker's hands, or a scan waits for its time.
     busy: bool,
+    /// When the first event came of those that are in the worker's hands.
+    in_hands: Option<Time>,
     stop: bool,
     /// Something came in that the worker did not see yet.
     news: bool,
@@ -136,6 +142,7 @@ impl Inbox {
                 lost_events: 0,
                 hints_total: 0,
                 busy: false,
+                in_hands: None,
                 stop: false,
                 news: false,
                 wakes_at: Time::ZERO,
@@ -213,13 +220,28 @@ impl Inbox {
         let mut mail = self.lock();
         let due = mail.hints.take_due(now, limit);
         mail.busy |= !due.is_empty();
+        let told = due.iter().filter_map(|(_, mark)| mark.told).min();
+        mail.in_hands = mail.in_hands.into_iter().chain(told).min();
         due
+    }
+
+    /// Whether something that an event told of before this time will be looked at in a moment, or is now.
+    pub(super) fn looks(&self, before: Time) -> bool {
+        let mail = self.lock();
+        let now = self.clock.now();
+        // A worker that waits for a disk has no moment.
+        let turns = now.since(mail.turned) < MOMENT;
+        let soon = now.after(SETTLED);
+        let early = |told: Option<Time>| told.is_some_and(|told| told < before);
+        (turns && early(mail.in_hands))
+            || mail.hints.any(|mark| early(mark.told) && mark.due <= soon)
     }
 
     /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
     pub(super) fn rest(&self, waits: bool) {
         let mut mail = self.lock();
         mail.busy = waits;
+        mail.in_hands = None;
         if mail.waiters.is_empty() || mail.pending(Some(Time::ZERO)) > 0 {
             return;
         }
@@ -355,7 +377,8 @@ impl Inbox {
                 path,
                 nature,
                 is_dir,
-            } => self.take_hint(&path, nature, is_dir),
+                at,
+            } => self.take_hint(&path, nature, is_dir, at),
             Event::Overflow => {
                 let mut mail = self.lock();
                 mail.lost_events += 1;
@@ -372,7 +395,7 @@ impl Inbox {
         }
     }
 
-    fn take_hint(&self, path: &Path, nature: Nature, is_dir: bool) {
+    fn take_hint(&self, path: &Path, nature: Nature, is_dir: bool, at: Time) {
         if self.cookies.take(path) {
             return;
         }
@@ -382,21 +405,24 @@ impl Inbox {
             mail.news = true;
             self.wake.notify_all();
         }
+        let mark = Mark {
+            told: Some(at),
+            ..Mark::event(nature, self.clock.now(), self.write_wait)
+        };
         for link in self.links.to(path) {
-            self.ask(
-                &link,
-                Mark::event(nature, self.clock.now(), self.write_wait),
-            );
+            self.ask(&link, mark);
         }
         let names = lock(&self.places).names(path.as_os_str().as_bytes());
-        let mark = Mark::event(nature, self.clock.now(), self.write_wait);
         for mut logical in names {
             let mut mark = mark;
             if path.file_name() == Some(OsStr::new(DATA)) && logical.ends_with(DATA.as_bytes()) {
                 // A volume of Kubernetes has got new content: every file beside this link leads
                 // through it.
                 logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
-                mark = Mark::below(Cause::Watch, self.clock.now());
+                mark = Mark {
+                    told: Some(at),
+                    ..Mark::below(Cause::Watch, self.clock.now())
+                };
             } else if self.ignore.matches(&logical, is_dir) {
                 continue;
             }

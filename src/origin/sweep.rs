@@ -92,6 +92,8 @@ pub(super) struct Sweep {
     pub(super) cause: Cause,
     /// Since when somebody wants this look.
     pub(super) first: Time,
+    /// When the newest event came that brings the look.
+    pub(super) told: Option<Time>,
     /// The watch was in place before this; with an index that was never complete, only what came
     /// later is a change.
     pub(super) baseline: Option<Time>,
@@ -124,6 +126,7 @@ impl Sweep {
             rows: Rows::below(index, start),
             cause,
             first,
+            told: None,
             baseline: None,
             doubt: Doubt::default(),
             files: 0,

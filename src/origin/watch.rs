@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::hints::Nature;
+use crate::core::time::Time;
 
 mod inotify;
 mod labels;
@@ -14,11 +15,12 @@ pub(super) use inotify::Inotify;
 /// What a watch tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Look here.
+    /// Look here. `at`: when it came, or up to some milliseconds before.
     Hint {
         path: PathBuf,
         nature: Nature,
         is_dir: bool,
+        at: Time,
     },
     /// Events were dropped: look everywhere.
     Overflow,

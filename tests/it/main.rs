@@ -24,6 +24,7 @@ mod house;
 mod loss;
 mod names;
 mod operate;
+mod prompt;
 mod random;
 mod rate;
 mod reload;

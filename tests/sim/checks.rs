@@ -41,7 +41,8 @@ pub(crate) struct Ledger {
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 42] = [
+pub(crate) const MEETS: [&str; 43] = [
+    "a batch waits for a look",
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",

@@ -367,6 +367,7 @@ impl World {
         if let Some(call) = On::answered(&event) {
             self.wire.remove(&call);
         }
+        self.look_first();
         let step = self.planner.handle(self.wall(), event);
         self.questions(&step);
         let queued = self.planner.queued();
@@ -389,6 +390,17 @@ impl World {
             self.ledger.meet(what);
         }
         self.carry_out(step);
+    }
+
+    /// A batch that closes waits for what is still looked at, now and then.
+    fn look_first(&mut self) {
+        for (pipeline, _) in self.planner.closing(self.wall()) {
+            if self.real.is_multiple_of(3) {
+                let until = self.wall().after(Duration::from_millis(2));
+                self.planner.hold(&pipeline, until);
+                self.ledger.meet("a batch waits for a look");
+            }
+        }
     }
 
     /// While a request waits to be sent, and has room in flight, few calls are questions.
@@ -625,6 +637,9 @@ impl World {
     /// The origin first, then the store, then the planner hears of it.
     fn append(&mut self, names: Vec<(PipelineId, String)>, source: Source) {
         let mut rows = Vec::new();
+        // It was looked at first.
+        let looked = Duration::from_millis([0, 60, 3_000][self.rng.usize(0..3)]);
+        let seen = self.wall().before(looked);
         for (pipeline, name) in &names {
             let kind = match self.rng.u32(0..5) {
                 0 => Kind::Gone,
@@ -650,7 +665,7 @@ impl World {
                 source,
                 detail: "".into(),
                 file: None,
-                seen: self.wall(),
+                seen,
             });
         }
         self.again = names;

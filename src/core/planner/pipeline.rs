@@ -61,6 +61,8 @@ pub(super) struct Pipeline {
     /// Who holds it back; some may have ended by themselves.
     pub(super) pauses: Vec<Pause>,
     scans: u32,
+    /// The open batch waits until then for what is still looked at.
+    held: Time,
     last_all: Option<Time>,
     /// How often an `all` came soon after another: doubles the cool-down.
     pub(super) repeats: u32,
@@ -81,6 +83,7 @@ impl Pipeline {
             trouble: None,
             pauses: Vec::new(),
             scans: 0,
+            held: Time::ZERO,
             last_all,
             repeats: 0,
             before_all: (last_all, 0),
@@ -151,8 +154,23 @@ impl Pipeline {
         if self.scans > 0 {
             return self.queue.opened().map(|first| first.after(SCAN_HOLD));
         }
-        self.queue
-            .closes(self.settings.debounce, self.settings.max_wait)
+        let (debounce, max_wait) = (self.settings.debounce, self.settings.max_wait);
+        let closes = self.queue.closes(debounce, max_wait)?;
+        let latest = self.queue.opened()?.after(max_wait);
+        Some(closes.max(self.held.min(latest)))
+    }
+
+    /// When the batch closes that closes now, unless what happened before then is still looked at.
+    pub(super) fn closing(&self, now: Time) -> Option<Time> {
+        let (debounce, max_wait) = (self.settings.debounce, self.settings.max_wait);
+        let calm = self.queue.closes(debounce, max_wait)?;
+        let waits = now < self.queue.opened()?.after(max_wait);
+        (waits && self.closes()? <= now).then_some(calm)
+    }
+
+    /// The open batch waits until then, but not longer than `max_wait`.
+    pub(super) const fn hold(&mut self, until: Time) {
+        self.held = until;
     }
 
     /// When [`Pipeline::advance`] has something to do.

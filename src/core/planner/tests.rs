@@ -526,6 +526,7 @@ fn an_older_all_that_may_have_been_sent_does_not_shorten_the_cool_down_after_a_s
     assert!(!sent.is_empty() && !sent[0].contains("all"), "{sent:?}");
 }
 
+mod batches;
 mod calls;
 mod doubt;
 mod fairness;

@@ -545,3 +545,47 @@ async fn a_change_of_a_file_is_a_change_of_the_links_to_it() {
     site.sh("mv ../away d");
     assert_eq!(site.news().await, all(new));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_dated_by_its_event_and_until_then_said_to_be_looked_at() {
+    let clock = crate::clock::Clock::start();
+    let mut site = Site::watched().await;
+    for (name, rename) in [("a.html", false), ("b/c.html", true)] {
+        let before = clock.now();
+        if rename {
+            std::fs::create_dir(site.path("../outside")).unwrap();
+            std::fs::write(site.path("../outside/c.html"), "new").unwrap();
+            // Long ago, so that nothing is waited for.
+            let file = std::fs::File::open(site.path("../outside/c.html")).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
+            std::fs::rename(site.path("../outside"), site.path("b")).unwrap();
+        } else {
+            site.write(name, "new");
+        }
+        let handle = site.running.as_ref().unwrap().handle.clone();
+        let after = clock.now();
+        // An event that was told of a moment before is dated a moment before, too.
+        let later = after.after(std::time::Duration::from_secs(1));
+        until("it is looked at", || handle.looks(later)).await;
+        assert!(!handle.looks(before), "nothing happened before");
+        let sink = std::sync::Arc::clone(&site.sink);
+        let change = || {
+            let changes = sink.changes.lock().unwrap();
+            let found = changes
+                .iter()
+                .rev()
+                .find(|(_, change)| change.path == name.as_bytes());
+            found.map(|(_, change)| change.clone())
+        };
+        until("it is told", || change().is_some()).await;
+        let (told, seen) = (clock.now(), change().unwrap().seen);
+        assert!(seen.after(std::time::Duration::from_millis(2)) >= before);
+        assert!(
+            told.since(seen) >= std::time::Duration::from_millis(48),
+            "the look at {name} came 50 ms after the event: {told} {seen}"
+        );
+        until("it is over", || !handle.looks(later)).await;
+        site.news().await;
+    }
+}

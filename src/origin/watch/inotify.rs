@@ -16,6 +16,8 @@ use rustix::io::Errno;
 
 use super::labels::{Labels, Number};
 use super::{Event, Handler, Watch, WatchBackend, WatchError};
+use crate::clock::Clock;
+use crate::core::time::Time;
 use crate::origin::guard::identity;
 use crate::origin::hints::Nature;
 use crate::supervise::{Fault, Supervisor};
@@ -26,10 +28,7 @@ const BUFFER: usize = 64 * 1024;
 /// So long after events came, the next are left to gather: whoever writes many files would wake
 /// this thread for each of them. No look comes sooner than ten times this, and the kernel's queue
 /// (16,384 events, where nobody changed it) is far from full in that time.
-const GATHER: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 4_000_000,
-};
+const GATHER: Duration = Duration::from_millis(4);
 
 /// The longest wait until all events are handed over.
 const TAKE_IN: Duration = Duration::from_millis(500);
@@ -57,6 +56,8 @@ pub(in crate::origin) struct Inotify {
     pub(in crate::origin) supervisor: Supervisor,
     /// How those are called.
     pub(in crate::origin) name: String,
+    /// Dates the events.
+    pub(in crate::origin) clock: Clock,
 }
 
 impl WatchBackend for Inotify {
@@ -72,6 +73,8 @@ impl WatchBackend for Inotify {
         let listener = Listener {
             kernel: Arc::clone(&kernel),
             handler,
+            clock: self.clock,
+            woken: Time::ZERO,
             moved: None,
         };
         let task = self.name.clone();
@@ -202,10 +205,11 @@ impl Watch for Instance {
 }
 
 /// Waits until one of these is readable, or the time is over.
-fn wait(readable: &[&OwnedFd], time: Option<&Timespec>) -> io::Result<()> {
+fn wait(readable: &[&OwnedFd], time: Option<Duration>) -> io::Result<()> {
+    let time = time.and_then(|time| Timespec::try_from(time).ok());
     let fds = readable.iter();
     let mut fds: Vec<_> = fds.map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
-    match poll(&mut fds, time) {
+    match poll(&mut fds, time.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -222,6 +226,9 @@ struct Told<'a> {
 struct Listener {
     kernel: Arc<Kernel>,
     handler: Handler,
+    clock: Clock,
+    /// When the first of the events came that are read now.
+    woken: Time,
     /// A directory that went, until the next event says where to.
     moved: Option<(u32, Vec<PathBuf>)>,
 }
@@ -233,7 +240,8 @@ impl Listener {
         let mut reader = Reader::new(&kernel.fd, &mut buffer);
         loop {
             wait(&[&kernel.call, &kernel.fd], None)?;
-            wait(&[&kernel.call], Some(&GATHER))?;
+            self.woken = self.clock.now();
+            wait(&[&kernel.call], Some(GATHER))?;
             let asked = {
                 let calls = kernel.calls();
                 if calls.stop {
@@ -283,11 +291,14 @@ impl Listener {
         let Some(nature) = nature(told.what) else {
             return;
         };
+        // It waited here for the others, but no longer than that.
+        let at = self.woken.max(self.clock.now().before(GATHER));
         for path in paths {
             (self.handler)(Event::Hint {
                 path,
                 nature,
                 is_dir,
+                at,
             });
         }
     }
