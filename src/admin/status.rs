@@ -50,7 +50,7 @@ pub struct OriginView {
     pub watched_directories: u64,
     /// Directories that could not be watched.
     pub unwatched_directories: u64,
-    /// Directories that can't be listed: nobody knows what is in them.
+    /// Directories that can't be listed: what is in them is not known.
     pub unreadable_directories: u64,
     /// Files whose bytes can't be read: they are compared by size and times.
     pub unreadable_files: u64,

@@ -75,7 +75,6 @@ pub fn access(
         let Some(item) = walk.next() else {
             return Ok(found);
         };
-        // What is gone by now is of nobody.
         match item {
             Item::Unreadable { path } => found.closed.add(&path),
             Item::Directory { open: true, .. } => {}

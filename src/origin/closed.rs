@@ -16,7 +16,7 @@ use super::sweep::Sweep;
 use super::worker::{End, Worker};
 use crate::core::time::Time;
 
-/// Files, and directories, that are told in the log one by one.
+/// Files, and directories, that have a line in the log each.
 const TOLD: u64 = 1_024;
 /// Directories that are tried at once.
 const AT_ONCE: usize = 256;
@@ -91,7 +91,7 @@ impl Worker {
         }
     }
 
-    /// What is told of directories that can't be listed.
+    /// The alarm for directories that can't be listed.
     pub(super) fn closed_alarm(&self) -> Option<String> {
         let (count, first) = self.unreadable.lasting(self.clock.now())?;
         let group = std::fs::metadata(self.eyes.real(first)).ok();

@@ -78,8 +78,7 @@ impl Worker {
         });
     }
 
-    /// What is told of names that are not followed; until a scan has found the bound, what the last one
-    /// found.
+    /// The alarm for names that are not followed; until a scan has found the bound, that of the last one.
     pub(super) fn link_alarm(&mut self) -> Option<String> {
         let walking = self.running.as_ref().is_some_and(Running::walking);
         match self.eyes.links.bound() {

@@ -159,8 +159,12 @@ impl Eyes {
 
     /// Whether a path lies behind a link that is not followed, since its target has too many names.
     pub(super) fn is_cut_off(&self, path: &[u8]) -> bool {
-        let cut = self.links.bound().is_some_and(|bound| bound.cut.is_some());
-        cut && Way::to(self, path).ends.is_some()
+        let ends = |path: &[u8]| Way::to(self, path).ends.is_some();
+        if self.links.bound().is_none_or(|bound| bound.cut.is_none()) {
+            return false;
+        }
+        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.links.remember_end(&path[..end], ends) || (self.real(path).is_symlink() && ends(path))
     }
 
     /// Whether the web server may enter a directory.

@@ -1,5 +1,5 @@
 //! Where real directories appear in the origin: the root, and what links to directories lead to. An
-//! event tells of the real one, which may have any number of names. Pure.
+//! event names the real one, which may have any number of names. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

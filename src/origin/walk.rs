@@ -369,7 +369,7 @@ impl Walk {
             return None;
         }
         let found = std::fs::metadata(link);
-        // Where one that leads nowhere may lead one day, nobody knows yet.
+        // Where one that leads nowhere may lead one day, is not known yet.
         let open =
             self.eyes.follow == FollowSymlinks::Root && found.as_ref().is_err_and(nothing_there);
         if !(open || self.eyes.may_follow(link)) {
@@ -381,7 +381,7 @@ impl Walk {
         if lead.is_some_and(|lead| !self.eyes.links.follows(&self.eyes, &lead)) {
             return None;
         }
-        // One that is gone by now is found to be so when somebody looks at it.
+        // One that is gone by now is found to be so at the next look.
         std::fs::canonicalize(link)
             .ok()
             .map(|target| What::Directory(Some(target)))

@@ -24,7 +24,7 @@ const SYSTEMD: Duration = Duration::from_secs(2);
 const UNIT: &str = "edgepurge.service";
 const USER: &str = "edgepurge";
 
-/// A root, and as who it is looked through; left out: as whoever asks.
+/// A root, and the user that it is looked through as; left out: the user of this process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Look {
     user: Option<User>,
@@ -33,7 +33,7 @@ struct Look {
     ignore: Vec<String>,
 }
 
-/// Whom the daemon runs as.
+/// The daemon's user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct User {
     uid: u32,

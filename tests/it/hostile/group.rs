@@ -1,4 +1,4 @@
-//! Files that the web server may read as one of its group, and nobody else may: a 403 that the edge keeps
+//! Files that the web server may read as one of its group, and others may not: a 403 that the edge keeps
 //! ends with the right to read. Needs root, which gives files to a group.
 
 use std::fs;

@@ -9,7 +9,7 @@ use std::process::Command;
 use super::machine::{has, sh};
 use crate::bench::{Bench, skip_unprivileged, until};
 
-/// Nobody in particular, and the web server's group.
+/// The daemon's user, and the web server's group: this machine knows neither.
 const USER: u32 = 61_001;
 const WEB: u32 = 61_002;
 
