@@ -141,8 +141,8 @@ impl Pages {
                 }
             }
             Change::Shorter => self.edit(&mut tree, rng, |text, rng| {
-                let length = text.len();
-                (length > 8).then(|| text[..rng.usize(4..length)].to_owned())
+                let length = text.chars().count();
+                (length > 8).then(|| text.chars().take(rng.usize(4..length)).collect())
             }),
             Change::Longer => self.edit(&mut tree, rng, |text, rng| {
                 Some(format!("{text} and {}", rng.u32(..)))

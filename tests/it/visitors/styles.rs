@@ -124,20 +124,26 @@ macro_rules! release {
     };
 }
 
-const REMOVE: &str = "cd site/; tr '\\n' '\\0' < ../gone | xargs -0 -r rm -f
-                      find . -mindepth 1 -type d -empty -delete";
+/// What is in the list `gone` goes, with the directories that it leaves empty.
+macro_rules! remove {
+    () => {
+        "(home=$PWD; cd site/; tr '\\n' '\\0' < \"$home/gone\" | xargs -0 -r rm -f
+          find . -mindepth 1 -type d -empty -delete)"
+    };
+}
 
 /// `-I`, since rsync takes files of one size that were written in one second for the same.
 pub(super) const STYLES: &[Style] = &[
     Style::script(
         "inplace",
         Change::Any,
-        &[Phase::Run(
-            "cd next; find . -type f | while IFS= read -r f; do
-               mkdir -p \"../site/${f%/*}\"; cat \"$f\" > \"../site/$f\"
-             done; cd ../site/; tr '\\n' '\\0' < ../gone | xargs -0 -r rm -f
-             find . -mindepth 1 -type d -empty -delete",
-        )],
+        &[Phase::Run(concat!(
+            "(cd next; find . -type f) | while IFS= read -r f; do
+               mkdir -p \"site/${f%/*}\"; cat \"next/$f\" > \"site/$f\"
+             done
+             ",
+            remove!()
+        ))],
     )
     .blinks(),
     Style::script(
@@ -300,7 +306,7 @@ for path in open(\"differ\").read().splitlines():
 fn far_fewer<'a>(world: &'a mut World, before: &'a Tree, after: &'a Tree) -> Deployed<'a> {
     Box::pin(async move {
         world.ledger.changes(differing(before, after).iter(), 1);
-        run(&world.bench.path(""), world.steps, REMOVE).await;
+        run(&world.bench.path(""), world.steps, remove!()).await;
         if (before.len() - after.len()) * 2 <= before.len() || before.len() - after.len() <= 20 {
             return;
         }
