@@ -253,6 +253,8 @@ impl Worker {
             new, changed, gone, held = summary.held, took = ?took, "scanned"
         );
         self.status.last_scan = Some(summary);
+        // Whoever gets the answer finds the same in the status.
+        self.publish();
         for answer in running.answers {
             if answer.send(summary).is_err() {
                 tracing::debug!("whoever asked for the scan has gone away");

