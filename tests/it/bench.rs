@@ -21,6 +21,21 @@ pub(crate) const SHOP: &str = "88888888-8888-4888-8888-888888888888";
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What a program printed.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs a script in the directory that the site is in; it has to succeed.
+pub(crate) fn sh(bench: &Bench, script: &str) {
+    let output = std::process::Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+}
+
 /// Skips a test for want of something outside, loudly; where nothing may be skipped, it fails.
 pub(crate) fn skip(why: &str) {
     say_skipped(why);
@@ -217,6 +232,16 @@ impl Bench {
             (origin["armed"] == true && so_far(origin)).then_some(())
         })
         .await;
+    }
+
+    /// Processor time of the daemon so far, to 10 ms.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // Fields 14 and 15, in hundredths; the second may hold spaces, and ends with a parenthesis.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        let ticks = fields.skip(11).take(2);
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     pub(crate) fn pid(&self) -> u32 {

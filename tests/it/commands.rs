@@ -2,11 +2,7 @@
 
 use edgepurge::sandbox::{Fault, Operation};
 
-use crate::bench::{Bench, PIPELINE, until};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::bench::{Bench, PIPELINE, text, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_waits_until_it_is_done() {

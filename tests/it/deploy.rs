@@ -7,11 +7,7 @@ use edgepurge::sandbox::{Fault, Operation};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::bench::{Bench, LIMIT, until};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::bench::{Bench, LIMIT, text, until};
 
 /// Starts a deploy whose command is a shell script, run in the site.
 fn start(bench: &Bench, options: &[&str], script: &str) -> Child {

@@ -2,11 +2,7 @@
 
 use std::os::unix::fs::chown;
 
-use crate::bench::Bench;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::bench::{Bench, text};
 
 /// A site with a rule of each sort.
 async fn site() -> Bench {

@@ -14,7 +14,6 @@ mod writes;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use edgepurge::core::change::PipelineId;
@@ -137,24 +136,11 @@ async fn visit(bench: &Bench, urls: &[String]) -> Vec<u16> {
     statuses
 }
 
-fn sh(bench: &Bench, script: &str) {
-    let output = Command::new("sh")
-        .args(["-ec", script])
-        .current_dir(bench.path(""))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-}
-
 /// A file of so many bytes, none of which take place on the disk, under a name outside of the site.
 fn sparse(bench: &Bench, name: &str, bytes: u64) -> std::path::PathBuf {
     let path = bench.path(name);
     fs::File::create(&path).unwrap().set_len(bytes).unwrap();
     path
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// How long something takes.

@@ -4,11 +4,7 @@ use std::fs;
 
 use edgepurge::core::change::PipelineId;
 
-use crate::bench::{Bench, PIPELINE, until};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::bench::{Bench, PIPELINE, text, until};
 
 async fn explain(bench: &Bench, subject: &str) -> String {
     let output = bench.run(&["explain", subject]).await;

@@ -5,13 +5,9 @@ use std::time::Duration;
 use edgepurge::sandbox::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, text, until};
 
 const OTHER: &str = "77777777-7777-4777-8777-777777777777";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
 
 async fn queued(bench: &Bench, count: u64) -> Value {
     until(&format!("{count} assets are queued"), async || {

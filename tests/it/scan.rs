@@ -2,11 +2,7 @@
 
 use std::fs;
 
-use crate::bench::{Bench, until};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::bench::{Bench, text, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_tells_what_differs_and_queues_nothing_unless_told_to() {

@@ -3,19 +3,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::bench::{Bench, until};
-
-fn sh(bench: &Bench, script: &str) {
-    let status = Command::new("sh")
-        .arg("-ec")
-        .arg(script)
-        .current_dir(bench.path(""))
-        .status()
-        .unwrap();
-    assert!(status.success(), "{script}");
-}
+use crate::bench::{Bench, sh, until};
 
 /// A release of so many files; `differs` of them are its own.
 fn release(root: &Path, files: usize, differs: usize, own: &str) {

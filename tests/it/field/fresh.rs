@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::{SOON, pages, quick, sh, sparse, text, within};
-use crate::bench::Bench;
+use super::{SOON, pages, quick, sparse, within};
+use crate::bench::{Bench, sh, text};
 use crate::reported;
 
 /// `status` does not say so, and `wait` gives up, in words that name the cause.

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use super::{SOON, count, purged_times, quick, sparse, stale, text, timed, urls, visit, within};
-use crate::bench::Bench;
+use super::{SOON, count, purged_times, quick, sparse, stale, timed, urls, visit, within};
+use crate::bench::{Bench, text};
 use crate::reported;
 
 /// Reading it takes longer than any of these tests.

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{fresh_after_wait, purged_times, quick, sh, text};
-use crate::bench::Bench;
+use super::{fresh_after_wait, purged_times, quick};
+use crate::bench::{Bench, sh, text};
 use crate::hostile::machine::has;
 use crate::reported;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use edgepurge::core::change::PipelineId;
 
-use super::{fresh_after_wait, pages, quick, sh, stale, text, visit};
-use crate::bench::{Bench, PIPELINE};
+use super::{fresh_after_wait, pages, quick, stale, visit};
+use crate::bench::{Bench, PIPELINE, sh, text};
 
 /// How long a site is empty: longer than what is gone has to be so.
 const SECONDS: f32 = 5.5;

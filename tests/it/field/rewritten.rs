@@ -6,8 +6,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{quick, sh};
-use crate::bench::Bench;
+use super::quick;
+use crate::bench::{Bench, sh};
 use crate::hostile::machine::has;
 
 const FILES: usize = 5_000;

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{pages, purged_times, quick, sh, sparse, stale, visit};
-use crate::bench::Bench;
+use super::{pages, purged_times, quick, sparse, stale, visit};
+use crate::bench::{Bench, sh};
 use crate::reported;
 
 /// It takes longer to read than these tests last, and its name comes first.

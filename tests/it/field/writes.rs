@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{count, fresh_after_wait, purged_times, quick, sh, urls, visit};
-use crate::bench::Bench;
+use super::{count, fresh_after_wait, purged_times, quick, urls, visit};
+use crate::bench::{Bench, sh};
 use crate::hostile::machine::has;
 
 /// A bench that looks at a file in writing after a second.

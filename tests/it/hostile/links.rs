@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use super::machine::sh;
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, sh, until};
 
 async fn purges_are(bench: &Bench, expected: &[&str]) {
     until(&format!("purged are {expected:?}"), async || {

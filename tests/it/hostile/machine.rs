@@ -39,15 +39,6 @@ pub(crate) fn has(tool: &str) -> bool {
     found
 }
 
-pub(super) fn sh(bench: &Bench, script: &str) {
-    let output = Command::new("sh")
-        .args(["-ec", script])
-        .current_dir(bench.path(""))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-}
-
 /// Sends a signal to the daemon.
 pub(super) fn signal(bench: &Bench, name: &str) {
     signal_to(bench.pid(), name);

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::machine::{release, sh};
-use crate::bench::Bench;
+use super::machine::release;
+use crate::bench::{Bench, sh};
 
 /// How often the one file that differs between releases was purged, and the one that was written.
 fn counts(bench: &Bench) -> [usize; 2] {

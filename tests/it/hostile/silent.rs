@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::machine::{Mount, has, may_mount, release, released, sh};
-use crate::bench::{Bench, skip_unprivileged, until};
+use super::machine::{Mount, has, may_mount, release, released};
+use crate::bench::{Bench, sh, skip_unprivileged, until};
 
 /// A FUSE filesystem that shows `from` at `at`, and sees nothing of what happens in `from`.
 pub(super) struct Fuse {

@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
-use super::machine::{has, sh};
-use crate::bench::{Bench, skip_unprivileged, until};
+use super::machine::has;
+use crate::bench::{Bench, sh, skip_unprivileged, until};
 
 /// The daemon's user, and the web server's group: this machine knows neither.
 const USER: u32 = 61_001;

@@ -6,8 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::machine::sh;
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, sh, until};
 
 /// A start, and what follows on a change, take no longer than this: a web of links took for ever.
 const SOON: Duration = Duration::from_secs(20);
@@ -26,33 +25,16 @@ fn packages(site: &Path, numbers: std::ops::Range<usize>, leads: impl Fn(usize, 
     }
 }
 
-/// Processor time of the daemon so far.
-fn used(bench: &Bench) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", bench.pid())).unwrap();
-    // Fields 14 and 15, in hundredths; the second may hold spaces, and ends with a parenthesis.
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = [11, 12]
-        .iter()
-        .map(|at| fields[*at].parse::<u64>().unwrap())
-        .sum();
-    Duration::from_millis(ticks * 10)
-}
-
 /// It does next to nothing any more: below a twentieth of a core, measured over a second or more.
 async fn idle(bench: &Bench) {
-    let (mut since, mut before) = (Instant::now(), used(bench));
+    let (mut since, mut before) = (Instant::now(), bench.processor_time());
     until("the daemon is idle", async || {
         let took = since.elapsed();
         if took < Duration::from_secs(1) {
             return None;
         }
-        let busy = used(bench).saturating_sub(before);
-        (since, before) = (Instant::now(), used(bench));
+        let busy = bench.processor_time().saturating_sub(before);
+        (since, before) = (Instant::now(), bench.processor_time());
         (busy * 20 < took).then_some(())
     })
     .await;
