@@ -32,6 +32,7 @@ mod api;
 mod cache;
 mod call;
 mod edge;
+mod error_type;
 mod event;
 mod fault;
 mod ledger;
@@ -53,6 +54,7 @@ use secrecy::SecretString;
 use tokio::sync::broadcast;
 
 use self::cache::Cache;
+pub use self::error_type::ErrorType;
 pub use self::event::{ApiCall, CacheResult, Event};
 pub use self::fault::{Fault, Operation, Script};
 use self::ledger::Ledger;

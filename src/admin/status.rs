@@ -335,12 +335,13 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     let mut pipelines = pipelines;
     let alarms = alarms(admin, view.alarms.clone(), &pipelines);
     for pipeline in &mut pipelines {
-        pipeline.causes = causes(pipeline);
-        let ours = |alarm: &AlarmView| {
-            let of = alarm.pipeline.as_ref();
-            of.is_none_or(|name| *name == pipeline.name)
+        let name = pipeline.name.clone();
+        let ours = || {
+            let ours = |alarm: &&AlarmView| alarm.pipeline.as_ref().is_none_or(|of| *of == name);
+            alarms.iter().filter(ours)
         };
-        pipeline.fresh = pipeline.causes.is_empty() && !alarms.iter().any(ours);
+        pipeline.causes = causes(pipeline, ours());
+        pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
     }
     // What is given up waits for a person.
     let waits = |cause: &Cause| cause.word != CauseWord::Failed;

@@ -7,15 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Daemon;
+use super::progress::Line;
 use super::{Failure, Format, Global, output};
 use crate::admin::WaitQuery;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(200);
-/// What is waited for is said after this,
-const SOON: Duration = Duration::from_secs(1);
-/// and then so often.
-const AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
@@ -35,7 +32,7 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         }
         until_purged(&daemon, noticed).await
     };
-    let told = tell_causes(&daemon, &args.pipeline, settled);
+    let told = tell_causes(&daemon, &args.pipeline, &String::new, settled);
     let failed = match tokio::time::timeout(args.timeout, told).await {
         Ok(settled) => settled?.failed,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
@@ -47,10 +44,7 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         Format::Text => output::line(&format!("{}: settled", args.pipeline))?,
     }
     if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} assets of {} are failed; why: edgepurge requests list, or the log",
-            args.pipeline
-        )));
+        return Err(stale(&daemon, &args.pipeline, failed).await);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,22 +105,37 @@ pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Set
     until_purged(daemon, noticed).await
 }
 
-/// Says on stderr what is waited for, soon and then every ten seconds, until `work` is done.
+/// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far` says
+/// how far that is.
 pub(super) async fn tell_causes<T>(
     daemon: &Daemon,
     pipeline: &str,
+    so_far: &impl Fn() -> String,
     work: impl Future<Output = T>,
 ) -> T {
     tokio::pin!(work);
-    let mut wait = SOON;
+    let mut line = Line::new();
     loop {
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(wait) => wait = AGAIN,
+            () = tokio::time::sleep_until(line.due()) => {}
         }
-        let causes = causes(daemon, pipeline).await;
-        if !causes.is_empty() {
-            output::to_stderr(&format!("{pipeline} waits: {}\n", causes.join("; ")));
+        let told = async {
+            let causes = causes(daemon, pipeline).await;
+            if causes.is_empty() {
+                // To be asked again a moment later.
+                tokio::time::sleep(LOOK).await;
+                return;
+            }
+            line.say(&format!(
+                "{pipeline}{} waits: {}",
+                so_far(),
+                causes.join("; ")
+            ));
+        };
+        tokio::select! {
+            done = &mut work => return done,
+            () = told => {}
         }
     }
 }
@@ -149,6 +158,34 @@ async fn causes(daemon: &Daemon, name: &str) -> Vec<String> {
 fn pipeline_of<'a>(status: &'a Value, name: &Value) -> Option<&'a Value> {
     let mut pipelines = status["pipelines"].as_array()?.iter();
     pipelines.find(|one| one["name"] == *name || one["id"] == *name)
+}
+
+/// Some assets are given up: visitors may get old bytes, whatever was done now.
+pub(super) async fn stale(daemon: &Daemon, name: &str, assets: u64) -> Failure {
+    let why = why_failed(daemon, name).await;
+    Failure::failed(format!(
+        "{assets} assets of {name} are failed, and may be stale: {why}; then: edgepurge retry {name}"
+    ))
+}
+
+/// Why the last purge request that failed did, as far as the daemon tells.
+pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
+    let otherwise = || "see the log, or `edgepurge explain` for an asset".to_owned();
+    let Ok(answer) = daemon.get("/api/v1/status", &()).await else {
+        return otherwise();
+    };
+    let status = answer.into_value().unwrap_or_default();
+    let id = pipeline_of(&status, &Value::from(name)).map(|one| one["id"].clone());
+    let query = json!({ "pipeline_id": id, "status": "failed", "page_size": 1 });
+    let last = match daemon.get("/api/v1/requests", &query).await {
+        Ok(answer) => answer.into_value().unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let request = &last["purge_requests"][0];
+    match request["why"].as_str() {
+        Some(why) if !why.is_empty() => format!("request {}: {why}", request["id"]),
+        _ => otherwise(),
+    }
 }
 
 /// Says that it took too long, and what it waits for.

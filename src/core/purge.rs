@@ -76,6 +76,32 @@ impl AllReason {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
+
+    /// Who wants it.
+    #[must_use]
+    pub const fn by(self) -> AllBy {
+        match self {
+            Self::Manual => AllBy::Person,
+            Self::Webhook => AllBy::Delivery,
+            Self::Rule
+            | Self::Count
+            | Self::Backlog
+            | Self::QueueCap
+            | Self::Loss
+            | Self::Again => AllBy::Edgepurge,
+        }
+    }
+}
+
+/// Who wants a pipeline's whole cache to be purged, first the one who waits least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AllBy {
+    /// A person, who does not wait.
+    Person,
+    /// A delivery, which waits for the cool-down as it is configured.
+    Delivery,
+    /// Nobody asked for it: it waits longer and longer while it repeats.
+    Edgepurge,
 }
 
 /// What one purge request purges. Never empty.
@@ -187,8 +213,8 @@ pub enum Refusal {
         /// How long the API asked to wait, where it said so.
         retry_after: Option<Duration>,
     },
-    /// The API, or the way to it, is in trouble (5xx, connection, DNS, timeout before anything
-    /// was sent): try again, for ever.
+    /// The API, or the way to it, is in trouble (5xx, an answer of something in between,
+    /// connection, DNS, timeout before anything was sent): try again, for ever.
     Transient(String),
     /// The call may have been carried out (timeout, connection lost after it was sent, an answer
     /// that can't be read): in doubt send again.
@@ -197,9 +223,15 @@ pub enum Refusal {
     Unauthorized(String),
     /// This pipeline may not be purged, or does not exist (403, and 404 on create).
     Forbidden(String),
+    /// This pipeline can't be purged now (a lock, a quota, a precondition, another state to wait
+    /// for): it waits, others go on.
+    Unready(String),
+    /// The request was not taken, and nothing says that an asset is to blame: it is sent again,
+    /// with backoff, and others of the pipeline go on.
+    Unclear(String),
     /// There is no such purge request (404 on get).
     NotFound(String),
-    /// The API will never accept this (other 4xx), in its own words.
+    /// The API will never take these assets, in its own words.
     Invalid(String),
 }
 
@@ -213,9 +245,58 @@ impl Refusal {
             Self::UnknownOutcome(_) => "unknown_outcome",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
+            Self::Unready(_) => "unready",
+            Self::Unclear(_) => "unclear",
             Self::NotFound(_) => "not_found",
             Self::Invalid(_) => "invalid",
         }
+    }
+
+    /// The reason of the alarm that it leads to.
+    #[must_use]
+    pub const fn alarm(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Transient(_) | Self::UnknownOutcome(_) => "api",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unready(_) => "unready",
+            Self::Unclear(_) | Self::NotFound(_) => "fruitless",
+            Self::Invalid(_) => "failed",
+        }
+    }
+
+    /// Whether trying again later may help without a person.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::RateLimited { .. }
+            | Self::Transient(_)
+            | Self::UnknownOutcome(_)
+            | Self::Unready(_) => true,
+            Self::Unauthorized(_)
+            | Self::Forbidden(_)
+            | Self::Unclear(_)
+            | Self::NotFound(_)
+            | Self::Invalid(_) => false,
+        }
+    }
+
+    /// The same, with its words changed.
+    #[must_use]
+    pub fn map_words(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::RateLimited { .. } => {}
+            Self::Transient(why)
+            | Self::UnknownOutcome(why)
+            | Self::Unauthorized(why)
+            | Self::Forbidden(why)
+            | Self::Unready(why)
+            | Self::Unclear(why)
+            | Self::NotFound(why)
+            | Self::Invalid(why) => *why = change(why),
+        }
+        self
     }
 }
 
@@ -230,6 +311,8 @@ impl fmt::Display for Refusal {
             | Self::UnknownOutcome(why)
             | Self::Unauthorized(why)
             | Self::Forbidden(why)
+            | Self::Unready(why)
+            | Self::Unclear(why)
             | Self::NotFound(why)
             | Self::Invalid(why) => f.write_str(why),
         }
@@ -242,7 +325,8 @@ impl fmt::Display for Refusal {
 pub enum Outcome {
     /// The API says done.
     Done,
-    /// The API says error; its changes are queued again.
+    /// The API says error, or did not take it and does not say what is wrong with it; its changes
+    /// are queued again.
     Error,
     /// The API no longer knows it; its changes are queued again.
     Vanished,
