@@ -25,6 +25,7 @@
 //! | what is cached | 200 up to 8 MiB, 301, 403, 404; until the TTL |
 //! | an answer of the origin that a purge overtook | served, and not kept |
 //! | HEAD | answered from the cache; on a miss from the origin, and not kept |
+//! | errors | `{"message": …}`, and those of [`ErrorType`] where they are scripted |
 //! | order of checks | rate limit, key, scripted fault, body |
 
 mod answer;

@@ -121,20 +121,17 @@ pub(super) async fn create(
     let asked = ask(&admin, &body, &detail, AskedTargets::Exactly).await?;
     let mut why = String::new();
     let accepted = accepted(&admin, Seq(asked.first), &mut why);
-    let remote_id = match tokio::time::timeout(ACCEPTANCE, accepted).await {
-        Ok(remote_id) => remote_id?,
-        Err(_) => {
-            let why = if why.is_empty() {
-                "see `edgepurge status`"
-            } else {
-                &why
-            };
-            return Err(AdminError::Unavailable(format!(
-                "the API has not taken it within {} s; it stays queued: {why}",
-                ACCEPTANCE.as_secs()
-            )));
-        }
+    let Ok(remote_id) = tokio::time::timeout(ACCEPTANCE, accepted).await else {
+        let why = match why.as_str() {
+            "" => "see `edgepurge status`",
+            why => why,
+        };
+        return Err(AdminError::Unavailable(format!(
+            "the API has not taken it within {} s; it stays queued: {why}",
+            ACCEPTANCE.as_secs()
+        )));
     };
+    let remote_id = remote_id?;
     let reply = admin.client.get(&remote_id).await;
     reply
         .map(|reply| Json(reply.json))

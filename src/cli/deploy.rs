@@ -163,7 +163,7 @@ impl Deploy {
             let count = |stage: &str| counts[stage].as_u64().unwrap_or(0);
             let stale = match settled.failed {
                 0 => None,
-                many => Some(wait::stale(&self.daemon, &self.pipeline, many).await),
+                _ => Some(wait::stale(&self.daemon, &self.pipeline).await),
             };
             Ok(Purged {
                 done: count("done"),

@@ -77,13 +77,11 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     };
     let settled = settled(&daemon, &queued, &left);
     let told = wait::tell_causes(&daemon, &queued.pipeline, &so_far, settled);
-    let progress = match tokio::time::timeout(args.timeout, told).await {
-        Ok(progress) => progress?,
-        Err(_) => {
-            let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
-            return Err(Failure::temporary(format!("{late}; the purge goes on")));
-        }
+    let Ok(progress) = tokio::time::timeout(args.timeout, told).await else {
+        let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
+        return Err(Failure::temporary(format!("{late}; the purge goes on")));
     };
+    let progress = progress?;
     let failed = progress.stages.failed + progress.stages.dropped;
     match global.format {
         Format::Json => output::json(&json!({
@@ -105,7 +103,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     if failed > 0 {
         let why = wait::why_failed(&daemon, &queued.pipeline).await;
         return Err(Failure::failed(format!(
-            "{failed} of {} purges failed for good: {why}",
+            "{failed} of {} purges failed for good or were dropped: {why}",
             queued.changes
         )));
     }

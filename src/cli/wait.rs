@@ -44,7 +44,7 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         Format::Text => output::line(&format!("{}: settled", args.pipeline))?,
     }
     if failed > 0 {
-        return Err(stale(&daemon, &args.pipeline, failed).await);
+        return Err(stale(&daemon, &args.pipeline).await);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -161,31 +161,22 @@ fn pipeline_of<'a>(status: &'a Value, name: &Value) -> Option<&'a Value> {
 }
 
 /// Some assets are given up: visitors may get old bytes, whatever was done now.
-pub(super) async fn stale(daemon: &Daemon, name: &str, assets: u64) -> Failure {
-    let why = why_failed(daemon, name).await;
-    Failure::failed(format!(
-        "{assets} assets of {name} are failed, and may be stale: {why}; then: edgepurge retry {name}"
-    ))
+pub(super) async fn stale(daemon: &Daemon, name: &str) -> Failure {
+    Failure::failed(format!("{name}: {}", why_failed(daemon, name).await))
 }
 
-/// Why the last purge request that failed did, as far as the daemon tells.
+/// What the daemon says of the assets that are given up.
 pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
-    let otherwise = || "see the log, or `edgepurge explain` for an asset".to_owned();
-    let Ok(answer) = daemon.get("/api/v1/status", &()).await else {
-        return otherwise();
-    };
-    let status = answer.into_value().unwrap_or_default();
-    let id = pipeline_of(&status, &Value::from(name)).map(|one| one["id"].clone());
-    let query = json!({ "pipeline_id": id, "status": "failed", "page_size": 1 });
-    let last = match daemon.get("/api/v1/requests", &query).await {
+    let status = match daemon.get("/api/v1/status", &()).await {
         Ok(answer) => answer.into_value().unwrap_or_default(),
         Err(_) => Value::Null,
     };
-    let request = &last["purge_requests"][0];
-    match request["why"].as_str() {
-        Some(why) if !why.is_empty() => format!("request {}: {why}", request["id"]),
-        _ => otherwise(),
-    }
+    let name = pipeline_of(&status, &Value::from(name)).map(|one| &one["name"]);
+    let mut alarms = status["alarms"].as_array().into_iter().flatten();
+    let failed = |one: &&Value| one["reason"] == "failed" && Some(&one["pipeline"]) == name;
+    let text = alarms.find(failed).and_then(|alarm| alarm["text"].as_str());
+    text.unwrap_or("some assets are failed; see `edgepurge status`")
+        .to_owned()
 }
 
 /// Says that it took too long, and what it waits for.

@@ -257,8 +257,8 @@ async fn a_key_that_is_given_is_the_sandbox_s_and_is_not_repeated() {
     assert!(uuid::Uuid::parse_str(last).is_ok(), "{made}");
     let file = home.path().join("key");
     std::fs::write(&file, key).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&file, mode).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
     let given = run(&format!("secret_key_file = \"{}\"", file.display())).await;
     assert!(given.contains(&file.display().to_string()), "{given}");
     assert!(!given.contains(key), "{given}");

@@ -28,7 +28,7 @@ async fn seen<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 /// Deploys a hundred files while the API answers every call with this; tells the alarms of meanwhile.
 async fn deploys_in_spite_of(fault: Fault) -> Vec<Value> {
     let mut bench = Bench::new().await;
-    bench.log_level = "info".to_owned();
+    "info".clone_into(&mut bench.log_level);
     for number in 0..FILES {
         bench.write(&format!("{number}.css"), "old");
     }

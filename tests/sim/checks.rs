@@ -387,9 +387,9 @@ pub(crate) fn decided(world: &mut World, decision: &Decision) -> Result<(), Stri
             outcome: Outcome::Failed,
             why,
             ..
-        } if why != INVALID && !why.contains("others wait") => {
-            Err(format!("{request} fails for good, and that may pass: {why}"))
-        }
+        } if why != INVALID && !why.contains("others wait") => Err(format!(
+            "{request} fails for good, and that may pass: {why}"
+        )),
         Decision::Learn(learned)
             if matches!(learned.limit, Limit::MaxAssets(_)) && !world.api.named_assets =>
         {

@@ -52,7 +52,8 @@ struct Sent {
 /// The purges of everything of one pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Cooldown {
-    least: Duration,
+    /// As configured.
+    wait: Duration,
     sent: Sent,
     /// Before the last one.
     before: Sent,
@@ -61,7 +62,7 @@ pub(super) struct Cooldown {
 }
 
 impl Cooldown {
-    pub(super) fn new(least: Duration, last: Option<Time>) -> Self {
+    pub(super) fn new(wait: Duration, last: Option<Time>) -> Self {
         let row = Row {
             last,
             count: u32::from(last.is_some()),
@@ -72,7 +73,7 @@ impl Cooldown {
             own: row,
         };
         Self {
-            least,
+            wait,
             sent,
             before: sent,
             askers: VecDeque::new(),
@@ -82,15 +83,15 @@ impl Cooldown {
     /// The time between two that were not asked for.
     pub(super) fn own(&self) -> Duration {
         let doublings = self.sent.own.count.saturating_sub(1).min(16);
-        self.least
+        self.wait
             .saturating_mul(1 << doublings)
-            .min(LONGEST.max(self.least))
+            .min(LONGEST.max(self.wait))
     }
 
     /// When one for this reason may be sent.
     pub(super) fn ends(&self, reason: AllReason) -> Time {
         let after = |last: Option<Time>, wait| last.map_or(Time::ZERO, |last| last.after(wait));
-        let any = after(self.sent.last, self.least);
+        let any = after(self.sent.last, self.wait);
         match reason.by() {
             AllBy::Person => Time::ZERO,
             AllBy::Delivery => any,
@@ -136,7 +137,7 @@ impl Cooldown {
 
     /// Asked for within this, they are asked for often.
     const fn asks_soon(&self) -> Duration {
-        self.least.saturating_mul(2)
+        self.wait.saturating_mul(2)
     }
 
     /// What an operator should know, while it lasts.
