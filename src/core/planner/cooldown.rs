@@ -17,14 +17,14 @@ const TOO_MANY: u32 = 3;
 /// How many of those who asked are named.
 const NAMED: usize = 5;
 
-/// Those of one sort: when the last was, and how many came soon after each other.
+/// Purges of everything that came soon after each other: how many, and when the last was.
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
+struct Streak {
     last: Option<Time>,
     count: u32,
 }
 
-impl Row {
+impl Streak {
     fn add(&mut self, now: Time, soon: Duration) {
         let again = self.last.is_some_and(|last| now.since(last) < soon);
         self.count = if again {
@@ -45,8 +45,8 @@ impl Row {
 struct Sent {
     /// The last of all.
     last: Option<Time>,
-    asked: Row,
-    own: Row,
+    asked: Streak,
+    own: Streak,
 }
 
 /// The purges of everything of one pipeline.
@@ -63,14 +63,14 @@ pub(super) struct Cooldown {
 
 impl Cooldown {
     pub(super) fn new(wait: Duration, last: Option<Time>) -> Self {
-        let row = Row {
+        let own = Streak {
             last,
             count: u32::from(last.is_some()),
         };
         let sent = Sent {
             last,
-            asked: Row::default(),
-            own: row,
+            asked: Streak::default(),
+            own,
         };
         Self {
             wait,
