@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use edgepurge::sandbox::{ErrorType, Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation, Script};
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -27,13 +27,38 @@ async fn seen<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// Deploys a hundred files while the API answers every call with this; tells the alarms of meanwhile.
 async fn deploys_in_spite_of(fault: Fault) -> Vec<Value> {
+    let always = fault.clone().times(1_000_000);
+    let meanwhile = async |bench: &Bench| {
+        seen("an alarm", async || {
+            let alarms = bench.status().await["alarms"].as_array()?.clone();
+            (!alarms.is_empty()).then_some(alarms)
+        })
+        .await
+    };
+    deploys(&fault, vec![always], meanwhile).await
+}
+
+/// The same for questions only: the requests themselves are taken.
+async fn deploys_without_answers(fault: Fault) {
+    let questions = [Operation::Get, Operation::List];
+    let scripts = questions.map(|of| fault.clone().on(of).times(1_000_000));
+    deploys(&fault, scripts.into(), async |_| ()).await;
+}
+
+async fn deploys<T>(
+    fault: &Fault,
+    scripts: Vec<Script>,
+    meanwhile: impl AsyncFnOnce(&Bench) -> T,
+) -> T {
     let mut bench = Bench::new().await;
     "info".clone_into(&mut bench.log_level);
     for number in 0..FILES {
         bench.write(&format!("{number}.css"), "old");
     }
     bench.start().await;
-    bench.sandbox.script(fault.clone().times(1_000_000));
+    for script in scripts {
+        bench.sandbox.script(script);
+    }
     let before = bench.sandbox.calls().len();
     let script = format!(
         "for n in $(seq 0 {}); do echo new > $n.css; done",
@@ -53,22 +78,18 @@ async fn deploys_in_spite_of(fault: Fault) -> Vec<Value> {
         .env("PATH", "/usr/bin:/bin")
         .current_dir(bench.site())
         .output();
-    let meanwhile = async {
+    let refused = async {
         seen("the first call", async || {
             (bench.sandbox.calls().len() > before).then_some(())
         })
         .await;
         let ends = tokio::time::sleep(REFUSES);
-        let alarms = seen("an alarm", async || {
-            let alarms = bench.status().await["alarms"].as_array()?.clone();
-            (!alarms.is_empty()).then_some(alarms)
-        });
         // Not a wait for something: for so long the API refuses.
-        let (alarms, ()) = tokio::join!(alarms, ends);
+        let (seen, ()) = tokio::join!(meanwhile(&bench), ends);
         bench.sandbox.clear_script();
-        alarms
+        seen
     };
-    let (deploy, alarms) = tokio::join!(deploy, meanwhile);
+    let (deploy, seen) = tokio::join!(deploy, refused);
     let deploy = deploy.unwrap();
     assert!(deploy.status.success(), "{fault:?}: {deploy:?}");
     let mut purged = bench.done();
@@ -91,7 +112,7 @@ async fn deploys_in_spite_of(fault: Fault) -> Vec<Value> {
         "{fault:?}"
     );
     assert_eq!(bench.terminate().await, Some(0));
-    alarms
+    seen
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,6 +126,14 @@ async fn each_error_of_the_vendor_s_may_last_five_seconds_and_all_is_purged_with
         };
         let told = alarms[0]["text"].as_str().unwrap();
         assert!(told.contains(words), "{error:?}: {alarms:?}");
+    });
+    join_all(deploys).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_said_of_requests_in_flight_for_five_seconds_each_is_followed_to_its_end() {
+    let deploys = ErrorType::ALL.map(async |error| {
+        deploys_without_answers(Fault::Typed(error)).await;
     });
     join_all(deploys).await;
 }
