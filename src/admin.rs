@@ -163,6 +163,7 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
             get(remote::list).post(remote::create),
         )
         .route("/api/v1/purge-requests/{id}", get(remote::get))
+        .route("/api/v1/edge-pipelines/{id}", get(remote::pipeline))
         .fallback(async || AdminError::NotFound("there is no such page".to_owned()))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn_with_state(door, guard::guard))

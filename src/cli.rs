@@ -26,12 +26,14 @@ mod man;
 mod operate;
 mod output;
 mod owner;
+mod progress;
 mod purge;
 mod requests;
 mod run;
 mod scan;
 mod status;
 mod wait;
+mod way;
 
 pub use failure::Failure;
 

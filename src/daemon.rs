@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
 use crate::admin::{Admin, AdminPipeline, Reloads};
@@ -152,7 +153,7 @@ impl Daemon {
         let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
         let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
         let metrics = Arc::clone(&kept.metrics);
-        let sandbox = start_sandbox(config, clock, &supervisor).await?;
+        let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
             environment,
@@ -309,17 +310,34 @@ impl Watched {
     }
 }
 
+/// Starts the sandbox, where it is the API, and says how to speak to it.
 async fn start_sandbox(
     config: &Config,
+    environment: &Environment,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<Option<Sandbox>, StartError> {
     if config.scaleway.api_url != ApiUrl::Sandbox {
         return Ok(None);
     }
-    let sandbox = Sandbox::start(settings::sandbox(config, clock), supervisor)
+    let given = config
+        .scaleway
+        .secret_key(environment)
+        .map_err(|problems| StartError::Config(problems.to_string()))?;
+    let mut settings = settings::sandbox(config, clock);
+    settings.secret_key = given.as_ref().map(|secret| secret.value.clone());
+    let sandbox = Sandbox::start(settings, supervisor)
         .await
         .map_err(|error| StartError::Temporary(format!("the sandbox does not start: {error}")))?;
+    // One that was made for this run opens nothing else; one that was given may be a real one.
+    let key = given.map_or_else(
+        || sandbox.secret_key().expose_secret().to_owned(),
+        |secret| format!("that of the {}", secret.source),
+    );
+    tracing::info!(
+        "the sandbox's API is at {}, its key is {key}",
+        sandbox.api_url()
+    );
     Ok(Some(sandbox))
 }
 

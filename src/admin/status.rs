@@ -15,7 +15,7 @@ use crate::core::pause::Pause;
 use crate::core::planner::{Alarm, HotAsset, View};
 use crate::core::time::Time;
 use crate::origin::{self, Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
-use crate::store::Orphan;
+use crate::store::{Orphan, RequestFilter};
 use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
@@ -333,14 +333,18 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
         .collect();
     let mut pipelines = pipelines;
-    let alarms = alarms(admin, view.alarms.clone(), &pipelines);
+    let mut alarms = alarms(admin, view.alarms.clone(), &pipelines);
+    for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
+        alarms.push(failed_alarm(admin, pipeline).await?);
+    }
     for pipeline in &mut pipelines {
-        pipeline.causes = causes(pipeline);
-        let ours = |alarm: &AlarmView| {
-            let of = alarm.pipeline.as_ref();
-            of.is_none_or(|name| *name == pipeline.name)
+        let name = pipeline.name.clone();
+        let ours = || {
+            let ours = |alarm: &&AlarmView| alarm.pipeline.as_ref().is_none_or(|of| *of == name);
+            alarms.iter().filter(ours)
         };
-        pipeline.fresh = pipeline.causes.is_empty() && !alarms.iter().any(ours);
+        pipeline.causes = causes(pipeline, ours());
+        pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
     }
     // What is given up waits for a person.
     let waits = |cause: &Cause| cause.word != CauseWord::Failed;
@@ -426,6 +430,30 @@ fn pipeline_status(
     }
 }
 
+/// The alarm for assets that are given up, with the reason of the last purge request that failed.
+async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<AlarmView, AdminError> {
+    let filter = RequestFilter {
+        pipeline: Some(pipeline.id.clone()),
+        status: Some("failed".to_owned()),
+        limit: 1,
+        ..RequestFilter::default()
+    };
+    let last = admin.store.requests(filter).await?.purge_requests.pop();
+    let why = last.map_or_else(
+        || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
+        |request| format!("request {}: {}", request.id, request.why),
+    );
+    let (assets, name) = (pipeline.failed_assets, &pipeline.name);
+    Ok(AlarmView {
+        pipeline: Some(name.clone()),
+        reason: FAILED.to_owned(),
+        text: format!(
+            "{assets} assets are failed, and may be stale: {why}; when that is mended, \
+             `edgepurge retry {name}`"
+        ),
+    })
+}
+
 fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> Vec<AlarmView> {
     let name = |id: &PipelineId| {
         admin
@@ -451,18 +479,6 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
         });
     }
     for pipeline in pipelines {
-        if pipeline.failed_assets > 0 {
-            alarms.push(AlarmView {
-                pipeline: Some(pipeline.name.clone()),
-                reason: FAILED.to_owned(),
-                text: format!(
-                    "{} assets are failed: the API refuses their purge for good, or the edge keeps \
-                     old bytes; see why with `edgepurge explain` or the log, then `edgepurge \
-                     retry {}`",
-                    pipeline.failed_assets, pipeline.name
-                ),
-            });
-        }
         for origin in &pipeline.origins {
             for alarm in &origin.alarms {
                 alarms.push(AlarmView {

@@ -29,10 +29,11 @@ pub struct Secret {
 impl Scaleway {
     /// Reads the API's secret key from the first place that has one: the systemd credential
     /// `scw_secret_key`, `secret_key_file`, `SCW_SECRET_KEY`, the scw config file. A place that has
-    /// an unfit one is an error, never passed over. `None` for the sandbox, which needs none.
+    /// an unfit one is an error, never passed over. The sandbox needs none, and takes the one of
+    /// `secret_key_file` or `SCW_SECRET_KEY` for its own, so that other clients can speak to it.
     pub fn secret_key(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
         if self.api_url == ApiUrl::Sandbox {
-            return Ok(None);
+            return self.key_given(environment);
         }
         if let Some(directory) = environment.path("CREDENTIALS_DIRECTORY") {
             let path = directory.join(CREDENTIAL);
@@ -42,14 +43,8 @@ impl Scaleway {
                 return key(text, source, "scaleway.secret_key").map(Some);
             }
         }
-        if let Some(path) = &self.secret_key_file {
-            let text = from_file(path, "scaleway.secret_key_file", true)?;
-            let source = format!("file {}", path.display());
-            return key(text, source, "scaleway.secret_key_file").map(Some);
-        }
-        if let Some(text) = environment.get("SCW_SECRET_KEY") {
-            let source = "environment variable SCW_SECRET_KEY".to_owned();
-            return key(text.to_owned(), source, "scaleway.secret_key").map(Some);
+        if let Some(given) = self.key_given(environment)? {
+            return Ok(Some(given));
         }
         self.key_of_profile(environment)?.map_or_else(
             || {
@@ -65,6 +60,19 @@ impl Scaleway {
             },
             |secret| Ok(Some(secret)),
         )
+    }
+
+    fn key_given(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
+        if let Some(path) = &self.secret_key_file {
+            let text = from_file(path, "scaleway.secret_key_file", true)?;
+            let source = format!("file {}", path.display());
+            return key(text, source, "scaleway.secret_key_file").map(Some);
+        }
+        let Some(text) = environment.get("SCW_SECRET_KEY") else {
+            return Ok(None);
+        };
+        let source = "environment variable SCW_SECRET_KEY".to_owned();
+        key(text.to_owned(), source, "scaleway.secret_key").map(Some)
     }
 
     fn key_of_profile(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {

@@ -60,7 +60,11 @@ impl Deliveries for Intake {
 fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
     let targets = match &delivery.asks {
         AskedFor::Scan => return Work::Scan,
-        AskedFor::All => vec![(Target::All, Arc::clone(&delivery.what))],
+        // Who asks for everything is named where that is too often.
+        AskedFor::All => {
+            let who = format!("{} ({})", delivery.route, delivery.what);
+            vec![(Target::All, who.into())]
+        }
         AskedFor::Assets(assets) => assets_of(known, assets, &delivery.what),
         AskedFor::Files(files) => targets_of_files(known, files, delivery),
     };
@@ -121,7 +125,7 @@ fn targets_of_files(
             match mapped.effect {
                 Effect::Nothing => {}
                 Effect::All => {
-                    let decided = mapped.decided.to_string();
+                    let decided = format!("{} ({})", delivery.route, mapped.decided);
                     return vec![(Target::All, decided.into())];
                 }
                 Effect::Assets(found) => assets.extend(found),

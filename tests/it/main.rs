@@ -27,6 +27,7 @@ mod operate;
 mod prompt;
 mod random;
 mod rate;
+mod refusals;
 mod reload;
 mod reported;
 mod scan;

@@ -157,15 +157,16 @@ fn a_replaced_key_is_read_again() {
 }
 
 #[test]
-fn the_sandbox_needs_no_key() {
+fn the_sandbox_needs_no_key_and_takes_one_that_is_given() {
     let config = config("[scaleway]\napi_url = \"sandbox\"\n");
-    assert!(
-        config
-            .scaleway
-            .secret_key(&Environment::default())
-            .unwrap()
-            .is_none()
-    );
+    let key = |variables: &[(&str, &str)]| {
+        let environment = environment(variables);
+        let found = config.scaleway.secret_key(&environment).unwrap();
+        found.map(|secret| secret.value.expose_secret().to_owned())
+    };
+    assert_eq!(key(&[]), None);
+    let given = "9f0c8f2a-5d5e-4c53-9d3c-2f6f3c0e7a11";
+    assert_eq!(key(&[("SCW_SECRET_KEY", given)]).as_deref(), Some(given));
 }
 
 #[test]
