@@ -80,7 +80,10 @@ impl Places {
         match key {
             Ok(key) => {
                 let key = key.expect("a key");
-                Ok((key.value.expose_secret().to_owned(), cut(key.source)))
+                Ok((
+                    key.value.expose_secret().to_owned(),
+                    cut(key.source.to_string()),
+                ))
             }
             Err(problems) => Err(cut(problems.to_string())),
         }
@@ -312,7 +315,7 @@ fn a_secret_in_its_own_place_is_never_shown() {
         format!("{environment:?}"),
         format!("{config:?}"),
         format!("{key:?}"),
-        key.source.clone(),
+        key.source.to_string(),
         as_toml(&config.settings),
         serde_json::to_string(&config.settings).unwrap(),
     ];
