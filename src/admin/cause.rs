@@ -83,7 +83,8 @@ pub(super) fn causes(pipeline: &PipelineStatus) -> Vec<Cause> {
 }
 
 /// A number of things.
-fn counted(number: u64, thing: &str) -> String {
+#[must_use]
+pub fn counted(number: u64, thing: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{s}")
 }
