@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod booted;
 mod commands;
 mod config;
 mod crash;
