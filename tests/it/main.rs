@@ -32,6 +32,7 @@ mod reload;
 mod reported;
 mod scan;
 mod sdk;
+mod service;
 mod signers;
 mod storm;
 mod swaps;

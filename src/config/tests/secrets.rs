@@ -146,6 +146,33 @@ fn the_chosen_profile_has_the_key() {
 }
 
 #[test]
+fn how_a_key_is_renewed_depends_on_where_it_is_from() {
+    let profile = SecretSource::Profile {
+        name: "p".to_owned(),
+        file: "/root/.config/scw/config.yaml".into(),
+    };
+    for (source, place, restart) in [
+        (
+            SecretSource::Credential("scw_secret_key".to_owned()),
+            "/etc/credstore/",
+            true,
+        ),
+        (
+            SecretSource::Variable("SCW_SECRET_KEY"),
+            "SCW_SECRET_KEY",
+            true,
+        ),
+        (SecretSource::File("/run/key".into()), "/run/key", false),
+        (profile, "config.yaml", false),
+    ] {
+        let renewal = source.renewal();
+        assert!(renewal.contains(place), "{renewal}");
+        assert_eq!(renewal.contains("systemctl restart"), restart, "{renewal}");
+        assert_eq!(renewal.contains("by itself"), !restart, "{renewal}");
+    }
+}
+
+#[test]
 fn a_replaced_key_is_read_again() {
     let places = Places::new();
     assert_eq!(
