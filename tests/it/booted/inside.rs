@@ -8,7 +8,7 @@ use crate::bench::{SHOP, until};
 use super::machine::{KEY, Machine, SITE, alarms, drop_in, property, put, sh, tried};
 
 /// So many are here: none may be left out in silence.
-pub(super) const TESTS: usize = 13;
+pub(super) const TESTS: usize = 14;
 
 const GATE: &str = "http://127.0.0.1:8787/hooks/www";
 const OLD: &str = "the-old-token-of-this-route";
@@ -337,6 +337,33 @@ async fn a_delivery_starts_it_and_none_is_refused_while_it_restarts() {
     }
     sh(&format!("echo new >{SITE}/a.css"));
     machine.purged("/a.css").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs in the machine that `booted` boots"]
+async fn deliveries_that_come_to_a_bad_configuration_are_no_loop_and_go_on_with_a_good_one() {
+    let machine = Machine::new().await;
+    put("/etc/credstore/edgepurge.token", OLD, 0o600);
+    drop_in("LoadCredential=token:edgepurge.token");
+    machine.config("burts = 3", &route("credential = \"token\""));
+    sh("systemctl start edgepurge-webhook.socket");
+    assert_eq!(deliver(OLD).await, None);
+    machine.is("ActiveState", |state| state == "failed").await;
+    assert_eq!(property("ExecMainStatus"), "78");
+    // What waits in the socket starts it again and again, until systemd has had enough of that.
+    until("the socket has ended", async || {
+        let state = sh("systemctl show --value --property=ActiveState edgepurge-webhook.socket");
+        (state == "failed").then_some(())
+    })
+    .await;
+    let starts = machine.journal("").matches("burts").count();
+    assert!(starts <= 50, "{starts} lines of starts that failed");
+    machine.config("", &route("credential = \"token\""));
+    sh(
+        "systemctl reset-failed edgepurge.service edgepurge-webhook.socket
+        systemctl restart edgepurge-webhook.socket edgepurge.service",
+    );
+    assert_eq!(deliver(OLD).await, Some(202));
 }
 
 #[tokio::test(flavor = "multi_thread")]
