@@ -15,8 +15,10 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::clock::Clock;
+use crate::config::SecretSource;
 use crate::core::change::PipelineId;
 use crate::core::planner::View;
+use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::intake::Intake;
@@ -41,7 +43,7 @@ mod remote;
 mod scan;
 mod status;
 
-pub use cause::{Cause, CauseWord};
+pub use cause::{Cause, CauseWord, counted};
 pub use explain::{AssetExplained, ExplainQuery, TOLD};
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;
@@ -49,7 +51,7 @@ pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
 pub use purge::{PurgeAnswer, PurgeBody};
 pub use reloads::Reloads;
 pub use scan::{ScanBody, WaitQuery};
-pub use status::{OriginView, PipelineStatus, Status};
+pub use status::{AlarmView, OriginView, PipelineStatus, Status};
 
 /// How long an answer may take that needs the engine or the store.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -89,6 +91,10 @@ pub struct Admin {
     pub reloads: Arc<Reloads>,
     /// The API's URL.
     pub api_url: String,
+    /// Where its secret key is from; `None` for the sandbox.
+    pub key: Option<SecretSource>,
+    /// The secrets that are copies of systemd's.
+    pub credentials: Credentials,
     /// The clock.
     pub clock: Clock,
 }
@@ -102,6 +108,11 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
+    /// The whole status; `None` while engine or store do not answer.
+    pub async fn status(&self) -> Option<Status> {
+        status::collect(self).await.ok()
+    }
+
     /// What the engine is doing.
     async fn view(&self) -> Result<View, AdminError> {
         tokio::time::timeout(PATIENCE, self.engine.view())

@@ -13,10 +13,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
-use crate::admin::{Admin, AdminPipeline, Reloads};
+use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
+use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
@@ -28,11 +29,12 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
-use api::{check_projects, key_reader};
+use api::{check_projects, key_reader, key_source};
 use kept::Kept;
 
 mod api;
 mod deliveries;
+mod herald;
 mod kept;
 mod loss;
 mod reload;
@@ -95,6 +97,7 @@ pub struct Daemon {
     /// The clock.
     pub clock: Clock,
     reloads: Arc<Reloads>,
+    credentials: Credentials,
     /// Set when the watchdog is fed.
     fed: OnceLock<()>,
     /// `None` once it stops for good.
@@ -137,9 +140,8 @@ impl Daemon {
         supervisor: Supervisor,
         faults: Faults,
     ) -> Result<Self, StartError> {
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        warn(config, environment);
+        let credentials = credentials(config, environment);
         let store = SqliteStore::open(
             &SqliteSettings {
                 directory: config.state.directory.clone(),
@@ -204,13 +206,12 @@ impl Daemon {
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
             ),
+            key: key_source(config, environment),
+            credentials: credentials.clone(),
             clock,
         });
-        let token = config
-            .admin
-            .token()
-            .map_err(|problems| StartError::Config(problems.to_string()))?
-            .map(|secret| secret.value);
+        herald::spawn(&admin, &kept.told, &supervisor);
+        let token = token(config)?;
         listeners.serve(&admin, token, &supervisor);
         Ok(Self {
             supervisor,
@@ -223,18 +224,18 @@ impl Daemon {
             origins,
             clock,
             reloads,
+            credentials,
             fed: OnceLock::new(),
             kept: Some(kept),
         })
     }
 
-    /// Waits until every origin is armed: watched and compared once. One whose filesystem hangs is not
-    /// waited for; that is an alarm.
-    pub fn armed(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until every origin is armed (watched, and compared once) or in alarm.
+    pub fn ready(&self) -> impl Future<Output = ()> + use<> {
         let origins = self.origins.clone();
         async move {
             for origin in &origins {
-                origin.armed_or_hung().await;
+                origin.ready().await;
             }
         }
     }
@@ -270,6 +271,27 @@ impl Daemon {
         let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
         (kept, stopped.is_ok())
     }
+}
+
+/// Says what looks wrong with the configuration and its secrets.
+fn warn(config: &Config, environment: &Environment) {
+    let secrets = config.secret_warnings(environment);
+    for warning in config.warnings.iter().chain(&secrets) {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn credentials(config: &Config, environment: &Environment) -> Credentials {
+    let directory = environment.path("CREDENTIALS_DIRECTORY");
+    let names = config.credentials(environment);
+    Credentials::new(directory.unwrap_or(Path::new("")), names)
+}
+
+/// The token of changing calls over TCP.
+fn token(config: &Config) -> Result<Option<Token>, StartError> {
+    let token = config.admin.token();
+    let token = token.map_err(|problems| StartError::Config(problems.to_string()))?;
+    Ok(token.map(|secret| secret.value))
 }
 
 /// Waits until every one of these origins is armed.

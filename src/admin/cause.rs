@@ -105,7 +105,8 @@ pub(super) fn causes<'a>(
 }
 
 /// A number of things.
-fn counted(number: u64, thing: &str) -> String {
+#[must_use]
+pub fn counted(number: u64, thing: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{s}")
 }

@@ -12,8 +12,9 @@ use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::pause::Pause;
-use crate::core::planner::{Alarm, HotAsset, View};
+use crate::core::planner::{Alarm, HotAsset, UNAUTHORIZED, View};
 use crate::core::time::Time;
+use crate::credentials::Credential;
 use crate::origin::{self, Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
 use crate::store::{Orphan, RequestFilter};
 use crate::webhook::{ListenerHandle, RouteStatus};
@@ -22,6 +23,8 @@ use crate::webhook::{ListenerHandle, RouteStatus};
 pub(super) const FAILED: &str = "failed";
 /// The alarm for a configuration file that is not at work.
 pub(super) const CONFIG: &str = "config";
+/// The alarm for a secret that was replaced while a copy of the old one is in use.
+pub(super) const CREDENTIAL: &str = "credential";
 
 /// An origin, as `status` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -299,6 +302,8 @@ pub struct Status {
     pub orphaned: Vec<OrphanStatus>,
     /// The webhook listener; `None` where no pipeline has a webhook.
     pub webhooks: Option<WebhooksView>,
+    /// The secrets that are copies of systemd's.
+    pub credentials: Vec<Credential>,
     /// What an operator should act on.
     pub alarms: Vec<AlarmView>,
 }
@@ -308,6 +313,9 @@ pub struct Status {
 pub struct AlarmView {
     /// The pipeline's name; `None`: all pipelines'.
     pub pipeline: Option<String>,
+    /// The origin's name, where it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// A short word, the label of the metric.
     pub reason: String,
     /// What, why, and what to do.
@@ -333,7 +341,8 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
         .collect();
     let mut pipelines = pipelines;
-    let mut alarms = alarms(admin, view.alarms.clone(), &pipelines);
+    let credentials = admin.credentials.look();
+    let mut alarms = alarms(admin, view.alarms.clone(), &pipelines, &credentials);
     for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
         alarms.push(failed_alarm(admin, pipeline).await?);
     }
@@ -359,6 +368,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         api_rate_limit: per_second(view.api_rate_limit),
         api_calls_at_once: view.api_calls_at_once,
         orphaned: orphaned(admin, &view).await?,
+        credentials,
         alarms,
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
@@ -446,6 +456,7 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<AlarmV
     let (assets, name) = (pipeline.failed_assets, &pipeline.name);
     Ok(AlarmView {
         pipeline: Some(name.clone()),
+        origin: None,
         reason: FAILED.to_owned(),
         text: format!(
             "{assets} assets are failed, and may be stale: {why}; when that is mended, \
@@ -454,7 +465,12 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<AlarmV
     })
 }
 
-fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> Vec<AlarmView> {
+fn alarms(
+    admin: &Admin,
+    planned: Vec<Alarm>,
+    pipelines: &[PipelineStatus],
+    credentials: &[Credential],
+) -> Vec<AlarmView> {
     let name = |id: &PipelineId| {
         admin
             .pipelines
@@ -465,24 +481,40 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
         .into_iter()
         .map(|alarm| AlarmView {
             pipeline: alarm.pipeline.as_ref().map(name),
+            origin: None,
             reason: alarm.reason.to_owned(),
-            text: alarm.text,
+            text: match &admin.key {
+                Some(key) if alarm.reason == UNAUTHORIZED => {
+                    format!("{}; the key is from: {key}; {}", alarm.text, key.renewal())
+                }
+                _ => alarm.text,
+            },
         })
         .collect();
     if let Some(why) = admin.reloads.failure() {
         alarms.push(AlarmView {
             pipeline: None,
+            origin: None,
             reason: CONFIG.to_owned(),
             text: format!(
                 "the configuration of before is at work, since the file's is refused: {why}"
             ),
         });
     }
+    alarms.extend(credentials.iter().filter_map(|credential| {
+        Some(AlarmView {
+            pipeline: None,
+            origin: None,
+            reason: CREDENTIAL.to_owned(),
+            text: credential.alarm()?,
+        })
+    }));
     for pipeline in pipelines {
         for origin in &pipeline.origins {
             for alarm in &origin.alarms {
                 alarms.push(AlarmView {
                     pipeline: Some(pipeline.name.clone()),
+                    origin: Some(origin.name.clone()),
                     reason: alarm.reason.to_owned(),
                     text: format!("origin {}: {}", origin.name, alarm.text),
                 });

@@ -58,7 +58,7 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
         .map_err(|error| unstarted(&error))?;
     let mut notices = daemon.engine.notices();
     tokio::select! {
-        () = daemon.armed() => {}
+        () = daemon.ready() => {}
         end = end(&mut daemon.faults) => return finish(daemon, end).await,
     }
     let edge = daemon

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod booted;
 mod commands;
 mod config;
 mod crash;
@@ -32,6 +33,7 @@ mod reload;
 mod reported;
 mod scan;
 mod sdk;
+mod service;
 mod signers;
 mod storm;
 mod swaps;

@@ -80,7 +80,10 @@ impl Places {
         match key {
             Ok(key) => {
                 let key = key.expect("a key");
-                Ok((key.value.expose_secret().to_owned(), cut(key.source)))
+                Ok((
+                    key.value.expose_secret().to_owned(),
+                    cut(key.source.to_string()),
+                ))
             }
             Err(problems) => Err(cut(problems.to_string())),
         }
@@ -140,6 +143,33 @@ fn the_chosen_profile_has_the_key() {
             "profile p of config.yaml".to_owned()
         ))
     );
+}
+
+#[test]
+fn how_a_key_is_renewed_depends_on_where_it_is_from() {
+    let profile = SecretSource::Profile {
+        name: "p".to_owned(),
+        file: "/root/.config/scw/config.yaml".into(),
+    };
+    for (source, place, restart) in [
+        (
+            SecretSource::Credential("scw_secret_key".to_owned()),
+            "/etc/credstore/",
+            true,
+        ),
+        (
+            SecretSource::Variable("SCW_SECRET_KEY"),
+            "SCW_SECRET_KEY",
+            true,
+        ),
+        (SecretSource::File("/run/key".into()), "/run/key", false),
+        (profile, "config.yaml", false),
+    ] {
+        let renewal = source.renewal();
+        assert!(renewal.contains(place), "{renewal}");
+        assert_eq!(renewal.contains("systemctl restart"), restart, "{renewal}");
+        assert_eq!(renewal.contains("by itself"), !restart, "{renewal}");
+    }
 }
 
 #[test]
@@ -313,7 +343,7 @@ fn a_secret_in_its_own_place_is_never_shown() {
         format!("{environment:?}"),
         format!("{config:?}"),
         format!("{key:?}"),
-        key.source.clone(),
+        key.source.to_string(),
         as_toml(&config.settings),
         serde_json::to_string(&config.settings).unwrap(),
     ];

@@ -17,6 +17,9 @@ const NAMED: usize = 10;
 /// From how many fruitless requests on an alarm is raised.
 const ALARMING_ATTEMPTS: u32 = 3;
 
+/// The alarm for a secret key that the API does not accept.
+pub const UNAUTHORIZED: &str = "unauthorized";
+
 /// One thing an operator should act on, until it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alarm {
@@ -38,7 +41,7 @@ impl Alarm {
         "overdue",
         "queue_full",
         "rate_limited",
-        "unauthorized",
+        UNAUTHORIZED,
         "unready",
         "untracked",
     ];
@@ -140,9 +143,8 @@ impl Planner {
         if let Some(trouble) = self.circuit.trouble() {
             let reason = trouble.refusal.alarm();
             let advice = match &trouble.refusal {
-                Refusal::Unauthorized(_) => {
-                    "nothing is sent; give edgepurge a valid secret key, and it goes on by itself"
-                }
+                // Where the key is from, and so how it is renewed, is said beside it.
+                Refusal::Unauthorized(_) => "nothing is sent",
                 Refusal::RateLimited { .. } => {
                     "lower requests_per_second if this repeats; it tries again by itself"
                 }
@@ -151,9 +153,7 @@ impl Planner {
             // Where nothing waits for the API, nobody knows whether it is back, nor has to.
             let waits = !self.flights.is_empty()
                 || self.pipelines.values().any(|one| !one.queue.is_empty());
-            if matches!(trouble.refusal, Refusal::Unauthorized(_))
-                || (waits && trouble.failures >= ALARMING_ATTEMPTS)
-            {
+            if reason == UNAUTHORIZED || (waits && trouble.failures >= ALARMING_ATTEMPTS) {
                 alarms.push(Alarm {
                     pipeline: None,
                     reason,
