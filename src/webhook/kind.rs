@@ -154,6 +154,35 @@ impl Kind {
         }
     }
 
+    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    #[must_use]
+    pub const fn run_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::RUNS,
+            Self::Gitlab { .. } => &gitlab::RUNS,
+            Self::Gitea { .. } => &gitea::GITEA_RUNS,
+            Self::Forgejo { .. } => &gitea::FORGEJO_RUNS,
+            Self::Bitbucket => &bitbucket::RUNS,
+            _ => &[],
+        }
+    }
+
+    /// Those of its events that name an environment, so that `environments` may say which count.
+    #[must_use]
+    pub const fn deployment_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::DEPLOYMENTS,
+            Self::Gitlab { .. } => &gitlab::DEPLOYMENTS,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is a forge, whose repositories have an owner and a name.
+    #[must_use]
+    pub const fn is_forge(&self) -> bool {
+        self.known_events().is_some()
+    }
+
     /// Whether an event is sent when something is pushed, which is before it is deployed.
     #[must_use]
     pub fn is_push(&self, event: &str) -> bool {

@@ -65,7 +65,9 @@ fn settings(kind: Kind) -> RouteSettings {
         has_origins: true,
         kind,
         open: false,
-        repository: None,
+        repositories: Vec::new(),
+        workflows: Vec::new(),
+        environments: Vec::new(),
         events: None,
         branches: Vec::new(),
         purge: None,
@@ -258,7 +260,7 @@ async fn githubs_own_examples_are_understood() {
     let signatures = signed(&wanted).await.unwrap();
     let route = Route::new(
         RouteSettings {
-            repository: Some("Codertocat/Hello-World".to_owned()),
+            repositories: vec!["Codertocat/Hello-World".to_owned()],
             events: Some(events[1..7].iter().map(|&event| event.to_owned()).collect()),
             purge: Some(Purge::Files),
             ..settings(Kind::Github)
