@@ -15,7 +15,7 @@ pub mod standard;
 pub mod vercel;
 
 use super::delivery::Unreadable;
-use super::reading::{Input, Reading};
+use super::reading::{Input, Reading, matches};
 use super::route::Purge;
 use super::signature::{Mac, Scheme};
 
@@ -150,6 +150,28 @@ impl Kind {
             Self::Gitea { .. } => Some(&gitea::GITEA_EVENTS),
             Self::Forgejo { .. } => Some(&gitea::FORGEJO_EVENTS),
             Self::Bitbucket => Some(&bitbucket::EVENTS),
+            _ => None,
+        }
+    }
+
+    /// What an event's name is like, where this is none that the kind could send.
+    #[must_use]
+    pub fn never_sends(&self, event: &str) -> Option<String> {
+        let begins = |start: &str| match event.strip_suffix('*') {
+            Some(pattern) => pattern.starts_with(start) || start.starts_with(pattern),
+            None => event.starts_with(start),
+        };
+        match self {
+            Self::Netlify if !netlify::STATES.iter().any(|state| matches(event, state)) => {
+                Some(format!(
+                    "a deploy's state, such as {}",
+                    netlify::DEFAULT_EVENTS.join(", ")
+                ))
+            }
+            Self::Contentful { .. } if !begins(contentful::TOPICS) => Some(format!(
+                "a topic such as {}Entry.publish",
+                contentful::TOPICS
+            )),
             _ => None,
         }
     }

@@ -41,16 +41,20 @@ impl Events<'_> {
 
     /// Whether an event counts. An empty list takes every event; a `*` at the end every ending.
     pub(super) fn want(self, name: &str) -> bool {
-        let matches = |pattern: &str| {
-            pattern
-                .strip_suffix('*')
-                .map_or(pattern == name, |start| name.starts_with(start))
-        };
         match self.configured {
-            Some(names) => names.iter().any(|pattern| matches(pattern)),
-            None => self.default.is_empty() || self.default.iter().any(|pattern| matches(pattern)),
+            Some(names) => names.iter().any(|pattern| matches(pattern, name)),
+            None => {
+                self.default.is_empty() || self.default.iter().any(|pattern| matches(pattern, name))
+            }
         }
     }
+}
+
+/// Whether an event is the one that a pattern names; a `*` at its end takes any ending.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    pattern
+        .strip_suffix('*')
+        .map_or(pattern == name, |start| name.starts_with(start))
 }
 
 /// A delivery as its kind reads it.

@@ -104,19 +104,22 @@ impl RepositoryName {
 
     /// Whether one of the names, or addresses, of a repository is this one's.
     pub(super) fn is_one_of(&self, names: &[String]) -> bool {
-        let mut split = names.iter().map(|name| split(name));
+        if self.meant == Meant::Exactly {
+            return names.contains(&self.written);
+        }
+        let known = consistent(names);
+        let any = |path: &str| known.iter().any(|(_, other)| other == path);
         match &self.meant {
-            Meant::Exactly => names.contains(&self.written),
-            Meant::Path(path) => split.any(|(_, other)| other == *path),
+            Meant::Exactly => false,
+            Meant::Path(path) => any(path),
             Meant::Either(whole) => {
                 let (first, rest) = whole.split_once('/').unwrap_or_default();
-                let split: Vec<_> = split.collect();
-                let hosts: Vec<&String> =
-                    split.iter().filter_map(|(host, _)| host.as_ref()).collect();
-                let here = hosts.is_empty() || hosts.iter().any(|host| *host == first);
-                split
+                let mut hosts = known
                     .iter()
-                    .any(|(_, other)| other == whole || (here && other == rest))
+                    .filter_map(|(host, _)| host.as_ref())
+                    .peekable();
+                let here = hosts.peek().is_none() || hosts.any(|host| host == first);
+                any(whole) || (here && any(rest))
             }
         }
     }
@@ -124,6 +127,24 @@ impl RepositoryName {
     pub(super) fn as_str(&self) -> &str {
         &self.written
     }
+}
+
+/// The names and addresses of a repository, split. An address only counts as the address of what
+/// is named, or where nothing is.
+fn consistent(names: &[String]) -> Vec<(Option<String>, String)> {
+    let (mut addresses, mut known): (Vec<_>, Vec<_>) = names
+        .iter()
+        .map(|name| split(name))
+        .partition(|(host, _)| host.is_some());
+    let of = |path: &str, name: &str| {
+        let before = path.strip_suffix(name);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    };
+    if !known.is_empty() {
+        addresses.retain(|(_, path)| known.iter().any(|(_, name)| of(path, name)));
+    }
+    known.append(&mut addresses);
+    known
 }
 
 /// The host, where it is sure that there is one, and the path, both in lower case: of
@@ -214,6 +235,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_address_of_another_repository_is_not_this_ones() {
+        let sent = ["other/site", "https://forge.example.com/acme/site"];
+        for text in [
+            "acme/site",
+            "https://forge.example.com/acme/site",
+            "forge.example.com/acme/site",
+        ] {
+            assert!(!is(&Kind::Github, text, &sent), "{text}");
+        }
+        // Where nothing else names it, it is all there is.
+        assert!(is(&gitlab(), "acme/site", &sent[1..]));
     }
 
     #[test]

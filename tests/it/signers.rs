@@ -242,6 +242,9 @@ async fn githubs_own_examples_are_understood() {
         "page_build",
         "release",
         "package",
+        "status",
+        "check_run",
+        "check_suite",
         "issues",
     ];
     let wanted = events.map(|event| json!({"kind": "examples", "event": event}));
@@ -261,7 +264,12 @@ async fn githubs_own_examples_are_understood() {
     let route = Route::new(
         RouteSettings {
             repositories: vec!["Codertocat/Hello-World".to_owned()],
-            events: Some(events[1..7].iter().map(|&event| event.to_owned()).collect()),
+            events: Some(
+                events[1..10]
+                    .iter()
+                    .map(|&event| event.to_owned())
+                    .collect(),
+            ),
             purge: Some(Purge::Files),
             ..settings(Kind::Github)
         },

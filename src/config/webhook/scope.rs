@@ -134,6 +134,17 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scop
             reader.warn(&section.key(key), span, &why, &hint);
         }
     }
+    let odd = |name: &String| Some((printable(name), kind.never_sends(name)?));
+    if let (Some(names), Some(span)) = (&scope.events.value, &scope.events.span) {
+        for (name, like) in names.iter().filter_map(odd) {
+            let why = format!(
+                "hold \"{name}\", which kind = \"{}\" never sends",
+                kind.as_str()
+            );
+            let hint = format!("write {like}");
+            reader.warn(&section.key("events"), span, &why, &hint);
+        }
+    }
     let remote = |name: &&String| name.starts_with("origin/") || name.starts_with("heads/");
     if let (Some(names), Some(span)) = (&scope.branches.value, &scope.branches.span)
         && let Some(name) = names.iter().find(remote)

@@ -43,8 +43,8 @@ pub(crate) const DEPLOYMENTS: [&str; 1] = ["deployment_status"];
 const MOST_COMMITS: usize = 2048;
 const MOST_FILES: usize = 3000;
 
-/// The branches of a status that are looked at; GitHub sends ten at most.
-const MOST_BRANCHES: usize = 100;
+/// The branches that GitHub names of a status at most: where it names so many, there may be others.
+const MOST_BRANCHES: usize = 10;
 
 /// The environment that GitHub deploys pages to: it is not flagged as production.
 const PAGES: &str = "github-pages";
@@ -335,13 +335,13 @@ fn status(body: &Event) -> Result<Reading, Unreadable> {
         return refuse("state", "is missing");
     };
     let mut reading = ended("status", state == "success", "a success");
-    if let Some(branches) = &body.branches {
-        let names = branches.items.iter();
-        reading.refs = names.map(|branch| Ref::of(&branch.name)).collect();
-        if reading.refs.is_empty() {
+    if let Some(branches) = body.branches.as_ref().map(|branches| &branches.items) {
+        reading.refs = match branches.len() {
             // GitHub says that no branch has the commit.
-            reading.refs.push(Ref::Other);
-        }
+            0 => vec![Ref::Other],
+            1..MOST_BRANCHES => branches.iter().map(|one| Ref::of(&one.name)).collect(),
+            _ => Vec::new(),
+        };
     }
     reading.run = Some(Run {
         names: body.context.iter().cloned().collect(),

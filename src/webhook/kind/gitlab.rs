@@ -285,7 +285,11 @@ fn pipeline(event: Event) -> Result<Reading, Unreadable> {
         attributes.reference.as_deref(),
     );
     let mut reading = ended("pipeline", status, reference, attributes.tag)?;
-    let jobs = event.builds.map(|jobs| jobs.items).unwrap_or_default();
+    let jobs = match event.builds {
+        // The one that counts may be among those that were not looked at.
+        Some(jobs) if jobs.more => return Ok(reading),
+        jobs => jobs.map(|jobs| jobs.items).unwrap_or_default(),
+    };
     let deploys = |job: &Job| job.environment.as_ref().is_some_and(Place::is_deployed);
     let deployed_any = jobs.iter().any(deploys);
     let done: Vec<Job> = jobs

@@ -17,6 +17,25 @@ use crate::webhook::verifier::Refused;
 /// The state of a deploy that visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["ready"];
 
+/// The states that a deploy can be in.
+pub(crate) const STATES: [&str; 15] = [
+    "new",
+    "pending_review",
+    "accepted",
+    "rejected",
+    "enqueued",
+    "building",
+    "uploading",
+    "uploaded",
+    "preparing",
+    "prepared",
+    "processing",
+    "processed",
+    "ready",
+    "error",
+    "retrying",
+];
+
 #[derive(Deserialize)]
 struct Head {
     alg: String,

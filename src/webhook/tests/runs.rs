@@ -328,6 +328,13 @@ fn githubs_statuses_and_checks_count_once_they_succeed() {
         &of("status", &[], &status("success", "ci/deploy", &[])),
         "not about a branch"
     ));
+    // GitHub names ten branches at most: `main` may be another.
+    let ten: Vec<String> = (0..10).map(|at| format!("topic-{at}")).collect();
+    let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
+    let found = of("status", &[], &status("success", "ci/deploy", &ten));
+    assert_eq!(found, SCAN);
+    let found = of("status", &[], &status("success", "ci/deploy", &ten[1..]));
+    assert!(nothing(&found, "topic-1"), "{found:?}");
     for state in ["pending", "failure", "error"] {
         assert!(nothing(
             &of("status", &[], &status(state, "ci/deploy", &["main"])),

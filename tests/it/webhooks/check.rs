@@ -185,6 +185,18 @@ async fn it_warns_of_what_is_never_looked_at() {
             "deployment_status",
         ),
         (
+            "netlify",
+            "events = [\"ready\", \"deploy_created\"]",
+            "events",
+            "deploy_created",
+        ),
+        (
+            "contentful",
+            "events = [\"Entry.publish\"]",
+            "events",
+            "ContentManagement.",
+        ),
+        (
             "github",
             "branches = [\"origin/main\"]",
             "branches",
@@ -193,6 +205,8 @@ async fn it_warns_of_what_is_never_looked_at() {
     ] {
         let mut bench = Bench::new().await;
         with_route(&mut bench, kind, lines, "");
+        // Contentful's secrets have a length of their own.
+        fs::write(bench.path("webhook_secret"), "0123456789abcdef".repeat(4)).unwrap();
         bench.config();
         let output = bench.run(&["check"]).await;
         assert!(output.status.success(), "{output:?}");
