@@ -195,6 +195,7 @@ impl Kind {
         match self {
             Self::Github => &github::DEPLOYMENTS,
             Self::Gitlab { .. } => &gitlab::DEPLOYMENTS,
+            Self::Netlify => &netlify::STATES,
             _ => &[],
         }
     }

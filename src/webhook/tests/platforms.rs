@@ -303,15 +303,23 @@ fn sanitys_projections() {
 
 #[test]
 fn netlifys_deploys() {
-    let of = |state: &str, context: &str| {
+    let of = |environments: &[&str], state: &str, context: &str| {
         let body = json!({"id": "1", "state": state, "context": context, "branch": "main", "site_id": "s", "name": "n"});
         let mut settings = settings(Kind::Netlify);
+        settings.environments = environments.iter().map(|name| (*name).to_owned()).collect();
         settings.repositories = vec!["n".to_owned()];
         wish(settings, &[], &body.to_string())
     };
-    assert_eq!(of("ready", "production"), SCAN);
-    assert!(nothing(&of("building", "production"), "building"));
-    assert!(nothing(&of("ready", "deploy-preview"), "production"));
+    assert_eq!(of(&[], "ready", "production"), SCAN);
+    assert!(nothing(&of(&[], "building", "production"), "building"));
+    for context in ["deploy-preview", "branch-deploy"] {
+        assert!(nothing(&of(&[], "ready", context), context));
+        assert_eq!(of(&["branch-deploy", context], "ready", context), SCAN);
+    }
+    assert!(nothing(
+        &of(&["branch-deploy"], "ready", "production"),
+        "branch-deploy"
+    ));
 }
 
 #[test]
