@@ -175,7 +175,7 @@ impl Daemon {
         .await?;
         let watched = Watched::default();
         let engine = engine.with_looks(watched.looks());
-        let intake = Arc::new(intake(config, &store, &handle)?);
+        let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
@@ -380,6 +380,7 @@ pub fn explainer(config: &Config) -> Result<Explainer, StartError> {
 fn intake(
     config: &Config,
     store: &Arc<dyn Store>,
+    index: &Arc<Index>,
     engine: &EngineHandle,
 ) -> Result<Intake, StartError> {
     let (engine, queued) = (engine.clone(), engine.queued());
@@ -390,7 +391,10 @@ fn intake(
     };
     let doors = Doors::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
-    Ok(Intake::new(pipelines, Arc::clone(store), Arc::new(scanning)).with_doors(doors))
+    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
+    Ok(intake
+        .with_doors(doors)
+        .with_remembered(Arc::clone(index) as Arc<_>))
 }
 
 fn start_origins(

@@ -78,6 +78,8 @@ pub(super) const TABLES: [(&str, &[&str]); 9] = [
             "repository",
             "events",
             "branches",
+            "workflows",
+            "environments",
             "purge",
             "files_root",
             "delay",

@@ -16,7 +16,11 @@ impl Deliveries for Intake {
             let Some(known) = self.pipelines.get(&delivery.pipeline) else {
                 return Err(SinkError::UnknownPipeline(delivery.pipeline));
             };
-            let work = work_of(known, &delivery);
+            let work = if self.lists_a_directory(known, &delivery).await {
+                Work::Scan
+            } else {
+                work_of(known, &delivery)
+            };
             let changes = match &work {
                 Work::Changes(changes) => changes.as_slice(),
                 Work::Scan => &[],
@@ -52,6 +56,47 @@ impl Deliveries for Intake {
             let found = self.store.delivery(route.to_owned(), event.to_owned());
             Ok(found.await?)
         })
+    }
+}
+
+impl Intake {
+    /// Whether one of the files that a delivery lists is a directory: a submodule that was moved, a
+    /// link that was swapped. What changed below it is not listed, and only a scan can tell.
+    async fn lists_a_directory(&self, known: &IntakePipeline, delivery: &Delivered) -> bool {
+        let (AskedFor::Files(files), Some(remembered)) = (&delivery.asks, &self.remembered) else {
+            return false;
+        };
+        let (remembered, files) = (Arc::clone(remembered), files.clone());
+        let pipeline = delivery.pipeline.clone();
+        let origins: Vec<Arc<str>> = known.origins.keys().cloned().collect();
+        let look = move || {
+            let mut found = origins
+                .iter()
+                .map(|origin| remembered.directory(&pipeline, origin, &files));
+            found.find_map(Result::transpose)
+        };
+        match tokio::task::spawn_blocking(look).await {
+            Ok(None) => false,
+            Ok(Some(Ok(path))) => {
+                let path = String::from_utf8_lossy(&path);
+                tracing::info!(
+                    route = &*delivery.route,
+                    event = &*delivery.event,
+                    "the delivery lists {path:?}, which is a directory of an origin: the origins are scanned"
+                );
+                true
+            }
+            Ok(Some(Err(error))) => {
+                tracing::warn!(
+                    route = &*delivery.route,
+                    event = &*delivery.event,
+                    "whether the delivery lists a directory can't be told: {error}; the origins are scanned"
+                );
+                true
+            }
+            // It panicked, or the process is stopping: in doubt, a scan.
+            Err(_) => true,
+        }
     }
 }
 

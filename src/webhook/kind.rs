@@ -15,7 +15,7 @@ pub mod standard;
 pub mod vercel;
 
 use super::delivery::Unreadable;
-use super::reading::{Input, Reading};
+use super::reading::{Input, Reading, matches};
 use super::route::Purge;
 use super::signature::{Mac, Scheme};
 
@@ -152,6 +152,58 @@ impl Kind {
             Self::Bitbucket => Some(&bitbucket::EVENTS),
             _ => None,
         }
+    }
+
+    /// What an event's name is like, where this is none that the kind could send.
+    #[must_use]
+    pub fn never_sends(&self, event: &str) -> Option<String> {
+        let begins = |start: &str| match event.strip_suffix('*') {
+            Some(pattern) => pattern.starts_with(start) || start.starts_with(pattern),
+            None => event.starts_with(start),
+        };
+        match self {
+            Self::Netlify if !netlify::STATES.iter().any(|state| matches(event, state)) => {
+                Some(format!(
+                    "a deploy's state, such as {}",
+                    netlify::DEFAULT_EVENTS.join(", ")
+                ))
+            }
+            Self::Contentful { .. } if !begins(contentful::TOPICS) => Some(format!(
+                "a topic such as {}Entry.publish",
+                contentful::TOPICS
+            )),
+            _ => None,
+        }
+    }
+
+    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    #[must_use]
+    pub const fn run_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::RUNS,
+            Self::Gitlab { .. } => &gitlab::RUNS,
+            Self::Gitea { .. } => &gitea::GITEA_RUNS,
+            Self::Forgejo { .. } => &gitea::FORGEJO_RUNS,
+            Self::Bitbucket => &bitbucket::RUNS,
+            _ => &[],
+        }
+    }
+
+    /// Those of its events that name an environment, so that `environments` may say which count.
+    #[must_use]
+    pub const fn deployment_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::DEPLOYMENTS,
+            Self::Gitlab { .. } => &gitlab::DEPLOYMENTS,
+            Self::Netlify => &netlify::STATES,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is a forge, whose repositories have an owner and a name.
+    #[must_use]
+    pub const fn is_forge(&self) -> bool {
+        self.known_events().is_some()
     }
 
     /// Whether an event is sent when something is pushed, which is before it is deployed.

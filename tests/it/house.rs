@@ -145,6 +145,11 @@ fn what_a_webhook_means_is_pure() {
         "reading",
         "pointer",
         "push",
+        "branch",
+        "pattern",
+        "repository",
+        "environment",
+        "scope",
     ] {
         for (path, text) in module(&format!("webhook/{name}")) {
             for word in [

@@ -63,7 +63,7 @@ fn what_is_wrong_with_a_webhook_has_its_place() {
              the line; it belongs to \"contentful\"",
             "c.toml:12:1: pipeline[0].webhook[0].delai: is not a key that is known here; hint: did you mean delay?",
             "c.toml:13:10: pipeline[0].webhook[0].events: holds \"pushes\", which is not an event that kind = \
-             \"github\" knows; hint: known are push, workflow_run, deployment_status, page_build, release, \
+             \"github\" knows; hint: known are push, workflow_run, deployment_status, page_build, status, check_run, check_suite, release, \
              package, registry_package",
         ],
     );
@@ -123,7 +123,7 @@ fn purging_at_a_push_is_warned_of() {
     for lines in [
         "events = [\"push\"]\npurge = \"files\"\n",
         "events = [\"push\"]\npurge = \"all\"\n",
-        "events = [\"workflow_run\", \"push\"]\npurge = [\"/\"]\n",
+        "events = [\"deployment_status\", \"push\"]\npurge = [\"/\"]\n",
     ] {
         let found = warnings(lines);
         assert!(found.len() == 1 && found[0].contains(old), "{found:?}");

@@ -228,7 +228,7 @@ fn a_body_that_was_too_large_to_keep_widens() {
     assert!(widened(&find(own()).wish, "too large"));
     let mut bucket = settings(Kind::S3);
     bucket.has_origins = false;
-    bucket.repository = Some("site".to_owned());
+    bucket.repositories = vec!["site".to_owned()];
     assert!(
         matches!(find(bucket).wish, Wish::All { because: Some(why) } if why.contains("too large"))
     );

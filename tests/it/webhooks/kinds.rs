@@ -34,7 +34,9 @@ fn mac(algorithm: hmac::Algorithm, key: &[u8], message: &str) -> Vec<u8> {
 
 /// The body of a delivery.
 fn body(kind: &str) -> Value {
-    let run = json!({"conclusion": "success", "head_branch": "main"});
+    let run = json!({
+        "conclusion": "success", "head_branch": "main", "path": ".github/workflows/deploy.yml",
+    });
     let repository = json!({"full_name": "example/site"});
     match kind {
         "github" | "gitea" => {
