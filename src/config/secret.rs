@@ -137,7 +137,11 @@ impl Scaleway {
             .get(VARIABLE)
             .map(|text| {
                 let text = secret_doubts::unwrapped(text);
-                self.key(text, SecretSource::Variable(VARIABLE), "scaleway.secret_key")
+                self.key(
+                    text,
+                    SecretSource::Variable(VARIABLE),
+                    "scaleway.secret_key",
+                )
             })
             .transpose()
     }

@@ -328,8 +328,20 @@ mod tests {
 
     #[test]
     fn a_bucket_or_a_site_is_exactly_what_is_written() {
-        assert!(is(&Kind::S3, "my-bucket", &["my-bucket"]));
-        assert!(!is(&Kind::S3, "my-bucket", &["My-Bucket"]));
+        assert!(is(
+            &Kind::S3 {
+                keys: crate::webhook::kind::s3::Keys::default()
+            },
+            "my-bucket",
+            &["my-bucket"]
+        ));
+        assert!(!is(
+            &Kind::S3 {
+                keys: crate::webhook::kind::s3::Keys::default()
+            },
+            "my-bucket",
+            &["My-Bucket"]
+        ));
         assert!(is(&Kind::Netlify, "https://x", &["https://x"]));
     }
 }

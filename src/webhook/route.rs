@@ -173,7 +173,7 @@ impl Route {
     #[must_use]
     pub fn methods(&self) -> &'static [Method] {
         match self.settings.kind {
-            Kind::S3 => &[Method::POST, Method::HEAD],
+            Kind::S3 { .. } => &[Method::POST, Method::HEAD],
             Kind::Cloudevents { .. } => &[Method::POST, Method::OPTIONS],
             _ => &[Method::POST],
         }
@@ -183,7 +183,7 @@ impl Route {
     #[must_use]
     pub fn handshake(&self, method: &Method, headers: &HeaderMap) -> Option<Handshake> {
         match &self.settings.kind {
-            Kind::S3 if method == Method::HEAD => Some(Handshake {
+            Kind::S3 { .. } if method == Method::HEAD => Some(Handshake {
                 // MinIO asks with its token whether anybody is there, before it sends.
                 status: if self.may_ask(headers) {
                     StatusCode::NO_CONTENT

@@ -6,6 +6,7 @@ mod environments;
 mod forges;
 mod identity;
 mod negative;
+mod others;
 mod payloads;
 mod platforms;
 mod properties;

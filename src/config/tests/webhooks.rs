@@ -216,7 +216,7 @@ fn a_signature_that_is_described_badly() {
             "without timestamp_header",
         ),
         (
-            "signature_header = \"X\"\nsignature_digest = \"sha1\"\n",
+            "signature_header = \"X\"\nsignature_digest = \"md5\"\n",
             "signature_digest",
         ),
         (

@@ -51,7 +51,7 @@ const UNLISTED: Ask = Ask::Unlisted("this event lists no files");
 
 pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
     match auth {
-        Auth::Token => Scheme::Token(HeaderName::from_static("x-gitlab-token")),
+        Auth::Token => Scheme::Token(HeaderName::from_static("x-gitlab-token"), String::new()),
         Auth::SigningToken => Scheme::Standard,
     }
 }

@@ -11,14 +11,16 @@ use crate::webhook::*;
 const SCAN: Wish = Wish::Scan { because: None };
 
 fn record(event: &str, bucket: &str, key: &str) -> Value {
-    json!({"eventName": event, "s3": {"bucket": {"name": bucket}, "object": {"key": key}}})
+    json!({"eventName": event, "eventSource": "minio:s3", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}})
 }
 
 fn bucket(records: &[Value]) -> Wish {
     let settings = RouteSettings {
         has_origins: false,
         repositories: vec!["site".to_owned()],
-        ..settings(Kind::S3)
+        ..settings(Kind::S3 {
+            keys: kind::s3::Keys::default(),
+        })
     };
     wish(
         settings,
@@ -87,7 +89,13 @@ fn a_bucket_that_is_not_the_routes() {
     assert!(nothing(&bucket(&[]), "no records"));
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "site"});
     assert!(nothing(
-        &wish(settings(Kind::S3), &[], &test.to_string()),
+        &wish(
+            settings(Kind::S3 {
+                keys: kind::s3::Keys::default()
+            }),
+            &[],
+            &test.to_string()
+        ),
         "no records"
     ));
 }
@@ -358,7 +366,13 @@ fn vercels_deployments() {
 fn the_default_is_a_scan_where_there_are_origins() {
     for (kind, with, without) in [
         (Kind::Vercel, Purge::Scan, Purge::All),
-        (Kind::S3, Purge::Scan, Purge::Files),
+        (
+            Kind::S3 {
+                keys: kind::s3::Keys::default(),
+            },
+            Purge::Scan,
+            Purge::Files,
+        ),
         (Sender::GenericBearer.kind(), Purge::Files, Purge::Files),
     ] {
         assert_eq!(kind.default_purge(true), with);
