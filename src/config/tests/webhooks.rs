@@ -239,6 +239,61 @@ fn a_signature_that_is_described_badly() {
 }
 
 #[test]
+fn a_token_that_is_described_badly() {
+    let generic = "kind = \"generic\"\n";
+    for (lines, what) in [
+        ("auth = \"token\"\n", "token_header: is missing"),
+        (
+            "auth = \"token\"\ntoken_header = \"a:b\"\n",
+            "is not the name of a header",
+        ),
+        (
+            "auth = \"token\"\ntoken_header = \"X\"\ntoken_prefix = \" a\"\n",
+            "token_prefix: holds a character",
+        ),
+        (
+            "auth = \"token\"\ntoken_header = \"X\"\nsignature_header = \"X\"\n",
+            "signature_header: belongs to auth = \"hmac\"",
+        ),
+        (
+            "auth = \"basic\"\ntoken_header = \"X\"\n",
+            "token_header: belongs to auth = \"token\"",
+        ),
+        (
+            "token_prefix = \"X\"\n",
+            "token_prefix: belongs to auth = \"token\"",
+        ),
+        (
+            "key_encoding = \"raw\"\n",
+            "key_encoding: is not a key of kind = \"generic\"",
+        ),
+    ] {
+        let found = problems_in(
+            &hook(&format!("{generic}{SECRET}{lines}")),
+            &Environment::default(),
+        );
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        assert!(found[0].contains(what), "{lines}: {found:?}");
+    }
+    let odd = hook(&format!("kind = \"s3\"\n{SECRET}key_encoding = \"url\"\n"));
+    let found = problems_in(&odd, &Environment::default());
+    assert!(
+        found.len() == 1 && found[0].contains("key_encoding"),
+        "{found:?}"
+    );
+    for lines in [
+        "auth = \"basic\"\n",
+        "auth = \"token\"\ntoken_header = \"X\"\ntoken_prefix = \"Token \"\n",
+    ] {
+        let found = problems_in(
+            &hook(&format!("{generic}{SECRET}{lines}")),
+            &Environment::default(),
+        );
+        assert_eq!(found, Vec::<String>::new(), "{lines}");
+    }
+}
+
+#[test]
 fn the_listener() {
     let config = config(
         "[webhooks]\nlisten = \"unix:/run/w.sock\"\nbody_limit = \"1 MiB\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nfailed_auth_per_minute = 5\n",

@@ -52,6 +52,7 @@ fn body(kind: &str) -> Value {
         "bitbucket" => json!({"commit_status": {"state": "SUCCESSFUL"}, "repository": repository}),
         "s3" => json!({"EventName": "s3:ObjectCreated:Put", "Records": [{
             "eventName": "s3:ObjectCreated:Put",
+            "eventSource": "minio:s3",
             "s3": {"bucket": {"name": "bucket"}, "object": {"key": "a+b.css"}},
         }]}),
         "contentful" => json!({"sys": {"id": "x"}}),
