@@ -68,7 +68,7 @@ fn install() {
     sh("install -m 755 /booted/edgepurge /usr/bin/edgepurge
         useradd --system --no-create-home edgepurge
         install -d -m 755 /etc/edgepurge
-        install -d -m 700 /etc/credstore
+        install -d -m 711 /etc/credstore
         install -m 644 /booted/systemd/edgepurge.service /booted/systemd/edgepurge-webhook.socket /etc/systemd/system/
         useradd --system --no-create-home --groups edgepurge alice
         useradd --system --no-create-home bob");
