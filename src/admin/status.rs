@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, CauseWord, causes};
+use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
@@ -317,6 +318,33 @@ pub struct AlarmView {
 /// `GET /api/v1/status`
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Status>, AdminError> {
     Ok(Json(collect(&admin).await?))
+}
+
+/// The pipelines, as [`Status`] has them.
+#[derive(Debug, Serialize)]
+pub(super) struct Pipelines {
+    pipelines: Vec<PipelineStatus>,
+}
+
+/// `GET /api/v1/pipelines`
+pub(super) async fn pipelines(
+    State(admin): State<Arc<Admin>>,
+) -> Result<Json<Pipelines>, AdminError> {
+    let pipelines = collect(&admin).await?.pipelines;
+    Ok(Json(Pipelines { pipelines }))
+}
+
+/// `GET /api/v1/pipelines/{pipeline}`: one, by name or id.
+pub(super) async fn pipeline(
+    State(admin): State<Arc<Admin>>,
+    Segment(name): Segment<String>,
+) -> Result<Json<PipelineStatus>, AdminError> {
+    let (id, _) = admin.pipeline(&name)?;
+    let mut pipelines = collect(&admin).await?.pipelines.into_iter();
+    pipelines
+        .find(|pipeline| pipeline.id == *id)
+        .map(Json)
+        .ok_or_else(|| AdminError::NotFound(format!("there is no pipeline `{name}`")))
 }
 
 /// Gathers the status.

@@ -9,6 +9,7 @@
     reason = "a test program trusts itself, reads its environment, and speaks"
 )]
 
+mod admin;
 mod bench;
 mod commands;
 mod config;
