@@ -36,7 +36,7 @@ pub(super) struct RequestQuery {
 
 /// A page of purge requests.
 #[derive(Debug, Serialize)]
-pub(super) struct Requests {
+pub(super) struct RequestPage {
     purge_requests: Vec<RequestRecord>,
     #[serde(flatten)]
     page: Page,
@@ -46,7 +46,7 @@ pub(super) struct Requests {
 pub(super) async fn requests(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<RequestQuery>,
-) -> Result<Json<Requests>, AdminError> {
+) -> Result<Json<RequestPage>, AdminError> {
     for (key, value) in [
         ("project_id", filter.project_id),
         ("organization_id", filter.organization_id),
@@ -69,7 +69,7 @@ pub(super) async fn requests(
     };
     let listed = admin.store.requests(filter).await?;
     let (purge_requests, page) = page(listed, slice, |record| record.id);
-    Ok(Json(Requests {
+    Ok(Json(RequestPage {
         purge_requests,
         page,
     }))
@@ -117,7 +117,7 @@ pub struct ChangeProgress {
 
 /// A page of changes, and of a range also what became of all of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Changes {
+pub(super) struct ChangePage {
     changes: Vec<ChangeRecord>,
     #[serde(flatten)]
     page: Page,
@@ -129,7 +129,7 @@ pub(super) struct Changes {
 pub(super) async fn changes(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<ChangeQuery>,
-) -> Result<Json<Changes>, AdminError> {
+) -> Result<Json<ChangePage>, AdminError> {
     let (first, last) = (filter.first.map(Seq), filter.last.map(Seq));
     let pipeline = asked(&admin, filter.pipeline_id.as_deref())?;
     let progress = match (first, last) {
@@ -146,7 +146,7 @@ pub(super) async fn changes(
     };
     let listed = admin.store.changes(filter).await?;
     let (changes, page) = page(listed, slice, |record| record.cause.seq.0);
-    Ok(Json(Changes {
+    Ok(Json(ChangePage {
         changes,
         page,
         progress,
@@ -179,7 +179,7 @@ pub(super) struct DeliveryQuery {
 
 /// A page of deliveries.
 #[derive(Debug, Serialize)]
-pub(super) struct Deliveries {
+pub(super) struct DeliveryPage {
     deliveries: Vec<ListedDelivery>,
     #[serde(flatten)]
     page: Page,
@@ -189,7 +189,7 @@ pub(super) struct Deliveries {
 pub(super) async fn deliveries(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<DeliveryQuery>,
-) -> Result<Json<Deliveries>, AdminError> {
+) -> Result<Json<DeliveryPage>, AdminError> {
     let filter = DeliveryFilter {
         pipeline: asked(&admin, filter.pipeline_id.as_deref())?,
         route: filter.route,
@@ -197,7 +197,7 @@ pub(super) async fn deliveries(
     };
     let listed = admin.store.deliveries(filter).await?;
     let (deliveries, page) = page(listed, slice, |delivery| delivery.id);
-    Ok(Json(Deliveries { deliveries, page }))
+    Ok(Json(DeliveryPage { deliveries, page }))
 }
 
 /// The pipeline that a list is narrowed to, by name or id. The history may have one that is in the

@@ -56,8 +56,8 @@ pub(super) fn listed<T>(
 }
 
 /// A value as a parameter of a statement.
-pub(super) fn value<T: ToSql>(of: &Option<T>) -> Option<&dyn ToSql> {
-    of.as_ref().map(|value| value as &dyn ToSql)
+pub(super) fn value<T: ToSql>(of: Option<&T>) -> Option<&dyn ToSql> {
+    of.map(|value| value as &dyn ToSql)
 }
 
 pub(super) fn changes(
@@ -68,11 +68,11 @@ pub(super) fn changes(
     let number = |seq: Option<Seq>| seq.map(|seq| int(seq.0));
     let (first, last) = (number(filter.first), number(filter.last));
     let wanted: [Wanted<'_>; 5] = [
-        ("seq >= ?", value(&first)),
-        ("seq <= ?", value(&last)),
-        ("pipeline = ?", value(&pipeline)),
-        ("stage = ?", value(&filter.stage)),
-        ("asset = ?", value(&filter.asset)),
+        ("seq >= ?", value(first.as_ref())),
+        ("seq <= ?", value(last.as_ref())),
+        ("pipeline = ?", value(pipeline.as_ref())),
+        ("stage = ?", value(filter.stage.as_ref())),
+        ("asset = ?", value(filter.asset.as_ref())),
     ];
     listed(
         connection,
@@ -97,8 +97,8 @@ pub(super) fn deliveries(
 ) -> rusqlite::Result<Listed<ListedDelivery>> {
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let wanted: [Wanted<'_>; 2] = [
-        ("pipeline = ?", value(&pipeline)),
-        ("route = ?", value(&filter.route)),
+        ("pipeline = ?", value(pipeline.as_ref())),
+        ("route = ?", value(filter.route.as_ref())),
     ];
     listed(
         connection,

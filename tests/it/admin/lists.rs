@@ -39,7 +39,7 @@ async fn all(bench: &Bench, list: &str, number: &str, query: &str) -> Vec<Value>
 async fn purged_eight() -> Bench {
     let mut bench = Bench::new().await;
     with_route(&mut bench, "generic", "purge = \"files\"", "");
-    bench.pipeline = "max_assets = 1\ndebounce = \"0s\"".to_owned();
+    bench.pipeline.push_str("max_assets = 1\ndebounce = \"0s\"");
     bench.start().await;
     let address = address(&bench).await;
     for number in 0..8 {

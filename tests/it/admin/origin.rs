@@ -15,7 +15,7 @@ async fn a_foreign_page_changes_nothing_though_it_has_the_token() {
     };
     let own = format!("http://{address}");
     let port = address.rsplit(':').next().unwrap();
-    let post = |door: &Door, path: &str, more: &[(&'static str, &str)]| {
+    let change = |door: &Door, path: &str, more: &[(&'static str, &str)]| {
         door.request(&bench, "POST", path)
             .bearer_auth(TOKEN)
             .json(&json!({ "pipeline": "www", "all": true }))
@@ -43,7 +43,7 @@ async fn a_foreign_page_changes_nothing_though_it_has_the_token() {
         ] {
             for door in [&tcp, &Door::Socket] {
                 let (status, document) =
-                    json(post(door, &format!("/api/v1/{path}"), foreign)).await;
+                    json(change(door, &format!("/api/v1/{path}"), foreign)).await;
                 assert_eq!(status, 403, "{path} with {foreign:?}: {document}");
                 assert_eq!(document["class"], "forbidden");
             }
@@ -55,7 +55,7 @@ async fn a_foreign_page_changes_nothing_though_it_has_the_token() {
         &[][..],
         &[("origin", &*own), ("sec-fetch-site", "same-origin")],
     ] {
-        let (status, document) = json(post(&tcp, "/api/v1/purge", ours)).await;
+        let (status, document) = json(change(&tcp, "/api/v1/purge", ours)).await;
         assert_eq!(status, 202, "{ours:?}: {document}");
     }
     // No page can read an answer either: none says that another origin may.
