@@ -12,8 +12,10 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::clock::Clock;
+use crate::config::SecretSource;
 use crate::core::change::PipelineId;
 use crate::core::planner::View;
+use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::intake::Intake;
@@ -41,7 +43,7 @@ mod remote;
 mod scan;
 mod status;
 
-pub use cause::{Cause, CauseWord};
+pub use cause::{Cause, CauseWord, counted};
 pub use explain::{AssetExplained, ExplainQuery, TOLD};
 pub use guard::{Door, Token};
 pub use history::ChangeProgress;
@@ -50,7 +52,7 @@ pub use purge::{PurgeAnswer, PurgeBody};
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 pub use scan::{ScanBody, WaitQuery};
-pub use status::{OriginView, PipelineStatus, Status};
+pub use status::{AlarmView, OriginView, PipelineStatus, Status};
 
 /// How long an answer may take that needs the engine or the store.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,6 +92,10 @@ pub struct Admin {
     pub reloads: Arc<Reloads>,
     /// The API's URL.
     pub api_url: String,
+    /// Where its secret key is from; `None` for the sandbox.
+    pub key: Option<SecretSource>,
+    /// The secrets that are copies of systemd's.
+    pub credentials: Credentials,
     /// The clock.
     pub clock: Clock,
 }
@@ -103,6 +109,11 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
+    /// The whole status; `None` while engine or store do not answer.
+    pub async fn status(&self) -> Option<Status> {
+        status::collect(self).await.ok()
+    }
+
     /// What the engine is doing.
     async fn view(&self) -> Result<View, AdminError> {
         tokio::time::timeout(PATIENCE, self.engine.view())
@@ -141,7 +152,7 @@ impl Admin {
 }
 
 /// The pages and calls that there are.
-fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 20] {
+fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
     [
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
@@ -166,6 +177,7 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 20] {
             get(remote::list).post(remote::create),
         ),
         ("/api/v1/purge-requests/{id}", get(remote::get)),
+        ("/api/v1/edge-pipelines/{id}", get(remote::pipeline)),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::daemon;
 use crate::scaleway::Client;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{self, LogFormat};
 
 mod check;
 mod client;
@@ -26,12 +26,14 @@ mod man;
 mod operate;
 mod output;
 mod owner;
+mod progress;
 mod purge;
 mod requests;
 mod run;
 mod scan;
 mod status;
 mod wait;
+mod way;
 
 pub use failure::Failure;
 
@@ -228,8 +230,8 @@ impl Global {
             Color::Never => false,
             Color::Auto => std::io::stderr().is_terminal(),
         };
-        let journal = Environment::of_process().get("JOURNAL_STREAM").is_some();
-        crate::telemetry::start(self.log_format, level, color, journal)
+        let journal = telemetry::stderr_is_journal(Environment::of_process().get("JOURNAL_STREAM"));
+        telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))
     }
 }

@@ -21,6 +21,7 @@ mod rule;
 mod scaleway;
 mod scw_profile;
 mod secret;
+mod secret_doubts;
 mod secret_file;
 mod section;
 mod size;
@@ -43,7 +44,7 @@ pub use model::{
     RulePurge, Scaleway, SecretPlace, State, Verify, WatchMode, Webhook, WebhookListen, Webhooks,
 };
 pub use problem::{Problem, Problems};
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource};
 
 use reader::Reader;
 use section::Section;

@@ -17,6 +17,7 @@ pub mod pause;
 pub mod planner;
 pub mod purge;
 pub mod queue;
+pub mod refusal;
 pub mod room;
 pub mod time;
 pub mod verify;

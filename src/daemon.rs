@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
-use crate::admin::{Admin, AdminPipeline, Reloads};
+use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
+use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
@@ -27,11 +29,12 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
-use api::{check_projects, key_reader};
+use api::{check_projects, key_reader, key_source};
 use kept::Kept;
 
 mod api;
 mod deliveries;
+mod herald;
 mod kept;
 mod loss;
 mod reload;
@@ -94,6 +97,7 @@ pub struct Daemon {
     /// The clock.
     pub clock: Clock,
     reloads: Arc<Reloads>,
+    credentials: Credentials,
     /// Set when the watchdog is fed.
     fed: OnceLock<()>,
     /// `None` once it stops for good.
@@ -136,9 +140,8 @@ impl Daemon {
         supervisor: Supervisor,
         faults: Faults,
     ) -> Result<Self, StartError> {
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        warn(config, environment);
+        let credentials = credentials(config, environment);
         let store = SqliteStore::open(
             &SqliteSettings {
                 directory: config.state.directory.clone(),
@@ -152,7 +155,7 @@ impl Daemon {
         let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
         let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
         let metrics = Arc::clone(&kept.metrics);
-        let sandbox = start_sandbox(config, clock, &supervisor).await?;
+        let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
             environment,
@@ -172,7 +175,7 @@ impl Daemon {
         .await?;
         let watched = Watched::default();
         let engine = engine.with_looks(watched.looks());
-        let intake = Arc::new(intake(config, &store, &handle)?);
+        let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
@@ -203,13 +206,12 @@ impl Daemon {
                 || config.scaleway.api_url.as_str().to_owned(),
                 Sandbox::api_url,
             ),
+            key: key_source(config, environment),
+            credentials: credentials.clone(),
             clock,
         });
-        let token = config
-            .admin
-            .token()
-            .map_err(|problems| StartError::Config(problems.to_string()))?
-            .map(|secret| secret.value);
+        herald::spawn(&admin, &kept.told, &supervisor);
+        let token = token(config)?;
         listeners.serve(&admin, token, &supervisor);
         Ok(Self {
             supervisor,
@@ -222,18 +224,18 @@ impl Daemon {
             origins,
             clock,
             reloads,
+            credentials,
             fed: OnceLock::new(),
             kept: Some(kept),
         })
     }
 
-    /// Waits until every origin is armed: watched and compared once. One whose filesystem hangs is not
-    /// waited for; that is an alarm.
-    pub fn armed(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until every origin is armed (watched, and compared once) or in alarm.
+    pub fn ready(&self) -> impl Future<Output = ()> + use<> {
         let origins = self.origins.clone();
         async move {
             for origin in &origins {
-                origin.armed_or_hung().await;
+                origin.ready().await;
             }
         }
     }
@@ -269,6 +271,27 @@ impl Daemon {
         let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
         (kept, stopped.is_ok())
     }
+}
+
+/// Says what looks wrong with the configuration and its secrets.
+fn warn(config: &Config, environment: &Environment) {
+    let secrets = config.secret_warnings(environment);
+    for warning in config.warnings.iter().chain(&secrets) {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn credentials(config: &Config, environment: &Environment) -> Credentials {
+    let directory = environment.path("CREDENTIALS_DIRECTORY");
+    let names = config.credentials(environment);
+    Credentials::new(directory.unwrap_or(Path::new("")), names)
+}
+
+/// The token of changing calls over TCP.
+fn token(config: &Config) -> Result<Option<Token>, StartError> {
+    let token = config.admin.token();
+    let token = token.map_err(|problems| StartError::Config(problems.to_string()))?;
+    Ok(token.map(|secret| secret.value))
 }
 
 /// Waits until every one of these origins is armed.
@@ -309,17 +332,34 @@ impl Watched {
     }
 }
 
+/// Starts the sandbox, where it is the API, and says how to speak to it.
 async fn start_sandbox(
     config: &Config,
+    environment: &Environment,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<Option<Sandbox>, StartError> {
     if config.scaleway.api_url != ApiUrl::Sandbox {
         return Ok(None);
     }
-    let sandbox = Sandbox::start(settings::sandbox(config, clock), supervisor)
+    let given = config
+        .scaleway
+        .secret_key(environment)
+        .map_err(|problems| StartError::Config(problems.to_string()))?;
+    let mut settings = settings::sandbox(config, clock);
+    settings.secret_key = given.as_ref().map(|secret| secret.value.clone());
+    let sandbox = Sandbox::start(settings, supervisor)
         .await
         .map_err(|error| StartError::Temporary(format!("the sandbox does not start: {error}")))?;
+    // One that was made for this run opens nothing else; one that was given may be a real one.
+    let key = given.map_or_else(
+        || sandbox.secret_key().expose_secret().to_owned(),
+        |secret| format!("that of the {}", secret.source),
+    );
+    tracing::info!(
+        "the sandbox's API is at {}, its key is {key}",
+        sandbox.api_url()
+    );
     Ok(Some(sandbox))
 }
 
@@ -340,6 +380,7 @@ pub fn explainer(config: &Config) -> Result<Explainer, StartError> {
 fn intake(
     config: &Config,
     store: &Arc<dyn Store>,
+    index: &Arc<Index>,
     engine: &EngineHandle,
 ) -> Result<Intake, StartError> {
     let (engine, queued) = (engine.clone(), engine.queued());
@@ -350,7 +391,10 @@ fn intake(
     };
     let doors = Doors::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
-    Ok(Intake::new(pipelines, Arc::clone(store), Arc::new(scanning)).with_doors(doors))
+    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
+    Ok(intake
+        .with_doors(doors)
+        .with_remembered(Arc::clone(index) as Arc<_>))
 }
 
 fn start_origins(

@@ -102,9 +102,16 @@ pub struct EngineHandle {
     asks: mpsc::Sender<Ask>,
     notices: broadcast::Sender<Notice>,
     queued: watch::Receiver<Option<Queued>>,
+    turned: watch::Receiver<()>,
 }
 
 impl EngineHandle {
+    /// Hears of each step: what [`EngineHandle::view`] tells may be another then.
+    #[must_use]
+    pub fn turned(&self) -> watch::Receiver<()> {
+        self.turned.clone()
+    }
+
     /// What the engine is doing; `None` when it does not answer any more.
     pub async fn view(&self) -> Option<View> {
         let (answer, view) = oneshot::channel();
@@ -163,6 +170,7 @@ pub struct Engine {
     /// The last sequence number that the store has announced.
     appended: watch::Receiver<Seq>,
     queued: watch::Sender<Option<Queued>>,
+    turned: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -204,6 +212,7 @@ impl Engine {
             notices.clone(),
         );
         let (queued, counted) = watch::channel(None);
+        let (turned, hears) = watch::channel(());
         let seed = fastrand::u64(..);
         let (planner, step) = Planner::restore(
             settings.limits,
@@ -227,6 +236,7 @@ impl Engine {
             outstanding: 0,
             cursor: Seq(0),
             queued,
+            turned,
         };
         if !step.decisions.is_empty() {
             engine.store.decide(step.decisions.clone()).await?;
@@ -237,6 +247,7 @@ impl Engine {
             asks: asks_sender,
             notices,
             queued: counted,
+            turned: hears,
         };
         Ok((engine, handle))
     }
@@ -408,6 +419,7 @@ impl Engine {
         if self.commit(&step, stopping).await? {
             self.act(step);
         }
+        self.turned.send_replace(());
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
 use crate::core::time::Time;
-use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
+use crate::sink::{FileChange, Remembered, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
 mod deliveries;
@@ -81,6 +81,7 @@ pub struct Intake {
     store: Arc<dyn Store>,
     on_scanning: OnScanning,
     doors: Arc<Doors>,
+    remembered: Option<Arc<dyn Remembered>>,
 }
 
 impl Intake {
@@ -96,6 +97,16 @@ impl Intake {
             store,
             on_scanning,
             doors: Doors::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
+            remembered: None,
+        }
+    }
+
+    /// The same, which can tell a directory from a file in what a delivery lists.
+    #[must_use]
+    pub fn with_remembered(self, remembered: Arc<dyn Remembered>) -> Self {
+        Self {
+            remembered: Some(remembered),
+            ..self
         }
     }
 

@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod credentials;
 pub mod daemon;
 pub mod engine;
 pub mod explain;

@@ -199,11 +199,11 @@ impl Origin {
         )?;
         {
             let _context = context.enter();
-            let (inbox, place) = (Arc::clone(&inbox), Arc::clone(&place));
+            let inbox = Arc::clone(&inbox);
             supervisor.spawn(&format!("{name} stop"), async move {
                 tokio::select! {
                     () = stopping.cancelled() => {}
-                    never = hung::mind(&inbox, &place, &tell_hung) => match never {},
+                    never = hung::mind(&inbox, &tell_hung) => match never {},
                 }
                 inbox.stop();
                 Ok(())
@@ -338,12 +338,13 @@ impl OriginHandle {
         *self.hung.borrow()
     }
 
-    /// Waits until it is armed, or until its filesystem does not answer: nobody waits longer for that.
-    pub async fn armed_or_hung(&self) {
+    /// Waits until it is armed, or in alarm: nobody waits longer for a root that is missing or a filesystem
+    /// that does not answer.
+    pub async fn ready(&self) {
         let (mut status, mut hung) = (self.status.clone(), self.hung.clone());
         // An origin that has ended is a fault, and stops the process.
         tokio::select! {
-            armed = status.wait_for(|status| status.armed) => drop(armed),
+            ready = status.wait_for(OriginStatus::is_ready) => drop(ready),
             hung = hung.wait_for(|hung| *hung) => drop(hung),
         }
     }

@@ -25,6 +25,7 @@
 //! | what is cached | 200 up to 8 MiB, 301, 403, 404; until the TTL |
 //! | an answer of the origin that a purge overtook | served, and not kept |
 //! | HEAD | answered from the cache; on a miss from the origin, and not kept |
+//! | errors | `{"message": …}`, and those of [`ErrorType`] where they are scripted |
 //! | order of checks | rate limit, key, scripted fault, body |
 
 mod answer;
@@ -32,6 +33,7 @@ mod api;
 mod cache;
 mod call;
 mod edge;
+mod error_type;
 mod event;
 mod fault;
 mod ledger;
@@ -53,6 +55,7 @@ use secrecy::SecretString;
 use tokio::sync::broadcast;
 
 use self::cache::Cache;
+pub use self::error_type::ErrorType;
 pub use self::event::{ApiCall, CacheResult, Event};
 pub use self::fault::{Fault, Operation, Script};
 use self::ledger::Ledger;

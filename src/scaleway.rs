@@ -10,6 +10,7 @@
 mod ceiling;
 mod client;
 mod endpoint;
+mod meaning;
 mod operation;
 mod printable;
 mod refusal;

@@ -87,6 +87,21 @@ pub trait Sink: Send + Sync + 'static {
     fn scanning(&self, pipeline: &PipelineId, running: bool);
 }
 
+/// Tells what is remembered of the origins.
+pub trait Remembered: Send + Sync + 'static {
+    /// The first of these paths below an origin's root that is a directory, as far as files are
+    /// remembered below it; `None` too where the origin was never indexed completely. Blocks.
+    ///
+    /// # Errors
+    /// Why it can't be told.
+    fn directory(
+        &self,
+        pipeline: &PipelineId,
+        origin: &str,
+        paths: &[Vec<u8>],
+    ) -> Result<Option<Vec<u8>>, String>;
+}
+
 /// What an authentic delivery asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskedFor {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{OriginView, PipelineStatus};
+use super::status::{AlarmView, OriginView, PipelineStatus};
 use crate::origin::ROOT_MISSING;
 
 /// Something that a pipeline waits for.
@@ -35,12 +35,29 @@ pub enum CauseWord {
     Queued,
     /// Purge requests are not settled.
     InFlight,
+    /// The API does not take what is queued, or does not tell of what is in flight.
+    Refused,
     /// Assets are given up.
     Failed,
 }
 
-/// Everything that a pipeline waits for.
-pub(super) fn causes(pipeline: &PipelineStatus) -> Vec<Cause> {
+/// The alarms that say why what is queued or in flight stays so.
+const REFUSALS: [&str; 8] = [
+    "api",
+    "forbidden",
+    "fruitless",
+    "overdue",
+    "rate_limited",
+    "unauthorized",
+    "unready",
+    "untracked",
+];
+
+/// Everything that a pipeline waits for; these are its alarms, and those of all pipelines.
+pub(super) fn causes<'a>(
+    pipeline: &PipelineStatus,
+    alarms: impl Iterator<Item = &'a AlarmView>,
+) -> Vec<Cause> {
     let mut causes: Vec<Cause> = pipeline.origins.iter().flat_map(of_origin).collect();
     let mut add = |word, text: String| causes.push(Cause { word, text });
     let queued = pipeline.queued_all.is_some() || pipeline.queued_assets > 0;
@@ -72,6 +89,11 @@ pub(super) fn causes(pipeline: &PipelineStatus) -> Vec<Cause> {
             ),
         );
     }
+    if queued || pipeline.in_flight > 0 {
+        for alarm in alarms.filter(|alarm| REFUSALS.contains(&alarm.reason.as_str())) {
+            add(CauseWord::Refused, alarm.text.clone());
+        }
+    }
     if pipeline.failed_assets > 0 {
         add(
             CauseWord::Failed,
@@ -83,7 +105,8 @@ pub(super) fn causes(pipeline: &PipelineStatus) -> Vec<Cause> {
 }
 
 /// A number of things.
-fn counted(number: u64, thing: &str) -> String {
+#[must_use]
+pub fn counted(number: u64, thing: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{s}")
 }

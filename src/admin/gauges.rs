@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::status::{AlarmView, CONFIG, FAILED, OriginView, PipelineStatus, Status};
+use super::status::{AlarmView, CONFIG, CREDENTIAL, FAILED, OriginView, PipelineStatus, Status};
 use crate::core::planner::Alarm;
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
@@ -65,7 +65,7 @@ impl Status {
             lost_events: sum(|state| state.lost_events),
             scans: scans.into_iter().collect(),
             // Each is a metric at zero, too.
-            alarms: [CONFIG, FAILED]
+            alarms: [CONFIG, CREDENTIAL, FAILED]
                 .iter()
                 .chain(&Alarm::REASONS)
                 .chain(&origin::Alarm::REASONS)

@@ -22,8 +22,8 @@ pub(super) async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// Whether it can do its work: the store commits, the watches are armed. A pipeline's troubles are
-/// in the status, not here.
+/// Whether it can do its work: the store commits, each origin is armed or in alarm. A pipeline's troubles
+/// are in the status, not here.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let mut lacking = Vec::new();
     match tokio::time::timeout(PATIENCE, admin.store.append(Vec::new())).await {
@@ -33,9 +33,9 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     }
     for pipeline in admin.pipelines.values() {
         for (name, origin) in &pipeline.origins {
-            if !origin.status().armed {
+            if !origin.status().is_ready() {
                 lacking.push(format!(
-                    "origin {} of {} is not armed yet",
+                    "origin {} of {} is not watched and compared yet",
                     name, pipeline.name
                 ));
             }

@@ -12,9 +12,9 @@ use super::input::{Body, Query, Segment};
 use super::peer::Peer;
 use super::purge::{PurgeBody, ask};
 use super::{Admin, AdminError};
-use crate::core::change::Seq;
+use crate::core::change::{PipelineId, Seq};
 use crate::intake::AskedTargets;
-use crate::scaleway::{ListQuery, OrderBy};
+use crate::scaleway::{CreateTarget, ListQuery, OrderBy};
 use crate::store::{RequestFilter, Slice};
 
 /// How long a manual request may take until the API has it; after that it goes on without its asker.
@@ -80,19 +80,36 @@ pub(super) async fn get(
         .map_err(AdminError::Refused)
 }
 
+/// `GET /api/v1/edge-pipelines/{id}`: a pipeline, as the API has it.
+pub(super) async fn pipeline(
+    State(admin): State<Arc<Admin>>,
+    Segment(id): Segment<String>,
+) -> Result<Json<Value>, AdminError> {
+    let reply = admin.client.get_pipeline(&PipelineId::new(&id)).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
 /// `POST /api/v1/purge-requests`: one request, recorded as manual and tracked like any other; the
-/// answer is the API's own document of it.
+/// answer is the API's own document of it. Of a pipeline that is not configured it is made all the
+/// same, and neither recorded nor tracked.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Body(body): Body<PurgeBody>,
 ) -> Result<Json<Value>, AdminError> {
-    let (_, pipeline) = admin.pipeline(&body.pipeline)?;
     if !body.globs.is_empty() {
         return Err(AdminError::Invalid(
             "one request takes no globs; `edgepurge purge` expands them".to_owned(),
         ));
     }
+    let pipeline = match admin.pipeline(&body.pipeline) {
+        Err(_) if uuid::Uuid::try_parse(&body.pipeline).is_ok() => {
+            return elsewhere(&admin, body).await;
+        }
+        found => found?.1,
+    };
     if body.assets.len() > pipeline.max_assets {
         return Err(AdminError::Invalid(format!(
             "{} assets are more than one request takes (max_assets = {}); `edgepurge purge` \
@@ -103,22 +120,46 @@ pub(super) async fn create(
     }
     let detail = format!("requests create by {who}");
     let asked = ask(&admin, &body, &detail, AskedTargets::Exactly).await?;
-    let remote_id = tokio::time::timeout(ACCEPTANCE, accepted(&admin, Seq(asked.first)))
-        .await
-        .map_err(|_| {
-            AdminError::Unavailable(format!(
-                "the API has not taken it within {} s; it stays queued, see `edgepurge status`",
-                ACCEPTANCE.as_secs()
-            ))
-        })??;
+    let mut why = String::new();
+    let accepted = accepted(&admin, Seq(asked.first), &mut why);
+    let Ok(remote_id) = tokio::time::timeout(ACCEPTANCE, accepted).await else {
+        let why = match why.as_str() {
+            "" => "see `edgepurge status`",
+            why => why,
+        };
+        return Err(AdminError::Unavailable(format!(
+            "the API has not taken it within {} s; it stays queued: {why}",
+            ACCEPTANCE.as_secs()
+        )));
+    };
+    let remote_id = remote_id?;
     let reply = admin.client.get(&remote_id).await;
     reply
         .map(|reply| Json(reply.json))
         .map_err(AdminError::Refused)
 }
 
+/// A request of a pipeline that is not configured.
+async fn elsewhere(admin: &Admin, body: PurgeBody) -> Result<Json<Value>, AdminError> {
+    let target = match (body.all, body.assets.is_empty()) {
+        (true, true) => CreateTarget::All,
+        (false, false) => CreateTarget::Assets(body.assets),
+        _ => {
+            return Err(AdminError::Invalid(
+                "either assets or all has to be given".to_owned(),
+            ));
+        }
+    };
+    let pipeline = PipelineId::new(&body.pipeline);
+    let reply = admin.client.create(&pipeline, &target).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
 /// Waits until the request that took a change has an id at the API.
-async fn accepted(admin: &Admin, change: Seq) -> Result<String, AdminError> {
+/// Notes why the last one came to nothing.
+async fn accepted(admin: &Admin, change: Seq, why: &mut String) -> Result<String, AdminError> {
     loop {
         for id in admin.store.requests_of(change, change).await? {
             let filter = RequestFilter {
@@ -133,6 +174,7 @@ async fn accepted(admin: &Admin, change: Seq) -> Result<String, AdminError> {
                 if record.status == "failed" {
                     return Err(AdminError::Invalid(record.why));
                 }
+                *why = record.why;
             }
         }
         if admin.engine.is_closed() {

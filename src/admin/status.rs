@@ -13,16 +13,19 @@ use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::pause::Pause;
-use crate::core::planner::{Alarm, HotAsset, View};
+use crate::core::planner::{Alarm, HotAsset, UNAUTHORIZED, View};
 use crate::core::time::Time;
+use crate::credentials::Credential;
 use crate::origin::{self, Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
-use crate::store::Orphan;
+use crate::store::{Orphan, RequestFilter, Slice};
 use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
 pub(super) const FAILED: &str = "failed";
 /// The alarm for a configuration file that is not at work.
 pub(super) const CONFIG: &str = "config";
+/// The alarm for a secret that was replaced while a copy of the old one is in use.
+pub(super) const CREDENTIAL: &str = "credential";
 
 /// An origin, as `status` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -300,6 +303,8 @@ pub struct Status {
     pub orphaned: Vec<OrphanStatus>,
     /// The webhook listener; `None` where no pipeline has a webhook.
     pub webhooks: Option<WebhooksView>,
+    /// The secrets that are copies of systemd's.
+    pub credentials: Vec<Credential>,
     /// What an operator should act on.
     pub alarms: Vec<AlarmView>,
 }
@@ -309,6 +314,9 @@ pub struct Status {
 pub struct AlarmView {
     /// The pipeline's name; `None`: all pipelines'.
     pub pipeline: Option<String>,
+    /// The origin's name, where it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// A short word, the label of the metric.
     pub reason: String,
     /// What, why, and what to do.
@@ -361,14 +369,19 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
         .collect();
     let mut pipelines = pipelines;
-    let alarms = alarms(admin, view.alarms.clone(), &pipelines);
+    let credentials = admin.credentials.look();
+    let mut alarms = alarms(admin, view.alarms.clone(), &pipelines, &credentials);
+    for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
+        alarms.push(failed_alarm(admin, pipeline).await?);
+    }
     for pipeline in &mut pipelines {
-        pipeline.causes = causes(pipeline);
-        let ours = |alarm: &AlarmView| {
-            let of = alarm.pipeline.as_ref();
-            of.is_none_or(|name| *name == pipeline.name)
+        let name = pipeline.name.clone();
+        let ours = || {
+            let ours = |alarm: &&AlarmView| alarm.pipeline.as_ref().is_none_or(|of| *of == name);
+            alarms.iter().filter(ours)
         };
-        pipeline.fresh = pipeline.causes.is_empty() && !alarms.iter().any(ours);
+        pipeline.causes = causes(pipeline, ours());
+        pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
     }
     // What is given up waits for a person.
     let waits = |cause: &Cause| cause.word != CauseWord::Failed;
@@ -383,6 +396,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         api_rate_limit: per_second(view.api_rate_limit),
         api_calls_at_once: view.api_calls_at_once,
         orphaned: orphaned(admin, &view).await?,
+        credentials,
         alarms,
         webhooks: admin.webhooks.as_ref().map(WebhooksView::from),
         pipelines,
@@ -454,7 +468,37 @@ fn pipeline_status(
     }
 }
 
-fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> Vec<AlarmView> {
+/// The alarm for assets that are given up, with the reason of the last purge request that failed.
+async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<AlarmView, AdminError> {
+    let filter = RequestFilter {
+        pipeline: Some(pipeline.id.clone()),
+        status: Some("failed".to_owned()),
+        slice: Slice::first(1),
+        ..RequestFilter::default()
+    };
+    let last = admin.store.requests(filter).await?.rows.pop();
+    let why = last.map_or_else(
+        || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
+        |request| format!("request {}: {}", request.id, request.why),
+    );
+    let (assets, name) = (pipeline.failed_assets, &pipeline.name);
+    Ok(AlarmView {
+        pipeline: Some(name.clone()),
+        origin: None,
+        reason: FAILED.to_owned(),
+        text: format!(
+            "{assets} assets are failed, and may be stale: {why}; when that is mended, \
+             `edgepurge retry {name}`"
+        ),
+    })
+}
+
+fn alarms(
+    admin: &Admin,
+    planned: Vec<Alarm>,
+    pipelines: &[PipelineStatus],
+    credentials: &[Credential],
+) -> Vec<AlarmView> {
     let name = |id: &PipelineId| {
         admin
             .pipelines
@@ -465,36 +509,40 @@ fn alarms(admin: &Admin, planned: Vec<Alarm>, pipelines: &[PipelineStatus]) -> V
         .into_iter()
         .map(|alarm| AlarmView {
             pipeline: alarm.pipeline.as_ref().map(name),
+            origin: None,
             reason: alarm.reason.to_owned(),
-            text: alarm.text,
+            text: match &admin.key {
+                Some(key) if alarm.reason == UNAUTHORIZED => {
+                    format!("{}; the key is from: {key}; {}", alarm.text, key.renewal())
+                }
+                _ => alarm.text,
+            },
         })
         .collect();
     if let Some(why) = admin.reloads.failure() {
         alarms.push(AlarmView {
             pipeline: None,
+            origin: None,
             reason: CONFIG.to_owned(),
             text: format!(
                 "the configuration of before is at work, since the file's is refused: {why}"
             ),
         });
     }
+    alarms.extend(credentials.iter().filter_map(|credential| {
+        Some(AlarmView {
+            pipeline: None,
+            origin: None,
+            reason: CREDENTIAL.to_owned(),
+            text: credential.alarm()?,
+        })
+    }));
     for pipeline in pipelines {
-        if pipeline.failed_assets > 0 {
-            alarms.push(AlarmView {
-                pipeline: Some(pipeline.name.clone()),
-                reason: FAILED.to_owned(),
-                text: format!(
-                    "{} assets are failed: the API refuses their purge for good, or the edge keeps \
-                     old bytes; see why with `edgepurge explain` or the log, then `edgepurge \
-                     retry {}`",
-                    pipeline.failed_assets, pipeline.name
-                ),
-            });
-        }
         for origin in &pipeline.origins {
             for alarm in &origin.alarms {
                 alarms.push(AlarmView {
                     pipeline: Some(pipeline.name.clone()),
+                    origin: Some(origin.name.clone()),
                     reason: alarm.reason.to_owned(),
                     text: format!("origin {}: {}", origin.name, alarm.text),
                 });

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::way::Way;
 use super::{Failure, Format, Global, output};
 use crate::config::{Config, Environment};
-use crate::core::purge::Refusal;
-use crate::scaleway::Client;
 
 mod offline;
 mod roots;
@@ -46,39 +45,33 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
     }
     if args.online {
         let config = global.load()?;
-        let client = Global::api(&config)?;
-        online(&config, &client).await?;
+        online(&config, &Way::find(&config).await?).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Asks the API about every pipeline.
-async fn online(config: &Config, client: &Client) -> Result<(), Failure> {
+async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for pipeline in &config.pipelines {
         let name = &pipeline.name;
-        match client.get_pipeline(&pipeline.id).await {
-            Ok(reply) => {
-                let theirs = &reply.value;
-                match &pipeline.project_id {
-                    Some(project) if *project != theirs.project_id => problems.push(format!(
-                        "pipeline {name} ({}) belongs to project {}, and its project_id says \
+        match way.pipeline(&pipeline.id).await {
+            Ok(theirs) => match &pipeline.project_id {
+                Some(project) if *project != theirs.project_id => problems.push(format!(
+                    "pipeline {name} ({}) belongs to project {}, and its project_id says \
                          {project}; correct id or project_id",
-                        pipeline.id, theirs.project_id
-                    )),
-                    _ => output::to_stderr(&format!(
-                        "pipeline {name}: {} of project {}, {}\n",
-                        theirs.name, theirs.project_id, theirs.status
-                    )),
-                }
+                    pipeline.id, theirs.project_id
+                )),
+                _ => output::to_stderr(&format!(
+                    "pipeline {name}: {} of project {}, {}\n",
+                    theirs.name, theirs.project_id, theirs.status
+                )),
+            },
+            Err(failure) if failure.is_temporary() => {
+                return Err(Failure::temporary(format!("pipeline {name}: {failure}")));
             }
-            Err(
-                refusal @ (Refusal::RateLimited { .. }
-                | Refusal::Transient(_)
-                | Refusal::UnknownOutcome(_)),
-            ) => return Err(Failure::temporary(format!("pipeline {name}: {refusal}"))),
-            Err(refusal) => problems.push(format!(
-                "pipeline {name} ({}): {refusal}; check the id, and that the key may use Edge \
+            Err(failure) => problems.push(format!(
+                "pipeline {name} ({}): {failure}; check the id, and that the key may use Edge \
                  Services in its project",
                 pipeline.id
             )),

@@ -38,7 +38,7 @@ impl Answer {
             Self::Ok(value) => Ok(value),
             Self::Refused { class, why } => Err(match class.as_str() {
                 "invalid" => Failure::usage(why),
-                "unavailable" | "rate_limited" | "transient" | "unknown_outcome" => {
+                "unavailable" | "rate_limited" | "transient" | "unknown_outcome" | "unready" => {
                     Failure::temporary(why)
                 }
                 _ => Failure::failed(why),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::run::{end, finish, unstarted};
@@ -16,6 +17,7 @@ use crate::core::change::{Change, PipelineId, Target};
 use crate::core::purge::{Outcome, Scope};
 use crate::daemon::{Daemon, End};
 use crate::engine::{Notice, RequestNotice};
+use crate::sandbox::Sandbox;
 
 mod edge;
 mod site;
@@ -48,13 +50,15 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
         None => site::make(&home.path)
             .map_err(|error| Failure::failed(format!("the site can't be made: {error}")))?,
     };
-    let config = config(&home.path, &root)?;
-    let mut daemon = Daemon::start(&config, &Environment::default())
+    let environment = environment();
+    let file = home.path.join("demo.toml");
+    let config = config(&file, &home.path, &root, &environment)?;
+    let mut daemon = Daemon::start(&config, &environment)
         .await
         .map_err(|error| unstarted(&error))?;
     let mut notices = daemon.engine.notices();
     tokio::select! {
-        () = daemon.armed() => {}
+        () = daemon.ready() => {}
         end = end(&mut daemon.faults) => return finish(daemon, end).await,
     }
     let edge = daemon
@@ -63,7 +67,7 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
         .and_then(|sandbox| sandbox.edge_url(&PipelineId::new(PIPELINE)))
         .map(Edge::new)
         .ok_or_else(|| Failure::failed("the sandbox has no edge"))?;
-    introduce(&daemon, &edge, &root, &home.path).await?;
+    introduce(&daemon, &edge, &root, &file).await?;
     let end = loop {
         tokio::select! {
             end = end(&mut daemon.faults) => break end,
@@ -113,8 +117,22 @@ impl Drop for Home {
     }
 }
 
-/// The same configuration that a user would write, through the same parser.
-fn config(home: &Path, root: &Path) -> Result<Config, Failure> {
+/// What the demo takes from the environment: a key for its API, so that a client which has one can
+/// speak to it.
+fn environment() -> Environment {
+    const KEY: &str = "SCW_SECRET_KEY";
+    let process = Environment::of_process();
+    let key = process.get(KEY).map(|key| (KEY, key));
+    key.into_iter().collect()
+}
+
+/// Writes the configuration that a user would write, for all other commands, and reads it.
+fn config(
+    file: &Path,
+    home: &Path,
+    root: &Path,
+    environment: &Environment,
+) -> Result<Config, Failure> {
     let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned()).to_string();
     let text = format!(
         "[scaleway]\napi_url = \"sandbox\"\n\n\
@@ -126,16 +144,21 @@ fn config(home: &Path, root: &Path) -> Result<Config, Failure> {
         socket = quoted(&home.join("admin.sock")),
         root = quoted(root),
     );
-    Config::parse(Path::new("demo.toml"), &text, &Environment::default())
+    std::fs::write(file, &text)
+        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+    Config::parse(file, &text, environment)
         .map_err(|problems| Failure::config(problems.to_string()))
 }
 
-async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, home: &Path) -> Result<(), Failure> {
-    let api = daemon
-        .sandbox
-        .as_ref()
-        .map(crate::sandbox::Sandbox::api_url)
-        .unwrap_or_default();
+async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, file: &Path) -> Result<(), Failure> {
+    let sandbox = daemon.sandbox.as_ref();
+    let api = sandbox.map(Sandbox::api_url).unwrap_or_default();
+    let key = match environment().get("SCW_SECRET_KEY") {
+        Some(_) => "that of SCW_SECRET_KEY".to_owned(),
+        None => sandbox
+            .map(|sandbox| sandbox.secret_key().expose_secret().to_owned())
+            .unwrap_or_default(),
+    };
     let admin = daemon
         .admin_address
         .map(|address| format!("http://{address}/api/v1/status"))
@@ -148,18 +171,23 @@ async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, home: &Path) -> Re
          origin   {root}\n\
          edge     {edge}/   ({visit})\n\
          API      {api}\n\
+         key      {key}\n\
          admin    {admin}\n\
-         socket   {socket}\n\
+         config   {file}\n\
          \n\
          Change files below the origin, and fetch them from the edge:\n\
          \n\
          echo '<h1>Fresh</h1>' > {page}\n\
          curl -i {edge}/\n\
          \n\
+         Every command works with it:\n\
+         \n\
+         edgepurge --config {file} status\n\
+         \n\
          Ctrl-C ends the demo.\n",
         root = root.display(),
         edge = edge.url(),
-        socket = home.join("admin.sock").display(),
+        file = file.display(),
         page = root.join("index.html").display(),
     ))
 }

@@ -49,6 +49,8 @@ struct Purged {
     done: u64,
     /// Those that are given up.
     failed: u64,
+    /// What to say of assets that are given up, from this deploy or before: they may be stale.
+    stale: Option<String>,
     /// Why nothing is purged of an origin of which very much is gone.
     held: Vec<String>,
 }
@@ -159,13 +161,18 @@ impl Deploy {
             };
             let counts = patiently(counts).await?;
             let count = |stage: &str| counts[stage].as_u64().unwrap_or(0);
+            let stale = match settled.failed {
+                0 => None,
+                _ => Some(wait::stale(&self.daemon, &self.pipeline).await),
+            };
             Ok(Purged {
                 done: count("done"),
                 failed: count("failed") + count("dropped"),
+                stale: stale.map(|failure| failure.to_string()),
                 held,
             })
         };
-        let told = wait::tell_causes(&self.daemon, &self.pipeline, work);
+        let told = wait::tell_causes(&self.daemon, &self.pipeline, &String::new, work);
         match tokio::time::timeout(limit, told).await {
             Ok(purged) => purged,
             Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
@@ -259,10 +266,12 @@ impl Deploy {
         if !purged.held.is_empty() {
             return Some(Failure::failed(purged.held.join("\n")));
         }
+        if let Some(stale) = &purged.stale {
+            return Some(Failure::failed(stale));
+        }
         (purged.failed > 0).then(|| {
             Failure::failed(format!(
-                "{} purges failed; why: edgepurge requests list, or the log; then: edgepurge retry \
-                 {name}",
+                "{} changes of {name} were dropped, and are not purged",
                 purged.failed
             ))
         })

@@ -115,7 +115,7 @@ fn next_steps(has_id: bool, root: &Path, path: &Path) -> String {
         ));
     }
     step(
-        "give it the API's secret key: secret_key_file, or /etc/edgepurge/scw_secret_key for systemd",
+        "give it the API's secret key: secret_key_file, or /etc/credstore/edgepurge.scw_secret_key for systemd",
     );
     step(&format!(
         "edgepurge --config {} check --online",

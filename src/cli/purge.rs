@@ -1,5 +1,6 @@
 //! `edgepurge purge PIPELINE ASSET|URL|'GLOB'... | --all [--wait]`
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output};
+use super::{Failure, Format, Global, output, wait};
 use crate::admin::{ChangeProgress, PurgeAnswer, PurgeBody};
 use crate::explain::is_glob;
 
@@ -32,6 +33,9 @@ pub(super) struct PurgeArgs {
     /// Wait until the purge has settled; exit 1 when it failed.
     #[arg(long)]
     wait: bool,
+    /// With --wait: give up after so long, with exit code 75; the purge goes on.
+    #[arg(long, value_name = "T", default_value = "10m", requires = "wait", value_parser = crate::config::parse_duration)]
+    timeout: Duration,
 }
 
 pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, Failure> {
@@ -66,8 +70,19 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         return Ok(ExitCode::SUCCESS);
     }
     say_if_paused(&daemon, &queued.pipeline).await?;
-    let progress = settled(&daemon, &queued).await?;
-    let failed = progress.stages.failed;
+    let left = Cell::new(queued.changes);
+    let so_far = || match queued.changes {
+        many @ 2.. => format!(", {} of {many} purged,", many.saturating_sub(left.get())),
+        _ => String::new(),
+    };
+    let settled = settled(&daemon, &queued, &left);
+    let told = wait::tell_causes(&daemon, &queued.pipeline, &so_far, settled);
+    let Ok(progress) = tokio::time::timeout(args.timeout, told).await else {
+        let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
+        return Err(Failure::temporary(format!("{late}; the purge goes on")));
+    };
+    let progress = progress?;
+    let failed = progress.stages.failed + progress.stages.dropped;
     match global.format {
         Format::Json => output::json(&json!({
             "pipeline": queued.pipeline,
@@ -86,8 +101,9 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         Format::Text => {}
     }
     if failed > 0 {
+        let why = wait::why_failed(&daemon, &queued.pipeline).await;
         return Err(Failure::failed(format!(
-            "{failed} of {} purges failed for good; why: edgepurge requests list, or the log",
+            "{failed} of {} purges failed for good or were dropped: {why}",
             queued.changes
         )));
     }
@@ -115,14 +131,19 @@ async fn say_if_paused(daemon: &Daemon, name: &str) -> Result<(), Failure> {
 }
 
 /// Waits until what was queued has settled.
-async fn settled(daemon: &Daemon, queued: &PurgeAnswer) -> Result<ChangeProgress, Failure> {
+async fn settled(
+    daemon: &Daemon,
+    queued: &PurgeAnswer,
+    left: &Cell<u64>,
+) -> Result<ChangeProgress, Failure> {
     let query = json!({ "first": queued.first, "last": queued.last });
     loop {
         let answer: Value = daemon.get("/api/v1/changes", &query).await?.into_value()?;
         let progress: ChangeProgress = serde_json::from_value(answer).map_err(|error| {
             Failure::failed(format!("the daemon's answer can't be read: {error}"))
         })?;
-        if progress.stages.queued + progress.stages.taken == 0 {
+        left.set(progress.stages.queued + progress.stages.taken);
+        if left.get() == 0 {
             return Ok(progress);
         }
         tokio::time::sleep(LOOK).await;

@@ -7,12 +7,10 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::client::{Answer, Daemon};
+use super::progress::Line;
+use super::way::Way;
 use super::{Failure, Format, Global, output};
-use crate::admin::PurgeBody;
-use crate::core::change::PipelineId;
-use crate::core::purge::Refusal;
-use crate::scaleway::{Client, CreateTarget, ListQuery, OrderBy};
+use crate::scaleway::{ListQuery, OrderBy};
 
 /// How often `--wait` asks, at first; it grows to [`SLOWEST`].
 const LOOK: Duration = Duration::from_millis(500);
@@ -89,72 +87,11 @@ pub(super) struct CreateArgs {
     wait: bool,
 }
 
-/// The way to the API.
-enum Way {
-    Daemon(Daemon),
-    Direct(Box<Client>),
-}
-
-impl Way {
-    async fn find(global: &Global) -> Result<Self, Failure> {
-        let config = global.load()?;
-        if let Some(daemon) = Daemon::find(&config.admin.socket).await {
-            return Ok(Self::Daemon(daemon));
-        }
-        Ok(Self::Direct(Box::new(Global::api(&config)?)))
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Value, Failure> {
-        match self {
-            Self::Daemon(daemon) => daemon
-                .get("/api/v1/purge-requests", query)
-                .await?
-                .into_value(),
-            Self::Direct(client) => client
-                .list(query)
-                .await
-                .map(|reply| reply.json)
-                .map_err(|refusal| failure(&refusal)),
-        }
-    }
-
-    async fn get(&self, id: &str) -> Result<Value, Failure> {
-        match self {
-            Self::Daemon(daemon) => daemon
-                .get(&format!("/api/v1/purge-requests/{}", path_segment(id)), &())
-                .await?
-                .into_value(),
-            Self::Direct(client) => client
-                .get(id)
-                .await
-                .map(|reply| reply.json)
-                .map_err(|refusal| failure(&refusal)),
-        }
-    }
-}
-
-fn path_segment(id: &str) -> String {
-    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-fn failure(refusal: &Refusal) -> Failure {
-    let text = refusal.to_string();
-    match refusal {
-        Refusal::RateLimited { .. } | Refusal::Transient(_) | Refusal::UnknownOutcome(_) => {
-            Failure::temporary(text)
-        }
-        Refusal::Unauthorized(_)
-        | Refusal::Forbidden(_)
-        | Refusal::NotFound(_)
-        | Refusal::Invalid(_) => Failure::failed(text),
-    }
-}
-
 pub(super) async fn requests(
     global: &Global,
     command: RequestsCommand,
 ) -> Result<ExitCode, Failure> {
-    let way = Way::find(global).await?;
+    let way = Way::find(&global.load()?).await?;
     match command {
         RequestsCommand::List(args) => {
             let document = list(&way, args).await?;
@@ -167,7 +104,8 @@ pub(super) async fn requests(
         }
         RequestsCommand::Create(args) => {
             let wait = args.wait;
-            let document = create(global, &way, args).await?;
+            let (assets, all) = (args.asset, args.all);
+            let document = way.create(&args.pipeline_id, assets, all).await?;
             finish(global, &way, document, wait).await
         }
     }
@@ -206,41 +144,6 @@ async fn list(way: &Way, args: ListArgs) -> Result<Value, Failure> {
     Ok(json!({ "purge_requests": requests, "total_count": total_count }))
 }
 
-async fn create(global: &Global, way: &Way, args: CreateArgs) -> Result<Value, Failure> {
-    let target = if args.all {
-        CreateTarget::All
-    } else {
-        CreateTarget::Assets(args.asset.clone())
-    };
-    let pipeline = PipelineId::new(&args.pipeline_id);
-    let direct = async |client: &Client, target: &CreateTarget| {
-        client
-            .create(&pipeline, target)
-            .await
-            .map(|reply| reply.json)
-            .map_err(|refusal| failure(&refusal))
-    };
-    match way {
-        Way::Direct(client) => direct(client, &target).await,
-        Way::Daemon(daemon) => {
-            let body = PurgeBody {
-                globs: Vec::new(),
-                pipeline: args.pipeline_id.clone(),
-                assets: args.asset,
-                all: args.all,
-            };
-            match daemon.post("/api/v1/purge-requests", &body).await? {
-                // Not one of the daemon's pipelines: it can't record and track it.
-                Answer::Refused { class, .. } if class == "not_found" => {
-                    let config = global.load()?;
-                    direct(&Global::api(&config)?, &target).await
-                }
-                answer => answer.into_value(),
-            }
-        }
-    }
-}
-
 /// Waits if asked to, shows the request, and says by the exit code how it stands.
 async fn finish(
     global: &Global,
@@ -249,13 +152,15 @@ async fn finish(
     wait: bool,
 ) -> Result<ExitCode, Failure> {
     let status = |document: &Value| document["status"].as_str().unwrap_or("").to_owned();
-    let mut pause = LOOK;
+    let (mut pause, mut line) = (LOOK, Line::new());
     while wait && !matches!(status(&document).as_str(), "done" | "error") {
         let id = document["id"].as_str().unwrap_or_default().to_owned();
+        line.say(&format!("{id} waits: the API says {}", status(&document)));
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(SLOWEST);
         document = way.get(&id).await?;
     }
+    line.end();
     match global.format {
         Format::Json => output::json(&document)?,
         Format::Text => output::line(&row(&document))?,

@@ -27,7 +27,7 @@ pub(super) struct RunArgs {
 
 /// What happens to a running daemon.
 enum Event {
-    Armed,
+    Ready,
     Reload,
     Would(dry::Would),
     End(End),
@@ -55,22 +55,22 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Fai
         admin = daemon.admin_address.map(|address| address.to_string()),
         "started"
     );
-    let mut armed = false;
+    let mut ready = false;
     let mut notices = args.dry_run.then(|| daemon.engine.notices());
     loop {
         let event = tokio::select! {
-            () = daemon.armed(), if !armed => Event::Armed,
+            () = daemon.ready(), if !ready => Event::Ready,
             () = signals.end() => Event::End(End::Signal),
             fault = daemon.faults.first() => Event::End(End::Fault(fault)),
             _ = hangup.recv() => Event::Reload,
             Some(would) = would(notices.as_mut()) => Event::Would(would),
         };
         match event {
-            Event::Armed => {
-                armed = true;
-                systemd::ready("watching");
+            Event::Ready => {
+                ready = true;
+                systemd::ready();
                 systemd::feed_watchdog(&daemon);
-                tracing::info!("ready: every origin is watched");
+                tracing::info!("ready: every origin is watched, or in alarm");
             }
             Event::Would(would) => would.say(&config, global.format)?,
             Event::End(end) => return finish(daemon, end).await,
@@ -96,7 +96,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Fai
                 daemon = reloaded;
                 notices = args.dry_run.then(|| daemon.engine.notices());
                 // What was started anew is fed for while it looks at its origins.
-                armed = false;
+                ready = false;
                 systemd::feed_watchdog(&daemon);
                 tell(result);
             }

@@ -116,6 +116,17 @@ fn render(text: &mut String, status: &Value) -> std::fmt::Result {
             route["answers"]["unauthorized"]
         )?;
     }
+    for credential in status["credentials"].as_array().into_iter().flatten() {
+        let copied = match &credential["copied"] {
+            Value::String(at) => at,
+            _ => "an unknown time",
+        };
+        writeln!(
+            text,
+            "secret {}: the copy that systemd made at {copied}; a new one takes systemctl restart edgepurge",
+            word(&credential["name"])
+        )?;
+    }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         let whose = match &alarm["pipeline"] {
             Value::String(name) => format!("{name}: "),

@@ -7,15 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Daemon;
+use super::progress::Line;
 use super::{Failure, Format, Global, output};
 use crate::admin::WaitQuery;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(200);
-/// What is waited for is said after this,
-const SOON: Duration = Duration::from_secs(1);
-/// and then so often.
-const AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
@@ -35,7 +32,7 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         }
         until_purged(&daemon, noticed).await
     };
-    let told = tell_causes(&daemon, &args.pipeline, settled);
+    let told = tell_causes(&daemon, &args.pipeline, &String::new, settled);
     let failed = match tokio::time::timeout(args.timeout, told).await {
         Ok(settled) => settled?.failed,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
@@ -47,10 +44,7 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         Format::Text => output::line(&format!("{}: settled", args.pipeline))?,
     }
     if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} assets of {} are failed; why: edgepurge requests list, or the log",
-            args.pipeline
-        )));
+        return Err(stale(&daemon, &args.pipeline).await);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,22 +105,37 @@ pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Set
     until_purged(daemon, noticed).await
 }
 
-/// Says on stderr what is waited for, soon and then every ten seconds, until `work` is done.
+/// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far` says
+/// how far that is.
 pub(super) async fn tell_causes<T>(
     daemon: &Daemon,
     pipeline: &str,
+    so_far: &impl Fn() -> String,
     work: impl Future<Output = T>,
 ) -> T {
     tokio::pin!(work);
-    let mut wait = SOON;
+    let mut line = Line::new();
     loop {
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(wait) => wait = AGAIN,
+            () = tokio::time::sleep_until(line.due()) => {}
         }
-        let causes = causes(daemon, pipeline).await;
-        if !causes.is_empty() {
-            output::to_stderr(&format!("{pipeline} waits: {}\n", causes.join("; ")));
+        let told = async {
+            let causes = causes(daemon, pipeline).await;
+            if causes.is_empty() {
+                // To be asked again a moment later.
+                tokio::time::sleep(LOOK).await;
+                return;
+            }
+            line.say(&format!(
+                "{pipeline}{} waits: {}",
+                so_far(),
+                causes.join("; ")
+            ));
+        };
+        tokio::select! {
+            done = &mut work => return done,
+            () = told => {}
         }
     }
 }
@@ -149,6 +158,25 @@ async fn causes(daemon: &Daemon, name: &str) -> Vec<String> {
 fn pipeline_of<'a>(status: &'a Value, name: &Value) -> Option<&'a Value> {
     let mut pipelines = status["pipelines"].as_array()?.iter();
     pipelines.find(|one| one["name"] == *name || one["id"] == *name)
+}
+
+/// Some assets are given up: visitors may get old bytes, whatever was done now.
+pub(super) async fn stale(daemon: &Daemon, name: &str) -> Failure {
+    Failure::failed(format!("{name}: {}", why_failed(daemon, name).await))
+}
+
+/// What the daemon says of the assets that are given up.
+pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
+    let status = match daemon.get("/api/v1/status", &()).await {
+        Ok(answer) => answer.into_value().unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let name = pipeline_of(&status, &Value::from(name)).map(|one| &one["name"]);
+    let mut alarms = status["alarms"].as_array().into_iter().flatten();
+    let failed = |one: &&Value| one["reason"] == "failed" && Some(&one["pipeline"]) == name;
+    let text = alarms.find(failed).and_then(|alarm| alarm["text"].as_str());
+    text.unwrap_or("some assets are failed; see `edgepurge status`")
+        .to_owned()
 }
 
 /// Says that it took too long, and what it waits for.

@@ -47,7 +47,8 @@ impl Environment {
     }
 
     /// A variable as a path.
-    pub(super) fn path(&self, name: &str) -> Option<&Path> {
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<&Path> {
         self.get(name).map(Path::new)
     }
 

@@ -21,8 +21,8 @@ pub(super) struct ScwProfile {
     pub(super) api_url: Option<String>,
     /// Its secret key.
     pub(super) secret_key: Option<SecretString>,
-    /// Whether others than the owner can read or write the file.
-    pub(super) open_to_others: bool,
+    /// Who may read or write the file and should not, and what to do.
+    pub(super) exposed: Option<(String, String)>,
 }
 
 /// Why there is no profile.
@@ -56,10 +56,7 @@ pub(super) fn load(
             }),
         };
     };
-    let Content {
-        text,
-        open_to_others,
-    } = secret_file::read(&file).map_err(|(why, hint)| {
+    let Content { text, exposed } = secret_file::read(&file).map_err(|(why, hint)| {
         ProfileError::File(Box::new(Problem::of_file(&file, KEY, &why, &hint)))
     })?;
     // As a loose value first: a typed error would quote the value it can't read, which may be a key.
@@ -100,7 +97,7 @@ pub(super) fn load(
     Ok(Some(ScwProfile {
         api_url: value("api_url"),
         secret_key: value("secret_key").map(SecretString::from),
-        open_to_others,
+        exposed,
         file,
         name,
     }))

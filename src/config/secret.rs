@@ -1,14 +1,16 @@
 //! Secrets: where each one is from, in which order, and whether it is fit for use. Called at start
 //! and again whenever a secret may have been replaced; keeps nothing.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::Environment;
-use super::model::{Admin, ApiUrl, Scaleway, SecretPlace};
+use super::model::{Admin, ApiUrl, Config, Scaleway, SecretPlace};
 use super::problem::{Problem, Problems};
 use super::scw_profile::{self, ProfileError};
+use super::secret_doubts::{self, Doubt};
 use super::secret_file;
 
 /// The fewest bytes of a secret.
@@ -17,39 +19,93 @@ const MIN_BYTES: usize = 16;
 /// The systemd credential of the API key.
 const CREDENTIAL: &str = "scw_secret_key";
 
+/// Where `LoadCredential=` finds what it is told by name; `edgepurge.` stands before each of ours.
+const CREDSTORE: &str = "/etc/credstore";
+
+/// The API key as an environment variable.
+const VARIABLE: &str = "SCW_SECRET_KEY";
+
 /// A secret, and where it is from.
 #[derive(Clone, Debug)]
 pub struct Secret {
     /// The secret.
     pub value: SecretString,
-    /// Where it is from, in words that may be logged: a file or a variable, never a value.
-    pub source: String,
+    /// Where it is from.
+    pub source: SecretSource,
+    /// What looks wrong with it.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where a secret is from, in words that may be logged: never a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The systemd credential of this name: a copy that systemd makes when the unit starts.
+    Credential(String),
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(&'static str),
+    /// A profile of the scw config file.
+    Profile {
+        /// The profile.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl SecretSource {
+    /// How it is replaced by a valid one, and whether that takes a restart.
+    #[must_use]
+    pub fn renewal(&self) -> String {
+        const RESTART: &str = "then restart edgepurge: systemctl restart edgepurge";
+        match self {
+            Self::Credential(name) => format!(
+                "write a valid one to where LoadCredential={name}: of the unit takes it from \
+                 (/etc/credstore/edgepurge.{name}), {RESTART} (a credential is a copy that systemd makes at \
+                 the start, a reload does not renew it)"
+            ),
+            Self::File(path) => format!(
+                "write a valid one into {}, and it goes on by itself",
+                path.display()
+            ),
+            Self::Variable(name) => format!("set {name} to a valid one, {RESTART}"),
+            Self::Profile { name, file } => format!(
+                "write a valid one into profile {name} of {}, and it goes on by itself",
+                file.display()
+            ),
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(name) => write!(f, "systemd credential {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Profile { name, file } => write!(f, "profile {name} of {}", file.display()),
+        }
+    }
 }
 
 impl Scaleway {
     /// Reads the API's secret key from the first place that has one: the systemd credential
     /// `scw_secret_key`, `secret_key_file`, `SCW_SECRET_KEY`, the scw config file. A place that has
-    /// an unfit one is an error, never passed over. `None` for the sandbox, which needs none.
+    /// an unfit one is an error, never passed over. The sandbox needs none, and takes the one of
+    /// `secret_key_file` or `SCW_SECRET_KEY` for its own, so that other clients can speak to it.
     pub fn secret_key(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
+        const KEY: &str = "scaleway.secret_key";
         if self.api_url == ApiUrl::Sandbox {
-            return Ok(None);
+            return self.key_given(environment);
         }
-        if let Some(directory) = environment.path("CREDENTIALS_DIRECTORY") {
-            let path = directory.join(CREDENTIAL);
-            if path.exists() {
-                let source = format!("systemd credential {CREDENTIAL}");
-                let text = from_file(&path, "scaleway.secret_key", false)?;
-                return key(text, source, "scaleway.secret_key").map(Some);
-            }
+        if let Some(found) = credential(environment, CREDENTIAL).filter(|found| found.path.exists())
+        {
+            let text = from_file(&found.path, KEY, !found.copied)?;
+            return self.key(&text, found.source, KEY).map(Some);
         }
-        if let Some(path) = &self.secret_key_file {
-            let text = from_file(path, "scaleway.secret_key_file", true)?;
-            let source = format!("file {}", path.display());
-            return key(text, source, "scaleway.secret_key_file").map(Some);
-        }
-        if let Some(text) = environment.get("SCW_SECRET_KEY") {
-            let source = "environment variable SCW_SECRET_KEY".to_owned();
-            return key(text.to_owned(), source, "scaleway.secret_key").map(Some);
+        if let Some(given) = self.key_given(environment)? {
+            return Ok(Some(given));
         }
         self.key_of_profile(environment)?.map_or_else(
             || {
@@ -58,13 +114,36 @@ impl Scaleway {
                     "scaleway.secret_key_file",
                     "there is no secret key: neither a systemd credential scw_secret_key, nor \
                      secret_key_file, nor SCW_SECRET_KEY, nor a key in the scw config file",
-                    "write the key into a file with mode 0600 and name it in secret_key_file; to \
-                     try edgepurge without an account, set api_url = \"sandbox\"",
+                    "for the systemd unit, write the key into /etc/credstore/edgepurge.scw_secret_key (mode \
+                     0600, of root), then systemctl restart edgepurge; elsewhere write it into a file with mode \
+                     0600 and name it in secret_key_file; to try edgepurge without an account, set api_url = \
+                     \"sandbox\"",
                 )
                 .into())
             },
             |secret| Ok(Some(secret)),
         )
+    }
+
+    fn key_given(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
+        if let Some(path) = &self.secret_key_file {
+            const KEY: &str = "scaleway.secret_key_file";
+            let text = from_file(path, KEY, true)?;
+            return self
+                .key(&text, SecretSource::File(path.clone()), KEY)
+                .map(Some);
+        }
+        environment
+            .get(VARIABLE)
+            .map(|text| {
+                let text = secret_doubts::unwrapped(text);
+                self.key(
+                    text,
+                    SecretSource::Variable(VARIABLE),
+                    "scaleway.secret_key",
+                )
+            })
+            .transpose()
     }
 
     fn key_of_profile(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
@@ -83,98 +162,180 @@ impl Scaleway {
         let Some(value) = profile.secret_key else {
             return Ok(None);
         };
-        if profile.open_to_others {
-            return Err(open_to_others(&profile.file, KEY));
+        if let Some((why, hint)) = profile.exposed {
+            return Err(Problem::of_file(&profile.file, KEY, &why, &hint).into());
         }
-        let source = format!("profile {} of {}", profile.name, profile.file.display());
-        key(value.expose_secret().to_owned(), source, KEY).map(Some)
+        let source = SecretSource::Profile {
+            name: profile.name,
+            file: profile.file,
+        };
+        let text = secret_doubts::unwrapped(value.expose_secret());
+        self.key(text, source, KEY).map(Some)
+    }
+
+    /// An API key: a fit secret that also can stand in an HTTP header.
+    fn key(&self, text: &str, source: SecretSource, key: &str) -> Result<Secret, Problems> {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Problem::of(
+                source.to_string(),
+                key,
+                "the secret key holds a space, a line break or another character that no key has",
+                "write the key and nothing else",
+            )
+            .into());
+        }
+        let scaleway = match &self.api_url {
+            ApiUrl::Server(url) => url
+                .host_str()
+                .is_some_and(|host| host.ends_with(".scaleway.com")),
+            ApiUrl::Sandbox => false,
+        };
+        fit(text, source, key, secret_doubts::of_api_key(text, scaleway))
     }
 }
 
 impl Admin {
     /// Reads the token of changing calls over TCP; `None` where no `token_file` is configured.
     pub fn token(&self) -> Result<Option<Secret>, Problems> {
+        const KEY: &str = "admin.token_file";
         let Some(path) = &self.token_file else {
             return Ok(None);
         };
-        let text = from_file(path, "admin.token_file", true)?;
-        let source = format!("file {}", path.display());
-        fit(text, source, "admin.token_file").map(Some)
+        let text = from_file(path, KEY, true)?;
+        let (source, doubts) = (
+            SecretSource::File(path.clone()),
+            secret_doubts::of_secret(&text),
+        );
+        fit(&text, source, KEY, doubts).map(Some)
     }
 }
 
-/// Reads a secret of a webhook. Whether it is fit is its kind's business.
+impl Config {
+    /// Reads every secret, to tell what looks wrong with them. One that can't be read or is not fit is left
+    /// out: who uses it says so.
+    #[must_use]
+    pub fn secret_warnings(&self, environment: &Environment) -> Vec<Problem> {
+        let key = self.scaleway.secret_key(environment).ok().flatten();
+        let token = self.admin.token().ok().flatten();
+        let own = key.into_iter().chain(token);
+        let webhooks = self.pipelines.iter().flat_map(|one| &one.webhooks);
+        own.flat_map(|secret| secret.warnings)
+            .chain(webhooks.flat_map(|webhook| webhook.secret_warnings(environment)))
+            .collect()
+    }
+
+    /// The names of the systemd credentials that are in use, each once.
+    #[must_use]
+    pub fn credentials(&self, environment: &Environment) -> Vec<String> {
+        let key = self.scaleway.secret_key(environment).ok().flatten();
+        let mut names: Vec<String> = key
+            .into_iter()
+            .filter_map(|key| match key.source {
+                SecretSource::Credential(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let webhooks = self.pipelines.iter().flat_map(|one| &one.webhooks);
+        names.extend(webhooks.flat_map(|webhook| &webhook.secrets).filter_map(
+            |place| match place {
+                SecretPlace::Credential(name) => Some(name.clone()),
+                SecretPlace::File(_) => None,
+            },
+        ));
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Reads a secret of a webhook, and tells what looks wrong with it. Whether it is fit is its kind's
+/// business.
 pub(super) fn of_webhook(
     place: &SecretPlace,
     key: &str,
     environment: &Environment,
-) -> Result<SecretString, Problems> {
-    let text = match place {
-        SecretPlace::File(path) => from_file(path, key, true)?,
+) -> Result<(SecretString, Vec<Problem>), Problems> {
+    let (text, source) = match place {
+        SecretPlace::File(path) => (
+            from_file(path, key, true)?,
+            SecretSource::File(path.clone()),
+        ),
         SecretPlace::Credential(name) => {
-            let Some(directory) = environment.path("CREDENTIALS_DIRECTORY") else {
-                let why = format!("there are no systemd credentials, so not {name} either");
-                let hint = "add LoadCredential= to the service, or name a file in secret_file";
-                return Err(Problem::of("systemd credential", key, &why, hint).into());
+            let Some(found) = credential(environment, name) else {
+                let why = format!("there are no systemd credentials here, so not {name} either");
+                let hint = format!(
+                    "add LoadCredential={name}:edgepurge.{name} to the service and write it into \
+                     /etc/credstore/edgepurge.{name}, or name a file in secret_file; a command finds it there \
+                     as root"
+                );
+                return Err(Problem::of("systemd credential", key, &why, &hint).into());
             };
-            from_file(&directory.join(name), key, false)?
+            (from_file(&found.path, key, !found.copied)?, found.source)
         }
     };
-    Ok(text.into())
+    let warnings = warnings(&source, key, secret_doubts::of_secret(&text));
+    Ok((text.into(), warnings))
 }
 
-/// The text of a secret's file, without the newline at its end. With `private`, others than the
-/// owner must not be able to read it.
+/// A systemd credential.
+struct Credential {
+    path: PathBuf,
+    source: SecretSource,
+    /// Whether it is systemd's copy, which is guarded by other means than its mode.
+    copied: bool,
+}
+
+/// The credential of a name: systemd's copy in the unit; for a command that root runs, the file that the
+/// unit takes it from.
+fn credential(environment: &Environment, name: &str) -> Option<Credential> {
+    if let Some(directory) = environment.path("CREDENTIALS_DIRECTORY") {
+        return Some(Credential {
+            path: directory.join(name),
+            source: SecretSource::Credential(name.to_owned()),
+            copied: true,
+        });
+    }
+    let path = Path::new(CREDSTORE).join(format!("edgepurge.{name}"));
+    path.exists().then(|| Credential {
+        source: SecretSource::File(path.clone()),
+        path,
+        copied: false,
+    })
+}
+
+/// The text of a secret's file, without what an editor puts around it. With `private`, only those whom the
+/// secret is for may be able to read the file.
 fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
-    let content = secret_file::read(path)
-        .map_err(|(why, hint)| Problems::from(Problem::of_file(path, key, &why, &hint)))?;
-    if private && content.open_to_others {
-        return Err(open_to_others(path, key));
+    let refused =
+        |(why, hint): (String, String)| Problems::from(Problem::of_file(path, key, &why, &hint));
+    let content = secret_file::read(path).map_err(refused)?;
+    if let Some(exposed) = content.exposed.filter(|_| private) {
+        return Err(refused(exposed));
     }
-    let mut text = content.text;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
-}
-
-/// An API key: a fit secret that also can stand in an HTTP header.
-fn key(text: String, source: String, key: &str) -> Result<Secret, Problems> {
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Problem::of(
-            source,
-            key,
-            "the secret key holds a space, a line break or another character that no key has",
-            "write the key and nothing else",
-        )
-        .into());
-    }
-    fit(text, source, key)
+    Ok(secret_doubts::unwrapped(&content.text).to_owned())
 }
 
 /// A secret that is long enough.
-fn fit(text: String, source: String, key: &str) -> Result<Secret, Problems> {
+fn fit(
+    text: &str,
+    source: SecretSource,
+    key: &str,
+    doubts: Vec<Doubt>,
+) -> Result<Secret, Problems> {
     if text.len() < MIN_BYTES {
         let why = format!("the secret is shorter than {MIN_BYTES} bytes");
         let hint = "write the whole secret, or make a longer one";
-        return Err(Problem::of(source, key, &why, hint).into());
+        return Err(Problem::of(source.to_string(), key, &why, hint).into());
     }
     Ok(Secret {
         value: SecretString::from(text),
+        warnings: warnings(&source, key, doubts),
         source,
     })
 }
 
-fn open_to_others(path: &Path, key: &str) -> Problems {
-    let hint = format!("chmod 600 {}", path.display());
-    Problem::of_file(
-        path,
-        key,
-        "others than the owner may read or write the file",
-        &hint,
-    )
-    .into()
+fn warnings(source: &SecretSource, key: &str, doubts: Vec<Doubt>) -> Vec<Problem> {
+    let doubts = doubts.into_iter();
+    let warning = |(why, hint)| Problem::of(source.to_string(), key, why, hint);
+    doubts.map(warning).collect()
 }

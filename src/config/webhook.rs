@@ -4,16 +4,16 @@
 mod fields;
 mod kinds;
 mod purge;
+mod scope;
 mod secrets;
 mod signature;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use crate::core::change::PipelineId;
-use crate::webhook::{Kind, RouteSettings};
+use crate::webhook::RouteSettings;
 
 use super::defaults;
 use super::model::{Origin, WatchMode, Webhook, Webhooks};
@@ -21,7 +21,7 @@ use super::range::{self, DAY};
 use super::reader::Reader;
 use super::section::{Given, Section};
 use super::unique::Unique;
-use super::value::{Complaint, a_type, complain, text};
+use super::value::{Complaint, a_type, complain};
 
 /// What the webhooks of a pipeline have to know besides their own sections.
 pub(super) struct Around<'a> {
@@ -71,9 +71,7 @@ fn read(
     if open {
         check_open(reader, section, around.listener);
     }
-    let repository = reader.optional(section, "repository", range::any);
-    let events = names(reader, section, "events");
-    let branches = names(reader, section, "branches");
+    let scope = scope::read(reader, section, kind.as_ref().map(|(kind, _)| kind));
     let purge = purge::read(reader, section);
     let files_root = purge::read_files_root(reader, section);
     let delay = reader.setting(
@@ -94,44 +92,15 @@ fn read(
     };
     kinds::refuse_others(reader, section, &kind);
     reader.end(section);
-    if repository.span.is_some() && !kind.names_repository() {
-        unnamed(
-            reader,
-            section,
-            "repository",
-            repository.span.as_ref(),
-            &kind,
-            "repository",
-        );
-    }
-    if events.span.is_some() && !kind.names_event() {
-        unnamed(
-            reader,
-            section,
-            "events",
-            events.span.as_ref(),
-            &kind,
-            "event",
-        );
-    }
-    if branches.span.is_some() && !kind.names_branch() {
-        unnamed(
-            reader,
-            section,
-            "branches",
-            branches.span.as_ref(),
-            &kind,
-            "branch",
-        );
-    }
-    check_events(reader, section, &events, &kind);
+    scope::check(reader, section, &scope, &kind);
     purge::check(
         reader,
         section,
         &purge::Choice {
             kind: &kind,
             purge: &purge,
-            events: &events,
+            events: &scope.events,
+            workflows: scope.workflows.span.is_some(),
             delay: delay.value,
             has_origins: around.has_origins,
             watched: around.origins.iter().any(|o| o.watch != WatchMode::Off),
@@ -144,9 +113,11 @@ fn read(
             has_origins: around.has_origins,
             kind,
             open,
-            repository: repository.value,
-            events: events.value,
-            branches: branches.value.unwrap_or_default(),
+            repositories: scope.repositories.value.unwrap_or_default(),
+            events: scope.events.value,
+            branches: scope.branches.value.unwrap_or_default(),
+            workflows: scope.workflows.value.unwrap_or_default(),
+            environments: scope.environments.value.unwrap_or_default(),
             purge: purge.value,
             files_root: files_root?,
             delay: delay.value,
@@ -195,84 +166,6 @@ fn check_open(reader: &mut Reader<'_>, section: &Section<'_>, listener: &Webhook
         "lets every program on this machine purge, and whoever a proxy lets through",
         "give the route a secret",
     );
-}
-
-/// A list of names, at least one; `*` may end one.
-fn names(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-) -> Given<Vec<String>> {
-    let names = reader.list(
-        section,
-        key,
-        "write a list of names in quotes and brackets",
-        |raw| {
-            let name = text(raw, "write each name in quotes")?;
-            if name.is_empty() || name.chars().any(char::is_control) {
-                return complain("is not a name", "remove it");
-            }
-            Ok(name.to_owned())
-        },
-    );
-    let mut names = names;
-    if names.value.as_ref().is_some_and(Vec::is_empty) {
-        if let Some(span) = &names.span {
-            let complaint = Complaint {
-                why: "is empty, so that nothing would count".to_owned(),
-                hint: "list at least one, or remove the line".to_owned(),
-            };
-            reader.report(&section.key(key), span, &complaint);
-        }
-        names.value = None;
-    }
-    let from = reader.source(names.span.as_ref());
-    reader.record(section, key, names.value.clone().map(Into::into), from);
-    names
-}
-
-fn unnamed(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    key: &str,
-    span: Option<&Range<usize>>,
-    kind: &Kind,
-    what: &str,
-) {
-    let Some(span) = span else {
-        return;
-    };
-    let kind = kind.as_str();
-    let hint = match (kind, what) {
-        ("generic" | "standard" | "cloudevents", "branch") => {
-            "say where in the body it is, with branch = \"/…\""
-        }
-        ("generic" | "standard", "event") => "say where in the body it is, with event = \"/…\"",
-        _ => "remove the line",
-    };
-    let why = format!("can't be looked at: deliveries of kind = \"{kind}\" name no {what}");
-    reader.report_key(&section.key(key), span, &why, hint);
-}
-
-fn check_events(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    events: &Given<Vec<String>>,
-    kind: &Kind,
-) {
-    let (Some(names), Some(span), Some(known)) = (&events.value, &events.span, kind.known_events())
-    else {
-        return;
-    };
-    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-        let name = super::problem::printable(name);
-        let why = format!(
-            "holds \"{name}\", which is not an event that kind = \"{}\" knows",
-            kind.as_str()
-        );
-        let hint = format!("known are {}", known.join(", "));
-        reader.report_key(&section.key("events"), span, &why, &hint);
-    }
 }
 
 /// A value that was refused, and reported.

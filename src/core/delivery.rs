@@ -120,6 +120,56 @@ pub struct DeliveryRecord {
     pub done: u64,
     /// Changes that are given up.
     pub failed: u64,
+    /// Why what is given up, or was tried and waits, is not purged; the first of it.
+    pub reasons: Vec<Reason>,
+}
+
+/// So many reasons are told of a delivery,
+const REASONS: usize = 20;
+/// and so many assets of each;
+const ASSETS: usize = 100;
+/// for that, so many changes are looked at.
+pub const REASONED: usize = 2_000;
+
+/// Why changes are not purged: what their last purge request came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// `failed` or `dropped` where they are given up, `queued` where it is tried again.
+    pub stage: String,
+    /// The local number of the request; `None` where a person dropped them.
+    pub request: Option<u64>,
+    /// The API's id for it, where it took it.
+    pub remote_id: Option<String>,
+    /// Why it came to nothing, in the API's words.
+    pub why: String,
+    /// The assets, the first hundred; none where everything was to be purged.
+    pub assets: Vec<String>,
+}
+
+impl Reason {
+    /// Adds a change, in order of sequence, to the reason that it shares with others.
+    pub fn add(reasons: &mut Vec<Self>, mut change: Self) {
+        if change.stage == "dropped" {
+            (change.request, change.remote_id) = (None, None);
+            "a person dropped it".clone_into(&mut change.why);
+        } else if change.why.is_empty() {
+            // Verification gave it up.
+            "it was purged, and the edge kept old bytes; see `edgepurge explain`"
+                .clone_into(&mut change.why);
+        }
+        let same =
+            |known: &&mut Self| known.stage == change.stage && known.request == change.request;
+        if let Some(known) = reasons.iter_mut().find(same) {
+            let new = change.assets.into_iter();
+            let new = new.filter(|asset| !known.assets.contains(asset));
+            let new: Vec<String> = new
+                .take(ASSETS.saturating_sub(known.assets.len()))
+                .collect();
+            known.assets.extend(new);
+        } else if reasons.len() < REASONS {
+            reasons.push(change);
+        }
+    }
 }
 
 /// Deliveries that wait for their time.

@@ -19,14 +19,15 @@ use super::backoff::Backoff;
 use super::budget::Budget;
 use super::change::{Change, Kind, PipelineId, Seq, Source, Target};
 use super::purge::{
-    AllReason, Decision, Learned, Limit, ListedPage, Outcome, Refusal, RemoteStatus, RequestId,
-    Scope, Unsettled,
+    AllBy, AllReason, Decision, Learned, Limit, ListedPage, Outcome, Refusal, RemoteStatus,
+    RequestId, Scope, Unsettled,
 };
 use super::queue::{Entry, PendingAll, Rank};
 use super::room::Queued;
 use super::time::Time;
 
 mod circuit;
+mod cooldown;
 mod dispatch;
 mod doubt;
 mod flight;
@@ -45,7 +46,7 @@ use circuit::{Asked, Circuit};
 use flight::{Flight, Usual};
 use listing::Lists;
 use pipeline::Pipeline;
-pub use view::{Alarm, HotAsset, PipelineView, View};
+pub use view::{Alarm, HotAsset, PipelineView, UNAUTHORIZED, View};
 pub use wire::MOST_CALLS;
 use wire::Wire;
 
@@ -284,7 +285,7 @@ impl Planner {
                 && unsent
                 && let Some(pipeline) = planner.pipelines.get_mut(&flight.pipeline)
             {
-                pipeline.remember_all(reason, flight.opened);
+                pipeline.cooldown.sent(reason, flight.opened);
             }
             planner.flights.insert(id, flight);
             if lost {
@@ -434,23 +435,27 @@ impl Planner {
                 };
                 pipeline.add(asset, entry, now);
             }
-            Target::All => pipeline.add_all(
-                PendingAll {
-                    reason: match (change.source, change.kind) {
-                        _ if change.again => AllReason::Again,
-                        (Source::Manual, _) => AllReason::Manual,
-                        (Source::Webhook, _) => AllReason::Webhook,
-                        // No file asked for it: what changed is not known.
-                        (Source::Scan, Kind::Asked) => AllReason::Loss,
-                        (Source::Watch | Source::Scan, _) => AllReason::Rule,
-                    },
+            Target::All => {
+                let reason = match (change.source, change.kind) {
+                    _ if change.again => AllReason::Again,
+                    (Source::Manual, _) => AllReason::Manual,
+                    (Source::Webhook, _) => AllReason::Webhook,
+                    // No file asked for it: what changed is not known.
+                    (Source::Scan, Kind::Asked) => AllReason::Loss,
+                    (Source::Watch | Source::Scan, _) => AllReason::Rule,
+                };
+                if reason.by() != AllBy::Edgepurge {
+                    pipeline.cooldown.asked(change.detail, now);
+                }
+                let all = PendingAll {
+                    reason,
                     since,
                     attempt: change.attempt,
                     not_before,
                     overdue: change.overdue,
-                },
-                now,
-            ),
+                };
+                pipeline.add_all(all, now);
+            }
         }
         if pipeline.settings.all_above.is_some()
             && pipeline.queue.len() > pipeline.settings.queue_cap

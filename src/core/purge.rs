@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::asset::Asset;
 use super::change::{PipelineId, Seq};
 use super::pause::Pause;
+pub use super::refusal::Refusal;
 use super::time::Time;
 
 /// The local number of a purge request, from 1, never used twice in a state directory.
@@ -76,6 +76,32 @@ impl AllReason {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
+
+    /// Who wants it.
+    #[must_use]
+    pub const fn by(self) -> AllBy {
+        match self {
+            Self::Manual => AllBy::Person,
+            Self::Webhook => AllBy::Delivery,
+            Self::Rule
+            | Self::Count
+            | Self::Backlog
+            | Self::QueueCap
+            | Self::Loss
+            | Self::Again => AllBy::Edgepurge,
+        }
+    }
+}
+
+/// Who wants a pipeline's whole cache to be purged, first the one who waits least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AllBy {
+    /// A person, who does not wait.
+    Person,
+    /// A delivery, which waits for the cool-down as it is configured.
+    Delivery,
+    /// Nobody asked for it: it waits longer and longer while it repeats.
+    Edgepurge,
 }
 
 /// What one purge request purges. Never empty.
@@ -179,70 +205,14 @@ pub enum RemoteStatus {
     Unknown,
 }
 
-/// Why the API did not do what was asked, classed by what must be done about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Too many calls: wait, all of them.
-    RateLimited {
-        /// How long the API asked to wait, where it said so.
-        retry_after: Option<Duration>,
-    },
-    /// The API, or the way to it, is in trouble (5xx, connection, DNS, timeout before anything
-    /// was sent): try again, for ever.
-    Transient(String),
-    /// The call may have been carried out (timeout, connection lost after it was sent, an answer
-    /// that can't be read): in doubt send again.
-    UnknownOutcome(String),
-    /// The key is not accepted (401): nothing can be sent until it is.
-    Unauthorized(String),
-    /// This pipeline may not be purged, or does not exist (403, and 404 on create).
-    Forbidden(String),
-    /// There is no such purge request (404 on get).
-    NotFound(String),
-    /// The API will never accept this (other 4xx), in its own words.
-    Invalid(String),
-}
-
-impl Refusal {
-    /// The class, as the label of metrics.
-    #[must_use]
-    pub const fn class(&self) -> &'static str {
-        match self {
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Transient(_) => "transient",
-            Self::UnknownOutcome(_) => "unknown_outcome",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::Forbidden(_) => "forbidden",
-            Self::NotFound(_) => "not_found",
-            Self::Invalid(_) => "invalid",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RateLimited { retry_after: None } => f.write_str("too many calls (429)"),
-            Self::RateLimited {
-                retry_after: Some(wait),
-            } => write!(f, "too many calls (429), wait {} s", wait.as_secs()),
-            Self::Transient(why)
-            | Self::UnknownOutcome(why)
-            | Self::Unauthorized(why)
-            | Self::Forbidden(why)
-            | Self::NotFound(why)
-            | Self::Invalid(why) => f.write_str(why),
-        }
-    }
-}
-
 /// How a purge request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The API says done.
     Done,
-    /// The API says error; its changes are queued again.
+    /// The API says error, or did not take it and does not say what is wrong with it; its changes
+    /// are queued again.
     Error,
     /// The API no longer knows it; its changes are queued again.
     Vanished,

@@ -241,7 +241,8 @@ impl Queue {
     pub fn add_all(&mut self, all: PendingAll, now: Time) {
         let fresh = self.all.is_none();
         self.all = Some(self.all.map_or(all, |known| PendingAll {
-            reason: if all.reason == AllReason::Manual {
+            // The one who waits least is served.
+            reason: if all.reason.by() < known.reason.by() {
                 all.reason
             } else {
                 known.reason

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{StartError, settings};
 use crate::clock::Clock;
-use crate::config::{ApiUrl, Config, Environment};
+use crate::config::{ApiUrl, Config, Environment, SecretSource};
 use crate::core::purge::Refusal;
 use crate::engine::KeyReader;
 use crate::metrics::Metrics;
@@ -41,7 +41,7 @@ pub fn client(
             let Some(secret) = secret else {
                 return Err(StartError::Config("there is no secret key".to_owned()));
             };
-            tracing::info!(source = secret.source, "secret key");
+            tracing::info!(source = %secret.source, "secret key");
             (config.scaleway.api_url.as_str().to_owned(), secret.value)
         }
     };
@@ -58,6 +58,12 @@ pub fn client(
         observer,
     })
     .map_err(|error| StartError::Config(error.to_string()))
+}
+
+/// Where the key is from; `None` where the sandbox is the API, or there is no key.
+pub(super) fn key_source(config: &Config, environment: &Environment) -> Option<SecretSource> {
+    let key = config.scaleway.secret_key(environment).ok()?;
+    key.map(|key| key.source)
 }
 
 /// Reads the key again, from wherever it is by then.

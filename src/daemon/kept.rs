@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StartError;
+use super::herald::Told;
 use super::webhooks::{self, Bound};
 use crate::admin::listen::Listeners;
 use crate::config::{Config, Environment};
@@ -15,6 +16,8 @@ use crate::webhook::{Sockets, Tallies};
 /// What stays.
 pub(super) struct Kept {
     pub(super) metrics: Arc<Metrics>,
+    /// The alarms that the log has.
+    pub(super) told: Arc<Told>,
     /// What the routes have counted.
     pub(super) routes: Tallies,
     /// What the origins have counted, in their last status.
@@ -38,9 +41,10 @@ impl Kept {
         config: &Config,
         environment: &Environment,
     ) -> Result<(Listeners, Option<Bound>, Self), StartError> {
-        let (metrics, doors, mut sockets, routes, origins) = match kept {
+        let (metrics, told, doors, mut sockets, routes, origins) = match kept {
             Some(kept) => (
                 Some(kept.metrics),
+                kept.told,
                 Some(kept.doors),
                 kept.webhooks,
                 kept.routes,
@@ -75,6 +79,7 @@ impl Kept {
         };
         let kept = Self {
             metrics,
+            told,
             routes,
             origins,
             doors: doors.again().map_err(temporary)?,
@@ -88,6 +93,7 @@ impl Kept {
     pub(super) fn again(&self) -> std::io::Result<Self> {
         Ok(Self {
             metrics: Arc::clone(&self.metrics),
+            told: Arc::clone(&self.told),
             routes: self.routes.clone(),
             origins: self.origins.clone(),
             doors: self.doors.again()?,

@@ -30,6 +30,7 @@ impl Daemon {
         }
         let routes = self.webhooks.as_ref().map(ListenerHandle::tallies);
         let origins = self.origins.clone();
+        let credentials = self.credentials.clone();
         let (kept, stopped) = self.end().await;
         let Some(mut kept) = kept.filter(|_| stopped) else {
             return Err(StartError::Temporary(
@@ -49,6 +50,7 @@ impl Daemon {
         let why = match started.await {
             Ok(daemon) => {
                 daemon.reloads.succeeded();
+                daemon.credentials.tell_reloaded(&credentials);
                 return Ok((daemon, Ok(())));
             }
             Err(error) => error.to_string(),

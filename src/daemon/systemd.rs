@@ -1,4 +1,4 @@
-//! What systemd is told: ready, stopping, alive. Without systemd, nothing.
+//! What systemd is told: ready, stopping, alive, and what is waited for. Without systemd, nothing.
 
 use std::time::Duration;
 
@@ -8,8 +8,13 @@ use super::Daemon;
 use crate::core::time::Time;
 
 /// Everything is started.
-pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// What the daemon is doing, for `systemctl status`.
+pub fn status(text: &str) {
+    tell(&[NotifyState::Status(text)]);
 }
 
 /// The configuration is read again; [`ready`] follows.

@@ -16,7 +16,11 @@ impl Deliveries for Intake {
             let Some(known) = self.pipelines.get(&delivery.pipeline) else {
                 return Err(SinkError::UnknownPipeline(delivery.pipeline));
             };
-            let work = work_of(known, &delivery);
+            let work = if self.lists_a_directory(known, &delivery).await {
+                Work::Scan
+            } else {
+                work_of(known, &delivery)
+            };
             let changes = match &work {
                 Work::Changes(changes) => changes.as_slice(),
                 Work::Scan => &[],
@@ -55,12 +59,57 @@ impl Deliveries for Intake {
     }
 }
 
+impl Intake {
+    /// Whether one of the files that a delivery lists is a directory: a submodule that was moved, a
+    /// link that was swapped. What changed below it is not listed, and only a scan can tell.
+    async fn lists_a_directory(&self, known: &IntakePipeline, delivery: &Delivered) -> bool {
+        let (AskedFor::Files(files), Some(remembered)) = (&delivery.asks, &self.remembered) else {
+            return false;
+        };
+        let (remembered, files) = (Arc::clone(remembered), files.clone());
+        let pipeline = delivery.pipeline.clone();
+        let origins: Vec<Arc<str>> = known.origins.keys().cloned().collect();
+        let look = move || {
+            let mut found = origins
+                .iter()
+                .map(|origin| remembered.directory(&pipeline, origin, &files));
+            found.find_map(Result::transpose)
+        };
+        match tokio::task::spawn_blocking(look).await {
+            Ok(None) => false,
+            Ok(Some(Ok(path))) => {
+                let path = String::from_utf8_lossy(&path);
+                tracing::info!(
+                    route = &*delivery.route,
+                    event = &*delivery.event,
+                    "the delivery lists {path:?}, which is a directory of an origin: the origins are scanned"
+                );
+                true
+            }
+            Ok(Some(Err(error))) => {
+                tracing::warn!(
+                    route = &*delivery.route,
+                    event = &*delivery.event,
+                    "whether the delivery lists a directory can't be told: {error}; the origins are scanned"
+                );
+                true
+            }
+            // It panicked, or the process is stopping: in doubt, a scan.
+            Err(_) => true,
+        }
+    }
+}
+
 /// What a delivery asks for, in changes. They name no file: a file fact says what the index has to
 /// remember, and a delivery has not looked at any file.
 fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
     let targets = match &delivery.asks {
         AskedFor::Scan => return Work::Scan,
-        AskedFor::All => vec![(Target::All, Arc::clone(&delivery.what))],
+        // Who asks for everything is named where that is too often.
+        AskedFor::All => {
+            let who = format!("{} ({})", delivery.route, delivery.what);
+            vec![(Target::All, who.into())]
+        }
         AskedFor::Assets(assets) => assets_of(known, assets, &delivery.what),
         AskedFor::Files(files) => targets_of_files(known, files, delivery),
     };
@@ -121,7 +170,7 @@ fn targets_of_files(
             match mapped.effect {
                 Effect::Nothing => {}
                 Effect::All => {
-                    let decided = mapped.decided.to_string();
+                    let decided = format!("{} ({})", delivery.route, mapped.decided);
                     return vec![(Target::All, decided.into())];
                 }
                 Effect::Assets(found) => assets.extend(found),

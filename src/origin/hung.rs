@@ -23,19 +23,10 @@ pub(super) struct Place {
 }
 
 /// Says when the worker is not heard of any more, and when it is again.
-pub(super) async fn mind(
-    inbox: &Inbox,
-    place: &Place,
-    tell: &tokio::sync::watch::Sender<bool>,
-) -> Infallible {
+pub(super) async fn mind(inbox: &Inbox, tell: &tokio::sync::watch::Sender<bool>) -> Infallible {
     loop {
         let hung = inbox.silent() >= HUNG;
-        let was = tell.send_replace(hung);
-        if hung && !was {
-            tracing::error!(origin = %place.name, reason = "hung", "{}", alarm(inbox, place).text);
-        } else if was && !hung {
-            tracing::info!(origin = %place.name, reason = "hung", "the alarm is over");
-        }
+        tell.send_replace(hung);
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::core::change::{ContentHash, PipelineId, Seq};
 use crate::core::time::Time;
 use crate::lineage::Lineage;
 
+mod directories;
 mod open;
 mod twins;
 mod write;

@@ -199,6 +199,12 @@ pub struct OriginStatus {
 }
 
 impl OriginStatus {
+    /// Whether nobody has to wait for it at a start: changes are noticed, or an alarm says why not.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.armed || !self.alarms.is_empty()
+    }
+
     /// Adds what was counted before this origin was started anew.
     pub(super) fn count_on(&mut self, before: &Self) {
         self.lost_events += before.lost_events;

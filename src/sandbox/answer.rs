@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::error_type::{self, ErrorType};
 use super::ledger::{PurgeRecord, PurgeTarget};
 
 /// What is answered.
@@ -41,30 +42,25 @@ impl Answer {
     }
 
     pub(super) fn invalid(argument: &str, reason: &str, help: &str) -> Self {
-        Self::json(
-            StatusCode::BAD_REQUEST,
-            &json!({
-                "details": [{
-                    "argument_name": argument,
-                    "help_message": help,
-                    "reason": reason,
-                }],
-                "message": "invalid argument(s)",
-                "type": "invalid_arguments",
-            }),
-        )
+        Self::refused(400, error_type::invalid(argument, reason, help))
     }
 
     pub(super) fn denied() -> Self {
-        Self::json(
-            StatusCode::UNAUTHORIZED,
-            &json!({
-                "message": "authentication is denied",
-                "method": "api_key",
-                "reason": "not_found",
-                "type": "denied_authentication",
-            }),
-        )
+        Self::typed(ErrorType::DeniedAuthentication)
+    }
+
+    /// The typed error.
+    pub(super) fn typed(error: ErrorType) -> Self {
+        Self::refused(error.status(), error.body())
+    }
+
+    /// Any answer.
+    pub(super) fn refused(status: u16, body: String) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            body: body.into_bytes(),
+            headers: Vec::new(),
+        }
     }
 
     /// The gateway's 429: no body, and normally no hint when to try again.

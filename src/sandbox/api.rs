@@ -77,11 +77,8 @@ async fn answer(shared: &Shared, call: &Call, headers: &HeaderMap, body: &Bytes)
         Some(Fault::RateLimit { retry_after }) => {
             Some(Answer::rate_limited(retry_after.map(|wait| wait.as_secs())))
         }
-        Some(Fault::Refuse { status, body }) => Some(Answer {
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            body: body.into_bytes(),
-            headers: Vec::new(),
-        }),
+        Some(Fault::Refuse { status, body }) => Some(Answer::refused(status, body)),
+        Some(Fault::Typed(error)) => Some(Answer::typed(error)),
         Some(Fault::Delay(delay)) => {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::error_type::ErrorType;
+
 /// A call to the sandbox's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
@@ -26,6 +28,8 @@ pub enum Fault {
         /// The body, sent as JSON; empty for none.
         body: String,
     },
+    /// Answers with an error of the vendor's; nothing is done.
+    Typed(ErrorType),
     /// Answers 429 as the gateway does: empty, without a hint unless one is given.
     RateLimit {
         /// The value of a `Retry-After`, in whole seconds.

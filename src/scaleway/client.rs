@@ -396,20 +396,8 @@ fn path_of(collection: &str, id: &str) -> Result<String, Refusal> {
 /// A server that repeats what it was sent must not bring the key into a log.
 fn without_key(refusal: Refusal, key: &SecretString) -> Refusal {
     let key = key.expose_secret();
-    let clean = |text: String| {
-        if key.is_empty() || !text.contains(key) {
-            text
-        } else {
-            text.replace(key, "[secret]")
-        }
-    };
-    match refusal {
-        Refusal::RateLimited { .. } => refusal,
-        Refusal::Transient(why) => Refusal::Transient(clean(why)),
-        Refusal::UnknownOutcome(why) => Refusal::UnknownOutcome(clean(why)),
-        Refusal::Unauthorized(why) => Refusal::Unauthorized(clean(why)),
-        Refusal::Forbidden(why) => Refusal::Forbidden(clean(why)),
-        Refusal::NotFound(why) => Refusal::NotFound(clean(why)),
-        Refusal::Invalid(why) => Refusal::Invalid(clean(why)),
-    }
+    refusal.map_words(|text| match key {
+        "" => text.to_owned(),
+        key => text.replace(key, "[secret]"),
+    })
 }

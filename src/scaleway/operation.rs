@@ -12,13 +12,15 @@ pub const OPERATIONS: [&str; 4] = [
 
 /// What can come of a call, as the label of metrics: `ok`, or the class of a
 /// [`Refusal`](crate::core::purge::Refusal).
-pub const CLASSES: [&str; 8] = [
+pub const CLASSES: [&str; 10] = [
     "ok",
     "rate_limited",
     "transient",
     "unknown_outcome",
     "unauthorized",
     "forbidden",
+    "unready",
+    "unclear",
     "not_found",
     "invalid",
 ];

@@ -1,7 +1,5 @@
-//! From an answer, or the lack of one, to a [`Refusal`]: what must be done about it.
-//!
-//! The status decides, then the `type` of the body where it is known. Two families of bodies
-//! exist, typed and untyped; neither is relied on.
+//! From an answer, or the lack of one, to a [`Refusal`]: its class as `meaning` has it, in the API's
+//! words.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -10,6 +8,7 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 
+use super::meaning::{Class, meaning};
 use super::operation::Operation;
 use super::printable::printable;
 use super::wire::time_of;
@@ -25,43 +24,42 @@ pub(super) fn of_answer(
     now: Time,
 ) -> Refusal {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let (class, remedy) = meaning(operation, status.as_u16(), body, &document);
     let said = said(&document, body);
-    let why = |hint: &str| {
-        let said = if said.is_empty() {
-            String::new()
-        } else {
-            format!(": {said}")
-        };
-        format!(
-            "could not {}: the API answered {}{said}{hint}{}",
-            operation.aim(),
-            status.as_u16(),
-            request_id_note(request_id(headers).as_deref()),
-        )
+    let part = |lead: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!("{lead}{text}"),
     };
-    match (status.as_u16(), operation) {
-        (429, _) => Refusal::RateLimited {
-            retry_after: retry_after(headers, now).or_else(|| reset_seconds(&document)),
+    let why = format!(
+        "could not {}: the API answered {}{}{}{}{}",
+        operation.aim(),
+        status.as_u16(),
+        part(": ", &said),
+        part("; ", remedy),
+        redirect_note(status, headers),
+        request_id_note(request_id(headers).as_deref()),
+    );
+    match class {
+        Class::RateLimited => Refusal::RateLimited {
+            retry_after: retry_after(headers, now).or_else(|| reset(&document, headers, now)),
         },
-        (502 | 504, Operation::Create) => Refusal::UnknownOutcome(why("; it may have been made")),
-        (401, _) => Refusal::Unauthorized(why("; the secret key is not accepted")),
-        (403, _) => Refusal::Forbidden(why(
-            "; the key needs EdgeServicesFullAccess in the pipeline's project",
-        )),
-        (404, Operation::Create) => {
-            Refusal::Forbidden(why("; there is no such pipeline for this key"))
-        }
-        (404, Operation::Get | Operation::GetPipeline) => Refusal::NotFound(why("")),
-        (408 | 425 | 500.., _) => Refusal::Transient(why("")),
-        (409 | 423, _) if document["type"] != "already_exists" => Refusal::Transient(why("")),
-        (300..=399, _) => Refusal::Invalid(why(&format!(
-            "; redirect refused{}; check `api_url`",
-            header(headers, LOCATION.as_str())
-                .map(|to| format!(" (to {})", printable(&to)))
-                .unwrap_or_default()
-        ))),
-        _ => Refusal::Invalid(why("")),
+        Class::Transient => Refusal::Transient(why),
+        Class::Lost => Refusal::UnknownOutcome(format!("{why}; it may have been made")),
+        Class::Unauthorized => Refusal::Unauthorized(why),
+        Class::Forbidden => Refusal::Forbidden(why),
+        Class::Missing | Class::Expired => Refusal::NotFound(why),
+        Class::Unready => Refusal::Unready(why),
+        Class::Unclear => Refusal::Unclear(why),
+        Class::Invalid => Refusal::Invalid(why),
     }
+}
+
+/// Where a redirect leads to.
+fn redirect_note(status: StatusCode, headers: &HeaderMap) -> String {
+    header(headers, LOCATION.as_str())
+        .filter(|_| status.is_redirection())
+        .map(|to| format!(" (it leads to {})", printable(&to)))
+        .unwrap_or_default()
 }
 
 /// The refusal that a call without an answer is.
@@ -76,9 +74,7 @@ pub(super) fn of_transport(operation: Operation, error: reqwest::Error) -> Refus
         source = cause.source();
     }
     let why = format!("could not {}: {}", operation.aim(), printable(&causes));
-    if error.is_builder() {
-        Refusal::Invalid(why)
-    } else if operation == Operation::Create && !error.is_connect() {
+    if operation == Operation::Create && !error.is_connect() && !error.is_builder() {
         Refusal::UnknownOutcome(format!("{why}; it may have been made"))
     } else {
         Refusal::Transient(why)
@@ -132,8 +128,17 @@ fn retry_after(headers: &HeaderMap, now: Time) -> Option<Duration> {
     Some(http_date(&text)?.since(date(headers).unwrap_or(now)))
 }
 
-fn reset_seconds(document: &Value) -> Option<Duration> {
-    document["reset_seconds"].as_u64().map(Duration::from_secs)
+/// The wait that a typed body asks for: seconds, or a time.
+fn reset(document: &Value, headers: &HeaderMap, now: Time) -> Option<Duration> {
+    if let Some(seconds) = document["reset_seconds"].as_u64() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = document["reset_at"]
+        .as_str()?
+        .parse()
+        .ok()
+        .and_then(time_of)?;
+    Some(at.since(date(headers).unwrap_or(now)))
 }
 
 fn http_date(text: &str) -> Option<Time> {
@@ -146,15 +151,17 @@ fn http_date(text: &str) -> Option<Time> {
 /// What the body says, in the API's words.
 fn said(document: &Value, body: &[u8]) -> String {
     let Some(message) = document["message"].as_str() else {
-        return printable(&String::from_utf8_lossy(body));
+        return printable(title(&String::from_utf8_lossy(body)));
     };
     let mut parts = vec![message.to_owned()];
     for key in [
         "help_message",
         "reason",
         "resource",
+        "resource_id",
         "precondition",
         "current_state",
+        "expired_since",
     ] {
         if let Some(text) = document[key].as_str().filter(|text| !text.is_empty()) {
             parts.push(match key {
@@ -163,21 +170,35 @@ fn said(document: &Value, body: &[u8]) -> String {
             });
         }
     }
-    for detail in document["details"].as_array().into_iter().flatten() {
-        let words: Vec<&str> = [
-            "argument_name",
-            "action",
-            "resource",
-            "reason",
-            "help_message",
-        ]
-        .iter()
-        .filter_map(|key| detail[key].as_str())
-        .filter(|text| !text.is_empty())
-        .collect();
-        parts.push(words.join(" "));
-    }
+    let details = document["details"].as_array();
+    parts.extend(details.into_iter().flatten().map(detail));
     printable(&parts.join("; "))
+}
+
+/// One detail: an argument that is wrong, a permission that is missing, a quota that is used up.
+fn detail(detail: &Value) -> String {
+    let words = [
+        "argument_name",
+        "action",
+        "resource",
+        "reason",
+        "help_message",
+    ];
+    let words = words.iter().filter_map(|key| detail[key].as_str());
+    let mut words: Vec<String> = words.map(str::to_owned).collect();
+    if let (Some(current), Some(quota)) = (detail["current"].as_u64(), detail["quota"].as_u64()) {
+        words.push(format!("{current} of {quota}"));
+    }
+    words.retain(|word| !word.is_empty());
+    words.join(" ")
+}
+
+/// Of a page for people, its title is enough.
+fn title(text: &str) -> &str {
+    let title = text.split_once("<title>");
+    title.map_or(text, |(_, rest)| {
+        rest.split_once("</title>").map_or(rest, |(title, _)| title)
+    })
 }
 
 #[cfg(test)]
@@ -204,31 +225,145 @@ mod tests {
         use Operation::{Create, Get, GetPipeline, List};
         for (operation, status, class) in [
             (Create, 429, "rate_limited"),
+            (List, 429, "rate_limited"),
             (Create, 500, "transient"),
             (Create, 503, "transient"),
+            (Create, 599, "transient"),
             (Create, 502, "unknown_outcome"),
             (Create, 504, "unknown_outcome"),
+            (Create, 524, "unknown_outcome"),
             (Get, 502, "transient"),
             (List, 504, "transient"),
             (Create, 401, "unauthorized"),
+            (Get, 401, "unauthorized"),
+            (Create, 402, "unready"),
             (Create, 403, "forbidden"),
             (Create, 404, "forbidden"),
             (Get, 404, "not_found"),
+            (Get, 410, "not_found"),
             (GetPipeline, 404, "not_found"),
-            (List, 404, "invalid"),
-            (Create, 400, "invalid"),
-            (Create, 412, "invalid"),
-            (Create, 422, "invalid"),
+            (List, 404, "not_found"),
+            (Create, 400, "unclear"),
+            (Get, 400, "unclear"),
+            (Create, 413, "unclear"),
+            (Create, 422, "unclear"),
+            (Create, 405, "transient"),
+            (Create, 407, "transient"),
             (Create, 408, "transient"),
-            (Create, 409, "transient"),
-            (Create, 301, "invalid"),
-            (Get, 307, "invalid"),
+            (Create, 415, "transient"),
+            (Create, 418, "transient"),
+            (Create, 425, "transient"),
+            (Create, 451, "transient"),
+            (Create, 409, "unready"),
+            (Create, 410, "unready"),
+            (Create, 412, "unready"),
+            (Create, 423, "unready"),
+            (Create, 424, "unready"),
+            (Get, 412, "unready"),
+            (List, 412, "transient"),
+            (Create, 301, "transient"),
+            (Get, 307, "transient"),
         ] {
             let refusal = answer(operation, status, "");
             assert_eq!(refusal.class(), class, "{operation:?} {status}: {refusal}");
         }
-        let exists = r#"{"message":"it is there","type":"already_exists"}"#;
-        assert_eq!(answer(Create, 409, exists).class(), "invalid");
+    }
+
+    #[test]
+    fn the_type_of_a_body_says_more_than_its_status() {
+        for (status, word, class) in [
+            (400, "invalid_arguments", "unclear"),
+            (400, "invalid_request_error", "unclear"),
+            (403, "quotas_exceeded", "unready"),
+            (429, "quotas_exceeded", "rate_limited"),
+            (409, "transient_state", "unready"),
+            (409, "already_exists", "unready"),
+            (400, "already_exists", "unready"),
+            (404, "not_found", "forbidden"),
+            (404, "resource_not_found", "forbidden"),
+            (404, "unknown_resource", "forbidden"),
+            (423, "locked", "unready"),
+            (403, "resource_locked", "unready"),
+            (403, "permissions_denied", "forbidden"),
+            (503, "out_of_stock", "unready"),
+            (410, "expired", "unready"),
+            (403, "resource_expired", "unready"),
+            (401, "denied_authentication", "unauthorized"),
+            (403, "denied_authentication", "unauthorized"),
+            (412, "precondition_failed", "unready"),
+            (400, "precondition_failed", "unready"),
+            (429, "too_many_requests", "rate_limited"),
+            (403, "too_many_requests", "rate_limited"),
+            (504, "transient_state", "unknown_outcome"),
+            (409, "a_new_type", "unready"),
+            (400, "a_new_type", "unclear"),
+            (418, "a_new_type", "transient"),
+        ] {
+            let body = format!(r#"{{"message":"because","type":"{word}"}}"#);
+            let refusal = answer(Operation::Create, status, &body);
+            assert_eq!(refusal.class(), class, "{status} {word}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn only_what_names_the_assets_is_final() {
+        let named = |status, names: &[&str]| {
+            let details: Vec<Value> = names
+                .iter()
+                .map(|name| serde_json::json!({"argument_name": name, "reason": "constraint"}))
+                .collect();
+            let body = serde_json::json!({
+                "details": details, "message": "invalid argument(s)", "type": "invalid_arguments",
+            });
+            answer(Operation::Create, status, &body.to_string()).class()
+        };
+        for names in [
+            &["assets"][..],
+            &["assets[3]", "assets[4]"],
+            &["target.assets"],
+            &["assets.0"],
+        ] {
+            assert_eq!(named(400, names), "invalid", "{names:?}");
+        }
+        for names in [
+            &["pipeline_id"][..],
+            &["assets", "pipeline_id"],
+            &["target"],
+            &["all"],
+            &["my_assets"],
+            &[""],
+            &[],
+        ] {
+            assert_eq!(named(400, names), "unclear", "{names:?}");
+        }
+        assert_eq!(named(412, &["assets"]), "unclear");
+        assert_eq!(named(503, &["assets"]), "unclear");
+        for body in [
+            "{\"message\":\"assets are wrong\"}",
+            "{\"details\":{\"assets\":1},\"type\":\"invalid_arguments\"}",
+            "[\"assets\"]",
+        ] {
+            let refusal = answer(Operation::Create, 400, body);
+            assert_ne!(refusal.class(), "invalid", "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_api_s_says_nothing_about_a_pipeline() {
+        let page = "<html><head><title>403 Forbidden</title></head><body>nginx</body></html>";
+        for status in [400, 403, 404, 405, 409, 412, 413, 423] {
+            for operation in [Operation::Create, Operation::Get, Operation::List] {
+                for body in [page, "RBAC: access denied"] {
+                    let refusal = answer(operation, status, body);
+                    assert_eq!(refusal.class(), "transient", "{status}: {refusal}");
+                    assert!(refusal.to_string().contains("`api_url`"), "{refusal}");
+                }
+            }
+        }
+        let told = answer(Operation::Create, 403, page).to_string();
+        assert!(told.contains("answered 403: 403 Forbidden;"), "{told}");
+        assert_eq!(answer(Operation::Create, 429, page).class(), "rate_limited");
+        assert_eq!(answer(Operation::Create, 401, page).class(), "unauthorized");
     }
 
     #[test]
@@ -244,6 +379,15 @@ mod tests {
             answer(Operation::Get, 401, denied).to_string(),
             "could not get the purge request: the API answered 401: authentication is denied; \
              reason not_found; the secret key is not accepted (X-Request-Id: r-1)"
+        );
+        let quota = r#"{"details":[{"current":10,"quota":10,"resource":"purge_requests"}],"message":"quota(s) exceeded","type":"quotas_exceeded"}"#;
+        let told = answer(Operation::Create, 403, quota).to_string();
+        assert!(told.contains("purge_requests 10 of 10; a quota"), "{told}");
+        let unusable = r#"{"help_message":"the pipeline is being deployed","message":"precondition is not respected","precondition":"resource_not_usable","type":"precondition_failed"}"#;
+        let told = answer(Operation::Create, 412, unusable).to_string();
+        assert!(
+            told.contains("the pipeline is being deployed; precondition resource_not_usable;"),
+            "{told}"
         );
         assert_eq!(
             answer(Operation::Get, 404, r#"{"message":"Not Found"}"#).to_string(),
@@ -270,7 +414,7 @@ mod tests {
         assert!(
             refusal
                 .to_string()
-                .contains("redirect refused (to https://login.example/); check `api_url`"),
+                .contains("redirect refused; check `api_url` (it leads to https://login.example/)"),
             "{refusal}"
         );
     }
@@ -317,5 +461,10 @@ mod tests {
             wait(None, None, r#"{"message":"slow","reset_seconds":3}"#),
             seconds(3)
         );
+        assert_eq!(
+            wait(None, None, r#"{"reset_at":"1994-11-06T08:49:41.000Z"}"#),
+            seconds(4)
+        );
+        assert_eq!(wait(None, None, r#"{"reset_at":"soon"}"#), None);
     }
 }

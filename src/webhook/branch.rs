@@ -1,4 +1,6 @@
-//! What a pushed ref names.
+//! What a ref names.
+
+use super::pattern::HEADS;
 
 /// A ref of a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +14,7 @@ pub(super) enum Ref {
 impl Ref {
     /// Reads `refs/heads/main`.
     pub(super) fn parse(full: &str) -> Self {
-        full.strip_prefix("refs/heads/")
+        full.strip_prefix(HEADS)
             .filter(|name| !name.is_empty())
             .map_or(Self::Other, |name| Self::Branch(name.to_owned()))
     }
@@ -29,4 +31,25 @@ impl Ref {
 /// Whether an id of a commit stands for none. Both 40 and 64 digits are in use.
 pub(super) fn is_zero(commit: &str) -> bool {
     commit.bytes().all(|byte| byte == b'0')
+}
+
+/// Whether a ref is that of a pull or merge request, or of a queue of such.
+pub(super) fn is_proposed(reference: &str) -> bool {
+    ["refs/pull/", "refs/merge-requests/", "refs/for/"]
+        .iter()
+        .any(|start| reference.starts_with(start))
+}
+
+/// Whether a forge's word for what started a run is a pull request, or a queue of such.
+pub(super) fn is_proposal(event: &str) -> bool {
+    event.starts_with("pull_request")
+        || matches!(
+            event,
+            "merge_group" | "merge_request_event" | "external_pull_request_event"
+        )
+}
+
+/// Whether a text is a commit's id, as a whole.
+pub(super) fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,6 +1,8 @@
 //! Reads headers strictly: one line, plain ASCII, or refused. Interprets nothing.
 
 use axum::http::{HeaderMap, HeaderName};
+use data_encoding::BASE64;
+use secrecy::zeroize::Zeroizing;
 
 use super::verifier::Refused;
 
@@ -26,9 +28,35 @@ pub(super) fn hint<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h
 
 /// The token of `Authorization: Bearer TOKEN`.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    authorization(headers, "bearer")
+}
+
+/// `NAME:PASSWORD` of `Authorization: Basic` (RFC 7617).
+pub(super) fn basic(headers: &HeaderMap) -> Result<Zeroizing<String>, Refused> {
+    let encoded = authorization(headers, "basic")?;
+    let bytes = BASE64.decode(encoded.as_bytes());
+    let text = bytes
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok().map(Zeroizing::new));
+    text.ok_or(Refused::Malformed)
+}
+
+/// What stands behind a prefix in a header.
+pub(super) fn token<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+    prefix: &str,
+) -> Result<&'h str, Refused> {
+    let token = one(headers, name)?.strip_prefix(prefix);
+    token
+        .filter(|token| !token.is_empty())
+        .ok_or(Refused::Malformed)
+}
+
+fn authorization<'h>(headers: &'h HeaderMap, wanted: &str) -> Result<&'h str, Refused> {
     let value = one(headers, &axum::http::header::AUTHORIZATION)?;
     let (scheme, token) = value.split_once(' ').ok_or(Refused::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+    if !scheme.eq_ignore_ascii_case(wanted) || token.is_empty() {
         return Err(Refused::Malformed);
     }
     Ok(token)

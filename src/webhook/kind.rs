@@ -15,7 +15,7 @@ pub mod standard;
 pub mod vercel;
 
 use super::delivery::Unreadable;
-use super::reading::{Input, Reading};
+use super::reading::{Input, Reading, matches};
 use super::route::Purge;
 use super::signature::{Mac, Scheme};
 
@@ -50,8 +50,11 @@ pub enum Kind {
         /// Where its bodies say what they are about.
         fields: generic::Fields,
     },
-    /// `MinIO`, and whoever sends S3 event records with a bearer token.
-    S3,
+    /// `MinIO`, Ceph, and whoever sends S3 event records with a bearer token.
+    S3 {
+        /// How keys are written in them.
+        keys: s3::Keys,
+    },
     /// `CloudEvents` over HTTP, with a bearer token.
     Cloudevents {
         /// The origins that may be sent from, where senders ask by `OPTIONS`.
@@ -70,7 +73,7 @@ pub enum Kind {
     Netlify,
     /// Vercel.
     Vercel,
-    /// Anybody: a bearer token, or a MAC in a header.
+    /// Anybody: a token, name and password, or a MAC in a header.
     Generic {
         /// How its deliveries are authenticated.
         auth: generic::Auth,
@@ -90,7 +93,7 @@ impl Kind {
             Self::Forgejo { .. } => "forgejo",
             Self::Bitbucket => "bitbucket",
             Self::Standard { .. } => "standard",
-            Self::S3 => "s3",
+            Self::S3 { .. } => "s3",
             Self::Cloudevents { .. } => "cloudevents",
             Self::Contentful { .. } => "contentful",
             Self::Sanity => "sanity",
@@ -109,7 +112,7 @@ impl Kind {
             Self::Forgejo { .. } => Scheme::Mac(Mac::of_body("x-forgejo-signature", "")),
             Self::Bitbucket => Scheme::Mac(bitbucket::mac()),
             Self::Standard { auth, .. } => standard::scheme(*auth),
-            Self::S3 | Self::Cloudevents { .. } => Scheme::Bearer,
+            Self::S3 { .. } | Self::Cloudevents { .. } => Scheme::Bearer,
             Self::Contentful { external_path } => {
                 Scheme::Contentful(external_path.as_deref().unwrap_or(path).to_owned())
             }
@@ -130,7 +133,7 @@ impl Kind {
             Self::Gitea { .. } => &gitea::GITEA_DEFAULT_EVENTS,
             Self::Forgejo { .. } => &gitea::FORGEJO_DEFAULT_EVENTS,
             Self::Bitbucket => &bitbucket::DEFAULT_EVENTS,
-            Self::S3 => &s3::DEFAULT_EVENTS,
+            Self::S3 { .. } => &s3::DEFAULT_EVENTS,
             Self::Contentful { .. } => &contentful::DEFAULT_EVENTS,
             Self::Netlify => &netlify::DEFAULT_EVENTS,
             Self::Vercel => &vercel::DEFAULT_EVENTS,
@@ -152,6 +155,58 @@ impl Kind {
             Self::Bitbucket => Some(&bitbucket::EVENTS),
             _ => None,
         }
+    }
+
+    /// What an event's name is like, where this is none that the kind could send.
+    #[must_use]
+    pub fn never_sends(&self, event: &str) -> Option<String> {
+        let begins = |start: &str| match event.strip_suffix('*') {
+            Some(pattern) => pattern.starts_with(start) || start.starts_with(pattern),
+            None => event.starts_with(start),
+        };
+        match self {
+            Self::Netlify if !netlify::STATES.iter().any(|state| matches(event, state)) => {
+                Some(format!(
+                    "a deploy's state, such as {}",
+                    netlify::DEFAULT_EVENTS.join(", ")
+                ))
+            }
+            Self::Contentful { .. } if !begins(contentful::TOPICS) => Some(format!(
+                "a topic such as {}Entry.publish",
+                contentful::TOPICS
+            )),
+            _ => None,
+        }
+    }
+
+    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    #[must_use]
+    pub const fn run_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::RUNS,
+            Self::Gitlab { .. } => &gitlab::RUNS,
+            Self::Gitea { .. } => &gitea::GITEA_RUNS,
+            Self::Forgejo { .. } => &gitea::FORGEJO_RUNS,
+            Self::Bitbucket => &bitbucket::RUNS,
+            _ => &[],
+        }
+    }
+
+    /// Those of its events that name an environment, so that `environments` may say which count.
+    #[must_use]
+    pub const fn deployment_events(&self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &github::DEPLOYMENTS,
+            Self::Gitlab { .. } => &gitlab::DEPLOYMENTS,
+            Self::Netlify => &netlify::STATES,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is a forge, whose repositories have an owner and a name.
+    #[must_use]
+    pub const fn is_forge(&self) -> bool {
+        self.known_events().is_some()
     }
 
     /// Whether an event is sent when something is pushed, which is before it is deployed.
@@ -206,7 +261,7 @@ impl Kind {
             Self::Standard { fields, .. }
             | Self::Cloudevents { fields, .. }
             | Self::Generic { fields, .. } => fields.branch.is_some(),
-            Self::S3 | Self::Contentful { .. } | Self::Sanity => false,
+            Self::S3 { .. } | Self::Contentful { .. } | Self::Sanity => false,
             _ => true,
         }
     }
@@ -229,7 +284,7 @@ impl Kind {
             Self::Generic { .. } | Self::Standard { .. } | Self::Cloudevents { .. } => Purge::Files,
             _ if has_origins => Purge::Scan,
             // What a bucket's events list is complete.
-            Self::S3 => Purge::Files,
+            Self::S3 { .. } => Purge::Files,
             _ => Purge::All,
         }
     }
@@ -249,7 +304,7 @@ impl Kind {
             } => gitea::read(input, gitea::Flavour::Forgejo, *assume_no_force_push),
             Self::Bitbucket => bitbucket::read(input),
             Self::Standard { fields, .. } => standard::read(input, fields),
-            Self::S3 => s3::read(input),
+            Self::S3 { keys } => s3::read(input, *keys),
             Self::Cloudevents { fields, .. } => cloudevents::read(input, fields),
             Self::Contentful { .. } => contentful::read(input),
             Self::Sanity => sanity::read(input),

@@ -103,6 +103,12 @@ impl Listed {
     }
 }
 
+/// Whether `root`, which is empty or ends with `/`, lies in one of these: then that is no file.
+pub(super) fn hold(files: &BTreeSet<String>, root: &str) -> bool {
+    let mut ends = root.match_indices('/').map(|(end, _)| end);
+    ends.any(|end| root.get(..end).is_some_and(|above| files.contains(above)))
+}
+
 /// The files below `root`, which is empty or ends with `/`, as paths below it.
 pub(super) fn below(root: &str, files: &BTreeSet<String>) -> Vec<Vec<u8>> {
     files

@@ -1,5 +1,5 @@
 //! JSON pointers (RFC 6901): reads the texts at one place of a JSON document, and keeps nothing of
-//! the rest.
+//! the rest. Beyond the RFC, `*` stands for every element of a list.
 
 use std::fmt;
 
@@ -170,6 +170,19 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
             {}
             return Ok(true);
         };
+        if wanted == "*" {
+            let mut elements = 0_usize;
+            let mut there = false;
+            while let Some(found) = list.next_element_seed(At {
+                segments: below,
+                found: self.found,
+            })? {
+                elements += 1;
+                there |= found;
+            }
+            // An empty list says that there is nothing.
+            return Ok(there || elements == 0);
+        }
         // `01` and `+1` are names, and no list has those.
         let index = wanted.parse::<usize>().ok();
         let index = index.filter(|index| index.to_string() == *wanted);

@@ -14,14 +14,27 @@ use super::delivery::Unreadable;
 use super::paths::Listed;
 use super::reading::Ask;
 
+/// The file that says where a repository has its submodules.
+const SUBMODULES: &str = ".gitmodules";
+
 /// A repository, as far as it matters.
 #[derive(Deserialize)]
 pub(super) struct Repository {
     #[serde(default)]
     pub(super) full_name: Option<String>,
+    /// The address of its page.
+    #[serde(default)]
+    html_url: Option<String>,
     /// GitHub's time of the push.
     #[serde(default)]
     pub(super) pushed_at: Option<IgnoredAny>,
+}
+
+impl Repository {
+    /// Its name and its address.
+    pub(super) fn names(self) -> Vec<String> {
+        self.full_name.into_iter().chain(self.html_url).collect()
+    }
 }
 
 /// Whether `head` is another repository than `base`.
@@ -34,7 +47,18 @@ pub(super) fn is_foreign(head: Option<&Repository>, base: Option<&Repository>) -
 #[derive(Deserialize)]
 pub(super) struct Project {
     #[serde(default)]
-    pub(super) path_with_namespace: Option<String>,
+    path_with_namespace: Option<String>,
+    /// The address of its page.
+    #[serde(default)]
+    web_url: Option<String>,
+}
+
+impl Project {
+    /// Its name and its address.
+    pub(super) fn names(self) -> Vec<String> {
+        let name = self.path_with_namespace;
+        name.into_iter().chain(self.web_url).collect()
+    }
 }
 
 /// The payload of a push.
@@ -66,6 +90,17 @@ pub(super) struct Push<'b> {
     commits: Option<&'b RawValue>,
 }
 
+/// What the lists of a commit may hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hides {
+    /// Nothing.
+    Nothing,
+    /// All files, where they were too many to be found in time: then the lists are empty.
+    All,
+    /// The old names of renamed files: their new ones are listed as added.
+    OldNames,
+}
+
 /// When the files of a push are trusted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files {
@@ -77,8 +112,8 @@ pub(super) struct Files {
     pub(super) listed_commits: usize,
     /// The most files of one commit that are never cut.
     pub(super) listed_paths: usize,
-    /// Whether a commit without files may be one whose files were too many to be found in time.
-    pub(super) gives_up: bool,
+    /// What its lists may hide although they are there.
+    pub(super) hides: Hides,
 }
 
 impl Push<'_> {
@@ -167,11 +202,16 @@ impl<'de> Visitor<'de> for Commits<'_> {
             count += 1;
             match files {
                 None => self.listed.cut("a commit does not list its files"),
-                Some(0) if self.rule.gives_up => {
+                Some(Counted { files: 0, .. }) if self.rule.hides == Hides::All => {
                     self.listed
                         .cut("a commit lists no files: it may be one that has too many");
                 }
-                Some(files) if files > self.rule.listed_paths => {
+                Some(Counted { added, .. }) if added > 0 && self.rule.hides == Hides::OldNames => {
+                    self.listed.cut(
+                        "a commit adds files: one of them may be a renamed one, whose old name is not listed",
+                    );
+                }
+                Some(Counted { files, .. }) if files > self.rule.listed_paths => {
                     self.listed
                         .cut("a commit changes more files than are listed");
                 }
@@ -182,30 +222,37 @@ impl<'de> Visitor<'de> for Commits<'_> {
     }
 }
 
-/// One commit; its value is how many files it lists, `None` where a list is missing.
+/// How many files a commit lists.
+struct Counted {
+    files: usize,
+    /// Those of them that are listed as added.
+    added: usize,
+}
+
+/// One commit; its value is `None` where a list is missing.
 struct Commit<'l> {
     listed: &'l mut Listed,
 }
 
 impl<'de> DeserializeSeed<'de> for Commit<'_> {
-    type Value = Option<usize>;
+    type Value = Option<Counted>;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<Counted>, D::Error> {
         json.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Commit<'_> {
-    type Value = Option<usize>;
+    type Value = Option<Counted>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a commit")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<usize>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Counted>, A::Error> {
         const LISTS: [&str; 3] = ["added", "modified", "removed"];
         let mut seen = [false; LISTS.len()];
-        let mut files = 0;
+        let mut counts = [0; LISTS.len()];
         while let Some(key) = map.next_key::<String>()? {
             let Some(at) = LISTS.iter().position(|list| *list == key) else {
                 map.next_value::<IgnoredAny>()?;
@@ -214,12 +261,19 @@ impl<'de> Visitor<'de> for Commit<'_> {
             let paths = map.next_value_seed(Paths {
                 listed: &mut *self.listed,
             })?;
-            if let (Some(paths), Some(seen)) = (paths, seen.get_mut(at)) {
+            if let (Some(paths), Some(seen), Some(count)) =
+                (paths, seen.get_mut(at), counts.get_mut(at))
+            {
                 *seen = true;
-                files += paths;
+                *count += paths;
             }
         }
-        Ok(seen.iter().all(|seen| *seen).then_some(files))
+        let [added, modified, removed] = counts;
+        let counted = Counted {
+            files: added + modified + removed,
+            added,
+        };
+        Ok(seen.iter().all(|seen| *seen).then_some(counted))
     }
 }
 
@@ -251,6 +305,10 @@ impl<'de> Visitor<'de> for Paths<'_> {
         let mut count = 0;
         while let Some(path) = list.next_element::<String>()? {
             count += 1;
+            if path == SUBMODULES {
+                self.listed
+                    .cut("it adds, moves or removes a submodule, whose files are not listed");
+            }
             self.listed.add(&path);
         }
         Ok(Some(count))

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use axum::http::HeaderMap;
 
 use super::branch::Ref;
+use super::environment::Environment;
 use super::paths::Listed;
-use super::printable::printable;
+use super::printable::{listed, printable};
 
 /// What a kind reads a delivery from.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +31,30 @@ pub(super) struct Events<'d> {
 }
 
 impl Events<'_> {
-    /// Whether an event counts. An empty list takes every event; a `*` at the end every ending.
-    pub(super) fn want(self, name: &str) -> bool {
-        let matches = |pattern: &str| {
-            pattern
-                .strip_suffix('*')
-                .map_or(pattern == name, |start| name.starts_with(start))
-        };
+    /// What counts, for people.
+    pub(super) fn shown(self) -> String {
         match self.configured {
-            Some(names) => names.iter().any(|pattern| matches(pattern)),
-            None => self.default.is_empty() || self.default.iter().any(|pattern| matches(pattern)),
+            Some(names) => listed(names.iter().map(String::as_str)),
+            None => listed(self.default.iter().copied()),
         }
     }
+
+    /// Whether an event counts. An empty list takes every event; a `*` at the end every ending.
+    pub(super) fn want(self, name: &str) -> bool {
+        match self.configured {
+            Some(names) => names.iter().any(|pattern| matches(pattern, name)),
+            None => {
+                self.default.is_empty() || self.default.iter().any(|pattern| matches(pattern, name))
+            }
+        }
+    }
+}
+
+/// Whether an event is the one that a pattern names; a `*` at its end takes any ending.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    pattern
+        .strip_suffix('*')
+        .map_or(pattern == name, |start| name.starts_with(start))
 }
 
 /// A delivery as its kind reads it.
@@ -53,12 +66,29 @@ pub(super) struct Reading {
     pub(super) id: Option<String>,
     /// What tells this event from every other, if it is signed.
     pub(super) identity: Identity,
-    /// The names of the repository (bucket, site) that it is about; one of them may be pinned.
+    /// The names and addresses of the repository (bucket, site) that it is about; one of them may be
+    /// pinned. The first is the one that is shown.
     pub(super) repository: Vec<String>,
     /// The refs that it is about, where it says so.
     pub(super) refs: Vec<Ref>,
+    /// What ran, where it tells of the end of something that runs.
+    pub(super) run: Option<Run>,
+    /// Where something was deployed to; `None` of an event that is about no deployment. Empty where
+    /// the sender does not say.
+    pub(super) environments: Option<Vec<Environment>>,
+    /// Whether it asks for nothing because the route is not for such events.
+    pub(super) unwanted: bool,
     /// What it asks for.
     pub(super) ask: Ask,
+}
+
+/// A workflow, a job, a build or a check that ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Its names: what people call it, its file, its key.
+    pub(super) names: Vec<String>,
+    /// Whether a pull request started it, or a queue of such: it ran before anything was merged.
+    pub(super) proposed: bool,
 }
 
 /// What tells an event from every other.
@@ -108,6 +138,9 @@ impl Reading {
             identity: Identity::None,
             repository: Vec::new(),
             refs: Vec::new(),
+            run: None,
+            environments: None,
+            unwanted: false,
             ask,
         }
     }
@@ -123,6 +156,9 @@ impl Reading {
             "the event {} is not among the route's events",
             printable(what)
         );
-        Self::nothing(what, why)
+        Self {
+            unwanted: true,
+            ..Self::nothing(what, why)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A configured route: which deliveries are its sender's, and what they make stale. Pure: it reads
 //! no clock, and does nothing about what it says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,13 @@ use secrecy::SecretString;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 
-use super::branch::Ref;
 use super::content;
 use super::delivery::{Delivery, Unreadable, Wish};
 use super::headers::bearer;
 use super::kind::{Kind, cloudevents};
 use super::paths;
-use super::printable::printable;
 use super::reading::{Ask, Events, Identity, Input, Reading};
+use super::scope::Scope;
 use super::secret::{SecretError, Secrets, sha256};
 use super::signature::Scheme;
 use super::verifier::{Authentic, Verifier};
@@ -39,12 +39,16 @@ pub struct RouteSettings {
     pub kind: Kind,
     /// Whether anybody may send (`auth = "none"`); then there are no secrets.
     pub open: bool,
-    /// The one repository (bucket, site) that counts.
-    pub repository: Option<String>,
+    /// The repositories (buckets, sites) that count; empty for all.
+    pub repositories: Vec<String>,
     /// The events that count; `None` for the kind's own choice. A `*` at the end takes any ending.
     pub events: Option<Vec<String>>,
-    /// The branches that count; empty for all.
+    /// The branches that count, and patterns of them; empty for all.
     pub branches: Vec<String>,
+    /// The workflows, jobs and builds whose ends count, by name or file; empty for all.
+    pub workflows: Vec<String>,
+    /// The environments that count, of what tells of a deployment; empty for production.
+    pub environments: Vec<String>,
     /// What is purged; `None` for the default.
     pub purge: Option<Purge>,
     /// The folder of the repository that is the origin's root: empty, or ends with `/`.
@@ -72,6 +76,7 @@ pub enum Purge {
 #[derive(Clone, Debug)]
 pub struct Route {
     settings: RouteSettings,
+    scope: Scope,
     purge: Purge,
     scheme: Scheme,
     secrets: Option<Secrets>,
@@ -126,6 +131,7 @@ impl Route {
             .clone()
             .unwrap_or_else(|| settings.kind.default_purge(settings.has_origins));
         Ok(Self {
+            scope: Scope::new(&settings),
             settings,
             purge,
             scheme,
@@ -167,7 +173,7 @@ impl Route {
     #[must_use]
     pub fn methods(&self) -> &'static [Method] {
         match self.settings.kind {
-            Kind::S3 => &[Method::POST, Method::HEAD],
+            Kind::S3 { .. } => &[Method::POST, Method::HEAD],
             Kind::Cloudevents { .. } => &[Method::POST, Method::OPTIONS],
             _ => &[Method::POST],
         }
@@ -177,7 +183,7 @@ impl Route {
     #[must_use]
     pub fn handshake(&self, method: &Method, headers: &HeaderMap) -> Option<Handshake> {
         match &self.settings.kind {
-            Kind::S3 if method == Method::HEAD => Some(Handshake {
+            Kind::S3 { .. } if method == Method::HEAD => Some(Handshake {
                 // MinIO asks with its token whether anybody is there, before it sends.
                 status: if self.may_ask(headers) {
                     StatusCode::NO_CONTENT
@@ -234,16 +240,13 @@ impl Route {
             Some(body) => self.settings.kind.read(&Input {
                 headers,
                 body,
-                events: Events {
-                    configured: self.settings.events.as_deref(),
-                    default: self.settings.kind.default_events(),
-                },
+                events: self.events(),
                 files,
             })?,
             None => Reading::of("unread", Ask::Unlisted("the body is too large to read")),
         };
         let read = body.is_some();
-        let wish = self.wish(&reading, read)?;
+        let wish = self.wish(&reading, read);
         // What asks for nothing must not make a duplicate of what does: its kind may have been told
         // by a header that nobody signed.
         let dedupe_key = match &wish {
@@ -258,61 +261,51 @@ impl Route {
         })
     }
 
-    fn wish(&self, reading: &Reading, read: bool) -> Result<Wish, Unreadable> {
-        if let Ask::Nothing(why) = &reading.ask {
-            return Ok(Wish::Nothing(why.to_string()));
+    fn events(&self) -> Events<'_> {
+        Events {
+            configured: self.settings.events.as_deref(),
+            default: self.settings.kind.default_events(),
         }
-        if read && let Some(why) = self.elsewhere(reading)? {
-            return Ok(Wish::Nothing(why));
+    }
+
+    fn wish(&self, reading: &Reading, read: bool) -> Wish {
+        let elsewhere = match &reading.ask {
+            Ask::Nothing(_) => None,
+            _ if read => self.scope.elsewhere(reading),
+            _ => None,
+        };
+        if let Some(why) = elsewhere {
+            return Wish::Nothing(why);
         }
-        Ok(match (&self.purge, &reading.ask) {
+        match (&self.purge, &reading.ask) {
+            (_, Ask::Nothing(why)) if reading.unwanted => {
+                Wish::Nothing(format!("{why}, {}", self.events().shown()))
+            }
+            (_, Ask::Nothing(why)) => Wish::Nothing(why.to_string()),
             (Purge::Assets(assets), _) => Wish::Assets(assets.clone()),
             (Purge::All, _) | (Purge::Files, Ask::All) => Wish::All { because: None },
             (Purge::Scan, _) | (Purge::Files, Ask::Scan) => self.scan(None),
             (Purge::Files, Ask::Unlisted(why)) => self.scan(Some(why)),
-            (Purge::Files, Ask::Files(files)) if files.is_empty() => {
-                Wish::Nothing("it lists no files".to_owned())
-            }
-            (Purge::Files, Ask::Files(files)) => {
-                let files = paths::below(&self.settings.files_root, files);
-                if files.is_empty() {
-                    Wish::Nothing("no file below files_root changed".to_owned())
-                } else {
-                    Wish::Files(files)
-                }
-            }
-            (Purge::Files, Ask::Nothing(why)) => Wish::Nothing(why.to_string()),
-        })
+            (Purge::Files, Ask::Files(files)) => self.files(files),
+        }
     }
 
-    /// Why a delivery is about something that the route is not for.
-    fn elsewhere(&self, reading: &Reading) -> Result<Option<String>, Unreadable> {
-        if let Some(pinned) = &self.settings.repository {
-            if reading.repository.is_empty() {
-                return content::refuse("repository", "is missing, and the route is for one only");
-            }
-            if !reading.repository.contains(pinned) {
-                return Ok(Some("it is about another repository".to_owned()));
-            }
+    /// The listed files that are below `files_root`.
+    fn files(&self, files: &BTreeSet<String>) -> Wish {
+        if files.is_empty() {
+            return Wish::Nothing("it lists no files".to_owned());
         }
-        if self.settings.branches.is_empty() {
-            return Ok(None);
+        let root = &self.settings.files_root;
+        if paths::hold(files, root) {
+            return self.scan(Some(
+                "what holds files_root changed as a whole: it is a submodule, or a link",
+            ));
         }
-        let ours = |one: &Ref| match one {
-            Ref::Branch(name) => self.settings.branches.contains(name),
-            Ref::Other => false,
-        };
-        if reading.refs.is_empty() || reading.refs.iter().any(ours) {
-            // What says nothing of branches (a build of pages) may well be the deploy.
-            return Ok(None);
+        let files = paths::below(root, files);
+        if files.is_empty() {
+            return Wish::Nothing("no file below files_root changed".to_owned());
         }
-        Ok(Some(match reading.refs.first() {
-            Some(Ref::Branch(name)) => format!(
-                "the branch {} is not among the route's branches",
-                printable(name)
-            ),
-            _ => "it is not about a branch".to_owned(),
-        }))
+        Wish::Files(files)
     }
 
     fn scan(&self, because: Option<&'static str>) -> Wish {

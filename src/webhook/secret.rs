@@ -30,6 +30,8 @@ pub(super) enum Form {
     Text,
     /// Itself, sent as it is in a header.
     Token,
+    /// Itself, `NAME:PASSWORD`.
+    Basic,
     /// Itself, and it has exactly so many bytes.
     Exactly(usize),
     /// `whsec_`, then the key in base64.
@@ -45,15 +47,26 @@ enum Key {
 }
 
 impl Form {
+    /// What of a text has to be secret.
+    fn secret(self, text: &str) -> &str {
+        match (self, text.split_once(':')) {
+            (Self::Basic, Some((_, password))) => password,
+            _ => text,
+        }
+    }
+
     fn key(self, text: &str) -> Result<Key, SecretError> {
         match self {
             Self::Text => {}
             Self::Token if text.bytes().all(|byte| byte.is_ascii_graphic()) => {}
             Self::Token => return Err(SecretError::NotToken),
+            Self::Basic if is_basic(text) => {}
+            Self::Basic => return Err(SecretError::NotBasic),
             Self::Exactly(length) if text.len() == length => {}
             Self::Exactly(length) => return Err(SecretError::Length(length)),
             Self::Whsec => {
-                return decoded(text, "whsec_")
+                // Some senders show it as they write their signatures.
+                return decoded(text.strip_prefix("v1,").unwrap_or(text), "whsec_")
                     .filter(|key| (24..=64).contains(&key.len()))
                     .map(|key| Key::Secret(key.into()))
                     .ok_or(SecretError::NotWhsec);
@@ -100,6 +113,11 @@ pub enum SecretError {
     /// It can't be sent in a header.
     #[error("the secret holds a space or another character that a header may not carry unchanged")]
     NotToken,
+    /// It is not what Basic authentication sends.
+    #[error(
+        "the secret has to be NAME:PASSWORD, with a name of its own before the first colon and no control character"
+    )]
+    NotBasic,
     /// The route takes deliveries without one.
     #[error("the route has auth = \"none\", and also a secret")]
     Unused,
@@ -126,11 +144,13 @@ impl Secrets {
     ) -> Result<Self, SecretError> {
         for text in texts {
             let text = text.expose_secret();
-            if text.len() < MIN_BYTES || text.trim().is_empty() {
+            let secret = form.secret(text);
+            if secret.len() < MIN_BYTES || secret.trim().is_empty() {
                 return Err(SecretError::Short);
             }
             let key = form.key(text)?;
             let bytes = match &key {
+                Key::Secret(_) if form == Form::Basic => secret.as_bytes(),
                 Key::Secret(bytes) => &bytes[..],
                 Key::Public(bytes) => bytes,
             };
@@ -198,6 +218,12 @@ impl Secrets {
             Err(Refused::Wrong)
         }
     }
+}
+
+/// Whether a text is name and password, as RFC 7617 has them.
+fn is_basic(text: &str) -> bool {
+    let name = text.split_once(':').map_or("", |(name, _)| name);
+    !name.is_empty() && !text.chars().any(char::is_control)
 }
 
 fn decoded(text: &str, prefix: &str) -> Option<Vec<u8>> {

@@ -25,8 +25,10 @@ pub(super) enum Scheme {
     Open,
     /// The secret itself, as `Authorization: Bearer`.
     Bearer,
-    /// The secret itself, in a header of its own.
-    Token(HeaderName),
+    /// The secret itself, in a header of its own, behind this prefix.
+    Token(HeaderName, String),
+    /// Name and password, `NAME:PASSWORD`, as `Authorization: Basic`.
+    Basic,
     /// A MAC over the body, perhaps with a timestamp.
     Mac(Mac),
     /// Standard Webhooks with a shared secret.
@@ -98,7 +100,7 @@ pub enum Encoding {
 /// The hash function of a MAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Digest {
-    /// Only for a kind that has nothing better.
+    /// Only for senders that have nothing better.
     Sha1,
     /// The usual one.
     #[default]
@@ -173,7 +175,8 @@ impl Scheme {
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Open | Self::Mac(_) | Self::Netlify => Form::Text,
-            Self::Bearer | Self::Token(_) => Form::Token,
+            Self::Bearer | Self::Token(..) => Form::Token,
+            Self::Basic => Form::Basic,
             Self::Standard => Form::Whsec,
             Self::StandardEd25519 => Form::Whpk,
             Self::Contentful(_) => Form::Exactly(contentful::SECRET_LENGTH),
@@ -182,7 +185,10 @@ impl Scheme {
 
     /// Whether a signature covers the body.
     pub(super) fn signs(&self) -> bool {
-        !matches!(self, Self::Open | Self::Bearer | Self::Token(_))
+        !matches!(
+            self,
+            Self::Open | Self::Bearer | Self::Token(..) | Self::Basic
+        )
     }
 
     /// What the headers claim; nothing for schemes that do not sign.
@@ -190,7 +196,7 @@ impl Scheme {
         match self {
             // A page in somebody's browser reaches what only this machine reaches.
             Self::Open if headers.contains_key(ORIGIN) => Err(Refused::Malformed),
-            Self::Open | Self::Bearer | Self::Token(_) => Ok(Claim::default()),
+            Self::Open | Self::Bearer | Self::Token(..) | Self::Basic => Ok(Claim::default()),
             Self::Mac(mac) => mac.claim(headers, now_unix),
             Self::Standard => standard::claim(headers, now_unix, "v1,", self.signature_length()),
             Self::StandardEd25519 => {

@@ -2,12 +2,17 @@
 
 mod bench;
 mod bodies;
+mod environments;
 mod forges;
 mod identity;
 mod negative;
+mod others;
+mod payloads;
 mod platforms;
 mod properties;
 mod routes;
+mod runs;
+mod scopes;
 mod senders;
 mod uniform;
 mod vectors;

@@ -8,7 +8,7 @@ use ring::digest::{self, SHA256};
 use ring::{hmac, signature};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::headers::bearer;
+use super::headers::{basic, bearer, token};
 use super::secret::{Secrets, fixed};
 use super::signature::{Claim, Scheme};
 
@@ -110,8 +110,12 @@ impl<'r> Verifier<'r> {
         let claim = scheme.claim(headers, now_unix);
         let token = match (scheme, secrets) {
             (Scheme::Bearer, Some(secrets)) => secrets.knows(bearer(headers)),
-            (Scheme::Token(name), Some(secrets)) => {
-                secrets.knows(super::headers::one(headers, name))
+            (Scheme::Token(name, prefix), Some(secrets)) => {
+                secrets.knows(token(headers, name, prefix))
+            }
+            (Scheme::Basic, Some(secrets)) => {
+                let given = basic(headers);
+                secrets.knows(given.as_ref().map(|text| text.as_str()).map_err(|why| *why))
             }
             (Scheme::Open, None) => Ok(()),
             (_, Some(_)) if scheme.signs() => Ok(()),

@@ -54,7 +54,7 @@ pub(crate) fn skip_unprivileged(why: &str) {
     }
 }
 
-fn say_skipped(why: &str) {
+pub(crate) fn say_skipped(why: &str) {
     // Not `eprintln!`, which the test harness swallows where a test passes.
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let told = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
@@ -376,17 +376,7 @@ impl Bench {
 
     /// The purge requests that reached the API.
     pub(crate) fn requests(&self) -> Vec<Seen> {
-        self.sandbox
-            .requests()
-            .into_iter()
-            .map(|request| Seen {
-                assets: match request.target {
-                    PurgeTarget::Assets(assets) => assets,
-                    PurgeTarget::All => vec!["*".to_owned()],
-                },
-                done: request.status == PurgeStatus::Done,
-            })
-            .collect()
+        requests_of(&self.sandbox)
     }
 
     /// What was purged so far but for the marks, sorted.
@@ -413,6 +403,19 @@ impl Bench {
     pub(crate) fn log(&self) -> String {
         log_of(&self.home)
     }
+}
+
+/// The purge requests that reached an API.
+pub(crate) fn requests_of(sandbox: &Sandbox) -> Vec<Seen> {
+    let requests = sandbox.requests().into_iter();
+    let seen = requests.map(|request| Seen {
+        assets: match request.target {
+            PurgeTarget::Assets(assets) => assets,
+            PurgeTarget::All => vec!["*".to_owned()],
+        },
+        done: request.status == PurgeStatus::Done,
+    });
+    seen.collect()
 }
 
 fn log_of(home: &TempDir) -> String {

@@ -13,15 +13,23 @@ struct Demo {
     lines: Lines<BufReader<ChildStdout>>,
     origin: PathBuf,
     edge: String,
+    api: String,
+    key: String,
+    config: PathBuf,
 }
 
 impl Demo {
     async fn start(temporary: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(temporary, arguments, &[]).await
+    }
+
+    async fn start_with(temporary: &Path, arguments: &[&str], set: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_edgepurge"))
             .arg("demo")
             .args(arguments)
             .env_clear()
             .env("TMPDIR", temporary)
+            .envs(set.iter().copied())
             // A proxy that is not there: nothing on this machine may go through it.
             .env("HTTP_PROXY", "http://127.0.0.1:9")
             .stdin(Stdio::null())
@@ -35,11 +43,18 @@ impl Demo {
             lines,
             origin: PathBuf::new(),
             edge: String::new(),
+            api: String::new(),
+            key: String::new(),
+            config: PathBuf::new(),
         };
         let origin = demo.line("origin ").await;
         demo.origin = origin.split_whitespace().last().unwrap().into();
         let edge = demo.line("edge ").await;
         demo.edge = edge.split_whitespace().nth(1).unwrap().to_owned();
+        let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
+        demo.api = last(demo.line("API ").await);
+        demo.key = last(demo.line("key ").await);
+        demo.config = last(demo.line("config ").await).into();
         demo.line("Ctrl-C ends the demo").await;
         demo
     }
@@ -55,6 +70,26 @@ impl Demo {
             panic!("the demo ended before it said `{with}`");
         });
         found.await.expect(with)
+    }
+
+    /// Runs another command with the demo's configuration.
+    async fn run(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_edgepurge"))
+            .arg("--config")
+            .arg(&self.config)
+            .args(arguments)
+            .env_clear()
+            .output()
+            .await
+            .unwrap()
+    }
+
+    /// What the demo's API answers to a client with this key.
+    async fn lists(&self, key: &str) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{}/edge-services/v1beta1/purge-requests", self.api);
+        let request = client.get(url).header("X-Auth-Token", key);
+        request.send().await.unwrap().status().as_u16()
     }
 
     async fn fetch(&self, path: &str) -> (u16, String) {
@@ -140,4 +175,91 @@ async fn a_directory_of_ones_own_is_served_and_kept() {
         .await
         .unwrap();
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_and_every_client_can_be_tried_against_it() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Demo::start(temporary.path(), &[]).await;
+    assert_eq!(demo.lists(&demo.key).await, 200);
+    assert_eq!(demo.lists("no key of it").await, 401);
+
+    let pipeline = "11111111-1111-4111-8111-111111111111";
+    let other = "22222222-2222-4222-8222-222222222222";
+    let create = ["requests", "create", "--wait", "--asset", "/a.css"];
+    for arguments in [
+        &["check", "--online"][..],
+        &[&create[..], &["--pipeline-id", pipeline]].concat(),
+        &["requests", "list"],
+        &["purge", "demo", "/b.css", "--wait"],
+        &["wait", "demo"],
+        &["status"],
+    ] {
+        let output = demo.run(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    // The API does not know it: that comes from the API, through the daemon.
+    let unknown = demo
+        .run(&[&create[..], &["--pipeline-id", other]].concat())
+        .await;
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let told = String::from_utf8(unknown.stderr).unwrap();
+    assert!(told.contains("answered 404"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_given_is_the_sandbox_s_and_is_not_repeated() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let key = "9f0c8f2a-5d5e-4c53-9d3c-2f6f3c0e7a11";
+    let temporary = tempfile::tempdir().unwrap();
+    let set = [("SCW_SECRET_KEY", key)];
+    let demo = Demo::start_with(temporary.path(), &[], &set).await;
+    assert_eq!(demo.key, "SCW_SECRET_KEY");
+    assert_eq!(demo.lists(key).await, 200);
+    drop(demo);
+
+    let home = tempfile::tempdir().unwrap();
+    let run = async |file: &str| {
+        let config = home.path().join("config.toml");
+        let text = format!(
+            "[scaleway]\napi_url = \"sandbox\"\n{file}\n[state]\ndirectory = \"{home}/state\"\n\
+             [admin]\nlisten = \"off\"\nsocket = \"{home}/admin.sock\"\n\
+             [[pipeline]]\nname = \"www\"\nid = \"11111111-1111-4111-8111-111111111111\"\n",
+            home = home.path().display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_edgepurge"))
+            .arg("--config")
+            .arg(&config)
+            .arg("run")
+            .env_clear()
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let told = tokio::time::timeout(LIMIT, async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("the sandbox's API is at http://127.0.0.1:") {
+                    return line;
+                }
+            }
+            panic!("it ended before it said where its API is");
+        });
+        let told = told.await.unwrap();
+        child.kill().await.unwrap();
+        told
+    };
+    let made = run("").await;
+    let last = made.split_whitespace().last().unwrap();
+    assert!(uuid::Uuid::parse_str(last).is_ok(), "{made}");
+    let file = home.path().join("key");
+    std::fs::write(&file, key).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
+    let given = run(&format!("secret_key_file = \"{}\"", file.display())).await;
+    assert!(given.contains(&file.display().to_string()), "{given}");
+    assert!(!given.contains(key), "{given}");
 }

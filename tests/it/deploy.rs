@@ -3,7 +3,7 @@
 
 use std::process::{Output, Stdio};
 
-use edgepurge::sandbox::{Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
@@ -112,8 +112,7 @@ async fn a_deploy_ends_as_its_command_did_and_what_it_changed_is_purged() {
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
     assert!(!std::path::Path::new("ran").exists(), "it was not run");
 
-    let body = r#"{"message":"no"}"#.to_owned();
-    let refuse = Fault::Refuse { status: 400, body };
+    let refuse = Fault::Typed(ErrorType::BAD_ASSETS);
     bench.sandbox.script(refuse.on(Operation::Create));
     let refused = deploy(&bench, &[], "echo two > b.css").await;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -121,8 +120,19 @@ async fn a_deploy_ends_as_its_command_did_and_what_it_changed_is_purged() {
         text(&refused.stderr).contains("edgepurge retry www"),
         "{refused:?}"
     );
-    // A failure of the last deploy is none of this one.
+    assert!(
+        text(&refused.stderr).contains("assets constraint is refused"),
+        "{refused:?}"
+    );
+    // As long as an asset is given up, visitors may get old bytes: no deploy is well.
     let next = deploy(&bench, &[], "echo three > c.css").await;
+    assert_eq!(next.status.code(), Some(1), "{next:?}");
+    assert!(
+        text(&next.stderr).contains("1 purged, 0 failed"),
+        "{next:?}"
+    );
+    bench.run(&["retry", "www"]).await;
+    let next = deploy(&bench, &[], "echo four > c.css").await;
     assert_eq!(next.status.code(), Some(0), "{next:?}");
 
     bench.sandbox.revoke_key();

@@ -11,6 +11,7 @@
 
 mod admin;
 mod bench;
+mod booted;
 mod commands;
 mod config;
 mod crash;
@@ -28,10 +29,12 @@ mod operate;
 mod prompt;
 mod random;
 mod rate;
+mod refusals;
 mod reload;
 mod reported;
 mod scan;
 mod sdk;
+mod service;
 mod signers;
 mod storm;
 mod swaps;

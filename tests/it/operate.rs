@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgepurge::sandbox::{Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, text, until};
@@ -140,10 +140,7 @@ async fn a_pause_for_a_time_ends_by_itself() {
 async fn what_is_failed_is_purged_when_a_person_retries_it() {
     let mut bench = Bench::new().await;
     bench.start().await;
-    let refuse = || {
-        let body = r#"{"message":"no"}"#.to_owned();
-        Fault::Refuse { status: 400, body }.on(Operation::Create)
-    };
+    let refuse = || Fault::Typed(ErrorType::BAD_ASSETS).on(Operation::Create);
     let failed = async |bench: &Bench, name: &str| {
         bench.sandbox.script(refuse());
         bench.write(name, "x");

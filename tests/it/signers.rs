@@ -65,7 +65,9 @@ fn settings(kind: Kind) -> RouteSettings {
         has_origins: true,
         kind,
         open: false,
-        repository: None,
+        repositories: Vec::new(),
+        workflows: Vec::new(),
+        environments: Vec::new(),
         events: None,
         branches: Vec::new(),
         purge: None,
@@ -240,6 +242,9 @@ async fn githubs_own_examples_are_understood() {
         "page_build",
         "release",
         "package",
+        "status",
+        "check_run",
+        "check_suite",
         "issues",
     ];
     let wanted = events.map(|event| json!({"kind": "examples", "event": event}));
@@ -258,8 +263,13 @@ async fn githubs_own_examples_are_understood() {
     let signatures = signed(&wanted).await.unwrap();
     let route = Route::new(
         RouteSettings {
-            repository: Some("Codertocat/Hello-World".to_owned()),
-            events: Some(events[1..7].iter().map(|&event| event.to_owned()).collect()),
+            repositories: vec!["Codertocat/Hello-World".to_owned()],
+            events: Some(
+                events[1..10]
+                    .iter()
+                    .map(|&event| event.to_owned())
+                    .collect(),
+            ),
             purge: Some(Purge::Files),
             ..settings(Kind::Github)
         },

@@ -3,8 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::bench::{Bench, sh, until};
+use crate::reported;
+
+/// Longer than the default of `gone_after`.
+const GONE_AFTER: Duration = Duration::from_millis(2_500);
 
 /// A release of so many files; `differs` of them are its own.
 fn release(root: &Path, files: usize, differs: usize, own: &str) {
@@ -117,6 +122,13 @@ async fn an_origin_that_vanishes_is_an_alarm_and_no_purge() {
     // Back, and empty: still no reason to believe it.
     sh(&bench, "mkdir site");
     bench.alarm("loss").await;
+    until("all of them are held back", async || {
+        let status = bench.status().await;
+        (reported::origin(&status)["held"]["files"] == 300).then_some(())
+    })
+    .await;
+    // Not a wait for something: what is back within `gone_after` is no change.
+    tokio::time::sleep(GONE_AFTER).await;
     assert_eq!(bench.purges(), Vec::<String>::new());
 
     sh(&bench, "echo two > kept/d0/0.css; cp -a kept/. site/");

@@ -5,6 +5,7 @@ mod changes;
 mod check;
 mod ci;
 mod crash;
+mod forges;
 mod full;
 mod full_queue;
 mod kinds;

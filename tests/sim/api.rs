@@ -7,7 +7,32 @@ use edgepurge::core::change::PipelineId;
 use edgepurge::core::purge::{Listed, ListedPage, Refusal, RemoteStatus, Scope};
 use edgepurge::core::time::Time;
 
+use crate::checks::INVALID;
 use crate::edge::Edge;
+
+/// A refusal that lasts, and of which pipeline; `None`: of all.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusing {
+    pub(crate) with: Refusal,
+    pub(crate) of: Option<PipelineId>,
+}
+
+impl Refusing {
+    /// Any that passes: none says that an asset is wrong.
+    pub(crate) fn any(rng: &mut fastrand::Rng, of: Option<PipelineId>) -> Self {
+        let why = "it passes".to_owned();
+        let with = match rng.u32(0..6) {
+            0 => Refusal::Transient(why),
+            1 => Refusal::Forbidden(why),
+            2 | 3 => Refusal::Unready(why),
+            4 => Refusal::Unclear(why),
+            _ => Refusal::RateLimited {
+                retry_after: rng.bool().then(|| Duration::from_secs(rng.u64(0..10))),
+            },
+        };
+        Self { with, of }
+    }
+}
 
 /// How a purge request goes on after it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +93,14 @@ pub(crate) struct Api {
     /// The key is refused, or nothing works, until then, in real milliseconds.
     refused_until: u64,
     down_until: u64,
+    /// What it answers until then, to whom.
+    refuses: Option<(Refusing, u64)>,
     /// The next request that would be accepted is lost instead.
     loses_next: bool,
     /// The last target that somebody wanted purged.
     last_target: Option<(PipelineId, Option<Vec<String>>)>,
+    /// Whether it ever refused assets for good.
+    pub(crate) named_assets: bool,
     /// The times of all calls, in real milliseconds.
     pub(crate) calls: Vec<u64>,
 }
@@ -97,8 +126,10 @@ impl Api {
             healthy: false,
             refused_until: 0,
             down_until: 0,
+            refuses: None,
             loses_next: false,
             last_target: None,
+            named_assets: false,
             calls: Vec::new(),
         }
     }
@@ -119,6 +150,10 @@ impl Api {
 
     pub(crate) fn down_until(&mut self, real: u64) {
         self.down_until = real;
+    }
+
+    pub(crate) fn refuse_until(&mut self, refusing: Refusing, real: u64) {
+        self.refuses = Some((refusing, real));
     }
 
     pub(crate) fn narrow(&mut self, assets: usize, until: u64) {
@@ -203,9 +238,20 @@ impl Api {
         self.loses_next = true;
     }
 
-    fn refusal(&self, rng: &mut fastrand::Rng, real: u64) -> Option<Refusal> {
+    fn refusal(
+        &self,
+        rng: &mut fastrand::Rng,
+        of: Option<&PipelineId>,
+        real: u64,
+    ) -> Option<Refusal> {
         if self.healthy {
             return None;
+        }
+        if let Some((refusing, until)) = &self.refuses
+            && real < *until
+            && (refusing.of.is_none() || refusing.of.as_ref() == of)
+        {
+            return Some(refusing.with.clone());
         }
         let recent = self.calls.iter().rev().take_while(|at| **at + 1_000 > real);
         if recent.count() > self.takes {
@@ -224,6 +270,8 @@ impl Api {
             0..=2 => Some(Refusal::RateLimited { retry_after }),
             3..=5 => Some(Refusal::Transient("503".to_owned())),
             6 => Some(Refusal::Forbidden("permission denied".to_owned())),
+            7 => Some(Refusal::Unready("resource is locked".to_owned())),
+            8 => Some(Refusal::Unclear("bad request".to_owned())),
             _ => None,
         }
     }
@@ -244,7 +292,7 @@ impl Api {
             shown: Vec::new(),
             after,
         };
-        if let Some(refusal) = self.refusal(rng, real) {
+        if let Some(refusal) = self.refusal(rng, Some(pipeline), real) {
             return failed(refusal, after);
         }
         let count = assets.as_ref().map_or(0, Vec::len);
@@ -254,7 +302,8 @@ impl Api {
             .flatten()
             .any(|asset| Some(asset) == self.bad.as_ref());
         if too_many || bad || (!self.healthy && rng.u32(0..200) == 0) {
-            return failed(Refusal::Invalid("invalid argument(s)".to_owned()), after);
+            self.named_assets = true;
+            return failed(Refusal::Invalid(INVALID.to_owned()), after);
         }
         let lost = |why: &str| Refusal::UnknownOutcome(why.to_owned());
         if std::mem::take(&mut self.loses_next) && !self.healthy {
@@ -323,7 +372,9 @@ impl Api {
     ) -> Answer<RemoteStatus> {
         self.calls.push(real);
         let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
-        let reply = match self.refusal(rng, real) {
+        let of = id.parse().ok().and_then(|id: u64| self.requests.get(&id));
+        let of = of.map(|remote| remote.pipeline.clone());
+        let reply = match self.refusal(rng, of.as_ref(), real) {
             Some(refusal) => Err(refusal),
             None => id
                 .parse()
@@ -345,7 +396,7 @@ impl Api {
     ) -> Answer<ListedPage> {
         self.calls.push(real);
         let after = if self.healthy { 20 } else { rng.u64(1..2_000) };
-        if let Some(refusal) = self.refusal(rng, real) {
+        if let Some(refusal) = self.refusal(rng, of, real) {
             return self.answer(Err(refusal), after, real);
         }
         let listed: Vec<Listed> = self

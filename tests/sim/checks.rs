@@ -37,11 +37,14 @@ pub(crate) struct Ledger {
     met: BTreeMap<&'static str, u64>,
 }
 
+/// What the API says of assets that it will never take.
+pub(crate) const INVALID: &str = "invalid argument(s)";
+
 /// So many purges of an asset may follow each other at once.
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 43] = [
+pub(crate) const MEETS: [&str; 45] = [
     "a batch waits for a look",
     "a deploy begins",
     "a deploy dies",
@@ -85,6 +88,8 @@ pub(crate) const MEETS: [&str; 43] = [
     "settled: vanished",
     "shared what is queued",
     "the wire is full",
+    "unclear",
+    "unready",
 ];
 
 impl Ledger {
@@ -377,6 +382,19 @@ pub(crate) fn decided(world: &mut World, decision: &Decision) -> Result<(), Stri
             outcome: Outcome::Overdue,
             ..
         } => given_up(world, *request),
+        Decision::Settled {
+            request,
+            outcome: Outcome::Failed,
+            why,
+            ..
+        } if why != INVALID && !why.contains("others wait") => Err(format!(
+            "{request} fails for good, and that may pass: {why}"
+        )),
+        Decision::Learn(learned)
+            if matches!(learned.limit, Limit::MaxAssets(_)) && !world.api.named_assets =>
+        {
+            Err(format!("{learned:?}, and no asset was ever refused"))
+        }
         _ => Ok(()),
     }
 }

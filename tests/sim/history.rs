@@ -36,6 +36,8 @@ pub(crate) enum What {
     RefuseKey,
     /// The API is down for a while.
     Outage,
+    /// The API refuses everything, or one pipeline, for some seconds.
+    Refuse,
     /// The API takes fewer assets in a request for a while.
     Narrow,
     /// A scan begins or ends.
@@ -81,7 +83,8 @@ impl History {
 
 const fn what(dice: u32) -> What {
     match dice {
-        0..=379 => What::Change,
+        0..=364 => What::Change,
+        365..=379 => What::Refuse,
         380..=391 => What::Restless,
         392..=591 => What::Visit,
         592..=611 => What::Crash,

@@ -17,7 +17,7 @@ use edgepurge::store::memory::MemoryStore;
 use edgepurge::store::{Store, StoreFuture};
 use futures_util::FutureExt as _;
 
-use crate::api::{Answer, Api};
+use crate::api::{Answer, Api, Refusing};
 use crate::checks::{self, Ledger};
 use crate::edge::Edge;
 use crate::history::{History, What};
@@ -289,6 +289,13 @@ impl World {
             What::Reload => self.reload(),
             What::RefuseKey => self.api.refuse_key_until(soon),
             What::Outage => self.api.down_until(soon),
+            What::Refuse => {
+                let of = self.rng.bool().then(|| self.some_pipeline());
+                let refusing = Refusing::any(&mut self.rng, of);
+                self.ledger.meet(refusing.with.class());
+                let lasts = self.rng.u64(1_000..10_000);
+                self.api.refuse_until(refusing, self.real + lasts);
+            }
             What::Narrow => {
                 let most = self.rng.usize(1..4);
                 self.api.narrow(most, soon);

@@ -60,7 +60,7 @@ pub(super) fn check(
     let mut secret_key = None;
     if let Some(config) = &config {
         match config.scaleway.secret_key(environment) {
-            Ok(key) => secret_key = key.map(|key| key.source),
+            Ok(key) => secret_key = key.map(|key| key.source.to_string()),
             Err(found) => problems.extend(found.into_list()),
         }
         if let Err(found) = config.admin.token() {
@@ -83,6 +83,9 @@ pub(super) fn check(
             print.then_some(config.settings.as_slice()),
         )
     });
+    if let Some(config) = &config {
+        warnings.extend(config.secret_warnings(environment));
+    }
     warnings.extend(more);
     let (stdout, stderr) = match format {
         Format::Json => {
@@ -155,7 +158,7 @@ mod tests {
         }
     }
 
-    const KEY: (&str, &str) = ("SCW_SECRET_KEY", "0123456789abcdef");
+    const KEY: (&str, &str) = ("SCW_SECRET_KEY", "5ec7e75e-c7e7-4ec7-8ec7-5ec7e75ec7e7");
 
     const PIPELINE: &str =
         "[[pipeline]]\nname = \"www\"\nid = \"11111111-1111-4111-8111-111111111111\"\n";

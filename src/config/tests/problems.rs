@@ -125,7 +125,7 @@ fn kind_with(key: &str) -> &'static str {
         "assume_no_force_push" => "\"gitlab\"",
         "allowed_origins" => "\"cloudevents\"",
         "external_path" => "\"contentful\"",
-        "repository" | "events" | "branches" => "\"github\"",
+        "repository" | "events" | "branches" | "workflows" | "environments" => "\"github\"",
         _ => "\"generic\"",
     }
 }

@@ -80,7 +80,10 @@ impl Places {
         match key {
             Ok(key) => {
                 let key = key.expect("a key");
-                Ok((key.value.expose_secret().to_owned(), cut(key.source)))
+                Ok((
+                    key.value.expose_secret().to_owned(),
+                    cut(key.source.to_string()),
+                ))
             }
             Err(problems) => Err(cut(problems.to_string())),
         }
@@ -143,6 +146,33 @@ fn the_chosen_profile_has_the_key() {
 }
 
 #[test]
+fn how_a_key_is_renewed_depends_on_where_it_is_from() {
+    let profile = SecretSource::Profile {
+        name: "p".to_owned(),
+        file: "/root/.config/scw/config.yaml".into(),
+    };
+    for (source, place, restart) in [
+        (
+            SecretSource::Credential("scw_secret_key".to_owned()),
+            "/etc/credstore/",
+            true,
+        ),
+        (
+            SecretSource::Variable("SCW_SECRET_KEY"),
+            "SCW_SECRET_KEY",
+            true,
+        ),
+        (SecretSource::File("/run/key".into()), "/run/key", false),
+        (profile, "config.yaml", false),
+    ] {
+        let renewal = source.renewal();
+        assert!(renewal.contains(place), "{renewal}");
+        assert_eq!(renewal.contains("systemctl restart"), restart, "{renewal}");
+        assert_eq!(renewal.contains("by itself"), !restart, "{renewal}");
+    }
+}
+
+#[test]
 fn a_replaced_key_is_read_again() {
     let places = Places::new();
     assert_eq!(
@@ -157,15 +187,16 @@ fn a_replaced_key_is_read_again() {
 }
 
 #[test]
-fn the_sandbox_needs_no_key() {
+fn the_sandbox_needs_no_key_and_takes_one_that_is_given() {
     let config = config("[scaleway]\napi_url = \"sandbox\"\n");
-    assert!(
-        config
-            .scaleway
-            .secret_key(&Environment::default())
-            .unwrap()
-            .is_none()
-    );
+    let key = |variables: &[(&str, &str)]| {
+        let environment = environment(variables);
+        let found = config.scaleway.secret_key(&environment).unwrap();
+        found.map(|secret| secret.value.expose_secret().to_owned())
+    };
+    assert_eq!(key(&[]), None);
+    let given = "9f0c8f2a-5d5e-4c53-9d3c-2f6f3c0e7a11";
+    assert_eq!(key(&[("SCW_SECRET_KEY", given)]).as_deref(), Some(given));
 }
 
 #[test]
@@ -312,7 +343,7 @@ fn a_secret_in_its_own_place_is_never_shown() {
         format!("{environment:?}"),
         format!("{config:?}"),
         format!("{key:?}"),
-        key.source.clone(),
+        key.source.to_string(),
         as_toml(&config.settings),
         serde_json::to_string(&config.settings).unwrap(),
     ];

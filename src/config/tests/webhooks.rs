@@ -63,7 +63,7 @@ fn what_is_wrong_with_a_webhook_has_its_place() {
              the line; it belongs to \"contentful\"",
             "c.toml:12:1: pipeline[0].webhook[0].delai: is not a key that is known here; hint: did you mean delay?",
             "c.toml:13:10: pipeline[0].webhook[0].events: holds \"pushes\", which is not an event that kind = \
-             \"github\" knows; hint: known are push, workflow_run, deployment_status, page_build, release, \
+             \"github\" knows; hint: known are push, workflow_run, deployment_status, page_build, status, check_run, check_suite, release, \
              package, registry_package",
         ],
     );
@@ -123,7 +123,7 @@ fn purging_at_a_push_is_warned_of() {
     for lines in [
         "events = [\"push\"]\npurge = \"files\"\n",
         "events = [\"push\"]\npurge = \"all\"\n",
-        "events = [\"workflow_run\", \"push\"]\npurge = [\"/\"]\n",
+        "events = [\"deployment_status\", \"push\"]\npurge = [\"/\"]\n",
     ] {
         let found = warnings(lines);
         assert!(found.len() == 1 && found[0].contains(old), "{found:?}");
@@ -216,7 +216,7 @@ fn a_signature_that_is_described_badly() {
             "without timestamp_header",
         ),
         (
-            "signature_header = \"X\"\nsignature_digest = \"sha1\"\n",
+            "signature_header = \"X\"\nsignature_digest = \"md5\"\n",
             "signature_digest",
         ),
         (
@@ -235,6 +235,61 @@ fn a_signature_that_is_described_badly() {
         let found = problems_in(&toml, &Environment::default());
         assert_eq!(found.len(), 1, "{lines}: {found:?}");
         assert!(found[0].contains(what), "{lines}: {found:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_described_badly() {
+    let generic = "kind = \"generic\"\n";
+    for (lines, what) in [
+        ("auth = \"token\"\n", "token_header: is missing"),
+        (
+            "auth = \"token\"\ntoken_header = \"a:b\"\n",
+            "is not the name of a header",
+        ),
+        (
+            "auth = \"token\"\ntoken_header = \"X\"\ntoken_prefix = \" a\"\n",
+            "token_prefix: holds a character",
+        ),
+        (
+            "auth = \"token\"\ntoken_header = \"X\"\nsignature_header = \"X\"\n",
+            "signature_header: belongs to auth = \"hmac\"",
+        ),
+        (
+            "auth = \"basic\"\ntoken_header = \"X\"\n",
+            "token_header: belongs to auth = \"token\"",
+        ),
+        (
+            "token_prefix = \"X\"\n",
+            "token_prefix: belongs to auth = \"token\"",
+        ),
+        (
+            "key_encoding = \"raw\"\n",
+            "key_encoding: is not a key of kind = \"generic\"",
+        ),
+    ] {
+        let found = problems_in(
+            &hook(&format!("{generic}{SECRET}{lines}")),
+            &Environment::default(),
+        );
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        assert!(found[0].contains(what), "{lines}: {found:?}");
+    }
+    let odd = hook(&format!("kind = \"s3\"\n{SECRET}key_encoding = \"url\"\n"));
+    let found = problems_in(&odd, &Environment::default());
+    assert!(
+        found.len() == 1 && found[0].contains("key_encoding"),
+        "{found:?}"
+    );
+    for lines in [
+        "auth = \"basic\"\n",
+        "auth = \"token\"\ntoken_header = \"X\"\ntoken_prefix = \"Token \"\n",
+    ] {
+        let found = problems_in(
+            &hook(&format!("{generic}{SECRET}{lines}")),
+            &Environment::default(),
+        );
+        assert_eq!(found, Vec::<String>::new(), "{lines}");
     }
 }
 

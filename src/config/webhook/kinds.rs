@@ -5,7 +5,7 @@ use crate::config::reader::Reader;
 use crate::config::section::Section;
 use crate::config::value::{Words, complain, quoted, text};
 use crate::webhook::Kind;
-use crate::webhook::kind::{generic, gitlab, standard};
+use crate::webhook::kind::{generic, gitlab, s3, standard};
 
 use super::{Refused, complete, fields, signature};
 
@@ -45,6 +45,14 @@ impl Words for Name {
     ];
 }
 
+impl Words for s3::Keys {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::BySource),
+        ("form", Self::Form),
+        ("raw", Self::Raw),
+    ];
+}
+
 impl Name {
     /// The ways to authenticate its deliveries, the default first.
     const fn auths(self) -> &'static [&'static str] {
@@ -52,17 +60,20 @@ impl Name {
             Self::Gitlab => &["token", "signing_token", "none"],
             Self::Standard => &["hmac", "ed25519", "none"],
             Self::S3 | Self::Cloudevents => &["bearer", "none"],
-            Self::Generic => &["bearer", "hmac", "none"],
+            Self::Generic => &["bearer", "token", "basic", "hmac", "none"],
             _ => &["signature", "none"],
         }
     }
 }
 
 /// Keys that only some kinds have, each with those.
-const OTHERS: [(&str, &[&str]); 15] = [
+const OTHERS: [(&str, &[&str]); 18] = [
+    ("key_encoding", &["s3"]),
     ("assume_no_force_push", &["gitlab", "gitea", "forgejo"]),
     ("allowed_origins", &["cloudevents"]),
     ("external_path", &["contentful"]),
+    ("token_header", &["generic"]),
+    ("token_prefix", &["generic"]),
     ("signature_header", &["generic"]),
     ("signature_prefix", &["generic"]),
     ("signature_encoding", &["generic"]),
@@ -130,7 +141,9 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
             },
             fields: fields::read(reader, section, true).ok()?,
         },
-        Name::S3 => Kind::S3,
+        Name::S3 => Kind::S3 {
+            keys: keys(reader, section),
+        },
         Name::Cloudevents => Kind::Cloudevents {
             allowed_origins: origins(reader, section).ok()?,
             fields: fields::read(reader, section, false).ok()?,
@@ -142,10 +155,11 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
         Name::Netlify => Kind::Netlify,
         Name::Vercel => Kind::Vercel,
         Name::Generic => {
-            let auth = if auth.value == "hmac" {
-                signature::read(reader, section).map(generic::Auth::Hmac)
-            } else {
-                Ok(generic::Auth::Bearer)
+            let auth = match auth.value {
+                "hmac" => signature::read(reader, section).map(generic::Auth::Hmac),
+                "token" => signature::read_token(reader, section),
+                "basic" => Ok(generic::Auth::Basic),
+                _ => Ok(generic::Auth::Bearer),
             };
             let fields = fields::read(reader, section, true);
             Kind::Generic {
@@ -168,9 +182,14 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
             continue;
         };
         let (why, hint) = if kinds.contains(&name) {
+            let auth = if key.starts_with("token_") {
+                "token"
+            } else {
+                "hmac"
+            };
             (
-                "says something of a signature, and the route has none".to_owned(),
-                "write auth = \"hmac\", or remove the line".to_owned(),
+                format!("belongs to auth = \"{auth}\", which the route does not have"),
+                format!("write auth = \"{auth}\", or remove the line"),
             )
         } else {
             (
@@ -198,6 +217,12 @@ fn force_push(reader: &mut Reader<'_>, section: &mut Section<'_>) -> bool {
         from,
     );
     held.value
+}
+
+fn keys(reader: &mut Reader<'_>, section: &mut Section<'_>) -> s3::Keys {
+    reader
+        .setting(section, "key_encoding", s3::Keys::default(), range::any)
+        .value
 }
 
 fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Vec<String>, Refused> {

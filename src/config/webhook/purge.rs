@@ -8,6 +8,8 @@ use crate::config::value::{Complaint, complain, text};
 use crate::core::asset::Asset;
 use crate::webhook::{Kind, Purge};
 
+use super::scope;
+
 const HINT: &str =
     "write \"scan\", \"files\", \"all\", or a list of assets such as [\"/\", \"/feed.xml\"]";
 
@@ -96,6 +98,8 @@ pub(super) struct Choice<'c> {
     pub(super) kind: &'c Kind,
     pub(super) purge: &'c Given<Purge>,
     pub(super) events: &'c Given<Vec<String>>,
+    /// Whether it is said which workflows count.
+    pub(super) workflows: bool,
     pub(super) delay: Duration,
     pub(super) has_origins: bool,
     /// Whether the origins are watched, at least one of them.
@@ -129,10 +133,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
     let Some(known) = choice.kind.known_events() else {
         return;
     };
-    let events: Vec<&str> = match &choice.events.value {
-        Some(events) => events.iter().map(String::as_str).collect(),
-        None => choice.kind.default_events().to_vec(),
-    };
+    let events = scope::events(choice.events, choice.kind);
     if events.iter().any(|event| !known.contains(event)) {
         return;
     }
@@ -151,6 +152,22 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
             reader.warn(&section.key("events"), &span, why, hint);
         }
         _ => {}
+    }
+    let run = events
+        .iter()
+        .find(|event| choice.kind.run_events().contains(event));
+    let compares = match &purge {
+        Purge::Scan => true,
+        Purge::Files => choice.has_origins,
+        Purge::All | Purge::Assets(_) => false,
+    };
+    if let (Some(run), false, false) = (run, choice.workflows, compares) {
+        let why = format!(
+            "count {run}, which tells of every run that succeeds, of tests too: each of them purges, whether \
+             something was deployed or not"
+        );
+        let hint = "name those that deploy, such as workflows = [\"deploy.yml\"]";
+        reader.warn(&section.key("events"), &span, &why, hint);
     }
     match push {
         Some(push) if choice.delay.is_zero() && (purge != Purge::Scan || !choice.watched) => {

@@ -123,7 +123,7 @@ impl Webhook {
         let mut texts: Vec<SecretString> = Vec::new();
         for place in &self.secrets {
             match secret::of_webhook(place, &self.key(place), environment) {
-                Ok(text) => texts.push(text),
+                Ok((text, _)) => texts.push(text),
                 Err(found) => problems.extend(found.into_list()),
             }
         }
@@ -138,6 +138,13 @@ impl Webhook {
             let of = format!("route {}", self.settings.path);
             Problem::of(of, &key, &error.to_string(), hint).into()
         })
+    }
+
+    /// What looks wrong with the route's secrets, as far as they can be read.
+    pub(crate) fn secret_warnings(&self, environment: &Environment) -> Vec<Problem> {
+        let read = |place| secret::of_webhook(place, &self.key(place), environment).ok();
+        let read = self.secrets.iter().filter_map(read);
+        read.flat_map(|(_, warnings)| warnings).collect()
     }
 
     fn key(&self, place: &SecretPlace) -> String {

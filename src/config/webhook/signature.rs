@@ -19,10 +19,12 @@ impl Words for Encoding {
     ];
 }
 
-/// Not SHA-1: only Vercel has it.
 impl Words for Digest {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("sha256", Self::Sha256), ("sha512", Self::Sha512)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("sha256", Self::Sha256),
+        ("sha512", Self::Sha512),
+        ("sha1", Self::Sha1),
+    ];
 }
 
 impl Words for Unit {
@@ -47,6 +49,27 @@ impl Value for Header {
     }
 }
 
+/// Reads the header of a token, and what stands before it there.
+pub(super) fn read_token(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+) -> Result<generic::Auth, Refused> {
+    let header = reader.required::<Header>(
+        section,
+        "token_header",
+        "name the header that has the token, such as token_header = \"X-Token\"",
+        range::any,
+    );
+    let prefix = prefix(reader, section, "token_prefix", "token", |b| {
+        b.is_ascii_graphic() || b == b' '
+    });
+    if prefix.refused {
+        return Err(Refused);
+    }
+    let header = header.value.ok_or(Refused)?.0;
+    Ok(generic::Auth::Token(header, prefix.value))
+}
+
 /// Reads the signature's keys.
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -58,7 +81,9 @@ pub(super) fn read(
         "name the header that has the signature, such as signature_header = \"X-Signature\"",
         range::any,
     );
-    let prefix = read_prefix(reader, section);
+    let prefix = prefix(reader, section, "signature_prefix", "signature", |b| {
+        b.is_ascii_graphic() && b != b','
+    });
     let encoding = reader.setting(
         section,
         "signature_encoding",
@@ -83,21 +108,26 @@ pub(super) fn read(
     })
 }
 
-fn read_prefix(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Held<String> {
-    let prefix = reader.given(section, "signature_prefix", |raw| {
-        let prefix = text(raw, "write what stands before the signature, in quotes")?;
-        if !prefix.bytes().all(|b| b.is_ascii_graphic()) || prefix.contains(',') {
-            return complain(
-                "holds a space, a comma or a character that no header has",
-                "write what stands right before the signature",
-            );
+/// Reads what stands before something in its header.
+fn prefix(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    of: &str,
+    may_hold: impl Fn(u8) -> bool,
+) -> Held<String> {
+    let prefix = reader.given(section, key, |raw| {
+        let hint = format!("write what stands right before the {of}, in quotes");
+        let prefix = text(raw, &hint)?;
+        if !prefix.bytes().all(&may_hold) || prefix.starts_with(' ') {
+            return complain("holds a character that can't stand there", hint);
         }
         Ok(prefix.to_owned())
     });
     let prefix = reader.held(prefix, String::new());
     let from = reader.source(prefix.span.as_ref());
     let written = prefix.value.clone().into();
-    reader.record(section, "signature_prefix", Some(written), from);
+    reader.record(section, key, Some(written), from);
     prefix
 }
 

@@ -58,7 +58,11 @@ const fn is_trouble(refusal: &Refusal) -> bool {
         | Refusal::Transient(_)
         | Refusal::UnknownOutcome(_)
         | Refusal::Unauthorized(_) => true,
-        Refusal::Forbidden(_) | Refusal::NotFound(_) | Refusal::Invalid(_) => false,
+        Refusal::Forbidden(_)
+        | Refusal::Unready(_)
+        | Refusal::Unclear(_)
+        | Refusal::NotFound(_)
+        | Refusal::Invalid(_) => false,
     }
 }
 

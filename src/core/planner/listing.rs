@@ -196,7 +196,9 @@ impl Planner {
         let page = match reply {
             Ok(page) => page,
             // There is no such page.
-            Err(Refusal::Invalid(_) | Refusal::NotFound(_)) if sweep.page > 1 => {
+            Err(Refusal::Invalid(_) | Refusal::Unclear(_) | Refusal::NotFound(_))
+                if sweep.page > 1 =>
+            {
                 ListedPage::default()
             }
             Err(refusal) => {

@@ -29,43 +29,64 @@ impl Planner {
         if flight.stage != Stage::Submitting {
             return;
         }
-        let pipeline = flight.pipeline.clone();
         self.answered(Asked::Create(id), reply.as_ref().err(), now, step);
         match reply {
             Ok((remote_id, status)) => self.accepted(id, remote_id, status, now, step),
-            Err(refusal) => {
-                let why = refusal.to_string();
-                match &refusal {
-                    Refusal::Invalid(_) => {
-                        self.trust(&pipeline);
-                        self.refused(id, why, now, step);
-                    }
-                    Refusal::Forbidden(_) => {
-                        if let Some(pipeline) = self.pipelines.get_mut(&pipeline) {
-                            pipeline.forbid(why.clone(), now, &mut self.rng);
-                        }
-                        self.settle(id, Outcome::Unsent, why, now, step);
-                    }
-                    Refusal::UnknownOutcome(_) => {
-                        self.probe_again(&pipeline, now);
-                        let doubtful = self
-                            .flights
-                            .get_mut(&id)
-                            .is_some_and(|flight| flight.doubt(&why));
-                        if !doubtful {
-                            self.settle(id, Outcome::Unsent, why, now, step);
-                        }
-                    }
-                    // A 404 on create is classed as forbidden; here it can't come, and is no reason to give up.
-                    Refusal::NotFound(_)
-                    | Refusal::RateLimited { .. }
-                    | Refusal::Transient(_)
-                    | Refusal::Unauthorized(_) => {
-                        self.probe_again(&pipeline, now);
-                        self.settle(id, Outcome::Unsent, why, now, step);
-                    }
+            Err(refusal) => self.not_taken(id, refusal, now, step),
+        }
+    }
+
+    /// The API did not take the request, as far as is known.
+    fn not_taken(&mut self, id: RequestId, refusal: Refusal, now: Time, step: &mut Step) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        let (pipeline, opened) = (flight.pipeline.clone(), flight.opened);
+        let all = matches!(flight.scope, Scope::All { .. });
+        let why = refusal.to_string();
+        match refusal {
+            Refusal::Invalid(_) if !all => {
+                self.trust(&pipeline);
+                self.refused(id, why, now, step);
+            }
+            // It may be about what is purged: others of the pipeline go on, and this one waits. It names
+            // no asset, so that it neither fails one nor says how many are too many.
+            Refusal::Unclear(_) | Refusal::Invalid(_) => {
+                self.trust(&pipeline);
+                self.forget_trial(id);
+                self.settle(id, Outcome::Error, why, now, step);
+            }
+            // A 404 on create is classed as forbidden.
+            Refusal::Forbidden(_) | Refusal::Unready(_) | Refusal::NotFound(_) => {
+                if let Some(pipeline) = self.pipelines.get_mut(&pipeline) {
+                    pipeline.refused(refusal, opened, now, &mut self.rng);
+                }
+                self.settle(id, Outcome::Unsent, why, now, step);
+            }
+            Refusal::UnknownOutcome(_) => {
+                self.probe_again(&pipeline, now);
+                let doubtful = self
+                    .flights
+                    .get_mut(&id)
+                    .is_some_and(|flight| flight.doubt(&why));
+                if !doubtful {
+                    self.settle(id, Outcome::Unsent, why, now, step);
                 }
             }
+            Refusal::RateLimited { .. } | Refusal::Transient(_) | Refusal::Unauthorized(_) => {
+                self.probe_again(&pipeline, now);
+                self.settle(id, Outcome::Unsent, why, now, step);
+            }
+        }
+    }
+
+    /// The batch that this request is half of teaches nothing.
+    fn forget_trial(&mut self, id: RequestId) {
+        if let Some(flight) = self.flights.get_mut(&id)
+            && let Some(trial) = flight.trial.take()
+            && let Some(pipeline) = self.pipelines.get_mut(&flight.pipeline)
+        {
+            pipeline.parts.refused(trial);
         }
     }
 
@@ -85,8 +106,8 @@ impl Planner {
         flight.accept(remote_id.clone(), usual, now);
         let (name, trial) = (flight.pipeline.clone(), flight.trial.take());
         let (assets, all) = match &flight.scope {
-            Scope::Assets(assets) => (assets.len(), false),
-            Scope::All { .. } => (0, true),
+            Scope::Assets(assets) => (assets.len(), None),
+            Scope::All { reason, .. } => (0, Some(*reason)),
         };
         step.decisions.push(Decision::Accepted {
             request: id,
@@ -95,8 +116,8 @@ impl Planner {
         });
         self.trust(&name);
         if let Some(pipeline) = self.pipelines.get_mut(&name) {
-            if all {
-                pipeline.all_accepted(now);
+            if let Some(reason) = all {
+                pipeline.cooldown.taken(reason, now);
             }
             pipeline.pace.took(assets, now);
             let too_large = trial.and_then(|trial| pipeline.parts.passed(trial, assets));
@@ -115,7 +136,7 @@ impl Planner {
         self.observe(id, status, now, step);
     }
 
-    /// The API will never take this request. One of several assets is halved: perhaps it is too
+    /// The API will never take these assets. A request of several is halved: perhaps it is too
     /// large, perhaps one of them is bad, and the others must not fail with it.
     fn refused(&mut self, id: RequestId, why: String, now: Time, step: &mut Step) {
         let Some(flight) = self.flights.get_mut(&id) else {
@@ -170,6 +191,8 @@ impl Planner {
                 | Refusal::Transient(_)
                 | Refusal::UnknownOutcome(_)
                 | Refusal::Forbidden(_)
+                | Refusal::Unready(_)
+                | Refusal::Unclear(_)
                 | Refusal::Unauthorized(_),
             ) => {}
         }
@@ -280,6 +303,11 @@ impl Planner {
                 )
             }
         };
+        if attempt > flight.attempt
+            && let Some(pipeline) = self.pipelines.get_mut(&flight.pipeline)
+        {
+            pipeline.fruitless.clone_from(&why);
+        }
         step.decisions.push(Decision::Settled {
             request: id,
             outcome,
@@ -308,6 +336,7 @@ impl Planner {
             return;
         };
         let overdue = flight.overdue || outcome == Outcome::Overdue;
+        let taken = flight.remote_id().is_some();
         match flight.scope {
             Scope::Assets(assets) => {
                 if let Some(trial) = flight.trial {
@@ -330,8 +359,8 @@ impl Planner {
             }
             Scope::All { reason, .. } => {
                 let since = flight.first_seen;
-                if outcome == Outcome::Unsent {
-                    pipeline.forget_all();
+                if !taken {
+                    pipeline.cooldown.undo();
                 }
                 pipeline.add_all(
                     PendingAll {

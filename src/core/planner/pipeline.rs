@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::PipelineSettings;
+use super::cooldown::Cooldown;
 use super::heat::Heat;
 use super::pace::Pace;
 use super::parts::Parts;
@@ -12,20 +13,21 @@ use crate::core::asset::Asset;
 use crate::core::backoff::Backoff;
 use crate::core::change::Seq;
 use crate::core::pause::Pause;
-use crate::core::purge::{AllReason, Scope};
+use crate::core::purge::{AllReason, Refusal, Scope};
 use crate::core::queue::{Entry, PendingAll, Queue};
 use crate::core::time::Time;
 
 /// A batch stays open while a scan runs, but not longer than this.
 const SCAN_HOLD: Duration = Duration::from_mins(5);
-/// The longest time between two requests for `all`, however often they repeat.
-const LONGEST_COOLDOWN: Duration = Duration::from_mins(30);
 
-/// The API refuses this pipeline; others go on.
+/// The API refuses this pipeline, or can't purge it now; others go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Forbidden {
-    pub(super) why: String,
+pub(super) struct Refused {
+    /// The last refusal.
+    pub(super) refusal: Refusal,
     pub(super) since: Time,
+    /// When it came.
+    at: Time,
     failures: u32,
     retry_at: Time,
 }
@@ -57,17 +59,15 @@ pub(super) struct Pipeline {
     pub(super) heat: Heat,
     /// When the last change came; all that is known at a start came before it.
     changed: Time,
-    pub(super) trouble: Option<Forbidden>,
+    pub(super) trouble: Option<Refused>,
+    /// Why the last request came to nothing.
+    pub(super) fruitless: String,
     /// Who holds it back; some may have ended by themselves.
     pub(super) pauses: Vec<Pause>,
     scans: u32,
     /// The open batch waits until then for what is still looked at.
     held: Time,
-    last_all: Option<Time>,
-    /// How often an `all` came soon after another: doubles the cool-down.
-    pub(super) repeats: u32,
-    /// Both, before the last `all`.
-    before_all: (Option<Time>, u32),
+    pub(super) cooldown: Cooldown,
 }
 
 impl Pipeline {
@@ -75,18 +75,17 @@ impl Pipeline {
         Self {
             size: Size::new(settings.max_assets),
             heat: Heat::new(settings.hot_interval),
+            cooldown: Cooldown::new(settings.all_cooldown, last_all),
             settings,
             queue: Queue::default(),
             parts: Parts::default(),
             pace: Pace::default(),
             changed: now,
             trouble: None,
+            fruitless: String::new(),
             pauses: Vec::new(),
             scans: 0,
             held: Time::ZERO,
-            last_all,
-            repeats: 0,
-            before_all: (last_all, 0),
         }
     }
 
@@ -114,15 +113,27 @@ impl Pipeline {
         self.advance(now);
     }
 
-    pub(super) fn forbid(&mut self, why: String, now: Time, rng: &mut fastrand::Rng) {
+    /// The API refuses the pipeline, in answer to a request that was opened at a time. Requests that
+    /// were on their way together are refused together: that counts as one refusal.
+    pub(super) fn refused(
+        &mut self,
+        refusal: Refusal,
+        opened: Time,
+        now: Time,
+        rng: &mut fastrand::Rng,
+    ) {
+        if self.trouble.as_ref().is_some_and(|known| opened < known.at) {
+            return;
+        }
         let (failures, since) = self
             .trouble
             .as_ref()
-            .map_or((0, now), |trouble| (trouble.failures, trouble.since));
+            .map_or((0, now), |known| (known.failures, known.since));
         let failures = failures.saturating_add(1);
-        self.trouble = Some(Forbidden {
-            why,
+        self.trouble = Some(Refused {
+            refusal,
             since,
+            at: now,
             failures,
             retry_at: now.after(Backoff::API.wait(failures, rng)),
         });
@@ -181,21 +192,6 @@ impl Pipeline {
             .min()
     }
 
-    pub(super) fn cooldown(&self) -> Duration {
-        self.settings
-            .all_cooldown
-            .saturating_mul(1 << self.repeats.min(16))
-            .min(LONGEST_COOLDOWN.max(self.settings.all_cooldown))
-    }
-
-    /// When an `all` for this reason may be sent. Nobody waits for a cool-down who asked in person.
-    fn all_at(&self, reason: AllReason) -> Time {
-        match self.last_all {
-            Some(last) if reason != AllReason::Manual => last.after(self.cooldown()),
-            _ => Time::ZERO,
-        }
-    }
-
     fn pending_all_at(&self) -> Option<Time> {
         let all = self.queue.all()?;
         // Until the batch closes, more of the same deploy may come; a person does not wait.
@@ -204,7 +200,8 @@ impl Pipeline {
             _ => self.closes(),
         };
         Some(
-            self.all_at(all.reason)
+            self.cooldown
+                .ends(all.reason)
                 .max(all.not_before)
                 .max(batch.unwrap_or(Time::ZERO)),
         )
@@ -244,7 +241,7 @@ impl Pipeline {
         if let Some(all) = self.due_all(now) {
             self.parts.clear();
             let first_seen = self.queue.take_all().unwrap_or(now);
-            self.remember_all(all.reason, now);
+            self.cooldown.sent(all.reason, now);
             return Some(Taken {
                 scope: Scope::All {
                     reason: all.reason,
@@ -300,7 +297,7 @@ impl Pipeline {
             return self.queue.all().copied();
         }
         let reason = self.escalates(now)?;
-        (self.all_at(reason) <= now).then_some(PendingAll {
+        (self.cooldown.ends(reason) <= now).then_some(PendingAll {
             reason,
             since: now,
             attempt: 0,
@@ -324,29 +321,5 @@ impl Pipeline {
                     .is_some_and(|drains| drains > after)
         });
         slow.then_some(AllReason::Backlog)
-    }
-
-    pub(super) fn remember_all(&mut self, reason: AllReason, now: Time) {
-        self.before_all = (self.last_all, self.repeats);
-        if reason != AllReason::Manual {
-            let soon = self
-                .last_all
-                .is_some_and(|last| now.since(last) < self.cooldown().saturating_mul(2));
-            self.repeats = if soon { self.repeats + 1 } else { 0 };
-        }
-        // At a start, one that may have been sent is not always the last.
-        self.last_all = self.last_all.max(Some(now));
-    }
-
-    /// The API took an `all`: from now on the next one waits.
-    pub(super) fn all_accepted(&mut self, now: Time) {
-        self.last_all = Some(now);
-        // Another one that comes to nothing takes nothing of that back.
-        self.before_all = (self.last_all, self.repeats);
-    }
-
-    /// The last `all` was never taken by the API: it emptied no cache, and nothing waits for it.
-    pub(super) fn forget_all(&mut self) {
-        (self.last_all, self.repeats) = self.before_all;
     }
 }

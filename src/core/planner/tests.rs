@@ -532,4 +532,5 @@ mod doubt;
 mod fairness;
 mod follow;
 mod limits;
+mod refusals;
 mod tracking;

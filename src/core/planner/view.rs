@@ -17,6 +17,9 @@ const NAMED: usize = 10;
 /// From how many fruitless requests on an alarm is raised.
 const ALARMING_ATTEMPTS: u32 = 3;
 
+/// The alarm for a secret key that the API does not accept.
+pub const UNAUTHORIZED: &str = "unauthorized";
+
 /// One thing an operator should act on, until it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alarm {
@@ -30,7 +33,7 @@ pub struct Alarm {
 
 impl Alarm {
     /// Every reason.
-    pub const REASONS: [&str; 9] = [
+    pub const REASONS: [&str; 10] = [
         "all_repeats",
         "api",
         "forbidden",
@@ -38,7 +41,8 @@ impl Alarm {
         "overdue",
         "queue_full",
         "rate_limited",
-        "unauthorized",
+        UNAUTHORIZED,
+        "unready",
         "untracked",
     ];
 }
@@ -137,21 +141,19 @@ impl Planner {
     fn alarms(&self, now: Time) -> Vec<Alarm> {
         let mut alarms = Vec::new();
         if let Some(trouble) = self.circuit.trouble() {
-            let (reason, advice) = match &trouble.refusal {
-                Refusal::Unauthorized(_) => (
-                    "unauthorized",
-                    "nothing is sent; give edgepurge a valid secret key, and it goes on by itself",
-                ),
-                Refusal::RateLimited { .. } => (
-                    "rate_limited",
-                    "lower requests_per_second if this repeats; it tries again by itself",
-                ),
-                _ => ("api", "it tries again by itself"),
+            let reason = trouble.refusal.alarm();
+            let advice = match &trouble.refusal {
+                // Where the key is from, and so how it is renewed, is said beside it.
+                Refusal::Unauthorized(_) => "nothing is sent",
+                Refusal::RateLimited { .. } => {
+                    "lower requests_per_second if this repeats; it tries again by itself"
+                }
+                _ => "it tries again by itself",
             };
             // Where nothing waits for the API, nobody knows whether it is back, nor has to.
             let waits = !self.flights.is_empty()
                 || self.pipelines.values().any(|one| !one.queue.is_empty());
-            if reason == "unauthorized" || (waits && trouble.failures >= ALARMING_ATTEMPTS) {
+            if reason == UNAUTHORIZED || (waits && trouble.failures >= ALARMING_ATTEMPTS) {
                 alarms.push(Alarm {
                     pipeline: None,
                     reason,
@@ -188,12 +190,12 @@ impl Planner {
             }
         }
         for (id, pipeline) in &self.pipelines {
-            self.alarms_of(id, pipeline, &mut alarms);
+            self.alarms_of(id, pipeline, now, &mut alarms);
         }
         alarms
     }
 
-    fn alarms_of(&self, id: &PipelineId, pipeline: &Pipeline, alarms: &mut Vec<Alarm>) {
+    fn alarms_of(&self, id: &PipelineId, pipeline: &Pipeline, now: Time, alarms: &mut Vec<Alarm>) {
         let mut raise = |reason, text| {
             alarms.push(Alarm {
                 pipeline: Some(id.clone()),
@@ -201,26 +203,38 @@ impl Planner {
                 text,
             });
         };
-        if let Some(trouble) = &pipeline.trouble {
+        let flights = || {
+            self.flights
+                .values()
+                .filter(|flight| flight.pipeline == *id)
+        };
+        let waits = !pipeline.queue.is_empty() || flights().next().is_some();
+        if let Some(trouble) = &pipeline.trouble
+            // What passes by itself is tried again only while something waits for it.
+            && (waits || !trouble.refusal.passes())
+        {
             raise(
-                "forbidden",
+                trouble.refusal.alarm(),
                 format!(
-                    "the API refuses purges of this pipeline since {}: {}; check its id, its \
-                     project, and the key's permission set (EdgeServicesFullAccess)",
-                    trouble.since, trouble.why
+                    "the API refuses purges of this pipeline since {}: {}; it tries again by \
+                     itself",
+                    trouble.since, trouble.refusal
                 ),
             );
         }
-        let attempts = self
-            .flights
-            .values()
-            .filter(|flight| flight.pipeline == *id)
+        let attempts = flights()
             .map(|flight| flight.attempt)
             .fold(pipeline.queue.attempts(), u32::max);
         if attempts >= ALARMING_ATTEMPTS {
+            let last = match pipeline.fruitless.as_str() {
+                "" => String::new(),
+                why => format!(", the last one with: {why}"),
+            };
             raise(
                 "fruitless",
-                format!("{attempts} purge requests in a row came to nothing; it goes on trying"),
+                format!(
+                    "{attempts} purge requests in a row came to nothing{last}; it goes on trying"
+                ),
             );
         }
         if pipeline.is_full() {
@@ -235,15 +249,8 @@ impl Planner {
                 ),
             );
         }
-        if pipeline.repeats >= 2 {
-            raise(
-                "all_repeats",
-                format!(
-                    "the whole cache was purged again and again: at most every {} s now; \
-                     find out what rewrites the origin, or raise all_above",
-                    pipeline.cooldown().as_secs()
-                ),
-            );
+        if let Some(text) = pipeline.cooldown.alarm(now) {
+            raise("all_repeats", text);
         }
     }
 }

@@ -26,7 +26,6 @@ impl Worker {
                 if status.alarms.iter().any(|alarm| alarm.reason == "commit") {
                     return false;
                 }
-                tracing::error!(origin = %origin, "{text}");
                 status.alarms.push(Alarm {
                     reason: "commit",
                     text: text.clone(),
@@ -102,21 +101,6 @@ impl Worker {
             })
         })
         .collect();
-        for alarm in &alarms {
-            if !self
-                .status
-                .alarms
-                .iter()
-                .any(|old| old.reason == alarm.reason)
-            {
-                tracing::error!(origin = %self.settings.name, reason = alarm.reason, "{}", alarm.text);
-            }
-        }
-        for old in &self.status.alarms {
-            if !alarms.iter().any(|alarm| alarm.reason == old.reason) {
-                tracing::info!(origin = %self.settings.name, reason = old.reason, "the alarm is over");
-            }
-        }
         self.status.alarms = alarms;
         let status = &self.status;
         self.published.send_if_modified(|old| {

@@ -79,7 +79,7 @@ async fn a_list_has_20_a_page_unless_asked_otherwise() {
     assert_eq!(got.value.purge_requests.len(), 20);
     for query in [page(0, 1), page(1, 0), page(1, 101)] {
         let refused = world.client.list(&query).await.unwrap_err();
-        assert_eq!(refused.class(), "invalid", "{query:?}");
+        assert_eq!(refused.class(), "unclear", "{query:?}");
     }
 }
 

@@ -93,8 +93,8 @@ async fn refusals_come_as_they_are_scripted() {
         (503, "transient"),
         (504, "unknown_outcome"),
         (403, "forbidden"),
-        (400, "invalid"),
-        (302, "invalid"),
+        (400, "unclear"),
+        (302, "transient"),
     ] {
         let body = r#"{"message":"because"}"#.to_owned();
         world
@@ -105,6 +105,32 @@ async fn refusals_come_as_they_are_scripted() {
         assert!(refused.to_string().contains("because"), "{refused}");
     }
     assert!(world.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn each_error_of_the_vendor_s_can_be_sent_and_only_bad_assets_are_final() {
+    let world = World::new().await;
+    for error in ErrorType::ALL {
+        world
+            .sandbox
+            .script(Fault::Typed(error).on(Operation::Create));
+        let refused = world.create(&["/a"]).await.unwrap_err();
+        assert_ne!(refused.class(), "invalid", "{error:?}: {refused}");
+        assert_ne!(refused.class(), "not_found", "{error:?}: {refused}");
+        let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
+        assert_eq!(body["type"], error.as_str());
+        if let Refusal::RateLimited { retry_after } = refused {
+            assert_eq!(retry_after, Some(Duration::from_secs(1)));
+        } else {
+            let message = body["message"].as_str().unwrap();
+            assert!(refused.to_string().contains(message), "{refused}");
+        }
+    }
+    world.sandbox.script(Fault::Typed(ErrorType::BAD_ASSETS));
+    let refused = world.create(&["/a"]).await.unwrap_err();
+    assert_eq!(refused.class(), "invalid", "{refused}");
+    assert!(world.sandbox.requests().is_empty());
+    world.create(&["/a"]).await.unwrap();
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ contract! {
     a_scan_is_waited_for_and_followed_until_what_it_found_is_purged
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
     of_many_that_come_at_once_each_is_taken_once
+    why_it_is_not_purged_is_told_in_the_api_s_words
     what_waits_is_announced_though_nobody_waits_for_the_answer
 }
 
@@ -441,6 +442,40 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
     let gone = store.delivery("/hooks/www".to_owned(), "a".to_owned());
     assert_eq!(gone.await.unwrap(), None);
     assert_eq!(state(&*store, "w").await, DeliveryState::Queued);
+}
+
+async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<dyn Store>) {
+    let told = async |store: &dyn Store| {
+        let found = store.delivery("/hooks/www".to_owned(), "a".to_owned());
+        let reasons = found.await.unwrap().unwrap().reasons;
+        let told = reasons.into_iter().map(|reason| {
+            let request = reason.request.map_or("-".to_owned(), |id| id.to_string());
+            let (stage, why) = (reason.stage, reason.why);
+            format!("{stage} {request} {}: {why}", reason.assets.join(" "))
+        });
+        told.collect::<Vec<_>>()
+    };
+    let work = changes(&["/a", "/b", "/c"]);
+    store.take_delivery(delivery("a", work)).await.unwrap();
+    assert_eq!(told(&*store).await, [""; 0], "nothing was tried");
+    let first = open(1, WWW, &[("/a", 1), ("/b", 2)]);
+    store.decide(vec![first]).await.unwrap();
+    assert_eq!(told(&*store).await, [""; 0]);
+    let unsent = settled(1, Outcome::Unsent);
+    store.decide(vec![unsent]).await.unwrap();
+    assert_eq!(told(&*store).await, ["queued 1 /a /b: so"]);
+    let second = open(2, WWW, &[("/a", 1), ("/c", 3)]);
+    let failed = vec![second, settled(2, Outcome::Failed)];
+    store.decide(failed).await.unwrap();
+    assert_eq!(
+        told(&*store).await,
+        ["failed 2 /a /c: so", "queued 1 /b: so"]
+    );
+    store.drop_queue(pipeline(WWW), 100).await.unwrap();
+    assert_eq!(
+        told(&*store).await,
+        ["dropped - /a /b /c: a person dropped it"]
+    );
 }
 
 async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{MemoryStore, Row, Stage, State};
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work,
+    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, REASONED, Reason, ScanDone, Taken,
+    Work,
 };
 use crate::core::time::Time;
 use crate::store::{
@@ -180,6 +181,35 @@ impl State {
         self.append(changes)
     }
 
+    /// Why what is not purged is not.
+    fn reasons(&self, kept: &Kept) -> Vec<Reason> {
+        let of = |row: &Row| row.request.and_then(|id| self.requests.get(&id));
+        let told = |row: &&Row| match row.stage {
+            Stage::Failed | Stage::Dropped => true,
+            Stage::Queued => of(row).is_some_and(|request| !request.why.is_empty()),
+            Stage::Taken | Stage::Done => false,
+        };
+        let rows = self.between(kept.first, kept.last);
+        let rows = rows.filter(|row| row.change.pipeline == kept.delivery.pipeline);
+        let mut reasons = Vec::new();
+        for row in rows.filter(told).take(REASONED) {
+            let request = of(row);
+            let asset = match &row.change.target {
+                Target::Asset(asset) => Some(asset.to_string()),
+                Target::All => None,
+            };
+            let reason = Reason {
+                stage: row.stage.as_str().to_owned(),
+                request: row.request,
+                remote_id: request.and_then(|request| request.remote_id.clone()),
+                why: request.map_or_else(String::new, |request| request.why.clone()),
+                assets: asset.into_iter().collect(),
+            };
+            Reason::add(&mut reasons, reason);
+        }
+        reasons
+    }
+
     fn record(&self, kept: &Kept) -> DeliveryRecord {
         let counts = self.counts(kept);
         let waiting = match &kept.delivery.work {
@@ -195,6 +225,7 @@ impl State {
             submitted: counts.taken,
             done: counts.done,
             failed: counts.failed + counts.dropped,
+            reasons: self.reasons(kept),
         }
     }
 

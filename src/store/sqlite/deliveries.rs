@@ -10,7 +10,9 @@ use super::delivery_keys::{DeliveryKeys, event_key};
 use super::{history, int, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
-use crate::core::delivery::{DeliveryRecord, DeliveryState, DueDeliveries, ScanDone};
+use crate::core::delivery::{
+    DeliveryRecord, DeliveryState, DueDeliveries, REASONED, Reason, ScanDone,
+};
 use crate::core::time::Time;
 use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 
@@ -76,6 +78,34 @@ impl Progress {
             )
     }
 
+    /// Why what is not purged is not.
+    fn reasons(&self, connection: &Connection) -> rusqlite::Result<Vec<Reason>> {
+        let mut found = connection.prepare_cached(
+            "SELECT change.stage, change.asset, change.request, request.remote_id,
+                    coalesce(request.why, '') AS why
+             FROM change LEFT JOIN request ON request.id = change.request
+             WHERE change.seq BETWEEN ?1 AND ?2 AND change.pipeline = ?3
+               AND (change.stage = 'failed' OR change.stage = 'dropped'
+                    OR (change.stage = 'queued' AND request.why <> ''))
+             ORDER BY change.seq LIMIT ?4",
+        )?;
+        let mut rows = found.query(params![self.first, self.last, self.pipeline, int(REASONED)])?;
+        let mut reasons = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (asset, request): (Option<String>, Option<i64>) =
+                (row.get("asset")?, row.get("request")?);
+            let reason = Reason {
+                stage: row.get("stage")?,
+                request: request.map(uint),
+                remote_id: row.get("remote_id")?,
+                why: row.get("why")?,
+                assets: asset.into_iter().collect(),
+            };
+            Reason::add(&mut reasons, reason);
+        }
+        Ok(reasons)
+    }
+
     fn state(&self, connection: &Connection) -> rusqlite::Result<DeliveryState> {
         let made = self.stage == "made";
         Ok(delivery_state(made, self.counts(connection)?))
@@ -115,6 +145,7 @@ pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result
         submitted: counts.taken,
         done: counts.done,
         failed: counts.failed + counts.dropped,
+        reasons: progress.reasons(connection)?,
     })
 }
 

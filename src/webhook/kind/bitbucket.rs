@@ -8,7 +8,7 @@ use crate::webhook::branch::Ref;
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
-use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::reading::{Ask, Input, Reading, Run};
 use crate::webhook::signature::Mac;
 
 /// The status of a build, which Cloud has; Data Center has pushes only.
@@ -25,6 +25,9 @@ pub(crate) const EVENTS: [&str; 4] = [
     "repo:commit_status_updated",
     "repo:refs_changed",
 ];
+
+/// Those of them that tell of the end of a run.
+pub(crate) const RUNS: [&str; 2] = ["repo:commit_status_created", "repo:commit_status_updated"];
 
 /// The most refs of one push that are looked at.
 const MAX_CHANGES: usize = 1000;
@@ -100,6 +103,12 @@ struct FullRef {
 #[derive(Deserialize)]
 struct Status {
     state: String,
+    /// What names the build to programs.
+    #[serde(default)]
+    key: Option<String>,
+    /// What names it to people.
+    #[serde(default)]
+    name: Option<String>,
     #[serde(default)]
     refname: Option<String>,
 }
@@ -124,6 +133,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
 fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     let body: Event = parse(input.body)?;
     let mut refs = Vec::new();
+    let mut run = None;
     let ask = match event {
         "repo:push" => {
             let Some(push) = body.push else {
@@ -160,6 +170,10 @@ fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
                 return refuse("commit_status", "is missing");
             };
             refs.extend(status.refname.map(|name| Ref::of(&name)));
+            run = Some(Run {
+                names: status.key.into_iter().chain(status.name).collect(),
+                proposed: false,
+            });
             if status.state == "SUCCESSFUL" {
                 UNLISTED
             } else {
@@ -169,6 +183,7 @@ fn wanted(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     };
     let mut reading = Reading::of(event, ask);
     reading.refs = refs;
+    reading.run = run;
     if let Some(repository) = body.repository {
         reading.repository.extend(repository.full_name);
         let key = repository.project.and_then(|project| project.key);

@@ -83,6 +83,9 @@ pub(in crate::webhook) fn claim(
     })
 }
 
+/// What every topic begins with.
+pub(crate) const TOPICS: &str = "ContentManagement.";
+
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Anybody: a bearer token, or a MAC in a header that the configuration describes. The body is
+//! Anybody: a token, name and password, or a MAC in a header that the configuration describes. The body is
 //! edgepurge's own, `{"paths": [..]}`, `{"all": true}` or `{"scan": true}`, or has its paths where
 //! the configuration says.
 
@@ -23,6 +23,10 @@ pub enum Auth {
     /// The secret, as `Authorization: Bearer`.
     #[default]
     Bearer,
+    /// The secret, in this header behind this prefix.
+    Token(HeaderName, String),
+    /// The secret, `NAME:PASSWORD`, as `Authorization: Basic`.
+    Basic,
     /// A MAC in a header.
     Hmac(Hmac),
 }
@@ -78,6 +82,8 @@ pub struct Fields {
 pub(in crate::webhook) fn scheme(auth: &Auth) -> Scheme {
     match auth {
         Auth::Bearer => Scheme::Bearer,
+        Auth::Token(header, prefix) => Scheme::Token(header.clone(), prefix.clone()),
+        Auth::Basic => Scheme::Basic,
         Auth::Hmac(hmac) => Scheme::Mac(Mac {
             header: hmac.header.clone(),
             prefix: hmac.prefix.clone(),

@@ -4,12 +4,13 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::branch::Ref;
+use crate::webhook::branch::{Ref, is_proposal, is_proposed};
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Push, Repository, is_foreign};
-use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::pattern::file_of;
+use crate::webhook::push::{Files, Hides, Push, Repository, is_foreign};
+use crate::webhook::reading::{Ask, Input, Reading, Run};
 
 /// Sent after the deploy, not before it.
 pub(in crate::webhook) const GITEA_DEFAULT_EVENTS: [&str; 1] = ["workflow_run"];
@@ -18,7 +19,7 @@ pub(in crate::webhook) const FORGEJO_DEFAULT_EVENTS: [&str; 2] =
     ["action_run_success", "action_run_recover"];
 
 /// Every event that can be configured.
-pub(crate) const GITEA_EVENTS: [&str; 4] = ["push", "workflow_run", "release", "package"];
+pub(crate) const GITEA_EVENTS: [&str; 5] = ["push", "workflow_run", "status", "release", "package"];
 /// Every event that can be configured.
 pub(crate) const FORGEJO_EVENTS: [&str; 5] = [
     "push",
@@ -27,6 +28,11 @@ pub(crate) const FORGEJO_EVENTS: [&str; 5] = [
     "release",
     "package",
 ];
+
+/// Those of them that tell of the end of a run.
+pub(crate) const GITEA_RUNS: [&str; 2] = ["workflow_run", "status"];
+/// Those of them that tell of the end of a run.
+pub(crate) const FORGEJO_RUNS: [&str; 2] = FORGEJO_DEFAULT_EVENTS;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,30 +48,67 @@ struct Event {
     #[serde(default)]
     repository: Option<Repository>,
     #[serde(default)]
-    workflow_run: Option<Run>,
+    workflow_run: Option<WorkflowRun>,
     #[serde(default)]
-    run: Option<Run>,
+    run: Option<ActionRun>,
+    /// Of a status: its result, and its name.
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    context: Option<String>,
     #[serde(default)]
     release: Option<IgnoredAny>,
     #[serde(default)]
     package: Option<IgnoredAny>,
 }
 
+/// Gitea's.
 #[derive(Deserialize)]
-struct Run {
+struct WorkflowRun {
     #[serde(default)]
     conclusion: Option<String>,
+    /// Left out where the run is about no branch.
     #[serde(default)]
     head_branch: Option<String>,
     /// Another repository for a pull request of a fork, whose branch may have any name.
     #[serde(default)]
     head_repository: Option<Repository>,
-    /// Forgejo's word for that.
+    /// The workflow's file, and after an `@` the full ref.
+    #[serde(default)]
+    path: Option<String>,
+    /// What started it.
+    #[serde(default)]
+    event: Option<String>,
+}
+
+/// Forgejo's.
+#[derive(Deserialize)]
+struct ActionRun {
+    /// The payload has it nowhere else.
+    #[serde(default)]
+    repository: Option<Repository>,
+    /// The workflow's file.
+    #[serde(default)]
+    workflow_id: Option<String>,
     #[serde(default)]
     is_fork_pull_request: bool,
-    /// Forgejo's name of the branch.
+    /// The name of the branch or tag, or `#` and the number of a pull request.
     #[serde(default)]
     prettyref: Option<String>,
+    /// What started it.
+    #[serde(default)]
+    event: Option<String>,
+    #[serde(default)]
+    trigger_event: Option<String>,
+    /// The payload of that, as text.
+    #[serde(default)]
+    event_payload: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    #[serde(default, rename = "ref")]
+    reference: Option<String>,
 }
 
 pub(in crate::webhook) fn read(
@@ -73,11 +116,16 @@ pub(in crate::webhook) fn read(
     flavour: Flavour,
     assume_no_force_push: bool,
 ) -> Result<Reading, Unreadable> {
-    let (event, delivery) = match flavour {
-        Flavour::Gitea => ("x-gitea-event", "x-gitea-delivery"),
-        Flavour::Forgejo => ("x-forgejo-event", "x-forgejo-delivery"),
+    let (event, kind, delivery) = match flavour {
+        Flavour::Gitea => ("x-gitea-event", "x-gitea-event-type", "x-gitea-delivery"),
+        Flavour::Forgejo => (
+            "x-forgejo-event",
+            "x-forgejo-event-type",
+            "x-forgejo-delivery",
+        ),
     };
-    let Some(event) = hint(input.headers, event) else {
+    // Of some events the first is sent empty.
+    let Some(event) = hint(input.headers, event).or_else(|| hint(input.headers, kind)) else {
         return refuse(event, "the header is missing");
     };
     let mut reading = if event.starts_with("action_run") {
@@ -102,13 +150,12 @@ fn push(input: &Input<'_>, assume_no_force_push: bool) -> Result<Reading, Unread
             says_count: true,
             listed_commits: usize::MAX,
             listed_paths: usize::MAX,
-            gives_up: false,
+            hides: Hides::Nothing,
         },
     )?;
     let mut reading = Reading::of("push", ask);
     reading.refs.push(Ref::parse(&push.reference));
-    let name = push.repository.and_then(|repository| repository.full_name);
-    reading.repository.extend(name);
+    reading.repository = push.repository.map(Repository::names).unwrap_or_default();
     Ok(reading)
 }
 
@@ -118,7 +165,7 @@ fn action_run(input: &Input<'_>) -> Result<Reading, Unreadable> {
     let Some(action) = &body.action else {
         return refuse("action", "is missing");
     };
-    let Some(run) = &body.run else {
+    let Some(run) = body.run else {
         return refuse("run", "is missing");
     };
     let event = format!("action_run_{action}");
@@ -129,26 +176,64 @@ fn action_run(input: &Input<'_>) -> Result<Reading, Unreadable> {
         return Ok(Reading::nothing(&event, "the run is about a fork"));
     }
     let mut reading = Reading::of(&event, Ask::Unlisted("this event lists no files"));
-    let branch = run.head_branch.as_ref().or(run.prettyref.as_ref());
-    reading.refs.extend(branch.map(|name| Ref::of(name)));
-    let name = body.repository.and_then(|repository| repository.full_name);
-    reading.repository.extend(name);
+    reading.refs.extend(run.about());
+    let started = [&run.event, &run.trigger_event].into_iter().flatten();
+    reading.run = Some(Run {
+        proposed: started.into_iter().any(|event| is_proposal(event)),
+        names: Vec::from_iter(run.workflow_id),
+    });
+    let repository = body.repository.or(run.repository);
+    reading.repository = repository.map(Repository::names).unwrap_or_default();
     Ok(reading)
+}
+
+impl ActionRun {
+    /// The ref that it is about: a pretty one does not tell a tag from a branch, but what started the
+    /// run does.
+    fn about(&self) -> Option<Ref> {
+        let payload = self.event_payload.as_deref().unwrap_or_default();
+        let started: Option<Started> = serde_json::from_str(payload).ok();
+        let full = started.and_then(|started| started.reference);
+        let full = full.filter(|reference| reference.starts_with("refs/"));
+        full.as_ref()
+            .or(self.prettyref.as_ref())
+            .map(|name| Ref::of(name))
+    }
 }
 
 fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
     let body: Event = parse(input.body)?;
-    let mut branch = None;
+    let (mut refs, mut run) = (Vec::new(), None);
     let done = match (event, body.action.as_deref()) {
         ("workflow_run", action) => {
-            let Some(run) = body.workflow_run else {
+            let Some(of) = body.workflow_run else {
                 return refuse("workflow_run", "is missing");
             };
-            if is_foreign(run.head_repository.as_ref(), body.repository.as_ref()) {
+            if is_foreign(of.head_repository.as_ref(), body.repository.as_ref()) {
                 return Ok(Reading::nothing(event, "the run is about a fork"));
             }
-            branch = run.head_branch;
-            action == Some("completed") && run.conclusion.as_deref() == Some("success")
+            let path = of.path.as_deref().unwrap_or_default();
+            let (file, full) = path.split_once('@').unwrap_or((path, ""));
+            if !full.is_empty() {
+                refs.push(Ref::parse(full));
+            } else if let Some(branch) = of.head_branch.filter(|name| !name.is_empty()) {
+                refs.push(Ref::of(&branch));
+            }
+            run = Some(Run {
+                names: file_of(file).map(str::to_owned).into_iter().collect(),
+                proposed: is_proposed(full) || of.event.as_deref().is_some_and(is_proposal),
+            });
+            action == Some("completed") && of.conclusion.as_deref() == Some("success")
+        }
+        ("status", _) => {
+            let Some(state) = body.state else {
+                return refuse("state", "is missing");
+            };
+            run = Some(Run {
+                names: Vec::from_iter(body.context),
+                proposed: false,
+            });
+            state == "success"
         }
         ("release", action) if body.release.is_some() => action == Some("published"),
         ("package", action) if body.package.is_some() => action == Some("created"),
@@ -160,8 +245,7 @@ fn deployed(event: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
         Ask::Nothing("it has not succeeded, or not yet".into())
     };
     let mut reading = Reading::of(event, ask);
-    reading.refs.extend(branch.map(|name| Ref::of(&name)));
-    let name = body.repository.and_then(|repository| repository.full_name);
-    reading.repository.extend(name);
+    (reading.refs, reading.run) = (refs, run);
+    reading.repository = body.repository.map(Repository::names).unwrap_or_default();
     Ok(reading)
 }

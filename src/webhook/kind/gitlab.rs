@@ -1,15 +1,18 @@
 //! GitLab: its secret token as it is in `X-Gitlab-Token`, or, from GitLab 19.0 on, a signing token
-//! as Standard Webhooks has it. A push lists 20 commits at most, and never says that it was forced.
+//! as Standard Webhooks has it. A push lists 20 commits at most, never says that it was forced, and
+//! lists a renamed file by its new name only.
 
 use axum::http::HeaderName;
 use serde::Deserialize;
 
-use crate::webhook::branch::Ref;
+use crate::webhook::bounded::Bounded;
+use crate::webhook::branch::{Ref, is_proposal, is_proposed};
 use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
+use crate::webhook::environment::{Environment, is_production};
 use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Project, Push};
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::push::{Files, Hides, Project, Push};
+use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
 use crate::webhook::signature::Scheme;
 
 /// How deliveries are authenticated. Never both, and never one in place of the other.
@@ -35,9 +38,20 @@ pub(crate) const EVENTS: [&str; 6] = [
     "release",
 ];
 
+/// Those of them that tell of the end of a run.
+pub(crate) const RUNS: [&str; 2] = ["pipeline", "build"];
+
+/// Those of them that tell of a deployment.
+pub(crate) const DEPLOYMENTS: [&str; 3] = ["deployment", "pipeline", "build"];
+
+/// The jobs of a pipeline that are looked at.
+const MOST_JOBS: usize = 2000;
+
+const UNLISTED: Ask = Ask::Unlisted("this event lists no files");
+
 pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
     match auth {
-        Auth::Token => Scheme::Token(HeaderName::from_static("x-gitlab-token")),
+        Auth::Token => Scheme::Token(HeaderName::from_static("x-gitlab-token"), String::new()),
         Auth::SigningToken => Scheme::Standard,
     }
 }
@@ -56,10 +70,15 @@ struct Kind {
 struct Event {
     #[serde(default)]
     project: Option<Project>,
+    /// Where a job of an older GitLab says what it is about.
+    #[serde(default)]
+    repository: Option<Homepage>,
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
     build_status: Option<String>,
+    #[serde(default)]
+    build_name: Option<String>,
     #[serde(default)]
     action: Option<String>,
     #[serde(default)]
@@ -68,11 +87,28 @@ struct Event {
     reference: Option<String>,
     #[serde(default)]
     tag: Option<Tag>,
+    #[serde(default)]
+    environment: Option<Place>,
+    /// Of a deployment.
+    #[serde(default)]
+    environment_tier: Option<String>,
+    /// The jobs of a pipeline.
+    #[serde(default)]
+    builds: Option<Bounded<Job, MOST_JOBS>>,
+}
+
+#[derive(Deserialize)]
+struct Homepage {
+    #[serde(default)]
+    homepage: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Attributes {
     status: String,
+    /// What the pipeline calls itself.
+    #[serde(default)]
+    name: Option<String>,
     /// What started it.
     #[serde(default)]
     source: Option<String>,
@@ -80,6 +116,31 @@ struct Attributes {
     reference: Option<String>,
     #[serde(default)]
     tag: bool,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    environment: Option<Place>,
+}
+
+/// An environment: by its name, or, of a job, with what the job does to it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Place {
+    Named(String),
+    OfJob {
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        action: Option<String>,
+        #[serde(default)]
+        deployment_tier: Option<String>,
+    },
 }
 
 /// A job says whether its ref is a tag; a release names its tag.
@@ -104,7 +165,7 @@ pub(in crate::webhook) fn read(
     } else if matches!(object_kind.as_str(), "push" | "tag_push") {
         push(&object_kind, input, assume_no_force_push)?
     } else {
-        deployed(&object_kind, input)?
+        deployed(&object_kind, parse(input.body)?)?
     };
     reading.id = hint(input.headers, "idempotency-key").map(str::to_owned);
     if auth == Auth::SigningToken {
@@ -122,69 +183,163 @@ fn push(kind: &str, input: &Input<'_>, assume_no_force_push: bool) -> Result<Rea
             says_count: true,
             listed_commits: usize::MAX,
             listed_paths: usize::MAX,
-            gives_up: false,
+            hides: Hides::OldNames,
         },
     )?;
     let mut reading = Reading::of(kind, ask);
     reading.refs.push(Ref::parse(&push.reference));
-    let name = push.project.and_then(|project| project.path_with_namespace);
-    reading.repository.extend(name);
+    reading.repository = push.project.map(Project::names).unwrap_or_default();
     Ok(reading)
 }
 
-fn deployed(kind: &str, input: &Input<'_>) -> Result<Reading, Unreadable> {
-    let event: Event = parse(input.body)?;
-    let is_tag = matches!(event.tag, Some(Tag::Is(true)));
-    let (status, reference, is_tag) = match kind {
-        "deployment" => (event.status, event.reference, false),
-        "build" => (event.build_status, event.reference, is_tag),
-        "pipeline" => {
-            let Some(attributes) = event.object_attributes else {
-                return refuse("object_attributes", "is missing");
-            };
-            if attributes.source.as_deref() == Some("merge_request_event") {
-                return Ok(Reading::nothing(
-                    kind,
-                    "the pipeline is about a merge request",
-                ));
-            }
-            (
-                Some(attributes.status),
-                attributes.reference,
-                attributes.tag,
-            )
-        }
+fn deployed(kind: &str, mut event: Event) -> Result<Reading, Unreadable> {
+    let mut repository = event.project.take().map(Project::names).unwrap_or_default();
+    repository.extend(event.repository.take().and_then(|of| of.homepage));
+    let mut reading = match kind {
+        "deployment" => deployment(event)?,
+        "build" => job(event)?,
+        "pipeline" => pipeline(event)?,
         _ => {
             let ask = if event.action.as_deref() == Some("create") {
-                Ask::Unlisted("this event lists no files")
+                UNLISTED
             } else {
                 Ask::Nothing("it is not a new release".into())
             };
-            let mut reading = Reading::of(kind, ask);
-            let name = event
-                .project
-                .and_then(|project| project.path_with_namespace);
-            reading.repository.extend(name);
-            return Ok(reading);
+            Reading::of(kind, ask)
         }
     };
+    reading.repository = repository;
+    Ok(reading)
+}
+
+/// What a status asks for, of something that is about this ref.
+fn ended(
+    kind: &str,
+    status: Option<&str>,
+    reference: Option<&str>,
+    is_tag: bool,
+) -> Result<Reading, Unreadable> {
     let Some(status) = status else {
         return refuse("status", "is missing");
     };
+    if reference.is_some_and(is_proposed) {
+        return Ok(Reading::nothing(kind, "it is about a merge request"));
+    }
     let ask = if status == "success" {
-        Ask::Unlisted("this event lists no files")
+        UNLISTED
     } else {
         Ask::Nothing("it has not succeeded, or not yet".into())
     };
     let mut reading = Reading::of(kind, ask);
     reading.refs.extend(match reference {
         _ if is_tag => Some(Ref::Other),
-        Some(name) => Some(Ref::of(&name)),
+        Some(name) => Some(Ref::of(name)),
         None => None,
     });
-    let name = event
-        .project
-        .and_then(|project| project.path_with_namespace);
-    reading.repository.extend(name);
     Ok(reading)
+}
+
+fn deployment(event: Event) -> Result<Reading, Unreadable> {
+    let (status, reference) = (event.status.as_deref(), event.reference.as_deref());
+    let mut reading = ended("deployment", status, reference, false)?;
+    let place = event
+        .environment
+        .and_then(|place| place.found(event.environment_tier));
+    reading.environments = Some(Vec::from_iter(place));
+    Ok(reading)
+}
+
+fn job(event: Event) -> Result<Reading, Unreadable> {
+    let (status, reference) = (event.build_status.as_deref(), event.reference.as_deref());
+    let is_tag = matches!(event.tag, Some(Tag::Is(true)));
+    if event
+        .environment
+        .as_ref()
+        .is_some_and(|place| !place.is_deployed())
+    {
+        return Ok(Reading::nothing(
+            "build",
+            "it deploys nothing to its environment",
+        ));
+    }
+    let mut reading = ended("build", status, reference, is_tag)?;
+    reading.run = Some(Run {
+        names: Vec::from_iter(event.build_name),
+        proposed: false,
+    });
+    let place = event.environment.and_then(|place| place.found(None));
+    reading.environments = Some(Vec::from_iter(place));
+    Ok(reading)
+}
+
+fn pipeline(event: Event) -> Result<Reading, Unreadable> {
+    let Some(attributes) = event.object_attributes else {
+        return refuse("object_attributes", "is missing");
+    };
+    if attributes.source.as_deref().is_some_and(is_proposal) {
+        let why = "the pipeline is about a merge request";
+        return Ok(Reading::nothing("pipeline", why));
+    }
+    let (status, reference) = (
+        Some(attributes.status.as_str()),
+        attributes.reference.as_deref(),
+    );
+    let mut reading = ended("pipeline", status, reference, attributes.tag)?;
+    let jobs = match event.builds {
+        // The one that counts may be among those that were not looked at.
+        Some(jobs) if jobs.more => return Ok(reading),
+        jobs => jobs.map(|jobs| jobs.items).unwrap_or_default(),
+    };
+    let deploys = |job: &Job| job.environment.as_ref().is_some_and(Place::is_deployed);
+    let deployed_any = jobs.iter().any(deploys);
+    let done: Vec<Job> = jobs
+        .into_iter()
+        .filter(|job| job.status.as_deref() == Some("success"))
+        .collect();
+    if deployed_any && !done.iter().any(deploys) {
+        let why = "none of its jobs that deploy has succeeded, or not yet";
+        return Ok(Reading::nothing("pipeline", why));
+    }
+    let jobs = done.iter().filter_map(|job| job.name.clone());
+    reading.run = Some(Run {
+        names: attributes.name.into_iter().chain(jobs).collect(),
+        proposed: false,
+    });
+    let places = done.into_iter().filter_map(|job| job.environment);
+    reading.environments = Some(
+        places
+            .filter(Place::is_deployed)
+            .filter_map(|place| place.found(None))
+            .collect(),
+    );
+    Ok(reading)
+}
+
+impl Place {
+    /// Whether the job deploys to it, and does not only prepare, look at or stop it.
+    fn is_deployed(&self) -> bool {
+        match self {
+            Self::Named(_) => true,
+            Self::OfJob { name, action, .. } => {
+                name.is_some() && action.as_deref().is_none_or(|action| action == "start")
+            }
+        }
+    }
+
+    /// The environment, with the tier that GitLab has it in, where it says so.
+    fn found(self, tier: Option<String>) -> Option<Environment> {
+        let (name, tier) = match self {
+            Self::Named(name) => (name, tier),
+            Self::OfJob {
+                name,
+                deployment_tier,
+                ..
+            } => (name?, deployment_tier),
+        };
+        let production = match tier {
+            Some(tier) => tier == "production",
+            None => is_production(&name),
+        };
+        Some(Environment { name, production })
+    }
 }

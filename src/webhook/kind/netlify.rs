@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use crate::webhook::branch::Ref;
 use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
+use crate::webhook::environment::Environment;
 use crate::webhook::headers::one;
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Claim;
@@ -16,6 +17,28 @@ use crate::webhook::verifier::Refused;
 
 /// The state of a deploy that visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["ready"];
+
+/// The context of deploys that visitors see; others are previews, and deploys of branches.
+const PRODUCTION: &str = "production";
+
+/// The states that a deploy can be in.
+pub(crate) const STATES: [&str; 15] = [
+    "new",
+    "pending_review",
+    "accepted",
+    "rejected",
+    "enqueued",
+    "building",
+    "uploading",
+    "uploaded",
+    "preparing",
+    "prepared",
+    "processing",
+    "processed",
+    "ready",
+    "error",
+    "retrying",
+];
 
 #[derive(Deserialize)]
 struct Head {
@@ -77,21 +100,20 @@ struct Deploy {
 
 pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
     let deploy: Deploy = parse(input.body)?;
-    let mut reading = if !input.events.want(&deploy.state) {
-        Reading::unwanted(&deploy.state)
-    } else if deploy
-        .context
-        .is_some_and(|context| context != "production")
-    {
-        Reading::nothing(&deploy.state, "it is not about production")
-    } else {
+    let mut reading = if input.events.want(&deploy.state) {
         Reading::of(&deploy.state, Ask::Unlisted("Netlify lists no files"))
+    } else {
+        Reading::unwanted(&deploy.state)
     };
     // A deploy has an id and the time of its last change.
     reading.identity = Identity::SignedBytes;
     reading
         .refs
         .extend(deploy.branch.map(|name| Ref::of(&name)));
+    reading.environments = Some(Vec::from_iter(deploy.context.map(|context| Environment {
+        production: context == PRODUCTION,
+        name: context,
+    })));
     reading.repository.extend(deploy.site_id);
     reading.repository.extend(deploy.name);
     Ok(reading)

@@ -1,5 +1,6 @@
-//! `MinIO`, and whoever sends the event records of S3 with a bearer token. Their keys are encoded as
-//! forms are; each is decoded once.
+//! `MinIO`, Ceph, and whoever sends the event records of S3 with a bearer token. AWS and `MinIO` encode
+//! the keys as forms are encoded, Ceph sends them as they are: the record's source says which, or the
+//! configuration. Where neither does, a key stands for both readings.
 
 use serde::Deserialize;
 
@@ -9,9 +10,42 @@ use crate::webhook::delivery::Unreadable;
 use crate::webhook::paths::{Listed, MAX_PATHS};
 use crate::webhook::reading::{Ask, Input, Reading};
 
-/// Both come after the change.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 2] =
-    ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"];
+/// All come after the change. Objects that expire have events of their own, and so do those that Ceph
+/// copies from another zone (`rgw_notify_event_type.cc`).
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
+    "s3:ObjectCreated:*",
+    "s3:ObjectRemoved:*",
+    "s3:LifecycleExpiration:*",
+    "s3:ObjectLifecycle:Expiration:*",
+    "s3:ObjectSynced:*",
+];
+
+/// How keys are written in the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// As the sender that a record names writes them; both ways where it is not known.
+    #[default]
+    BySource,
+    /// As in forms: `+` is a space, `%XX` a byte.
+    Form,
+    /// As they are.
+    Raw,
+}
+
+impl Keys {
+    /// The way of a record's sender; `None` where it is not known.
+    fn of(self, source: &str) -> Option<Self> {
+        match (self, source) {
+            // `url.QueryEscape` in MinIO's `event.go`; "the object key name value is URL encoded" in AWS's
+            // description of the event message.
+            (Self::BySource, "minio:s3" | "aws:s3") => Some(Self::Form),
+            // `rgw_pubsub_s3_event::dump` in Ceph's `rgw_pubsub.cc`.
+            (Self::BySource, "ceph:s3") => Some(Self::Raw),
+            (Self::BySource, _) => None,
+            (keys, _) => Some(keys),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct Message {
@@ -28,6 +62,8 @@ struct Message {
 struct Record {
     #[serde(rename = "eventName")]
     event_name: String,
+    #[serde(default, rename = "eventSource")]
+    event_source: Option<String>,
     s3: Entity,
 }
 
@@ -47,7 +83,7 @@ struct Object {
     key: String,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+pub(in crate::webhook) fn read(input: &Input<'_>, keys: Keys) -> Result<Reading, Unreadable> {
     let message: Message = parse(input.body)?;
     let named = message.event_name.or(message.event).unwrap_or_default();
     let Some(records) = message.records.filter(|records| !records.items.is_empty()) else {
@@ -71,9 +107,19 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
         if known != bucket {
             listed.cut("it is about several buckets");
         }
-        match decoded(&record.s3.object.key) {
-            Some(key) => listed.add_object(&key),
-            None => listed.cut("a key is not encoded as keys are"),
+        let source = record.event_source.as_deref().unwrap_or_default();
+        let key = &record.s3.object.key;
+        match (keys.of(source), decoded(key)) {
+            (Some(Keys::Raw), _) => listed.add_object(key),
+            (None, decoded) => {
+                listed.add_object(key);
+                decoded
+                    .iter()
+                    .filter(|decoded| *decoded != key)
+                    .for_each(|decoded| listed.add_object(decoded));
+            }
+            (Some(_), Some(decoded)) => listed.add_object(&decoded),
+            (Some(_), None) => listed.cut("a key is not encoded as keys are"),
         }
     }
     let Some((event, bucket)) = first else {

@@ -1,4 +1,4 @@
-//! Vercel: HMAC-SHA1 of the body, the only kind with it. The signed body names its event by an id.
+//! Vercel: HMAC-SHA1 of the body. The signed body names its event by an id.
 
 use serde::{Deserialize, Deserializer};
 
@@ -9,8 +9,11 @@ use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::{Digest, Mac};
 
 /// Sent when visitors see the deployment.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 2] =
-    ["deployment.succeeded", "deployment.promoted"];
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = [
+    "deployment.succeeded",
+    "deployment.promoted",
+    "deployment.rollback",
+];
 
 pub(in crate::webhook) fn mac() -> Mac {
     Mac {

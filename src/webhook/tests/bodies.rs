@@ -226,9 +226,11 @@ fn a_body_that_was_too_large_to_keep_widens() {
         route.read(&sent, &authentic, None).unwrap()
     };
     assert!(widened(&find(own()).wish, "too large"));
-    let mut bucket = settings(Kind::S3);
+    let mut bucket = settings(Kind::S3 {
+        keys: kind::s3::Keys::default(),
+    });
     bucket.has_origins = false;
-    bucket.repository = Some("site".to_owned());
+    bucket.repositories = vec!["site".to_owned()];
     assert!(
         matches!(find(bucket).wish, Wish::All { because: Some(why) } if why.contains("too large"))
     );

@@ -163,7 +163,7 @@ fn another_body() {
 fn folded(sender: Sender, value: &str) -> String {
     match sender {
         // The word of the scheme may be in any case.
-        Sender::S3 | Sender::Cloudevents | Sender::GenericBearer => value
+        Sender::S3 | Sender::Cloudevents | Sender::GenericBearer | Sender::GenericBasic => value
             .split_once(' ')
             .map_or_else(String::new, |(word, token)| {
                 format!("{} {token}", word.to_ascii_lowercase())
@@ -551,6 +551,7 @@ fn secrets_that_are_not_fit() {
                 format!("whsec_{}", data_encoding::BASE64.encode(&[0; 32]))
             }
             Sender::Ed25519 => format!("whpk_{}", data_encoding::BASE64.encode(&[0; 32])),
+            Sender::GenericBasic => format!("a-long-name:{}", "xy".repeat(32)),
             _ => "xy".repeat(32),
         };
         assert_eq!(

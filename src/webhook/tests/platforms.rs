@@ -11,14 +11,16 @@ use crate::webhook::*;
 const SCAN: Wish = Wish::Scan { because: None };
 
 fn record(event: &str, bucket: &str, key: &str) -> Value {
-    json!({"eventName": event, "s3": {"bucket": {"name": bucket}, "object": {"key": key}}})
+    json!({"eventName": event, "eventSource": "minio:s3", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}})
 }
 
 fn bucket(records: &[Value]) -> Wish {
     let settings = RouteSettings {
         has_origins: false,
-        repository: Some("site".to_owned()),
-        ..settings(Kind::S3)
+        repositories: vec!["site".to_owned()],
+        ..settings(Kind::S3 {
+            keys: kind::s3::Keys::default(),
+        })
     };
     wish(
         settings,
@@ -87,7 +89,13 @@ fn a_bucket_that_is_not_the_routes() {
     assert!(nothing(&bucket(&[]), "no records"));
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "site"});
     assert!(nothing(
-        &wish(settings(Kind::S3), &[], &test.to_string()),
+        &wish(
+            settings(Kind::S3 {
+                keys: kind::s3::Keys::default()
+            }),
+            &[],
+            &test.to_string()
+        ),
         "no records"
     ));
 }
@@ -256,7 +264,7 @@ fn a_cloudevent_may_have_any_data_where_the_purge_is_configured() {
         let found = read(settings.clone(), &typed(media), "<a/>");
         assert!(matches!(found, Err(Unreadable::MediaType(_))), "{media}");
     }
-    settings.repository = Some("/other".to_owned());
+    settings.repositories = vec!["/other".to_owned()];
     assert!(nothing(&wish(settings, &sent, ""), "another"));
     let found = read(cloudevents(None), &sent[1..], "{}");
     assert!(matches!(found, Err(Unreadable::Payload { field, .. }) if field == "ce-id"));
@@ -275,7 +283,7 @@ fn contentfuls_topics() {
     };
     let body = r#"{"sys":{"id":"e","space":{"sys":{"id":"space1"}}}}"#;
     let mut settings = settings(Sender::Contentful.kind());
-    settings.repository = Some("space1".to_owned());
+    settings.repositories = vec!["space1".to_owned()];
     let of = |topic| wish(settings.clone(), &sent(topic), body);
     assert_eq!(of("ContentManagement.Entry.publish"), SCAN);
     assert!(nothing(
@@ -283,7 +291,7 @@ fn contentfuls_topics() {
         "not among"
     ));
     let mut other = settings.clone();
-    other.repository = Some("space2".to_owned());
+    other.repositories = vec!["space2".to_owned()];
     assert!(nothing(
         &wish(other, &sent("ContentManagement.Asset.publish"), body),
         "another"
@@ -303,15 +311,23 @@ fn sanitys_projections() {
 
 #[test]
 fn netlifys_deploys() {
-    let of = |state: &str, context: &str| {
+    let of = |environments: &[&str], state: &str, context: &str| {
         let body = json!({"id": "1", "state": state, "context": context, "branch": "main", "site_id": "s", "name": "n"});
         let mut settings = settings(Kind::Netlify);
-        settings.repository = Some("n".to_owned());
+        settings.environments = environments.iter().map(|name| (*name).to_owned()).collect();
+        settings.repositories = vec!["n".to_owned()];
         wish(settings, &[], &body.to_string())
     };
-    assert_eq!(of("ready", "production"), SCAN);
-    assert!(nothing(&of("building", "production"), "building"));
-    assert!(nothing(&of("ready", "deploy-preview"), "production"));
+    assert_eq!(of(&[], "ready", "production"), SCAN);
+    assert!(nothing(&of(&[], "building", "production"), "building"));
+    for context in ["deploy-preview", "branch-deploy"] {
+        assert!(nothing(&of(&[], "ready", context), context));
+        assert_eq!(of(&["branch-deploy", context], "ready", context), SCAN);
+    }
+    assert!(nothing(
+        &of(&["branch-deploy"], "ready", "production"),
+        "branch-deploy"
+    ));
 }
 
 #[test]
@@ -350,7 +366,13 @@ fn vercels_deployments() {
 fn the_default_is_a_scan_where_there_are_origins() {
     for (kind, with, without) in [
         (Kind::Vercel, Purge::Scan, Purge::All),
-        (Kind::S3, Purge::Scan, Purge::Files),
+        (
+            Kind::S3 {
+                keys: kind::s3::Keys::default(),
+            },
+            Purge::Scan,
+            Purge::Files,
+        ),
         (Sender::GenericBearer.kind(), Purge::Files, Purge::Files),
     ] {
         assert_eq!(kind.default_purge(true), with);

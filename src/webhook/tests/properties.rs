@@ -188,6 +188,8 @@ struct Pushed {
     whole: bool,
     /// There is a commit without files.
     idle: bool,
+    /// There is a file that was added, or has a new name.
+    added: bool,
     /// It says how many commits it has, and that is true.
     counted: bool,
     files: BTreeSet<String>,
@@ -256,6 +258,9 @@ fn push() -> impl Strategy<Value = Pushed> {
                 commits: listed.len(),
                 whole: listed.iter().flatten().all(|(_, list)| list.is_some()),
                 idle: files().any(|mut files| files.next().is_none()),
+                added: commits
+                    .iter()
+                    .any(|(added, _, _)| added.as_ref().is_some_and(|list| !list.is_empty())),
                 counted: count == Some(listed.len()),
                 files: files().flatten().map(|file| (*file).to_owned()).collect(),
                 body,
@@ -474,6 +479,7 @@ proptest! {
             && push.commits > 0
             && push.whole
             && (!github || !push.idle)
+            && (sender != Sender::GitlabToken || !push.added)
             && (github || push.counted)
             && push.forced != Some(true)
             && (!github || push.forced.is_some());

@@ -28,12 +28,14 @@ pub(super) enum Sender {
     Netlify,
     Vercel,
     GenericBearer,
+    GenericToken,
+    GenericBasic,
     GenericHmac,
     Stripe,
     Ghost,
 }
 
-pub(super) const ALL: [Sender; 19] = [
+pub(super) const ALL: [Sender; 21] = [
     Sender::Github,
     Sender::GitlabToken,
     Sender::GitlabSigning,
@@ -50,6 +52,8 @@ pub(super) const ALL: [Sender; 19] = [
     Sender::Netlify,
     Sender::Vercel,
     Sender::GenericBearer,
+    Sender::GenericToken,
+    Sender::GenericBasic,
     Sender::GenericHmac,
     Sender::Stripe,
     Sender::Ghost,
@@ -136,7 +140,9 @@ impl Sender {
                 auth: standard::Auth::Ed25519,
                 fields: fields(),
             },
-            Self::S3 => Kind::S3,
+            Self::S3 => Kind::S3 {
+                keys: kind::s3::Keys::default(),
+            },
             Self::Cloudevents => Kind::Cloudevents {
                 allowed_origins: vec!["eventgrid.azure.net".to_owned()],
                 fields: fields(),
@@ -149,6 +155,14 @@ impl Sender {
             Self::Vercel => Kind::Vercel,
             Self::GenericBearer => Kind::Generic {
                 auth: generic::Auth::Bearer,
+                fields: fields(),
+            },
+            Self::GenericToken => Kind::Generic {
+                auth: generic::Auth::Token("x-token".parse().unwrap(), "Token ".to_owned()),
+                fields: fields(),
+            },
+            Self::GenericBasic => Kind::Generic {
+                auth: generic::Auth::Basic,
                 fields: fields(),
             },
             Self::GenericHmac => hmac(generic::Hmac {
@@ -189,6 +203,7 @@ impl Sender {
                 format!("whsec_{}", BASE64.encode(&key))
             }
             Self::Contentful => format!("0123456789abcde{number}").repeat(4),
+            Self::GenericBasic => format!("sender:a-secret: of sender {number}"),
             _ => format!("a-secret-of-sender-{number}"),
         }
     }
@@ -210,7 +225,12 @@ impl Sender {
     pub(super) fn signs(self) -> bool {
         !matches!(
             self,
-            Self::GitlabToken | Self::S3 | Self::Cloudevents | Self::GenericBearer
+            Self::GitlabToken
+                | Self::S3
+                | Self::Cloudevents
+                | Self::GenericBearer
+                | Self::GenericToken
+                | Self::GenericBasic
         )
     }
 
@@ -224,7 +244,10 @@ impl Sender {
             Self::Forgejo => "x-forgejo-signature",
             Self::Bitbucket => "x-hub-signature",
             Self::Svix => "svix-signature",
-            Self::S3 | Self::Cloudevents | Self::GenericBearer => "authorization",
+            Self::S3 | Self::Cloudevents | Self::GenericBearer | Self::GenericBasic => {
+                "authorization"
+            }
+            Self::GenericToken => "x-token",
             Self::Contentful => "x-contentful-signature",
             Self::Sanity => "sanity-webhook-signature",
             Self::Netlify => "x-webhook-signature",
@@ -274,6 +297,8 @@ impl Sender {
             Self::Gitea | Self::Forgejo => vec![(header, sha256_hex(key, &[body]))],
             Self::GitlabToken => vec![(header, secret.to_owned())],
             Self::S3 | Self::GenericBearer => vec![(header, format!("Bearer {secret}"))],
+            Self::GenericToken => vec![(header, format!("Token {secret}"))],
+            Self::GenericBasic => vec![(header, format!("Basic {}", BASE64.encode(key)))],
             Self::Cloudevents => vec![
                 (header, format!("Bearer {secret}")),
                 ("ce-id", "1".to_owned()),

@@ -51,11 +51,11 @@ pub(super) fn signal_to(pid: u32, name: &str) {
 }
 
 /// What the daemon tells systemd. It is read all the time, as systemd does: else the daemon would wait.
-pub(super) struct Systemd(watch::Receiver<Vec<String>>);
+pub(crate) struct Systemd(watch::Receiver<Vec<String>>);
 
 impl Systemd {
     /// Listens for a daemon that will be started.
-    pub(super) fn of(bench: &mut Bench) -> Self {
+    pub(crate) fn of(bench: &mut Bench) -> Self {
         let path = bench.path("notify.sock");
         let socket = UnixDatagram::bind(&path).unwrap();
         let notify = format!("NOTIFY_SOCKET={}", path.display());
@@ -86,8 +86,18 @@ impl Systemd {
         }
     }
 
+    /// Waits until it is told something that begins so.
+    pub(crate) async fn hears(&mut self, word: &str) {
+        let told = |all: &Vec<String>| all.iter().any(|one| one.starts_with(word));
+        let told = tokio::time::timeout(LIMIT, self.0.wait_for(told)).await;
+        drop(
+            told.unwrap_or_else(|_| panic!("systemd is not told {word}"))
+                .unwrap(),
+        );
+    }
+
     /// Waits until it is told to be ready for so many times.
-    pub(super) async fn hears_ready(&mut self, times: usize) {
+    pub(crate) async fn hears_ready(&mut self, times: usize) {
         let ready = |all: &Vec<String>| {
             let ready = all.iter().filter(|one| one.starts_with("READY=1"));
             ready.count() >= times

@@ -295,7 +295,7 @@ async fn what_github_may_send_means_what_it_has_to() {
     let signatures = signed(&signs).await.unwrap();
     let route = Route::new(
         RouteSettings {
-            repository: Some(REPOSITORY.to_owned()),
+            repositories: vec![REPOSITORY.to_owned()],
             branches: vec!["main".to_owned()],
             events: Some(asked.iter().map(|(event, _)| (*event).to_owned()).collect()),
             purge: Some(Purge::Files),

@@ -66,7 +66,7 @@ async fn objects_of_a_bucket_are_purged_by_their_names() {
     let at = address(&bench).await;
     let record = |event: &str, key: &str| {
         let object = json!({ "bucket": { "name": "site" }, "object": { "key": key } });
-        json!({ "eventName": format!("s3:{event}"), "s3": object })
+        json!({ "eventName": format!("s3:{event}"), "eventSource": "minio:s3", "s3": object })
     };
     let records = [
         record("ObjectCreated:Put", "red+flower.css"),
@@ -87,6 +87,64 @@ async fn objects_of_a_bucket_are_purged_by_their_names() {
             "/red%20flower.css"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_purged_by_their_names_as_they_are_where_the_sender_does_not_encode_them() {
+    let bench = started("s3", "purge = \"files\"").await;
+    let at = address(&bench).await;
+    let records: Vec<_> = ["c++/x.css", "a%20b.css", "5%.css"]
+        .iter()
+        .map(|key| {
+            let object = json!({ "bucket": { "name": "site" }, "object": { "key": key } });
+            json!({ "eventName": "ObjectCreated:Put", "eventSource": "ceph:s3", "s3": object })
+        })
+        .collect();
+    let answer = post(&at, &json!({ "Records": records })).await.unwrap();
+    becomes(&at, &event(&answer), "done").await;
+    let purges = bench.purges();
+    for asset in ["/c++/x.css", "/a%2520b.css", "/5%25.css"] {
+        assert!(
+            purges.iter().any(|purged| purged == asset),
+            "{asset}: {purges:?}"
+        );
+    }
+    let wrong = |asset: &&String| asset.contains("a%20b") || asset.contains("c%20");
+    assert_eq!(purges.iter().find(wrong), None, "{purges:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_without_a_signature_of_their_own_are_believed_and_no_other() {
+    let mut bench = Bench::new().await;
+    with_route(
+        &mut bench,
+        "generic",
+        "auth = \"basic\"\npaths = \"/files/*/name\"",
+        "",
+    );
+    std::fs::write(secret_file(&bench), format!("deploy:{SECRET}")).unwrap();
+    bench.start().await;
+    let at = address(&bench).await;
+    let body = json!({ "files": [{ "name": "a.css" }, { "name": "d/b.css", "size": 1 }] });
+    let deliver = async |name: &str, password: &str| {
+        let request = reqwest::Client::new()
+            .post(format!("http://{at}/hooks/www"))
+            .basic_auth(name, Some(password))
+            .json(&body);
+        call(request).await.unwrap()
+    };
+    assert_eq!(
+        deliver("deploy", "another-password-of-it").await.status,
+        401
+    );
+    assert_eq!(deliver("other", SECRET).await.status, 401);
+    assert_eq!(post(&at, &body).await.unwrap().status, 401);
+    let answer = deliver("deploy", SECRET).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    until("both files are purged", async || {
+        (bench.purges() == ["/a.css", "/d/b.css"]).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,3 +79,180 @@ async fn what_is_wrong_inside_of_a_webhook_has_its_line_and_column() {
         "{document}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_match_is_refused_with_what_would() {
+    let refused = async |kind: &str, lines: &str| {
+        let mut bench = Bench::new().await;
+        with_route(&mut bench, kind, lines, "");
+        bench.config();
+        let output = bench.run(&["check"]).await;
+        assert_eq!(output.status.code(), Some(78), "{kind} {lines} {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (kind, line, word, hint) in [
+        (
+            "github",
+            "branches = [\"refs/tags/v1\"]",
+            "is a ref, but not of a branch",
+            "main",
+        ),
+        (
+            "github",
+            "branches = [\"main\", \"re[lease\"]",
+            "not a name that a branch can have",
+            "release/*",
+        ),
+        (
+            "gitea",
+            "branches = [\"!dev\"]",
+            "says what does not count",
+            "list the branches",
+        ),
+        (
+            "gitlab",
+            "branches = [\"release**\"]",
+            "beside something else",
+            "release/**",
+        ),
+        (
+            "github",
+            "repository = \"site\"",
+            "names no owner",
+            "owner/name",
+        ),
+        (
+            "github",
+            "repository = [\"a/b\", \"acme/*\"]",
+            "is a pattern",
+            "list them",
+        ),
+        (
+            "github",
+            "repository = \"https://github.com/acme/site/tree/main\"",
+            "is more than",
+            "owner/name",
+        ),
+        ("github", "repository = []", "is empty", "list at least one"),
+        ("github", "workflows = []", "is empty", "list at least one"),
+        (
+            "forgejo",
+            "environments = [\"live\"]",
+            "name no environment",
+            "remove the line",
+        ),
+        (
+            "bitbucket",
+            "environments = [\"live\"]",
+            "name no environment",
+            "remove the line",
+        ),
+        (
+            "s3",
+            "workflows = [\"deploy\"]",
+            "name no workflow",
+            "remove the line",
+        ),
+        ("gitlab", "events = [\"job\"]", "is not an event", "build"),
+        (
+            "forgejo",
+            "events = [\"workflow_run\"]",
+            "is not an event",
+            "action_run_success",
+        ),
+    ] {
+        let said = refused(kind, line).await;
+        let key = line.rsplit('\n').next().unwrap().split(' ').next().unwrap();
+        let told = said
+            .lines()
+            .find(|said| said.contains(&format!("webhook[0].{key}")));
+        let told = told.unwrap_or_else(|| panic!("{kind} {line}: {said}"));
+        assert!(
+            told.contains(word) && told.contains(hint),
+            "{kind} {line}: {told}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_warns_of_what_is_never_looked_at() {
+    for (kind, lines, key, word) in [
+        ("gitlab", "workflows = [\"deploy\"]", "workflows", "build"),
+        (
+            "github",
+            "events = [\"push\"]\nenvironments = [\"live\"]",
+            "environments",
+            "deployment_status",
+        ),
+        (
+            "netlify",
+            "events = [\"ready\", \"deploy_created\"]",
+            "events",
+            "deploy_created",
+        ),
+        (
+            "contentful",
+            "events = [\"Entry.publish\"]",
+            "events",
+            "ContentManagement.",
+        ),
+        (
+            "github",
+            "branches = [\"origin/main\"]",
+            "branches",
+            "origin/main",
+        ),
+    ] {
+        let mut bench = Bench::new().await;
+        with_route(&mut bench, kind, lines, "");
+        // Contentful's secrets have a length of their own.
+        fs::write(bench.path("webhook_secret"), "0123456789abcdef".repeat(4)).unwrap();
+        bench.config();
+        let output = bench.run(&["check"]).await;
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let told = said
+            .lines()
+            .find(|line| line.contains(&format!("webhook[0].{key}")));
+        assert!(
+            told.is_some_and(|told| told.contains(word)),
+            "{kind} {lines}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_warns_of_runs_that_purge_though_nothing_was_deployed() {
+    let warned = async |kind: &str, lines: &str| {
+        let mut bench = Bench::new().await;
+        with_route(&mut bench, kind, lines, "");
+        bench.config();
+        let output = bench.run(&["check"]).await;
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.lines()
+            .any(|line| line.contains("every run that succeeds") && line.contains("workflows ="))
+    };
+    for (kind, lines) in [
+        ("github", "purge = \"all\""),
+        ("github", "events = [\"check_run\"]\npurge = [\"/\"]"),
+        ("gitlab", "events = [\"build\"]\npurge = \"all\""),
+        ("forgejo", "purge = \"all\""),
+        ("bitbucket", "purge = \"all\""),
+    ] {
+        assert!(warned(kind, lines).await, "{kind} {lines}");
+        assert!(
+            !warned(kind, &format!("{lines}\nworkflows = [\"deploy.yml\"]")).await,
+            "{kind} {lines}"
+        );
+    }
+    assert!(!warned("github", "").await, "a scan purges what differs");
+    assert!(
+        !warned("gitlab", "purge = \"all\"").await,
+        "deployments only"
+    );
+    assert!(
+        !warned("github", "events = [\"release\"]\npurge = \"all\"").await,
+        "no run"
+    );
+}

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 
 use super::*;
-use edgepurge::sandbox::{Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation};
 
 /// The script of the README's step that is named so: the block below its `run: |` or `script:`.
 fn script(after: &str) -> String {
@@ -69,18 +69,21 @@ async fn the_job_for_gitlab_waits_until_the_edge_is_fresh() {
 async fn the_step_fails_when_the_purge_does_or_the_token_is_wrong() {
     let bench = started("generic", "purge = [\"/a.css\"]").await;
     let at = address(&bench).await;
-    bench.sandbox.script(
-        Fault::Refuse {
-            status: 400,
-            body: "{\"message\":\"no\",\"type\":\"invalid_arguments\"}".to_owned(),
-        }
-        .on(Operation::Create),
-    );
+    let bad = Fault::Typed(ErrorType::BAD_ASSETS);
+    bench.sandbox.script(bad.on(Operation::Create));
     let shell = ["bash", "-eo", "pipefail", "-c"];
     let failed = run(&shell, &script("GitHub Actions"), &at).await;
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     let said = String::from_utf8_lossy(&failed.stdout).into_owned();
-    assert!(said.contains("\"failed\""), "{failed:?}");
+    // The log of the job says why, in the API's words, of what, and by which request.
+    for word in [
+        "\"failed\"",
+        "assets constraint is refused",
+        "/a.css",
+        "\"request\":1",
+    ] {
+        assert!(said.contains(word), "{word}: {failed:?}");
+    }
     let wrong = script("GitHub Actions").replace("$EDGEPURGE_TOKEN", "wrong");
     let wrong = run(&shell, &wrong, &at).await;
     assert!(!wrong.status.success(), "{wrong:?}");

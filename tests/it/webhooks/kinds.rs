@@ -34,7 +34,9 @@ fn mac(algorithm: hmac::Algorithm, key: &[u8], message: &str) -> Vec<u8> {
 
 /// The body of a delivery.
 fn body(kind: &str) -> Value {
-    let run = json!({"conclusion": "success", "head_branch": "main"});
+    let run = json!({
+        "conclusion": "success", "head_branch": "main", "path": ".github/workflows/deploy.yml",
+    });
     let repository = json!({"full_name": "example/site"});
     match kind {
         "github" | "gitea" => {
@@ -50,6 +52,7 @@ fn body(kind: &str) -> Value {
         "bitbucket" => json!({"commit_status": {"state": "SUCCESSFUL"}, "repository": repository}),
         "s3" => json!({"EventName": "s3:ObjectCreated:Put", "Records": [{
             "eventName": "s3:ObjectCreated:Put",
+            "eventSource": "minio:s3",
             "s3": {"bucket": {"name": "bucket"}, "object": {"key": "a+b.css"}},
         }]}),
         "contentful" => json!({"sys": {"id": "x"}}),

@@ -4,11 +4,10 @@
 use serde_json::json;
 
 use super::*;
-use edgepurge::sandbox::{Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation};
 
 fn refusal() -> edgepurge::sandbox::Script {
-    let body = "{\"message\":\"no\",\"type\":\"invalid_arguments\"}".to_owned();
-    Fault::Refuse { status: 400, body }.on(Operation::Create)
+    Fault::Typed(ErrorType::BAD_ASSETS).on(Operation::Create)
 }
 
 async fn duplicates(bench: &Bench) -> Option<f64> {
@@ -109,4 +108,21 @@ async fn a_delivery_that_is_repeated_while_it_waits_is_purged_once() {
     becomes(&at, &name, "done").await;
     bench.settle().await;
     assert_eq!(bench.purges(), ["/a.css"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_names_the_route_that_has_everything_purged_again_and_again() {
+    let mut bench = Bench::new().await;
+    bench.pipeline = "all_cooldown = \"5s\"".to_owned();
+    with_route(&mut bench, "github", "purge = \"all\"", "");
+    bench.start().await;
+    let at = address(&bench).await;
+    for run in 1..=3 {
+        let name = event(&github(&at, run).await);
+        becomes(&at, &name, "done").await;
+    }
+    let alarm = bench.alarm("all_repeats").await;
+    assert!(alarm.contains("/hooks/www ("), "{alarm}");
+    assert!(alarm.contains("3 times"), "{alarm}");
+    bench.no_alarm().await;
 }

@@ -1,0 +1,262 @@
+//! What a route is for: events, repositories, branches, workflows and environments; and which of that
+//! can never match.
+
+use std::ops::Range;
+
+use crate::config::problem::printable;
+use crate::config::reader::Reader;
+use crate::config::section::{Given, Section};
+use crate::config::value::{Complaint, complain, text};
+use crate::webhook::{BranchProblem, Kind, RepositoryProblem, check_branch, check_repository};
+
+use super::one_or_more;
+
+/// What a route says that it is for.
+pub(super) struct Scope {
+    pub(super) repositories: Given<Vec<String>>,
+    pub(super) events: Given<Vec<String>>,
+    pub(super) branches: Given<Vec<String>>,
+    pub(super) workflows: Given<Vec<String>>,
+    pub(super) environments: Given<Vec<String>>,
+}
+
+/// Reads it. What a repository is called depends on the kind; without one, any text is taken.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    kind: Option<&Kind>,
+) -> Scope {
+    let repositories = one_or_more(
+        reader,
+        section,
+        "repository",
+        "write its name in quotes, or a list of such",
+        |name| {
+            named(name)?;
+            match kind.map(|kind| check_repository(kind, name)) {
+                Some(Err(problem)) => complain(problem.to_string(), repository_hint(problem)),
+                _ => Ok(name.to_owned()),
+            }
+        },
+    );
+    let repositories = at_least_one(reader, section, "repository", repositories);
+    let any = |_: &str| Ok(());
+    Scope {
+        repositories,
+        events: names(reader, section, "events", any),
+        branches: names(reader, section, "branches", |name| {
+            check_branch(name)
+                .or_else(|problem| complain(problem.to_string(), branch_hint(problem)))
+        }),
+        workflows: names(reader, section, "workflows", any),
+        environments: names(reader, section, "environments", any),
+    }
+}
+
+fn repository_hint(problem: RepositoryProblem) -> &'static str {
+    match problem {
+        RepositoryProblem::Pattern => "list them: repository = [\"owner/one\", \"owner/two\"]",
+        RepositoryProblem::NoOwner | RepositoryProblem::Impossible | RepositoryProblem::TooLong => {
+            "write \"owner/name\" (GitLab: \"group/project\"; Bitbucket Data Center: \"KEY/slug\"), or the address \
+             that it is cloned from"
+        }
+    }
+}
+
+fn branch_hint(problem: BranchProblem) -> &'static str {
+    match problem {
+        BranchProblem::OtherRef => "only branches can be told apart: write \"main\", or remove it",
+        BranchProblem::Negated => "list the branches that count",
+        BranchProblem::Stars => "write `**` between slashes, as in \"release/**\"",
+        BranchProblem::Impossible => {
+            "write \"main\", \"refs/heads/main\", or a pattern such as \"release/*\" (`*` stops at a `/`, `**` does not)"
+        }
+    }
+}
+
+/// Reports what can never match, or is never looked at.
+pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scope, kind: &Kind) {
+    for (key, given, has, what) in [
+        (
+            "repository",
+            &scope.repositories,
+            kind.names_repository(),
+            "repository",
+        ),
+        ("events", &scope.events, kind.names_event(), "event"),
+        ("branches", &scope.branches, kind.names_branch(), "branch"),
+        (
+            "workflows",
+            &scope.workflows,
+            !kind.run_events().is_empty(),
+            "workflow",
+        ),
+        (
+            "environments",
+            &scope.environments,
+            !kind.deployment_events().is_empty(),
+            "environment",
+        ),
+    ] {
+        if let (Some(span), false) = (&given.span, has) {
+            unnamed(reader, section, (key, span), kind, what);
+        }
+    }
+    if !check_events(reader, section, &scope.events, kind) {
+        return;
+    }
+    for (key, given, all, what) in [
+        (
+            "workflows",
+            &scope.workflows,
+            kind.run_events(),
+            "tells of a run",
+        ),
+        (
+            "environments",
+            &scope.environments,
+            kind.deployment_events(),
+            "names an environment",
+        ),
+    ] {
+        let (Some(span), false) = (&given.span, all.is_empty()) else {
+            continue;
+        };
+        if !events(&scope.events, kind)
+            .iter()
+            .any(|event| all.contains(event))
+        {
+            let why = format!("is never looked at: none of the route's events {what}");
+            let hint = format!(
+                "choose one of {} as an event, or remove the line",
+                all.join(", ")
+            );
+            reader.warn(&section.key(key), span, &why, &hint);
+        }
+    }
+    let odd = |name: &String| Some((printable(name), kind.never_sends(name)?));
+    if let (Some(names), Some(span)) = (&scope.events.value, &scope.events.span) {
+        for (name, like) in names.iter().filter_map(odd) {
+            let why = format!(
+                "hold \"{name}\", which kind = \"{}\" never sends",
+                kind.as_str()
+            );
+            let hint = format!("write {like}");
+            reader.warn(&section.key("events"), span, &why, &hint);
+        }
+    }
+    let remote = |name: &&String| name.starts_with("origin/") || name.starts_with("heads/");
+    if let (Some(names), Some(span)) = (&scope.branches.value, &scope.branches.span)
+        && let Some(name) = names.iter().find(remote)
+    {
+        let why = format!(
+            "hold \"{}\", which is how a clone calls a branch",
+            printable(name)
+        );
+        reader.warn(
+            &section.key("branches"),
+            span,
+            &why,
+            "write it as the forge calls it, such as \"main\"",
+        );
+    }
+}
+
+/// The events that count.
+pub(super) fn events<'e>(given: &'e Given<Vec<String>>, kind: &Kind) -> Vec<&'e str> {
+    match &given.value {
+        Some(events) => events.iter().map(String::as_str).collect(),
+        None => kind.default_events().to_vec(),
+    }
+}
+
+/// A list of names, at least one, that pass `check`.
+fn names(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    check: impl Fn(&str) -> Result<(), Complaint>,
+) -> Given<Vec<String>> {
+    let hint = "write a list of names in quotes and brackets";
+    let names = reader.list(section, key, hint, |raw| {
+        let name = text(raw, "write each name in quotes")?;
+        named(name)?;
+        check(name)?;
+        Ok(name.to_owned())
+    });
+    at_least_one(reader, section, key, names)
+}
+
+fn named(name: &str) -> Result<(), Complaint> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return complain("is not a name", "remove it");
+    }
+    Ok(())
+}
+
+/// Reports an empty list, and records the value.
+fn at_least_one(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    key: &'static str,
+    mut names: Given<Vec<String>>,
+) -> Given<Vec<String>> {
+    if names.value.as_ref().is_some_and(Vec::is_empty) {
+        if let Some(span) = &names.span {
+            let complaint = Complaint {
+                why: "is empty, so that nothing would count".to_owned(),
+                hint: "list at least one, or remove the line".to_owned(),
+            };
+            reader.report(&section.key(key), span, &complaint);
+        }
+        names.value = None;
+    }
+    let from = reader.source(names.span.as_ref());
+    reader.record(section, key, names.value.clone().map(Into::into), from);
+    names
+}
+
+fn unnamed(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    (key, span): (&str, &Range<usize>),
+    kind: &Kind,
+    what: &str,
+) {
+    let kind = kind.as_str();
+    let hint = match (kind, what) {
+        ("generic" | "standard" | "cloudevents", "branch") => {
+            "say where in the body it is, with branch = \"/…\""
+        }
+        ("generic" | "standard", "event") => "say where in the body it is, with event = \"/…\"",
+        _ => "remove the line",
+    };
+    let why = format!("can't be looked at: deliveries of kind = \"{kind}\" name no {what}");
+    reader.report_key(&section.key(key), span, &why, hint);
+}
+
+/// Reports unknown events, and tells whether there are none.
+fn check_events(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    events: &Given<Vec<String>>,
+    kind: &Kind,
+) -> bool {
+    let (Some(names), Some(span), Some(known)) = (&events.value, &events.span, kind.known_events())
+    else {
+        return events.value.is_some() || events.span.is_none();
+    };
+    let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
+    let mut good = true;
+    for name in unknown {
+        good = false;
+        let name = printable(name);
+        let why = format!(
+            "holds \"{name}\", which is not an event that kind = \"{}\" knows",
+            kind.as_str()
+        );
+        let hint = format!("known are {}", known.join(", "));
+        reader.report_key(&section.key("events"), span, &why, &hint);
+    }
+    good
+}

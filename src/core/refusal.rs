@@ -1,0 +1,118 @@
+//! Why the API did not do what was asked, whatever its words for that are.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why the API did not do what was asked, classed by what must be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too many calls: wait, all of them.
+    RateLimited {
+        /// How long the API asked to wait, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The API, or the way to it, is in trouble (5xx, an answer of something in between,
+    /// connection, DNS, timeout before anything was sent): try again, for ever.
+    Transient(String),
+    /// The call may have been carried out (timeout, connection lost after it was sent, an answer
+    /// that can't be read): in doubt send again.
+    UnknownOutcome(String),
+    /// The key is not accepted (401): nothing can be sent until it is.
+    Unauthorized(String),
+    /// This pipeline may not be purged, or does not exist (403, and 404 on create).
+    Forbidden(String),
+    /// This pipeline can't be purged now (a lock, a quota, a precondition, another state to wait
+    /// for): it waits, others go on.
+    Unready(String),
+    /// The request was not taken, and nothing says that an asset is to blame: it is sent again,
+    /// with backoff, and others of the pipeline go on.
+    Unclear(String),
+    /// There is no such purge request (404 on get).
+    NotFound(String),
+    /// The API will never take these assets, in its own words.
+    Invalid(String),
+}
+
+impl Refusal {
+    /// The class, as the label of metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Transient(_) => "transient",
+            Self::UnknownOutcome(_) => "unknown_outcome",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unready(_) => "unready",
+            Self::Unclear(_) => "unclear",
+            Self::NotFound(_) => "not_found",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+
+    /// The reason of the alarm that it leads to.
+    #[must_use]
+    pub const fn alarm(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Transient(_) | Self::UnknownOutcome(_) => "api",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unready(_) => "unready",
+            Self::Unclear(_) | Self::NotFound(_) => "fruitless",
+            Self::Invalid(_) => "failed",
+        }
+    }
+
+    /// Whether trying again later may help without a person.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::RateLimited { .. }
+            | Self::Transient(_)
+            | Self::UnknownOutcome(_)
+            | Self::Unready(_) => true,
+            Self::Unauthorized(_)
+            | Self::Forbidden(_)
+            | Self::Unclear(_)
+            | Self::NotFound(_)
+            | Self::Invalid(_) => false,
+        }
+    }
+
+    /// The same, with its words changed.
+    #[must_use]
+    pub fn map_words(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::RateLimited { .. } => {}
+            Self::Transient(why)
+            | Self::UnknownOutcome(why)
+            | Self::Unauthorized(why)
+            | Self::Forbidden(why)
+            | Self::Unready(why)
+            | Self::Unclear(why)
+            | Self::NotFound(why)
+            | Self::Invalid(why) => *why = change(why),
+        }
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RateLimited { retry_after: None } => f.write_str("too many calls (429)"),
+            Self::RateLimited {
+                retry_after: Some(wait),
+            } => write!(f, "too many calls (429), wait {} s", wait.as_secs()),
+            Self::Transient(why)
+            | Self::UnknownOutcome(why)
+            | Self::Unauthorized(why)
+            | Self::Forbidden(why)
+            | Self::Unready(why)
+            | Self::Unclear(why)
+            | Self::NotFound(why)
+            | Self::Invalid(why) => f.write_str(why),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Says in the log when an alarm begins and when it is over, each of every kind, and tells systemd what the
+//! daemon waits for. Looks at the read model whenever something may have changed it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, select_all};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::systemd;
+use crate::admin::{Admin, AlarmView, OriginView, Status, counted};
+use crate::core::time::Time;
+use crate::origin::OriginStatus;
+use crate::supervise::Supervisor;
+
+/// Two looks are so far apart at least.
+const GAP: Duration = Duration::from_secs(1);
+/// What nothing tells of (a filesystem that hangs, a secret that was replaced) is looked for so often.
+const AT_LEAST: Duration = Duration::from_secs(15);
+/// systemd is told so many characters.
+const STATUS: usize = 300;
+
+/// One alarm: the pipeline, the origin, the reason.
+type Key = (Option<String>, Option<String>, String);
+
+/// The alarms that are on, as far as the log has them, each since when. Outlives a reload.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<BTreeMap<Key, Time>>);
+
+struct Herald {
+    admin: Arc<Admin>,
+    told: Arc<Told>,
+    /// What systemd was told last.
+    status: String,
+}
+
+/// Starts it.
+pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<Told>, supervisor: &Supervisor) {
+    let herald = Herald {
+        admin: Arc::clone(admin),
+        told: Arc::clone(told),
+        status: String::new(),
+    };
+    let stopping = supervisor.stopping();
+    supervisor.spawn("herald", async move {
+        herald.run(stopping).await;
+        Ok(())
+    });
+}
+
+impl Herald {
+    async fn run(mut self, stopping: CancellationToken) {
+        let mut turned = self.admin.engine.turned();
+        let mut reloads = self.admin.reloads.subscribe();
+        let origins = self.admin.pipelines.values().flat_map(|one| &one.origins);
+        let mut origins: Vec<watch::Receiver<OriginStatus>> =
+            origins.map(|(_, origin)| origin.subscribe()).collect();
+        loop {
+            // An engine that does not answer is the watchdog's business.
+            if let Some(status) = self.admin.status().await {
+                self.told.tell(&status);
+                self.tell_systemd(&status);
+            }
+            let news = async {
+                tokio::time::sleep(GAP).await;
+                let mut sources: Vec<BoxFuture<'_, _>> =
+                    vec![turned.changed().boxed(), reloads.changed().boxed()];
+                let origins = origins.iter_mut();
+                sources.extend(origins.map(|origin| origin.changed().boxed()));
+                drop(tokio::time::timeout(AT_LEAST, select_all(sources)).await);
+            };
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = news => {}
+            }
+        }
+    }
+
+    fn tell_systemd(&mut self, status: &Status) {
+        let text = summary(status);
+        if text != self.status {
+            systemd::status(&text);
+            self.status = text;
+        }
+    }
+}
+
+impl Told {
+    /// Logs what began and what is over since the last time.
+    fn tell(&self, status: &Status) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = |alarm: &AlarmView| {
+            let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
+            (pipeline, origin, alarm.reason.clone())
+        };
+        for alarm in &status.alarms {
+            let AlarmView {
+                pipeline,
+                reason,
+                text,
+                ..
+            } = alarm;
+            told.entry(key(alarm)).or_insert_with(|| {
+                let text = one_line(text);
+                tracing::error!(pipeline, reason, "ALARM: {text}");
+                status.now
+            });
+        }
+        // What was started anew has not looked yet whether they are.
+        if unready(status).next().is_some() {
+            return;
+        }
+        told.retain(|(pipeline, origin, reason), since| {
+            let on = |alarm: &AlarmView| {
+                let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
+                whose == (&*pipeline, &*origin, &*reason)
+            };
+            let stays = status.alarms.iter().any(on);
+            if !stays {
+                let after_s = status.now.since(*since).as_secs();
+                tracing::info!(
+                    pipeline,
+                    origin,
+                    reason,
+                    after_s,
+                    "the alarm {reason} is over"
+                );
+            }
+            stays
+        });
+    }
+}
+
+/// The origins that a start waits for, each with its pipeline.
+fn unready(status: &Status) -> impl Iterator<Item = (&str, &OriginView)> {
+    let pipelines = status.pipelines.iter();
+    let origins = pipelines.flat_map(|one| one.origins.iter().map(|origin| (&*one.name, origin)));
+    origins.filter(|(_, origin)| !origin.armed && origin.alarms.is_empty())
+}
+
+/// What the daemon is doing, in a line.
+fn summary(status: &Status) -> String {
+    let mut starting = unready(status);
+    let origins = status.pipelines.iter().flat_map(|one| &one.origins);
+    let files = counted(origins.map(|origin| origin.indexed_files).sum(), "file");
+    let text = if let Some((pipeline, origin)) = starting.next() {
+        let more = match starting.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        format!(
+            "starting: waits for the first look at origin {} of {pipeline}{more}; {files} so far",
+            origin.name
+        )
+    } else if let Some(alarm) = status.alarms.first() {
+        let whose = alarm.pipeline.as_ref();
+        let whose = whose.map_or_else(String::new, |name| format!("{name}: "));
+        let count = counted(status.alarms.len() as u64, "alarm");
+        format!(
+            "{count}: {whose}{}: {}",
+            alarm.reason,
+            one_line(&alarm.text)
+        )
+    } else if status.fresh {
+        format!("fresh; {files}")
+    } else {
+        let waits = status.pipelines.iter();
+        let mut waits = waits.filter_map(|one| Some((&one.name, one.causes.first()?)));
+        waits.next().map_or_else(
+            || "working: deliveries wait".to_owned(),
+            |(name, cause)| format!("working: {name}: {}", one_line(&cause.text)),
+        )
+    };
+    text.chars().take(STATUS).collect()
+}
+
+/// A log line and a line for systemd are one line.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
