@@ -24,6 +24,7 @@ mod field;
 mod hostile;
 mod house;
 mod loss;
+mod metrics;
 mod names;
 mod operate;
 mod prompt;
