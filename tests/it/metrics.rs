@@ -221,7 +221,7 @@ async fn an_ordinary_day(ledger: &mut Ledger) {
     let mut bench = Bench::new().await;
     let edge = bench.sandbox.edge_url(&PipelineId::new(PIPELINE)).unwrap();
     bench.pipeline = format!("[pipeline.verify]\nedge_url = \"{edge}\"\n");
-    bench.origin = "rescan = \"1s\"\n".to_owned();
+    bench.origin.push_str("rescan = \"1s\"\n");
     webhooks::with_route(&mut bench, "github", "", "");
     bench.write("a.css", "one");
     std::fs::hard_link(bench.path("site/a.css"), bench.path("outside.css")).unwrap();
@@ -323,7 +323,7 @@ async fn a_day_of_closed_doors(ledger: &mut Ledger) -> bool {
     let Some(mut bench) = unreadable::served().await else {
         return false;
     };
-    bench.origin = "rescan = \"1s\"\n".to_owned();
+    bench.origin.push_str("rescan = \"1s\"\n");
     bench.write("a.css", "one");
     bench.write("members/b.css", "one");
     bench.start().await;
