@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use serde_json::json;
+use axum::routing::{MethodRouter, get, post};
 
 use crate::clock::Clock;
 use crate::config::SecretSource;
@@ -25,7 +22,7 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
 use crate::scaleway::Client;
-use crate::store::{Orphan, Store, StoreError};
+use crate::store::{Orphan, Store};
 use crate::webhook::ListenerHandle;
 
 mod cause;
@@ -34,10 +31,13 @@ mod gauges;
 mod guard;
 mod health;
 mod history;
+mod input;
 pub mod listen;
 mod operate;
+mod paging;
 mod peer;
 mod purge;
+mod refusal;
 mod reloads;
 mod remote;
 mod scan;
@@ -49,6 +49,7 @@ pub use guard::{Door, Token};
 pub use history::ChangeProgress;
 pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
 pub use purge::{PurgeAnswer, PurgeBody};
+pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 pub use scan::{ScanBody, WaitQuery};
 pub use status::{AlarmView, OriginView, PipelineStatus, Status};
@@ -150,73 +151,53 @@ impl Admin {
     }
 }
 
-/// All routes, behind the guard of a door.
-pub fn router(admin: Arc<Admin>, door: Door) -> Router {
-    let door = Arc::new(door);
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/requests", get(history::requests))
-        .route("/api/v1/requests/{id}", get(history::request))
-        .route("/api/v1/changes", get(history::changes))
-        .route("/api/v1/explain", get(explain::explain))
-        .route("/api/v1/purge", post(purge::purge))
-        .route("/api/v1/pause", post(operate::pause))
-        .route("/api/v1/resume", post(operate::resume))
-        .route("/api/v1/retry", post(operate::retry))
-        .route("/api/v1/drop", post(operate::drop_queue))
-        .route("/api/v1/scan", post(scan::scan))
-        .route("/api/v1/wait", get(scan::wait))
-        .route(
+/// The pages and calls that there are.
+fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
+    [
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(health::metrics)),
+        ("/api/v1/status", get(status::status)),
+        ("/api/v1/pipelines", get(status::pipelines)),
+        ("/api/v1/pipelines/{pipeline}", get(status::pipeline)),
+        ("/api/v1/requests", get(history::requests)),
+        ("/api/v1/requests/{id}", get(history::request)),
+        ("/api/v1/changes", get(history::changes)),
+        ("/api/v1/deliveries", get(history::deliveries)),
+        ("/api/v1/explain", get(explain::explain)),
+        ("/api/v1/purge", post(purge::purge)),
+        ("/api/v1/scan", post(scan::scan)),
+        ("/api/v1/wait", get(scan::wait)),
+        ("/api/v1/pause", post(operate::pause)),
+        ("/api/v1/resume", post(operate::resume)),
+        ("/api/v1/retry", post(operate::retry)),
+        ("/api/v1/drop", post(operate::drop_queue)),
+        (
             "/api/v1/purge-requests",
             get(remote::list).post(remote::create),
-        )
-        .route("/api/v1/purge-requests/{id}", get(remote::get))
-        .route("/api/v1/edge-pipelines/{id}", get(remote::pipeline))
-        .fallback(async || AdminError::NotFound("there is no such page".to_owned()))
+        ),
+        ("/api/v1/purge-requests/{id}", get(remote::get)),
+        ("/api/v1/edge-pipelines/{id}", get(remote::pipeline)),
+    ]
+}
+
+/// All routes, behind the guard of a door.
+pub fn router(admin: Arc<Admin>, door: Door) -> Router {
+    let pages = pages();
+    let paths = pages.each_ref().map(|(path, _)| *path).join(" ");
+    let unknown =
+        async move || AdminError::NotFound(format!("there is no such page; there are {paths}"));
+    pages
+        .into_iter()
+        .fold(Router::new(), |router, (path, page)| {
+            router.route(path, page)
+        })
+        .method_not_allowed_fallback(async || AdminError::Method)
+        .fallback(unknown)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(axum::middleware::from_fn_with_state(door, guard::guard))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::new(door),
+            guard::guard,
+        ))
         .with_state(admin)
-}
-
-/// Why a route does not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AdminError {
-    /// The call makes no sense.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// It is not in a state for that.
-    #[error("{0}")]
-    Conflict(String),
-    /// The daemon can't do it now.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The API refused it.
-    #[error("{0}")]
-    Refused(crate::core::purge::Refusal),
-}
-
-impl From<StoreError> for AdminError {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(format!("the store does not answer: {error}"))
-    }
-}
-
-impl IntoResponse for AdminError {
-    fn into_response(self) -> Response {
-        let (status, class) = match &self {
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Refused(refusal) => (StatusCode::BAD_GATEWAY, refusal.class()),
-        };
-        let body = json!({ "error": self.to_string(), "class": class });
-        (status, axum::Json(body)).into_response()
-    }
 }

@@ -9,6 +9,7 @@ mod document;
 mod duration;
 mod effective;
 mod environment;
+mod glob;
 mod keys;
 mod model;
 mod not_yet;

@@ -21,7 +21,7 @@ use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Doors, Intake};
-use crate::origin::{Index, Origin, OriginHandle, OriginId, OriginSettings, OriginStatus};
+use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
@@ -179,7 +179,7 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &index, &intake, &kept.origins, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, &kept, clock, &supervisor)?;
         watched.are(&pipelines);
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
@@ -401,7 +401,7 @@ fn start_origins(
     config: &Config,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
-    before: &BTreeMap<OriginId, OriginStatus>,
+    kept: &Kept,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
@@ -411,15 +411,17 @@ fn start_origins(
             config.state.directory.display()
         ))
     })?;
+    let observer = Arc::new(settings::Observing::new(&kept.metrics));
     let mut pipelines = BTreeMap::new();
     for pipeline in &config.pipelines {
         let mut origins = Vec::new();
-        for settings in settings::origins(config, pipeline) {
+        for mut settings in settings::origins(config, pipeline) {
+            settings.observer = Some(Arc::clone(&observer) as _);
             let sink: Arc<dyn Sink> = Arc::clone(intake) as Arc<dyn Sink>;
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
-            let before = before.get(origin.id()).cloned().unwrap_or_default();
+            let before = kept.origins.get(origin.id()).cloned().unwrap_or_default();
             let origin = origin.counting_on(before);
             origins.push((name, origin));
         }

@@ -5,19 +5,24 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::core::change::Source;
 use crate::core::purge::{AllReason, Outcome};
+use crate::scaleway::{CLASSES, OPERATIONS};
 
+mod exposition;
 mod gauges;
 
+pub use exposition::Exposition;
 use gauges::StateGauges;
 pub use gauges::{Gauges, PipelineGauges};
 
@@ -27,6 +32,11 @@ const WAITS: [f64; 14] = [
 ];
 /// Buckets for calls to the API, in seconds, up to the default `request_timeout`.
 const CALLS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Buckets for scans, in seconds, from a small site to millions of files on a slow disk.
+const SCANS: [f64; 11] = [
+    0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0,
+];
 
 /// A label value: a configured name or a fixed word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -113,12 +123,40 @@ fn waits() -> Histogram {
     Histogram::new(WAITS)
 }
 
+/// A handle of a metric, whatever its type, for the tables of names.
+#[derive(Debug)]
+struct Any(Box<dyn Metric>);
+
+impl EncodeMetric for Any {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn any<M: Metric + Clone>(metric: &M) -> Any {
+    Any(Box::new(metric.clone()))
+}
+
+fn build() -> Family<VersionLabel, Gauge> {
+    let build: Family<VersionLabel, Gauge> = Family::default();
+    let version = word(env!("CARGO_PKG_VERSION"));
+    build.get_or_create(&VersionLabel { version }).set(1);
+    build
+}
+
 impl Metrics {
     /// The metrics of these pipelines, by name, all at zero.
     #[must_use]
     pub fn new<'a>(pipelines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut registry = Registry::with_prefix("edgepurge");
-        let metrics = Self {
+        let mut metrics = Self {
             changes: Family::default(),
             requests: Family::default(),
             assets: Family::default(),
@@ -130,80 +168,87 @@ impl Metrics {
             settle: Family::new_with_constructor(waits),
             fresh: Family::new_with_constructor(waits),
             unverified: Family::default(),
-            scan_seconds: Histogram::new(WAITS),
+            scan_seconds: Histogram::new(SCANS),
             gauges: StateGauges::default(),
             registry: Registry::default(),
         };
-        registry.register(
-            "changes",
-            "Changes committed, by where they were noticed",
-            metrics.changes.clone(),
-        );
-        registry.register(
-            "purge_requests",
-            "Purge requests settled, by how they ended",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "assets_purged",
-            "Assets purged by requests that are done",
-            metrics.assets.clone(),
-        );
-        registry.register(
-            "escalations",
-            "Purges of a whole cache, by reason",
-            metrics.escalations.clone(),
-        );
-        registry.register("api_requests", "Calls to the API", metrics.calls.clone());
-        registry.register(
-            "api_request_duration_seconds",
-            "How long calls to the API took",
-            metrics.call_seconds.clone(),
-        );
-        registry.register(
-            "rate_limited",
-            "Calls that the API answered with 429",
-            metrics.rate_limited.clone(),
-        );
-        registry.register(
-            "wait_seconds",
-            "From a change seen to its purge request submitted",
-            metrics.wait.clone(),
-        );
-        registry.register(
-            "settle_seconds",
-            "From a purge request submitted to done",
-            metrics.settle.clone(),
-        );
-        registry.register(
-            "fresh_seconds",
-            "From a change seen to its purge done; to each asset verified where verify is on",
-            metrics.fresh.clone(),
-        );
-        registry.register(
-            "unverified",
-            "Purged assets of which the edge could not tell whether they are fresh",
-            metrics.unverified.clone(),
-        );
-        registry.register(
-            "scan_duration_seconds",
-            "How long scans of an origin took",
-            metrics.scan_seconds.clone(),
-        );
+        let mut registry = Registry::with_prefix("edgepurge");
+        metrics.register(&mut registry);
         metrics.gauges.register(&mut registry);
-        let build: Family<VersionLabel, Gauge> = Family::default();
-        build
-            .get_or_create(&VersionLabel {
-                version: word(env!("CARGO_PKG_VERSION")),
-            })
-            .set(1);
-        registry.register("build_info", "The version that runs", build);
+        metrics.registry = registry;
+        for operation in OPERATIONS {
+            for class in CLASSES {
+                drop(metrics.calls.get_or_create(&call_labels(operation, class)));
+            }
+        }
         for pipeline in pipelines {
             metrics.prepare(pipeline);
         }
-        Self {
-            registry,
-            ..metrics
+        metrics
+    }
+
+    /// Names what is counted where it happens.
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, metric) in [
+            (
+                "changes",
+                "Changes committed, by where they were noticed",
+                any(&self.changes),
+            ),
+            (
+                "purge_requests",
+                "Purge requests settled, by how they ended",
+                any(&self.requests),
+            ),
+            (
+                "assets_purged",
+                "Assets purged by requests that are done",
+                any(&self.assets),
+            ),
+            (
+                "escalations",
+                "Purges of a whole cache, by reason",
+                any(&self.escalations),
+            ),
+            ("api_requests", "Calls to the API", any(&self.calls)),
+            (
+                "api_request_duration_seconds",
+                "How long calls to the API took",
+                any(&self.call_seconds),
+            ),
+            (
+                "rate_limited",
+                "Calls that the API answered with 429",
+                any(&self.rate_limited),
+            ),
+            (
+                "wait_seconds",
+                "From a change seen to its purge request submitted",
+                any(&self.wait),
+            ),
+            (
+                "settle_seconds",
+                "From a purge request submitted to done",
+                any(&self.settle),
+            ),
+            (
+                "fresh_seconds",
+                "From a change seen to its purge done; to each asset verified where verify is on",
+                any(&self.fresh),
+            ),
+            (
+                "unverified",
+                "Purged assets of which the edge could not tell whether they are fresh",
+                any(&self.unverified),
+            ),
+            (
+                "scan_duration_seconds",
+                "How long scans of a whole origin took",
+                any(&self.scan_seconds),
+            ),
+            ("build_info", "The version that runs", any(&build())),
+        ] {
+            registry.register(name, help, metric);
         }
     }
 
@@ -305,23 +350,18 @@ impl Metrics {
     /// A call to the API was answered.
     pub fn call(&self, operation: &str, class: &str, took: Duration) {
         self.calls
-            .get_or_create(&CallLabels {
-                operation: word(operation),
-                class: word(class),
-            })
+            .get_or_create(&call_labels(operation, class))
             .inc();
         self.call_seconds.observe(took.as_secs_f64());
     }
 
-    /// All metrics in the `OpenMetrics` text format. `state` is the state of this moment.
+    /// All metrics, in the form that was asked for. `state` is the state of this moment.
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.
-    pub fn render(&self, state: &Gauges) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, state: &Gauges, form: Exposition) -> Result<String, std::fmt::Error> {
         self.gauges.set(state);
-        let mut text = String::with_capacity(16 * 1024);
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+        form.write(&self.registry)
     }
 }
 
@@ -329,6 +369,13 @@ fn source_labels(pipeline: &str, source: Source) -> SourceLabels {
     SourceLabels {
         pipeline: word(pipeline),
         source: word(source.as_str()),
+    }
+}
+
+fn call_labels(operation: &str, class: &str) -> CallLabels {
+    CallLabels {
+        operation: word(operation),
+        class: word(class),
     }
 }
 
@@ -354,13 +401,16 @@ mod tests {
     #[test]
     fn every_label_set_is_there_at_zero_and_the_text_is_well_formed() {
         let metrics = Metrics::new(["www"]);
-        let text = metrics.render(&Gauges::default()).unwrap();
+        let text = metrics
+            .render(&Gauges::default(), Exposition::OpenMetrics)
+            .unwrap();
         for line in [
             r#"edgepurge_changes_total{pipeline="www",source="webhook"} 0"#,
             r#"edgepurge_purge_requests_total{pipeline="www",scope="all",outcome="failed"} 0"#,
             r#"edgepurge_escalations_total{pipeline="www",reason="count"} 0"#,
             r#"edgepurge_fresh_seconds_count{pipeline="www"} 0"#,
             r#"edgepurge_unverified_total{pipeline="www"} 0"#,
+            r#"edgepurge_api_requests_total{operation="list",class="rate_limited"} 0"#,
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
@@ -380,7 +430,7 @@ mod tests {
             }],
             ..Gauges::default()
         };
-        let text = metrics.render(&state).unwrap();
+        let text = metrics.render(&state, Exposition::Text).unwrap();
         assert!(
             text.contains(r#"edgepurge_queued_assets{pipeline="www"} 7"#),
             "{text}"
@@ -388,7 +438,7 @@ mod tests {
         assert!(text.contains(r#"edgepurge_drift_total{pipeline="www"} 2"#));
         assert!(text.contains(r#"edgepurge_alarms{pipeline="www",reason="api"} 1"#));
         state.pipelines[0].queued_assets = 0;
-        let text = metrics.render(&state).unwrap();
+        let text = metrics.render(&state, Exposition::Text).unwrap();
         assert!(text.contains(r#"edgepurge_queued_assets{pipeline="www"} 0"#));
     }
 }

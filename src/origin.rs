@@ -58,7 +58,7 @@ pub use differences::{Difference, differences};
 pub use index::{Index, IndexError};
 pub use links_bound::not_followed;
 pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
-pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, WatchMode};
+pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
 pub use status::{
     Alarm, Held, LOSS, OriginStatus, ROOT_MISSING, ScanReason, ScanSummary, WaitingFile, WaitsFor,
 };

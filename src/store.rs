@@ -30,8 +30,11 @@ use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known
 
 #[cfg(test)]
 mod contract;
+mod listing;
 pub mod memory;
 pub mod sqlite;
+
+pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 
 /// What went wrong in a store, classed by what must be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -78,12 +81,8 @@ pub struct RequestFilter {
     pub remote_id: Option<String>,
     /// Only those that purged this asset; an `all` of the pipeline is not among them.
     pub asset: Option<Asset>,
-    /// Oldest first instead of newest first.
-    pub ascending: bool,
-    /// How many to skip.
-    pub offset: usize,
-    /// At most so many.
-    pub limit: usize,
+    /// Which part of the list.
+    pub slice: Slice,
 }
 
 /// A purge request in the history.
@@ -115,15 +114,6 @@ pub struct RequestRecord {
     pub settled_at: Option<Time>,
     /// Why it came to nothing, in words; empty otherwise.
     pub why: String,
-}
-
-/// A page of the history.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RequestPage {
-    /// The records of this page.
-    pub purge_requests: Vec<RequestRecord>,
-    /// How many there are in all, with the same filter.
-    pub total_count: u64,
 }
 
 /// How many changes are in which stage.
@@ -247,7 +237,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreFuture<'_, Vec<(Seq, FileFact)>>;
 
     /// The history of requests.
-    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, RequestPage>;
+    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, Listed<RequestRecord>>;
+
+    /// The history of changes.
+    fn changes(&self, filter: ChangeFilter) -> StoreFuture<'_, Listed<ChangeRecord>>;
+
+    /// The history of deliveries.
+    fn deliveries(&self, filter: DeliveryFilter) -> StoreFuture<'_, Listed<ListedDelivery>>;
 
     /// The stages of the changes from `first` to `last`, both included.
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts>;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::input::Query;
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;

@@ -1,15 +1,22 @@
-//! Who may come in: a foreign `Host` is refused, a change needs the token.
+//! Who may come in: a foreign `Host` is refused, a change needs the token, and no page of another
+//! origin may make one, whatever token its browser sends.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, REFERER};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 use subtle::ConstantTimeEq as _;
+
+use super::AdminError;
+
+/// What a browser says of where a request comes from.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The admin token.
 pub type Token = SecretString;
@@ -30,66 +37,103 @@ pub enum Door {
 
 /// Lets a request pass, or answers why not.
 pub(super) async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    match refusal(&door, &request) {
-        None => next.run(request).await,
-        Some((status, why)) => (status, axum::Json(json!({ "error": why }))).into_response(),
+    match check(&door, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
-fn refusal(door: &Door, request: &Request) -> Option<(StatusCode, &'static str)> {
-    let Door::Tcp { address, token } = door else {
-        return None;
-    };
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    if !host.is_some_and(is_ours) {
-        return Some((
-            StatusCode::MISDIRECTED_REQUEST,
-            "this Host is not served here; use the address that admin.listen names",
-        ));
-    }
+fn check(door: &Door, request: &Request) -> Result<(), AdminError> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let host = host(request);
+    if !reads {
+        check_origin(request.headers(), host.as_ref())?;
+    }
+    let Door::Tcp { address, token } = door else {
+        return Ok(());
+    };
+    if host.is_none() {
+        return Err(AdminError::Misdirected);
+    }
     // Health is for load balancers and the like: it tells nothing that needs a secret.
     let health = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let free = health || (reads && address.ip().is_loopback());
-    if free {
-        return None;
+    if reads && (health || address.ip().is_loopback()) {
+        return Ok(());
     }
     match token {
-        None => Some((
-            StatusCode::FORBIDDEN,
-            "nothing can be changed over TCP without admin.token_file; use the socket",
+        None => Err(AdminError::Forbidden(
+            "nothing can be changed over TCP without admin.token_file; use the socket".to_owned(),
         )),
-        Some(token) if bears(request, token) => None,
-        Some(_) => Some((
-            StatusCode::UNAUTHORIZED,
-            "the admin token is missing or wrong; send it as `Authorization: Bearer …`",
-        )),
+        Some(token) if bears(request.headers(), token) => Ok(()),
+        Some(_) => Err(AdminError::Unauthorized),
     }
 }
 
-fn bears(request: &Request, token: &Token) -> bool {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
+/// Refuses a change that a page of another origin makes in the browser of somebody who may make it.
+/// What is no browser sends none of these headers.
+fn check_origin(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), AdminError> {
+    let ours = |value: &str| {
+        // Only the whole origin counts: another port or scheme is another program.
+        let mut rest = value.strip_prefix("http://").unwrap_or_default().split('/');
+        let from = rest.next().and_then(authority);
+        from.is_some() && from.as_ref() == host
+    };
+    let own_site = |value: &str| matches!(value, "same-origin" | "none");
+    let is = |name: HeaderName, good: &dyn Fn(&str) -> bool| {
+        let mut values = headers.get_all(&name).iter();
+        let bad = |value: &axum::http::HeaderValue| !value.to_str().is_ok_and(good);
+        match values.find(|value| bad(value)) {
+            None => Ok(headers.contains_key(&name)),
+            Some(value) => Err(AdminError::Forbidden(format!(
+                "{name}: {} is not this daemon's own page, and no other page may change anything; \
+                 send the call from a program, without that header",
+                String::from_utf8_lossy(value.as_bytes()).escape_debug()
+            ))),
+        }
+    };
+    is(FETCH_SITE, &own_site)?;
+    // A browser leaves `Origin` out of some requests, and then says where it is in `Referer`.
+    if !is(ORIGIN, &ours)? {
+        is(REFERER, &ours)?;
+    }
+    Ok(())
+}
+
+fn bears(headers: &HeaderMap, token: &Token) -> bool {
+    let given = headers
+        .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    given.is_some_and(|given| {
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    given.is_some_and(|(_, given)| {
         // Of equal length whatever was sent, so that the comparison tells nothing.
         let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
         digest(given).ct_eq(&digest(token.expose_secret())).into()
     })
 }
 
-/// A name that no stranger's DNS can point here: an address, or `localhost`.
-fn is_ours(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+/// The host that a request is for, where that is this daemon: a name that no stranger's DNS can point
+/// here, in every place that names one.
+fn host(request: &Request) -> Option<Authority> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = authority(hosts.next()?.to_str().ok()?)?;
+    let same = request.uri().authority().is_none_or(|other| *other == host);
+    (same && hosts.next().is_none()).then_some(host)
+}
+
+/// An address or `localhost`, perhaps with a port.
+fn authority(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let name = authority.host();
+    let address = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(name);
+    let ours = name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok();
+    let port = text.strip_prefix(name)?;
+    let plain = |port: &str| port.parse::<u16>().is_ok();
+    let plain = port.is_empty() || port.strip_prefix(':').is_some_and(plain);
+    (ours && plain).then_some(authority)
 }
 
 #[cfg(test)]
@@ -104,16 +148,23 @@ mod tests {
         }
     }
 
-    fn check(door: &Door, method: &str, host: &str, bearer: Option<&str>) -> Option<u16> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri("/api/v1/status")
-            .header("host", host);
-        if let Some(bearer) = bearer {
-            request = request.header("authorization", format!("Bearer {bearer}"));
+    fn checked(door: &Door, method: &str, headers: &[(&str, &str)]) -> Option<u16> {
+        let mut request = Request::builder().method(method).uri("/api/v1/status");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        refusal(door, &request).map(|(status, _)| status.as_u16())
+        let refusal = super::check(door, &request).err()?;
+        Some(refusal.into_response().status().as_u16())
+    }
+
+    fn check(door: &Door, method: &str, host: &str, bearer: Option<&str>) -> Option<u16> {
+        let mut headers = vec![("host", host)];
+        let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
+        if let Some(bearer) = &bearer {
+            headers.push(("authorization", bearer));
+        }
+        checked(door, method, &headers)
     }
 
     #[test]
@@ -131,6 +182,10 @@ mod tests {
             "evil.example",
             "evil.example:9787",
             "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "[::1].evil.example",
+            "localhost:",
+            "",
         ] {
             assert_eq!(check(&door, "GET", host, None), Some(421), "{host}");
         }
@@ -154,6 +209,70 @@ mod tests {
         );
         assert_eq!(check(&public, "GET", host, None), Some(401));
         assert_eq!(check(&public, "GET", host, Some("sixteen-bytes-xx")), None);
+    }
+
+    #[test]
+    fn no_page_of_another_origin_changes_anything_whatever_its_token() {
+        let tcp = tcp("127.0.0.1:9787", Some("sixteen-bytes-xx"));
+        let sent = |door: &Door, method: &str, more: &[(&str, &str)]| {
+            let mut headers = vec![
+                ("host", "127.0.0.1:9787"),
+                ("authorization", "bearer sixteen-bytes-xx"),
+            ];
+            headers.extend_from_slice(more);
+            checked(door, method, &headers)
+        };
+        for own in [
+            &[][..],
+            &[("origin", "http://127.0.0.1:9787")],
+            &[("referer", "http://127.0.0.1:9787/p/www?x")],
+            &[
+                ("origin", "http://127.0.0.1:9787"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            &[("sec-fetch-site", "none")],
+        ] {
+            for method in ["POST", "DELETE"] {
+                assert_eq!(sent(&tcp, method, own), None, "{own:?}");
+                assert_eq!(sent(&Door::Socket, method, own), None, "{own:?}");
+            }
+        }
+        for foreign in [
+            &[("origin", "http://evil.example")][..],
+            &[("origin", "null")],
+            &[("origin", "")],
+            &[("origin", "http://127.0.0.1:8080")],
+            &[("origin", "http://127.0.0.1")],
+            &[("origin", "https://127.0.0.1:9787")],
+            &[("origin", "http://localhost:9787")],
+            &[("origin", "http://127.0.0.1:9787.evil.example")],
+            &[("origin", "http://evil@127.0.0.1:9787")],
+            &[("origin", "chrome-extension://abcdef")],
+            &[
+                ("origin", "http://127.0.0.1:9787"),
+                ("origin", "http://evil.example"),
+            ],
+            &[
+                ("origin", "http://127.0.0.1:9787"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+            &[("referer", "http://evil.example/127.0.0.1:9787")],
+            &[("referer", "http://127.0.0.1:97870/")],
+            &[("sec-fetch-site", "same-site")],
+        ] {
+            assert_eq!(sent(&tcp, "POST", foreign), Some(403), "{foreign:?}");
+            assert_eq!(
+                sent(&Door::Socket, "PUT", foreign),
+                Some(403),
+                "{foreign:?}"
+            );
+            assert_eq!(sent(&tcp, "GET", foreign), None, "it reads: {foreign:?}");
+        }
+        // A name that somebody's DNS points here is its own origin, and not ours.
+        let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+        assert_eq!(checked(&Door::Socket, "POST", &rebound), Some(403));
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(checked(&tcp, "GET", &twice), Some(421));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::status::collect;
-use super::{Admin, PATIENCE};
+use super::{Admin, AdminError, PATIENCE};
+use crate::metrics::Exposition;
 
 /// Whether the process turns: the engine answers.
 pub(super) async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
@@ -47,17 +48,25 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// The metrics.
-pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let status = match collect(&admin).await {
-        Ok(status) => status,
-        Err(error) => return error.into_response(),
-    };
-    match admin.metrics.render(&status.gauges(admin.clock.now())) {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+/// The metrics, in the form that `Accept` asks for.
+pub(super) async fn metrics(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+) -> Result<Response, AdminError> {
+    let status = collect(&admin).await?;
+    // Several lines are one list.
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    let accepts: Vec<&str> = accepts.filter_map(|line| line.to_str().ok()).collect();
+    let form = Exposition::accepted(&accepts.join(","));
+    let text = admin
+        .metrics
+        .render(&status.gauges(admin.clock.now()), form)
+        .map_err(|error| {
+            AdminError::Unavailable(format!("the metrics can't be written: {error}"))
+        })?;
+    let about = [
+        (header::CONTENT_TYPE, form.content_type()),
+        (header::VARY, "accept"),
+    ];
+    Ok((about, text).into_response())
 }

@@ -1,90 +1,111 @@
-//! The local history: purge requests and what became of changes.
+//! The local history: purge requests, changes, deliveries, and what became of them.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::input::Segment;
+use super::paging::{ListQuery, Page, one_more, page};
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
-use crate::store::{RequestFilter, RequestPage, RequestRecord, StageCounts};
+use crate::core::purge::Outcome;
+use crate::store::{
+    ChangeFilter, ChangeRecord, DeliveryFilter, ListedDelivery, RequestFilter, RequestRecord,
+    Slice, StageCounts,
+};
 
-/// Records on a page, unless told; and at most.
-const PAGE: usize = 50;
-const LONGEST_PAGE: usize = 1_000;
+/// The stages of a change.
+const STAGES: [&str; 5] = ["queued", "taken", "done", "failed", "dropped"];
+/// The stages of a request before it has an outcome.
+const UNSETTLED: [&str; 2] = ["submitting", "accepted"];
 
 /// The API's own filter names, and `status`, `asset`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RequestQuery {
+    #[serde(alias = "pipeline")]
     pipeline_id: Option<String>,
+    project_id: Option<String>,
+    organization_id: Option<String>,
     status: Option<String>,
     asset: Option<String>,
-    order_by: Option<String>,
-    page: Option<usize>,
-    page_size: Option<usize>,
+}
+
+/// A page of purge requests.
+#[derive(Debug, Serialize)]
+pub(super) struct RequestPage {
+    purge_requests: Vec<RequestRecord>,
+    #[serde(flatten)]
+    page: Page,
 }
 
 /// `GET /api/v1/requests`
 pub(super) async fn requests(
     State(admin): State<Arc<Admin>>,
-    Query(query): Query<RequestQuery>,
+    ListQuery { filter, slice }: ListQuery<RequestQuery>,
 ) -> Result<Json<RequestPage>, AdminError> {
-    let ascending = match query.order_by.as_deref() {
-        Some("created_at_asc") => true,
-        None | Some("created_at_desc") => false,
-        Some(other) => {
+    for (key, value) in [
+        ("project_id", filter.project_id),
+        ("organization_id", filter.organization_id),
+    ] {
+        if value.is_some() {
             return Err(AdminError::Invalid(format!(
-                "order_by `{other}` is neither created_at_asc nor created_at_desc"
+                "{key}: the local history does not know it; say pipeline_id, or ask the API itself: \
+                 /api/v1/purge-requests"
             )));
         }
-    };
-    let limit = query.page_size.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let page = query.page.unwrap_or(1).max(1);
+    }
+    let outcomes = Outcome::ALL.map(Outcome::as_str);
+    let known: Vec<&str> = UNSETTLED.into_iter().chain(outcomes).collect();
     let filter = RequestFilter {
-        pipeline: query.pipeline_id.as_deref().map(PipelineId::new),
-        status: query.status,
-        id: None,
-        remote_id: None,
-        asset: query.asset.as_deref().map(Asset::from_stored),
-        ascending,
-        offset: limit.saturating_mul(page - 1),
-        limit,
+        pipeline: asked(&admin, filter.pipeline_id.as_deref())?,
+        status: word("status", filter.status, &known)?,
+        asset: filter.asset.as_deref().map(Asset::from_stored),
+        slice: one_more(slice),
+        ..RequestFilter::default()
     };
-    Ok(Json(admin.store.requests(filter).await?))
+    let listed = admin.store.requests(filter).await?;
+    let (purge_requests, page) = page(listed, slice, |record| record.id);
+    Ok(Json(RequestPage {
+        purge_requests,
+        page,
+    }))
 }
 
 /// `GET /api/v1/requests/{id}`
 pub(super) async fn request(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<u64>,
+    Segment(id): Segment<u64>,
 ) -> Result<Json<RequestRecord>, AdminError> {
     let filter = RequestFilter {
         id: Some(id),
-        limit: 1,
+        slice: Slice::first(1),
         ..RequestFilter::default()
     };
-    let page = admin.store.requests(filter).await?;
-    page.purge_requests
-        .into_iter()
-        .next()
+    let found = admin.store.requests(filter).await?.rows.into_iter().next();
+    found
         .map(Json)
         .ok_or_else(|| AdminError::NotFound(format!("there is no request {id} in the history")))
 }
 
-/// Which changes are asked about, both ends included.
+/// Which changes are asked about; from `first` to `last`, both ends included.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeQuery {
-    first: u64,
-    last: u64,
+    first: Option<u64>,
+    last: Option<u64>,
     /// Only those of this pipeline, by name or id.
-    pipeline: Option<String>,
+    #[serde(alias = "pipeline")]
+    pipeline_id: Option<String>,
+    #[serde(alias = "stage")]
+    status: Option<String>,
+    asset: Option<String>,
 }
 
-/// What became of changes.
+/// What became of the changes of a range.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChangeProgress {
     /// How many are in which stage.
@@ -94,20 +115,111 @@ pub struct ChangeProgress {
     pub requests: Vec<u64>,
 }
 
+/// A page of changes, and of a range also what became of all of it.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangePage {
+    changes: Vec<ChangeRecord>,
+    #[serde(flatten)]
+    page: Page,
+    #[serde(flatten)]
+    progress: Option<ChangeProgress>,
+}
+
 /// `GET /api/v1/changes`
 pub(super) async fn changes(
     State(admin): State<Arc<Admin>>,
-    Query(query): Query<ChangeQuery>,
-) -> Result<Json<ChangeProgress>, AdminError> {
-    let (first, last) = (Seq(query.first), Seq(query.last));
-    Ok(Json(ChangeProgress {
-        stages: match &query.pipeline {
-            None => admin.store.stages(first, last).await?,
-            Some(name) => {
-                let (id, _) = admin.pipeline(name)?;
-                admin.store.stages_of(id.clone(), first, last).await?
-            }
-        },
-        requests: admin.store.requests_of(first, last).await?,
+    ListQuery { filter, slice }: ListQuery<ChangeQuery>,
+) -> Result<Json<ChangePage>, AdminError> {
+    let (first, last) = (filter.first.map(Seq), filter.last.map(Seq));
+    let pipeline = asked(&admin, filter.pipeline_id.as_deref())?;
+    let progress = match (first, last) {
+        (Some(first), Some(last)) => Some(progress(&admin, pipeline.as_ref(), first, last).await?),
+        _ => None,
+    };
+    let filter = ChangeFilter {
+        first,
+        last,
+        pipeline,
+        stage: word("status", filter.status, &STAGES)?,
+        asset: filter.asset,
+        slice: one_more(slice),
+    };
+    let listed = admin.store.changes(filter).await?;
+    let (changes, page) = page(listed, slice, |record| record.cause.seq.0);
+    Ok(Json(ChangePage {
+        changes,
+        page,
+        progress,
     }))
+}
+
+async fn progress(
+    admin: &Admin,
+    pipeline: Option<&PipelineId>,
+    first: Seq,
+    last: Seq,
+) -> Result<ChangeProgress, AdminError> {
+    let stages = match pipeline {
+        None => admin.store.stages(first, last).await?,
+        Some(id) => admin.store.stages_of(id.clone(), first, last).await?,
+    };
+    let requests = admin.store.requests_of(first, last).await?;
+    Ok(ChangeProgress { stages, requests })
+}
+
+/// Which deliveries are asked about.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeliveryQuery {
+    /// Only those of this pipeline, by name or id.
+    #[serde(alias = "pipeline")]
+    pipeline_id: Option<String>,
+    route: Option<String>,
+}
+
+/// A page of deliveries.
+#[derive(Debug, Serialize)]
+pub(super) struct DeliveryPage {
+    deliveries: Vec<ListedDelivery>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+/// `GET /api/v1/deliveries`
+pub(super) async fn deliveries(
+    State(admin): State<Arc<Admin>>,
+    ListQuery { filter, slice }: ListQuery<DeliveryQuery>,
+) -> Result<Json<DeliveryPage>, AdminError> {
+    let filter = DeliveryFilter {
+        pipeline: asked(&admin, filter.pipeline_id.as_deref())?,
+        route: filter.route,
+        slice: one_more(slice),
+    };
+    let listed = admin.store.deliveries(filter).await?;
+    let (deliveries, page) = page(listed, slice, |delivery| delivery.id);
+    Ok(Json(DeliveryPage { deliveries, page }))
+}
+
+/// The pipeline that a list is narrowed to, by name or id. The history may have one that is in the
+/// configuration no more.
+fn asked(admin: &Admin, name: Option<&str>) -> Result<Option<PipelineId>, AdminError> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    match admin.pipeline(name) {
+        Ok((id, _)) => Ok(Some(id.clone())),
+        Err(_) if uuid::Uuid::parse_str(name).is_ok() => Ok(Some(PipelineId::new(name))),
+        Err(unknown) => Err(unknown),
+    }
+}
+
+/// A word that has to be one of these.
+fn word(key: &str, given: Option<String>, known: &[&str]) -> Result<Option<String>, AdminError> {
+    match given {
+        Some(word) if !known.contains(&word.as_str()) => Err(AdminError::Invalid(format!(
+            "{key}: `{word}` is none of {}",
+            known.join(", ")
+        ))),
+        given => Ok(given),
+    }
 }

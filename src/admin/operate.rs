@@ -7,11 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::input::Body;
 use super::{Admin, AdminError};
 use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, LEASE, Pause, Retry};
 use crate::engine::{Operated, Operation};
-use crate::store::{RequestFilter, RequestRecord};
+use crate::store::{RequestFilter, RequestRecord, Slice};
 
 /// The longest name of a lease, and the longest reason, in bytes.
 const LONGEST_TEXT: usize = 500;
@@ -88,7 +89,7 @@ pub(super) struct CountAnswer {
 /// `POST /api/v1/pause`
 pub(super) async fn pause(
     State(admin): State<Arc<Admin>>,
-    Json(body): Json<PauseBody>,
+    Body(body): Body<PauseBody>,
 ) -> Result<Json<PauseAnswer>, AdminError> {
     let (id, _) = admin.pipeline(&body.pipeline)?;
     let length = body.seconds.map(Duration::from_secs);
@@ -123,7 +124,7 @@ pub(super) async fn pause(
 /// `POST /api/v1/resume`
 pub(super) async fn resume(
     State(admin): State<Arc<Admin>>,
-    Json(body): Json<ResumeBody>,
+    Body(body): Body<ResumeBody>,
 ) -> Result<Json<PauseAnswer>, AdminError> {
     let (id, _) = admin.pipeline(&body.pipeline)?;
     let holder = body.lease.map_or(Ok(Holder::Operator), deploy)?;
@@ -178,7 +179,7 @@ async fn answer(
 /// `POST /api/v1/retry`
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
-    Json(body): Json<RetryBody>,
+    Body(body): Body<RetryBody>,
 ) -> Result<Json<CountAnswer>, AdminError> {
     let target = &body.target;
     let unknown = match pipeline_or_orphan(&admin, target).await {
@@ -233,23 +234,23 @@ async fn request(admin: &Admin, id: &str) -> Result<Option<RequestRecord>, Admin
     let filter = match id.parse() {
         Ok(number) => RequestFilter {
             id: Some(number),
-            limit: 1,
+            slice: Slice::first(1),
             ..RequestFilter::default()
         },
         Err(_) => RequestFilter {
             remote_id: Some(id.to_owned()),
-            limit: 1,
+            slice: Slice::first(1),
             ..RequestFilter::default()
         },
     };
     let page = admin.store.requests(filter).await?;
-    Ok(page.purge_requests.into_iter().next())
+    Ok(page.rows.into_iter().next())
 }
 
 /// `POST /api/v1/drop`
 pub(super) async fn drop_queue(
     State(admin): State<Arc<Admin>>,
-    Json(body): Json<DropBody>,
+    Body(body): Body<DropBody>,
 ) -> Result<Json<CountAnswer>, AdminError> {
     if body.confirm != body.pipeline {
         return Err(AdminError::Invalid(

@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::input::Body;
 use super::peer::Peer;
 use super::{Admin, AdminError};
 use crate::core::change::{PipelineId, Source};
@@ -59,7 +60,7 @@ pub struct PurgeAnswer {
 pub(super) async fn purge(
     State(admin): State<Arc<Admin>>,
     ConnectInfo(Peer(who)): ConnectInfo<Peer>,
-    Json(body): Json<PurgeBody>,
+    Body(body): Body<PurgeBody>,
 ) -> Result<(StatusCode, Json<PurgeAnswer>), AdminError> {
     let detail = format!("purge by {who}");
     let answer = ask(&admin, &body, &detail, AskedTargets::Assets).await?;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{ConnectInfo, State};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::input::{Body, Query, Segment};
 use super::peer::Peer;
 use super::purge::{PurgeBody, ask};
 use super::{Admin, AdminError};
 use crate::core::change::{PipelineId, Seq};
 use crate::intake::AskedTargets;
 use crate::scaleway::{CreateTarget, ListQuery, OrderBy};
-use crate::store::RequestFilter;
+use crate::store::{RequestFilter, Slice};
 
 /// How long a manual request may take until the API has it; after that it goes on without its asker.
 const ACCEPTANCE: Duration = Duration::from_secs(30);
@@ -71,7 +72,7 @@ pub(super) async fn list(
 /// `GET /api/v1/purge-requests/{id}`
 pub(super) async fn get(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Json<Value>, AdminError> {
     let reply = admin.client.get(&id).await;
     reply
@@ -82,7 +83,7 @@ pub(super) async fn get(
 /// `GET /api/v1/edge-pipelines/{id}`: a pipeline, as the API has it.
 pub(super) async fn pipeline(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Json<Value>, AdminError> {
     let reply = admin.client.get_pipeline(&PipelineId::new(&id)).await;
     reply
@@ -96,7 +97,7 @@ pub(super) async fn pipeline(
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     ConnectInfo(Peer(who)): ConnectInfo<Peer>,
-    Json(body): Json<PurgeBody>,
+    Body(body): Body<PurgeBody>,
 ) -> Result<Json<Value>, AdminError> {
     if !body.globs.is_empty() {
         return Err(AdminError::Invalid(
@@ -163,10 +164,10 @@ async fn accepted(admin: &Admin, change: Seq, why: &mut String) -> Result<String
         for id in admin.store.requests_of(change, change).await? {
             let filter = RequestFilter {
                 id: Some(id),
-                limit: 1,
+                slice: Slice::first(1),
                 ..RequestFilter::default()
             };
-            for record in admin.store.requests(filter).await?.purge_requests {
+            for record in admin.store.requests(filter).await?.rows {
                 if let Some(remote_id) = record.remote_id {
                     return Ok(remote_id);
                 }

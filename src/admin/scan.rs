@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::input::{Body, Query};
 use super::status::ScanView;
 use super::{Admin, AdminError};
 use crate::origin::{ScanError, ScanReason};
@@ -38,7 +39,7 @@ struct OriginScan {
 /// `POST /api/v1/scan`: answers when everything that changed before is committed.
 pub(super) async fn scan(
     State(admin): State<Arc<Admin>>,
-    Json(body): Json<ScanBody>,
+    Body(body): Body<ScanBody>,
 ) -> Result<Json<ScanAnswer>, AdminError> {
     let (_, pipeline) = admin.pipeline(&body.pipeline)?;
     let scans = pipeline.origins.iter().map(|(name, origin)| async {

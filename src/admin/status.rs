@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, CauseWord, causes};
+use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
@@ -16,7 +17,7 @@ use crate::core::planner::{Alarm, HotAsset, UNAUTHORIZED, View};
 use crate::core::time::Time;
 use crate::credentials::Credential;
 use crate::origin::{self, Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
-use crate::store::{Orphan, RequestFilter};
+use crate::store::{Orphan, RequestFilter, Slice};
 use crate::webhook::{ListenerHandle, RouteStatus};
 
 /// The alarm for assets that are given up.
@@ -327,6 +328,33 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Statu
     Ok(Json(collect(&admin).await?))
 }
 
+/// The pipelines, as [`Status`] has them.
+#[derive(Debug, Serialize)]
+pub(super) struct Pipelines {
+    pipelines: Vec<PipelineStatus>,
+}
+
+/// `GET /api/v1/pipelines`
+pub(super) async fn pipelines(
+    State(admin): State<Arc<Admin>>,
+) -> Result<Json<Pipelines>, AdminError> {
+    let pipelines = collect(&admin).await?.pipelines;
+    Ok(Json(Pipelines { pipelines }))
+}
+
+/// `GET /api/v1/pipelines/{pipeline}`: one, by name or id.
+pub(super) async fn pipeline(
+    State(admin): State<Arc<Admin>>,
+    Segment(name): Segment<String>,
+) -> Result<Json<PipelineStatus>, AdminError> {
+    let (id, _) = admin.pipeline(&name)?;
+    let mut pipelines = collect(&admin).await?.pipelines.into_iter();
+    pipelines
+        .find(|pipeline| pipeline.id == *id)
+        .map(Json)
+        .ok_or_else(|| AdminError::NotFound(format!("there is no pipeline `{name}`")))
+}
+
 /// Gathers the status.
 pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     // In the direction that changes flow: what left the origins is in the engine's view.
@@ -445,10 +473,10 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<AlarmV
     let filter = RequestFilter {
         pipeline: Some(pipeline.id.clone()),
         status: Some("failed".to_owned()),
-        limit: 1,
+        slice: Slice::first(1),
         ..RequestFilter::default()
     };
-    let last = admin.store.requests(filter).await?.purge_requests.pop();
+    let last = admin.store.requests(filter).await?.rows.pop();
     let why = last.map_or_else(
         || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
         |request| format!("request {}: {}", request.id, request.why),

@@ -7,7 +7,9 @@ use ignore::gitignore::GitignoreBuilder;
 use toml::de::DeValue;
 
 use super::defaults;
+use super::glob::may_match;
 use super::model::{Compare, FollowSymlinks, Origin, WatchMode};
+use super::problem::printable;
 use super::range::{self, DAY, HOUR, SECOND};
 use super::reader::Reader;
 use super::section::{Given, Held, Section};
@@ -106,7 +108,7 @@ fn read(
         &mut section,
         "ignore",
         "write a list of patterns, such as [\"*.tmp\", \".git/\"]",
-        read_pattern,
+        |raw| read_pattern(raw, root.value.as_deref()),
     );
     let from = reader.source(ignore.span.as_ref());
     let ignore = ignore.value.unwrap_or_default();
@@ -197,7 +199,8 @@ fn is_directory(path: &Path) -> Option<bool> {
     started.ok().and_then(|_| told.recv_timeout(PATIENCE).ok())
 }
 
-fn read_pattern(value: &DeValue<'_>) -> Result<String, Complaint> {
+/// Reads a pattern of `ignore`, for what is below `root`.
+fn read_pattern(value: &DeValue<'_>, root: Option<&Path>) -> Result<String, Complaint> {
     let pattern = text(value, "write the pattern in quotes")?;
     if pattern.trim().is_empty() || pattern.starts_with('#') {
         return complain(
@@ -205,13 +208,35 @@ fn read_pattern(value: &DeValue<'_>) -> Result<String, Complaint> {
             "remove it; a # at the front is written \\#",
         );
     }
-    let mut builder = GitignoreBuilder::new("/");
-    let built = builder.add_line(None, pattern).and_then(|b| b.build());
-    if built.is_err() {
+    let bare = pattern.strip_prefix('!').unwrap_or(pattern).trim_end();
+    let inside = root.and_then(|root| Path::new(bare).strip_prefix(root).ok());
+    if let Some(inside) = inside
+        && bare.starts_with('/')
+        && root != Some(Path::new("/"))
+    {
+        let inside = printable(&inside.display().to_string());
         return complain(
-            "is not a pattern in gitignore syntax",
-            "look for braces that are not closed, and for ranges such as [z-a]",
+            "begins with the root, and patterns are about what is below it: it ignores nothing",
+            format!("write \"/{inside}\""),
+        );
+    }
+    may_match(bare)?;
+    let mut builder = GitignoreBuilder::new("/");
+    builder.allow_unclosed_class(false);
+    let built = builder.add_line(None, pattern).and_then(|b| b.build());
+    if let Err(error) = built {
+        return complain(
+            format!("is not a pattern in gitignore syntax: {}", reason(&error)),
+            "close what is open, write ranges as [a-z], and a [, { or \\ that is meant as \\[, \\{ or \\\\",
         );
     }
     Ok(pattern.to_owned())
+}
+
+/// What is wrong, without the pattern, which is told anyway.
+fn reason(error: &ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err.clone(),
+        other => other.to_string(),
+    }
 }

@@ -6,7 +6,9 @@ use toml::de::DeValue;
 use crate::core::change::Kind;
 use crate::core::mapping::Template;
 
+use super::glob::may_match;
 use super::model::{Rule, RulePurge};
+use super::problem::printable;
 use super::reader::Reader;
 use super::section::{Given, Section};
 use super::value::{Complaint, Value, Words as _, complain, text};
@@ -160,6 +162,19 @@ fn read_glob(value: &DeValue<'_>) -> Result<String, Complaint> {
             "write it without: globs are about paths below the origin's root",
         );
     }
+    if let Some(directory) = glob.strip_suffix('/') {
+        return complain(
+            "ends with / and would match nothing: globs are about files",
+            format!("write \"{}/**\"", printable(directory)),
+        );
+    }
+    if glob.starts_with('!') {
+        return complain(
+            "begins with !, which takes nothing back here",
+            "write a rule of its own above this one for what is to be left out; a ! that is meant is written [!]",
+        );
+    }
+    may_match(glob)?;
     match GlobBuilder::new(glob).literal_separator(true).build() {
         Ok(_) => Ok(glob.to_owned()),
         Err(error) => complain(
@@ -195,7 +210,7 @@ fn read_template(value: &DeValue<'_>) -> Result<String, Complaint> {
             return complain("has a brace without its partner", known());
         };
         if !PLACEHOLDERS.contains(&name) {
-            let name = super::problem::printable(name);
+            let name = printable(name);
             return complain(format!("holds {{{name}}}, which is not known"), known());
         }
         rest = after;

@@ -4,6 +4,7 @@ mod example;
 mod problems;
 mod secrets;
 mod sources;
+mod together;
 mod values;
 mod webhooks;
 

@@ -87,7 +87,7 @@ fn read(
         range::time(Duration::ZERO..=30 * DAY),
     );
     let Some((kind, _)) = kind else {
-        // Which other keys there may be depends on it.
+        reader.end(section);
         return None;
     };
     kinds::refuse_others(reader, section, &kind);

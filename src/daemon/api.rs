@@ -47,7 +47,7 @@ pub fn client(
     };
     let endpoint =
         Endpoint::parse(&endpoint).map_err(|error| StartError::Config(error.to_string()))?;
-    let observer = metrics.map(|metrics| Arc::new(settings::Calls::new(metrics)) as _);
+    let observer = metrics.map(|metrics| Arc::new(settings::Observing::new(metrics)) as _);
     Client::new(ClientSettings {
         endpoint,
         secret_key,

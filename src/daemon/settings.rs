@@ -15,23 +15,29 @@ use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer, Root};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
-use crate::origin::{Compare, FollowSymlinks, OriginSettings, WatchMode};
+use crate::origin::{Compare, FollowSymlinks, OriginSettings, ScanObserver, WatchMode};
 use crate::sandbox::{self, Mount, SandboxSettings};
 use crate::scaleway::Observer;
 
-/// Counts the client's calls.
+/// Counts the client's calls, and the origins' scans.
 #[derive(Debug)]
-pub(super) struct Calls(Arc<Metrics>);
+pub(super) struct Observing(Arc<Metrics>);
 
-impl Calls {
+impl Observing {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
         Self(Arc::clone(metrics))
     }
 }
 
-impl Observer for Calls {
+impl Observer for Observing {
     fn call(&self, operation: &'static str, class: &'static str, took: Duration) {
         self.0.call(operation, class, took);
+    }
+}
+
+impl ScanObserver for Observing {
+    fn scanned(&self, took: Duration) {
+        self.0.scanned(took);
     }
 }
 
@@ -237,6 +243,7 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
             web_group: origin.web_group.as_ref().map(|group| group.id),
             ignore: origin.ignore.clone(),
             cookies: cookies(config),
+            observer: None,
         })
         .collect()
 }

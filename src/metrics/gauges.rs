@@ -8,7 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::{PipelineLabel, ReasonLabels, RefusalLabels, RouteLabels, reason_labels, word};
+use super::{
+    Any, PipelineLabel, ReasonLabels, RefusalLabels, RouteLabels, any, reason_labels, word,
+};
 
 /// The state of one pipeline at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
@@ -91,159 +93,186 @@ pub(super) struct StateGauges {
     unwatched_directories: Gauge,
 }
 
+/// A metric with its name and what it tells.
+type Row = (&'static str, &'static str, Any);
+
 impl StateGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
-        for (name, help, gauge) in [
+        for (name, help, metric) in self
+            .of_pipelines()
+            .into_iter()
+            .chain(self.counted())
+            .chain(self.of_all())
+        {
+            registry.register(name, help, metric);
+        }
+    }
+
+    fn of_pipelines(&self) -> [Row; 9] {
+        [
             (
                 "queued_assets",
                 "Assets that wait for a purge request",
-                &self.queued_assets,
+                any(&self.queued_assets),
             ),
             (
                 "oldest_queued_age_seconds",
                 "Age of the oldest queued change",
-                &self.oldest_queued_age_seconds,
+                any(&self.oldest_queued_age_seconds),
             ),
             (
                 "in_flight",
                 "Purge requests not yet settled",
-                &self.in_flight,
+                any(&self.in_flight),
             ),
             (
                 "failed_assets",
                 "Assets given up, until a later purge of them is done",
-                &self.failed_assets,
+                any(&self.failed_assets),
             ),
             (
                 "paused",
                 "1 while nothing is sent since somebody holds it back",
-                &self.paused,
+                any(&self.paused),
             ),
-            ("indexed_files", "Files in the index", &self.indexed_files),
+            (
+                "indexed_files",
+                "Files in the index",
+                any(&self.indexed_files),
+            ),
             (
                 "unreadable_directories",
                 "Directories below the roots that can't be listed, so that nothing new in them is noticed",
-                &self.unreadable_directories,
+                any(&self.unreadable_directories),
             ),
             (
                 "unreadable_files",
                 "Files that can't be read, and are compared by size and times",
-                &self.unreadable_files,
+                any(&self.unreadable_files),
             ),
             (
                 "last_scan_timestamp_seconds",
                 "End of the last scan",
-                &self.last_scan_timestamp_seconds,
+                any(&self.last_scan_timestamp_seconds),
             ),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        for (name, help, counter) in [
+        ]
+    }
+
+    fn counted(&self) -> [Row; 5] {
+        [
             (
                 "unchanged",
                 "Files that looked changed and held the same bytes",
-                &self.unchanged,
+                any(&self.unchanged),
             ),
             (
                 "drift",
                 "Changes that only a background scan found",
-                &self.drift,
+                any(&self.drift),
             ),
             (
                 "lost_events",
                 "Times that file events were lost",
-                &self.lost_events,
+                any(&self.lost_events),
             ),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
-        registry.register("scans", "Scans of an origin, by reason", self.scans.clone());
-        registry.register("alarms", "Things to act on, by reason", self.alarms.clone());
-        registry.register(
-            "webhooks",
-            "Calls of webhook routes, by what they were answered",
-            self.webhooks.clone(),
-        );
-        registry.register(
-            "webhook_refusals",
-            "Calls of webhook routes that were not authentic, by why",
-            self.webhook_refusals.clone(),
-        );
-        registry.register(
-            "api_rate_limit",
-            "Calls a second that the API is found to take",
-            self.api_rate_limit.clone(),
-        );
-        registry.register(
-            "config_reload_success",
-            "1 while the configuration that the file had last is at work",
-            self.config_reload_success.clone(),
-        );
-        registry.register(
-            "watched_directories",
-            "Directories under watch",
-            self.watched_directories.clone(),
-        );
-        registry.register(
-            "unwatched_directories",
-            "Directories that could not be watched, and are polled",
-            self.unwatched_directories.clone(),
-        );
+            ("scans", "Scans of an origin, by reason", any(&self.scans)),
+            ("alarms", "Things to act on, by reason", any(&self.alarms)),
+        ]
+    }
+
+    fn of_all(&self) -> [Row; 6] {
+        [
+            (
+                "webhooks",
+                "Calls of webhook routes, by what they were answered",
+                any(&self.webhooks),
+            ),
+            (
+                "webhook_refusals",
+                "Calls that were refused, by route and why; of no route: `unknown`",
+                any(&self.webhook_refusals),
+            ),
+            (
+                "api_rate_limit",
+                "Calls a second that the API is found to take",
+                any(&self.api_rate_limit),
+            ),
+            (
+                "config_reload_success",
+                "1 while the configuration that the file had last is at work",
+                any(&self.config_reload_success),
+            ),
+            (
+                "watched_directories",
+                "Directories under watch",
+                any(&self.watched_directories),
+            ),
+            (
+                "unwatched_directories",
+                "Directories that could not be watched, and are polled",
+                any(&self.unwatched_directories),
+            ),
+        ]
     }
 
     #[expect(
         clippy::cast_precision_loss,
         reason = "a count above 2^53 may lose its last digit in a gauge"
     )]
+    fn set_pipeline(&self, pipeline: &PipelineGauges) {
+        let label = PipelineLabel {
+            pipeline: word(&pipeline.name),
+        };
+        for (gauge, value) in [
+            (&self.queued_assets, pipeline.queued_assets as f64),
+            (
+                &self.oldest_queued_age_seconds,
+                pipeline.oldest_queued_age_seconds,
+            ),
+            (&self.in_flight, pipeline.in_flight as f64),
+            (&self.failed_assets, pipeline.failed_assets as f64),
+            (&self.paused, f64::from(u8::from(pipeline.paused))),
+            (&self.indexed_files, pipeline.indexed_files as f64),
+            (
+                &self.unreadable_directories,
+                pipeline.unreadable_directories as f64,
+            ),
+            (&self.unreadable_files, pipeline.unreadable_files as f64),
+            (
+                &self.last_scan_timestamp_seconds,
+                pipeline.last_scan_seconds,
+            ),
+        ] {
+            gauge.get_or_create(&label).set(value);
+        }
+        for (counter, value) in [
+            (&self.unchanged, pipeline.unchanged),
+            (&self.drift, pipeline.drift),
+            (&self.lost_events, pipeline.lost_events),
+        ] {
+            // Counted elsewhere, where it can only grow.
+            counter
+                .get_or_create(&label)
+                .inner()
+                .store(value, Ordering::Relaxed);
+        }
+        for (reason, count) in &pipeline.scans {
+            self.scans
+                .get_or_create(&reason_labels(&pipeline.name, reason))
+                .inner()
+                .store(*count, Ordering::Relaxed);
+        }
+        for (reason, count) in &pipeline.alarms {
+            self.alarms
+                .get_or_create(&reason_labels(&pipeline.name, reason))
+                .set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Takes over the state of this moment.
     pub(super) fn set(&self, state: &Gauges) {
         for pipeline in &state.pipelines {
-            let label = PipelineLabel {
-                pipeline: word(&pipeline.name),
-            };
-            for (gauge, value) in [
-                (&self.queued_assets, pipeline.queued_assets as f64),
-                (
-                    &self.oldest_queued_age_seconds,
-                    pipeline.oldest_queued_age_seconds,
-                ),
-                (&self.in_flight, pipeline.in_flight as f64),
-                (&self.failed_assets, pipeline.failed_assets as f64),
-                (&self.paused, f64::from(u8::from(pipeline.paused))),
-                (&self.indexed_files, pipeline.indexed_files as f64),
-                (
-                    &self.unreadable_directories,
-                    pipeline.unreadable_directories as f64,
-                ),
-                (&self.unreadable_files, pipeline.unreadable_files as f64),
-                (
-                    &self.last_scan_timestamp_seconds,
-                    pipeline.last_scan_seconds,
-                ),
-            ] {
-                gauge.get_or_create(&label).set(value);
-            }
-            for (counter, value) in [
-                (&self.unchanged, pipeline.unchanged),
-                (&self.drift, pipeline.drift),
-                (&self.lost_events, pipeline.lost_events),
-            ] {
-                // Counted elsewhere, where it can only grow.
-                counter
-                    .get_or_create(&label)
-                    .inner()
-                    .store(value, Ordering::Relaxed);
-            }
-            for (reason, count) in &pipeline.scans {
-                self.scans
-                    .get_or_create(&reason_labels(&pipeline.name, reason))
-                    .inner()
-                    .store(*count, Ordering::Relaxed);
-            }
-            for (reason, count) in &pipeline.alarms {
-                self.alarms
-                    .get_or_create(&reason_labels(&pipeline.name, reason))
-                    .set(i64::try_from(*count).unwrap_or(i64::MAX));
-            }
+            self.set_pipeline(pipeline);
         }
         for (route, answers) in &state.webhooks {
             for (outcome, count) in answers {

@@ -253,6 +253,9 @@ impl Worker {
             new, changed, gone, held = summary.held, took = ?took, "scanned"
         );
         self.status.last_scan = Some(summary);
+        if let Some(observer) = &self.settings.observer {
+            observer.scanned(took);
+        }
         // Whoever gets the answer finds the same in the status.
         self.publish();
         for answer in running.answers {

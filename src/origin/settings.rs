@@ -69,6 +69,14 @@ pub struct OriginSettings {
     pub ignore: Vec<String>,
     /// A directory of edgepurge's own, for files whose events prove that all earlier ones came.
     pub cookies: PathBuf,
+    /// Who is told of every scan that ended.
+    pub observer: Option<Arc<dyn ScanObserver>>,
+}
+
+/// Is told how long scans took.
+pub trait ScanObserver: std::fmt::Debug + Send + Sync {
+    /// A scan of the whole origin ended.
+    fn scanned(&self, took: Duration);
 }
 
 /// Without events, an origin is scanned this often; a scan that takes long is given ten times its

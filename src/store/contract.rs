@@ -132,6 +132,7 @@ macro_rules! contract {
 mod agreement;
 mod deliveries;
 mod limits;
+mod listing;
 mod operate;
 mod verify;
 
@@ -411,18 +412,20 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
         .unwrap();
     let ids = async |filter: RequestFilter| {
         let page = store.requests(filter).await.unwrap();
-        let ids: Vec<u64> = page.purge_requests.iter().map(|record| record.id).collect();
+        let ids: Vec<u64> = page.rows.iter().map(|record| record.id).collect();
         (ids, page.total_count)
     };
     let any = || RequestFilter {
-        limit: 10,
+        slice: Slice::first(10),
         ..RequestFilter::default()
     };
     assert_eq!(ids(any()).await, (vec![3, 2, 1], 3));
     let ascending = RequestFilter {
-        ascending: true,
-        offset: 1,
-        limit: 1,
+        slice: Slice {
+            ascending: true,
+            offset: 1,
+            ..Slice::first(1)
+        },
         ..any()
     };
     assert_eq!(ids(ascending).await, (vec![2], 3));
@@ -449,7 +452,7 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
         })
         .await
         .unwrap();
-    let record = &page.purge_requests[0];
+    let record = &page.rows[0];
     assert_eq!(record.assets, ["/a", "/b"]);
     assert_eq!(
         (record.status.as_str(), record.why.as_str(), record.all),
@@ -460,7 +463,7 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
         (Some(at(20)), Some(at(30)))
     );
     let page = store.requests(of(Some(SHOP), None, None)).await.unwrap();
-    let all = &page.purge_requests[0];
+    let all = &page.rows[0];
     assert_eq!((all.all, all.reason.as_deref()), (true, Some("count")));
 }
 

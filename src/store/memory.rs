@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{
-    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, StageCounts, Store, StoreError,
-    StoreFuture,
+    Appended, AssetHistory, ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery,
+    Orphan, RequestFilter, RequestRecord, StageCounts, Store, StoreError, StoreFuture,
 };
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
@@ -278,8 +278,16 @@ impl Store for MemoryStore {
         })
     }
 
-    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, RequestPage> {
+    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, Listed<RequestRecord>> {
         self.read(move |state| state.requests(&filter))
+    }
+
+    fn changes(&self, filter: ChangeFilter) -> StoreFuture<'_, Listed<ChangeRecord>> {
+        self.read(move |state| state.list_changes(&filter))
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> StoreFuture<'_, Listed<ListedDelivery>> {
+        self.read(move |state| state.list_deliveries(&filter))
     }
 
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {

@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Appended, AssetHistory, Orphan, RequestFilter, RequestPage, StageCounts, Store, StoreError,
-    StoreFuture,
+    Appended, AssetHistory, ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery,
+    Orphan, RequestFilter, RequestRecord, StageCounts, Store, StoreError, StoreFuture,
 };
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
@@ -33,6 +33,7 @@ mod decide;
 mod deliveries;
 mod delivery_keys;
 mod history;
+mod listing;
 mod lock;
 mod offline;
 mod operate;
@@ -378,8 +379,16 @@ impl Store for SqliteStore {
         })
     }
 
-    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, RequestPage> {
+    fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, Listed<RequestRecord>> {
         self.read(move |connection| history::requests(connection, &filter))
+    }
+
+    fn changes(&self, filter: ChangeFilter) -> StoreFuture<'_, Listed<ChangeRecord>> {
+        self.read(move |connection| listing::changes(connection, &filter))
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> StoreFuture<'_, Listed<ListedDelivery>> {
+        self.read(move |connection| listing::deliveries(connection, &filter))
     }
 
     fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {

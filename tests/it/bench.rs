@@ -84,9 +84,10 @@ pub(crate) struct Bench {
     /// A program that runs the daemon, and its arguments.
     pub(crate) within: Vec<String>,
     pub(crate) log_level: String,
-    /// Lines for `[scaleway]`, `[state]`, and for `[[pipeline]]`.
+    /// Lines for `[scaleway]`, `[state]`, `[admin]`, and for `[[pipeline]]`.
     pub(crate) scaleway: String,
     pub(crate) state: String,
+    pub(crate) admin: String,
     pub(crate) pipeline: String,
     /// Lines for `[[pipeline.origin]]`.
     pub(crate) origin: String,
@@ -115,6 +116,7 @@ impl Bench {
             log_level: "debug,hyper=info,reqwest=info".to_owned(),
             scaleway: String::new(),
             state: String::new(),
+            admin: String::new(),
             pipeline: String::new(),
             origin: String::new(),
         }
@@ -143,13 +145,14 @@ impl Bench {
         let text = format!(
             "[scaleway]\napi_url = \"{api}\"\nsecret_key_file = \"{key}\"\n{scaleway}\n\
              [state]\ndirectory = \"{home}/state\"\n{state}\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n{admin}\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
              [[pipeline.origin]]\nroot = \"{home}/site\"\n{origin}\n",
             api = self.sandbox.api_url(),
             key = key.display(),
             scaleway = self.scaleway,
             state = self.state,
+            admin = self.admin,
             home = self.home.path().display(),
             pipeline = self.pipeline,
             origin = self.origin,

@@ -9,6 +9,7 @@
     reason = "a test program trusts itself, reads its environment, and speaks"
 )]
 
+mod admin;
 mod bench;
 mod booted;
 mod commands;
@@ -23,6 +24,7 @@ mod field;
 mod hostile;
 mod house;
 mod loss;
+mod metrics;
 mod names;
 mod operate;
 mod prompt;

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, until};
 
 /// The secret of every route.
-const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
+pub(crate) const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
 
 /// Where the secret is.
 fn secret_file(bench: &Bench) -> PathBuf {
@@ -40,7 +40,7 @@ fn secret_file(bench: &Bench) -> PathBuf {
 }
 
 /// Adds a route, `/hooks/www`, of this kind, and lines for it and for `[webhooks]`.
-fn with_route(bench: &mut Bench, kind: &str, lines: &str, listener: &str) {
+pub(crate) fn with_route(bench: &mut Bench, kind: &str, lines: &str, listener: &str) {
     let listen = if listener.contains("listen =") {
         ""
     } else {
@@ -66,19 +66,19 @@ async fn started(kind: &str, lines: &str) -> Bench {
 
 /// An answer.
 #[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 /// Where the daemon takes webhooks.
-async fn address(bench: &Bench) -> String {
+pub(crate) async fn address(bench: &Bench) -> String {
     let status = bench.status().await;
     let listen = status["webhooks"]["listen"][0].as_str();
     listen.unwrap_or_else(|| panic!("{status}")).to_owned()
 }
 
-async fn call(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+pub(crate) async fn call(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let text = response.text().await?;
@@ -87,7 +87,7 @@ async fn call(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error
 }
 
 /// A delivery with the secret as a token.
-async fn post(address: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+pub(crate) async fn post(address: &str, body: &Value) -> Result<Answer, reqwest::Error> {
     let request = reqwest::Client::new()
         .post(format!("http://{address}/hooks/www"))
         .bearer_auth(SECRET)
@@ -96,7 +96,7 @@ async fn post(address: &str, body: &Value) -> Result<Answer, reqwest::Error> {
 }
 
 /// A delivery as GitHub makes it after a workflow.
-async fn github(address: &str, number: u64) -> Answer {
+pub(crate) async fn github(address: &str, number: u64) -> Answer {
     let body = json!({
         "action": "completed",
         "workflow_run": { "id": number, "conclusion": "success", "head_branch": "main" },
@@ -110,7 +110,7 @@ async fn github(address: &str, number: u64) -> Answer {
     call(request).await.unwrap()
 }
 
-fn signed(body: &str) -> HeaderMap {
+pub(crate) fn signed(body: &str) -> HeaderMap {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
     let mac = ring::hmac::sign(&key, body.as_bytes());
     let signature = format!("sha256={}", data_encoding::HEXLOWER.encode(mac.as_ref()));

@@ -522,10 +522,10 @@ fn covered_by_later_requests(world: &World) -> Result<(), String> {
 /// Every `all` has a reason that can be: nobody escalates where it is forbidden to.
 fn reasons(world: &World) -> Result<(), String> {
     let page = now(world.store.requests(edgepurge::store::RequestFilter {
-        limit: usize::MAX,
+        slice: edgepurge::store::Slice::first(usize::MAX),
         ..edgepurge::store::RequestFilter::default()
     }));
-    for record in page.purge_requests.iter().filter(|record| record.all) {
+    for record in page.rows.iter().filter(|record| record.all) {
         if record
             .reason
             .as_deref()

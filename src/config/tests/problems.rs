@@ -273,8 +273,9 @@ fn durations_percentages_paths_and_patterns() {
              hint: write the path that the files are served below, such as \"/\" or \"/static/\"",
             "c.toml:9:17: pipeline[0].origin[0].ignore[1]: \"\" ignores nothing; hint: remove it; a # \
              at the front is written \\#",
-            "c.toml:9:21: pipeline[0].origin[0].ignore[2]: \"{a\" is not a pattern in gitignore syntax; \
-             hint: look for braces that are not closed, and for ranges such as [z-a]",
+            "c.toml:9:21: pipeline[0].origin[0].ignore[2]: \"{a\" is not a pattern in gitignore syntax: \
+             unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?); hint: close what is open, \
+             write ranges as [a-z], and a [, { or \\ that is meant as \\[, \\{ or \\\\",
             "c.toml:9:27: pipeline[0].origin[0].ignore[3]: 3 is a whole number, not a string; hint: \
              write the pattern in quotes",
         ],

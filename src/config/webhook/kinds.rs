@@ -1,8 +1,10 @@
 //! The keys that only some kinds have.
 
+use std::collections::BTreeSet;
+
 use crate::config::range;
 use crate::config::reader::Reader;
-use crate::config::section::Section;
+use crate::config::section::{Held, Section};
 use crate::config::value::{Words, complain, quoted, text};
 use crate::webhook::Kind;
 use crate::webhook::kind::{generic, gitlab, s3, standard};
@@ -66,6 +68,13 @@ impl Name {
     }
 }
 
+impl Name {
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, name)| *name == self);
+        found.map_or("", |(word, _)| word)
+    }
+}
+
 /// Keys that only some kinds have, each with those.
 const OTHERS: [(&str, &[&str]); 18] = [
     ("key_encoding", &["s3"]),
@@ -88,15 +97,32 @@ const OTHERS: [(&str, &[&str]); 18] = [
     ("id", &["generic", "standard", "cloudevents"]),
 ];
 
-/// Reads `kind`, `auth`, and what belongs to them; `None` where there is a problem with them. Also
-/// tells whether the route is open.
+/// Reads `kind`, `auth`, and what belongs to them; `None` where there is a problem with them, and then
+/// every key that only some kinds have is looked at all the same. Also tells whether the route is open.
 pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<(Kind, bool)> {
     let words: Vec<&str> = Name::WORDS.iter().map(|(word, _)| *word).collect();
     let hint = format!("write who sends: {}", quoted(&words));
-    let name = reader
-        .required::<Name>(section, "kind", &hint, range::any)
-        .value?;
-    let auths = name.auths();
+    let name = reader.required::<Name>(section, "kind", &hint, range::any);
+    let Some(name) = name.value else {
+        of_unknown(reader, section);
+        return None;
+    };
+    let auth = read_auth(reader, section, name.auths());
+    let kind = of_name(reader, section, name, &auth);
+    match kind {
+        Ok(kind) if !auth.refused => Some((kind, auth.value == "none")),
+        _ => {
+            foreign(reader, section, name.word(), auth.refused);
+            None
+        }
+    }
+}
+
+fn read_auth(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    auths: &[&'static str],
+) -> Held<&'static str> {
     let given = reader.given(section, "auth", |raw| {
         let hint = format!("write one of {}", quoted(auths));
         let word = text(raw, &hint)?;
@@ -112,11 +138,17 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
     let auth = reader.held(given, auths.first().copied().unwrap_or_default());
     let from = reader.source(auth.span.as_ref());
     reader.record(section, "auth", Some(auth.value.into()), from);
-    if auth.refused {
-        return None;
-    }
-    let open = auth.value == "none";
-    let kind = match name {
+    auth
+}
+
+/// Reads what a kind has of its own. All of it, also where something of it is refused.
+fn of_name(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    name: Name,
+    auth: &Held<&'static str>,
+) -> Result<Kind, Refused> {
+    Ok(match name {
         Name::Github => Kind::Github,
         Name::Gitlab => Kind::Gitlab {
             auth: if auth.value == "signing_token" {
@@ -139,41 +171,80 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
             } else {
                 standard::Auth::Hmac
             },
-            fields: fields::read(reader, section, true).ok()?,
+            fields: fields::read(reader, section, true)?,
         },
         Name::S3 => Kind::S3 {
             keys: keys(reader, section),
         },
-        Name::Cloudevents => Kind::Cloudevents {
-            allowed_origins: origins(reader, section).ok()?,
-            fields: fields::read(reader, section, false).ok()?,
-        },
+        Name::Cloudevents => {
+            let origins = origins(reader, section);
+            let fields = fields::read(reader, section, false);
+            Kind::Cloudevents {
+                allowed_origins: origins?,
+                fields: fields?,
+            }
+        }
         Name::Contentful => Kind::Contentful {
-            external_path: external_path(reader, section).ok()?,
+            external_path: external_path(reader, section)?,
         },
         Name::Sanity => Kind::Sanity,
         Name::Netlify => Kind::Netlify,
         Name::Vercel => Kind::Vercel,
         Name::Generic => {
+            // Where `auth` is refused, the keys tell what it was to be.
+            let has = |key| auth.refused && section.has(key);
             let auth = match auth.value {
-                "hmac" => signature::read(reader, section).map(generic::Auth::Hmac),
-                "token" => signature::read_token(reader, section),
+                _ if auth.value == "hmac" || has("signature_header") => {
+                    signature::read(reader, section).map(generic::Auth::Hmac)
+                }
+                _ if auth.value == "token" || has("token_header") => {
+                    signature::read_token(reader, section)
+                }
                 "basic" => Ok(generic::Auth::Basic),
                 _ => Ok(generic::Auth::Bearer),
             };
             let fields = fields::read(reader, section, true);
             Kind::Generic {
-                auth: auth.ok()?,
-                fields: fields.ok()?,
+                auth: auth?,
+                fields: fields?,
             }
         }
-    };
-    Some((kind, open))
+    })
+}
+
+/// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
+/// unknown, and a value that no kind takes is wrong.
+fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
+    let auths: Vec<&str> = Name::WORDS
+        .iter()
+        .flat_map(|(_, name)| name.auths())
+        .copied()
+        .collect();
+    let auths: BTreeSet<&str> = auths.into_iter().collect();
+    read_auth(reader, section, &auths.into_iter().collect::<Vec<_>>());
+    force_push(reader, section);
+    if section.has("signature_header") {
+        drop(signature::read(reader, section));
+    }
+    if section.has("token_header") {
+        drop(signature::read_token(reader, section));
+    }
+    keys(reader, section);
+    drop(origins(reader, section));
+    drop(external_path(reader, section));
+    drop(fields::read(reader, section, true));
+    for (key, _) in OTHERS {
+        section.known.insert(key);
+    }
 }
 
 /// Reports the keys that belong to other kinds, or to another `auth`.
 pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, kind: &Kind) {
-    let name = kind.as_str();
+    foreign(reader, section, kind.as_str(), false);
+}
+
+/// As [`refuse_others`]; where `auth` is refused, nothing is said of keys that another one may have.
+fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_refused: bool) {
     for (key, kinds) in OTHERS {
         if section.known.contains(key) {
             continue;
@@ -181,7 +252,14 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
         let Some(raw) = Reader::raw(section, key) else {
             continue;
         };
-        let (why, hint) = if kinds.contains(&name) {
+        let (why, hint) = if !kinds.contains(&name) {
+            (
+                format!("is not a key of kind = \"{name}\""),
+                format!("remove the line; it belongs to {}", quoted(kinds)),
+            )
+        } else if auth_refused {
+            continue;
+        } else {
             let auth = if key.starts_with("token_") {
                 "token"
             } else {
@@ -190,11 +268,6 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
             (
                 format!("belongs to auth = \"{auth}\", which the route does not have"),
                 format!("write auth = \"{auth}\", or remove the line"),
-            )
-        } else {
-            (
-                format!("is not a key of kind = \"{name}\""),
-                format!("remove the line; it belongs to {}", quoted(kinds)),
             )
         };
         reader.report_key(&section.key(key), &raw.span(), &why, &hint);

@@ -145,6 +145,7 @@ impl Site {
             web_group: None,
             ignore: Vec::new(),
             cookies: state.path().join("cookies"),
+            observer: None,
         };
         let site = Self {
             dir,

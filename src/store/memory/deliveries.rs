@@ -12,7 +12,10 @@ use crate::core::delivery::{
     Work,
 };
 use crate::core::time::Time;
-use crate::store::{DELIVERIES_KEPT, StageCounts, StoreFuture, delivery_state};
+use crate::store::{
+    DELIVERIES_KEPT, DeliveryFilter, Listed, ListedDelivery, StageCounts, StoreFuture,
+    delivery_state,
+};
 
 /// A delivery, and where its changes are once it is made.
 #[derive(Clone, Debug)]
@@ -224,6 +227,25 @@ impl State {
             failed: counts.failed + counts.dropped,
             reasons: self.reasons(kept),
         }
+    }
+
+    pub(super) fn list_deliveries(&self, filter: &DeliveryFilter) -> Listed<ListedDelivery> {
+        let wanted = |delivery: &NewDelivery| {
+            (filter.pipeline.as_ref()).is_none_or(|one| *one == delivery.pipeline)
+                && (filter.route.as_deref()).is_none_or(|route| *route == *delivery.route)
+        };
+        let kept = self.deliveries.iter();
+        let kept = kept.filter(|(_, kept)| wanted(&kept.delivery));
+        let records = kept.map(|(id, kept)| {
+            let record = ListedDelivery {
+                id: *id,
+                route: kept.delivery.route.to_string(),
+                pipeline_id: kept.delivery.pipeline.clone(),
+                record: self.record(kept),
+            };
+            (*id, record)
+        });
+        filter.slice.of(records.collect())
     }
 
     /// What deliveries wait to queue is dropped; tells how many changes that are.

@@ -7,7 +7,7 @@ use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq, Target};
 use crate::core::purge::{Learned, OpenRequest, QueuedAll, RequestId, Scope, Unsettled};
 use crate::core::time::Time;
-use crate::store::{RequestFilter, RequestPage, RequestRecord, StageCounts};
+use crate::store::{ChangeFilter, ChangeRecord, Listed, RequestFilter, RequestRecord, StageCounts};
 
 impl State {
     pub(super) fn unsettled(&self) -> Unsettled {
@@ -53,24 +53,37 @@ impl State {
         }
     }
 
-    pub(super) fn requests(&self, filter: &RequestFilter) -> RequestPage {
-        let mut found: Vec<RequestRecord> = self
-            .requests
-            .iter()
-            .map(|(id, request)| request.record(*id))
-            .filter(|record| wanted(filter, record))
-            .collect();
-        if !filter.ascending {
-            found.reverse();
-        }
-        RequestPage {
-            total_count: found.len() as u64,
-            purge_requests: found
-                .into_iter()
-                .skip(filter.offset)
-                .take(filter.limit)
-                .collect(),
-        }
+    pub(super) fn requests(&self, filter: &RequestFilter) -> Listed<RequestRecord> {
+        let records = self.requests.iter();
+        let records = records.map(|(id, request)| (*id, request.record(*id)));
+        let found = records.filter(|(_, record)| wanted(filter, record));
+        filter.slice.of(found.collect())
+    }
+
+    pub(super) fn list_changes(&self, filter: &ChangeFilter) -> Listed<ChangeRecord> {
+        let asset = |row: &Row| match &row.change.target {
+            Target::Asset(asset) => Some(asset.to_string()),
+            Target::All => None,
+        };
+        let wanted = |seq: Seq, row: &Row| {
+            filter.first.is_none_or(|first| seq >= first)
+                && filter.last.is_none_or(|last| seq <= last)
+                && (filter.pipeline.as_ref()).is_none_or(|one| *one == row.change.pipeline)
+                && (filter.stage.as_ref()).is_none_or(|stage| stage == row.stage.as_str())
+                && (filter.asset.is_none() || filter.asset == asset(row))
+        };
+        let rows = self.changes.iter();
+        let rows = rows.filter(|(seq, row)| wanted(Seq(**seq), row));
+        let records = rows.filter_map(|(seq, row)| {
+            let record = ChangeRecord {
+                pipeline_id: row.change.pipeline.clone(),
+                asset: asset(row),
+                request: row.request,
+                cause: self.cause(*seq)?,
+            };
+            Some((*seq, record))
+        });
+        filter.slice.of(records.collect())
     }
 
     pub(super) fn requests_of(&self, first: Seq, last: Seq) -> Vec<u64> {

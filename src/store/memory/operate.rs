@@ -66,7 +66,7 @@ impl State {
             .collect()
     }
 
-    fn cause(&self, seq: u64) -> Option<Cause> {
+    pub(super) fn cause(&self, seq: u64) -> Option<Cause> {
         let row = self.changes.get(&seq)?;
         let change = &row.change;
         let by_webhook = change.source == Source::Webhook

@@ -97,7 +97,7 @@ fn of_everything(
     Ok(None)
 }
 
-fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
+pub(super) fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
     let seq: i64 = row.get("seq")?;
     let source = word(row, "source", Source::parse)?;
     let detail: String = row.get("detail")?;

@@ -123,35 +123,30 @@ pub(super) fn find(
     let Some(id) = keys.of_event(event_key(route, event)) else {
         return Ok(None);
     };
-    let found = connection
-        .prepare_cached(
-            "SELECT id, pipeline, stage, due, first, last, what, at FROM delivery
-             WHERE id = ?1 AND route = ?2 AND event = ?3",
-        )?
-        .query_row(params![id, route, event], |row| {
-            let at = time(row.get("at")?);
-            let (id, what): (i64, String) = (row.get("id")?, row.get("what")?);
-            Ok((id, what, at, Progress::read(row)?))
-        })
-        .optional()?;
-    let Some((id, what, at, progress)) = found else {
-        return Ok(None);
-    };
+    connection
+        .prepare_cached("SELECT * FROM delivery WHERE id = ?1 AND route = ?2 AND event = ?3")?
+        .query_row(params![id, route, event], |row| record(connection, row))
+        .optional()
+}
+
+/// What became of a delivery, from its row.
+pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+    let (id, progress): (i64, _) = (row.get("id")?, Progress::read(row)?);
     let counts = progress.counts(connection)?;
     let waiting: i64 = connection
         .prepare_cached("SELECT count(*) FROM delivery_target WHERE delivery = ?1")?
         .query_row([id], |row| row.get(0))?;
-    Ok(Some(DeliveryRecord {
-        event: event.to_owned(),
+    Ok(DeliveryRecord {
+        event: row.get("event")?,
         state: delivery_state(progress.stage == "made", counts),
-        what,
-        at,
+        what: row.get("what")?,
+        at: time(row.get("at")?),
         queued: counts.queued + uint(waiting),
         submitted: counts.taken,
         done: counts.done,
         failed: counts.failed + counts.dropped,
         reasons: progress.reasons(connection)?,
-    }))
+    })
 }
 
 /// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::queue::word;
-use super::{decide, int, operate, time, uint};
+use super::{decide, int, listing, operate, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::{
     AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
 };
 use crate::core::time::Time;
-use crate::store::{RequestFilter, RequestPage, RequestRecord, StageCounts};
+use crate::store::{Listed, RequestFilter, RequestRecord, StageCounts};
 
 pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
     let last: Option<String> = connection
@@ -126,7 +126,7 @@ fn assets(connection: &Connection, request: u64) -> rusqlite::Result<BTreeMap<As
 pub(super) fn requests(
     connection: &Connection,
     filter: &RequestFilter,
-) -> rusqlite::Result<RequestPage> {
+) -> rusqlite::Result<Listed<RequestRecord>> {
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let asset = filter.asset.as_ref().map(Asset::as_str);
     let id = filter.id.map(int);
@@ -143,31 +143,13 @@ pub(super) fn requests(
             asset.as_ref().map(|value| value as _),
         ),
     ];
-    let mut conditions = vec!["true"];
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    for (condition, value) in wanted {
-        if let Some(value) = value {
-            conditions.push(condition);
-            values.push(value);
-        }
-    }
-    let conditions = conditions.join(" AND ");
-    let total: i64 = connection
-        .prepare_cached(&format!("SELECT count(*) FROM request WHERE {conditions}"))?
-        .query_row(values.as_slice(), |row| row.get(0))?;
-    let order = if filter.ascending { "ASC" } else { "DESC" };
-    let (limit, offset) = (int(filter.limit), int(filter.offset));
-    values.extend([&limit as &dyn ToSql, &offset]);
-    let purge_requests = connection
-        .prepare_cached(&format!(
-            "SELECT * FROM request WHERE {conditions} ORDER BY id {order} LIMIT ? OFFSET ?"
-        ))?
-        .query_map(values.as_slice(), |row| record(connection, row))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(RequestPage {
-        purge_requests,
-        total_count: uint(total),
-    })
+    listing::listed(
+        connection,
+        ("request", "id"),
+        &wanted,
+        filter.slice,
+        |row| record(connection, row),
+    )
 }
 
 pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {

@@ -7,7 +7,7 @@ use super::machine::has;
 use crate::bench::{Bench, skip_unprivileged, until};
 
 /// A daemon in a namespace where a limit is this.
-async fn limited(limit: &str, value: &str) -> Option<Bench> {
+pub(crate) async fn limited(limit: &str, value: &str) -> Option<Bench> {
     if !has("unshare") || !has("nsenter") {
         return None;
     }

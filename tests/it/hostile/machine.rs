@@ -40,7 +40,7 @@ pub(crate) fn has(tool: &str) -> bool {
 }
 
 /// Sends a signal to the daemon.
-pub(super) fn signal(bench: &Bench, name: &str) {
+pub(crate) fn signal(bench: &Bench, name: &str) {
     signal_to(bench.pid(), name);
 }
 

@@ -11,10 +11,10 @@ use crate::bench::{Bench, sh, skip_unprivileged, until};
 
 /// The daemon's user, and the web server's group: this machine knows neither.
 const USER: u32 = 61_001;
-const WEB: u32 = 61_002;
+pub(crate) const WEB: u32 = 61_002;
 
 /// A bench whose daemon runs as [`USER`], and the words that put it into a group.
-async fn served() -> Option<Bench> {
+pub(crate) async fn served() -> Option<Bench> {
     if !rustix::process::geteuid().is_root() {
         skip_unprivileged("only root may run a daemon as another user");
         return None;
@@ -43,7 +43,7 @@ fn within(bench: &mut Bench, groups: &str) {
     }
 }
 
-fn give(path: &Path, group: u32, mode: u32) {
+pub(crate) fn give(path: &Path, group: u32, mode: u32) {
     chown(path, Some(0), Some(group)).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

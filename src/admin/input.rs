@@ -1,0 +1,64 @@
+//! Reads what a call says: its query, its body, its path. What can't be read is refused as
+//! everything else is.
+
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::AdminError;
+
+/// A query, as `T` has it.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> Query<T> {
+    /// The query of a URI.
+    pub(super) fn of(uri: &Uri) -> Result<Self, AdminError> {
+        match axum::extract::Query::try_from_uri(uri) {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(refused) => Err(AdminError::Malformed(refused.body_text())),
+        }
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AdminError> {
+        Self::of(&parts.uri)
+    }
+}
+
+/// A JSON body, as `T` has it.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = AdminError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AdminError> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(AdminError::MediaType),
+            Err(JsonRejection::JsonDataError(error)) => Err(AdminError::Invalid(error.body_text())),
+            Err(JsonRejection::BytesRejection(BytesRejection::FailedToBufferBody(
+                FailedToBufferBody::LengthLimitError(_),
+            ))) => Err(AdminError::TooLarge),
+            Err(error) => Err(AdminError::Malformed(error.body_text())),
+        }
+    }
+}
+
+/// The last segment of a path, as `T` has it.
+pub(super) struct Segment<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment<T> {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AdminError> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(segment)) => Ok(Self(segment)),
+            Err(refused) => Err(AdminError::Malformed(refused.body_text())),
+        }
+    }
+}

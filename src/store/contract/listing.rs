@@ -1,0 +1,130 @@
+//! Lists of changes and deliveries: narrowed, ordered, and told in parts.
+
+use std::time::Duration;
+
+use super::*;
+use crate::core::delivery::{NewDelivery, Work};
+
+contract! {
+    changes_are_listed_in_parts_and_narrowed
+    deliveries_are_listed_in_parts_and_narrowed
+}
+
+/// Reads a list by the number of the last row that was told.
+async fn in_parts<T>(
+    of: impl AsyncFn(Slice) -> Listed<T>,
+    number: impl Fn(&T) -> u64,
+    ascending: bool,
+) -> Vec<u64> {
+    let (mut numbers, mut cursor): (Vec<u64>, _) = (Vec::new(), None);
+    loop {
+        let slice = Slice {
+            ascending,
+            cursor,
+            ..Slice::first(2)
+        };
+        let part = of(slice).await;
+        assert_eq!(part.total_count, 5, "of the whole list");
+        numbers.extend(part.rows.iter().map(&number));
+        cursor = numbers.last().copied();
+        if part.rows.len() < 2 {
+            return numbers;
+        }
+    }
+}
+
+async fn changes_are_listed_in_parts_and_narrowed(store: Arc<dyn Store>) {
+    fill(&*store, &["/a", "/b", "*", "/a", "/c"]).await;
+    store.append(vec![change(SHOP, "/a")]).await.unwrap();
+    store
+        .decide(vec![
+            open(1, WWW, &[("/a", 4)]),
+            accepted(1),
+            settled(1, Outcome::Done),
+        ])
+        .await
+        .unwrap();
+    let www = async |slice| {
+        let filter = ChangeFilter {
+            pipeline: Some(pipeline(WWW)),
+            slice,
+            ..ChangeFilter::default()
+        };
+        store.changes(filter).await.unwrap()
+    };
+    let number = |record: &ChangeRecord| record.cause.seq.0;
+    assert_eq!(in_parts(www, number, false).await, [5, 4, 3, 2, 1]);
+    assert_eq!(in_parts(www, number, true).await, [1, 2, 3, 4, 5]);
+
+    let any = || ChangeFilter {
+        slice: Slice::first(10),
+        ..ChangeFilter::default()
+    };
+    let numbers = async |filter: ChangeFilter| {
+        let listed = store.changes(filter).await.unwrap();
+        listed.rows.iter().map(number).collect::<Vec<_>>()
+    };
+    let done = ChangeFilter {
+        stage: Some("done".to_owned()),
+        ..any()
+    };
+    assert_eq!(numbers(done).await, [4, 1]);
+    let of_asset = ChangeFilter {
+        asset: Some("/a".to_owned()),
+        last: Some(Seq(5)),
+        ..any()
+    };
+    assert_eq!(numbers(of_asset).await, [4, 1]);
+    let range = ChangeFilter {
+        first: Some(Seq(3)),
+        last: Some(Seq(4)),
+        ..any()
+    };
+    let listed = store.changes(range).await.unwrap();
+    let [of_a, of_all] = &listed.rows[..] else {
+        panic!("{listed:?}")
+    };
+    assert_eq!((of_a.asset.as_deref(), of_a.request), (Some("/a"), Some(1)));
+    assert_eq!((of_all.asset.as_deref(), of_all.request), (None, None));
+    assert_eq!(of_all.cause.detail, "because");
+}
+
+async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<dyn Store>) {
+    let delivery = |event: &str, name: &str, route: &str| NewDelivery {
+        route: route.into(),
+        event: event.into(),
+        dedupe_key: None,
+        dedupe: Duration::ZERO,
+        what: "push".into(),
+        pipeline: pipeline(name),
+        at: at(1_000),
+        due: at(1_000),
+        work: Work::Changes(vec![change(name, "/a")]),
+    };
+    for event in ["a", "b", "c", "d", "e"] {
+        let one = delivery(event, WWW, "/hooks/www");
+        store.take_delivery(one).await.unwrap();
+    }
+    let other = delivery("f", SHOP, "/hooks/shop");
+    store.take_delivery(other).await.unwrap();
+    let www = async |slice| {
+        let filter = DeliveryFilter {
+            route: Some("/hooks/www".to_owned()),
+            slice,
+            ..DeliveryFilter::default()
+        };
+        store.deliveries(filter).await.unwrap()
+    };
+    let number = |listed: &ListedDelivery| listed.id;
+    assert_eq!(in_parts(www, number, false).await, [5, 4, 3, 2, 1]);
+    assert_eq!(in_parts(www, number, true).await, [1, 2, 3, 4, 5]);
+    let shop = DeliveryFilter {
+        pipeline: Some(pipeline(SHOP)),
+        slice: Slice::first(10),
+        ..DeliveryFilter::default()
+    };
+    let listed = store.deliveries(shop).await.unwrap();
+    let one = &listed.rows[0];
+    assert_eq!((&*one.route, &*one.record.event), ("/hooks/shop", "f"));
+    assert_eq!((one.record.queued, listed.total_count), (1, 1));
+}
