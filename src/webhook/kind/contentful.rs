@@ -18,10 +18,14 @@ pub(in crate::webhook) const SECRET_LENGTH: usize = 64;
 /// The most headers that may be signed.
 const MAX_HEADERS: usize = 64;
 
+const SIGNATURE: &str = "x-contentful-signature";
 const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
-const TIMESTAMP: &str = "x-contentful-timestamp";
+pub(in crate::webhook) const TIMESTAMP: &str = "x-contentful-timestamp";
 const TOPIC: &str = "x-contentful-topic";
 const KEY: &str = "x-contentful-idempotency-key";
+
+/// What has to be there to know who sends, the signature first.
+pub(in crate::webhook) const HEADERS: [&str; 4] = [SIGNATURE, TIMESTAMP, SIGNED_HEADERS, TOPIC];
 
 /// What changes what visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 6] = [
@@ -40,7 +44,7 @@ pub(in crate::webhook) fn claim(
 ) -> Result<Claim, Refused> {
     let header = |name: &'static str| one(headers, &HeaderName::from_static(name));
     let signature = Encoding::HexLower
-        .decode(header("x-contentful-signature")?, 32)
+        .decode(header(SIGNATURE)?, 32)
         .ok_or(Refused::Malformed)?;
     timestamp::check(header(TIMESTAMP)?, Unit::Milliseconds, now_unix)?;
     let mut names: Vec<&str> = header(SIGNED_HEADERS)?.split(',').collect();
