@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 use super::Refused;
 use super::headers::one;
 use super::kind::{contentful, netlify, standard};
+use super::printable::printable;
 use super::refusal::Diagnosis;
 use super::signature::{Mac, Scheme, StampPlace, stamp_in};
 use super::timestamp::{TOLERANCE, Unit, off};
@@ -41,7 +42,7 @@ fn read_by(scheme: &Scheme, headers: &HeaderMap) -> Vec<HeaderName> {
             [mac.header.clone()].into_iter().chain(stamp).collect()
         }
         Scheme::Standard | Scheme::StandardEd25519 => standard::names(headers).into(),
-        Scheme::Contentful(_) => contentful::HEADERS.map(HeaderName::from_static).into(),
+        Scheme::Contentful(_) => contentful::read_headers(headers),
         Scheme::Netlify => vec![HeaderName::from_static(netlify::HEADER)],
     }
 }
@@ -116,7 +117,8 @@ pub(super) fn of(scheme: &Scheme, why: Refused, headers: &HeaderMap, now_unix: i
             .filter(|n| wrong(n))
             .map(HeaderName::as_str)
             .collect();
-        names.join(", ")
+        // A sender may list names of its own.
+        printable(&names.join(", "))
     };
     match why {
         Refused::Missing => missing(scheme, &with(why), headers),
@@ -180,25 +182,21 @@ pub(super) fn of(scheme: &Scheme, why: Refused, headers: &HeaderMap, now_unix: i
 }
 
 fn missing(scheme: &Scheme, names: &str, headers: &HeaderMap) -> Diagnosis {
-    match scheme {
-        Scheme::Contentful(_) if names.is_empty() => Diagnosis::new(
-            "a header that x-contentful-signed-headers lists is missing",
-            "see that no proxy drops it",
-        ),
-        _ if names.is_empty() => Diagnosis::new(
+    if names.is_empty() {
+        return Diagnosis::new(
             "the signature's header has no time in it",
             "see that `timestamp_field` is what the sender writes",
-        ),
-        _ => Diagnosis::new(
-            format!("the header {names} is missing or empty"),
-            format!(
-                "give the sender the route's secret, and see that no proxy drops the header; where the \
-                 secret is proven, it holds {}{}",
-                form(scheme),
-                other_kind(headers)
-            ),
-        ),
+        );
     }
+    Diagnosis::new(
+        format!("the header {names} is missing or empty"),
+        format!(
+            "give the sender the route's secret, and see that no proxy drops the header; a signature or \
+             token has to be {}{}",
+            form(scheme),
+            other_kind(headers)
+        ),
+    )
 }
 
 /// Whose headers a delivery has, where that may be another sender than the route's.

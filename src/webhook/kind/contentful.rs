@@ -24,8 +24,18 @@ pub(in crate::webhook) const TIMESTAMP: &str = "x-contentful-timestamp";
 const TOPIC: &str = "x-contentful-topic";
 const KEY: &str = "x-contentful-idempotency-key";
 
-/// What has to be there to know who sends, the signature first.
-pub(in crate::webhook) const HEADERS: [&str; 4] = [SIGNATURE, TIMESTAMP, SIGNED_HEADERS, TOPIC];
+/// What has to be there to know who sends, the signature first; then what a delivery itself lists.
+pub(in crate::webhook) fn read_headers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let own = [SIGNATURE, TIMESTAMP, SIGNED_HEADERS, TOPIC];
+    let listed = hint(headers, SIGNED_HEADERS).unwrap_or_default();
+    let listed = listed.split(',').take(MAX_HEADERS);
+    let listed = listed.filter(|name| !own.contains(name));
+    let listed = listed.filter_map(|name| name.parse().ok());
+    own.map(HeaderName::from_static)
+        .into_iter()
+        .chain(listed)
+        .collect()
+}
 
 /// What changes what visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 6] = [
