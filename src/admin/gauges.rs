@@ -2,11 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::status::{AlarmView, CONFIG, CREDENTIAL, FAILED, OriginView, PipelineStatus, Status};
+use super::status::{
+    AlarmView, CONFIG, CREDENTIAL, FAILED, OriginView, PipelineStatus, Status, WebhooksView,
+};
 use crate::core::planner::Alarm;
 use crate::core::time::Time;
 use crate::metrics::{Gauges, PipelineGauges};
 use crate::origin;
+
+/// Calls of no route, as refusals. A path that a stranger chose is no label.
+fn unknown(webhooks: &WebhooksView) -> (String, BTreeMap<&'static str, u64>) {
+    let calls = BTreeMap::from([("no_route", webhooks.unknown_calls)]);
+    ("unknown".to_owned(), calls)
+}
 
 impl Status {
     /// The same as metrics.
@@ -24,6 +32,7 @@ impl Status {
                 .collect(),
             webhook_refusals: routes()
                 .map(|route| (route.route.clone(), route.refusals.clone()))
+                .chain(self.webhooks.iter().map(unknown))
                 .collect(),
             api_rate_limit: self.api_rate_limit,
             config_reload_failed: self.alarms.iter().any(|alarm| alarm.reason == CONFIG),

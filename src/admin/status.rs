@@ -267,6 +267,8 @@ pub struct WebhooksView {
     pub listen: Vec<String>,
     /// Its routes.
     pub routes: Vec<RouteStatus>,
+    /// Calls since the start that were of no route.
+    pub unknown_calls: u64,
 }
 
 impl From<&ListenerHandle> for WebhooksView {
@@ -274,6 +276,7 @@ impl From<&ListenerHandle> for WebhooksView {
         Self {
             listen: listener.addresses().to_vec(),
             routes: listener.status(),
+            unknown_calls: listener.unknown_calls(),
         }
     }
 }

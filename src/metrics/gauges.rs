@@ -54,7 +54,7 @@ pub struct Gauges {
     pub pipelines: Vec<PipelineGauges>,
     /// Answers to webhooks by route and outcome, ever since the start.
     pub webhooks: Vec<(String, BTreeMap<&'static str, u64>)>,
-    /// Calls of webhooks that were not authentic by route and reason, ever since the start.
+    /// Refused calls of webhooks by route and reason, ever since the start.
     pub webhook_refusals: Vec<(String, BTreeMap<&'static str, u64>)>,
     /// Whether the configuration file is refused, and an older one at work.
     pub config_reload_failed: bool,

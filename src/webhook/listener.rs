@@ -82,6 +82,12 @@ impl ListenerHandle {
         self.server.status()
     }
 
+    /// How many calls were of no route.
+    #[must_use]
+    pub fn unknown_calls(&self) -> u64 {
+        self.server.unknown_calls()
+    }
+
     /// The counts of the routes, to go on with.
     #[must_use]
     pub fn tallies(&self) -> Tallies {

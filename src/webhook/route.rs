@@ -14,14 +14,16 @@ use crate::core::change::PipelineId;
 
 use super::content;
 use super::delivery::{Delivery, Unreadable, Wish};
+use super::diagnosis;
 use super::headers::bearer;
 use super::kind::{Kind, cloudevents};
 use super::paths;
 use super::reading::{Ask, Events, Identity, Input, Reading};
+use super::refusal::Diagnosis;
 use super::scope::Scope;
 use super::secret::{SecretError, Secrets, sha256};
 use super::signature::Scheme;
-use super::verifier::{Authentic, Verifier};
+use super::verifier::{Authentic, Refused, Verifier};
 
 /// The longest id of a sender that is taken for a delivery's name.
 const MAX_EVENT_BYTES: usize = 128;
@@ -206,6 +208,11 @@ impl Route {
     #[must_use]
     pub fn verifier(&self, headers: &HeaderMap, now_unix: i64) -> Verifier<'_> {
         Verifier::new(&self.scheme, self.secrets.as_ref(), headers, now_unix)
+    }
+
+    /// What is wrong with a delivery that was refused for this.
+    pub(super) fn diagnosis(&self, why: Refused, headers: &HeaderMap, now_unix: i64) -> Diagnosis {
+        diagnosis::of(&self.scheme, why, headers, now_unix)
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
 use ipnet::IpNet;
@@ -18,13 +18,17 @@ use super::body::{self, BodyLimits, Unread};
 use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
 use super::failures::Failures;
+use super::refusal::Reason;
 use super::tally::{RouteStatus, Tallies, Tally};
 use super::visitor::Visitor;
-use super::{Authentic, Delivery, Refused, Route, Unreadable, Wish};
+use super::{Authentic, Delivery, Route, Unreadable, Wish};
 use crate::clock::Clock;
 use crate::core::delivery::Taken;
 use crate::core::time::Time;
 use crate::sink::{AskedFor, Delivered, Deliveries};
+use refusing::Call;
+
+mod refusing;
 
 /// Bytes of bodies that are kept at once, besides the first of each body.
 const KEPT: usize = 32 << 20;
@@ -32,6 +36,9 @@ const KEPT: usize = 32 << 20;
 const FIRST: usize = 32 << 10;
 /// A body above this is read on a thread where it holds up nobody.
 const LARGE: usize = 128 << 10;
+
+/// Where calls of no route are counted: every route begins with a slash.
+const NO_ROUTE: &str = "";
 
 /// What the listener is told.
 #[derive(Clone, Debug)]
@@ -64,6 +71,8 @@ struct Served {
 /// Answers requests.
 pub(super) struct Server {
     routes: BTreeMap<Arc<str>, Arc<Served>>,
+    /// Counts calls of no route.
+    unknown: Arc<Tally>,
     pub(super) proxies: Proxies,
     failures: Failures,
     budget: Budget,
@@ -92,6 +101,7 @@ impl Server {
         });
         Self {
             routes: routes.collect(),
+            unknown: tallies.of(NO_ROUTE),
             proxies: Proxies::new(settings.trusted_proxies),
             failures: Failures::new(settings.failed_auth_per_minute),
             budget: Budget::new(KEPT, FIRST),
@@ -105,7 +115,14 @@ impl Server {
         let tally = |(path, served): (&Arc<str>, &Arc<Served>)| {
             (Arc::clone(path), Arc::clone(&served.tally))
         };
-        Tallies(self.routes.iter().map(tally).collect())
+        let unknown = (NO_ROUTE.into(), Arc::clone(&self.unknown));
+        let routes = self.routes.iter().map(tally);
+        Tallies(routes.chain([unknown]).collect())
+    }
+
+    /// How many calls were of no route.
+    pub(super) fn unknown_calls(&self) -> u64 {
+        self.unknown.count(Reason::NoRoute)
     }
 
     pub(super) fn status(&self) -> Vec<RouteStatus> {
@@ -136,8 +153,7 @@ impl Server {
             let answer = self.asked(served, &head.headers, event, &visitor);
             served.tally.answered(answer.await)
         } else {
-            tracing::debug!("a call of no route");
-            Answer::NoRoute
+            self.unknown(&head, visitor.peer)
         };
         visitor.patience.head();
         // The map of what came is large enough for what goes.
@@ -164,21 +180,20 @@ impl Server {
         B: Body<Data = Bytes> + Unpin,
     {
         let route = &served.hook.route;
+        let call = Call {
+            served,
+            headers: &head.headers,
+            peer: visitor.peer,
+        };
         if head.method != Method::POST {
-            let Some(handshake) = route.handshake(&head.method, &head.headers) else {
-                return Answer::Method(route.methods());
-            };
-            if handshake.status == StatusCode::UNAUTHORIZED {
-                return self.refuse(served, &head.headers, visitor.peer, Refused::Wrong);
-            }
-            return Answer::Handshake(handshake);
+            return self.handshake(call, &head.method);
         }
-        if !body::is_plainly_framed(&head.headers) {
-            return Answer::Broken;
+        if !body::is_plainly_framed(call.headers) {
+            return self.unread(call, Unread::Aborted);
         }
         let now = self.clock.now();
         let seconds = i64::try_from(now.millis() / 1_000).unwrap_or(i64::MAX);
-        let mut verifier = route.verifier(&head.headers, seconds);
+        let mut verifier = route.verifier(call.headers, seconds);
         let kept = if verifier.is_hopeless() {
             self.budget.nothing()
         } else {
@@ -189,25 +204,11 @@ impl Server {
         patience.answer();
         let body = match read {
             Ok(body) => body,
-            Err(Unread::TooLarge) => {
-                tracing::info!(
-                    route = &*served.path,
-                    limit = self.limits.bytes,
-                    "a body is over webhooks.body_limit"
-                );
-                return Answer::TooLarge;
-            }
-            Err(unread) => {
-                tracing::debug!(route = &*served.path, ?unread, "a body did not come");
-                return match unread {
-                    Unread::Aborted => Answer::Broken,
-                    Unread::Slow | Unread::TooLarge => Answer::Cut,
-                };
-            }
+            Err(unread) => return self.unread(call, unread),
         };
         let authentic = match verifier.finish() {
             Ok(authentic) => authentic,
-            Err(why) => return self.refuse(served, &head.headers, visitor.peer, why),
+            Err(why) => return self.unauthentic(call, why, seconds),
         };
         // Whoever leaves hears no answer, so that nothing may be committed for it any more.
         if !visitor.place.vouch() {
@@ -216,9 +217,14 @@ impl Server {
         match understood(served, &mut head.headers, authentic, body).await {
             Some(Ok(delivery)) => self.commit(served, delivery, now).await,
             Some(Err(why)) => {
-                tracing::warn!(
-                    route = &*served.path,
-                    "an authentic delivery can't be read: {why}"
+                let headers = &head.headers;
+                self.unreadable(
+                    Call {
+                        served,
+                        headers,
+                        peer: visitor.peer,
+                    },
+                    &why,
                 );
                 Answer::Unreadable(why)
             }
@@ -313,7 +319,12 @@ impl Server {
         visitor: &Visitor,
     ) -> Answer {
         if !served.hook.route.may_ask(headers) {
-            return self.refuse(served, headers, visitor.peer, Refused::Wrong);
+            let peer = visitor.peer;
+            return self.may_not_ask(Call {
+                served,
+                headers,
+                peer,
+            });
         }
         if !visitor.place.vouch() {
             return Answer::Unavailable;
@@ -329,18 +340,6 @@ impl Server {
                 Answer::Unavailable
             }
         }
-    }
-
-    fn refuse(&self, served: &Served, headers: &HeaderMap, peer: Peer, why: Refused) -> Answer {
-        served.tally.refused(why);
-        let why = why.as_str();
-        let client = self.proxies.client(peer, headers);
-        if self.failures.count(client, self.clock.now()) {
-            tracing::warn!(route = &*served.path, %client, why, "not authentic");
-            return Answer::Unauthorized;
-        }
-        tracing::debug!(route = &*served.path, %client, why, "not authentic, once too often");
-        Answer::Throttled
     }
 }
 

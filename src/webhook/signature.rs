@@ -126,6 +126,16 @@ impl Digest {
 }
 
 impl Encoding {
+    /// How that is called.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::HexLower => "lower-case hexadecimal",
+            Self::Hex => "hexadecimal",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64 for URLs",
+        }
+    }
+
     /// The bytes, if they are written in their only form and are `length` bytes.
     pub(super) fn decode(self, text: &str, length: usize) -> Option<Vec<u8>> {
         let encoding = match self {
@@ -227,14 +237,7 @@ impl Mac {
         if let Some(Stamp { place, unit }) = &self.stamp {
             stamp = match place {
                 StampPlace::Header(name) => one(headers, name)?,
-                StampPlace::Field(name) => {
-                    let mut stamps = fields(value).filter_map(|f| field(f, name));
-                    let stamp = stamps.next().ok_or(Refused::Missing)?;
-                    if stamps.next().is_some() {
-                        return Err(Refused::Twice);
-                    }
-                    stamp
-                }
+                StampPlace::Field(name) => stamp_in(value, name)?,
             };
             timestamp::check(stamp, *unit, now_unix)?;
         }
@@ -273,6 +276,16 @@ impl Mac {
             ..Claim::default()
         })
     }
+}
+
+/// The timestamp in a signature's header.
+pub(super) fn stamp_in<'h>(value: &'h str, name: &str) -> Result<&'h str, Refused> {
+    let mut stamps = fields(value).filter_map(|f| field(f, name));
+    let stamp = stamps.next().ok_or(Refused::Missing)?;
+    if stamps.next().is_some() {
+        return Err(Refused::Twice);
+    }
+    Ok(stamp)
 }
 
 fn fields(value: &str) -> impl Iterator<Item = &str> {

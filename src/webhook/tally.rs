@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Refused;
 use super::answer::{Answer, Outcome};
+use super::refusal::Reason;
 use crate::core::time::Time;
 
 /// A route, as `status` shows it.
@@ -23,7 +24,7 @@ pub struct RouteStatus {
     pub last: Option<LastDelivery>,
     /// Answers since the start, by what they were.
     pub answers: BTreeMap<&'static str, u64>,
-    /// Calls since the start that were not authentic, by why.
+    /// Calls since the start that were refused, by why.
     pub refusals: BTreeMap<&'static str, u64>,
 }
 
@@ -47,11 +48,53 @@ impl Tallies {
     }
 }
 
+/// Lines of one reason in one [`WINDOW`], at most.
+const LINES: u32 = 10;
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// A line that the log gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// How many of the same reason got none before it.
+    pub(super) suppressed: u64,
+    /// Whether the next ones get none for a while.
+    pub(super) last: bool,
+}
+
+/// The lines of one reason.
+#[derive(Debug, Default)]
+struct Lines {
+    began: Option<Time>,
+    told: u32,
+    suppressed: u64,
+}
+
+impl Lines {
+    fn next(&mut self, now: Time) -> Option<Line> {
+        // A clock that was set back must not silence it.
+        let runs = |began: Time| began <= now && now.since(began) < WINDOW;
+        if !self.began.is_some_and(runs) {
+            self.began = Some(now);
+            self.told = 0;
+        }
+        if self.told >= LINES {
+            self.suppressed += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(Line {
+            suppressed: std::mem::take(&mut self.suppressed),
+            last: self.told == LINES,
+        })
+    }
+}
+
 /// The counts of a route.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     answers: [AtomicU64; Outcome::ALL.len()],
-    refusals: [AtomicU64; Refused::ALL.len()],
+    refusals: [AtomicU64; Reason::ALL.len()],
+    lines: [Mutex<Lines>; Reason::ALL.len()],
     last: Mutex<Option<LastDelivery>>,
 }
 
@@ -66,11 +109,19 @@ impl Tally {
         answer
     }
 
-    /// Counts why a call is not authentic.
-    pub(super) fn refused(&self, why: Refused) {
-        if let Some(at) = Refused::ALL.iter().position(|one| *one == why) {
-            self.refusals[at].fetch_add(1, Ordering::Relaxed);
-        }
+    /// Counts why a call is refused, and tells whether the log hears of it.
+    pub(super) fn refused(&self, why: Reason, now: Time) -> Option<Line> {
+        let place = why.place();
+        self.refusals.get(place)?.fetch_add(1, Ordering::Relaxed);
+        let lines = self.lines.get(place)?;
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.next(now)
+    }
+
+    /// How often a call was refused for this.
+    pub(super) fn count(&self, why: Reason) -> u64 {
+        let count = self.refusals.get(why.place());
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     pub(super) fn delivered(&self, event: Arc<str>, at: Time) {
@@ -90,11 +141,36 @@ impl Tally {
                 .zip(&self.answers)
                 .map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
                 .collect(),
-            refusals: Refused::ALL
-                .iter()
-                .zip(&self.refusals)
-                .map(|(why, count)| (why.as_str(), count.load(Ordering::Relaxed)))
+            refusals: Reason::of_routes()
+                .map(|why| (why.as_str(), self.count(why)))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_gets_ten_lines_a_minute_and_what_got_none_is_counted() {
+        let tally = Tally::default();
+        let refused =
+            |second: u64| tally.refused(Reason::NoRoute, Time::from_millis(second * 1_000));
+        let line = |suppressed, last| Some(Line { suppressed, last });
+        for _ in 0..9 {
+            assert_eq!(refused(100), line(0, false));
+        }
+        assert_eq!(refused(101), line(0, true));
+        for _ in 0..500 {
+            assert_eq!(refused(159), None);
+        }
+        assert_eq!(refused(160), line(500, false));
+        assert_eq!(refused(161), line(0, false));
+        // A clock that is set back by an hour.
+        assert_eq!(refused(1), line(0, false));
+        let other = tally.refused(Reason::Method, Time::from_millis(159_000));
+        assert_eq!(other, line(0, false), "each reason has lines of its own");
+        assert_eq!(tally.count(Reason::NoRoute), 513);
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bodies;
+mod diagnosis;
 mod environments;
 mod forges;
 mod identity;

@@ -3,7 +3,7 @@
 use super::verifier::Refused;
 
 /// How far a timestamp may be from now, in seconds, to either side.
-const TOLERANCE: u64 = 300;
+pub(super) const TOLERANCE: u64 = 300;
 
 /// The unit that a sender counts in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,12 +15,47 @@ pub enum Unit {
     Milliseconds,
 }
 
+impl Unit {
+    /// How many there are in a second.
+    const fn per_second(self) -> i64 {
+        match self {
+            Self::Seconds => 1,
+            Self::Milliseconds => 1_000,
+        }
+    }
+
+    /// The word for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+        }
+    }
+}
+
 /// Refuses a timestamp that is not written in the one way a number is written, or is not within 300
 /// seconds of `now_unix`. What is signed is the text as it came, so that it has to have one meaning.
 pub(super) fn check(text: &str, unit: Unit, now_unix: i64) -> Result<(), Refused> {
-    let (longest, per_second) = match unit {
-        Unit::Seconds => (12, 1),
-        Unit::Milliseconds => (15, 1000),
+    let then = number(text, unit)?;
+    // In the sender's own unit, so that 300.999 seconds are not 300.
+    let per_second = unit.per_second();
+    let now = now_unix.checked_mul(per_second).ok_or(Refused::Expired)?;
+    if now.abs_diff(then) > TOLERANCE * per_second.unsigned_abs() {
+        return Err(Refused::Expired);
+    }
+    Ok(())
+}
+
+/// By how many seconds a timestamp is ahead of `now_unix`; `None` for what is none.
+pub(super) fn off(text: &str, unit: Unit, now_unix: i64) -> Option<i64> {
+    let then = number(text, unit).ok()?;
+    (then / unit.per_second()).checked_sub(now_unix)
+}
+
+fn number(text: &str, unit: Unit) -> Result<i64, Refused> {
+    let longest = match unit {
+        Unit::Seconds => 12,
+        Unit::Milliseconds => 15,
     };
     let canonical = !text.is_empty()
         && text.len() <= longest
@@ -29,11 +64,5 @@ pub(super) fn check(text: &str, unit: Unit, now_unix: i64) -> Result<(), Refused
     if !canonical {
         return Err(Refused::Malformed);
     }
-    let then: i64 = text.parse().map_err(|_| Refused::Malformed)?;
-    // In the sender's own unit, so that 300.999 seconds are not 300.
-    let now = now_unix.checked_mul(per_second).ok_or(Refused::Expired)?;
-    if now.abs_diff(then) > TOLERANCE * per_second.unsigned_abs() {
-        return Err(Refused::Expired);
-    }
-    Ok(())
+    text.parse().map_err(|_| Refused::Malformed)
 }

@@ -12,6 +12,7 @@ mod kinds;
 mod limits;
 mod methods;
 mod one_core;
+mod refused;
 mod reload;
 mod repeated;
 mod senders;

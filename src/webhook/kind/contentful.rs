@@ -18,10 +18,24 @@ pub(in crate::webhook) const SECRET_LENGTH: usize = 64;
 /// The most headers that may be signed.
 const MAX_HEADERS: usize = 64;
 
+const SIGNATURE: &str = "x-contentful-signature";
 const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
-const TIMESTAMP: &str = "x-contentful-timestamp";
+pub(in crate::webhook) const TIMESTAMP: &str = "x-contentful-timestamp";
 const TOPIC: &str = "x-contentful-topic";
 const KEY: &str = "x-contentful-idempotency-key";
+
+/// What has to be there to know who sends, the signature first; then what a delivery itself lists.
+pub(in crate::webhook) fn read_headers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let own = [SIGNATURE, TIMESTAMP, SIGNED_HEADERS, TOPIC];
+    let listed = hint(headers, SIGNED_HEADERS).unwrap_or_default();
+    let listed = listed.split(',').take(MAX_HEADERS);
+    let listed = listed.filter(|name| !own.contains(name));
+    let listed = listed.filter_map(|name| name.parse().ok());
+    own.map(HeaderName::from_static)
+        .into_iter()
+        .chain(listed)
+        .collect()
+}
 
 /// What changes what visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 6] = [
@@ -40,7 +54,7 @@ pub(in crate::webhook) fn claim(
 ) -> Result<Claim, Refused> {
     let header = |name: &'static str| one(headers, &HeaderName::from_static(name));
     let signature = Encoding::HexLower
-        .decode(header("x-contentful-signature")?, 32)
+        .decode(header(SIGNATURE)?, 32)
         .ok_or(Refused::Malformed)?;
     timestamp::check(header(TIMESTAMP)?, Unit::Milliseconds, now_unix)?;
     let mut names: Vec<&str> = header(SIGNED_HEADERS)?.split(',').collect();

@@ -15,6 +15,9 @@ use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::Claim;
 use crate::webhook::verifier::Refused;
 
+/// Where the token is.
+pub(in crate::webhook) const HEADER: &str = "x-webhook-signature";
+
 /// The state of a deploy that visitors see.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["ready"];
 
@@ -55,7 +58,7 @@ struct Claims {
 }
 
 pub(in crate::webhook) fn claim(headers: &HeaderMap) -> Result<Claim, Refused> {
-    let token = one(headers, &HeaderName::from_static("x-webhook-signature"))?;
+    let token = one(headers, &HeaderName::from_static(HEADER))?;
     let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
     let (head, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;
     let decode = |text: &str| {

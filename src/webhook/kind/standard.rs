@@ -16,6 +16,11 @@ use super::generic::{self, Fields};
 /// The longest id of a message.
 const MAX_ID_BYTES: usize = 256;
 
+/// Id, timestamp and signature.
+const WEBHOOK: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+/// The same of Svix.
+const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
+
 /// How deliveries are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
@@ -33,6 +38,17 @@ pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
     }
 }
 
+/// The names of the headers that have id, timestamp and signature.
+pub(in crate::webhook) fn names(headers: &HeaderMap) -> [HeaderName; 3] {
+    // The signature decides; where there is none, what else there is.
+    let svix = match SVIX.map(|name| headers.contains_key(name)) {
+        [.., true] => !headers.contains_key(WEBHOOK[2]),
+        has => has.contains(&true) && !WEBHOOK.iter().any(|name| headers.contains_key(*name)),
+    };
+    let names = if svix { SVIX } else { WEBHOOK };
+    names.map(HeaderName::from_static)
+}
+
 /// What the headers claim, of which signatures that begin with `version` count.
 pub(in crate::webhook) fn claim(
     headers: &HeaderMap,
@@ -40,17 +56,10 @@ pub(in crate::webhook) fn claim(
     version: &str,
     length: usize,
 ) -> Result<Claim, Refused> {
-    let names = |family: [&'static str; 3]| family.map(HeaderName::from_static);
-    let webhook = names(["webhook-id", "webhook-timestamp", "webhook-signature"]);
-    let svix = names(["svix-id", "svix-timestamp", "svix-signature"]);
-    let [id, timestamp, signature] = match (
-        headers.contains_key(&webhook[2]),
-        headers.contains_key(&svix[2]),
-    ) {
-        (true, true) => return Err(Refused::Twice),
-        (false, true) => svix,
-        _ => webhook,
-    };
+    if headers.contains_key(WEBHOOK[2]) && headers.contains_key(SVIX[2]) {
+        return Err(Refused::Twice);
+    }
+    let [id, timestamp, signature] = names(headers);
     let signature = one(headers, &signature)?;
     let timestamp = one(headers, &timestamp)?;
     let id = one(headers, &id)?;
