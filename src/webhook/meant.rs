@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::printable::{listed, printable};
 use super::refusal::Diagnosis;
+use super::secret::MIN_BYTES;
 
 /// What is wrong with a path that is no route's, and what to do.
 pub(super) fn diagnosis<'r>(
@@ -52,6 +53,24 @@ pub(super) fn diagnosis<'r>(
     (None, Diagnosis::new(what, remedy))
 }
 
+/// A path as the log may have it. A part of it that is long enough for a secret, and of no route, is not
+/// told: some senders are given a URL with one in it.
+pub(super) fn shown<'r>(path: &str, routes: &(impl Iterator<Item = &'r str> + Clone)) -> String {
+    let known = |part: &str| {
+        routes
+            .clone()
+            .any(|route| route.split('/').any(|one| one == part))
+    };
+    let parts = path.split('/').map(|part| {
+        if part.len() < MIN_BYTES || known(part) {
+            part.to_owned()
+        } else {
+            format!("[{} bytes]", part.len())
+        }
+    });
+    printable(&parts.collect::<Vec<_>>().join("/"))
+}
+
 /// A path as it was probably meant: decoded, with single slashes, and none at the end.
 fn plain(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
@@ -96,5 +115,20 @@ mod tests {
         }
         let (_, none) = diagnosis("/x", [].into_iter());
         assert!(none.what.contains("no route"), "{none:?}");
+    }
+    #[test]
+    fn what_may_be_a_secret_is_not_told() {
+        let routes = ["/hooks/a-route-with-a-long-name"];
+        for (path, told) in [
+            (
+                "/hooks/a-route-with-a-long-name/",
+                "/hooks/a-route-with-a-long-name/",
+            ),
+            ("/hooks/3Xk9-secret-of-mine", "/hooks/[19 bytes]"),
+            ("/a%2Fwhsec_abcdefgh/b", "/[19 bytes]/b"),
+            ("/short/enough", "/short/enough"),
+        ] {
+            assert_eq!(shown(path, &routes.into_iter()), told);
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::verifier::Refused;
 pub const MAX_SECRETS: usize = 4;
 
 /// The fewest bytes of a secret.
-const MIN_BYTES: usize = 16;
+pub(super) const MIN_BYTES: usize = 16;
 
 /// The fewest different bytes of a secret: `xxxxxxxxxxxxxxxx` is nobody's secret.
 const MIN_DIFFERENT: usize = 5;

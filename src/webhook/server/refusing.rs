@@ -147,10 +147,11 @@ impl Server {
         let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
             return Answer::NoRoute;
         };
-        let path = head.uri.path();
-        let (meant, diagnosis) = meant::diagnosis(path, self.routes.keys().map(|route| &**route));
+        let routes = self.routes.keys().map(|route| &**route);
+        let path = meant::shown(head.uri.path(), &routes);
+        let (meant, diagnosis) = meant::diagnosis(&path, routes);
         let Diagnosis { what, remedy } = diagnosis;
-        let (path, client) = (printable(path), self.proxies.client(peer, &head.headers));
+        let client = self.proxies.client(peer, &head.headers);
         let (method, reason, suppressed, end) = (
             printable(head.method.as_str()),
             reason.as_str(),

@@ -242,7 +242,7 @@ async fn answers_say_what_is_wrong_and_to_strangers_nothing() {
         assert_eq!(answer.status, 401);
         assert_eq!(answer.body, json!({ "error": "not authentic" }));
     }
-    for (reason, count) in [("missing", 2.0), ("wrong", 5.0), ("expired", 0.0)] {
+    for (reason, count) in [("missing", 3.0), ("wrong", 4.0), ("expired", 0.0)] {
         let line =
             format!("edgepurge_webhook_refusals_total{{route=\"/hooks/www\",reason=\"{reason}\"}}");
         assert_eq!(metric(&bench, &line).await, Some(count), "{reason}");
