@@ -194,7 +194,7 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         })
         .method_not_allowed_fallback(async || AdminError::Method)
         .fallback(unknown)
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(
             Arc::new(door),
             guard::guard,
