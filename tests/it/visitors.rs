@@ -28,11 +28,11 @@ use crate::reported;
 /// How long it runs, unless said otherwise.
 const SECONDS: u64 = 20;
 /// How long what is absent has to be so to be gone.
-const GONE_AFTER: Duration = Duration::from_secs(1);
+const GONE_AFTER: Duration = Duration::from_secs(2);
 /// Longer than it takes to see that files are absent, and that they stay so.
-const HOLE: Duration = Duration::from_millis(4_500);
+const HOLE: Duration = Duration::from_millis(5_500);
 /// The same where no event comes.
-const SILENT_HOLE: Duration = Duration::from_secs(6);
+const SILENT_HOLE: Duration = Duration::from_secs(7);
 
 fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
