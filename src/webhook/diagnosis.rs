@@ -5,8 +5,8 @@ use axum::http::header::{AUTHORIZATION, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};
 
 use super::Refused;
-use super::headers::one;
-use super::kind::{contentful, netlify, standard};
+use super::headers::{hint, one};
+use super::kind::{bitbucket, contentful, netlify, standard};
 use super::printable::printable;
 use super::refusal::Diagnosis;
 use super::signature::{Mac, Scheme, StampPlace, stamp_in};
@@ -186,6 +186,15 @@ fn missing(scheme: &Scheme, names: &str, headers: &HeaderMap) -> Diagnosis {
         return Diagnosis::new(
             "the signature's header has no time in it",
             "see that `timestamp_field` is what the sender writes",
+        );
+    }
+    if hint(headers, "x-event-key") == Some(bitbucket::CONNECTION_TEST) {
+        return Diagnosis::new(
+            format!(
+                "the header {names} is missing: Bitbucket Data Center does not sign its connection test"
+            ),
+            "nothing: the button \"Test connection\" can't succeed, and deliveries are signed where the webhook there has \
+             the route's secret",
         );
     }
     Diagnosis::new(

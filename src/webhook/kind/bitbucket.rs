@@ -11,6 +11,9 @@ use crate::webhook::headers::hint;
 use crate::webhook::reading::{Ask, Input, Reading, Run};
 use crate::webhook::signature::Mac;
 
+/// What the button "Test connection" of Data Center sends, without a signature.
+pub(in crate::webhook) const CONNECTION_TEST: &str = "diagnostics:ping";
+
 /// The status of a build, which Cloud has; Data Center has pushes only.
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = [
     "repo:commit_status_created",
@@ -117,7 +120,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
     let Some(event) = hint(input.headers, "x-event-key") else {
         return refuse("X-Event-Key", "the header is missing");
     };
-    let mut reading = if event == "diagnostics:ping" {
+    let mut reading = if event == CONNECTION_TEST {
         Reading::nothing(event, "a ping")
     } else if input.events.want(event) {
         wanted(event, input)?

@@ -47,6 +47,18 @@ fn the_header_that_is_missing_or_there_twice_is_named() {
 }
 
 #[test]
+fn a_connection_test_that_its_sender_does_not_sign_is_named() {
+    let test = vec![("x-event-key", "diagnostics:ping".to_owned())];
+    let found = said(Sender::Bitbucket, &test);
+    assert!(
+        found.what.contains("does not sign its connection test"),
+        "{}",
+        found.what
+    );
+    assert!(found.remedy.starts_with("nothing: "), "{}", found.remedy);
+}
+
+#[test]
 fn it_is_said_by_how_much_a_clock_is_off() {
     let mut looked_at = 0;
     for sender in ALL {
