@@ -135,8 +135,8 @@ fn storyblok_signs_with_sha1() {
     assert_eq!(sent(&route, &short, BODY), Err(Refused::Malformed));
 }
 
-/// Harbor 2.11 sends what its field "Auth Header" holds as `Authorization`, as it is
-/// (`webhook_job.go`).
+/// Harbor sends what its field "Auth Header" holds as `Authorization`, as it is (`auth_header` in
+/// `http_handler.go` of 2.x).
 #[test]
 fn a_token_is_read_behind_its_prefix_and_nowhere_else() {
     let token = |prefix: &str| {
