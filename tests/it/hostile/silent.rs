@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::machine::{Mount, has, may_mount, release, released};
 use crate::bench::{Bench, sh, skip_unprivileged, until};
@@ -47,6 +48,7 @@ async fn an_origin_on_a_filesystem_without_events_is_polled() {
         return;
     }
     let mut bench = Bench::new().await;
+    bench.origin = "gone_after = \"200ms\"".to_owned();
     let source = bench.path("source");
     release(&source, "one");
     let mut fuse = bindfs(&source, &bench.site()).await;
@@ -74,6 +76,8 @@ async fn an_origin_on_a_filesystem_without_events_is_polled() {
     drop(fuse);
     // What is below is empty.
     bench.alarm("loss").await;
+    // Not a wait for something: what is back within `gone_after` is no change.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let _fuse = bindfs(&source, &bench.site()).await;
     bench.no_alarm().await;
     // A visitor may have seen each of them missing; the one that was removed is purged once.
