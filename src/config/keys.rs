@@ -99,6 +99,7 @@ pub(super) const TABLES: [(&str, &[&str]); 9] = [
             "timestamp_unit",
             "signed",
             "paths",
+            "repository_pointer",
             "branch",
             "event",
             "id",

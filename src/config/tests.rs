@@ -3,6 +3,7 @@
 mod example;
 mod problems;
 mod secrets;
+mod senders;
 mod sources;
 mod together;
 mod values;

@@ -50,13 +50,17 @@ pub enum Kind {
         /// Where its bodies say what they are about.
         fields: generic::Fields,
     },
-    /// `MinIO`, Ceph, and whoever sends S3 event records with a bearer token.
+    /// `MinIO`, Ceph, and whoever sends S3 event records with a token, or name and password.
     S3 {
+        /// How its deliveries are authenticated.
+        auth: generic::Auth,
         /// How keys are written in them.
         keys: s3::Keys,
     },
-    /// `CloudEvents` over HTTP, with a bearer token.
+    /// `CloudEvents` over HTTP, with a token, or name and password.
     Cloudevents {
+        /// How its deliveries are authenticated.
+        auth: generic::Auth,
         /// The origins that may be sent from, where senders ask by `OPTIONS`.
         allowed_origins: Vec<String>,
         /// Where its data says what it is about.
@@ -112,14 +116,15 @@ impl Kind {
             Self::Forgejo { .. } => Scheme::Mac(Mac::of_body("x-forgejo-signature", "")),
             Self::Bitbucket => Scheme::Mac(bitbucket::mac()),
             Self::Standard { auth, .. } => standard::scheme(*auth),
-            Self::S3 { .. } | Self::Cloudevents { .. } => Scheme::Bearer,
             Self::Contentful { external_path } => {
                 Scheme::Contentful(external_path.as_deref().unwrap_or(path).to_owned())
             }
             Self::Sanity => Scheme::Mac(sanity::mac()),
             Self::Netlify => Scheme::Netlify,
             Self::Vercel => Scheme::Mac(vercel::mac()),
-            Self::Generic { auth, .. } => generic::scheme(auth),
+            Self::S3 { auth, .. } | Self::Cloudevents { auth, .. } | Self::Generic { auth, .. } => {
+                generic::scheme(auth)
+            }
         }
     }
 
@@ -174,6 +179,21 @@ impl Kind {
             Self::Contentful { .. } if !begins(contentful::TOPICS) => Some(format!(
                 "a topic such as {}Entry.publish",
                 contentful::TOPICS
+            )),
+            // Configurations of buckets have the prefix, and most records do not.
+            Self::S3 { .. }
+                if !s3::FAMILIES
+                    .iter()
+                    .any(|family| begins(family) || begins(&format!("{}{family}", s3::PREFIX))) =>
+            {
+                Some(format!(
+                    "an event of S3, such as {}",
+                    s3::DEFAULT_EVENTS.join(", ")
+                ))
+            }
+            Self::Vercel if !vercel::FAMILIES.iter().any(|family| begins(family)) => Some(format!(
+                "an event of Vercel, such as {}",
+                vercel::DEFAULT_EVENTS.join(", ")
             )),
             _ => None,
         }
@@ -248,10 +268,13 @@ impl Kind {
     /// Whether its deliveries name a repository (bucket, space, site, source).
     #[must_use]
     pub const fn names_repository(&self) -> bool {
-        !matches!(
-            self,
-            Self::Standard { .. } | Self::Sanity | Self::Generic { .. }
-        )
+        match self {
+            Self::Standard { fields, .. } | Self::Generic { fields, .. } => {
+                fields.repository.is_some()
+            }
+            Self::Sanity => false,
+            _ => true,
+        }
     }
 
     /// Whether its deliveries name a branch.
@@ -304,7 +327,7 @@ impl Kind {
             } => gitea::read(input, gitea::Flavour::Forgejo, *assume_no_force_push),
             Self::Bitbucket => bitbucket::read(input),
             Self::Standard { fields, .. } => standard::read(input, fields),
-            Self::S3 { keys } => s3::read(input, *keys),
+            Self::S3 { keys, .. } => s3::read(input, *keys),
             Self::Cloudevents { fields, .. } => cloudevents::read(input, fields),
             Self::Contentful { .. } => contentful::read(input),
             Self::Sanity => sanity::read(input),

@@ -1,15 +1,38 @@
 //! JSON pointers (RFC 6901): reads the texts at one place of a JSON document, and keeps nothing of
 //! the rest. Beyond the RFC, `*` stands for every element of a list.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::content::unreadable;
+use super::bounded::Bounded;
+use super::content::{refuse, unreadable};
 use super::delivery::Unreadable;
 use super::printable::printable;
+
+/// The most texts that are kept of one place.
+const MAX_TEXTS: usize = 1000;
+
+/// Stands for every element of a list.
+const EVERY: &str = "*";
+
+/// Texts at a place, each once; `more` where they may not be all.
+pub(super) type Texts = Bounded<String, MAX_TEXTS>;
+
+/// Whether a place is in a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum There {
+    /// It is not, or is `null`.
+    #[default]
+    No,
+    /// In some elements of a list, and in others not.
+    Partly,
+    /// It is.
+    Yes,
+}
 
 /// A place in a JSON document, `/post/current/slug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +75,12 @@ impl Pointer {
     }
 
     /// Calls `found` with the text at this place, or with each text of the list at this place; tells
-    /// whether the place is there. `null` counts as not there.
+    /// whether the place is there.
     pub(super) fn each(
         &self,
         body: &[u8],
         mut found: impl FnMut(&str),
-    ) -> Result<bool, Unreadable> {
+    ) -> Result<There, Unreadable> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let seed = At {
             segments: &self.segments,
@@ -69,21 +92,33 @@ impl Pointer {
         there.map_err(|error| unreadable(&printable(&self.text), &error))
     }
 
-    /// The one text at this place.
-    pub(super) fn text(&self, body: &[u8]) -> Result<Option<String>, Unreadable> {
-        let mut texts = Vec::new();
-        self.each(body, |text| {
-            if texts.len() < 2 {
-                texts.push(text.to_owned());
+    /// The one text at this place, or those of every element that `*` stands for.
+    pub(super) fn texts(&self, body: &[u8]) -> Result<Texts, Unreadable> {
+        let mut texts = BTreeSet::new();
+        let mut several = false;
+        let mut more = false;
+        let there = self.each(body, |text| {
+            several |= !texts.is_empty();
+            if texts.len() < MAX_TEXTS {
+                texts.insert(text.to_owned());
+            } else {
+                more |= !texts.contains(text);
             }
         })?;
-        if texts.len() > 1 {
-            return super::content::refuse(
-                &printable(&self.text),
-                "has to be one text, not a list",
-            );
+        let every = self.segments.iter().any(|segment| segment == EVERY);
+        let name = || printable(&self.text);
+        match there {
+            There::No => refuse(&name(), "is missing"),
+            _ if !every && texts.is_empty() => refuse(&name(), "is missing"),
+            _ if !every && several => refuse(
+                &name(),
+                "has to be one text, not a list; `*` in a pointer stands for every element of one",
+            ),
+            there => Ok(Texts {
+                items: texts.into_iter().collect(),
+                more: more || there == There::Partly,
+            }),
         }
-        Ok(texts.pop())
     }
 }
 
@@ -94,57 +129,57 @@ struct At<'p, F> {
 }
 
 impl<'de, F: FnMut(&str)> DeserializeSeed<'de> for At<'_, F> {
-    type Value = bool;
+    type Value = There;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<There, D::Error> {
         json.deserialize_any(self)
     }
 }
 
 impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
-    type Value = bool;
+    type Value = There;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, or a list of strings")
     }
 
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(false)
+    fn visit_unit<E>(self) -> Result<There, E> {
+        Ok(There::No)
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<bool, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<There, E> {
         if self.segments.is_empty() {
             (self.found)(text);
-            return Ok(true);
+            return Ok(There::Yes);
         }
-        Ok(false)
+        Ok(There::No)
     }
 
     /// Ids are numbers in many payloads.
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<bool, E> {
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<There, E> {
         self.visit_str(&number.to_string())
     }
 
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<bool, E> {
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<There, E> {
         self.visit_str(&number.to_string())
     }
 
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<bool, E> {
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<There, E> {
         self.scalar("a boolean")
     }
 
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<bool, E> {
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<There, E> {
         self.scalar("a number with a fraction")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<There, A::Error> {
         let Some((wanted, below)) = self.segments.split_first() else {
             return Err(A::Error::custom(
                 "invalid type: a map, expected a string, or a list of strings",
             ));
         };
         let mut seen = false;
-        let mut there = false;
+        let mut there = There::No;
         while let Some(key) = map.next_key::<String>()? {
             if key != *wanted {
                 map.next_value::<IgnoredAny>()?;
@@ -162,31 +197,30 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
         Ok(there)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<There, A::Error> {
         let Some((wanted, below)) = self.segments.split_first() else {
             while list
                 .next_element_seed(Item { found: self.found })?
                 .is_some()
             {}
-            return Ok(true);
+            return Ok(There::Yes);
         };
-        if wanted == "*" {
-            let mut elements = 0_usize;
-            let mut there = false;
+        if wanted == EVERY {
+            let mut all = None;
             while let Some(found) = list.next_element_seed(At {
                 segments: below,
                 found: self.found,
             })? {
-                elements += 1;
-                there |= found;
+                let same = all.is_none_or(|all| all == found);
+                all = Some(if same { found } else { There::Partly });
             }
             // An empty list says that there is nothing.
-            return Ok(there || elements == 0);
+            return Ok(all.unwrap_or(There::Yes));
         }
         // `01` and `+1` are names, and no list has those.
         let index = wanted.parse::<usize>().ok();
         let index = index.filter(|index| index.to_string() == *wanted);
-        let mut there = false;
+        let mut there = There::No;
         let mut at = 0_usize;
         loop {
             let more = if index == Some(at) {
@@ -194,7 +228,7 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
                     segments: below,
                     found: self.found,
                 })?;
-                there |= found.unwrap_or_default();
+                there = found.unwrap_or_default();
                 found.is_some()
             } else {
                 list.next_element::<IgnoredAny>()?.is_some()
@@ -209,13 +243,13 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for At<'_, F> {
 
 impl<F> At<'_, F> {
     /// Something that is neither text nor list nor map.
-    fn scalar<E: serde::de::Error>(&self, what: &str) -> Result<bool, E> {
+    fn scalar<E: serde::de::Error>(&self, what: &str) -> Result<There, E> {
         if self.segments.is_empty() {
             return Err(E::custom(format!(
                 "invalid type: {what}, expected a string, or a list of strings"
             )));
         }
-        Ok(false)
+        Ok(There::No)
     }
 }
 

@@ -330,6 +330,7 @@ mod tests {
     fn a_bucket_or_a_site_is_exactly_what_is_written() {
         assert!(is(
             &Kind::S3 {
+                auth: crate::webhook::kind::generic::Auth::Bearer,
                 keys: crate::webhook::kind::s3::Keys::default()
             },
             "my-bucket",
@@ -337,6 +338,7 @@ mod tests {
         ));
         assert!(!is(
             &Kind::S3 {
+                auth: crate::webhook::kind::generic::Auth::Bearer,
                 keys: crate::webhook::kind::s3::Keys::default()
             },
             "my-bucket",

@@ -23,7 +23,7 @@ use super::refusal::Diagnosis;
 use super::scope::Scope;
 use super::secret::{SecretError, Secrets, sha256};
 use super::signature::Scheme;
-use super::verifier::{Authentic, Refused, Verifier};
+use super::verifier::{Authentic, Refused, Verifier, shows};
 
 /// The longest id of a sender that is taken for a delivery's name.
 const MAX_EVENT_BYTES: usize = 128;
@@ -186,7 +186,7 @@ impl Route {
     pub fn handshake(&self, method: &Method, headers: &HeaderMap) -> Option<Handshake> {
         match &self.settings.kind {
             Kind::S3 { .. } if method == Method::HEAD => Some(Handshake {
-                // MinIO asks with its token whether anybody is there, before it sends.
+                // MinIO asks with what it sends with whether anybody is there, before it sends.
                 status: if self.may_ask(headers) {
                     StatusCode::NO_CONTENT
                 } else {
@@ -216,13 +216,29 @@ impl Route {
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
-    /// needs it. Anybody may ask an open route; nobody one whose key is public.
+    /// needs it, or the headers have it as the route's deliveries do. Anybody may ask an open route;
+    /// nobody one whose key is public.
     #[must_use]
     pub fn may_ask(&self, headers: &HeaderMap) -> bool {
+        self.asks(headers).is_ok()
+    }
+
+    /// As [`Route::may_ask`]; or why not.
+    pub(super) fn asks(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match &self.secrets {
-            Some(_) if matches!(self.scheme, Scheme::StandardEd25519) => false,
-            Some(secrets) => secrets.knows(bearer(headers)).is_ok(),
-            None => self.settings.open,
+            Some(_) if matches!(self.scheme, Scheme::StandardEd25519) => Err(Refused::Wrong),
+            Some(secrets) => {
+                let as_token = secrets.knows(bearer(headers));
+                let as_sent = shows(&self.scheme, secrets, headers);
+                let meant_as_token = self.scheme.signs() || as_token == Err(Refused::Wrong);
+                if as_token.is_ok() || (meant_as_token && as_sent.is_err()) {
+                    as_token
+                } else {
+                    as_sent
+                }
+            }
+            None if self.settings.open => Ok(()),
+            None => Err(Refused::Missing),
         }
     }
 

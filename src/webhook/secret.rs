@@ -111,7 +111,10 @@ pub enum SecretError {
     #[error("the key has to be whpk_ and then 32 bytes in base64, as the sender shows it")]
     NotWhpk,
     /// It can't be sent in a header.
-    #[error("the secret holds a space or another character that a header may not carry unchanged")]
+    #[error(
+        "the secret holds a space or another character that a header may not carry unchanged; a word before the \
+         token, such as Bearer, does not belong to it"
+    )]
     NotToken,
     /// It is not what Basic authentication sends.
     #[error(

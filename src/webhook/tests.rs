@@ -6,6 +6,7 @@ mod diagnosis;
 mod environments;
 mod forges;
 mod identity;
+mod lists;
 mod negative;
 mod others;
 mod payloads;

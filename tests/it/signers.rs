@@ -213,6 +213,7 @@ async fn cloudevents_of_the_official_sdk_are_understood() {
         return;
     };
     let kind = Kind::Cloudevents {
+        auth: generic::Auth::Bearer,
         allowed_origins: Vec::new(),
         fields: generic::Fields::default(),
     };

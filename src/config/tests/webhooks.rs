@@ -6,13 +6,13 @@ use super::*;
 use crate::webhook::{Kind, Purge};
 
 /// A webhook of [`PIPELINE`] with an origin, from line 6 on: its header, then these lines.
-fn hook(lines: &str) -> String {
+pub(super) fn hook(lines: &str) -> String {
     origin(&format!(
         "[[pipeline.webhook]]\nroute = \"/hooks/www\"\n{lines}"
     ))
 }
 
-const SECRET: &str = "secret_file = \"/etc/s\"\n";
+pub(super) const SECRET: &str = "secret_file = \"/etc/s\"\n";
 
 #[test]
 fn a_webhook_needs_little() {

@@ -35,6 +35,7 @@ pub(super) fn read(
         reader.report_key(&section.key("paths"), span, why, "name at least one");
         paths.value = None;
     }
+    let repository = one_pointer(reader, section, "repository_pointer");
     let branch = one_pointer(reader, section, "branch");
     let event = if named {
         one_pointer(reader, section, "event")
@@ -44,6 +45,7 @@ pub(super) fn read(
     let id = one_pointer(reader, section, "id");
     Ok(generic::Fields {
         paths: complete(paths)?.unwrap_or_default(),
+        repository: repository?,
         branch: branch?,
         event: event?,
         id: id?,

@@ -61,7 +61,7 @@ impl Name {
         match self {
             Self::Gitlab => &["token", "signing_token", "none"],
             Self::Standard => &["hmac", "ed25519", "none"],
-            Self::S3 | Self::Cloudevents => &["bearer", "none"],
+            Self::S3 | Self::Cloudevents => &["bearer", "token", "basic", "none"],
             Self::Generic => &["bearer", "token", "basic", "hmac", "none"],
             _ => &["signature", "none"],
         }
@@ -76,13 +76,13 @@ impl Name {
 }
 
 /// Keys that only some kinds have, each with those.
-const OTHERS: [(&str, &[&str]); 18] = [
+const OTHERS: [(&str, &[&str]); 19] = [
     ("key_encoding", &["s3"]),
     ("assume_no_force_push", &["gitlab", "gitea", "forgejo"]),
     ("allowed_origins", &["cloudevents"]),
     ("external_path", &["contentful"]),
-    ("token_header", &["generic"]),
-    ("token_prefix", &["generic"]),
+    ("token_header", &["generic", "s3", "cloudevents"]),
+    ("token_prefix", &["generic", "s3", "cloudevents"]),
     ("signature_header", &["generic"]),
     ("signature_prefix", &["generic"]),
     ("signature_encoding", &["generic"]),
@@ -92,6 +92,10 @@ const OTHERS: [(&str, &[&str]); 18] = [
     ("timestamp_field", &["generic"]),
     ("timestamp_unit", &["generic"]),
     ("paths", &["generic", "standard", "cloudevents"]),
+    (
+        "repository_pointer",
+        &["generic", "standard", "cloudevents"],
+    ),
     ("branch", &["generic", "standard", "cloudevents"]),
     ("event", &["generic", "standard"]),
     ("id", &["generic", "standard", "cloudevents"]),
@@ -173,13 +177,17 @@ fn of_name(
             },
             fields: fields::read(reader, section, true)?,
         },
-        Name::S3 => Kind::S3 {
-            keys: keys(reader, section),
-        },
+        Name::S3 => {
+            let auth = shown(reader, section, auth);
+            let keys = keys(reader, section);
+            Kind::S3 { auth: auth?, keys }
+        }
         Name::Cloudevents => {
+            let auth = shown(reader, section, auth);
             let origins = origins(reader, section);
             let fields = fields::read(reader, section, false);
             Kind::Cloudevents {
+                auth: auth?,
                 allowed_origins: origins?,
                 fields: fields?,
             }
@@ -191,24 +199,34 @@ fn of_name(
         Name::Netlify => Kind::Netlify,
         Name::Vercel => Kind::Vercel,
         Name::Generic => {
-            // Where `auth` is refused, the keys tell what it was to be.
-            let has = |key| auth.refused && section.has(key);
-            let auth = match auth.value {
-                _ if auth.value == "hmac" || has("signature_header") => {
-                    signature::read(reader, section).map(generic::Auth::Hmac)
-                }
-                _ if auth.value == "token" || has("token_header") => {
-                    signature::read_token(reader, section)
-                }
-                "basic" => Ok(generic::Auth::Basic),
-                _ => Ok(generic::Auth::Bearer),
-            };
+            let auth = shown(reader, section, auth);
             let fields = fields::read(reader, section, true);
             Kind::Generic {
                 auth: auth?,
                 fields: fields?,
             }
         }
+    })
+}
+
+/// How deliveries show that they know the secret. Where `auth` is refused, the keys tell what it was to
+/// be.
+fn shown(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    auth: &Held<&'static str>,
+) -> Result<generic::Auth, Refused> {
+    let has = |key| auth.refused && section.has(key);
+    if auth.value == "hmac" || has("signature_header") {
+        return signature::read(reader, section).map(generic::Auth::Hmac);
+    }
+    if auth.value == "token" || has("token_header") {
+        return signature::read_token(reader, section);
+    }
+    Ok(if auth.value == "basic" {
+        generic::Auth::Basic
+    } else {
+        generic::Auth::Bearer
     })
 }
 

@@ -229,6 +229,9 @@ fn unnamed(
             "say where in the body it is, with branch = \"/…\""
         }
         ("generic" | "standard", "event") => "say where in the body it is, with event = \"/…\"",
+        ("generic" | "standard", "repository") => {
+            "say where in the body it is, with repository_pointer = \"/…\""
+        }
         _ => "remove the line",
     };
     let why = format!("can't be looked at: deliveries of kind = \"{kind}\" name no {what}");

@@ -82,7 +82,7 @@ pub(super) fn read(
         range::any,
     );
     let prefix = prefix(reader, section, "signature_prefix", "signature", |b| {
-        b.is_ascii_graphic() && b != b','
+        (b.is_ascii_graphic() && b != b',') || b == b' '
     });
     let encoding = reader.setting(
         section,

@@ -1,4 +1,4 @@
-//! `CloudEvents` 1.0 over HTTP: binary, structured and batched, with a bearer token. Source and id
+//! `CloudEvents` 1.0 over HTTP: binary, structured and batched. Source and id
 //! name an event, but nothing signs them. The data is read as `generic` reads its body.
 
 use std::borrow::Cow;
@@ -64,7 +64,7 @@ struct Event<'b> {
 
 /// Whether the data of events is looked at; otherwise it may be anything.
 const fn reads_data(files: bool, fields: &Fields) -> bool {
-    files || fields.branch.is_some() || fields.id.is_some()
+    files || fields.repository.is_some() || fields.branch.is_some() || fields.id.is_some()
 }
 
 fn media(headers: &HeaderMap) -> String {

@@ -11,9 +11,9 @@ use crate::webhook::content::{parse, parse_any, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
 use crate::webhook::paths::{self, Listed};
-use crate::webhook::pointer::Pointer;
+use crate::webhook::pointer::{Pointer, Texts, There};
 use crate::webhook::printable::printable;
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
+use crate::webhook::reading::{Ask, Events, Identity, Input, Reading};
 use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
 use crate::webhook::timestamp::Unit;
 
@@ -71,6 +71,8 @@ pub enum Place {
 pub struct Fields {
     /// The paths: each a text or a list of texts. Empty for edgepurge's own body.
     pub paths: Vec<Pointer>,
+    /// The names of the repository (bucket, project).
+    pub repository: Option<Pointer>,
     /// The branch, or a full ref.
     pub branch: Option<Pointer>,
     /// The event's name.
@@ -127,14 +129,10 @@ pub(in crate::webhook) fn of_body(
     body: &[u8],
     event: Option<&str>,
 ) -> Result<Reading, Unreadable> {
-    let text = |pointer: &Option<Pointer>| {
-        pointer.as_ref().map_or(Ok(None), |pointer| {
-            // A place that is configured has to be there: else every event would pass unseen.
-            match pointer.text(body)? {
-                Some(text) => Ok(Some(text)),
-                None => refuse(&printable(pointer.as_str()), "is missing"),
-            }
-        })
+    // A place that is configured has to be there: else every event would pass unseen.
+    let texts = |pointer: &Option<Pointer>| {
+        let pointer = pointer.as_ref();
+        pointer.map(|pointer| pointer.texts(body)).transpose()
     };
     // Another sender's body may have the names of ours with another meaning.
     let own: Option<Own> = if input.files && fields.paths.is_empty() {
@@ -144,28 +142,54 @@ pub(in crate::webhook) fn of_body(
         None
     };
     let named = match event {
-        Some(event) => Some(event.to_owned()),
-        None => text(&fields.event)?,
+        Some(event) => Some(Texts {
+            items: vec![event.to_owned()],
+            more: false,
+        }),
+        None => texts(&fields.event)?,
     };
-    if let Some(event) = &named
-        && !input.events.want(event)
-    {
-        return Ok(Reading::unwanted(event));
-    }
+    let name = match &named {
+        Some(named) => match wanted(input.events, named) {
+            Some(name) => Some(name),
+            None => return Ok(unwanted(named)),
+        },
+        None => None,
+    };
     let ask = match own {
         Some(own) => own_ask(body, &own)?,
         None if input.files => listed_ask(fields, body)?,
         None => Ask::Unlisted("not asked for"),
     };
-    let mut reading = Reading::of(named.as_deref().unwrap_or(word(&ask)), ask);
-    reading
-        .refs
-        .extend(text(&fields.branch)?.map(|name| Ref::of(&name)));
-    if let Some(id) = text(&fields.id)? {
+    let mut reading = Reading::of(name.unwrap_or(word(&ask)), ask);
+    // Where not all is known of the branches, any may be among them.
+    if let Some(branches) = texts(&fields.branch)?.filter(|branches| !branches.more) {
+        let refs = branches.items.iter().map(|name| Ref::of(name));
+        reading.refs.extend(refs);
+    }
+    if let Some(names) = texts(&fields.repository)? {
+        reading.repository.extend(names.items);
+    }
+    if let Some(ids) = texts(&fields.id)?.filter(|ids| !ids.more && !ids.items.is_empty()) {
+        let id = ids.items.join("\n");
         reading.identity = Identity::InBody(id.clone());
         reading.id = Some(id);
     }
     Ok(reading)
+}
+
+/// The event that a delivery counts for, of those that it names.
+fn wanted<'n>(events: Events<'_>, named: &'n Texts) -> Option<&'n str> {
+    let wanted = named.items.iter().find(|name| events.want(name));
+    // What is not known of the others may count.
+    let any = named.items.first().filter(|_| named.more);
+    wanted.or(any).map(String::as_str)
+}
+
+fn unwanted(named: &Texts) -> Reading {
+    named.items.first().map_or_else(
+        || Reading::nothing("none", "it lists no events"),
+        |first| Reading::unwanted(first),
+    )
 }
 
 fn word(ask: &Ask) -> &'static str {
@@ -179,13 +203,19 @@ fn word(ask: &Ask) -> &'static str {
 
 /// The files at the places that the configuration names.
 fn listed_ask(fields: &Fields, body: &[u8]) -> Result<Ask, Unreadable> {
-    let mut there = false;
+    let mut any = false;
     let mut files = Collected::default();
     for pointer in &fields.paths {
         let name = printable(pointer.as_str());
-        there |= pointer.each(body, |path| files.add(&name, path))?;
+        let there = pointer.each(body, |path| files.add(&name, path))?;
+        any |= there != There::No;
+        if there == There::Partly {
+            files
+                .listed
+                .cut("an element of a list does not say which file it is about");
+        }
     }
-    if !there {
+    if !any {
         let first = fields.paths.first().map_or("", Pointer::as_str);
         return refuse(&printable(first), "is missing");
     }

@@ -1,6 +1,6 @@
-//! `MinIO`, Ceph, and whoever sends the event records of S3 with a bearer token. AWS and `MinIO` encode
-//! the keys as forms are encoded, Ceph sends them as they are: the record's source says which, or the
-//! configuration. Where neither does, a key stands for both readings.
+//! `MinIO`, Ceph, and whoever sends the event records of S3. AWS and `MinIO` encode the keys as forms
+//! are encoded, Ceph sends them as they are: the record's source says which, or the configuration.
+//! Where neither does, a key stands for both readings.
 
 use serde::Deserialize;
 
@@ -10,6 +10,9 @@ use crate::webhook::delivery::Unreadable;
 use crate::webhook::paths::{Listed, MAX_PATHS};
 use crate::webhook::reading::{Ask, Input, Reading};
 
+/// What events' names begin with, in configurations of buckets and in some senders' records.
+pub(in crate::webhook) const PREFIX: &str = "s3:";
+
 /// All come after the change. Objects that expire have events of their own, and so do those that Ceph
 /// copies from another zone (`rgw_notify_event_type.cc`).
 pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
@@ -18,6 +21,24 @@ pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
     "s3:LifecycleExpiration:*",
     "s3:ObjectLifecycle:Expiration:*",
     "s3:ObjectSynced:*",
+];
+
+/// How the names of events begin, without [`PREFIX`], of AWS, `MinIO`, Ceph and others.
+pub(in crate::webhook) const FAMILIES: [&str; 14] = [
+    "ObjectCreated:",
+    "ObjectRemoved:",
+    "ObjectAccessed:",
+    "ObjectRestore:",
+    "ObjectTagging:",
+    "ObjectAcl:",
+    "ObjectTransition:",
+    "ObjectLifecycle:",
+    "ObjectSynced:",
+    "LifecycleExpiration:",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "Replication:",
+    "ReducedRedundancyLostObject",
 ];
 
 /// How keys are written in the records.
@@ -36,11 +57,12 @@ impl Keys {
     /// The way of a record's sender; `None` where it is not known.
     fn of(self, source: &str) -> Option<Self> {
         match (self, source) {
-            // `url.QueryEscape` in MinIO's `event.go`; "the object key name value is URL encoded" in AWS's
-            // description of the event message.
-            (Self::BySource, "minio:s3" | "aws:s3") => Some(Self::Form),
-            // `rgw_pubsub_s3_event::dump` in Ceph's `rgw_pubsub.cc`.
-            (Self::BySource, "ceph:s3") => Some(Self::Raw),
+            // `url.QueryEscape` in MinIO's `event.go`; `byte_serialize` in RustFS's `event.rs`; "the object
+            // key name value is URL encoded" in AWS's description of the event message.
+            (Self::BySource, "minio:s3" | "rustfs:s3" | "aws:s3") => Some(Self::Form),
+            // `rgw_pubsub_s3_event::dump` in Ceph's `rgw_pubsub.cc`; `transformToSpec` in Scality's
+            // `message.js`; `compose_notification_req` in NooBaa's `notifications_util.js`.
+            (Self::BySource, "ceph:s3" | "scality:s3" | "noobaa:s3") => Some(Self::Raw),
             (Self::BySource, _) => None,
             (keys, _) => Some(keys),
         }
@@ -99,7 +121,8 @@ pub(in crate::webhook) fn read(input: &Input<'_>, keys: Keys) -> Result<Reading,
     let mut first: Option<(String, String)> = None;
     for record in &records.items {
         let event = full_name(&record.event_name);
-        if !input.events.want(&event) {
+        // The configuration may have it as records do.
+        if !input.events.want(&event) && !input.events.want(short_name(&event)) {
             continue;
         }
         let bucket = &record.s3.bucket.name;
@@ -136,10 +159,11 @@ pub(in crate::webhook) fn read(input: &Input<'_>, keys: Keys) -> Result<Reading,
 
 /// S3 leaves out in a record what it has in the configuration; `MinIO` doesn't.
 fn full_name(event: &str) -> String {
-    if event.starts_with("s3:") {
-        return event.to_owned();
-    }
-    format!("s3:{event}")
+    format!("{PREFIX}{}", short_name(event))
+}
+
+fn short_name(event: &str) -> &str {
+    event.strip_prefix(PREFIX).unwrap_or(event)
 }
 
 /// A key without its encoding: `+` is a space, `%XX` a byte; `None` for what is not encoded so, or

@@ -8,12 +8,25 @@ use crate::webhook::delivery::Unreadable;
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
 use crate::webhook::signature::{Digest, Mac};
 
-/// Sent when visitors see the deployment.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = [
+/// Sent when visitors see the deployment, or another one again. While a release rolls, the edge may hold
+/// either of two deployments.
+pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
     "deployment.succeeded",
     "deployment.promoted",
     "deployment.rollback",
+    "project.rolling-release.completed",
+    "project.rolling-release.aborted",
 ];
+
+/// How the names of events begin that may be about what visitors see; older ones have a `-`.
+pub(in crate::webhook) const FAMILIES: [&str; 4] =
+    ["deployment.", "deployment-", "project.", "edge-config."];
+
+/// Whether an event is about production, whatever target it names: a preview is not promoted.
+fn is_of_production(event: &str) -> bool {
+    matches!(event, "deployment.promoted" | "deployment.rollback")
+        || event.starts_with("project.rolling-release.")
+}
 
 pub(in crate::webhook) fn mac() -> Mac {
     Mac {
@@ -39,6 +52,9 @@ struct Payload {
     deployment: Option<Deployment>,
     #[serde(default)]
     project: Option<Project>,
+    /// Rolling releases have it, and no deployment.
+    #[serde(default, rename = "projectName")]
+    project_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +106,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
     let event: Event = parse(input.body)?;
     let mut reading = if !input.events.want(&event.kind) {
         Reading::unwanted(&event.kind)
-    } else if event.kind != "deployment.promoted" && event.payload.target == Target::Other {
+    } else if event.payload.target == Target::Other && !is_of_production(&event.kind) {
         Reading::nothing(&event.kind, "it is not about production")
     } else {
         Reading::of(&event.kind, Ask::Unlisted("Vercel lists no files"))
@@ -99,6 +115,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
     reading.id = Some(event.id);
     let project = event.payload.project.and_then(|project| project.id);
     reading.repository.extend(project);
+    reading.repository.extend(event.payload.project_name);
     if let Some(deployment) = event.payload.deployment {
         reading.repository.extend(deployment.name);
         let branch = deployment

@@ -8,7 +8,6 @@ use super::{Served, Server};
 use crate::webhook::answer::Answer;
 use crate::webhook::body::Unread;
 use crate::webhook::client::Peer;
-use crate::webhook::headers::bearer;
 use crate::webhook::meant;
 use crate::webhook::printable::printable;
 use crate::webhook::refusal::{Diagnosis, Reason};
@@ -30,12 +29,13 @@ impl Server {
         self.unauthorized(call, why, || route.diagnosis(why, call.headers, now_unix))
     }
 
-    /// Refuses one who asks, and has to show the secret as a token.
+    /// Refuses one who asks, and has to show the secret.
     pub(super) fn may_not_ask(&self, call: Call<'_>) -> Answer {
-        let why = bearer(call.headers).err().unwrap_or(Refused::Wrong);
+        let route = &call.served.hook.route;
+        let why = route.asks(call.headers).err().unwrap_or(Refused::Wrong);
         self.unauthorized(call, why, || {
             Diagnosis::new(
-                "who asks has to send `Authorization: Bearer` with the route's secret",
+                "who asks has to send `Authorization: Bearer` with the route's secret, or to show it as its deliveries do",
                 "give whoever asks that secret; one of an Ed25519 route is public, and lets nobody ask",
             )
         })

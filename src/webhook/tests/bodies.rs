@@ -142,6 +142,7 @@ fn json_pointers_say_where_a_body_has_what() {
     let mut settings = with_fields(generic::Fields {
         paths: vec![pointer("/changed"), pointer("/items/1/a~1b")],
         branch: Some(pointer("/git/ref")),
+        repository: None,
         event: Some(pointer("/type")),
         id: Some(pointer("/id")),
     });
@@ -227,6 +228,7 @@ fn a_body_that_was_too_large_to_keep_widens() {
     };
     assert!(widened(&find(own()).wish, "too large"));
     let mut bucket = settings(Kind::S3 {
+        auth: kind::generic::Auth::Bearer,
         keys: kind::s3::Keys::default(),
     });
     bucket.has_origins = false;

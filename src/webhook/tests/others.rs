@@ -1,7 +1,7 @@
 //! What senders do that is no platform: object keys as they are, tokens in headers of their own, SHA-1,
 //! lists of events in one delivery.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::bench::*;
@@ -36,7 +36,10 @@ fn record(source: &str, key: &str) -> Value {
 fn objects(keys: Keys, source: &str, key: &str) -> Wish {
     let settings = RouteSettings {
         has_origins: false,
-        ..settings(Kind::S3 { keys })
+        ..settings(Kind::S3 {
+            auth: kind::generic::Auth::Bearer,
+            keys,
+        })
     };
     let body = json!({"Records": [record(source, key)]}).to_string();
     wish(settings, &[], &body)
@@ -62,12 +65,94 @@ fn the_keys_of_ceph_are_read_as_they_are() {
 
 #[test]
 fn a_key_of_a_sender_that_is_not_known_stands_for_both_of_its_readings() {
-    let found = |key| objects(Keys::default(), "scality:s3", key);
+    let found = |key| objects(Keys::default(), "example:s3", key);
     assert_eq!(found("a/b.html"), files(&["a/b.html"]));
     assert_eq!(found("a+b%2Fc"), files(&["a b/c", "a+b%2Fc"]));
     // It is not encoded: that is one reading less, and no reason to purge everything.
     assert_eq!(found("100%"), files(&["100%"]));
     assert_eq!(objects(Keys::default(), "", "a+b"), files(&["a b", "a+b"]));
+}
+
+/// Scality's backbeat (`message.js` at 3f5e7ac7) and noobaa-core (`notifications_util.js` at 038ce848) write
+/// keys as they are, `RustFS` (`event.rs` of 2026) as forms do, slashes too.
+#[test]
+fn every_sender_that_is_known_stands_for_one_reading() {
+    for source in ["scality:s3", "noobaa:s3"] {
+        for key in ["a+b.css", "25%2F.html", "5%.html", "folder+/"] {
+            let found = objects(Keys::default(), source, key);
+            assert_eq!(found, files(&[key]), "{source}");
+        }
+    }
+    let found = objects(Keys::default(), "rustfs:s3", "blog%2Fa%2Bb+c%25.html");
+    assert_eq!(found, files(&["blog/a+b c%.html"]));
+}
+
+#[test]
+fn events_are_configured_as_records_or_as_buckets_have_them() {
+    for configured in ["s3:ObjectCreated:*", "ObjectCreated:*", "ObjectCreated:Put"] {
+        for sent in ["s3:ObjectCreated:Put", "ObjectCreated:Put"] {
+            let mut record = record("ceph:s3", "a.html");
+            record["eventName"] = sent.into();
+            let settings = RouteSettings {
+                has_origins: false,
+                events: Some(vec![configured.to_owned()]),
+                ..settings(Kind::S3 {
+                    auth: Auth::Bearer,
+                    keys: Keys::default(),
+                })
+            };
+            let body = json!({"Records": [record]}).to_string();
+            assert_eq!(
+                wish(settings, &[], &body),
+                files(&["a.html"]),
+                "{configured} {sent}"
+            );
+        }
+    }
+}
+
+/// Ceph adds no header that could hold a token (`RGWPubSubHTTPEndpoint` in `rgw_pubsub_push.cc`): all that
+/// it can show is name and password of the endpoint's URL, which curl sends as Basic.
+#[test]
+fn a_bucket_may_show_name_and_password() {
+    let kind = Kind::S3 {
+        auth: Auth::Basic,
+        keys: Keys::default(),
+    };
+    let route = route(kind, "ceph:rgw-password-1234");
+    let status = |value: &str| {
+        let handshake = route.handshake(&Method::HEAD, &headers(&[("authorization", value)]));
+        handshake.unwrap().status
+    };
+    // `printf ceph:rgw-password-1234 | base64`, and of another password.
+    let right = "Basic Y2VwaDpyZ3ctcGFzc3dvcmQtMTIzNA==";
+    for (value, found) in [
+        (right, Ok(())),
+        (
+            "Basic Y2VwaDpyZ3ctcGFzc3dvcmQtMTIzNQ==",
+            Err(Refused::Wrong),
+        ),
+        ("Bearer ceph:rgw-password-1234", Err(Refused::Malformed)),
+    ] {
+        assert_eq!(
+            sent(&route, &[("authorization", value)], "{}"),
+            found,
+            "{value}"
+        );
+    }
+    assert_eq!(status(right), StatusCode::NO_CONTENT);
+    assert_eq!(
+        status("Basic Y2VwaDpyZ3ctcGFzc3dvcmQtMTIzNQ=="),
+        StatusCode::UNAUTHORIZED
+    );
+    // Whoever waits for a delivery may show it in either way.
+    for (value, may) in [
+        (right, true),
+        ("Bearer ceph:rgw-password-1234", true),
+        ("Bearer rgw-password-1234", false),
+    ] {
+        assert_eq!(route.may_ask(&headers(&[("authorization", value)])), may);
+    }
 }
 
 #[test]
@@ -92,6 +177,7 @@ fn objects_that_expire_or_are_copied_from_another_zone_are_changes() {
         let settings = RouteSettings {
             has_origins: false,
             ..settings(Kind::S3 {
+                auth: kind::generic::Auth::Bearer,
                 keys: Keys::default(),
             })
         };

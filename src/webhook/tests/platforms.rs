@@ -19,6 +19,7 @@ fn bucket(records: &[Value]) -> Wish {
         has_origins: false,
         repositories: vec!["site".to_owned()],
         ..settings(Kind::S3 {
+            auth: kind::generic::Auth::Bearer,
             keys: kind::s3::Keys::default(),
         })
     };
@@ -91,6 +92,7 @@ fn a_bucket_that_is_not_the_routes() {
     assert!(nothing(
         &wish(
             settings(Kind::S3 {
+                auth: kind::generic::Auth::Bearer,
                 keys: kind::s3::Keys::default()
             }),
             &[],
@@ -362,12 +364,50 @@ fn vercels_deployments() {
     assert!(read(settings(Kind::Vercel), &[], r#"{"id":"1"}"#).is_err());
 }
 
+/// What visitors see changes, whatever the payload says of a target. The body is one of February 2026.
+#[test]
+fn vercels_rollbacks_and_rolling_releases() {
+    let of = |kind: &str, repository: &str, more: Value| {
+        let mut payload =
+            json!({"user": {"id": "u"}, "team": {"id": "team_1"}, "project": {"id": "prj_1"}});
+        payload
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let mut settings = settings(Kind::Vercel);
+        settings.repositories = vec![repository.to_owned()];
+        let body = json!({"id": "WwIX", "type": kind, "createdAt": 1_771_556_979_270_u64, "payload": payload});
+        wish(settings, &[], &body.to_string())
+    };
+    for target in [
+        json!({}),
+        json!({"target": null}),
+        json!({"target": "production"}),
+    ] {
+        assert_eq!(of("deployment.rollback", "prj_1", target), SCAN);
+    }
+    let rolling = || {
+        json!({"projectId": "prj_1", "projectName": "rr-front", "rollingRelease": {
+        "state": "COMPLETE", "config": {"target": "production"}, "writtenBy": "finalize-rolling-release"}})
+    };
+    for event in ["completed", "aborted"] {
+        let event = format!("project.rolling-release.{event}");
+        assert_eq!(of(&event, "rr-front", rolling()), SCAN);
+        assert_eq!(of(&event, "prj_1", rolling()), SCAN);
+        assert!(nothing(&of(&event, "other", rolling()), "another"));
+    }
+    // Its first visitors get what is new, and the others still what was there.
+    let started = of("project.rolling-release.started", "prj_1", rolling());
+    assert!(nothing(&started, "not among"));
+}
+
 #[test]
 fn the_default_is_a_scan_where_there_are_origins() {
     for (kind, with, without) in [
         (Kind::Vercel, Purge::Scan, Purge::All),
         (
             Kind::S3 {
+                auth: kind::generic::Auth::Bearer,
                 keys: kind::s3::Keys::default(),
             },
             Purge::Scan,

@@ -141,9 +141,11 @@ impl Sender {
                 fields: fields(),
             },
             Self::S3 => Kind::S3 {
+                auth: kind::generic::Auth::Bearer,
                 keys: kind::s3::Keys::default(),
             },
             Self::Cloudevents => Kind::Cloudevents {
+                auth: kind::generic::Auth::Bearer,
                 allowed_origins: vec!["eventgrid.azure.net".to_owned()],
                 fields: fields(),
             },

@@ -113,6 +113,63 @@ async fn objects_are_purged_by_their_names_as_they_are_where_the_sender_does_not
     assert_eq!(purges.iter().find(wrong), None, "{purges:?}");
 }
 
+/// As Ceph does with `http://NAME:PASSWORD@host/` as its endpoint: curl makes Basic of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_shows_name_and_password_is_believed_and_may_ask_what_became_of_it() {
+    let mut bench = Bench::new().await;
+    with_route(&mut bench, "s3", "auth = \"basic\"\npurge = \"files\"", "");
+    std::fs::write(secret_file(&bench), format!("ceph:{SECRET}")).unwrap();
+    bench.start().await;
+    let at = address(&bench).await;
+    let object = json!({ "bucket": { "name": "site" }, "object": { "key": "a+b/50%.css" } });
+    let record =
+        json!({ "eventName": "ObjectCreated:Put", "eventSource": "ceph:s3", "s3": object });
+    let body = json!({ "Records": [record] }).to_string();
+    let curl = async |userinfo: &str, arguments: &[&str]| {
+        let output = tokio::process::Command::new("curl")
+            .args(["-sS", "-w", "\n%{http_code}"])
+            .args(
+                arguments
+                    .iter()
+                    .map(|argument| argument.replace("USER", userinfo)),
+            )
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.to_owned(), body.to_owned())
+    };
+    let url = format!("http://USER@{at}/hooks/www");
+    let post = [
+        "-H",
+        "Content-Type: application/json",
+        "--data-binary",
+        &body,
+        &url,
+    ];
+    let (right, wrong) = (format!("ceph:{SECRET}"), format!("ceph:{SECRET}x"));
+    assert_eq!(curl(&wrong, &post).await.0, "401");
+    let (status, answer) = curl(&right, &post).await;
+    assert_eq!(status, "202", "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(curl(&wrong, &["-I", &url]).await.0, "401");
+    assert_eq!(curl(&right, &["-I", &url]).await.0, "204");
+    let asked = format!("{url}/{}", answer["event"].as_str().unwrap());
+    assert_eq!(curl(&wrong, &[&asked]).await.0, "401");
+    until("the delivery is done", async || {
+        let (status, state) = curl(&right, &[&asked]).await;
+        assert_eq!(status, "200", "{state}");
+        let state: Value = serde_json::from_str(&state).unwrap();
+        (state["state"] == "done").then_some(())
+    })
+    .await;
+    let purges = bench.purges();
+    let raw = purges.iter().any(|purged| purged == "/a+b/50%25.css");
+    let decoded = purges.iter().any(|purged| purged.contains("a%20b"));
+    assert!(raw && !decoded, "{purges:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_without_a_signature_of_their_own_are_believed_and_no_other() {
     let mut bench = Bench::new().await;
