@@ -24,6 +24,7 @@ fn events_that_a_kind_never_sends_are_warned_of() {
         ("s3", "s3:objectcreated:Put", "s3:ObjectCreated:*"),
         ("s3", "PutObject", "s3:ObjectCreated:*"),
         ("vercel", "succeeded", "deployment.succeeded"),
+        ("vercel", "deployments.succeeded", "deployment.succeeded"),
         (
             "vercel",
             "rolling-release.*",
@@ -47,6 +48,10 @@ fn events_that_a_kind_never_sends_are_warned_of() {
         ("vercel", "deployment.*"),
         ("vercel", "deployment-ready"),
         ("vercel", "project.rolling-release.started"),
+        // It sends these too, whatever they may be good for.
+        ("vercel", "domain.certificate.renew"),
+        ("vercel", "flag.*"),
+        ("vercel", "project-removed"),
         ("vercel", "*"),
     ] {
         let lines = format!("kind = \"{kind}\"\npurge = \"all\"\nevents = [\"{event}\"]\n");

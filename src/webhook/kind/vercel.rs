@@ -18,9 +18,32 @@ pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
     "project.rolling-release.aborted",
 ];
 
-/// How the names of events begin that may be about what visitors see; older ones have a `-`.
-pub(in crate::webhook) const FAMILIES: [&str; 4] =
-    ["deployment.", "deployment-", "project.", "edge-config."];
+/// How the names of events begin (the API of October 2026); older ones have a `-` for the first dot.
+pub(in crate::webhook) const FAMILIES: [&str; 23] = [
+    "ai-gateway.",
+    "alerts.",
+    "botid.",
+    "budget.",
+    "comment.",
+    "deployment-",
+    "deployment.",
+    "domain-",
+    "domain.",
+    "edge-config.",
+    "firewall.",
+    "flag.",
+    "function.",
+    "integration-configuration-",
+    "integration-configuration.",
+    "integration-resource.",
+    "marketplace.",
+    "message.",
+    "observability.",
+    "project-",
+    "project.",
+    "test-webhook",
+    "thread.",
+];
 
 /// Whether an event is about production, whatever target it names: a preview is not promoted.
 fn is_of_production(event: &str) -> bool {
@@ -52,7 +75,9 @@ struct Payload {
     deployment: Option<Deployment>,
     #[serde(default)]
     project: Option<Project>,
-    /// Rolling releases have it, and no deployment.
+    /// Rolling releases have these, no deployment, and not always a project.
+    #[serde(default, rename = "projectId")]
+    project_id: Option<String>,
     #[serde(default, rename = "projectName")]
     project_name: Option<String>,
 }
@@ -114,8 +139,12 @@ pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable>
     reading.identity = Identity::InBody(event.id.clone());
     reading.id = Some(event.id);
     let project = event.payload.project.and_then(|project| project.id);
-    reading.repository.extend(project);
-    reading.repository.extend(event.payload.project_name);
+    let names = [
+        project,
+        event.payload.project_id,
+        event.payload.project_name,
+    ];
+    reading.repository.extend(names.into_iter().flatten());
     if let Some(deployment) = event.payload.deployment {
         reading.repository.extend(deployment.name);
         let branch = deployment

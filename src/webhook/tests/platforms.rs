@@ -396,6 +396,14 @@ fn vercels_rollbacks_and_rolling_releases() {
         assert_eq!(of(&event, "prj_1", rolling()), SCAN);
         assert!(nothing(&of(&event, "other", rolling()), "another"));
     }
+    // Receivers know the project by these two alone: another object may be missing.
+    for repository in ["prj_1", "rr-front"] {
+        let mut settings = settings(Kind::Vercel);
+        settings.repositories = vec![repository.to_owned()];
+        let body =
+            json!({"id": "WwIY", "type": "project.rolling-release.aborted", "payload": rolling()});
+        assert_eq!(wish(settings, &[], &body.to_string()), SCAN, "{repository}");
+    }
     // Its first visitors get what is new, and the others still what was there.
     let started = of("project.rolling-release.started", "prj_1", rolling());
     assert!(nothing(&started, "not among"));
