@@ -9,10 +9,8 @@
 //! webhook (verify, read) ────────┘
 //! ```
 //!
-//! `ARCHITECTURE.md` has the map and the invariants. Dependence goes downwards only:
-//! `cli` → `config`, `supervise`, `engine`, `admin`, `sandbox` · `engine` → `core`, `store`,
-//! `scaleway`, `clock` · `origin`, `webhook` → `core` types and [`sink`] · `store`, `scaleway` → `core` ·
-//! `core` → nothing. A test checks it.
+//! `ARCHITECTURE.md` has the map and the invariants. Which module may use which stands in
+//! `tests/it/house.rs`, which checks it: dependence goes downwards only, and [`core`] uses nothing.
 
 pub mod admin;
 pub mod cli;

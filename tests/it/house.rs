@@ -1,172 +1,203 @@
-//! The rules of the house: who may depend on whom.
+//! The rules of the house: which room may use which, what stays pure, and that the compiler sees
+//! every file. A room is a top module of the library; tests put real parts together and are free.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod source;
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-/// The files of a module: `src/name.rs` and everything below `src/name/`.
-fn module(name: &str) -> Vec<(PathBuf, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join(format!("{name}.rs"))];
-    if src.join(name).is_dir() {
-        sources(&src.join(name), &mut files);
-    }
-    files
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            (path, text)
-        })
-        .collect()
-}
+use source::{Program, Source};
 
-/// The crate's modules that a text names: `use crate::x`, `crate::x::y`.
-fn names(text: &str) -> Vec<String> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| {
-            rest.chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect()
-        })
-        .collect()
-}
+/// Every room with those it uses, from the highest to the lowest: a room uses only what stands
+/// below it.
+const ROOMS: [(&str, &str); 23] = [
+    ("main", "cli"),
+    (
+        "cli",
+        "daemon admin explain engine config sandbox origin intake store scaleway supervise telemetry clock core",
+    ),
+    (
+        "daemon",
+        "admin explain engine config sandbox webhook origin intake sink store verify metrics scaleway credentials \
+         supervise clock core",
+    ),
+    (
+        "admin",
+        "explain engine config webhook origin intake store metrics scaleway credentials supervise clock \
+         socket_file core",
+    ),
+    ("explain", "origin intake core"),
+    ("engine", "store metrics scaleway supervise clock core"),
+    ("config", "webhook core"),
+    ("sandbox", "supervise clock core"),
+    ("webhook", "sink supervise clock socket_file core"),
+    ("origin", "sink lineage supervise clock core"),
+    ("intake", "sink store core"),
+    ("sink", "store core"),
+    ("store", "lineage supervise core"),
+    ("verify", "core"),
+    ("metrics", "scaleway core"),
+    ("scaleway", "clock core"),
+    ("credentials", "core"),
+    ("lineage", "core"),
+    ("telemetry", ""),
+    ("supervise", ""),
+    ("clock", "core"),
+    ("socket_file", ""),
+    ("core", ""),
+];
+
+/// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.
+const IMPURE: [&str; 7] = [
+    "tokio",
+    "std::fs",
+    "std::net",
+    "SystemTime",
+    "Instant",
+    "HashMap",
+    "async",
+];
+
+/// The modules of `webhook` that say what a delivery means.
+const MEANING: [&str; 13] = [
+    "kind",
+    "route",
+    "verifier",
+    "signature",
+    "secret",
+    "reading",
+    "pointer",
+    "push",
+    "branch",
+    "pattern",
+    "repository",
+    "environment",
+    "scope",
+];
+
+static PROGRAM: LazyLock<Program> = LazyLock::new(Program::read);
 
 #[test]
 fn dependence_goes_downwards_only() {
-    let allowed: [(&str, &[&str]); 14] = [
-        ("core", &["core"]),
-        ("credentials", &["core"]),
-        ("clock", &["core"]),
-        ("store", &["store", "core", "supervise", "clock", "lineage"]),
-        ("scaleway", &["scaleway", "core", "clock"]),
-        ("sink", &["core", "store"]),
-        (
-            "origin",
-            &["origin", "core", "sink", "supervise", "clock", "lineage"],
-        ),
-        (
-            "webhook",
-            &[
-                "webhook",
-                "core",
-                "sink",
-                "supervise",
-                "clock",
-                "socket_file",
-            ],
-        ),
-        ("lineage", &["core"]),
-        ("intake", &["core", "sink", "store"]),
-        ("explain", &["explain", "core", "intake", "origin"]),
-        (
-            "engine",
-            &[
-                "engine",
-                "core",
-                "store",
-                "scaleway",
-                "clock",
-                "metrics",
-                "supervise",
-            ],
-        ),
-        ("verify", &["core"]),
-        ("sandbox", &["sandbox", "core", "clock", "supervise"]),
-    ];
-    for (name, may) in allowed {
-        for (path, text) in module(name) {
-            // Tests put real parts together.
-            if path.components().any(|part| part.as_os_str() == "tests")
-                || path.ends_with("tests.rs")
-            {
-                continue;
-            }
-            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for named in names(text) {
-                assert!(
-                    may.contains(&named.as_str()),
-                    "{}: {name} may not know {named}",
-                    path.display()
-                );
+    let program = &*PROGRAM;
+    let mut faults = Vec::new();
+    for (nth, (room, uses)) in ROOMS.iter().enumerate() {
+        let below: Vec<&str> = ROOMS[nth + 1..].iter().map(|(room, _)| *room).collect();
+        let may: BTreeSet<&str> = uses.split_whitespace().collect();
+        for used in may.iter().filter(|used| !below.contains(used)) {
+            faults.push(format!("{room} stands below {used}"));
+        }
+        let mut unused = may.clone();
+        for source in program
+            .sources
+            .iter()
+            .filter(|source| source.room() == *room)
+        {
+            for used in source.rooms() {
+                unused.remove(used);
+                if used != *room && !may.contains(used) {
+                    faults.push(format!("{}: {room} uses {used}", source.path.display()));
+                }
             }
         }
+        faults.extend(
+            unused
+                .iter()
+                .map(|unused| format!("{room} does not use {unused}")),
+        );
     }
+    let rooms: BTreeSet<&str> = program.sources.iter().map(Source::room).collect();
+    let ruled: BTreeSet<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["lib"]).collect();
+    faults.extend(
+        rooms
+            .difference(&ruled)
+            .map(|room| format!("{room} has no rule")),
+    );
+    faults.extend(
+        ruled
+            .difference(&rooms)
+            .map(|room| format!("there is no room {room}")),
+    );
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+fn impure(source: &Source, words: &[&str]) -> Vec<String> {
+    let found = words.iter().filter(|word| source.uses(word));
+    found
+        .map(|word| format!("{}: {word}", source.path.display()))
+        .collect()
 }
 
 #[test]
 fn the_core_is_pure() {
-    for (path, text) in module("core") {
-        for word in [
-            "tokio",
-            "std::fs",
-            "std::net",
-            "SystemTime",
-            "Instant",
-            "HashMap",
-            "async ",
-        ] {
-            let found = text
-                .lines()
-                .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
-            assert!(!found, "{}: {word}", path.display());
-        }
-    }
+    let program = &*PROGRAM;
+    let faults: Vec<String> = program
+        .below(&["core"])
+        .flat_map(|source| impure(source, &IMPURE))
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
 fn what_a_webhook_means_is_pure() {
-    for (path, text) in module("webhook/kind") {
-        for named in names(&text) {
-            assert_eq!(
-                named,
-                "webhook",
-                "{}: a kind knows only webhooks",
-                path.display()
-            );
+    let program = &*PROGRAM;
+    let impure_here: Vec<&str> = IMPURE.into_iter().chain(["clock"]).collect();
+    let mut faults = Vec::new();
+    for module in MEANING {
+        let path = ["webhook", module];
+        let mut sources = program.below(&path).peekable();
+        assert!(sources.peek().is_some(), "webhook has no module {module}");
+        faults.extend(sources.flat_map(|source| impure(source, &impure_here)));
+    }
+    for source in program.below(&["webhook", "kind"]) {
+        for used in source.rooms().iter().filter(|used| **used != "webhook") {
+            faults.push(format!("{}: a kind uses {used}", source.path.display()));
         }
     }
-    for name in [
-        "kind",
-        "route",
-        "verifier",
-        "signature",
-        "secret",
-        "reading",
-        "pointer",
-        "push",
-        "branch",
-        "pattern",
-        "repository",
-        "environment",
-        "scope",
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_compiler_sees_every_file() {
+    let unreached = &PROGRAM.unreached;
+    assert!(unreached.is_empty(), "no `mod` leads to {unreached:#?}");
+}
+
+/// The rooms that a file `src/store/queue.rs` of this text uses.
+fn rooms_of(text: &str) -> Vec<String> {
+    let module = vec!["store".to_owned(), "queue".to_owned()];
+    let source = Source::of("queue.rs".into(), module, text);
+    source.rooms().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn however_a_room_is_used_it_is_seen() {
+    for text in [
+        "use crate::engine::Engine;",
+        "use crate::engine;",
+        "use crate::{core::time::Time, engine::{self, Engine}};",
+        "use super::super::engine::Engine as E;",
+        "fn f() { crate::engine::start() }",
+        "fn f(engine: &dyn crate::engine::Journal) {}",
+        "struct S { engine: super::super::engine::Engine }",
+        "fn f() { tracing::info!(\"{}\", crate::engine::NAME) }",
+        "mod inner { use super::super::super::engine::Engine; }",
+        "impl S { fn f() -> Vec<Option<crate::engine::E>> { vec![] } }",
+        // What comes after the tests counts too.
+        "#[cfg(test)] mod tests { use crate::sandbox::S; } use crate::engine::Engine;",
     ] {
-        for (path, text) in module(&format!("webhook/{name}")) {
-            for word in [
-                "tokio",
-                "std::fs",
-                "std::net",
-                "SystemTime",
-                "Instant",
-                "clock",
-                "async ",
-            ] {
-                let found = text
-                    .lines()
-                    .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
-                assert!(!found, "{}: {word}", path.display());
-            }
-        }
+        let rooms = rooms_of(text);
+        assert!(rooms.contains(&"engine".to_owned()), "{text}: {rooms:?}");
+        assert!(!rooms.contains(&"sandbox".to_owned()), "{text}: {rooms:?}");
+    }
+    for text in [
+        "use super::engine::Engine;",
+        "/// As [`crate::engine::Engine`] does.\nfn f() {}",
+        "fn f() -> &'static str { \"crate::engine::Engine\" }",
+        "#[cfg(test)] use crate::engine::Engine;",
+        "impl S { #[cfg(test)] fn f() { crate::engine::start() } }",
+    ] {
+        let rooms = rooms_of(text);
+        assert!(!rooms.contains(&"engine".to_owned()), "{text}: {rooms:?}");
     }
 }
