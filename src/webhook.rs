@@ -54,7 +54,7 @@ pub(crate) use repository::{RepositoryProblem, check_repository};
 pub use route::{Handshake, Purge, Route, RouteSettings};
 pub use secret::{MAX_SECRETS, SecretError};
 pub use server::{Hook, ServerSettings};
-pub use signature::{Digest, Encoding, Piece};
+pub use signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
 pub use socket::{Listen, Sockets};
 pub use tally::{LastDelivery, RouteStatus, Tallies};
 pub use timestamp::Unit;

@@ -225,23 +225,32 @@ pub(super) trait Words: Copy + PartialEq + 'static {
 
 impl<T: Words> Value for T {
     fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-        let one_of = format!("write one of {}", quoted(&words));
-        let text = text(value, &one_of)?;
-        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| *word == text) {
-            return Ok(*value);
-        }
-        let hint = nearest(text, words.iter().copied()).map_or_else(
-            || one_of.clone(),
-            |word| format!("did you mean \"{word}\"? Else {one_of}"),
-        );
-        complain("is not a word that is known here", hint)
+        word_of(value, T::WORDS.iter().copied())
     }
 
     fn written(&self) -> toml::Value {
         let word = T::WORDS.iter().find(|(_, value)| value == self);
         toml::Value::String(word.map_or_else(String::new, |(word, _)| (*word).to_owned()))
     }
+}
+
+/// What the one of these words that is written stands for.
+pub(super) fn word_of<T>(
+    value: &DeValue<'_>,
+    words: impl Iterator<Item = (&'static str, T)> + Clone,
+) -> Result<T, Complaint> {
+    let names: Vec<&str> = words.clone().map(|(word, _)| word).collect();
+    let one_of = format!("write one of {}", quoted(&names));
+    let text = text(value, &one_of)?;
+    let mut words = words;
+    if let Some((_, meaning)) = words.find(|(word, _)| *word == text) {
+        return Ok(meaning);
+    }
+    let hint = nearest(text, names.iter().copied()).map_or_else(
+        || one_of.clone(),
+        |word| format!("did you mean \"{word}\"? Else {one_of}"),
+    );
+    complain("is not a word that is known here", hint)
 }
 
 /// `"a", "b" or "c"`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::core::change::PipelineId;
-use crate::webhook::RouteSettings;
+use crate::webhook::{Kind, RouteSettings};
 
 use super::defaults;
 use super::model::{Origin, WatchMode, Webhook, Webhooks};
@@ -66,12 +66,12 @@ fn read(
         routes.add(reader, &section.key("route"), value, span);
     }
     let kind = kinds::read(reader, section);
-    let open = kind.as_ref().is_some_and(|(_, open)| *open);
+    let open = kind.as_ref().is_some_and(Kind::is_open);
     let secrets = secrets::read(reader, section, kind.is_some(), open);
     if open {
         check_open(reader, section, around.listener);
     }
-    let scope = scope::read(reader, section, kind.as_ref().map(|(kind, _)| kind));
+    let scope = scope::read(reader, section, kind.as_ref());
     let purge = purge::read(reader, section);
     let files_root = purge::read_files_root(reader, section);
     let delay = reader.setting(
@@ -86,7 +86,7 @@ fn read(
         defaults::DEDUPE,
         range::time(Duration::ZERO..=30 * DAY),
     );
-    let Some((kind, _)) = kind else {
+    let Some(kind) = kind else {
         reader.end(section);
         return None;
     };
@@ -112,7 +112,6 @@ fn read(
             pipeline: around.pipeline.clone(),
             has_origins: around.has_origins,
             kind,
-            open,
             repositories: scope.repositories.value.unwrap_or_default(),
             events: scope.events.value,
             branches: scope.branches.value.unwrap_or_default(),

@@ -72,7 +72,10 @@ fn check_open(config: &Config, sockets: &Sockets) -> Result<(), StartError> {
         .public()
         .map_err(|error| StartError::Temporary(format!("a webhook socket: {error}")))?;
     let mut webhooks = config.pipelines.iter().flat_map(|p| &p.webhooks);
-    match (public, webhooks.find(|webhook| webhook.settings.open)) {
+    match (
+        public,
+        webhooks.find(|webhook| webhook.settings.kind.is_open()),
+    ) {
         (Some(address), Some(open)) => Err(StartError::Config(format!(
             "{}.auth: \"none\" lets every machine purge: the socket from systemd, {address}, can be reached from \
              others; hint: give the route {} a secret, or let ListenStream= name 127.0.0.1 or a Unix socket",

@@ -1,5 +1,5 @@
-//! The kinds of senders. Each has one way to authenticate, its own words for events, and its own
-//! payloads; a file of its own says which.
+//! The kinds of senders. Each has one way or several to authenticate, its own words for events, and
+//! its own payloads. Its file has all of that in one [`Sender`], and [`SENDERS`] lists them.
 
 pub mod bitbucket;
 pub mod cloudevents;
@@ -14,326 +14,317 @@ pub mod sanity;
 pub mod standard;
 pub mod vercel;
 
-use super::delivery::Unreadable;
-use super::reading::{Input, Reading, matches};
-use super::route::Purge;
-use super::signature::{Mac, Scheme};
+use std::fmt;
 
-/// Who sends, and what only that kind has settings for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// GitHub, and GitHub Enterprise Server.
-    Github,
-    /// GitLab.
-    Gitlab {
-        /// How its deliveries are authenticated.
-        auth: gitlab::Auth,
-        /// Whether pushes never drop commits, which GitLab doesn't say.
-        assume_no_force_push: bool,
-    },
-    /// Gitea.
-    Gitea {
-        /// Whether pushes never drop commits, which Gitea doesn't say.
-        assume_no_force_push: bool,
-    },
-    /// Forgejo.
-    Forgejo {
-        /// Whether pushes never drop commits, which Forgejo doesn't say.
-        assume_no_force_push: bool,
-    },
-    /// Bitbucket Cloud and Data Center.
-    Bitbucket,
-    /// Whoever follows the Standard Webhooks specification, or uses Svix.
-    Standard {
-        /// How its deliveries are signed.
-        auth: standard::Auth,
-        /// Where its bodies say what they are about.
-        fields: generic::Fields,
-    },
-    /// `MinIO`, Ceph, and whoever sends S3 event records with a token, or name and password.
-    S3 {
-        /// How its deliveries are authenticated.
-        auth: generic::Auth,
-        /// How keys are written in them.
-        keys: s3::Keys,
-    },
-    /// `CloudEvents` over HTTP, with a token, or name and password.
-    Cloudevents {
-        /// How its deliveries are authenticated.
-        auth: generic::Auth,
-        /// The origins that may be sent from, where senders ask by `OPTIONS`.
-        allowed_origins: Vec<String>,
-        /// Where its data says what it is about.
-        fields: generic::Fields,
-    },
-    /// Contentful.
-    Contentful {
-        /// The path that Contentful sends to, where a proxy changes it.
-        external_path: Option<String>,
-    },
-    /// Sanity.
-    Sanity,
-    /// Netlify.
-    Netlify,
-    /// Vercel.
-    Vercel,
-    /// Anybody: a token, name and password, or a MAC in a header.
-    Generic {
-        /// How its deliveries are authenticated.
-        auth: generic::Auth,
-        /// Where its bodies say what they are about.
-        fields: generic::Fields,
-    },
+use axum::http::{HeaderMap, Method};
+
+use super::content;
+use super::delivery::Unreadable;
+use super::pointer::Pointer;
+use super::reading::{Input, Reading};
+use super::route::{Handshake, Purge, Route};
+use super::signature::Scheme;
+
+/// Every kind, in the order in which messages name them.
+pub static SENDERS: [&Sender; 13] = [
+    &github::SENDER,
+    &gitlab::SENDER,
+    &gitea::GITEA,
+    &gitea::FORGEJO,
+    &bitbucket::SENDER,
+    &standard::SENDER,
+    &s3::SENDER,
+    &cloudevents::SENDER,
+    &contentful::SENDER,
+    &sanity::SENDER,
+    &netlify::SENDER,
+    &vercel::SENDER,
+    &generic::SENDER,
+];
+
+/// What is the same for every route of a kind.
+pub struct Sender {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// The ways to authenticate its deliveries, besides none at all; the default first.
+    pub auths: &'static [Auth],
+    /// The keys of a route that this kind has, and not every other.
+    pub keys: &'static [&'static str],
+    /// The events that can be configured; empty where the kind has no list of them.
+    pub events: &'static [&'static str],
+    /// Those of them that are sent when something is pushed, which is before it is deployed.
+    pub push_events: &'static [&'static str],
+    /// The events that count where the configuration names none: those after the deploy, where the
+    /// kind has such. Empty for all.
+    pub default_events: &'static [&'static str],
+    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    pub run_events: &'static [&'static str],
+    /// Those of its events that name an environment, so that `environments` may say which count.
+    pub deployment_events: &'static [&'static str],
+    /// What an event's name is like, where this is none that the kind could send.
+    pub never_sends: fn(&str) -> Option<String>,
+    /// How a forge writes the names of repositories; `None` where it is no forge.
+    pub forge: Option<Forge>,
+    /// Whether its deliveries name a repository (bucket, space, site, source).
+    pub repository: Named,
+    /// Whether its deliveries name a branch.
+    pub branch: Named,
+    /// Whether its deliveries name an event.
+    pub event: Named,
+    /// Whether some of its events list the files that changed.
+    pub lists_files: bool,
+    /// What is purged where the configuration doesn't say.
+    pub purge: DefaultPurge,
+    /// What its routes answer to besides `GET <route>/<event>`.
+    pub methods: &'static [Method],
+    /// The answer to another method than `POST`; it has no effect.
+    pub(super) handshake: Option<fn(&Route, &HeaderMap) -> Handshake>,
+    /// Refuses a body whose type or encoding can't be read. `true`: the files that it lists count.
+    pub(super) check: fn(&HeaderMap, bool, &Options) -> Result<(), Unreadable>,
+    /// What an authentic delivery says.
+    pub(super) read: fn(&Input<'_>, &Options) -> Result<Reading, Unreadable>,
+}
+
+/// A way to authenticate the deliveries of a kind.
+pub struct Auth {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// What it does.
+    pub how: How,
+}
+
+/// See [`Auth`].
+pub enum How {
+    /// Always the same.
+    Fixed(fn() -> Scheme),
+    /// The secret, in a header that the configuration names.
+    Token,
+    /// A MAC that the configuration describes.
+    Mac,
+}
+
+/// The one way of a kind that signs.
+const fn signature(scheme: fn() -> Scheme) -> Auth {
+    Auth {
+        name: "signature",
+        how: How::Fixed(scheme),
+    }
+}
+
+/// How a forge writes the names of repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forge {
+    /// What is between the owner and the name.
+    pub groups: Groups,
+    /// Whether the addresses of Bitbucket Data Center are among them.
+    pub data_center: bool,
+}
+
+/// Whether there may be more before a repository's name than its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Never.
+    Never,
+    /// Groups in groups.
+    Always,
+    /// Where the address of the forge has a path of its own.
+    InAddresses,
+}
+
+/// Whether deliveries name something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// They never do.
+    Never,
+    /// They always do.
+    Always,
+    /// They do where the configuration says where in the body it is.
+    AtPointer,
+}
+
+impl Named {
+    const fn is_named(self, pointer: Option<&Pointer>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::AtPointer => pointer.is_some(),
+        }
+    }
+}
+
+/// What is purged where the configuration doesn't say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultPurge {
+    /// What the body says.
+    Files,
+    /// What a scan finds; without an origin the files, since their list is complete.
+    ScanOrFiles,
+    /// What a scan finds; without an origin everything.
+    ScanOrAll,
+}
+
+impl Sender {
+    /// A kind that names all it can, whose default is to scan, and that has nothing else of its own.
+    const fn new(
+        name: &'static str,
+        auths: &'static [Auth],
+        read: fn(&Input<'_>, &Options) -> Result<Reading, Unreadable>,
+    ) -> Self {
+        Self {
+            name,
+            auths,
+            keys: &[],
+            events: &[],
+            push_events: &[],
+            default_events: &[],
+            run_events: &[],
+            deployment_events: &[],
+            never_sends: |_| None,
+            forge: None,
+            repository: Named::Always,
+            branch: Named::Always,
+            event: Named::Always,
+            lists_files: true,
+            purge: DefaultPurge::ScanOrAll,
+            methods: &[Method::POST],
+            handshake: None,
+            check: |headers, _, _| content::check(headers),
+            read,
+        }
+    }
+}
+
+/// What only some kinds have keys for; each kind reads what its [`Sender::keys`] name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether pushes never drop commits, where the sender doesn't say.
+    pub assume_no_force_push: bool,
+    /// How the keys of objects are written.
+    pub keys: s3::Keys,
+    /// The origins that may be sent from, where senders ask by `OPTIONS`.
+    pub allowed_origins: Vec<String>,
+    /// Where a body says what it is about.
+    pub fields: generic::Fields,
+}
+
+/// Who sends to a route, and what the configuration says of it.
+#[derive(Clone)]
+pub struct Kind {
+    /// What is the same for every route of the kind.
+    pub sender: &'static Sender,
+    /// How deliveries are authenticated.
+    pub scheme: Scheme,
+    /// What the kind has keys for.
+    pub options: Options,
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.sender.name == other.sender.name
+            && (&self.scheme, &self.options) == (&other.scheme, &other.options)
+    }
+}
+
+impl Eq for Kind {}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(self.sender.name)
+            .field("scheme", &self.scheme)
+            .field("options", &self.options)
+            .finish()
+    }
 }
 
 impl Kind {
+    /// The kind with its defaults.
+    #[must_use]
+    pub fn new(sender: &'static Sender) -> Self {
+        let scheme = match sender.auths.first().map(|auth| &auth.how) {
+            Some(How::Fixed(scheme)) => scheme(),
+            _ => Scheme::Bearer,
+        };
+        Self {
+            sender,
+            scheme,
+            options: Options::default(),
+        }
+    }
+
+    /// The kind with these deliveries authenticated so.
+    #[must_use]
+    pub fn with(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// The kind with these pointers into its bodies.
+    #[must_use]
+    pub fn reading(mut self, fields: generic::Fields) -> Self {
+        self.options.fields = fields;
+        self
+    }
+
     /// The kind's name in the configuration.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Github => "github",
-            Self::Gitlab { .. } => "gitlab",
-            Self::Gitea { .. } => "gitea",
-            Self::Forgejo { .. } => "forgejo",
-            Self::Bitbucket => "bitbucket",
-            Self::Standard { .. } => "standard",
-            Self::S3 { .. } => "s3",
-            Self::Cloudevents { .. } => "cloudevents",
-            Self::Contentful { .. } => "contentful",
-            Self::Sanity => "sanity",
-            Self::Netlify => "netlify",
-            Self::Vercel => "vercel",
-            Self::Generic { .. } => "generic",
-        }
+        self.sender.name
     }
 
-    /// How deliveries to `path` are authenticated.
-    pub(super) fn scheme(&self, path: &str) -> Scheme {
-        match self {
-            Self::Github => Scheme::Mac(github::mac()),
-            Self::Gitlab { auth, .. } => gitlab::scheme(*auth),
-            Self::Gitea { .. } => Scheme::Mac(Mac::of_body("x-gitea-signature", "")),
-            Self::Forgejo { .. } => Scheme::Mac(Mac::of_body("x-forgejo-signature", "")),
-            Self::Bitbucket => Scheme::Mac(bitbucket::mac()),
-            Self::Standard { auth, .. } => standard::scheme(*auth),
-            Self::Contentful { external_path } => {
-                Scheme::Contentful(external_path.as_deref().unwrap_or(path).to_owned())
-            }
-            Self::Sanity => Scheme::Mac(sanity::mac()),
-            Self::Netlify => Scheme::Netlify,
-            Self::Vercel => Scheme::Mac(vercel::mac()),
-            Self::S3 { auth, .. } | Self::Cloudevents { auth, .. } | Self::Generic { auth, .. } => {
-                generic::scheme(auth)
-            }
-        }
-    }
-
-    /// The events that count where the configuration names none: those after the deploy, where the
-    /// kind has such. Empty for all.
+    /// Whether anybody may send.
     #[must_use]
-    pub const fn default_events(&self) -> &'static [&'static str] {
-        match self {
-            Self::Github => &github::DEFAULT_EVENTS,
-            Self::Gitlab { .. } => &gitlab::DEFAULT_EVENTS,
-            Self::Gitea { .. } => &gitea::GITEA_DEFAULT_EVENTS,
-            Self::Forgejo { .. } => &gitea::FORGEJO_DEFAULT_EVENTS,
-            Self::Bitbucket => &bitbucket::DEFAULT_EVENTS,
-            Self::S3 { .. } => &s3::DEFAULT_EVENTS,
-            Self::Contentful { .. } => &contentful::DEFAULT_EVENTS,
-            Self::Netlify => &netlify::DEFAULT_EVENTS,
-            Self::Vercel => &vercel::DEFAULT_EVENTS,
-            Self::Standard { .. }
-            | Self::Cloudevents { .. }
-            | Self::Sanity
-            | Self::Generic { .. } => &[],
-        }
+    pub const fn is_open(&self) -> bool {
+        matches!(self.scheme, Scheme::Open)
     }
 
-    /// The events that can be configured; `None` where the kind has no list of them.
+    /// Whether none of its lists of files is ever trusted, since the sender does not say whether pushes
+    /// are forced.
     #[must_use]
-    pub const fn known_events(&self) -> Option<&'static [&'static str]> {
-        match self {
-            Self::Github => Some(&github::EVENTS),
-            Self::Gitlab { .. } => Some(&gitlab::EVENTS),
-            Self::Gitea { .. } => Some(&gitea::GITEA_EVENTS),
-            Self::Forgejo { .. } => Some(&gitea::FORGEJO_EVENTS),
-            Self::Bitbucket => Some(&bitbucket::EVENTS),
-            _ => None,
-        }
-    }
-
-    /// What an event's name is like, where this is none that the kind could send.
-    #[must_use]
-    pub fn never_sends(&self, event: &str) -> Option<String> {
-        let begins = |start: &str| match event.strip_suffix('*') {
-            Some(pattern) => pattern.starts_with(start) || start.starts_with(pattern),
-            None => event.starts_with(start),
-        };
-        match self {
-            Self::Netlify if !netlify::STATES.iter().any(|state| matches(event, state)) => {
-                Some(format!(
-                    "a deploy's state, such as {}",
-                    netlify::DEFAULT_EVENTS.join(", ")
-                ))
-            }
-            Self::Contentful { .. } if !begins(contentful::TOPICS) => Some(format!(
-                "a topic such as {}Entry.publish",
-                contentful::TOPICS
-            )),
-            // Configurations of buckets have the prefix, and most records do not.
-            Self::S3 { .. }
-                if !s3::FAMILIES
-                    .iter()
-                    .any(|family| begins(family) || begins(&format!("{}{family}", s3::PREFIX))) =>
-            {
-                Some(format!(
-                    "an event of S3, such as {}",
-                    s3::DEFAULT_EVENTS.join(", ")
-                ))
-            }
-            Self::Vercel if !vercel::FAMILIES.iter().any(|family| begins(family)) => Some(format!(
-                "an event of Vercel, such as {}",
-                vercel::DEFAULT_EVENTS.join(", ")
-            )),
-            _ => None,
-        }
-    }
-
-    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
-    #[must_use]
-    pub const fn run_events(&self) -> &'static [&'static str] {
-        match self {
-            Self::Github => &github::RUNS,
-            Self::Gitlab { .. } => &gitlab::RUNS,
-            Self::Gitea { .. } => &gitea::GITEA_RUNS,
-            Self::Forgejo { .. } => &gitea::FORGEJO_RUNS,
-            Self::Bitbucket => &bitbucket::RUNS,
-            _ => &[],
-        }
-    }
-
-    /// Those of its events that name an environment, so that `environments` may say which count.
-    #[must_use]
-    pub const fn deployment_events(&self) -> &'static [&'static str] {
-        match self {
-            Self::Github => &github::DEPLOYMENTS,
-            Self::Gitlab { .. } => &gitlab::DEPLOYMENTS,
-            Self::Netlify => &netlify::STATES,
-            _ => &[],
-        }
-    }
-
-    /// Whether it is a forge, whose repositories have an owner and a name.
-    #[must_use]
-    pub const fn is_forge(&self) -> bool {
-        self.known_events().is_some()
-    }
-
-    /// Whether an event is sent when something is pushed, which is before it is deployed.
-    #[must_use]
-    pub fn is_push(&self, event: &str) -> bool {
-        self.known_events().is_some()
-            && matches!(
-                event,
-                "push" | "tag_push" | "repo:push" | "repo:refs_changed"
-            )
-    }
-
-    /// Whether some of its events list the files that changed.
-    #[must_use]
-    pub const fn lists_files(&self) -> bool {
-        !matches!(
-            self,
-            Self::Bitbucket | Self::Contentful { .. } | Self::Netlify | Self::Vercel
-        )
-    }
-
-    /// Whether none of its lists of files is ever trusted, since nobody says that pushes are not
-    /// forced.
-    #[must_use]
-    pub const fn distrusts_lists(&self) -> bool {
-        matches!(
-            self,
-            Self::Gitlab {
-                assume_no_force_push: false,
-                ..
-            } | Self::Gitea {
-                assume_no_force_push: false
-            } | Self::Forgejo {
-                assume_no_force_push: false
-            }
-        )
+    pub fn distrusts_lists(&self) -> bool {
+        self.sender.keys.contains(&ASSUME_NO_FORCE_PUSH) && !self.options.assume_no_force_push
     }
 
     /// Whether its deliveries name a repository (bucket, space, site, source).
     #[must_use]
     pub const fn names_repository(&self) -> bool {
-        match self {
-            Self::Standard { fields, .. } | Self::Generic { fields, .. } => {
-                fields.repository.is_some()
-            }
-            Self::Sanity => false,
-            _ => true,
-        }
+        let pointer = self.options.fields.repository.as_ref();
+        self.sender.repository.is_named(pointer)
     }
 
     /// Whether its deliveries name a branch.
     #[must_use]
     pub const fn names_branch(&self) -> bool {
-        match self {
-            Self::Standard { fields, .. }
-            | Self::Cloudevents { fields, .. }
-            | Self::Generic { fields, .. } => fields.branch.is_some(),
-            Self::S3 { .. } | Self::Contentful { .. } | Self::Sanity => false,
-            _ => true,
-        }
+        let pointer = self.options.fields.branch.as_ref();
+        self.sender.branch.is_named(pointer)
     }
 
     /// Whether its deliveries name an event.
     #[must_use]
     pub const fn names_event(&self) -> bool {
-        match self {
-            Self::Standard { fields, .. } | Self::Generic { fields, .. } => fields.event.is_some(),
-            Self::Sanity => false,
-            _ => true,
-        }
+        let pointer = self.options.fields.event.as_ref();
+        self.sender.event.is_named(pointer)
     }
 
     /// What is purged where the configuration doesn't say.
     #[must_use]
     pub const fn default_purge(&self, has_origins: bool) -> Purge {
-        match self {
-            // Their bodies say it.
-            Self::Generic { .. } | Self::Standard { .. } | Self::Cloudevents { .. } => Purge::Files,
-            _ if has_origins => Purge::Scan,
-            // What a bucket's events list is complete.
-            Self::S3 { .. } => Purge::Files,
-            _ => Purge::All,
+        match self.sender.purge {
+            DefaultPurge::ScanOrFiles | DefaultPurge::ScanOrAll if has_origins => Purge::Scan,
+            DefaultPurge::Files | DefaultPurge::ScanOrFiles => Purge::Files,
+            DefaultPurge::ScanOrAll => Purge::All,
         }
     }
+}
 
-    pub(super) fn read(&self, input: &Input<'_>) -> Result<Reading, Unreadable> {
-        match self {
-            Self::Github => github::read(input),
-            Self::Gitlab {
-                assume_no_force_push,
-                auth,
-            } => gitlab::read(input, *auth, *assume_no_force_push),
-            Self::Gitea {
-                assume_no_force_push,
-            } => gitea::read(input, gitea::Flavour::Gitea, *assume_no_force_push),
-            Self::Forgejo {
-                assume_no_force_push,
-            } => gitea::read(input, gitea::Flavour::Forgejo, *assume_no_force_push),
-            Self::Bitbucket => bitbucket::read(input),
-            Self::Standard { fields, .. } => standard::read(input, fields),
-            Self::S3 { keys, .. } => s3::read(input, *keys),
-            Self::Cloudevents { fields, .. } => cloudevents::read(input, fields),
-            Self::Contentful { .. } => contentful::read(input),
-            Self::Sanity => sanity::read(input),
-            Self::Netlify => netlify::read(input),
-            Self::Vercel => vercel::read(input),
-            Self::Generic { fields, .. } => generic::read(input, fields),
-        }
+/// The key for the forges whose pushes do not say whether they are forced.
+const ASSUME_NO_FORCE_PUSH: &str = "assume_no_force_push";
+
+/// The key of [`Pointer`]s to what a body names, where its kind says none of it.
+const POINTERS: [&str; 5] = ["paths", "repository_pointer", "branch", "event", "id"];
+
+/// Whether an event, or a pattern of events with a `*` at its end, may begin with `start`.
+fn may_begin(event: &str, start: &str) -> bool {
+    match event.strip_suffix('*') {
+        Some(pattern) => pattern.starts_with(start) || start.starts_with(pattern),
+        None => event.starts_with(start),
     }
 }

@@ -1,6 +1,6 @@
 //! Names of repositories: in the forms that people write, and in those that forges send.
 
-use super::kind::Kind;
+use super::kind::{Groups, Kind};
 
 /// A repository that a route is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +52,11 @@ impl RepositoryName {
             written: text.to_owned(),
             meant,
         };
-        if !kind.is_forge() {
+        let Some(forge) = kind.sender.forge else {
             return Ok(named(Meant::Exactly));
-        }
+        };
         let (host, path) = split(text);
-        let path = if matches!(kind, Kind::Bitbucket) {
+        let path = if forge.data_center {
             of_data_center(&path)
         } else {
             path
@@ -81,9 +81,11 @@ impl RepositoryName {
                 .next()
                 .is_some_and(|first| first.contains('.'));
         let owners = parts - usize::from(maybe_host);
-        // GitLab has groups in groups, and a forge's address may have a path of its own.
-        let deep = matches!(kind, Kind::Gitlab { .. })
-            || (host.is_some() && matches!(kind, Kind::Gitea { .. } | Kind::Forgejo { .. }));
+        let deep = match forge.groups {
+            Groups::Never => false,
+            Groups::Always => true,
+            Groups::InAddresses => host.is_some(),
+        };
         match owners {
             0 | 1 => Err(RepositoryProblem::NoOwner),
             2 if maybe_host => Ok(named(Meant::Either(path))),
@@ -188,19 +190,14 @@ fn of_data_center(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::kind::gitlab;
+    use crate::webhook::kind;
 
     fn gitlab() -> Kind {
-        Kind::Gitlab {
-            auth: gitlab::Auth::Token,
-            assume_no_force_push: false,
-        }
+        Kind::new(&kind::gitlab::SENDER)
     }
 
     fn gitea() -> Kind {
-        Kind::Gitea {
-            assume_no_force_push: false,
-        }
+        Kind::new(&kind::gitea::GITEA)
     }
 
     #[track_caller]
@@ -227,7 +224,12 @@ mod tests {
             "git+ssh://git@forge.example.com/acme/site",
             "forge.example.com/acme/site",
         ] {
-            for kind in [Kind::Github, gitlab(), gitea(), Kind::Bitbucket] {
+            for kind in [
+                Kind::new(&kind::github::SENDER),
+                gitlab(),
+                gitea(),
+                Kind::new(&kind::bitbucket::SENDER),
+            ] {
                 assert!(is(&kind, text, &sent), "{text} {kind:?}");
                 assert!(is(&kind, text, &sent[..1]), "{text} {kind:?}");
                 for other in ["acme/site2", "acme/sit", "acm/site", "x/acme/site", "site"] {
@@ -245,7 +247,10 @@ mod tests {
             "https://forge.example.com/acme/site",
             "forge.example.com/acme/site",
         ] {
-            assert!(!is(&Kind::Github, text, &sent), "{text}");
+            assert!(
+                !is(&Kind::new(&kind::github::SENDER), text, &sent),
+                "{text}"
+            );
         }
         // Where nothing else names it, it is all there is.
         assert!(is(&gitlab(), "acme/site", &sent[1..]));
@@ -285,37 +290,68 @@ mod tests {
             "https://bitbucket.example.com/ctx/scm/web/site.git",
             "ssh://git@bitbucket.example.com:7999/web/site.git",
         ] {
-            assert!(is(&Kind::Bitbucket, text, &["WEB/site"]), "{text}");
+            assert!(
+                is(&Kind::new(&kind::bitbucket::SENDER), text, &["WEB/site"]),
+                "{text}"
+            );
         }
         let own = "https://bitbucket.example.com/users/ann/repos/site";
-        assert!(is(&Kind::Bitbucket, own, &["~ANN/site"]));
+        assert!(is(
+            &Kind::new(&kind::bitbucket::SENDER),
+            own,
+            &["~ANN/site"]
+        ));
     }
 
     #[test]
     fn what_can_never_be_a_repository_is_refused() {
         for (kind, text, problem) in [
-            (Kind::Github, "site", RepositoryProblem::NoOwner),
             (
-                Kind::Github,
+                Kind::new(&kind::github::SENDER),
+                "site",
+                RepositoryProblem::NoOwner,
+            ),
+            (
+                Kind::new(&kind::github::SENDER),
                 "https://github.com/acme",
                 RepositoryProblem::NoOwner,
             ),
-            (Kind::Github, "acme/*", RepositoryProblem::Pattern),
             (
-                Kind::Github,
+                Kind::new(&kind::github::SENDER),
+                "acme/*",
+                RepositoryProblem::Pattern,
+            ),
+            (
+                Kind::new(&kind::github::SENDER),
                 "acme/site/tree/main",
                 RepositoryProblem::TooLong,
             ),
             (
-                Kind::Github,
+                Kind::new(&kind::github::SENDER),
                 "https://github.com/acme/site/tree/main",
                 RepositoryProblem::TooLong,
             ),
-            (Kind::Bitbucket, "a/b/c", RepositoryProblem::TooLong),
+            (
+                Kind::new(&kind::bitbucket::SENDER),
+                "a/b/c",
+                RepositoryProblem::TooLong,
+            ),
             (gitea(), "a/b/c", RepositoryProblem::TooLong),
-            (Kind::Github, "acme /site", RepositoryProblem::Impossible),
-            (Kind::Github, "acme//site", RepositoryProblem::Impossible),
-            (Kind::Github, "../site", RepositoryProblem::Impossible),
+            (
+                Kind::new(&kind::github::SENDER),
+                "acme /site",
+                RepositoryProblem::Impossible,
+            ),
+            (
+                Kind::new(&kind::github::SENDER),
+                "acme//site",
+                RepositoryProblem::Impossible,
+            ),
+            (
+                Kind::new(&kind::github::SENDER),
+                "../site",
+                RepositoryProblem::Impossible,
+            ),
             (gitlab(), "", RepositoryProblem::Impossible),
         ] {
             assert_eq!(
@@ -329,21 +365,19 @@ mod tests {
     #[test]
     fn a_bucket_or_a_site_is_exactly_what_is_written() {
         assert!(is(
-            &Kind::S3 {
-                auth: crate::webhook::kind::generic::Auth::Bearer,
-                keys: crate::webhook::kind::s3::Keys::default()
-            },
+            &Kind::new(&kind::s3::SENDER),
             "my-bucket",
             &["my-bucket"]
         ));
         assert!(!is(
-            &Kind::S3 {
-                auth: crate::webhook::kind::generic::Auth::Bearer,
-                keys: crate::webhook::kind::s3::Keys::default()
-            },
+            &Kind::new(&kind::s3::SENDER),
             "my-bucket",
             &["My-Bucket"]
         ));
-        assert!(is(&Kind::Netlify, "https://x", &["https://x"]));
+        assert!(is(
+            &Kind::new(&kind::netlify::SENDER),
+            "https://x",
+            &["https://x"]
+        ));
     }
 }

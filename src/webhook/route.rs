@@ -12,11 +12,10 @@ use secrecy::SecretString;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 
-use super::content;
 use super::delivery::{Delivery, Unreadable, Wish};
 use super::diagnosis;
 use super::headers::bearer;
-use super::kind::{Kind, cloudevents};
+use super::kind::Kind;
 use super::paths;
 use super::reading::{Ask, Events, Identity, Input, Reading};
 use super::refusal::Diagnosis;
@@ -39,8 +38,6 @@ pub struct RouteSettings {
     pub has_origins: bool,
     /// Who sends.
     pub kind: Kind,
-    /// Whether anybody may send (`auth = "none"`); then there are no secrets.
-    pub open: bool,
     /// The repositories (buckets, sites) that count; empty for all.
     pub repositories: Vec<String>,
     /// The events that count; `None` for the kind's own choice. A `*` at the end takes any ending.
@@ -80,7 +77,6 @@ pub struct Route {
     settings: RouteSettings,
     scope: Scope,
     purge: Purge,
-    scheme: Scheme,
     secrets: Option<Secrets>,
 }
 
@@ -118,12 +114,8 @@ impl Route {
             ring::hmac::Algorithm,
         ) -> Result<Secrets, SecretError>,
     ) -> Result<Self, SecretError> {
-        let scheme = if settings.open {
-            Scheme::Open
-        } else {
-            settings.kind.scheme(&settings.path)
-        };
-        let secrets = match (settings.open, texts) {
+        let scheme = &settings.kind.scheme;
+        let secrets = match (settings.kind.is_open(), texts) {
             (true, []) => None,
             (true, _) => return Err(SecretError::Unused),
             _ => Some(make(texts, scheme.form(), scheme.digest().algorithm())?),
@@ -136,7 +128,6 @@ impl Route {
             scope: Scope::new(&settings),
             settings,
             purge,
-            scheme,
             secrets,
         })
     }
@@ -165,54 +156,42 @@ impl Route {
         self.settings.dedupe
     }
 
-    /// The kind's name in the configuration.
+    /// Who sends.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.settings.kind.as_str()
+    pub fn kind(&self) -> &Kind {
+        &self.settings.kind
+    }
+
+    fn scheme(&self) -> &Scheme {
+        &self.settings.kind.scheme
     }
 
     /// What it answers to besides `GET <route>/<event>`.
     #[must_use]
     pub fn methods(&self) -> &'static [Method] {
-        match self.settings.kind {
-            Kind::S3 { .. } => &[Method::POST, Method::HEAD],
-            Kind::Cloudevents { .. } => &[Method::POST, Method::OPTIONS],
-            _ => &[Method::POST],
-        }
+        self.settings.kind.sender.methods
     }
 
     /// The answer to a `HEAD` or `OPTIONS` that the kind has; it has no effect.
     #[must_use]
     pub fn handshake(&self, method: &Method, headers: &HeaderMap) -> Option<Handshake> {
-        match &self.settings.kind {
-            Kind::S3 { .. } if method == Method::HEAD => Some(Handshake {
-                // MinIO asks with what it sends with whether anybody is there, before it sends.
-                status: if self.may_ask(headers) {
-                    StatusCode::NO_CONTENT
-                } else {
-                    StatusCode::UNAUTHORIZED
-                },
-                headers: Vec::new(),
-            }),
-            Kind::Cloudevents {
-                allowed_origins, ..
-            } if method == Method::OPTIONS => {
-                Some(cloudevents::handshake(allowed_origins, headers))
-            }
-            _ => None,
-        }
+        let sender = self.settings.kind.sender;
+        let answer = sender.handshake?;
+        let asked = *method != Method::POST && sender.methods.contains(method);
+        asked.then(|| answer(self, headers))
     }
 
     /// Begins to verify a delivery that came at `now_unix`, in seconds since 1970. An unusable
     /// header costs the same work as a wrong signature, and is not told from it until the end.
     #[must_use]
     pub fn verifier(&self, headers: &HeaderMap, now_unix: i64) -> Verifier<'_> {
-        Verifier::new(&self.scheme, self.secrets.as_ref(), headers, now_unix)
+        let secrets = self.secrets.as_ref();
+        Verifier::new(self.scheme(), secrets, self.path(), headers, now_unix)
     }
 
     /// What is wrong with a delivery that was refused for this.
     pub(super) fn diagnosis(&self, why: Refused, headers: &HeaderMap, now_unix: i64) -> Diagnosis {
-        diagnosis::of(&self.scheme, why, headers, now_unix)
+        diagnosis::of(self.scheme(), why, headers, now_unix)
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
@@ -226,18 +205,18 @@ impl Route {
     /// As [`Route::may_ask`]; or why not.
     pub(super) fn asks(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match &self.secrets {
-            Some(_) if matches!(self.scheme, Scheme::StandardEd25519) => Err(Refused::Wrong),
+            Some(_) if matches!(self.scheme(), Scheme::StandardEd25519) => Err(Refused::Wrong),
             Some(secrets) => {
                 let as_token = secrets.knows(bearer(headers));
-                let as_sent = shows(&self.scheme, secrets, headers);
-                let meant_as_token = self.scheme.signs() || as_token == Err(Refused::Wrong);
+                let as_sent = shows(self.scheme(), secrets, headers);
+                let meant_as_token = self.scheme().signs() || as_token == Err(Refused::Wrong);
                 if as_token.is_ok() || (meant_as_token && as_sent.is_err()) {
                     as_token
                 } else {
                     as_sent
                 }
             }
-            None if self.settings.open => Ok(()),
+            None if self.settings.kind.is_open() => Ok(()),
             None => Err(Refused::Missing),
         }
     }
@@ -254,18 +233,21 @@ impl Route {
         body: Option<&[u8]>,
     ) -> Result<Delivery, Unreadable> {
         let files = self.purge == Purge::Files;
-        match &self.settings.kind {
-            Kind::Cloudevents { fields, .. }
-                if cloudevents::is_any_data(headers, files, fields) => {}
-            _ => content::check(headers)?,
-        }
+        let Kind {
+            sender, options, ..
+        } = &self.settings.kind;
+        (sender.check)(headers, files, options)?;
         let reading = match body {
-            Some(body) => self.settings.kind.read(&Input {
-                headers,
-                body,
-                events: self.events(),
-                files,
-            })?,
+            Some(body) => {
+                let events = self.events();
+                let input = Input {
+                    headers,
+                    body,
+                    events,
+                    files,
+                };
+                (sender.read)(&input, options)?
+            }
             None => Reading::of("unread", Ask::Unlisted("the body is too large to read")),
         };
         let read = body.is_some();
@@ -287,7 +269,7 @@ impl Route {
     fn events(&self) -> Events<'_> {
         Events {
             configured: self.settings.events.as_deref(),
-            default: self.settings.kind.default_events(),
+            default: self.settings.kind.sender.default_events,
         }
     }
 

@@ -130,7 +130,7 @@ impl Server {
             let hook = &served.hook;
             served
                 .tally
-                .status(&served.path, hook.route.kind(), &hook.pipeline)
+                .status(&served.path, hook.route.kind().as_str(), &hook.pipeline)
         };
         self.routes.values().map(status).collect()
     }

@@ -19,8 +19,8 @@ pub(super) const MAX_SIGNATURES: usize = 16;
 const ED25519_LENGTH: usize = 64;
 
 /// How a route's deliveries are authenticated.
-#[derive(Clone, Debug)]
-pub(super) enum Scheme {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
     /// Not at all; only for a listener that others can't reach.
     Open,
     /// The secret itself, as `Authorization: Bearer`.
@@ -35,39 +35,42 @@ pub(super) enum Scheme {
     Standard,
     /// Standard Webhooks with a public key.
     StandardEd25519,
-    /// Contentful: method, path, listed headers and body; holds the path.
-    Contentful(String),
+    /// Contentful: method, path, listed headers and body. Holds the path that it sends to, where that
+    /// is not the route's.
+    Contentful(Option<String>),
     /// Netlify: a signed token that has the body's digest.
     Netlify,
 }
 
 /// A MAC in a header.
-#[derive(Clone, Debug)]
-pub(super) struct Mac {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mac {
     /// The header that has it.
-    pub(super) header: HeaderName,
+    pub header: HeaderName,
     /// What stands before it.
-    pub(super) prefix: String,
+    pub prefix: String,
     /// How it is written.
-    pub(super) encoding: Encoding,
+    pub encoding: Encoding,
     /// What it is made with.
-    pub(super) digest: Digest,
+    pub digest: Digest,
     /// Where its timestamp is, where it has one.
-    pub(super) stamp: Option<Stamp>,
+    pub stamp: Option<Stamp>,
     /// What is signed before the body, and after it.
-    pub(super) around: (Vec<Piece>, Vec<Piece>),
+    pub around: (Vec<Piece>, Vec<Piece>),
 }
 
 /// Where a signed timestamp is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) place: StampPlace,
-    pub(super) unit: Unit,
+pub struct Stamp {
+    /// Where it is.
+    pub place: StampPlace,
+    /// What it counts.
+    pub unit: Unit,
 }
 
 /// See [`Stamp`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum StampPlace {
+pub enum StampPlace {
     /// In a header of its own.
     Header(HeaderName),
     /// In the signature's header, `NAME=` in a list that is separated by commas.
@@ -201,8 +204,14 @@ impl Scheme {
         )
     }
 
-    /// What the headers claim; nothing for schemes that do not sign.
-    pub(super) fn claim(&self, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
+    /// What the headers of a delivery to the route at `path` claim; nothing for schemes that do not
+    /// sign.
+    pub(super) fn claim(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        now_unix: i64,
+    ) -> Result<Claim, Refused> {
         match self {
             // A page in somebody's browser reaches what only this machine reaches.
             Self::Open if headers.contains_key(ORIGIN) => Err(Refused::Malformed),
@@ -212,7 +221,9 @@ impl Scheme {
             Self::StandardEd25519 => {
                 standard::claim(headers, now_unix, "v1a,", self.signature_length())
             }
-            Self::Contentful(path) => contentful::claim(path, headers, now_unix),
+            Self::Contentful(external) => {
+                contentful::claim(external.as_deref().unwrap_or(path), headers, now_unix)
+            }
             Self::Netlify => netlify::claim(headers),
         }
     }

@@ -121,10 +121,11 @@ impl<'r> Verifier<'r> {
     pub(super) fn new(
         scheme: &'r Scheme,
         secrets: Option<&'r Secrets>,
+        path: &str,
         headers: &HeaderMap,
         now_unix: i64,
     ) -> Self {
-        let claim = scheme.claim(headers, now_unix);
+        let claim = scheme.claim(path, headers, now_unix);
         let token = match (scheme, secrets) {
             (Scheme::Open, None) => Ok(()),
             (_, Some(_)) if scheme.signs() => Ok(()),

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use edgepurge::core::change::PipelineId;
-use edgepurge::webhook::kind::{generic, gitlab, standard};
 use edgepurge::webhook::{
-    Authentic, Digest, Encoding, Kind, Piece, Purge, Refused, Route, RouteSettings, Unit, Wish,
+    Authentic, Digest, Encoding, Kind, Mac, Piece, Purge, Refused, Route, RouteSettings, Scheme,
+    Stamp, StampPlace, Unit, Wish, kind,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -64,7 +64,6 @@ fn settings(kind: Kind) -> RouteSettings {
         pipeline: PipelineId::new(PIPELINE),
         has_origins: true,
         kind,
-        open: false,
         repositories: Vec::new(),
         workflows: Vec::new(),
         environments: Vec::new(),
@@ -99,20 +98,17 @@ fn verify(route: &Route, headers: &HeaderMap, body: &[u8]) -> Result<Authentic, 
 
 /// A kind that signs a body and a timestamp, which is `t=` in the same header.
 fn stamped(header: &str, prefix: &str, unit: Unit, signed: (Vec<Piece>, Vec<Piece>)) -> Kind {
-    Kind::Generic {
-        auth: generic::Auth::Hmac(generic::Hmac {
-            header: header.parse().unwrap(),
-            prefix: prefix.to_owned(),
-            encoding: Encoding::Hex,
-            digest: Digest::Sha256,
-            timestamp: Some(generic::Timestamp {
-                place: generic::Place::Field("t".to_owned()),
-                unit,
-            }),
-            signed,
+    Kind::new(&kind::generic::SENDER).with(Scheme::Mac(Mac {
+        header: header.parse().unwrap(),
+        prefix: prefix.to_owned(),
+        encoding: Encoding::Hex,
+        digest: Digest::Sha256,
+        stamp: Some(Stamp {
+            place: StampPlace::Field("t".to_owned()),
+            unit,
         }),
-        fields: generic::Fields::default(),
-    }
+        around: signed,
+    }))
 }
 
 fn stripe() -> Kind {
@@ -137,40 +133,29 @@ fn ghost() -> Kind {
 
 #[tokio::test]
 async fn what_the_vendors_libraries_sign_is_believed() {
-    let standard = || Kind::Standard {
-        auth: standard::Auth::Hmac,
-        fields: generic::Fields::default(),
-    };
-    let contentful = Kind::Contentful {
-        external_path: Some("/proxied/hooks/www".to_owned()),
-    };
-    let gitlab = Kind::Gitlab {
-        auth: gitlab::Auth::SigningToken,
-        assume_no_force_push: false,
-    };
+    let standard = || Kind::new(&kind::standard::SENDER);
+    let contentful = Kind::new(&kind::contentful::SENDER)
+        .with(Scheme::Contentful(Some("/proxied/hooks/www".to_owned())));
+    let gitlab = Kind::new(&kind::gitlab::SENDER).with(Scheme::Standard);
     let (gitea, forgejo) = (
-        Kind::Gitea {
-            assume_no_force_push: false,
-        },
-        Kind::Forgejo {
-            assume_no_force_push: false,
-        },
+        Kind::new(&kind::gitea::GITEA),
+        Kind::new(&kind::gitea::FORGEJO),
     );
     let long = "0123456789abcdef".repeat(4);
     let senders = [
-        ("github", Kind::Github, SECRET),
+        ("github", Kind::new(&kind::github::SENDER), SECRET),
         ("gitlab", gitlab, WHSEC),
-        ("bitbucket", Kind::Bitbucket, SECRET),
+        ("bitbucket", Kind::new(&kind::bitbucket::SENDER), SECRET),
         ("gitea", gitea, SECRET),
         ("forgejo", forgejo, SECRET),
-        ("vercel", Kind::Vercel, SECRET),
+        ("vercel", Kind::new(&kind::vercel::SENDER), SECRET),
         ("ghost", ghost(), SECRET),
         ("standard", standard(), WHSEC),
         ("svix", standard(), WHSEC),
         ("stripe", stripe(), WHSEC),
-        ("sanity", Kind::Sanity, SECRET),
+        ("sanity", Kind::new(&kind::sanity::SENDER), SECRET),
         ("contentful", contentful, &long),
-        ("netlify", Kind::Netlify, SECRET),
+        ("netlify", Kind::new(&kind::netlify::SENDER), SECRET),
     ];
     let wanted: Vec<Value> = senders
         .iter()
@@ -212,11 +197,7 @@ async fn cloudevents_of_the_official_sdk_are_understood() {
     let Some(answers) = signed(&wanted).await else {
         return;
     };
-    let kind = Kind::Cloudevents {
-        auth: generic::Auth::Bearer,
-        allowed_origins: Vec::new(),
-        fields: generic::Fields::default(),
-    };
+    let kind = Kind::new(&kind::cloudevents::SENDER);
     let route = Route::new(settings(kind), &["a-token-of-events".into()]).unwrap();
     for (mode, answer) in modes.into_iter().zip(answers) {
         let sent = headers(&answer);
@@ -272,7 +253,7 @@ async fn githubs_own_examples_are_understood() {
                     .collect(),
             ),
             purge: Some(Purge::Files),
-            ..settings(Kind::Github)
+            ..settings(Kind::new(&kind::github::SENDER))
         },
         &[SECRET.into()],
     )

@@ -117,6 +117,17 @@ fn every_setting_that_there_is_has_a_line_in_it() {
 }
 
 #[test]
+fn every_kind_of_sender_has_a_block_in_it() {
+    for sender in crate::webhook::kind::SENDERS {
+        let line = format!("kind = \"{}\"", sender.name);
+        let there = EXAMPLE
+            .lines()
+            .any(|l| l.trim_start_matches('#').starts_with(&line));
+        assert!(there, "{line} is not in the example");
+    }
+}
+
+#[test]
 fn every_key_is_known_to_belong_where_it_is_read() {
     let all = with(|setting| !setting.contains(NOT_YET) && !of_a_machine(setting));
     let settings = config(&all).settings;

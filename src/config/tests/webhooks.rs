@@ -18,7 +18,10 @@ pub(super) const SECRET: &str = "secret_file = \"/etc/s\"\n";
 fn a_webhook_needs_little() {
     let config = config(&hook(&format!("kind = \"github\"\n{SECRET}")));
     let webhook = &config.pipelines[0].webhooks[0];
-    assert_eq!(webhook.settings.kind, Kind::Github);
+    assert_eq!(
+        webhook.settings.kind,
+        Kind::new(&crate::webhook::kind::github::SENDER)
+    );
     assert_eq!(webhook.settings.path, "/hooks/www");
     assert!(webhook.settings.has_origins);
     assert_eq!(webhook.settings.purge, None);
@@ -87,10 +90,15 @@ fn a_route_is_a_plain_path() {
 fn a_route_without_a_secret_says_so_and_is_local() {
     let open = hook("kind = \"generic\"\nauth = \"none\"\n");
     let found = config(&open);
-    assert!(found.pipelines[0].webhooks[0].settings.open);
+    assert!(found.pipelines[0].webhooks[0].settings.kind.is_open());
     assert!(found.warnings.iter().any(|w| w.key.ends_with("auth")));
     let local = format!("[webhooks]\nlisten = \"unix:/run/w.sock\"\n{open}");
-    assert!(config(&local).pipelines[0].webhooks[0].settings.open);
+    assert!(
+        config(&local).pipelines[0].webhooks[0]
+            .settings
+            .kind
+            .is_open()
+    );
 
     let reachable = format!("[webhooks]\nlisten = \"0.0.0.0:8787\"\n{open}");
     check(

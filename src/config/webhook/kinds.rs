@@ -1,50 +1,24 @@
 //! The keys that only some kinds have.
 
-use std::collections::BTreeSet;
+use toml::de::DeValue;
 
 use crate::config::range;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
-use crate::config::value::{Words, complain, quoted, text};
-use crate::webhook::Kind;
-use crate::webhook::kind::{generic, gitlab, s3, standard};
+use crate::config::value::{Complaint, Value, Words, complain, quoted, text, word_of};
+use crate::webhook::kind::{How, SENDERS, Sender, s3};
+use crate::webhook::{Kind, Scheme};
 
 use super::{Refused, complete, fields, signature};
 
-/// A kind by its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Github,
-    Gitlab,
-    Gitea,
-    Forgejo,
-    Bitbucket,
-    Standard,
-    S3,
-    Cloudevents,
-    Contentful,
-    Sanity,
-    Netlify,
-    Vercel,
-    Generic,
-}
+impl Value for &'static Sender {
+    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
+        word_of(value, SENDERS.iter().map(|sender| (sender.name, *sender)))
+    }
 
-impl Words for Name {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("github", Self::Github),
-        ("gitlab", Self::Gitlab),
-        ("gitea", Self::Gitea),
-        ("forgejo", Self::Forgejo),
-        ("bitbucket", Self::Bitbucket),
-        ("standard", Self::Standard),
-        ("s3", Self::S3),
-        ("cloudevents", Self::Cloudevents),
-        ("contentful", Self::Contentful),
-        ("sanity", Self::Sanity),
-        ("netlify", Self::Netlify),
-        ("vercel", Self::Vercel),
-        ("generic", Self::Generic),
-    ];
+    fn written(&self) -> toml::Value {
+        self.name.into()
+    }
 }
 
 impl Words for s3::Keys {
@@ -55,68 +29,51 @@ impl Words for s3::Keys {
     ];
 }
 
-impl Name {
-    /// The ways to authenticate its deliveries, the default first.
-    const fn auths(self) -> &'static [&'static str] {
-        match self {
-            Self::Gitlab => &["token", "signing_token", "none"],
-            Self::Standard => &["hmac", "ed25519", "none"],
-            Self::S3 | Self::Cloudevents => &["bearer", "token", "basic", "none"],
-            Self::Generic => &["bearer", "token", "basic", "hmac", "none"],
-            _ => &["signature", "none"],
+/// How no delivery is authenticated.
+const NONE: &str = "none";
+
+/// The keys that only some kinds have, each with those.
+fn others() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let mut keys: Vec<&'static str> = Vec::new();
+    for key in SENDERS.iter().flat_map(|sender| sender.keys) {
+        if !keys.contains(key) {
+            keys.push(key);
         }
     }
+    keys.into_iter().map(|key| {
+        let having = SENDERS.iter().filter(|sender| sender.keys.contains(&key));
+        (key, having.map(|sender| sender.name).collect())
+    })
 }
 
-impl Name {
-    fn word(self) -> &'static str {
-        let found = Self::WORDS.iter().find(|(_, name)| *name == self);
-        found.map_or("", |(word, _)| word)
+/// The ways to authenticate the deliveries of these kinds, each once.
+fn auths(senders: &[&'static Sender]) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    let all = senders.iter().flat_map(|sender| sender.auths);
+    for name in all.map(|auth| auth.name).chain([NONE]) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
+    names
 }
-
-/// Keys that only some kinds have, each with those.
-const OTHERS: [(&str, &[&str]); 19] = [
-    ("key_encoding", &["s3"]),
-    ("assume_no_force_push", &["gitlab", "gitea", "forgejo"]),
-    ("allowed_origins", &["cloudevents"]),
-    ("external_path", &["contentful"]),
-    ("token_header", &["generic", "s3", "cloudevents"]),
-    ("token_prefix", &["generic", "s3", "cloudevents"]),
-    ("signature_header", &["generic"]),
-    ("signature_prefix", &["generic"]),
-    ("signature_encoding", &["generic"]),
-    ("signature_digest", &["generic"]),
-    ("signed", &["generic"]),
-    ("timestamp_header", &["generic"]),
-    ("timestamp_field", &["generic"]),
-    ("timestamp_unit", &["generic"]),
-    ("paths", &["generic", "standard", "cloudevents"]),
-    (
-        "repository_pointer",
-        &["generic", "standard", "cloudevents"],
-    ),
-    ("branch", &["generic", "standard", "cloudevents"]),
-    ("event", &["generic", "standard"]),
-    ("id", &["generic", "standard", "cloudevents"]),
-];
 
 /// Reads `kind`, `auth`, and what belongs to them; `None` where there is a problem with them, and then
-/// every key that only some kinds have is looked at all the same. Also tells whether the route is open.
-pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<(Kind, bool)> {
-    let words: Vec<&str> = Name::WORDS.iter().map(|(word, _)| *word).collect();
+/// every key that only some kinds have is looked at all the same.
+pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Kind> {
+    let words: Vec<&str> = SENDERS.iter().map(|sender| sender.name).collect();
     let hint = format!("write who sends: {}", quoted(&words));
-    let name = reader.required::<Name>(section, "kind", &hint, range::any);
-    let Some(name) = name.value else {
+    let sender = reader.required::<&Sender>(section, "kind", &hint, range::any);
+    let Some(sender) = sender.value else {
         of_unknown(reader, section);
         return None;
     };
-    let auth = read_auth(reader, section, name.auths());
-    let kind = of_name(reader, section, name, &auth);
+    let auth = read_auth(reader, section, &auths(&[sender]));
+    let kind = of_sender(reader, section, sender, &auth);
     match kind {
-        Ok(kind) if !auth.refused => Some((kind, auth.value == "none")),
+        Ok(kind) if !auth.refused => Some(kind),
         _ => {
-            foreign(reader, section, name.word(), auth.refused);
+            foreign(reader, section, sender.name, auth.refused);
             None
         }
     }
@@ -146,100 +103,76 @@ fn read_auth(
 }
 
 /// Reads what a kind has of its own. All of it, also where something of it is refused.
-fn of_name(
+fn of_sender(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
-    name: Name,
+    sender: &'static Sender,
     auth: &Held<&'static str>,
 ) -> Result<Kind, Refused> {
-    Ok(match name {
-        Name::Github => Kind::Github,
-        Name::Gitlab => Kind::Gitlab {
-            auth: if auth.value == "signing_token" {
-                gitlab::Auth::SigningToken
-            } else {
-                gitlab::Auth::Token
-            },
-            assume_no_force_push: force_push(reader, section),
-        },
-        Name::Gitea => Kind::Gitea {
-            assume_no_force_push: force_push(reader, section),
-        },
-        Name::Forgejo => Kind::Forgejo {
-            assume_no_force_push: force_push(reader, section),
-        },
-        Name::Bitbucket => Kind::Bitbucket,
-        Name::Standard => Kind::Standard {
-            auth: if auth.value == "ed25519" {
-                standard::Auth::Ed25519
-            } else {
-                standard::Auth::Hmac
-            },
-            fields: fields::read(reader, section, true)?,
-        },
-        Name::S3 => {
-            let auth = shown(reader, section, auth);
-            let keys = keys(reader, section);
-            Kind::S3 { auth: auth?, keys }
-        }
-        Name::Cloudevents => {
-            let auth = shown(reader, section, auth);
-            let origins = origins(reader, section);
-            let fields = fields::read(reader, section, false);
-            Kind::Cloudevents {
-                auth: auth?,
-                allowed_origins: origins?,
-                fields: fields?,
-            }
-        }
-        Name::Contentful => Kind::Contentful {
-            external_path: external_path(reader, section)?,
-        },
-        Name::Sanity => Kind::Sanity,
-        Name::Netlify => Kind::Netlify,
-        Name::Vercel => Kind::Vercel,
-        Name::Generic => {
-            let auth = shown(reader, section, auth);
-            let fields = fields::read(reader, section, true);
-            Kind::Generic {
-                auth: auth?,
-                fields: fields?,
-            }
-        }
-    })
+    let has = |key| sender.keys.contains(&key);
+    let scheme = scheme(reader, section, sender, auth);
+    let mut kind = Kind::new(sender);
+    let options = &mut kind.options;
+    if has("assume_no_force_push") {
+        options.assume_no_force_push = force_push(reader, section);
+    }
+    if has("key_encoding") {
+        options.keys = keys(reader, section);
+    }
+    let origins = if has("allowed_origins") {
+        origins(reader, section)
+    } else {
+        Ok(Vec::new())
+    };
+    let external = if has("external_path") {
+        external_path(reader, section)
+    } else {
+        Ok(None)
+    };
+    if has("paths") {
+        options.fields = fields::read(reader, section, has("event"))?;
+    }
+    options.allowed_origins = origins?;
+    kind.scheme = match (scheme?, external?) {
+        (Scheme::Contentful(_), external) => Scheme::Contentful(external),
+        (scheme, _) => scheme,
+    };
+    Ok(kind)
 }
 
-/// How deliveries show that they know the secret. Where `auth` is refused, the keys tell what it was to
-/// be.
-fn shown(
+/// How deliveries are authenticated. Where `auth` is refused, the keys tell what it was to be.
+fn scheme(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
+    sender: &Sender,
     auth: &Held<&'static str>,
-) -> Result<generic::Auth, Refused> {
-    let has = |key| auth.refused && section.has(key);
-    if auth.value == "hmac" || has("signature_header") {
-        return signature::read(reader, section).map(generic::Auth::Hmac);
+) -> Result<Scheme, Refused> {
+    let meant = |how: &How| match how {
+        How::Fixed(_) => false,
+        How::Token => section.has("token_header"),
+        How::Mac => section.has("signature_header"),
+    };
+    let mut ways = sender.auths.iter().rev().map(|auth| (auth.name, &auth.how));
+    let way = match ways.clone().find(|(_, how)| auth.refused && meant(how)) {
+        Some((_, how)) => Some(how),
+        None => ways
+            .find(|(name, _)| *name == auth.value)
+            .map(|(_, how)| how),
+    };
+    match way {
+        Some(How::Fixed(scheme)) => Ok(scheme()),
+        Some(How::Token) => signature::read_token(reader, section),
+        Some(How::Mac) => signature::read(reader, section).map(Scheme::Mac),
+        None => Ok(Scheme::Open),
     }
-    if auth.value == "token" || has("token_header") {
-        return signature::read_token(reader, section);
-    }
-    Ok(if auth.value == "basic" {
-        generic::Auth::Basic
-    } else {
-        generic::Auth::Bearer
-    })
 }
 
 /// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
 /// unknown, and a value that no kind takes is wrong.
 fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
-    let auths: Vec<&str> = Name::WORDS
-        .iter()
-        .flat_map(|(_, name)| name.auths())
-        .copied()
-        .collect();
-    let auths: BTreeSet<&str> = auths.into_iter().collect();
-    read_auth(reader, section, &auths.into_iter().collect::<Vec<_>>());
+    let mut known = auths(&SENDERS);
+    known.sort_unstable();
+    read_auth(reader, section, &known);
     force_push(reader, section);
     if section.has("signature_header") {
         drop(signature::read(reader, section));
@@ -251,7 +184,7 @@ fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
     drop(origins(reader, section));
     drop(external_path(reader, section));
     drop(fields::read(reader, section, true));
-    for (key, _) in OTHERS {
+    for (key, _) in others() {
         section.known.insert(key);
     }
 }
@@ -263,7 +196,7 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
 
 /// As [`refuse_others`]; where `auth` is refused, nothing is said of keys that another one may have.
 fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_refused: bool) {
-    for (key, kinds) in OTHERS {
+    for (key, kinds) in others() {
         if section.known.contains(key) {
             continue;
         }
@@ -273,7 +206,7 @@ fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_
         let (why, hint) = if !kinds.contains(&name) {
             (
                 format!("is not a key of kind = \"{name}\""),
-                format!("remove the line; it belongs to {}", quoted(kinds)),
+                format!("remove the line; it belongs to {}", quoted(&kinds)),
             )
         } else if auth_refused {
             continue;

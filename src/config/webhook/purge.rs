@@ -125,19 +125,22 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
         at_purge(reader, why, "write \"all\", or a list of assets");
         return;
     }
-    if purge == Purge::Files && !choice.kind.lists_files() {
+    if purge == Purge::Files && !choice.kind.sender.lists_files {
         let why = format!("can't be: deliveries of kind = \"{kind}\" list no files");
         at_purge(reader, why, "write \"scan\", \"all\", or a list of assets");
         return;
     }
-    let Some(known) = choice.kind.known_events() else {
+    let known = choice.kind.sender.events;
+    if known.is_empty() {
         return;
-    };
+    }
     let events = scope::events(choice.events, choice.kind);
     if events.iter().any(|event| !known.contains(event)) {
         return;
     }
-    let push = events.iter().find(|event| choice.kind.is_push(event));
+    let push = events
+        .iter()
+        .find(|event| choice.kind.sender.push_events.contains(event));
     let span = choice.events.span.clone();
     let span = span.unwrap_or_else(|| section.span().clone());
     match push {
@@ -155,7 +158,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
     }
     let run = events
         .iter()
-        .find(|event| choice.kind.run_events().contains(event));
+        .find(|event| choice.kind.sender.run_events.contains(event));
     let compares = match &purge {
         Purge::Scan => true,
         Purge::Files => choice.has_origins,

@@ -88,13 +88,13 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scop
         (
             "workflows",
             &scope.workflows,
-            !kind.run_events().is_empty(),
+            !kind.sender.run_events.is_empty(),
             "workflow",
         ),
         (
             "environments",
             &scope.environments,
-            !kind.deployment_events().is_empty(),
+            !kind.sender.deployment_events.is_empty(),
             "environment",
         ),
     ] {
@@ -109,13 +109,13 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scop
         (
             "workflows",
             &scope.workflows,
-            kind.run_events(),
+            kind.sender.run_events,
             "tells of a run",
         ),
         (
             "environments",
             &scope.environments,
-            kind.deployment_events(),
+            kind.sender.deployment_events,
             "names an environment",
         ),
     ] {
@@ -134,7 +134,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scop
             reader.warn(&section.key(key), span, &why, &hint);
         }
     }
-    let odd = |name: &String| Some((printable(name), kind.never_sends(name)?));
+    let odd = |name: &String| Some((printable(name), (kind.sender.never_sends)(name)?));
     if let (Some(names), Some(span)) = (&scope.events.value, &scope.events.span) {
         for (name, like) in names.iter().filter_map(odd) {
             let why = format!(
@@ -166,7 +166,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, scope: &Scop
 pub(super) fn events<'e>(given: &'e Given<Vec<String>>, kind: &Kind) -> Vec<&'e str> {
     match &given.value {
         Some(events) => events.iter().map(String::as_str).collect(),
-        None => kind.default_events().to_vec(),
+        None => kind.sender.default_events.to_vec(),
     }
 }
 
@@ -245,8 +245,8 @@ fn check_events(
     events: &Given<Vec<String>>,
     kind: &Kind,
 ) -> bool {
-    let (Some(names), Some(span), Some(known)) = (&events.value, &events.span, kind.known_events())
-    else {
+    let known = kind.sender.events;
+    let (Some(names), Some(span), false) = (&events.value, &events.span, known.is_empty()) else {
         return events.value.is_some() || events.span.is_none();
     };
     let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));

@@ -6,8 +6,7 @@ use crate::config::range;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
 use crate::config::value::{Complaint, Value, Words, complain, text};
-use crate::webhook::kind::generic;
-use crate::webhook::{Digest, Encoding, Piece, Unit};
+use crate::webhook::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace, Unit};
 
 use super::{Refused, complete};
 
@@ -53,7 +52,7 @@ impl Value for Header {
 pub(super) fn read_token(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
-) -> Result<generic::Auth, Refused> {
+) -> Result<Scheme, Refused> {
     let header = reader.required::<Header>(
         section,
         "token_header",
@@ -67,14 +66,11 @@ pub(super) fn read_token(
         return Err(Refused);
     }
     let header = header.value.ok_or(Refused)?.0;
-    Ok(generic::Auth::Token(header, prefix.value))
+    Ok(Scheme::Token(header, prefix.value))
 }
 
 /// Reads the signature's keys.
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-) -> Result<generic::Hmac, Refused> {
+pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Mac, Refused> {
     let header = reader.required::<Header>(
         section,
         "signature_header",
@@ -98,13 +94,13 @@ pub(super) fn read(
     if prefix.refused || encoding.refused || digest.refused {
         return Err(Refused);
     }
-    Ok(generic::Hmac {
+    Ok(Mac {
         header: header.value.ok_or(Refused)?.0,
         prefix: prefix.value,
         encoding: encoding.value,
         digest: digest.value,
-        timestamp: stamp?,
-        signed: signed?,
+        stamp: stamp?,
+        around: signed?,
     })
 }
 
@@ -136,7 +132,7 @@ fn read_stamp(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
     prefix: &Held<String>,
-) -> Result<Option<generic::Timestamp>, Refused> {
+) -> Result<Option<Stamp>, Refused> {
     let header = reader.optional::<Header>(section, "timestamp_header", range::any);
     let field = reader.optional(section, "timestamp_field", |field: &String| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
@@ -183,14 +179,14 @@ fn read_stamp(
         };
     }
     let place = match (complete(header)?, complete(field)?) {
-        (Some(header), _) => generic::Place::Header(header.0),
-        (None, Some(field)) => generic::Place::Field(field),
+        (Some(header), _) => StampPlace::Header(header.0),
+        (None, Some(field)) => StampPlace::Field(field),
         (None, None) => return Ok(None),
     };
     if unit.refused {
         return Err(Refused);
     }
-    Ok(Some(generic::Timestamp {
+    Ok(Some(Stamp {
         place,
         unit: unit.value,
     }))

@@ -9,20 +9,42 @@ use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
 use crate::webhook::reading::{Ask, Input, Reading, Run};
-use crate::webhook::signature::Mac;
+use crate::webhook::signature::{Mac, Scheme};
+
+use super::{Forge, Groups, Options, Sender, signature};
+
+/// Bitbucket Cloud and Data Center.
+pub static SENDER: Sender = Sender {
+    events: &EVENTS,
+    push_events: &["repo:push", "repo:refs_changed"],
+    default_events: &DEFAULT_EVENTS,
+    run_events: &RUNS,
+    forge: Some(Forge {
+        groups: Groups::Never,
+        data_center: true,
+    }),
+    lists_files: false,
+    ..Sender::new(
+        "bitbucket",
+        &[signature(|| {
+            Scheme::Mac(Mac::of_body("x-hub-signature", "sha256="))
+        })],
+        read,
+    )
+};
 
 /// What the button "Test connection" of Data Center sends, without a signature.
 pub(in crate::webhook) const CONNECTION_TEST: &str = "diagnostics:ping";
 
 /// The status of a build, which Cloud has; Data Center has pushes only.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] = [
+const DEFAULT_EVENTS: [&str; 3] = [
     "repo:commit_status_created",
     "repo:commit_status_updated",
     "repo:refs_changed",
 ];
 
 /// Every event that can be configured.
-pub(crate) const EVENTS: [&str; 4] = [
+const EVENTS: [&str; 4] = [
     "repo:push",
     "repo:commit_status_created",
     "repo:commit_status_updated",
@@ -30,16 +52,12 @@ pub(crate) const EVENTS: [&str; 4] = [
 ];
 
 /// Those of them that tell of the end of a run.
-pub(crate) const RUNS: [&str; 2] = ["repo:commit_status_created", "repo:commit_status_updated"];
+const RUNS: [&str; 2] = ["repo:commit_status_created", "repo:commit_status_updated"];
 
 /// The most refs of one push that are looked at.
 const MAX_CHANGES: usize = 1000;
 
 const UNLISTED: Ask = Ask::Unlisted("Bitbucket lists no files");
-
-pub(in crate::webhook) fn mac() -> Mac {
-    Mac::of_body("x-hub-signature", "sha256=")
-}
 
 #[derive(Deserialize)]
 struct Repository {
@@ -116,7 +134,7 @@ struct Status {
     refname: Option<String>,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let Some(event) = hint(input.headers, "x-event-key") else {
         return refuse("X-Event-Key", "the header is missing");
     };

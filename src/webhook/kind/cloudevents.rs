@@ -4,28 +4,51 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::webhook::bounded::Bounded;
-use crate::webhook::content::{parse, parse_any, refuse};
+use crate::webhook::content::{self, parse, parse_any, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::{hint, one};
 use crate::webhook::paths::MAX_PATHS;
 use crate::webhook::reading::{Ask, Input, Reading};
-use crate::webhook::route::Handshake;
+use crate::webhook::route::{Handshake, Route};
 
-use super::generic::{self, Fields};
+use super::generic::{self, BASIC, BEARER, Fields, TOKEN};
+use super::{Auth, DefaultPurge, Named, Options, Sender};
+
+/// `CloudEvents` over HTTP, with a token, or name and password.
+pub static SENDER: Sender = Sender {
+    keys: &[
+        "allowed_origins",
+        "token_header",
+        "token_prefix",
+        "paths",
+        "repository_pointer",
+        "branch",
+        "id",
+    ],
+    branch: Named::AtPointer,
+    purge: DefaultPurge::Files,
+    methods: &[Method::POST, Method::OPTIONS],
+    handshake: Some(handshake),
+    check,
+    ..Sender::new("cloudevents", &AUTHS, read)
+};
+
+const AUTHS: [Auth; 3] = [BEARER, TOKEN, BASIC];
 
 /// The most events of one batch that are read one by one.
 const MAX_BATCH: usize = 1000;
 
 /// Answers a sender that asks whether it may send: only to the origins that are configured. The
 /// callback that it may offer is never called.
-pub(in crate::webhook) fn handshake(allowed: &[String], headers: &HeaderMap) -> Handshake {
+fn handshake(route: &Route, headers: &HeaderMap) -> Handshake {
+    let allowed = &route.kind().options.allowed_origins;
     let asked =
         one(headers, &HeaderName::from_static("webhook-request-origin")).unwrap_or_default();
     let known = allowed.iter().find(|one| one.eq_ignore_ascii_case(asked));
@@ -73,12 +96,17 @@ fn media(headers: &HeaderMap) -> String {
     media.to_ascii_lowercase()
 }
 
-/// Whether a body is the data of an event in binary mode that nobody looks at.
-pub(in crate::webhook) fn is_any_data(headers: &HeaderMap, files: bool, fields: &Fields) -> bool {
-    !reads_data(files, fields) && !media(headers).starts_with("application/cloudevents")
+/// The data of an event in binary mode may be anything where it is not read.
+fn check(headers: &HeaderMap, files: bool, options: &Options) -> Result<(), Unreadable> {
+    let is_data = !media(headers).starts_with("application/cloudevents");
+    if is_data && !reads_data(files, &options.fields) {
+        return Ok(());
+    }
+    content::check(headers)
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
+    let fields = &options.fields;
     match media(input.headers).as_str() {
         "application/cloudevents+json" => {
             let event: Event<'_> = parse(input.body)?;

@@ -8,9 +8,25 @@ use crate::webhook::content::{parse, refuse};
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::{hint, one};
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Claim, Encoding};
+use crate::webhook::signature::{Claim, Encoding, Scheme};
 use crate::webhook::timestamp::{self, Unit};
 use crate::webhook::verifier::Refused;
+
+use super::{Named, Options, Sender, may_begin, signature};
+
+/// Contentful.
+pub static SENDER: Sender = Sender {
+    keys: &["external_path"],
+    default_events: &DEFAULT_EVENTS,
+    never_sends,
+    branch: Named::Never,
+    lists_files: false,
+    ..Sender::new(
+        "contentful",
+        &[signature(|| Scheme::Contentful(None))],
+        read,
+    )
+};
 
 /// Every secret has this many characters.
 pub(in crate::webhook) const SECRET_LENGTH: usize = 64;
@@ -38,7 +54,7 @@ pub(in crate::webhook) fn read_headers(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// What changes what visitors see.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 6] = [
+const DEFAULT_EVENTS: [&str; 6] = [
     "ContentManagement.Entry.publish",
     "ContentManagement.Entry.unpublish",
     "ContentManagement.Entry.delete",
@@ -98,7 +114,7 @@ pub(in crate::webhook) fn claim(
 }
 
 /// What every topic begins with.
-pub(crate) const TOPICS: &str = "ContentManagement.";
+const TOPICS: &str = "ContentManagement.";
 
 #[derive(Deserialize)]
 struct Body {
@@ -122,7 +138,11 @@ struct Id {
     id: String,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn never_sends(event: &str) -> Option<String> {
+    (!may_begin(event, TOPICS)).then(|| format!("a topic such as {TOPICS}Entry.publish"))
+}
+
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let Some(topic) = hint(input.headers, TOPIC) else {
         return refuse("X-Contentful-Topic", "the header is missing");
     };

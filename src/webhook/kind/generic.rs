@@ -2,7 +2,6 @@
 //! edgepurge's own, `{"paths": [..]}`, `{"all": true}` or `{"scan": true}`, or has its paths where
 //! the configuration says.
 
-use axum::http::HeaderName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -14,57 +13,63 @@ use crate::webhook::paths::{self, Listed};
 use crate::webhook::pointer::{Pointer, Texts, There};
 use crate::webhook::printable::printable;
 use crate::webhook::reading::{Ask, Events, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
-use crate::webhook::timestamp::Unit;
+use crate::webhook::signature::Scheme;
 
-/// How deliveries are authenticated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// The secret, as `Authorization: Bearer`.
-    #[default]
-    Bearer,
-    /// The secret, in this header behind this prefix.
-    Token(HeaderName, String),
-    /// The secret, `NAME:PASSWORD`, as `Authorization: Basic`.
-    Basic,
-    /// A MAC in a header.
-    Hmac(Hmac),
-}
+use super::{Auth, DefaultPurge, How, Named, Options, Sender};
+
+/// Anybody: a token, name and password, or a MAC in a header.
+pub static SENDER: Sender = Sender {
+    keys: &KEYS,
+    repository: Named::AtPointer,
+    branch: Named::AtPointer,
+    event: Named::AtPointer,
+    purge: DefaultPurge::Files,
+    ..Sender::new("generic", &AUTHS, read)
+};
+
+const AUTHS: [Auth; 4] = [BEARER, TOKEN, BASIC, MAC];
+
+/// The secret, as `Authorization: Bearer`.
+pub(super) const BEARER: Auth = Auth {
+    name: "bearer",
+    how: How::Fixed(|| Scheme::Bearer),
+};
+
+/// The secret, in a header of its own.
+pub(super) const TOKEN: Auth = Auth {
+    name: "token",
+    how: How::Token,
+};
+
+/// The secret, `NAME:PASSWORD`, as `Authorization: Basic`.
+pub(super) const BASIC: Auth = Auth {
+    name: "basic",
+    how: How::Fixed(|| Scheme::Basic),
+};
 
 /// A MAC in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hmac {
-    /// The header.
-    pub header: HeaderName,
-    /// What stands before the MAC, `sha256=`.
-    pub prefix: String,
-    /// How the MAC is written.
-    pub encoding: Encoding,
-    /// The hash function.
-    pub digest: Digest,
-    /// Where the timestamp is.
-    pub timestamp: Option<Timestamp>,
-    /// What is signed before the body, and after it.
-    pub signed: (Vec<Piece>, Vec<Piece>),
-}
+const MAC: Auth = Auth {
+    name: "hmac",
+    how: How::Mac,
+};
 
-/// A signed timestamp.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timestamp {
-    /// Where it is.
-    pub place: Place,
-    /// What it counts.
-    pub unit: Unit,
-}
-
-/// Where a timestamp is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In this header.
-    Header(HeaderName),
-    /// In the signature's header, after `NAME=`; that is a list with commas then.
-    Field(String),
-}
+const KEYS: [&str; 15] = [
+    "token_header",
+    "token_prefix",
+    "signature_header",
+    "signature_prefix",
+    "signature_encoding",
+    "signature_digest",
+    "signed",
+    "timestamp_header",
+    "timestamp_field",
+    "timestamp_unit",
+    "paths",
+    "repository_pointer",
+    "branch",
+    "event",
+    "id",
+];
 
 /// Where a body says what it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,28 +86,6 @@ pub struct Fields {
     pub id: Option<Pointer>,
 }
 
-pub(in crate::webhook) fn scheme(auth: &Auth) -> Scheme {
-    match auth {
-        Auth::Bearer => Scheme::Bearer,
-        Auth::Token(header, prefix) => Scheme::Token(header.clone(), prefix.clone()),
-        Auth::Basic => Scheme::Basic,
-        Auth::Hmac(hmac) => Scheme::Mac(Mac {
-            header: hmac.header.clone(),
-            prefix: hmac.prefix.clone(),
-            encoding: hmac.encoding,
-            digest: hmac.digest,
-            stamp: hmac.timestamp.as_ref().map(|stamp| Stamp {
-                place: match &stamp.place {
-                    Place::Header(name) => StampPlace::Header(name.clone()),
-                    Place::Field(name) => StampPlace::Field(name.clone()),
-                },
-                unit: stamp.unit,
-            }),
-            around: hmac.signed.clone(),
-        }),
-    }
-}
-
 /// edgepurge's own body.
 #[derive(Deserialize)]
 struct Own {
@@ -114,7 +97,8 @@ struct Own {
     paths: Option<IgnoredAny>,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
+    let fields = &options.fields;
     let mut reading = of_body(input, fields, input.body, None)?;
     reading.id = reading
         .id

@@ -11,32 +11,63 @@ use crate::webhook::headers::hint;
 use crate::webhook::pattern::file_of;
 use crate::webhook::push::{Files, Hides, Push, Repository, is_foreign};
 use crate::webhook::reading::{Ask, Input, Reading, Run};
+use crate::webhook::signature::{Mac, Scheme};
 
-/// Sent after the deploy, not before it.
-pub(in crate::webhook) const GITEA_DEFAULT_EVENTS: [&str; 1] = ["workflow_run"];
-/// Sent after the deploy, not before it.
-pub(in crate::webhook) const FORGEJO_DEFAULT_EVENTS: [&str; 2] =
-    ["action_run_success", "action_run_recover"];
+use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, Options, Sender, signature};
 
-/// Every event that can be configured.
-pub(crate) const GITEA_EVENTS: [&str; 5] = ["push", "workflow_run", "status", "release", "package"];
-/// Every event that can be configured.
-pub(crate) const FORGEJO_EVENTS: [&str; 5] = [
-    "push",
-    "action_run_success",
-    "action_run_recover",
-    "release",
-    "package",
-];
+/// Gitea.
+pub static GITEA: Sender = Sender {
+    events: &["push", "workflow_run", "status", "release", "package"],
+    default_events: &["workflow_run"],
+    run_events: &["workflow_run", "status"],
+    ..both(
+        "gitea",
+        &[signature(|| {
+            Scheme::Mac(Mac::of_body("x-gitea-signature", ""))
+        })],
+        |input, options| read(input, Flavour::Gitea, options.assume_no_force_push),
+    )
+};
 
-/// Those of them that tell of the end of a run.
-pub(crate) const GITEA_RUNS: [&str; 2] = ["workflow_run", "status"];
-/// Those of them that tell of the end of a run.
-pub(crate) const FORGEJO_RUNS: [&str; 2] = FORGEJO_DEFAULT_EVENTS;
+/// Forgejo.
+pub static FORGEJO: Sender = Sender {
+    events: &[
+        "push",
+        "action_run_success",
+        "action_run_recover",
+        "release",
+        "package",
+    ],
+    default_events: &["action_run_success", "action_run_recover"],
+    run_events: &["action_run_success", "action_run_recover"],
+    ..both(
+        "forgejo",
+        &[signature(|| {
+            Scheme::Mac(Mac::of_body("x-forgejo-signature", ""))
+        })],
+        |input, options| read(input, Flavour::Forgejo, options.assume_no_force_push),
+    )
+};
+/// What the two have in common.
+const fn both(
+    name: &'static str,
+    auths: &'static [Auth],
+    read: fn(&Input<'_>, &Options) -> Result<Reading, Unreadable>,
+) -> Sender {
+    Sender {
+        keys: &[ASSUME_NO_FORCE_PUSH],
+        push_events: &["push"],
+        forge: Some(Forge {
+            groups: Groups::InAddresses,
+            data_center: false,
+        }),
+        ..Sender::new(name, auths, read)
+    }
+}
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum Flavour {
+enum Flavour {
     Gitea,
     Forgejo,
 }
@@ -111,7 +142,7 @@ struct Started {
     reference: Option<String>,
 }
 
-pub(in crate::webhook) fn read(
+fn read(
     input: &Input<'_>,
     flavour: Flavour,
     assume_no_force_push: bool,

@@ -13,14 +13,35 @@ use crate::webhook::headers::hint;
 use crate::webhook::pattern::file_of;
 use crate::webhook::push::{Files, Hides, Push, Repository, is_foreign};
 use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
-use crate::webhook::signature::Mac;
+use crate::webhook::signature::{Mac, Scheme};
+
+use super::{Forge, Groups, Options, Sender, signature};
+
+/// GitHub, and GitHub Enterprise Server.
+pub static SENDER: Sender = Sender {
+    events: &EVENTS,
+    push_events: &["push"],
+    default_events: &DEFAULT_EVENTS,
+    run_events: &RUNS,
+    deployment_events: &DEPLOYMENTS,
+    forge: Some(Forge {
+        groups: Groups::Never,
+        data_center: false,
+    }),
+    ..Sender::new(
+        "github",
+        &[signature(|| {
+            Scheme::Mac(Mac::of_body("x-hub-signature-256", "sha256="))
+        })],
+        read,
+    )
+};
 
 /// Sent after the deploy, not before it.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 3] =
-    ["workflow_run", "deployment_status", "page_build"];
+const DEFAULT_EVENTS: [&str; 3] = ["workflow_run", "deployment_status", "page_build"];
 
 /// Every event that can be configured.
-pub(crate) const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 10] = [
     "push",
     "workflow_run",
     "deployment_status",
@@ -34,10 +55,10 @@ pub(crate) const EVENTS: [&str; 10] = [
 ];
 
 /// Those of them that tell of the end of a run.
-pub(crate) const RUNS: [&str; 4] = ["workflow_run", "status", "check_run", "check_suite"];
+const RUNS: [&str; 4] = ["workflow_run", "status", "check_run", "check_suite"];
 
 /// Those of them that tell of a deployment.
-pub(crate) const DEPLOYMENTS: [&str; 1] = ["deployment_status"];
+const DEPLOYMENTS: [&str; 1] = ["deployment_status"];
 
 /// The commits that a push lists at most, and the files of each.
 const MOST_COMMITS: usize = 2048;
@@ -48,10 +69,6 @@ const MOST_BRANCHES: usize = 10;
 
 /// The environment that GitHub deploys pages to: it is not flagged as production.
 const PAGES: &str = "github-pages";
-
-pub(in crate::webhook) fn mac() -> Mac {
-    Mac::of_body("x-hub-signature-256", "sha256=")
-}
 
 #[derive(Deserialize)]
 struct Event {
@@ -183,7 +200,7 @@ struct Branch {
     name: String,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let Some(event) = hint(input.headers, "x-github-event") else {
         return refuse("X-GitHub-Event", "the header is missing");
     };

@@ -15,21 +15,42 @@ use crate::webhook::push::{Files, Hides, Project, Push};
 use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
 use crate::webhook::signature::Scheme;
 
-/// How deliveries are authenticated. Never both, and never one in place of the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// The secret token, as it is, in `X-Gitlab-Token`.
-    #[default]
-    Token,
-    /// The signing token, `whsec_…`, of GitLab 19.0 and later.
-    SigningToken,
-}
+use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, How, Options, Sender};
+
+/// GitLab.
+pub static SENDER: Sender = Sender {
+    keys: &[ASSUME_NO_FORCE_PUSH],
+    events: &EVENTS,
+    push_events: &["push", "tag_push"],
+    default_events: &DEFAULT_EVENTS,
+    run_events: &RUNS,
+    deployment_events: &DEPLOYMENTS,
+    forge: Some(Forge {
+        groups: Groups::Always,
+        data_center: false,
+    }),
+    ..Sender::new("gitlab", &AUTHS, read)
+};
+
+/// Never both, and never one in place of the other.
+const AUTHS: [Auth; 2] = [
+    // The secret token, as it is.
+    Auth {
+        name: "token",
+        how: How::Fixed(|| Scheme::Token(HeaderName::from_static("x-gitlab-token"), String::new())),
+    },
+    // The signing token, `whsec_…`, of GitLab 19.0 and later.
+    Auth {
+        name: "signing_token",
+        how: How::Fixed(|| Scheme::Standard),
+    },
+];
 
 /// Sent after the deploy, not before it.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["deployment"];
+const DEFAULT_EVENTS: [&str; 1] = ["deployment"];
 
 /// Every event that can be configured, as `object_kind` has it.
-pub(crate) const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 6] = [
     "push",
     "tag_push",
     "deployment",
@@ -39,22 +60,15 @@ pub(crate) const EVENTS: [&str; 6] = [
 ];
 
 /// Those of them that tell of the end of a run.
-pub(crate) const RUNS: [&str; 2] = ["pipeline", "build"];
+const RUNS: [&str; 2] = ["pipeline", "build"];
 
 /// Those of them that tell of a deployment.
-pub(crate) const DEPLOYMENTS: [&str; 3] = ["deployment", "pipeline", "build"];
+const DEPLOYMENTS: [&str; 3] = ["deployment", "pipeline", "build"];
 
 /// The jobs of a pipeline that are looked at.
 const MOST_JOBS: usize = 2000;
 
 const UNLISTED: Ask = Ask::Unlisted("this event lists no files");
-
-pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
-    match auth {
-        Auth::Token => Scheme::Token(HeaderName::from_static("x-gitlab-token"), String::new()),
-        Auth::SigningToken => Scheme::Standard,
-    }
-}
 
 #[derive(Deserialize)]
 struct Kind {
@@ -151,11 +165,7 @@ enum Tag {
     Named(#[expect(dead_code, reason = "that it is a text is all that counts")] String),
 }
 
-pub(in crate::webhook) fn read(
-    input: &Input<'_>,
-    auth: Auth,
-    assume_no_force_push: bool,
-) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
     let named: Kind = parse(input.body)?;
     let Some(object_kind) = named.object_kind.or(named.event_name) else {
         return refuse("object_kind", "is missing");
@@ -163,14 +173,13 @@ pub(in crate::webhook) fn read(
     let mut reading = if !input.events.want(&object_kind) {
         Reading::unwanted(&object_kind)
     } else if matches!(object_kind.as_str(), "push" | "tag_push") {
-        push(&object_kind, input, assume_no_force_push)?
+        push(&object_kind, input, options.assume_no_force_push)?
     } else {
         deployed(&object_kind, parse(input.body)?)?
     };
     reading.id = hint(input.headers, "idempotency-key").map(str::to_owned);
-    if auth == Auth::SigningToken {
-        reading.identity = Identity::SignedId;
-    }
+    // Where the deliveries are signed.
+    reading.identity = Identity::SignedId;
     Ok(reading)
 }
 

@@ -11,21 +11,32 @@ use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::environment::Environment;
 use crate::webhook::headers::one;
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::Claim;
+use crate::webhook::reading::{Ask, Identity, Input, Reading, matches};
+use crate::webhook::signature::{Claim, Scheme};
 use crate::webhook::verifier::Refused;
+
+use super::{Options, Sender, signature};
+
+/// Netlify.
+pub static SENDER: Sender = Sender {
+    default_events: &DEFAULT_EVENTS,
+    deployment_events: &STATES,
+    never_sends,
+    lists_files: false,
+    ..Sender::new("netlify", &[signature(|| Scheme::Netlify)], read)
+};
 
 /// Where the token is.
 pub(in crate::webhook) const HEADER: &str = "x-webhook-signature";
 
 /// The state of a deploy that visitors see.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 1] = ["ready"];
+const DEFAULT_EVENTS: [&str; 1] = ["ready"];
 
 /// The context of deploys that visitors see; others are previews, and deploys of branches.
 const PRODUCTION: &str = "production";
 
 /// The states that a deploy can be in.
-pub(crate) const STATES: [&str; 15] = [
+const STATES: [&str; 15] = [
     "new",
     "pending_review",
     "accepted",
@@ -101,7 +112,12 @@ struct Deploy {
     name: Option<String>,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn never_sends(event: &str) -> Option<String> {
+    let known = STATES.iter().any(|state| matches(event, state));
+    (!known).then(|| format!("a deploy's state, such as {}", DEFAULT_EVENTS.join(", ")))
+}
+
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let deploy: Deploy = parse(input.body)?;
     let mut reading = if input.events.want(&deploy.state) {
         Reading::of(&deploy.state, Ask::Unlisted("Netlify lists no files"))

@@ -2,6 +2,7 @@
 //! are encoded, Ceph sends them as they are: the record's source says which, or the configuration.
 //! Where neither does, a key stands for both readings.
 
+use axum::http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use crate::webhook::bounded::Bounded;
@@ -9,13 +10,31 @@ use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::paths::{Listed, MAX_PATHS};
 use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::route::{Handshake, Route};
+
+use super::generic::{BASIC, BEARER, TOKEN};
+use super::{Auth, DefaultPurge, Named, Options, Sender, may_begin};
+
+/// `MinIO`, Ceph, and whoever sends S3 event records with a token, or name and password.
+pub static SENDER: Sender = Sender {
+    keys: &["key_encoding", "token_header", "token_prefix"],
+    default_events: &DEFAULT_EVENTS,
+    never_sends,
+    branch: Named::Never,
+    purge: DefaultPurge::ScanOrFiles,
+    methods: &[Method::POST, Method::HEAD],
+    handshake: Some(handshake),
+    ..Sender::new("s3", &AUTHS, read)
+};
+
+const AUTHS: [Auth; 3] = [BEARER, TOKEN, BASIC];
 
 /// What events' names begin with, in configurations of buckets and in some senders' records.
-pub(in crate::webhook) const PREFIX: &str = "s3:";
+const PREFIX: &str = "s3:";
 
 /// All come after the change. Objects that expire have events of their own, and so do those that Ceph
 /// copies from another zone (`rgw_notify_event_type.cc`).
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
+const DEFAULT_EVENTS: [&str; 5] = [
     "s3:ObjectCreated:*",
     "s3:ObjectRemoved:*",
     "s3:LifecycleExpiration:*",
@@ -24,7 +43,7 @@ pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
 ];
 
 /// How the names of events begin, without [`PREFIX`], of AWS, `MinIO`, Ceph and others.
-pub(in crate::webhook) const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 14] = [
     "ObjectCreated:",
     "ObjectRemoved:",
     "ObjectAccessed:",
@@ -105,7 +124,29 @@ struct Object {
     key: String,
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>, keys: Keys) -> Result<Reading, Unreadable> {
+/// `MinIO` asks, with what it authenticates its deliveries with, whether the route is there before it
+/// sends.
+fn handshake(route: &Route, headers: &HeaderMap) -> Handshake {
+    let status = if route.may_ask(headers) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::UNAUTHORIZED
+    };
+    Handshake {
+        status,
+        headers: Vec::new(),
+    }
+}
+
+fn never_sends(event: &str) -> Option<String> {
+    // Configurations of buckets have the prefix, and most records do not.
+    let known = FAMILIES
+        .iter()
+        .any(|family| may_begin(event, family) || may_begin(event, &format!("{PREFIX}{family}")));
+    (!known).then(|| format!("an event of S3, such as {}", DEFAULT_EVENTS.join(", ")))
+}
+
+fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
     let message: Message = parse(input.body)?;
     let named = message.event_name.or(message.event).unwrap_or_default();
     let Some(records) = message.records.filter(|records| !records.items.is_empty()) else {
@@ -132,7 +173,7 @@ pub(in crate::webhook) fn read(input: &Input<'_>, keys: Keys) -> Result<Reading,
         }
         let source = record.event_source.as_deref().unwrap_or_default();
         let key = &record.s3.object.key;
-        match (keys.of(source), decoded(key)) {
+        match (options.keys.of(source), decoded(key)) {
             (Some(Keys::Raw), _) => listed.add_object(key),
             (None, decoded) => {
                 listed.add_object(key);

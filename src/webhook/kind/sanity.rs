@@ -8,12 +8,21 @@ use crate::webhook::content::parse_any;
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::headers::hint;
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Stamp, StampPlace};
+use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
 use crate::webhook::timestamp::Unit;
 
 use super::generic::{self, Fields};
+use super::{Named, Options, Sender, signature};
 
-pub(in crate::webhook) fn mac() -> Mac {
+/// Sanity.
+pub static SENDER: Sender = Sender {
+    repository: Named::Never,
+    branch: Named::Never,
+    event: Named::Never,
+    ..Sender::new("sanity", &[signature(|| Scheme::Mac(mac()))], read)
+};
+
+fn mac() -> Mac {
     Mac {
         header: HeaderName::from_static("sanity-webhook-signature"),
         prefix: "v1=".to_owned(),
@@ -30,7 +39,7 @@ pub(in crate::webhook) fn mac() -> Mac {
     }
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let mut reading = if input.files {
         generic::of_body(input, &Fields::default(), input.body, None)?
     } else {

@@ -11,7 +11,30 @@ use crate::webhook::signature::{Claim, MAX_SIGNATURES, Scheme};
 use crate::webhook::timestamp::{self, Unit};
 use crate::webhook::verifier::Refused;
 
-use super::generic::{self, Fields};
+use super::{Auth, DefaultPurge, How, Named, Options, POINTERS, Sender, generic};
+
+/// Whoever follows the Standard Webhooks specification, or uses Svix.
+pub static SENDER: Sender = Sender {
+    keys: &POINTERS,
+    repository: Named::AtPointer,
+    branch: Named::AtPointer,
+    event: Named::AtPointer,
+    purge: DefaultPurge::Files,
+    ..Sender::new("standard", &AUTHS, read)
+};
+
+const AUTHS: [Auth; 2] = [
+    // With a shared secret, `whsec_…`: signatures `v1`.
+    Auth {
+        name: "hmac",
+        how: How::Fixed(|| Scheme::Standard),
+    },
+    // With a key of which the public half is configured, `whpk_…`: signatures `v1a`.
+    Auth {
+        name: "ed25519",
+        how: How::Fixed(|| Scheme::StandardEd25519),
+    },
+];
 
 /// The longest id of a message.
 const MAX_ID_BYTES: usize = 256;
@@ -20,23 +43,6 @@ const MAX_ID_BYTES: usize = 256;
 const WEBHOOK: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 /// The same of Svix.
 const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
-
-/// How deliveries are signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// With a shared secret, `whsec_…`: signatures `v1`.
-    #[default]
-    Hmac,
-    /// With a key of which the public half is configured, `whpk_…`: signatures `v1a`.
-    Ed25519,
-}
-
-pub(in crate::webhook) const fn scheme(auth: Auth) -> Scheme {
-    match auth {
-        Auth::Hmac => Scheme::Standard,
-        Auth::Ed25519 => Scheme::StandardEd25519,
-    }
-}
 
 /// The names of the headers that have id, timestamp and signature.
 pub(in crate::webhook) fn names(headers: &HeaderMap) -> [HeaderName; 3] {
@@ -90,8 +96,8 @@ pub(in crate::webhook) fn claim(
     })
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>, fields: &Fields) -> Result<Reading, Unreadable> {
-    let mut reading = generic::of_body(input, fields, input.body, None)?;
+fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
+    let mut reading = generic::of_body(input, &options.fields, input.body, None)?;
     if reading.identity == Identity::None {
         reading.identity = Identity::SignedId;
     }

@@ -6,11 +6,35 @@ use crate::webhook::branch::Ref;
 use crate::webhook::content::parse;
 use crate::webhook::delivery::Unreadable;
 use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Mac};
+use crate::webhook::signature::{Digest, Mac, Scheme};
+
+use super::{Options, Sender, may_begin, signature};
+
+/// Vercel.
+pub static SENDER: Sender = Sender {
+    default_events: &DEFAULT_EVENTS,
+    never_sends,
+    lists_files: false,
+    ..Sender::new(
+        "vercel",
+        &[signature(|| {
+            Scheme::Mac(Mac {
+                digest: Digest::Sha1,
+                ..Mac::of_body("x-vercel-signature", "")
+            })
+        })],
+        read,
+    )
+};
+
+fn never_sends(event: &str) -> Option<String> {
+    let known = FAMILIES.iter().any(|family| may_begin(event, family));
+    (!known).then(|| format!("an event of Vercel, such as {}", DEFAULT_EVENTS.join(", ")))
+}
 
 /// Sent when visitors see the deployment, or another one again. While a release rolls, the edge may hold
 /// either of two deployments.
-pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
+const DEFAULT_EVENTS: [&str; 5] = [
     "deployment.succeeded",
     "deployment.promoted",
     "deployment.rollback",
@@ -19,7 +43,7 @@ pub(in crate::webhook) const DEFAULT_EVENTS: [&str; 5] = [
 ];
 
 /// How the names of events begin (the API of October 2026); older ones have a `-` for the first dot.
-pub(in crate::webhook) const FAMILIES: [&str; 23] = [
+const FAMILIES: [&str; 23] = [
     "ai-gateway.",
     "alerts.",
     "botid.",
@@ -49,13 +73,6 @@ pub(in crate::webhook) const FAMILIES: [&str; 23] = [
 fn is_of_production(event: &str) -> bool {
     matches!(event, "deployment.promoted" | "deployment.rollback")
         || event.starts_with("project.rolling-release.")
-}
-
-pub(in crate::webhook) fn mac() -> Mac {
-    Mac {
-        digest: Digest::Sha1,
-        ..Mac::of_body("x-vercel-signature", "")
-    }
 }
 
 #[derive(Deserialize)]
@@ -127,7 +144,7 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
-pub(in crate::webhook) fn read(input: &Input<'_>) -> Result<Reading, Unreadable> {
+fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let event: Event = parse(input.body)?;
     let mut reading = if !input.events.want(&event.kind) {
         Reading::unwanted(&event.kind)

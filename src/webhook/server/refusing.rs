@@ -117,7 +117,7 @@ impl Server {
     /// Tells of an authentic delivery that is not what its kind sends.
     pub(super) fn unreadable(&self, call: Call<'_>, why: &Unreadable) {
         self.refused(call, Reason::Unreadable, || {
-            let kind = call.served.hook.route.kind();
+            let kind = call.served.hook.route.kind().as_str();
             Diagnosis::new(
                 format!("it is authentic, and not what kind = \"{kind}\" sends: {why}"),
                 "see that `kind` is the sender, and that it sends JSON",

@@ -57,11 +57,7 @@ fn server(taker: &Arc<Taker>) -> Arc<Server> {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new("www"),
         has_origins: true,
-        kind: Kind::Generic {
-            auth: generic::Auth::default(),
-            fields: generic::Fields::default(),
-        },
-        open: false,
+        kind: Kind::new(&generic::SENDER),
         repositories: Vec::new(),
         workflows: Vec::new(),
         environments: Vec::new(),

@@ -19,7 +19,6 @@ pub(super) fn settings(kind: Kind) -> RouteSettings {
         pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
         has_origins: true,
         kind,
-        open: false,
         repositories: Vec::new(),
         workflows: Vec::new(),
         environments: Vec::new(),
@@ -60,17 +59,25 @@ pub(super) fn verify(
     verifier.finish()
 }
 
+/// The same, for anybody.
+pub(super) fn opened(mut settings: RouteSettings) -> RouteSettings {
+    settings.kind.scheme = Scheme::Open;
+    settings
+}
+
+/// The same, whose pushes are never forced.
+pub(super) fn trusting(mut kind: Kind) -> Kind {
+    kind.options.assume_no_force_push = true;
+    kind
+}
+
 /// What an open route of these settings reads from a delivery.
 pub(super) fn read(
     settings: RouteSettings,
     sent: &[(&str, &str)],
     body: &str,
 ) -> Result<Delivery, Unreadable> {
-    let open = RouteSettings {
-        open: true,
-        ..settings
-    };
-    let route = Route::new(open, &[]).unwrap();
+    let route = Route::new(opened(settings), &[]).unwrap();
     let sent = headers(sent);
     let authentic = verify(&route, &sent, body.as_bytes(), NOW).unwrap();
     route.read(&sent, &authentic, Some(body.as_bytes()))

@@ -127,10 +127,7 @@ fn too_many_paths_become_a_scan() {
 }
 
 fn with_fields(fields: generic::Fields) -> RouteSettings {
-    settings(Kind::Generic {
-        auth: generic::Auth::Bearer,
-        fields,
-    })
+    settings(Kind::new(&generic::SENDER).reading(fields))
 }
 
 fn pointer(text: &str) -> Pointer {
@@ -214,30 +211,20 @@ fn configured_assets_are_purged_whatever_the_body_lists() {
 #[test]
 fn a_body_that_was_too_large_to_keep_widens() {
     let find = |settings: RouteSettings| {
-        let route = Route::new(
-            RouteSettings {
-                open: true,
-                ..settings
-            },
-            &[],
-        )
-        .unwrap();
+        let route = Route::new(opened(settings), &[]).unwrap();
         let sent = headers(&[]);
         let authentic = verify(&route, &sent, b"x", NOW).unwrap();
         route.read(&sent, &authentic, None).unwrap()
     };
     assert!(widened(&find(own()).wish, "too large"));
-    let mut bucket = settings(Kind::S3 {
-        auth: kind::generic::Auth::Bearer,
-        keys: kind::s3::Keys::default(),
-    });
+    let mut bucket = settings(Kind::new(&kind::s3::SENDER));
     bucket.has_origins = false;
     bucket.repositories = vec!["site".to_owned()];
     assert!(
         matches!(find(bucket).wish, Wish::All { because: Some(why) } if why.contains("too large"))
     );
     assert_eq!(
-        find(settings(Kind::Github)).wish,
+        find(settings(Kind::new(&kind::github::SENDER))).wish,
         Wish::Scan { because: None }
     );
 }

@@ -29,7 +29,7 @@ fn deployment_status(environment: &str, more: &Value) -> String {
 #[test]
 fn a_preview_of_github_purges_nothing_unless_it_is_named() {
     let of = |environments: &[&str], branches: &[&str], body: &str| {
-        let route = scoped(Kind::Github, &[], |s| {
+        let route = scoped(Kind::new(&kind::github::SENDER), &[], |s| {
             s.environments = names(environments);
             s.branches = names(branches);
         });

@@ -59,19 +59,7 @@ const FORGES: [Sender; 4] = [
 
 /// A route that trusts lists, of a branch that nobody forces.
 fn files_route(sender: Sender) -> RouteSettings {
-    let kind = match sender.kind() {
-        Kind::Gitlab { auth, .. } => Kind::Gitlab {
-            auth,
-            assume_no_force_push: true,
-        },
-        Kind::Gitea { .. } => Kind::Gitea {
-            assume_no_force_push: true,
-        },
-        Kind::Forgejo { .. } => Kind::Forgejo {
-            assume_no_force_push: true,
-        },
-        kind => kind,
-    };
+    let kind = trusting(sender.kind());
     RouteSettings {
         events: Some(vec!["push".to_owned()]),
         purge: Some(Purge::Files),
@@ -365,7 +353,7 @@ fn what_is_no_push_is_told_with_its_field() {
 fn githubs_events_after_the_deploy() {
     let of = |event: &str, body: &Value| {
         wish(
-            settings(Kind::Github),
+            settings(Kind::new(&kind::github::SENDER)),
             &[("x-github-event", event)],
             &body.to_string(),
         )
@@ -400,7 +388,7 @@ fn githubs_events_after_the_deploy() {
         let found = wish(
             RouteSettings {
                 branches: vec!["main".to_owned()],
-                ..settings(Kind::Github)
+                ..settings(Kind::new(&kind::github::SENDER))
             },
             &[("x-github-event", "deployment_status")],
             &of_commit.to_string(),
@@ -413,7 +401,7 @@ fn githubs_events_after_the_deploy() {
     assert!(nothing(&of("ping", &json!({"zen": "."})), "ping"));
     assert!(nothing(&of("issues", &json!({})), "issues"));
 
-    let mut settings = settings(Kind::Github);
+    let mut settings = settings(Kind::new(&kind::github::SENDER));
     settings.branches = vec!["live".to_owned()];
     let found = wish(
         settings,
@@ -513,7 +501,7 @@ fn giteas_and_forgejos_events_after_the_deploy() {
 #[test]
 fn bitbuckets_events() {
     let of = |events: &[&str], event: &str, body: Value| {
-        let mut settings = settings(Kind::Bitbucket);
+        let mut settings = settings(Kind::new(&kind::bitbucket::SENDER));
         settings.branches = vec!["main".to_owned()];
         if !events.is_empty() {
             settings.events = Some(events.iter().map(|e| (*e).to_owned()).collect());
@@ -569,7 +557,7 @@ fn bitbuckets_events() {
         &of(&[], "diagnostics:ping", json!({"test": true})),
         "ping"
     ));
-    let mut pinned = settings(Kind::Bitbucket);
+    let mut pinned = settings(Kind::new(&kind::bitbucket::SENDER));
     pinned.repositories = vec!["WEB/site".to_owned()];
     let found = wish(
         pinned,

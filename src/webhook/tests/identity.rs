@@ -115,7 +115,7 @@ fn a_signed_body_that_names_its_event_is_known_by_its_digest() {
         &run(1),
     );
     assert_eq!(disguised.dedupe_key, None);
-    let mut branch = settings(Kind::Github);
+    let mut branch = settings(Kind::new(&kind::github::SENDER));
     branch.branches = vec!["other".to_owned()];
     let branch = Route::new(branch, &[Sender::Github.secret(1).into()]).unwrap();
     let elsewhere = delivery(&branch, Sender::Github, &event, &run(1));
@@ -126,7 +126,7 @@ fn a_signed_body_that_names_its_event_is_known_by_its_digest() {
         let body = format!(
             r#"{{"ref":"refs/heads/main","before":"1","after":"2","repository":{{{time}}}}}"#
         );
-        let mut settings = settings(Kind::Github);
+        let mut settings = settings(Kind::new(&kind::github::SENDER));
         settings.events = Some(vec!["push".to_owned()]);
         let route = Route::new(settings, &[Sender::Github.secret(1).into()]).unwrap();
         delivery(&route, Sender::Github, &[("x-github-event", "push")], &body).dedupe_key
@@ -164,14 +164,7 @@ fn an_id_in_a_body_counts_where_the_body_is_signed() {
         ..generic::Fields::default()
     };
     for (sender, signed) in [(Sender::Stripe, true), (Sender::GenericBearer, false)] {
-        let Kind::Generic { auth, .. } = sender.kind() else {
-            panic!("generic");
-        };
-        let kind = Kind::Generic {
-            auth,
-            fields: fields.clone(),
-        };
-        let route = route(kind, &sender.secret(1));
+        let route = route(sender.kind().reading(fields.clone()), &sender.secret(1));
         let one = delivery(&route, sender, &[], r#"{"id":"evt_1","scan":true}"#);
         let two = delivery(&route, sender, &[], r#"{"id":"evt_2","scan":true}"#);
         assert_eq!(&*one.event, "evt_1");

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::bench::*;
-use crate::webhook::kind::generic::{Auth, Fields};
+use crate::webhook::kind::generic::Fields;
 use crate::webhook::*;
 
 fn pointer(text: &str) -> Pointer {
@@ -23,10 +23,7 @@ fn b2() -> RouteSettings {
     RouteSettings {
         events: Some(vec!["b2:ObjectCreated:*".to_owned()]),
         repositories: vec!["site".to_owned()],
-        ..settings(Kind::Generic {
-            auth: Auth::Bearer,
-            fields,
-        })
+        ..settings(Kind::new(&kind::generic::SENDER).reading(fields))
     }
 }
 
@@ -118,30 +115,24 @@ fn harbor(cloudevents: bool) -> RouteSettings {
         let place = if cloudevents { "" } else { "/event_data" };
         Some(pointer(&format!("{place}{path}")))
     };
-    let auth = Auth::Token("authorization".parse().unwrap(), String::new());
+    let scheme = Scheme::Token("authorization".parse().unwrap(), String::new());
     let fields = Fields {
         repository: at("/repository/repo_full_name"),
         branch: at("/resources/*/tag"),
         event: (!cloudevents).then(|| pointer("/type")),
         ..Fields::default()
     };
-    let (kind, event) = if cloudevents {
-        let allowed_origins = Vec::new();
-        let kind = Kind::Cloudevents {
-            auth,
-            allowed_origins,
-            fields,
-        };
-        (kind, "harbor.artifact.pushed")
+    let (sender, event) = if cloudevents {
+        (&kind::cloudevents::SENDER, "harbor.artifact.pushed")
     } else {
-        (Kind::Generic { auth, fields }, "PUSH_ARTIFACT")
+        (&kind::generic::SENDER, "PUSH_ARTIFACT")
     };
     RouteSettings {
         events: Some(vec![event.to_owned()]),
         branches: vec!["latest".to_owned(), "v*".to_owned()],
         repositories: vec!["web/site".to_owned()],
         purge: Some(Purge::All),
-        ..settings(kind)
+        ..settings(Kind::new(sender).with(scheme).reading(fields))
     }
 }
 

@@ -569,8 +569,7 @@ fn secrets_that_are_not_fit() {
         "0123456789abcde5",
     ];
     assert_eq!(new(Sender::Github, &five), Err(SecretError::TooMany));
-    let mut open = settings(Kind::Github);
-    open.open = true;
+    let open = opened(settings(Kind::new(&kind::github::SENDER)));
     assert_eq!(
         Route::new(open, &["0123456789abcdef".into()]).map(drop),
         Err(SecretError::Unused)
@@ -579,8 +578,7 @@ fn secrets_that_are_not_fit() {
 
 #[test]
 fn an_open_route_takes_everybody() {
-    let mut open = settings(Kind::Github);
-    open.open = true;
+    let open = opened(settings(Kind::new(&kind::github::SENDER)));
     let route = Route::new(open, &[]).unwrap();
     assert!(verify(&route, &headers(&[]), BODY, NOW).is_ok());
     assert!(route.may_ask(&headers(&[])));

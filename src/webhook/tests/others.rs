@@ -5,9 +5,8 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::bench::*;
-use crate::webhook::kind::generic::{Auth, Fields, Hmac};
+use crate::webhook::kind::generic::Fields;
 use crate::webhook::kind::s3::Keys;
-use crate::webhook::kind::standard;
 use crate::webhook::*;
 
 /// A record as Ceph's `rgw_pubsub_s3_event::dump` writes it (19.2), of another source.
@@ -34,12 +33,11 @@ fn record(source: &str, key: &str) -> Value {
 }
 
 fn objects(keys: Keys, source: &str, key: &str) -> Wish {
+    let mut kind = Kind::new(&kind::s3::SENDER);
+    kind.options.keys = keys;
     let settings = RouteSettings {
         has_origins: false,
-        ..settings(Kind::S3 {
-            auth: kind::generic::Auth::Bearer,
-            keys,
-        })
+        ..settings(kind)
     };
     let body = json!({"Records": [record(source, key)]}).to_string();
     wish(settings, &[], &body)
@@ -96,10 +94,7 @@ fn events_are_configured_as_records_or_as_buckets_have_them() {
             let settings = RouteSettings {
                 has_origins: false,
                 events: Some(vec![configured.to_owned()]),
-                ..settings(Kind::S3 {
-                    auth: Auth::Bearer,
-                    keys: Keys::default(),
-                })
+                ..settings(Kind::new(&kind::s3::SENDER))
             };
             let body = json!({"Records": [record]}).to_string();
             assert_eq!(
@@ -115,10 +110,7 @@ fn events_are_configured_as_records_or_as_buckets_have_them() {
 /// it can show is name and password of the endpoint's URL, which curl sends as Basic.
 #[test]
 fn a_bucket_may_show_name_and_password() {
-    let kind = Kind::S3 {
-        auth: Auth::Basic,
-        keys: Keys::default(),
-    };
+    let kind = Kind::new(&kind::s3::SENDER).with(Scheme::Basic);
     let route = route(kind, "ceph:rgw-password-1234");
     let status = |value: &str| {
         let handshake = route.handshake(&Method::HEAD, &headers(&[("authorization", value)]));
@@ -176,18 +168,17 @@ fn objects_that_expire_or_are_copied_from_another_zone_are_changes() {
         record["eventName"] = event.into();
         let settings = RouteSettings {
             has_origins: false,
-            ..settings(Kind::S3 {
-                auth: kind::generic::Auth::Bearer,
-                keys: Keys::default(),
-            })
+            ..settings(Kind::new(&kind::s3::SENDER))
         };
         let body = json!({"Records": [record]}).to_string();
         assert_eq!(wish(settings, &[], &body), files(&["old.html"]), "{event}");
     }
 }
 
-fn generic(auth: Auth, fields: Fields) -> Kind {
-    Kind::Generic { auth, fields }
+fn generic(scheme: Scheme, fields: Fields) -> Kind {
+    Kind::new(&kind::generic::SENDER)
+        .with(scheme)
+        .reading(fields)
 }
 
 fn sent(route: &Route, list: &[(&str, &str)], body: &str) -> Result<(), Refused> {
@@ -199,13 +190,13 @@ fn sent(route: &Route, list: &[(&str, &str)], body: &str) -> Result<(), Refused>
 #[test]
 fn storyblok_signs_with_sha1() {
     const BODY: &str = r#"{"text":"The user test@domain.com published the Story Home (home)","action":"published","space_id":12345,"story_id":1,"full_slug":"home"}"#;
-    let auth = Auth::Hmac(Hmac {
+    let auth = Scheme::Mac(Mac {
         header: "webhook-signature".parse().unwrap(),
         prefix: String::new(),
         encoding: Encoding::Hex,
         digest: Digest::Sha1,
-        timestamp: None,
-        signed: (Vec::new(), Vec::new()),
+        stamp: None,
+        around: (Vec::new(), Vec::new()),
     });
     let route = route(generic(auth, Fields::default()), "storyblok-webhook-secret");
     let signed = [(
@@ -226,7 +217,7 @@ fn storyblok_signs_with_sha1() {
 #[test]
 fn a_token_is_read_behind_its_prefix_and_nowhere_else() {
     let token = |prefix: &str| {
-        let auth = Auth::Token("authorization".parse().unwrap(), prefix.to_owned());
+        let auth = Scheme::Token("authorization".parse().unwrap(), prefix.to_owned());
         route(generic(auth, Fields::default()), "a-secret-of-harbor")
     };
     let ok = Ok(());
@@ -259,7 +250,7 @@ fn a_token_is_read_behind_its_prefix_and_nowhere_else() {
 #[test]
 fn name_and_password_are_both_compared() {
     let route = route(
-        generic(Auth::Basic, Fields::default()),
+        generic(Scheme::Basic, Fields::default()),
         "azure:p\u{e4}ss:word",
     );
     // `printf 'azure:p\303\244ss:word' | base64`, and others.
@@ -287,10 +278,7 @@ fn name_and_password_are_both_compared() {
 #[test]
 fn a_secret_is_taken_as_senders_show_it() {
     let key = "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u";
-    let kind = || Kind::Standard {
-        auth: standard::Auth::Hmac,
-        fields: Fields::default(),
-    };
+    let kind = || Kind::new(&kind::standard::SENDER);
     let body = b"{}";
     let shown = super::senders::Sender::Standard;
     for written in [key.to_owned(), format!("v1,{key}")] {
@@ -311,7 +299,11 @@ fn a_star_reads_every_event_of_a_list() {
     };
     let found = |events: Value| {
         let body = json!({ "events": events }).to_string();
-        read(settings(generic(Auth::Bearer, fields.clone())), &[], &body)
+        read(
+            settings(generic(Scheme::Bearer, fields.clone())),
+            &[],
+            &body,
+        )
     };
     let event = |name: &str| {
         json!({"accountId": "e85c", "bucketName": "site", "eventType": "b2:ObjectCreated:Upload",

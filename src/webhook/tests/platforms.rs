@@ -18,10 +18,7 @@ fn bucket(records: &[Value]) -> Wish {
     let settings = RouteSettings {
         has_origins: false,
         repositories: vec!["site".to_owned()],
-        ..settings(Kind::S3 {
-            auth: kind::generic::Auth::Bearer,
-            keys: kind::s3::Keys::default(),
-        })
+        ..settings(Kind::new(&kind::s3::SENDER))
     };
     wish(
         settings,
@@ -91,10 +88,7 @@ fn a_bucket_that_is_not_the_routes() {
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "site"});
     assert!(nothing(
         &wish(
-            settings(Kind::S3 {
-                auth: kind::generic::Auth::Bearer,
-                keys: kind::s3::Keys::default()
-            }),
+            settings(Kind::new(&kind::s3::SENDER)),
             &[],
             &test.to_string()
         ),
@@ -302,8 +296,15 @@ fn contentfuls_topics() {
 
 #[test]
 fn sanitys_projections() {
-    assert_eq!(wish(settings(Kind::Sanity), &[], r#"["anything"]"#), SCAN);
-    let mut list = settings(Kind::Sanity);
+    assert_eq!(
+        wish(
+            settings(Kind::new(&kind::sanity::SENDER)),
+            &[],
+            r#"["anything"]"#
+        ),
+        SCAN
+    );
+    let mut list = settings(Kind::new(&kind::sanity::SENDER));
     list.purge = Some(Purge::Files);
     assert_eq!(
         wish(list, &[], r#"{"paths":["blog/a.html"]}"#),
@@ -315,7 +316,7 @@ fn sanitys_projections() {
 fn netlifys_deploys() {
     let of = |environments: &[&str], state: &str, context: &str| {
         let body = json!({"id": "1", "state": state, "context": context, "branch": "main", "site_id": "s", "name": "n"});
-        let mut settings = settings(Kind::Netlify);
+        let mut settings = settings(Kind::new(&kind::netlify::SENDER));
         settings.environments = environments.iter().map(|name| (*name).to_owned()).collect();
         settings.repositories = vec!["n".to_owned()];
         wish(settings, &[], &body.to_string())
@@ -337,7 +338,11 @@ fn vercels_deployments() {
     let of = |kind: &str, target: Value| {
         let body = json!({"id": "ev_1", "type": kind, "payload": {"target": target,
             "project": {"id": "prj"}, "deployment": {"name": "site", "meta": {"githubCommitRef": "main"}}}});
-        wish(settings(Kind::Vercel), &[], &body.to_string())
+        wish(
+            settings(Kind::new(&kind::vercel::SENDER)),
+            &[],
+            &body.to_string(),
+        )
     };
     assert_eq!(of("deployment.succeeded", json!("production")), SCAN);
     assert_eq!(of("deployment.promoted", Value::Null), SCAN);
@@ -355,13 +360,20 @@ fn vercels_deployments() {
     ));
     assert_eq!(
         wish(
-            settings(Kind::Vercel),
+            settings(Kind::new(&kind::vercel::SENDER)),
             &[],
             r#"{"id":"1","type":"deployment.succeeded"}"#
         ),
         SCAN
     );
-    assert!(read(settings(Kind::Vercel), &[], r#"{"id":"1"}"#).is_err());
+    assert!(
+        read(
+            settings(Kind::new(&kind::vercel::SENDER)),
+            &[],
+            r#"{"id":"1"}"#
+        )
+        .is_err()
+    );
 }
 
 /// What visitors see changes, whatever the payload says of a target. The body is one of February 2026.
@@ -374,7 +386,7 @@ fn vercels_rollbacks_and_rolling_releases() {
             .as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        let mut settings = settings(Kind::Vercel);
+        let mut settings = settings(Kind::new(&kind::vercel::SENDER));
         settings.repositories = vec![repository.to_owned()];
         let body = json!({"id": "WwIX", "type": kind, "createdAt": 1_771_556_979_270_u64, "payload": payload});
         wish(settings, &[], &body.to_string())
@@ -398,7 +410,7 @@ fn vercels_rollbacks_and_rolling_releases() {
     }
     // Receivers know the project by these two alone: another object may be missing.
     for repository in ["prj_1", "rr-front"] {
-        let mut settings = settings(Kind::Vercel);
+        let mut settings = settings(Kind::new(&kind::vercel::SENDER));
         settings.repositories = vec![repository.to_owned()];
         let body =
             json!({"id": "WwIY", "type": "project.rolling-release.aborted", "payload": rolling()});
@@ -412,15 +424,8 @@ fn vercels_rollbacks_and_rolling_releases() {
 #[test]
 fn the_default_is_a_scan_where_there_are_origins() {
     for (kind, with, without) in [
-        (Kind::Vercel, Purge::Scan, Purge::All),
-        (
-            Kind::S3 {
-                auth: kind::generic::Auth::Bearer,
-                keys: kind::s3::Keys::default(),
-            },
-            Purge::Scan,
-            Purge::Files,
-        ),
+        (Kind::new(&kind::vercel::SENDER), Purge::Scan, Purge::All),
+        (Kind::new(&kind::s3::SENDER), Purge::Scan, Purge::Files),
         (Sender::GenericBearer.kind(), Purge::Files, Purge::Files),
     ] {
         assert_eq!(kind.default_purge(true), with);

@@ -338,10 +338,9 @@ proptest! {
         ]),
     ) {
         let route = Route::new(RouteSettings {
-            open: true,
             purge: files.then_some(Purge::Files),
             events: Some(vec!["*".to_owned()]),
-            ..settings(sender.kind())
+            ..settings(sender.kind().with(Scheme::Open))
         }, &[]).unwrap();
         let mut headers = headers;
         headers.remove("content-type");
@@ -464,12 +463,7 @@ proptest! {
         let settings = RouteSettings {
             purge: Some(Purge::Files),
             events: Some(vec!["push".to_owned()]),
-            ..settings(match sender.kind() {
-                Kind::Gitlab { auth, .. } => Kind::Gitlab { auth, assume_no_force_push: true },
-                Kind::Gitea { .. } => Kind::Gitea { assume_no_force_push: true },
-                Kind::Forgejo { .. } => Kind::Forgejo { assume_no_force_push: true },
-                kind => kind,
-            })
+            ..settings(trusting(sender.kind()))
         };
         let events = ["x-github-event", "x-gitea-event", "x-forgejo-event"].map(|name| (name, "push"));
         let found = read(settings, &events, &push.body.to_string()).unwrap().wish;

@@ -5,15 +5,12 @@ use crate::webhook::kind::generic;
 use crate::webhook::*;
 
 fn generic_bearer() -> Kind {
-    Kind::Generic {
-        auth: generic::Auth::Bearer,
-        fields: generic::Fields::default(),
-    }
+    Kind::new(&generic::SENDER)
 }
 
 #[test]
 fn githubs_own_example_is_authentic() {
-    let route = route(Kind::Github, SECRET);
+    let route = route(Kind::new(&kind::github::SENDER), SECRET);
     let signed = headers(&[(
         "x-hub-signature-256",
         "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
@@ -47,10 +44,7 @@ fn a_bearer_token_is_the_whole_secret() {
 
 #[test]
 fn an_open_route_takes_nothing_from_a_page_in_a_browser() {
-    let open = RouteSettings {
-        open: true,
-        ..settings(generic_bearer())
-    };
+    let open = opened(settings(generic_bearer()));
     let route = Route::new(open, &[]).unwrap();
     let found = |sent: &[(&str, &str)]| verify(&route, &headers(sent), b"{}", NOW).is_ok();
     assert!(found(&[]));

@@ -127,7 +127,12 @@ fn github(name: &str, file: &str) -> Sent {
         "head_repository": {"full_name": "acme/site"},
     });
     let body = json!({"action": "completed", "workflow_run": run, "repository": repository()});
-    (Kind::Github, "x-github-event", "workflow_run", body)
+    (
+        Kind::new(&kind::github::SENDER),
+        "x-github-event",
+        "workflow_run",
+        body,
+    )
 }
 
 fn gitea(file: &str) -> Sent {
@@ -158,7 +163,7 @@ fn bitbucket(key: &str, name: &str) -> Sent {
     let body =
         json!({"commit_status": status, "repository": {"full_name": "acme/site"}, "actor": {}});
     (
-        Kind::Bitbucket,
+        Kind::new(&kind::bitbucket::SENDER),
         "x-event-key",
         "repo:commit_status_updated",
         body,
@@ -243,7 +248,9 @@ fn a_run_that_a_pull_request_started_deploys_only_where_it_is_named() {
             "workflow_run": {"name": "CI", "path": path, "event": event, "head_branch": "topic", "conclusion": "success"},
         });
         let of = |workflows: &[&str]| {
-            let route = scoped(Kind::Github, &[], |s| s.workflows = names(workflows));
+            let route = scoped(Kind::new(&kind::github::SENDER), &[], |s| {
+                s.workflows = names(workflows);
+            });
             wish(
                 route,
                 &[("x-github-event", "workflow_run")],
@@ -272,7 +279,7 @@ fn a_run_that_a_pull_request_started_deploys_only_where_it_is_named() {
 #[test]
 fn githubs_statuses_and_checks_count_once_they_succeed() {
     let of = |event: &str, workflows: &[&str], body: &Value| {
-        let route = scoped(Kind::Github, &[event], |s| {
+        let route = scoped(Kind::new(&kind::github::SENDER), &[event], |s| {
             s.workflows = names(workflows);
             s.branches = names(&["main"]);
         });
@@ -416,7 +423,7 @@ fn githubs_statuses_and_checks_count_once_they_succeed() {
     ));
     // The event is in a header that nobody signs, so it has to fit.
     for event in ["status", "check_run", "check_suite"] {
-        let route = scoped(Kind::Github, &[event], |_| {});
+        let route = scoped(Kind::new(&kind::github::SENDER), &[event], |_| {});
         assert!(
             read(
                 route,

@@ -13,7 +13,7 @@ fn a_route_may_be_for_several_repositories_in_any_form() {
         json!({"action": "published", "release": {}, "repository": {"full_name": name, "html_url": format!("https://github.com/{name}")}}).to_string()
     };
     let of = |name: &str| {
-        let route = scoped(Kind::Github, &["release"], |s| {
+        let route = scoped(Kind::new(&kind::github::SENDER), &["release"], |s| {
             s.repositories = names(&[
                 "Acme/Site",
                 "git@github.com:acme/docs.git",
@@ -39,7 +39,7 @@ fn a_route_may_be_for_several_repositories_in_any_form() {
 #[test]
 fn an_answer_names_the_events_that_count() {
     let found = wish(
-        scoped(Kind::Github, &["release"], |_| {}),
+        scoped(Kind::new(&kind::github::SENDER), &["release"], |_| {}),
         &[("x-github-event", "push")],
         "{}",
     );
@@ -50,7 +50,11 @@ fn an_answer_names_the_events_that_count() {
         ),
         "{found:?}"
     );
-    let found = wish(settings(Kind::Github), &[("x-github-event", "push")], "{}");
+    let found = wish(
+        settings(Kind::new(&kind::github::SENDER)),
+        &[("x-github-event", "push")],
+        "{}",
+    );
     assert!(
         nothing(&found, "workflow_run, deployment_status, page_build"),
         "{found:?}"
@@ -59,16 +63,7 @@ fn an_answer_names_the_events_that_count() {
 
 /// A push of a branch that nobody forces, with one commit that lists this.
 fn pushed(sender: Sender, root: &str, lists: &Value) -> Wish {
-    let kind = match sender.kind() {
-        Kind::Gitlab { auth, .. } => Kind::Gitlab {
-            auth,
-            assume_no_force_push: true,
-        },
-        Kind::Gitea { .. } => Kind::Gitea {
-            assume_no_force_push: true,
-        },
-        kind => kind,
-    };
+    let kind = trusting(sender.kind());
     let route = scoped(kind, &["push"], |s| {
         s.purge = Some(Purge::Files);
         s.files_root = root.to_owned();

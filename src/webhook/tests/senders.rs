@@ -6,7 +6,6 @@ use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::bench::*;
-use crate::webhook::kind::{generic, gitlab, standard};
 use crate::webhook::*;
 
 /// A sender.
@@ -103,96 +102,61 @@ pub(super) fn jws(secret: &str, head: &str, claims: &str) -> String {
 impl Sender {
     /// The kind that receives it.
     pub(super) fn kind(self) -> Kind {
-        let fields = generic::Fields::default;
-        let hmac = |hmac: generic::Hmac| Kind::Generic {
-            auth: generic::Auth::Hmac(hmac),
-            fields: fields(),
-        };
-        let stamp = |name: &str, unit| {
-            Some(generic::Timestamp {
-                place: generic::Place::Field(name.to_owned()),
-                unit,
-            })
-        };
+        let mac = |mac| Kind::new(&kind::generic::SENDER).with(Scheme::Mac(mac));
+        let stamp = |place, unit| Some(Stamp { place, unit });
+        let field = || StampPlace::Field("t".to_owned());
         let text = |text: &str| Piece::Text(text.to_owned());
         match self {
-            Self::Github => Kind::Github,
-            Self::GitlabToken => Kind::Gitlab {
-                auth: gitlab::Auth::Token,
-                assume_no_force_push: false,
-            },
-            Self::GitlabSigning => Kind::Gitlab {
-                auth: gitlab::Auth::SigningToken,
-                assume_no_force_push: false,
-            },
-            Self::Gitea => Kind::Gitea {
-                assume_no_force_push: false,
-            },
-            Self::Forgejo => Kind::Forgejo {
-                assume_no_force_push: false,
-            },
-            Self::Bitbucket => Kind::Bitbucket,
-            Self::Standard | Self::Svix => Kind::Standard {
-                auth: standard::Auth::Hmac,
-                fields: fields(),
-            },
-            Self::Ed25519 => Kind::Standard {
-                auth: standard::Auth::Ed25519,
-                fields: fields(),
-            },
-            Self::S3 => Kind::S3 {
-                auth: kind::generic::Auth::Bearer,
-                keys: kind::s3::Keys::default(),
-            },
-            Self::Cloudevents => Kind::Cloudevents {
-                auth: kind::generic::Auth::Bearer,
-                allowed_origins: vec!["eventgrid.azure.net".to_owned()],
-                fields: fields(),
-            },
-            Self::Contentful => Kind::Contentful {
-                external_path: None,
-            },
-            Self::Sanity => Kind::Sanity,
-            Self::Netlify => Kind::Netlify,
-            Self::Vercel => Kind::Vercel,
-            Self::GenericBearer => Kind::Generic {
-                auth: generic::Auth::Bearer,
-                fields: fields(),
-            },
-            Self::GenericToken => Kind::Generic {
-                auth: generic::Auth::Token("x-token".parse().unwrap(), "Token ".to_owned()),
-                fields: fields(),
-            },
-            Self::GenericBasic => Kind::Generic {
-                auth: generic::Auth::Basic,
-                fields: fields(),
-            },
-            Self::GenericHmac => hmac(generic::Hmac {
+            Self::Github => Kind::new(&kind::github::SENDER),
+            Self::GitlabToken => Kind::new(&kind::gitlab::SENDER),
+            Self::GitlabSigning => Kind::new(&kind::gitlab::SENDER).with(Scheme::Standard),
+            Self::Gitea => Kind::new(&kind::gitea::GITEA),
+            Self::Forgejo => Kind::new(&kind::gitea::FORGEJO),
+            Self::Bitbucket => Kind::new(&kind::bitbucket::SENDER),
+            Self::Standard | Self::Svix => Kind::new(&kind::standard::SENDER),
+            Self::Ed25519 => Kind::new(&kind::standard::SENDER).with(Scheme::StandardEd25519),
+            Self::S3 => Kind::new(&kind::s3::SENDER),
+            Self::Cloudevents => {
+                let mut kind = Kind::new(&kind::cloudevents::SENDER);
+                kind.options.allowed_origins = vec!["eventgrid.azure.net".to_owned()];
+                kind
+            }
+            Self::Contentful => Kind::new(&kind::contentful::SENDER),
+            Self::Sanity => Kind::new(&kind::sanity::SENDER),
+            Self::Netlify => Kind::new(&kind::netlify::SENDER),
+            Self::Vercel => Kind::new(&kind::vercel::SENDER),
+            Self::GenericBearer => Kind::new(&kind::generic::SENDER),
+            Self::GenericToken => {
+                let token = Scheme::Token("x-token".parse().unwrap(), "Token ".to_owned());
+                Kind::new(&kind::generic::SENDER).with(token)
+            }
+            Self::GenericBasic => Kind::new(&kind::generic::SENDER).with(Scheme::Basic),
+            Self::GenericHmac => mac(Mac {
                 header: "x-signature".parse().unwrap(),
                 prefix: "sha512=".to_owned(),
                 encoding: Encoding::Base64,
                 digest: Digest::Sha512,
-                timestamp: Some(generic::Timestamp {
-                    place: generic::Place::Header("x-timestamp".parse().unwrap()),
-                    unit: Unit::Seconds,
-                }),
-                signed: (vec![text("v0:"), Piece::Timestamp, text(":")], Vec::new()),
+                stamp: stamp(
+                    StampPlace::Header("x-timestamp".parse().unwrap()),
+                    Unit::Seconds,
+                ),
+                around: (vec![text("v0:"), Piece::Timestamp, text(":")], Vec::new()),
             }),
-            Self::Stripe => hmac(generic::Hmac {
+            Self::Stripe => mac(Mac {
                 header: "stripe-signature".parse().unwrap(),
                 prefix: "v1=".to_owned(),
                 encoding: Encoding::Hex,
                 digest: Digest::Sha256,
-                timestamp: stamp("t", Unit::Seconds),
-                signed: (vec![Piece::Timestamp, text(".")], Vec::new()),
+                stamp: stamp(field(), Unit::Seconds),
+                around: (vec![Piece::Timestamp, text(".")], Vec::new()),
             }),
-            Self::Ghost => hmac(generic::Hmac {
+            Self::Ghost => mac(Mac {
                 header: "x-ghost-signature".parse().unwrap(),
                 prefix: "sha256=".to_owned(),
                 encoding: Encoding::Hex,
                 digest: Digest::Sha256,
-                timestamp: stamp("t", Unit::Milliseconds),
-                signed: (Vec::new(), vec![Piece::Timestamp]),
+                stamp: stamp(field(), Unit::Milliseconds),
+                around: (Vec::new(), vec![Piece::Timestamp]),
             }),
         }
     }

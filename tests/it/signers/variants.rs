@@ -300,7 +300,7 @@ async fn what_github_may_send_means_what_it_has_to() {
             events: Some(asked.iter().map(|(event, _)| (*event).to_owned()).collect()),
             purge: Some(Purge::Files),
             files_root: "public/".to_owned(),
-            ..settings(Kind::Github)
+            ..settings(Kind::new(&kind::github::SENDER))
         },
         &[SECRET.into()],
     )
