@@ -6,11 +6,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::core::asset::Asset;
 use crate::core::change::{ContentHash, FileFact, Kind, PipelineId, Seq, Source};
-use crate::core::delivery::{DeliveryRecord, Taken};
+use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
 use crate::core::time::Time;
 
 /// A file that changed, as a look found it. No asset yet: the mapping makes those.
@@ -102,46 +100,10 @@ pub trait Remembered: Send + Sync + 'static {
     ) -> Result<Option<Vec<u8>>, String>;
 }
 
-/// What an authentic delivery asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AskedFor {
-    /// Everything of the pipeline.
-    All,
-    /// These assets.
-    Assets(Vec<Asset>),
-    /// Files by their paths below an origin's root, without a leading `/`. They pass the mapping.
-    Files(Vec<Vec<u8>>),
-    /// Scans of the pipeline's origins.
-    Scan,
-}
-
-/// An authentic delivery that asks for something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// Where it came in: a configured path.
-    pub route: Arc<str>,
-    /// The name that its sender knows it by.
-    pub event: Arc<str>,
-    /// What is the same for a repeated delivery; `None` where none can be recognised.
-    pub dedupe_key: Option<[u8; 32]>,
-    /// How long a repeated delivery is recognised.
-    pub dedupe: Duration,
-    /// What it tells, in its sender's words, printable.
-    pub what: Arc<str>,
-    /// The pipeline whose cache is stale.
-    pub pipeline: PipelineId,
-    /// When it came.
-    pub at: Time,
-    /// When what it asks for takes effect.
-    pub due: Time,
-    /// What it asks for.
-    pub asks: AskedFor,
-}
-
 /// Takes deliveries, and tells what became of them.
 pub trait Deliveries: Send + Sync + 'static {
     /// Commits a delivery together with what it asks for, and answers when that is on disk.
-    fn deliver(&self, delivery: Delivered) -> SinkFuture<'_, Taken>;
+    fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken>;
 
     /// What became of the last delivery of this name; `None` when there is none, or none any more.
     fn delivery<'a>(

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::asset::Asset;
 use super::change::{NewChange, PipelineId, Seq};
 use super::time::Time;
 
-/// An authentic delivery, before it is committed.
+/// An authentic delivery, before it is committed: as its route reads it, and then as it is queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewDelivery {
+pub struct NewDelivery<W = Work> {
     /// Where it came in: a configured path.
     pub route: Arc<str>,
     /// The name that its sender knows it by, or one made from its content.
@@ -28,7 +29,25 @@ pub struct NewDelivery {
     /// When what it asks for takes effect; not before `at`.
     pub due: Time,
     /// What it asks for.
-    pub work: Work,
+    pub work: W,
+}
+
+impl NewDelivery<Intent> {
+    /// The same, with what it asks for as it is queued.
+    #[must_use]
+    pub fn queued(self, work: Work) -> NewDelivery {
+        NewDelivery {
+            route: self.route,
+            event: self.event,
+            dedupe_key: self.dedupe_key,
+            dedupe: self.dedupe,
+            what: self.what,
+            pipeline: self.pipeline,
+            at: self.at,
+            due: self.due,
+            work,
+        }
+    }
 }
 
 impl NewDelivery {
@@ -56,7 +75,20 @@ impl NewDelivery {
     }
 }
 
-/// What a delivery asks for.
+/// What a delivery asks for, as its route reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Everything of the pipeline.
+    All,
+    /// These assets, at least one.
+    Assets(Vec<Asset>),
+    /// Files by their paths below an origin's root, without a leading `/`. They pass the mapping.
+    Files(Vec<Vec<u8>>),
+    /// Scans of the pipeline's origins, of which there is at least one.
+    Scan,
+}
+
+/// What a delivery asks for, as it is queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// These changes, queued when the delivery is due. None at all where its files map to nothing.

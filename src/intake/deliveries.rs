@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::{Intake, IntakePipeline};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, Source, Target};
-use crate::core::delivery::{DeliveryRecord, NewDelivery, Taken, Work};
+use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken, Work};
 use crate::core::mapping::{Effect, UrlPrefix};
-use crate::sink::{AskedFor, Delivered, Deliveries, SinkError, SinkFuture};
+use crate::sink::{Deliveries, SinkError, SinkFuture};
 
 impl Deliveries for Intake {
-    fn deliver(&self, delivery: Delivered) -> SinkFuture<'_, Taken> {
+    fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken> {
         Box::pin(async move {
             let Some(known) = self.pipelines.get(&delivery.pipeline) else {
                 return Err(SinkError::UnknownPipeline(delivery.pipeline));
@@ -26,17 +26,7 @@ impl Deliveries for Intake {
                 Work::Scan => &[],
             };
             let place = self.doors.enter(&delivery.pipeline, changes).await?;
-            let delivery = NewDelivery {
-                route: delivery.route,
-                event: delivery.event,
-                dedupe_key: delivery.dedupe_key,
-                dedupe: delivery.dedupe,
-                what: delivery.what,
-                pipeline: delivery.pipeline,
-                at: delivery.at,
-                due: delivery.due,
-                work,
-            };
+            let delivery = delivery.queued(work);
             let waits = delivery.waits();
             let taken = self.store.take_delivery(delivery).await?;
             // What was not queued now takes no room.
@@ -62,8 +52,12 @@ impl Deliveries for Intake {
 impl Intake {
     /// Whether one of the files that a delivery lists is a directory: a submodule that was moved, a
     /// link that was swapped. What changed below it is not listed, and only a scan can tell.
-    async fn lists_a_directory(&self, known: &IntakePipeline, delivery: &Delivered) -> bool {
-        let (AskedFor::Files(files), Some(remembered)) = (&delivery.asks, &self.remembered) else {
+    async fn lists_a_directory(
+        &self,
+        known: &IntakePipeline,
+        delivery: &NewDelivery<Intent>,
+    ) -> bool {
+        let (Intent::Files(files), Some(remembered)) = (&delivery.work, &self.remembered) else {
             return false;
         };
         let (remembered, files) = (Arc::clone(remembered), files.clone());
@@ -102,16 +96,16 @@ impl Intake {
 
 /// What a delivery asks for, in changes. They name no file: a file fact says what the index has to
 /// remember, and a delivery has not looked at any file.
-fn work_of(known: &IntakePipeline, delivery: &Delivered) -> Work {
-    let targets = match &delivery.asks {
-        AskedFor::Scan => return Work::Scan,
+fn work_of(known: &IntakePipeline, delivery: &NewDelivery<Intent>) -> Work {
+    let targets = match &delivery.work {
+        Intent::Scan => return Work::Scan,
         // Who asks for everything is named where that is too often.
-        AskedFor::All => {
+        Intent::All => {
             let who = format!("{} ({})", delivery.route, delivery.what);
             vec![(Target::All, who.into())]
         }
-        AskedFor::Assets(assets) => assets_of(known, assets, &delivery.what),
-        AskedFor::Files(files) => targets_of_files(known, files, delivery),
+        Intent::Assets(assets) => assets_of(known, assets, &delivery.what),
+        Intent::Files(files) => targets_of_files(known, files, delivery),
     };
     let changes = targets
         .into_iter()
@@ -147,7 +141,7 @@ fn assets_of(known: &IntakePipeline, assets: &[Asset], what: &Arc<str>) -> Vec<(
 fn targets_of_files(
     known: &IntakePipeline,
     files: &[Vec<u8>],
-    delivery: &Delivered,
+    delivery: &NewDelivery<Intent>,
 ) -> Vec<(Target, Arc<str>)> {
     let mut prefixes: BTreeSet<UrlPrefix> = known
         .origins

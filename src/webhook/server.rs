@@ -23,9 +23,9 @@ use super::tally::{RouteStatus, Tallies, Tally};
 use super::visitor::Visitor;
 use super::{Authentic, Delivery, Route, Unreadable, Wish};
 use crate::clock::Clock;
-use crate::core::delivery::Taken;
+use crate::core::delivery::{Intent, NewDelivery, Taken};
 use crate::core::time::Time;
-use crate::sink::{AskedFor, Delivered, Deliveries};
+use crate::sink::Deliveries;
 use refusing::Call;
 
 mod refusing;
@@ -250,18 +250,18 @@ impl Server {
                 );
                 return Answer::Ignored(why);
             }
-            Wish::Files(files) => (AskedFor::Files(files), None),
-            Wish::Assets(assets) => (AskedFor::Assets(assets), None),
-            Wish::Scan { because } => (AskedFor::Scan, because),
-            Wish::All { because } => (AskedFor::All, because),
+            Wish::Files(files) => (Intent::Files(files), None),
+            Wish::Assets(assets) => (Intent::Assets(assets), None),
+            Wish::Scan { because } => (Intent::Scan, because),
+            Wish::All { because } => (Intent::All, because),
         };
         let asked = match &asks {
-            AskedFor::All => "all",
-            AskedFor::Assets(_) => "assets",
-            AskedFor::Files(_) => "files",
-            AskedFor::Scan => "scan",
+            Intent::All => "all",
+            Intent::Assets(_) => "assets",
+            Intent::Files(_) => "files",
+            Intent::Scan => "scan",
         };
-        let taken = self.deliveries.deliver(Delivered {
+        let taken = self.deliveries.deliver(NewDelivery {
             route: Arc::clone(&served.path),
             event: Arc::clone(&event),
             dedupe_key,
@@ -270,7 +270,7 @@ impl Server {
             pipeline: route.pipeline().clone(),
             at,
             due: at.after(route.delay()),
-            asks,
+            work: asks,
         });
         match taken.await {
             Ok(Taken::New(changes)) => {

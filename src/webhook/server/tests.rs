@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::core::change::PipelineId;
-use crate::core::delivery::DeliveryRecord;
+use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery};
 use crate::sink::{SinkError, SinkFuture};
 use crate::store::StoreError;
 use crate::webhook::kind::generic;
@@ -20,12 +20,12 @@ const SECRET: &str = "a-secret-of-more-than-16-bytes";
 /// Takes deliveries, or fails.
 #[derive(Debug, Default)]
 struct Taker {
-    taken: Mutex<Vec<Delivered>>,
+    taken: Mutex<Vec<NewDelivery<Intent>>>,
     fails: bool,
 }
 
 impl Deliveries for Taker {
-    fn deliver(&self, delivery: Delivered) -> SinkFuture<'_, Taken> {
+    fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken> {
         Box::pin(async move {
             if self.fails {
                 let full = StoreError::Failed("the disk is full".to_owned());
@@ -155,7 +155,7 @@ async fn a_delivery_is_handed_on_with_its_time() {
     assert_eq!((status, &body["changes"]), (202, &1.into()));
     let deliveries = taker.taken.lock().unwrap();
     let one = &deliveries[0];
-    assert_eq!(one.asks, AskedFor::Files(vec![b"a.css".to_vec()]));
+    assert_eq!(one.work, Intent::Files(vec![b"a.css".to_vec()]));
     assert_eq!(one.due.since(one.at), Duration::from_secs(3));
     let status = &server.status()[0];
     assert_eq!(status.answers["accepted"], 1);
@@ -173,7 +173,7 @@ async fn a_body_that_there_is_no_room_for_counts_for_all_that_it_could_have_said
     let long = request(SECRET, whole("{\"paths\":[\"a.css\"]}"));
     let (status, ..) = answer(&server, long).await;
     assert_eq!(status, 202);
-    assert_eq!(taker.taken.lock().unwrap()[0].asks, AskedFor::Scan);
+    assert_eq!(taker.taken.lock().unwrap()[0].work, Intent::Scan);
     let stranger = request("wrong", whole("{\"paths\":[\"a.css\"]}"));
     assert_eq!(answer(&server, stranger).await.0, 401);
 }

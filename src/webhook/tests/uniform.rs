@@ -11,8 +11,8 @@ use hyper::body::Bytes;
 
 use super::senders::*;
 use crate::clock::Clock;
-use crate::core::delivery::{DeliveryRecord, Taken};
-use crate::sink::{Delivered, Deliveries, SinkError, SinkFuture};
+use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
+use crate::sink::{Deliveries, SinkError, SinkFuture};
 use crate::webhook::body::BodyLimits;
 use crate::webhook::server::Server;
 use crate::webhook::visitor::Visitor;
@@ -24,7 +24,7 @@ const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
 struct Refusing;
 
 impl Deliveries for Refusing {
-    fn deliver(&self, _: Delivered) -> SinkFuture<'_, Taken> {
+    fn deliver(&self, _: NewDelivery<Intent>) -> SinkFuture<'_, Taken> {
         Box::pin(async { Err(SinkError::Stopping) })
     }
 
