@@ -126,6 +126,30 @@ impl Worker {
         cover.link_targets(&targets);
     }
 
+    /// How long a look at a file waits for what is still being written.
+    fn patience(&self, silent: bool, reason: Reason, now: Time) -> Patience {
+        if silent {
+            Patience::Unread
+        } else if now >= reason.first.after(self.settings.write_wait) {
+            Patience::Over
+        } else if reason.complete {
+            Patience::Complete
+        } else {
+            Patience::Wait
+        }
+    }
+
+    /// A path that could not be looked at: a later look tries again, or its directory is tried until it
+    /// can be listed.
+    fn unknown(&mut self, path: &[u8], error: &io::Error, reason: Reason, now: Time) {
+        tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+        } else if self.eyes.real(path).is_symlink() {
+            self.tell_closed(path);
+        }
+    }
+
     /// Looks at one path, where `found` was a moment ago. Returns whether something is there.
     pub(super) fn examine(
         &mut self,
@@ -143,15 +167,7 @@ impl Worker {
         let row = row.map(|row| self.renumber(row));
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
-        let patience = if silent {
-            Patience::Unread
-        } else if now >= reason.first.after(self.settings.write_wait) {
-            Patience::Over
-        } else if reason.complete {
-            Patience::Complete
-        } else {
-            Patience::Wait
-        };
+        let patience = self.patience(silent, reason, now);
         let entry = row.as_ref().map(|row| &row.entry);
         let signs = reason.signs();
         if self.reads_enough(&found) {
@@ -198,14 +214,7 @@ impl Worker {
                 }
                 return Ok(false);
             }
-            Outcome::Unknown(error) => {
-                tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
-                if error.kind() != io::ErrorKind::PermissionDenied {
-                    self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
-                } else if eyes.real(path).is_symlink() {
-                    self.tell_closed(path);
-                }
-            }
+            Outcome::Unknown(error) => self.unknown(path, &error, reason, now),
             Outcome::Large(_) => {}
             Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
