@@ -124,13 +124,12 @@ fn every_key_is_known_to_belong_where_it_is_read() {
         .into_iter()
         .map(|s| (without_indices(&s.section), s.name))
         .collect();
-    let known = keys::TABLES
-        .iter()
-        .flat_map(|(header, names)| {
-            let table = header.trim_matches(['[', ']']);
-            names
-                .iter()
-                .map(move |name| (table.to_owned(), (*name).to_owned()))
+    let known = keys::tables()
+        .into_iter()
+        .flat_map(|table| {
+            let path = table.path().to_owned();
+            let keys = table.keys.into_iter();
+            keys.map(move |key| (path.clone(), key.name.to_owned()))
         })
         .collect();
     assert_eq!(read, known);

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::range;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, checked, list, scalar};
 use crate::config::value::{Words, complain, quoted, text};
 use crate::webhook::Kind;
 use crate::webhook::kind::{generic, gitlab, s3, standard};
 
-use super::{Refused, complete, fields, signature};
+use super::{Refused, WebhookKeys, complete, fields, signature};
 
 /// A kind by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
+pub(in crate::config) enum Name {
     Github,
     Gitlab,
     Gitea,
@@ -76,42 +77,40 @@ impl Name {
 }
 
 /// Keys that only some kinds have, each with those.
-const OTHERS: [(&str, &[&str]); 19] = [
-    ("key_encoding", &["s3"]),
-    ("assume_no_force_push", &["gitlab", "gitea", "forgejo"]),
-    ("allowed_origins", &["cloudevents"]),
-    ("external_path", &["contentful"]),
-    ("token_header", &["generic", "s3", "cloudevents"]),
-    ("token_prefix", &["generic", "s3", "cloudevents"]),
-    ("signature_header", &["generic"]),
-    ("signature_prefix", &["generic"]),
-    ("signature_encoding", &["generic"]),
-    ("signature_digest", &["generic"]),
-    ("signed", &["generic"]),
-    ("timestamp_header", &["generic"]),
-    ("timestamp_field", &["generic"]),
-    ("timestamp_unit", &["generic"]),
-    ("paths", &["generic", "standard", "cloudevents"]),
-    (
-        "repository_pointer",
-        &["generic", "standard", "cloudevents"],
-    ),
-    ("branch", &["generic", "standard", "cloudevents"]),
-    ("event", &["generic", "standard"]),
-    ("id", &["generic", "standard", "cloudevents"]),
-];
+fn others() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let keys = WebhookKeys::table().keys.into_iter();
+    keys.map(|key| (key.name, key.kinds))
+        .filter(|(_, kinds)| !kinds.is_empty())
+}
+
+/// What to write for a kind.
+pub(super) fn hint() -> String {
+    let words: Vec<&str> = Name::WORDS.iter().map(|(word, _)| *word).collect();
+    format!("write who sends: {}", quoted(&words))
+}
+
+/// Every way to authenticate that some kind has.
+pub(super) fn every_auth() -> Vec<&'static str> {
+    let auths = Name::WORDS.iter().flat_map(|(_, name)| name.auths());
+    let auths: BTreeSet<&str> = auths.copied().collect();
+    auths.into_iter().collect()
+}
+
+/// Each kind with the ways to authenticate its deliveries, the default first.
+pub(in crate::config) fn auths() -> Vec<(&'static str, &'static [&'static str])> {
+    let kinds = Name::WORDS.iter();
+    kinds.map(|(word, name)| (*word, name.auths())).collect()
+}
 
 /// Reads `kind`, `auth`, and what belongs to them; `None` where there is a problem with them, and then
 /// every key that only some kinds have is looked at all the same. Also tells whether the route is open.
 pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<(Kind, bool)> {
-    let words: Vec<&str> = Name::WORDS.iter().map(|(word, _)| *word).collect();
-    let hint = format!("write who sends: {}", quoted(&words));
-    let name = reader.required::<Name>(section, "kind", &hint, range::any);
+    let name = WebhookKeys::kind(reader, section);
     let Some(name) = name.value else {
         of_unknown(reader, section);
         return None;
     };
-    let auth = read_auth(reader, section, name.auths());
+    let auth = read_auth(reader, section, name.auths().to_vec());
     let kind = of_name(reader, section, name, &auth);
     match kind {
         Ok(kind) if !auth.refused => Some((kind, auth.value == "none")),
@@ -125,10 +124,17 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
 fn read_auth(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
-    auths: &[&'static str],
+    auths: Vec<&'static str>,
 ) -> Held<&'static str> {
-    let given = reader.given(section, "auth", |raw| {
-        let hint = format!("write one of {}", quoted(auths));
+    let usual = auths.first().copied().unwrap_or_default();
+    reader.setting(section, "auth", usual, &auth(auths))
+}
+
+/// One of these ways to authenticate.
+pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str> {
+    let shape = Shape::Words(auths.clone());
+    let read = move |raw: &toml::de::DeValue<'_>| {
+        let hint = format!("write one of {}", quoted(&auths));
         let word = text(raw, &hint)?;
         auths
             .iter()
@@ -138,11 +144,8 @@ fn read_auth(
                 || complain("is not a way to authenticate this kind", hint),
                 Ok,
             )
-    });
-    let auth = reader.held(given, auths.first().copied().unwrap_or_default());
-    let from = reader.source(auth.span.as_ref());
-    reader.record(section, "auth", Some(auth.value.into()), from);
-    auth
+    };
+    scalar(shape, read, |auth| (*auth).into())
 }
 
 /// Reads what a kind has of its own. All of it, also where something of it is refused.
@@ -160,13 +163,13 @@ fn of_name(
             } else {
                 gitlab::Auth::Token
             },
-            assume_no_force_push: force_push(reader, section),
+            assume_no_force_push: WebhookKeys::assume_no_force_push(reader, section).value,
         },
         Name::Gitea => Kind::Gitea {
-            assume_no_force_push: force_push(reader, section),
+            assume_no_force_push: WebhookKeys::assume_no_force_push(reader, section).value,
         },
         Name::Forgejo => Kind::Forgejo {
-            assume_no_force_push: force_push(reader, section),
+            assume_no_force_push: WebhookKeys::assume_no_force_push(reader, section).value,
         },
         Name::Bitbucket => Kind::Bitbucket,
         Name::Standard => Kind::Standard {
@@ -179,12 +182,12 @@ fn of_name(
         },
         Name::S3 => {
             let auth = shown(reader, section, auth);
-            let keys = keys(reader, section);
+            let keys = WebhookKeys::key_encoding(reader, section).value;
             Kind::S3 { auth: auth?, keys }
         }
         Name::Cloudevents => {
             let auth = shown(reader, section, auth);
-            let origins = origins(reader, section);
+            let origins = read_origins(reader, section);
             let fields = fields::read(reader, section, false);
             Kind::Cloudevents {
                 auth: auth?,
@@ -193,7 +196,7 @@ fn of_name(
             }
         }
         Name::Contentful => Kind::Contentful {
-            external_path: external_path(reader, section)?,
+            external_path: complete(WebhookKeys::external_path(reader, section))?,
         },
         Name::Sanity => Kind::Sanity,
         Name::Netlify => Kind::Netlify,
@@ -233,25 +236,19 @@ fn shown(
 /// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
 /// unknown, and a value that no kind takes is wrong.
 fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
-    let auths: Vec<&str> = Name::WORDS
-        .iter()
-        .flat_map(|(_, name)| name.auths())
-        .copied()
-        .collect();
-    let auths: BTreeSet<&str> = auths.into_iter().collect();
-    read_auth(reader, section, &auths.into_iter().collect::<Vec<_>>());
-    force_push(reader, section);
+    read_auth(reader, section, every_auth());
+    WebhookKeys::assume_no_force_push(reader, section);
     if section.has("signature_header") {
         drop(signature::read(reader, section));
     }
     if section.has("token_header") {
         drop(signature::read_token(reader, section));
     }
-    keys(reader, section);
-    drop(origins(reader, section));
-    drop(external_path(reader, section));
+    WebhookKeys::key_encoding(reader, section);
+    drop(read_origins(reader, section));
+    WebhookKeys::external_path(reader, section);
     drop(fields::read(reader, section, true));
-    for (key, _) in OTHERS {
+    for (key, _) in others() {
         section.known.insert(key);
     }
 }
@@ -263,7 +260,7 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
 
 /// As [`refuse_others`]; where `auth` is refused, nothing is said of keys that another one may have.
 fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_refused: bool) {
-    for (key, kinds) in OTHERS {
+    for (key, kinds) in others() {
         if section.known.contains(key) {
             continue;
         }
@@ -292,35 +289,22 @@ fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_
     }
 }
 
-fn force_push(reader: &mut Reader<'_>, section: &mut Section<'_>) -> bool {
-    let given = reader.given(section, "assume_no_force_push", |raw| {
-        raw.as_bool().map_or_else(
-            || complain("is neither true nor false", "write true or false"),
-            Ok,
-        )
-    });
-    let held = reader.held(given, false);
-    let from = reader.source(held.span.as_ref());
-    reader.record(
-        section,
-        "assume_no_force_push",
-        Some(held.value.into()),
-        from,
-    );
-    held.value
+fn read_origins(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+) -> Result<Vec<String>, Refused> {
+    let given = reader.given(section, "allowed_origins", &origins());
+    let from = reader.source(given.span.as_ref());
+    let named = complete(given)?.unwrap_or_default();
+    let written = origins().written(&named);
+    reader.record(section, "allowed_origins", Some(written), from);
+    Ok(named)
 }
 
-fn keys(reader: &mut Reader<'_>, section: &mut Section<'_>) -> s3::Keys {
-    reader
-        .setting(section, "key_encoding", s3::Keys::default(), range::any)
-        .value
-}
-
-fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Vec<String>, Refused> {
-    let given = reader.list(
-        section,
-        "allowed_origins",
-        "write a list of names, such as [\"eventgrid.azure.net\"]",
+/// The names of origins.
+pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
+    let origin = scalar(
+        Shape::pattern("a DNS name", "^[!-~]+$"),
         |raw| {
             let origin = text(raw, "write each in quotes")?;
             if origin.is_empty() || !origin.bytes().all(|b| b.is_ascii_graphic()) {
@@ -328,23 +312,18 @@ fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Vec<Str
             }
             Ok(origin.to_owned())
         },
+        |origin| origin.as_str().into(),
     );
-    let from = reader.source(given.span.as_ref());
-    let origins = complete(given)?.unwrap_or_default();
-    reader.record(
-        section,
-        "allowed_origins",
-        Some(origins.clone().into()),
-        from,
-    );
-    Ok(origins)
+    list(
+        "write a list of names, such as [\"eventgrid.azure.net\"]",
+        origin,
+    )
 }
 
-fn external_path(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-) -> Result<Option<String>, Refused> {
-    let given = reader.optional(section, "external_path", |path: &String| {
+/// A path that Contentful signs as it is.
+pub(super) fn external_path() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a path", "^/[A-Za-z0-9/._~-]*$");
+    checked(shape, |path: &String| {
         // Contentful signs other characters, and queries, in an encoding of its own.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
         if path.starts_with('/') && path.bytes().all(plain) {
@@ -354,6 +333,5 @@ fn external_path(
             "is not a plain path",
             "write the path of the URL that Contentful sends to, of letters, digits, `/`, `.`, `_`, `~` and `-`",
         )
-    });
-    complete(given)
+    })
 }
