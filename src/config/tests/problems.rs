@@ -704,3 +704,15 @@ proptest::proptest! {
         }
     }
 }
+
+/// The mapping reads it when the daemon starts: too late to say where it is written.
+#[test]
+fn a_template_that_can_be_no_asset_is_a_problem_of_the_file() {
+    check(
+        &origin("[[pipeline.rule]]\nmatch = [\"*\"]\npurge = [\"/a/../{path}\"]\n"),
+        &[
+            "c.toml:8:10: pipeline[0].rule[0].purge[0]: \"/a/../{path}\" is not an asset; hint: it has a `.` or \
+             `..` segment: write the path that is left when it is resolved",
+        ],
+    );
+}
