@@ -31,6 +31,7 @@ mod purge;
 mod requests;
 mod run;
 mod scan;
+mod schema;
 mod status;
 mod wait;
 mod way;
@@ -142,6 +143,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Write the manual pages to a directory.
     Man(man::ManArgs),
+    /// Write the JSON schema of the configuration, for editors, to stdout.
+    Schema,
 }
 
 /// Threads of the runtime at most: what takes long has threads of its own.
@@ -191,6 +194,7 @@ impl Cli {
                 Command::Requests(command) => requests::requests(&global, command).await,
                 Command::Completions(args) => completions::completions(&args),
                 Command::Man(args) => man::man(&args),
+                Command::Schema => schema::schema(),
             }
         });
         // What looks at a filesystem that hangs is not waited for.

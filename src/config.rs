@@ -4,13 +4,13 @@
 //! It is the only reader of the environment. It starts nothing and keeps nothing; secrets are read
 //! when they are asked for, and again each time.
 
-mod defaults;
 mod document;
 mod duration;
 mod effective;
 mod environment;
 mod glob;
 mod keys;
+mod manual;
 mod model;
 mod not_yet;
 mod origin;
@@ -20,14 +20,17 @@ mod range;
 mod reader;
 mod rule;
 mod scaleway;
+mod schema;
 mod scw_profile;
 mod secret;
 mod secret_doubts;
 mod secret_file;
 mod section;
+mod shape;
 mod size;
 mod state;
 mod suggestion;
+mod syntax;
 mod unique;
 mod value;
 mod verify;
@@ -40,12 +43,17 @@ use std::path::Path;
 
 pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;
-pub use model::{
-    Admin, ApiUrl, Compare, Config, FollowSymlinks, Group, Origin, Percent, Pipeline, Rule,
-    RulePurge, Scaleway, SecretPlace, State, Verify, WatchMode, Webhook, WebhookListen, Webhooks,
-};
+pub use manual::manual;
+pub use model::{ApiUrl, Config, Group, Percent, SecretPlace, Webhook, WebhookListen};
+pub use origin::Origin;
+pub use pipeline::Pipeline;
 pub use problem::{Problem, Problems};
+pub use scaleway::Scaleway;
+pub use schema::schema;
 pub use secret::{Secret, SecretSource};
+pub use state::{Admin, State};
+pub use verify::Verify;
+pub use webhook_listener::Webhooks;
 
 use reader::Reader;
 use section::Section;
@@ -62,16 +70,16 @@ impl Config {
 
     /// As [`Config::load`], of a text; `path` only says where it is from.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Problems> {
-        let (mut reader, table) = Reader::new(&path.display().to_string(), text);
+        let (mut reader, table) = Reader::new(&path.display().to_string(), text, environment);
         let mut root = Section::root(&table);
         let section = reader.table(&mut root, "scaleway");
-        let scaleway = scaleway::read(&mut reader, section, environment);
+        let scaleway = scaleway::read(&mut reader, section);
         let section = reader.table(&mut root, "state");
-        let state = state::read_state(&mut reader, section, environment);
+        let state = state::read_state(&mut reader, section);
         let section = reader.table(&mut root, "webhooks");
         let webhooks = webhook_listener::read(&mut reader, section);
         let section = reader.table(&mut root, "admin");
-        let admin = state::read_admin(&mut reader, section, environment);
+        let admin = state::read_admin(&mut reader, section);
         let sections = reader.tables(&mut root, "pipeline");
         if sections.is_empty() && !root.has("pipeline") {
             reader.warn(

@@ -1,4 +1,4 @@
-//! Reads `[[pipeline.origin]]`: a directory that a pipeline serves, and how it is watched.
+//! `[[pipeline.origin]]`: a directory that a pipeline serves, and how it is watched.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,18 +6,95 @@ use std::time::Duration;
 use ignore::gitignore::GitignoreBuilder;
 use toml::de::DeValue;
 
-use super::defaults;
+use crate::origin::{Compare, FollowSymlinks, WatchMode};
+
 use super::glob::may_match;
-use super::model::{Compare, FollowSymlinks, Origin, WatchMode};
+use super::keys::table;
+use super::model::{Group, Percent};
 use super::problem::printable;
-use super::range::{self, DAY, HOUR, SECOND};
+use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
 use super::section::{Given, Held, Section};
+use super::shape::Shape;
+use super::syntax::{Syntax, checked, list, scalar, time, value};
 use super::unique::Unique;
-use super::value::{Complaint, Value as _, complain, text};
+use super::value::{Complaint, complain, text};
 
 /// A filesystem that does not answer within this hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+table! {
+    /// Zero or more: the directories that the pipeline serves.
+    "[[pipeline.origin]]" => Option<Origin>, OriginKeys {
+        /// Its name, unique in the pipeline. What is remembered belongs to this name, not to the root.
+        /// Left out: `url_prefix`.
+        name: String = own(read_name), value::<String>();
+        /// The directory, absolute. It may be, or lie behind, a symlink that a deploy swaps; it may not
+        /// exist now.
+        root: PathBuf = required("name the directory that the pipeline serves, such as root = \"/srv/www\""),
+            value();
+        /// What its paths begin with as assets; begins and ends with `/`.
+        url_prefix: String = default(String::from("/")), url_prefix();
+        /// What tells that a file changed: its content (a hash), or metadata (size, times, inode).
+        compare: Compare = default(Compare::Content), value();
+        /// How changes are noticed: auto (by file events where the file system has them, else by polling),
+        /// poll, or off (by scans and webhooks only).
+        watch: WatchMode = default(WatchMode::Auto), value();
+        /// Time between two background scans, which catch what no event told.
+        rescan: Duration = default(HOUR), time(SECOND..=30 * DAY);
+        /// A file that is being written is looked at when it is complete, or after this.
+        write_wait: Duration = default(MINUTE), time(Duration::ZERO..=HOUR);
+        /// How long a file must be absent to count as gone.
+        gone_after: Duration = default(2 * SECOND), time(Duration::ZERO..=HOUR);
+        /// More than this part of the files (and 20) lost within a minute is an alarm, and purges nothing.
+        max_loss: Percent = default(Percent::HALF), value();
+        /// Which symlinks are followed: any, those with targets below the root, or no.
+        follow_symlinks: FollowSymlinks = default(FollowSymlinks::Any), value();
+        /// The group that the web server runs as, by name or number: what it may read counts, beside what
+        /// everybody may. Left out: everybody only.
+        web_group: Group = optional(), value();
+        /// What is no part of the site, in gitignore syntax; added to the built-in list, which a pattern with
+        /// `!` takes back.
+        ignore: Vec<String> = own(read_ignore, Vec::new()), ignored(None);
+    }
+}
+
+fn url_prefix() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a path that begins and ends with `/`", "^/([^?#\\\\]*/)?$");
+    checked(shape, |prefix: &String| check_prefix(prefix))
+}
+
+/// The name; by default the prefix.
+fn read_name(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Held<String> {
+    let prefix = Reader::peek(section, "url_prefix", &url_prefix()).value;
+    let prefix = prefix.unwrap_or_else(|| "/".to_owned());
+    reader.setting(section, key, prefix, &value())
+}
+
+/// The patterns, for what is below the root.
+fn read_ignore(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Held<Vec<String>> {
+    let root = Reader::peek(section, "root", &value::<PathBuf>()).value;
+    reader.setting(section, key, Vec::new(), &ignored(root.as_deref()))
+}
+
+fn ignored(root: Option<&Path>) -> impl Syntax<Value = Vec<String>> {
+    list(
+        "write a list of patterns, such as [\"*.tmp\", \".git/\"]",
+        scalar(
+            Shape::text("a pattern"),
+            move |raw| read_pattern(raw, root),
+            |pattern| pattern.as_str().into(),
+        ),
+    )
+}
 
 /// Reads the origins of a pipeline.
 pub(super) fn read_all(
@@ -39,95 +116,34 @@ fn read(
     state: &Path,
     names: &mut Unique,
 ) -> Option<Origin> {
-    let given = reader.given(&mut section, "name", String::read);
-    let at_name = reader.reserve();
-    let root = reader.required::<PathBuf>(
-        &mut section,
-        "root",
-        "name the directory that the pipeline serves, such as root = \"/srv/www\"",
-        |root| {
-            if state.starts_with(root) {
-                // What the daemon writes would be a change, which it writes down, without end.
-                return complain(
-                    format!("holds the state directory, {}", state.display()),
-                    "move state.directory out of what is served",
-                );
-            }
-            Ok(())
-        },
-    );
-    warn_of_root(reader, &section, &root);
-    let url_prefix = reader.setting(
-        &mut section,
-        "url_prefix",
-        defaults::URL_PREFIX.to_owned(),
-        |prefix| check_prefix(prefix),
-    );
-    // The name goes first in the list of settings, and its default is known only now.
-    let name = reader.held(given, url_prefix.value.clone());
-    reader.record_at(
-        at_name,
-        &section,
-        "name",
-        Some(name.value.written()),
-        name.span.as_ref(),
-    );
-    if !url_prefix.refused || name.span.is_some() {
-        check_name(reader, &section, &name, names);
+    let mut keys = OriginKeys::read(reader, &mut section);
+    refuse_state(reader, &section, &mut keys.root, state);
+    warn_of_root(reader, &section, &keys.root);
+    if !keys.url_prefix.refused || keys.name.span.is_some() {
+        check_name(reader, &section, &keys.name, names);
     }
-
-    let compare = reader.setting(&mut section, "compare", Compare::default(), range::any);
-    let watch = reader.setting(&mut section, "watch", WatchMode::default(), range::any);
-    let rescan = reader.setting(
-        &mut section,
-        "rescan",
-        defaults::RESCAN,
-        range::time(SECOND..=30 * DAY),
-    );
-    let write_wait = reader.setting(
-        &mut section,
-        "write_wait",
-        defaults::WRITE_WAIT,
-        range::time(Duration::ZERO..=HOUR),
-    );
-    let gone_after = reader.setting(
-        &mut section,
-        "gone_after",
-        defaults::GONE_AFTER,
-        range::time(Duration::ZERO..=HOUR),
-    );
-    let max_loss = reader.setting(&mut section, "max_loss", defaults::MAX_LOSS, range::any);
-    let follow_symlinks = reader.setting(
-        &mut section,
-        "follow_symlinks",
-        FollowSymlinks::default(),
-        range::any,
-    );
-    let web_group = reader.optional(&mut section, "web_group", range::any);
-    let ignore = reader.list(
-        &mut section,
-        "ignore",
-        "write a list of patterns, such as [\"*.tmp\", \".git/\"]",
-        |raw| read_pattern(raw, root.value.as_deref()),
-    );
-    let from = reader.source(ignore.span.as_ref());
-    let ignore = ignore.value.unwrap_or_default();
-    reader.record(&section, "ignore", Some(ignore.clone().into()), from);
     reader.end(&section);
-    Some(Origin {
-        name: name.value,
-        root: root.value?,
-        url_prefix: url_prefix.value,
-        compare: compare.value,
-        watch: watch.value,
-        rescan: rescan.value,
-        write_wait: write_wait.value,
-        gone_after: gone_after.value,
-        max_loss: max_loss.value,
-        follow_symlinks: follow_symlinks.value,
-        web_group: web_group.value,
-        ignore,
-    })
+    keys.complete()
+}
+
+/// Refuses a root in which the daemon writes: what it writes would be a change, which it writes down,
+/// without end.
+fn refuse_state(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    root: &mut Given<PathBuf>,
+    state: &Path,
+) {
+    if let (Some(path), Some(span)) = (&root.value, &root.span)
+        && state.starts_with(path)
+    {
+        let complaint = Complaint {
+            why: format!("holds the state directory, {}", state.display()),
+            hint: "move state.directory out of what is served".to_owned(),
+        };
+        reader.report(&section.key("root"), span, &complaint);
+        root.value = None;
+    }
 }
 
 /// Says where there is no root now: there may be one later.

@@ -1,29 +1,82 @@
-//! Reads `[[pipeline]]` with its origins and rules, and what must be unique among them.
+//! `[[pipeline]]` with its origins and rules, and what must be unique among them.
 
 use std::path::Path;
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeValue;
 use uuid::Uuid;
 
 use crate::core::change::PipelineId;
-use crate::core::mapping::{Encoding, Pages};
+use crate::core::mapping::{Encoding, Pages, Rule};
 
-use super::model::{Pipeline, Webhooks};
-use super::range::{self, DAY, HOUR, MINUTE};
+use super::keys::table;
+use super::model::Webhook;
+use super::origin::{self, Origin};
+use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
+use super::rule;
 use super::section::{Held, Section};
+use super::shape::Shape;
+use super::syntax::{Syntax, Wrong, checked, number, or_word, parsed, time, value};
 use super::unique::Unique;
-use super::value::{Complaint, Value, complain};
-use super::verify::OrOff;
+use super::value::{Complaint, complain};
+use super::verify::{self, Verify};
 use super::webhook::{self, Around};
-use super::{defaults, origin, rule, verify};
+use super::webhook_listener::Webhooks;
 
 /// The largest `all_above`: past so many assets the queue of a pipeline is full anyway.
-const QUEUE_CAP: usize = 100_000;
+const QUEUE_CAP: u64 = 100_000;
 
 /// The longest name, in characters: it is part of every metric's labels and many lines.
 const NAME_LIMIT: usize = 64;
+
+table! {
+    /// One for each Edge Services pipeline.
+    "[[pipeline]]" => Option<Pipeline>, PipelineKeys {
+        /// Its name, unique: letters, digits, `.`, `_` and `-`.
+        name: String = required("give the pipeline a name, such as name = \"www\""), name();
+        /// Its id at Scaleway, unique; lower case with hyphens.
+        id: PipelineId = required(
+            "write the pipeline's id; the Scaleway console shows it, and `scw edge-services pipeline list`"
+        ), uuid(PipelineId::new, |id| id.as_str().into());
+        /// The project that it has to belong to: a pipeline of another one is refused.
+        project_id: String = optional(), uuid(str::to_owned, |id| id.as_str().into());
+        /// Assets per purge request, at least 1; the console takes 5.
+        max_assets: usize = default(5), number(1..=1000, "assets");
+        /// A batch closes when no change came for this long.
+        debounce: Duration = default(SECOND / 2), time(Duration::ZERO..=HOUR);
+        /// A batch closes this long after its first change; not below `debounce`.
+        max_wait: Duration = default(10 * SECOND), time(Duration::ZERO..=DAY);
+        /// A batch of more assets becomes one `all`.
+        all_above: Option<usize> = default(Some(2000)), or_word("never", Assets);
+        /// A backlog that would need longer than this to drain becomes one `all`.
+        all_after: Option<Duration> = default(Some(5 * MINUTE)), or_word("never", time(MINUTE..=DAY));
+        /// Time between two `all` requests; doubles up to 30m while they repeat, but for those that a webhook
+        /// asks for. A person does not wait.
+        all_cooldown: Duration = default(MINUTE), time(Duration::ZERO..=30 * MINUTE);
+        /// Which URLs an HTML file answers at: exact (its own path), directory (`a/index.html` also at `/a/` and
+        /// `/a`) or clean (`a/b.html` also at `/a/b` and `/a/b/`, `a/index.html` also at `/a/index`).
+        pages: Pages = default(Pages::default()), value();
+        /// How a file's path is spelled in assets: canonical (encoded as RFC 3986 says, in upper-case hex) or both
+        /// (also as links to it are known to be spelled).
+        encoding: Encoding = default(Encoding::default()), value();
+        /// What was purged is purged once more so much later: for origins with caches of their own.
+        repurge_after: Option<Duration> = default(None), or_word("off", time(SECOND..=DAY));
+        /// An asset that changes all the time is purged at most this often; its last change always. Eight purges
+        /// in a row are still usual.
+        hot_interval: Option<Duration> = default(Some(10 * SECOND)), or_word("off", time(SECOND..=DAY));
+    } and {
+        /// How it is looked at through the edge, if it is.
+        verify: Option<Verify>;
+        /// The directories that it serves.
+        origins: Vec<Origin>;
+        /// The rules; the first that matches holds.
+        rules: Vec<Rule>;
+        /// The routes of its deploy webhooks; each path is there once in the whole configuration.
+        webhooks: Vec<Webhook>;
+    }
+}
 
 /// Reads every pipeline. Those with problems are left out: nobody will see the list then.
 pub(super) fn read_all(
@@ -54,68 +107,15 @@ fn read(
     listener: &Webhooks,
     seen: &mut Seen,
 ) -> Option<Pipeline> {
-    let name = reader.required(
-        &mut section,
-        "name",
-        "give the pipeline a name, such as name = \"www\"",
-        |name: &String| check_name(name),
-    );
-    if let (Some(value), Some(span)) = (&name.value, &name.span) {
-        seen.names.add(reader, &section.key("name"), value, span);
+    let keys = PipelineKeys::read(reader, &mut section);
+    if let (Some(name), Some(span)) = (&keys.name.value, &keys.name.span) {
+        seen.names.add(reader, &section.key("name"), name, span);
     }
-    let id: super::section::Given<Id> = reader.required(
-        &mut section,
-        "id",
-        "write the pipeline's id; the Scaleway console shows it, and `scw edge-services pipeline list`",
-        range::any,
-    );
-    if let (Some(value), Some(span)) = (&id.value, &id.span) {
-        seen.ids.add(reader, &section.key("id"), &value.0, span);
+    if let (Some(id), Some(span)) = (&keys.id.value, &keys.id.span) {
+        seen.ids.add(reader, &section.key("id"), id.as_str(), span);
     }
-    let project_id = reader.optional::<Id>(&mut section, "project_id", range::any);
-    let max_assets = reader.setting(
-        &mut section,
-        "max_assets",
-        defaults::MAX_ASSETS,
-        range::number(1..=1000),
-    );
-    let debounce = reader.setting(
-        &mut section,
-        "debounce",
-        defaults::DEBOUNCE,
-        range::time(Duration::ZERO..=HOUR),
-    );
-    let max_wait = reader.setting(
-        &mut section,
-        "max_wait",
-        defaults::MAX_WAIT,
-        range::time(Duration::ZERO..=DAY),
-    );
-    check_waits(reader, &section, &debounce, &max_wait);
-    let all_above = reader.setting(
-        &mut section,
-        "all_above",
-        AllAbove(Some(defaults::ALL_ABOVE)),
-        range::any,
-    );
-    let all_after = reader.setting(
-        &mut section,
-        "all_after",
-        AllAfter(Some(defaults::ALL_AFTER)),
-        range::any,
-    );
-    let all_cooldown = reader.setting(
-        &mut section,
-        "all_cooldown",
-        defaults::ALL_COOLDOWN,
-        range::time(Duration::ZERO..=30 * MINUTE),
-    );
-    let pages = reader.setting(&mut section, "pages", Pages::default(), range::any);
-    let encoding = reader.setting(&mut section, "encoding", Encoding::default(), range::any);
-    let repurge_after = verify::repurge_after(reader, &mut section);
-    let hot_interval = hot_interval(reader, &mut section);
+    check_waits(reader, &section, &keys.debounce, &keys.max_wait);
     let verify = verify::read(reader, &mut section);
-
     let origins = origin::read_all(reader, &mut section, state);
     let rules = rule::read_all(reader, &mut section);
     let has_origins = !origins.is_empty() || section.has("origin");
@@ -124,40 +124,16 @@ fn read(
         let why = "will never match: the pipeline has no origin";
         reader.warn(&section.key("rule"), &section.span().clone(), why, hint);
     }
+    let id = keys.id.value.clone();
     let around = Around {
         listener,
-        pipeline: PipelineId::new(id.value.as_ref().map_or("", |id| &id.0)),
+        pipeline: id.unwrap_or_else(|| PipelineId::new("")),
         origins: &origins,
         has_origins,
     };
     let webhooks = webhook::read_all(reader, &mut section, &around, &mut seen.routes);
     reader.end(&section);
-    Some(Pipeline {
-        name: name.value?,
-        id: PipelineId::new(&id.value?.0),
-        project_id: project_id.value.map(|id| id.0),
-        max_assets: max_assets.value,
-        debounce: debounce.value,
-        max_wait: max_wait.value,
-        all_above: all_above.value.0,
-        all_after: all_after.value.0,
-        all_cooldown: all_cooldown.value,
-        pages: pages.value,
-        encoding: encoding.value,
-        repurge_after,
-        hot_interval,
-        verify,
-        origins,
-        rules,
-        webhooks,
-    })
-}
-
-/// Reads `hot_interval`; `None` is `off`.
-fn hot_interval(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration> {
-    let usual = OrOff(Some(defaults::HOT_INTERVAL));
-    let interval = reader.setting(section, "hot_interval", usual, range::any);
-    interval.value.0
+    keys.complete(verify, origins, rules, webhooks)
 }
 
 fn check_waits(
@@ -196,6 +172,11 @@ fn check_waits(
 }
 
 /// A pipeline is named on the command line by name or id, and in labels of metrics by name.
+fn name() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a name", "^[^ -,/:-@\\[-\\^`{-~]{1,64}$");
+    checked(shape, |name: &String| check_name(name))
+}
+
 fn check_name(name: &str) -> Result<(), Complaint> {
     const HINT: &str = "use letters, digits, `.`, `_` and `-`, a letter or digit first";
     if name.chars().count() > NAME_LIMIT {
@@ -218,67 +199,41 @@ fn check_name(name: &str) -> Result<(), Complaint> {
 }
 
 /// A UUID in the API's spelling.
-struct Id(String);
-
-impl Value for Id {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str = "write it as the Scaleway console shows it, \
-                            such as \"11111111-1111-4111-8111-111111111111\"";
-        let text = super::value::text(value, HINT)?;
-        match Uuid::try_parse(text) {
-            // Other spellings (braces, no hyphens) are not the API's.
-            Ok(id) if text.len() == 36 => Ok(Self(id.hyphenated().to_string())),
-            _ => complain("is not a UUID", HINT),
-        }
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(self.0.clone())
-    }
+fn uuid<T>(made: fn(&str) -> T, written: fn(&T) -> toml::Value) -> impl Syntax<Value = T> {
+    const HINT: &str = "write it as the Scaleway console shows it, \
+                        such as \"11111111-1111-4111-8111-111111111111\"";
+    let shape = Shape::pattern(
+        "a UUID",
+        "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+    );
+    let parse = move |text: &str| match Uuid::try_parse(text) {
+        // Other spellings (braces, no hyphens) are not the API's.
+        Ok(id) if text.len() == 36 => Ok(made(&id.hyphenated().to_string())),
+        _ => complain("is not a UUID", HINT),
+    };
+    parsed(shape, HINT, parse, written)
 }
 
-/// A time to drain, or `never`.
-struct AllAfter(Option<Duration>);
+/// A number of assets, beside the word `never`.
+struct Assets;
 
-impl Value for AllAfter {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        if value.as_str() == Some("never") {
-            return Ok(Self(None));
+impl Syntax for Assets {
+    type Value = usize;
+
+    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<usize, Vec<Wrong>> {
+        if raw.get_ref().is_integer() {
+            return number(1..=QUEUE_CAP, "assets").read(raw);
         }
-        let after = Duration::read(value)?;
-        range::time(MINUTE..=DAY)(&after)?;
-        Ok(Self(Some(after)))
+        let why = "is neither a whole number nor \"never\"";
+        let hint = format!("write 1 to {QUEUE_CAP} without quotes, or \"never\"");
+        Err(Wrong::whole(raw, why, hint))
     }
 
-    fn written(&self) -> toml::Value {
-        self.0.map_or_else(
-            || toml::Value::String("never".to_owned()),
-            |after| after.written(),
-        )
-    }
-}
-
-/// A number of assets, or `never`.
-struct AllAbove(Option<usize>);
-
-impl Value for AllAbove {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        if value.as_str() == Some("never") {
-            return Ok(Self(None));
-        }
-        if !value.is_integer() {
-            return complain(
-                "is neither a whole number nor \"never\"",
-                format!("write 1 to {QUEUE_CAP} without quotes, or \"never\""),
-            );
-        }
-        let assets = usize::read(value)?;
-        range::number(1..=QUEUE_CAP)(&assets)?;
-        Ok(Self(Some(assets)))
+    fn written(&self, value: &usize) -> toml::Value {
+        number(1..=QUEUE_CAP, "assets").written(value)
     }
 
-    fn written(&self) -> toml::Value {
-        self.0
-            .map_or_else(|| toml::Value::String("never".to_owned()), |n| n.written())
+    fn shape(&self) -> Shape {
+        number::<usize>(1..=QUEUE_CAP, "assets").shape()
     }
 }

@@ -1,6 +1,7 @@
 //! Ranges that values have to be in.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -40,15 +41,6 @@ pub(super) fn time(
     }
 }
 
-/// Takes every value.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it stands where a check may stand"
-)]
-pub(super) fn any<T>(_: &T) -> Result<(), Complaint> {
-    Ok(())
-}
-
 /// A second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// A minute.
@@ -57,3 +49,11 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 /// A day.
 pub(super) const DAY: Duration = Duration::from_hours(24);
+
+/// A default that is at least one.
+pub(super) const fn nonzero(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => panic!("a default is at least one"),
+    }
+}

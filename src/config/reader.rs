@@ -3,17 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 use super::effective::{Provenance, Setting};
+use super::environment::Environment;
 use super::keys;
 use super::problem::Problem;
 use super::section::{Given, Held, Section};
 use super::suggestion::nearest;
-use super::value::{Complaint, Value, a_type, text};
+use super::syntax::Syntax;
+use super::value::{Complaint, a_type};
 
 /// What is read and what is found wrong.
 #[derive(Debug)]
@@ -24,11 +27,51 @@ pub(super) struct Reader<'i> {
     settings: Vec<Setting>,
     /// Lines with a syntax error: what the parser made of them is a guess.
     broken: BTreeSet<usize>,
+    environment: &'i Environment,
+}
+
+/// Where a path is by default: in a directory that systemd names.
+pub(super) struct InDirectory {
+    variable: &'static str,
+    /// The file in that directory; empty for the directory itself.
+    below: &'static str,
+    default: &'static str,
+}
+
+impl InDirectory {
+    /// The file `below` in the directory that `variable` names, or else in `default`.
+    pub(super) const fn new(
+        variable: &'static str,
+        below: &'static str,
+        default: &'static str,
+    ) -> Self {
+        Self {
+            variable,
+            below,
+            default,
+        }
+    }
+
+    /// The path where the variable is not set.
+    pub(super) fn usual(&self) -> PathBuf {
+        self.in_directory(Path::new(self.default))
+    }
+
+    fn in_directory(&self, directory: &Path) -> PathBuf {
+        match self.below {
+            "" => directory.to_owned(),
+            file => directory.join(file),
+        }
+    }
 }
 
 impl<'i> Reader<'i> {
     /// Reads a document's syntax, and hands the root table to `walk`.
-    pub(super) fn new(file: &str, text: &'i str) -> (Self, Spanned<DeTable<'i>>) {
+    pub(super) fn new(
+        file: &str,
+        text: &'i str,
+        environment: &'i Environment,
+    ) -> (Self, Spanned<DeTable<'i>>) {
         let document = Document::new(file, text);
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut reader = Self {
@@ -37,6 +80,7 @@ impl<'i> Reader<'i> {
             warnings: Vec::new(),
             settings: Vec::new(),
             broken: BTreeSet::new(),
+            environment,
         };
         for error in errors {
             let span = error.span().unwrap_or(0..0);
@@ -64,6 +108,11 @@ impl<'i> Reader<'i> {
             .retain(|p| p.line.is_none_or(|line| !headless.contains(&line)));
         reader.broken.extend(headless);
         (reader, table)
+    }
+
+    /// The environment.
+    pub(super) fn environment(&self) -> &'i Environment {
+        self.environment
     }
 
     /// The problems and warnings in the order of the file, and the settings.
@@ -117,27 +166,6 @@ impl<'i> Reader<'i> {
         });
     }
 
-    /// Keeps a place in the settings for one that is known later; for [`Reader::record_at`].
-    pub(super) fn reserve(&self) -> usize {
-        self.settings.len()
-    }
-
-    /// Remembers what holds for a key, before the settings that followed [`Reader::reserve`].
-    pub(super) fn record_at(
-        &mut self,
-        place: usize,
-        section: &Section<'_>,
-        key: &str,
-        value: Option<toml::Value>,
-        span: Option<&Range<usize>>,
-    ) {
-        let from = self.source(span);
-        self.record(section, key, value, from);
-        if let Some(moved) = self.settings.get_mut(place..) {
-            moved.rotate_right(1);
-        }
-    }
-
     /// [`Provenance::File`] for a place in this file.
     pub(super) fn in_file(&self, span: &Range<usize>) -> Provenance {
         Provenance::File {
@@ -155,80 +183,128 @@ impl<'i> Reader<'i> {
         section.table.and_then(|table| table.get(key))
     }
 
-    /// The value of a key, read by `read`; what is refused is reported.
-    pub(super) fn given<T>(
+    /// What a key has, without a report.
+    pub(super) fn peek<S: Syntax>(section: &Section<'_>, key: &str, syntax: &S) -> Given<S::Value> {
+        let raw = section.table.and_then(|table| table.get(key));
+        Given {
+            value: raw.and_then(|raw| syntax.read(raw).ok()),
+            span: raw.map(Spanned::span),
+        }
+    }
+
+    /// The value of a key; what is refused is reported.
+    pub(super) fn given<S: Syntax>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        read: impl FnOnce(&DeValue<'_>) -> Result<T, Complaint>,
-    ) -> Given<T> {
+        syntax: &S,
+    ) -> Given<S::Value> {
         let Some(raw) = Self::raw(section, key) else {
             return Given {
                 value: None,
                 span: None,
             };
         };
-        let span = raw.span();
-        let value = match read(raw.get_ref()) {
+        let value = match syntax.read(raw) {
             Ok(value) => Some(value),
-            Err(complaint) => {
-                self.report(&section.key(key), &span, &complaint);
+            Err(wrongs) => {
+                let path = section.key(key);
+                for wrong in wrongs {
+                    let path = match wrong.item {
+                        Some(at) => format!("{path}[{at}]"),
+                        None => path.clone(),
+                    };
+                    self.report(&path, &wrong.span, &wrong.complaint);
+                }
                 None
             }
         };
         Given {
             value,
-            span: Some(span),
+            span: Some(raw.span()),
         }
     }
 
-    /// The value of a key that has a default. `check` may refuse it.
-    pub(super) fn setting<T: Value>(
+    /// The value of a key that has a default.
+    pub(super) fn setting<S: Syntax>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        default: T,
-        check: impl FnOnce(&T) -> Result<(), Complaint>,
-    ) -> Held<T> {
-        let given = self.given(section, key, |raw| {
-            let value = T::read(raw)?;
-            check(&value).map(|()| value)
-        });
+        default: S::Value,
+        syntax: &S,
+    ) -> Held<S::Value> {
+        let given = self.given(section, key, syntax);
         let held = self.held(given, default);
         let from = self.source(held.span.as_ref());
-        self.record(section, key, Some(held.value.written()), from);
+        self.record(section, key, Some(syntax.written(&held.value)), from);
         held
     }
 
     /// The value of a key that may be left out.
-    pub(super) fn optional<T: Value>(
+    pub(super) fn optional<S: Syntax>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        check: impl FnOnce(&T) -> Result<(), Complaint>,
-    ) -> Given<T> {
-        let given = self.given(section, key, |raw| {
-            let value = T::read(raw)?;
-            check(&value).map(|()| value)
-        });
+        syntax: &S,
+    ) -> Given<S::Value> {
+        let given = self.given(section, key, syntax);
         let from = self.source(given.span.as_ref());
-        self.record(section, key, given.value.as_ref().map(Value::written), from);
+        let written = given.value.as_ref().map(|value| syntax.written(value));
+        self.record(section, key, written, from);
         given
     }
 
     /// The value of a key that must be there.
-    pub(super) fn required<T: Value>(
+    pub(super) fn required<S: Syntax>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
         hint: &str,
-        check: impl FnOnce(&T) -> Result<(), Complaint>,
-    ) -> Given<T> {
-        let given = self.optional(section, key, check);
+        syntax: &S,
+    ) -> Given<S::Value> {
+        let given = self.optional(section, key, syntax);
         if given.span.is_none() {
             self.missing(section, key, hint);
         }
         given
+    }
+
+    /// A path: the first of file, environment, default.
+    pub(super) fn directory(
+        &mut self,
+        section: &mut Section<'_>,
+        key: &'static str,
+        place: &InDirectory,
+        syntax: &impl Syntax<Value = PathBuf>,
+    ) -> Held<PathBuf> {
+        let given = self.given(section, key, syntax);
+        let named = self.environment.first_directory(place.variable);
+        let (path, from) = if let Some(span) = &given.span {
+            let from = self.in_file(span);
+            (given.value.clone().unwrap_or_default(), from)
+        } else if let Some(directory) = named {
+            let path = place.in_directory(&directory);
+            let raw = Spanned::new(0..0, DeValue::String(path.display().to_string().into()));
+            let complaint = if directory.is_absolute() {
+                let wrongs = syntax.read(&raw).err().unwrap_or_default();
+                wrongs.into_iter().next().map(|wrong| wrong.complaint)
+            } else {
+                Some(Complaint {
+                    why: "is not an absolute path".to_owned(),
+                    hint: "let systemd set it, or unset it".to_owned(),
+                })
+            };
+            if let Some(Complaint { why, hint }) = complaint {
+                let why = format!("{} {why}", path.display());
+                let at = section.key(key);
+                self.report_elsewhere(Problem::of_variable(place.variable, &at, &why, &hint));
+            }
+            (path, Provenance::Environment(place.variable))
+        } else {
+            (place.usual(), Provenance::Default)
+        };
+        self.record(section, key, Some(syntax.written(&path)), from);
+        self.held(given, path)
     }
 
     /// Reports that a key has to be there. Not said of a file with broken lines: it may be there.
@@ -257,45 +333,6 @@ impl<'i> Reader<'i> {
                 || broken.is_some_and(|s| self.broken.contains(&self.document.line(s.start))),
             value: given.value.unwrap_or(default),
             span: given.span,
-        }
-    }
-
-    /// The items of a list, each with its span and read by `read`; what is refused is reported and
-    /// left out.
-    pub(super) fn list<T>(
-        &mut self,
-        section: &mut Section<'_>,
-        key: &'static str,
-        hint: &str,
-        read: impl Fn(&DeValue<'_>) -> Result<T, Complaint>,
-    ) -> Given<Vec<T>> {
-        let Some(raw) = Self::raw(section, key) else {
-            return Given {
-                value: None,
-                span: None,
-            };
-        };
-        let span = Some(raw.span());
-        let path = section.key(key);
-        let Some(items) = raw.get_ref().as_array() else {
-            let complaint = Complaint {
-                why: format!("is {}, not a list", a_type(raw.get_ref())),
-                hint: hint.to_owned(),
-            };
-            self.report(&path, &raw.span(), &complaint);
-            return Given { value: None, span };
-        };
-        let mut values = Vec::new();
-        for (at, item) in items.iter().enumerate() {
-            match read(item.get_ref()) {
-                Ok(value) => values.push(value),
-                Err(complaint) => self.report(&format!("{path}[{at}]"), &item.span(), &complaint),
-            }
-        }
-        let complete = values.len() == items.len();
-        Given {
-            value: complete.then_some(values),
-            span,
         }
     }
 
@@ -398,11 +435,6 @@ impl<'i> Reader<'i> {
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         self.document.line(span.start)
     }
-}
-
-/// A string value, for keys of which only a text is wanted.
-pub(super) fn any_text(value: &DeValue<'_>) -> Result<String, Complaint> {
-    text(value, "write it in quotes").map(str::to_owned)
 }
 
 fn is_tables(value: &DeValue<'_>) -> bool {

@@ -1,23 +1,43 @@
-//! Reads `[[pipeline.rule]]`: which files a rule is about, and what is purged for them.
+//! `[[pipeline.rule]]`: which files a rule is about, and what is purged for them.
 
 use globset::GlobBuilder;
+use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::core::change::Kind;
-use crate::core::mapping::Template;
+use crate::core::mapping::{Rule, RulePurge, Template, TemplateError};
 
 use super::glob::may_match;
-use super::model::{Rule, RulePurge};
+use super::keys::table;
 use super::problem::printable;
 use super::reader::Reader;
-use super::section::{Given, Section};
-use super::value::{Complaint, Value, Words as _, complain, text};
+use super::section::Section;
+use super::shape::Shape;
+use super::syntax::{List, Syntax, Wrong, list, scalar, value};
+use super::value::{Complaint, complain, text};
 
 /// What a template may hold in braces.
 const PLACEHOLDERS: [&str; 5] = ["path", "dir", "name", "stem", "ext"];
 
 const PURGE_HINT: &str =
     "write \"all\", \"nothing\", or a list of assets such as [\"/{path}\", \"/feed.xml\"]";
+
+table! {
+    /// Zero or more, the first match wins; then the built-in mapping that `pages` chooses.
+    "[[pipeline.rule]]" => RuleKeys {
+        /// Globs over paths below an origin's root; one that matches is enough.
+        patterns "match": Vec<String> =
+            required("say which files the rule is about, such as match = [\"posts/*.json\"]"), globs();
+        /// The kinds of changes that it holds for.
+        on: Vec<Kind> = default(vec![Kind::New, Kind::Changed, Kind::Gone]), list(
+            "write a list of \"new\", \"changed\" and \"gone\"",
+            value(),
+        ).filled("is empty", "list at least one, or leave the line out");
+        /// What is purged: all, nothing, or these assets, in which `{path}`, `{dir}`, `{name}`, `{stem}` and
+        /// `{ext}` stand for those of the file.
+        purge: RulePurge = required(PURGE_HINT), Purge;
+    }
+}
 
 /// Reads the rules of a pipeline.
 pub(super) fn read_all(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) -> Vec<Rule> {
@@ -29,126 +49,77 @@ pub(super) fn read_all(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) -> V
 }
 
 fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Rule> {
-    let globs = reader.list(
-        &mut section,
-        "match",
-        "write a list of globs, such as [\"posts/*.json\"]",
-        read_glob,
-    );
-    if globs.span.is_none() {
-        let hint = "say which files the rule is about, such as match = [\"posts/*.json\"]";
-        reader.missing(&section, "match", hint);
-    }
-    let globs = filled(reader, &section, "match", globs, "list at least one glob");
-    record(reader, &section, "match", &globs, |globs| {
-        globs.clone().into()
-    });
-
-    let on = reader.list(
-        &mut section,
-        "on",
-        "write a list of \"new\", \"changed\" and \"gone\"",
-        Kind::read,
-    );
-    let on = filled(
-        reader,
-        &section,
-        "on",
-        on,
-        "list at least one, or leave the line out",
-    );
-    let all: Vec<Kind> = Kind::WORDS.iter().map(|(_, kind)| *kind).collect();
-    let on = reader.held(on, all);
-    let words: Vec<toml::Value> = on.value.iter().map(Value::written).collect();
-    let from = reader.source(on.span.as_ref());
-    reader.record(&section, "on", Some(words.into()), from);
-
-    let purge = read_purge(reader, &mut section);
-    record(reader, &section, "purge", &purge, |purge| match purge {
-        RulePurge::All => "all".into(),
-        RulePurge::Nothing => "nothing".into(),
-        // As they are sent.
-        RulePurge::Assets(templates) => {
-            let sent = templates.iter().map(|text| {
-                Template::parse(text).map_or_else(|_| text.clone(), |sent| sent.to_string())
-            });
-            sent.collect::<Vec<_>>().into()
-        }
-    });
+    let patterns = RuleKeys::patterns(reader, &mut section);
+    let on = RuleKeys::on(reader, &mut section);
+    let purge = RuleKeys::purge(reader, &mut section);
     reader.end(&section);
-    let mut on = on.value;
-    on.sort_unstable();
-    on.dedup();
     Some(Rule {
-        globs: globs.value?,
-        on,
+        patterns: patterns.value?,
+        on: on.value.into_iter().collect(),
         purge: purge.value?,
     })
 }
 
-fn read_purge(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Given<RulePurge> {
-    let Some(raw) = Reader::raw(section, "purge") else {
-        reader.missing(section, "purge", PURGE_HINT);
-        return Given {
-            value: None,
-            span: None,
-        };
-    };
-    if raw.get_ref().is_array() {
-        let list = reader.list(section, "purge", PURGE_HINT, read_template);
-        let list = filled(
-            reader,
-            section,
-            "purge",
-            list,
-            "to purge nothing, write \"nothing\"",
+fn globs() -> List<impl Syntax<Value = String>> {
+    let glob = scalar(Shape::text("a glob"), read_glob, |glob: &String| {
+        glob.as_str().into()
+    });
+    list("write a list of globs, such as [\"posts/*.json\"]", glob)
+        .filled("is empty", "list at least one glob")
+}
+
+/// What a rule purges.
+struct Purge;
+
+impl Purge {
+    /// Assets, written as they are sent.
+    fn assets() -> List<impl Syntax<Value = Template>> {
+        let asset = scalar(
+            Shape::pattern("an asset with placeholders", "^/"),
+            read_template,
+            |template: &Template| template.to_string().into(),
         );
-        return Given {
-            value: list.value.map(RulePurge::Assets),
-            span: list.span,
-        };
+        list(PURGE_HINT, asset).filled("is empty", "to purge nothing, write \"nothing\"")
     }
-    reader.given(section, "purge", |raw| match text(raw, PURGE_HINT)? {
-        "all" => Ok(RulePurge::All),
-        "nothing" => Ok(RulePurge::Nothing),
-        text if text.starts_with('/') => complain(
-            "is not a list",
-            format!("write it in brackets, [\"{text}\"]"),
-        ),
-        _ => complain("is not a word that is known here", PURGE_HINT),
-    })
 }
 
-/// The list, unless it is empty, which is reported.
-fn filled<T>(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    key: &str,
-    mut given: Given<Vec<T>>,
-    hint: &str,
-) -> Given<Vec<T>> {
-    if given.value.as_ref().is_some_and(Vec::is_empty)
-        && let Some(span) = &given.span
-    {
-        let complaint = Complaint {
-            why: "is empty".to_owned(),
-            hint: hint.to_owned(),
-        };
-        reader.report(&section.key(key), span, &complaint);
-        given.value = None;
-    }
-    given
-}
+impl Syntax for Purge {
+    type Value = RulePurge;
 
-fn record<T>(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    key: &str,
-    given: &Given<T>,
-    written: impl Fn(&T) -> toml::Value,
-) {
-    let from = reader.source(given.span.as_ref());
-    reader.record(section, key, given.value.as_ref().map(written), from);
+    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<RulePurge, Vec<Wrong>> {
+        if raw.get_ref().is_array() {
+            return Self::assets().read(raw).map(RulePurge::Templates);
+        }
+        let words = scalar(
+            Self::shape(self),
+            |raw| match text(raw, PURGE_HINT)? {
+                "all" => Ok(RulePurge::All),
+                "nothing" => Ok(RulePurge::Nothing),
+                text if text.starts_with('/') => complain(
+                    "is not a list",
+                    format!("write it in brackets, [\"{text}\"]"),
+                ),
+                _ => complain("is not a word that is known here", PURGE_HINT),
+            },
+            |_| "".into(),
+        );
+        words.read(raw)
+    }
+
+    fn written(&self, purge: &RulePurge) -> toml::Value {
+        match purge {
+            RulePurge::All => "all".into(),
+            RulePurge::Nothing => "nothing".into(),
+            RulePurge::Templates(templates) => Self::assets().written(templates),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Any(vec![
+            Shape::Words(vec!["all", "nothing"]),
+            Self::assets().shape(),
+        ])
+    }
 }
 
 fn read_glob(value: &DeValue<'_>) -> Result<String, Complaint> {
@@ -184,7 +155,7 @@ fn read_glob(value: &DeValue<'_>) -> Result<String, Complaint> {
     }
 }
 
-fn read_template(value: &DeValue<'_>) -> Result<String, Complaint> {
+fn read_template(value: &DeValue<'_>) -> Result<Template, Complaint> {
     let template = text(value, "write the asset in quotes")?;
     if !template.starts_with('/') {
         return complain(
@@ -215,5 +186,11 @@ fn read_template(value: &DeValue<'_>) -> Result<String, Complaint> {
         }
         rest = after;
     }
-    Ok(template.to_owned())
+    match Template::parse(template) {
+        Ok(template) => Ok(template),
+        Err(TemplateError::Asset(error)) => {
+            complain("is not an asset", format!("it {}", error.problem))
+        }
+        Err(error) => complain("is not an asset", error.to_string()),
+    }
 }

@@ -1,136 +1,116 @@
-//! Reads `[scaleway]`: where the API is, and the limits towards it.
+//! `[scaleway]`: where the API is, and the limits towards it.
 
-use std::ops::Range;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
 use url::{Host, Url};
 
-use super::defaults;
 use super::effective::Provenance;
-use super::environment::Environment;
-use super::model::{ApiUrl, Scaleway};
+use super::keys::table;
+use super::model::ApiUrl;
 use super::problem::Problem;
-use super::range::{self, DAY, MINUTE, SECOND};
+use super::range::{DAY, MINUTE, SECOND, nonzero};
 use super::reader::Reader;
 use super::scw_profile::{self, ScwProfile};
-use super::section::{Given, Section};
-use super::value::{Complaint, complain, text};
+use super::section::{Held, Section};
+use super::shape::Shape;
+use super::syntax::{Syntax, number, parsed, time, value};
+use super::value::{Complaint, complain};
+
+/// The API, where neither the file nor the environment nor a profile names another.
+const API_URL: &str = "https://api.scaleway.com";
+
+table! {
+    /// The API, and the limits towards it.
+    "[scaleway]" => Scaleway, ScalewayKeys {
+        /// Where the API is; `sandbox` is the embedded simulator, which needs no key. https, unless on loopback.
+        /// Left out: the environment, then the scw profile, then the default.
+        api_url: ApiUrl = own(read_api_url, usual_url()), api_url(), env "SCW_API_URL";
+        /// The file that holds the API key's secret.
+        secret_key_file: PathBuf = optional(), value();
+        /// The profile of the scw config file. Left out: the environment, then the file's `active_profile`.
+        profile: Option<String> = own(read_profile), profile(), env "SCW_PROFILE";
+        /// All calls to the API together.
+        requests_per_second: NonZeroU32 = default(nonzero(10)), number(1..=1000, "calls per second");
+        /// Calls at once after a time of rest.
+        burst: NonZeroU32 = default(nonzero(20)), number(1..=10_000, "calls");
+        /// Purge requests not yet settled.
+        max_in_flight: usize = default(50), number(1..=10_000, "purge requests");
+        /// How long one call may take.
+        request_timeout: Duration = default(30 * SECOND), time(SECOND / 10..=10 * MINUTE);
+        /// How long a purge request may be pending; then there is one more request, then an alarm.
+        track_timeout: Duration = default(10 * MINUTE), time(SECOND..=DAY);
+    }
+}
 
 /// Reads the section.
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    mut section: Section<'_>,
-    environment: &Environment,
-) -> Scaleway {
-    let given_url = reader.given(&mut section, "api_url", read_api_url);
-    let known_here = given_url.span.is_some() || environment.get("SCW_API_URL").is_some();
-    let sandbox = given_url.value == Some(ApiUrl::Sandbox);
-
-    let chosen = reader.given(&mut section, "profile", |raw| {
-        text(
-            raw,
-            "write the name of a profile of the scw config file, in quotes",
-        )
-        .map(str::to_owned)
-    });
-    let (profile, profile_from) =
-        profile_name(reader, chosen.value, chosen.span.as_ref(), environment);
-    let scw = if sandbox || (known_here && profile.is_none()) {
-        None
-    } else {
-        scw(
-            reader,
-            &section,
-            profile.as_deref(),
-            chosen.span.as_ref(),
-            environment,
-        )
-    };
-
-    let api_url = api_url(reader, &section, given_url, environment, scw.as_ref());
-    let secret_key_file = reader.optional(&mut section, "secret_key_file", range::any);
-    let shown = profile.clone().map(toml::Value::String);
-    reader.record(&section, "profile", shown, profile_from);
-
-    let requests_per_second = reader.setting(
-        &mut section,
-        "requests_per_second",
-        defaults::REQUESTS_PER_SECOND,
-        |rate| range::number(1..=1000)(&rate.get()),
-    );
-    let burst = reader.setting(&mut section, "burst", defaults::BURST, |burst| {
-        range::number(1..=10_000)(&burst.get())
-    });
-    let max_in_flight = reader.setting(
-        &mut section,
-        "max_in_flight",
-        defaults::MAX_IN_FLIGHT,
-        range::number(1..=10_000),
-    );
-    let request_timeout = reader.setting(
-        &mut section,
-        "request_timeout",
-        defaults::REQUEST_TIMEOUT,
-        range::time(Duration::from_millis(100)..=10 * MINUTE),
-    );
-    let track_timeout = reader.setting(
-        &mut section,
-        "track_timeout",
-        defaults::TRACK_TIMEOUT,
-        range::time(SECOND..=DAY),
-    );
-    if !request_timeout.refused
-        && !track_timeout.refused
-        && track_timeout.value < request_timeout.value
-        && let Some(span) = track_timeout.span.or(request_timeout.span)
+pub(super) fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Scaleway {
+    let keys = ScalewayKeys::read(reader, &mut section);
+    let (request, track) = (&keys.request_timeout, &keys.track_timeout);
+    if !request.refused
+        && !track.refused
+        && track.value < request.value
+        && let Some(span) = track.span.as_ref().or(request.span.as_ref())
     {
         reader.report_key(
             &section.key("track_timeout"),
-            &span,
+            span,
             "is shorter than request_timeout: no purge request could ever be tracked",
             "make track_timeout longer, ten minutes is usual",
         );
     }
     reader.end(&section);
-    Scaleway {
-        api_url,
-        secret_key_file: secret_key_file.value,
-        profile,
-        requests_per_second: requests_per_second.value,
-        burst: burst.value,
-        max_in_flight: max_in_flight.value,
-        request_timeout: request_timeout.value,
-        track_timeout: track_timeout.value,
-    }
+    keys.complete()
 }
 
-/// The profile that somebody chose: the file, or else `SCW_PROFILE`.
-fn profile_name(
-    reader: &Reader<'_>,
-    chosen: Option<String>,
-    span: Option<&Range<usize>>,
-    environment: &Environment,
-) -> (Option<String>, Provenance) {
-    match (chosen, span, environment.get("SCW_PROFILE")) {
+fn profile() -> impl Syntax<Value = String> {
+    let hint = "write the name of a profile of the scw config file, in quotes";
+    let take = |text: &str| Ok(text.to_owned());
+    parsed(
+        Shape::text("the name of a profile"),
+        hint,
+        take,
+        |name: &String| name.as_str().into(),
+    )
+}
+
+/// The profile that was chosen: by the file, or else by `SCW_PROFILE`.
+fn read_profile(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Held<Option<String>> {
+    let given = reader.given(section, key, &profile());
+    let from_environment = reader.environment().get("SCW_PROFILE");
+    let (name, from) = match (given.value, &given.span, from_environment) {
         (Some(name), Some(span), _) => (Some(name), reader.in_file(span)),
         (None, None, Some(name)) => (
             Some(name.to_owned()),
             Provenance::Environment("SCW_PROFILE"),
         ),
         _ => (None, Provenance::Default),
+    };
+    reader.record(section, key, name.clone().map(Into::into), from);
+    Held {
+        value: name,
+        span: given.span,
+        refused: false,
     }
 }
 
-/// The scw profile. What is wrong with it is reported where it was chosen.
-fn scw(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    profile: Option<&str>,
-    span: Option<&Range<usize>>,
-    environment: &Environment,
-) -> Option<ScwProfile> {
-    match scw_profile::load(environment, profile) {
+/// The scw profile: the chosen one, or else the active one unless only a choice counts. What is wrong
+/// with it is reported where it was chosen.
+fn scw(reader: &mut Reader<'_>, section: &Section<'_>, only_chosen: bool) -> Option<ScwProfile> {
+    let environment = reader.environment();
+    let given = Reader::peek(section, "profile", &profile());
+    let span = given.span.as_ref();
+    let by_environment = environment.get("SCW_PROFILE").filter(|_| span.is_none());
+    let chosen = given.value.as_deref().or(by_environment);
+    if only_chosen && chosen.is_none() {
+        return None;
+    }
+    match scw_profile::load(environment, chosen) {
         Ok(found) => found,
         Err(scw_profile::ProfileError::NotThere { why, hint }) => {
             let key = section.key("profile");
@@ -150,25 +130,32 @@ fn scw(
 }
 
 /// The first of: file, environment, profile, default.
-fn api_url(
+fn read_api_url(
     reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    given: Given<ApiUrl>,
-    environment: &Environment,
-    scw: Option<&ScwProfile>,
-) -> ApiUrl {
-    let key = section.key("api_url");
-    let candidate = if let Some(span) = &given.span {
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Held<ApiUrl> {
+    let environment = reader.environment();
+    let given = reader.given(section, key, &api_url());
+    let path = section.key(key);
+    let (url, from) = if let Some(span) = &given.span {
+        // What chose a profile is looked at all the same.
+        if given.value != Some(ApiUrl::Sandbox) {
+            scw(reader, section, true);
+        }
         (given.value, reader.in_file(span))
     } else if let Some(text) = environment.get("SCW_API_URL") {
+        scw(reader, section, true);
         let parsed = parse_api_url(text).map_err(|Complaint { why, hint }| {
-            Problem::of_variable("SCW_API_URL", &key, &format!("the value {why}"), &hint)
+            Problem::of_variable("SCW_API_URL", &path, &format!("the value {why}"), &hint)
         });
         (kept(reader, parsed), Provenance::Environment("SCW_API_URL"))
-    } else if let Some((scw, text)) = scw.and_then(|scw| Some((scw, scw.api_url.as_deref()?))) {
-        let parsed = parse_api_url(text).map_err(|Complaint { why, hint }| {
+    } else if let Some((scw, text)) =
+        scw(reader, section, false).and_then(|mut scw| scw.api_url.take().map(|url| (scw, url)))
+    {
+        let parsed = parse_api_url(&text).map_err(|Complaint { why, hint }| {
             let why = format!("the api_url of profile {} {why}", scw.name);
-            Problem::of_file(&scw.file, &key, &why, &hint)
+            Problem::of_file(&scw.file, &path, &why, &hint)
         });
         let from = Provenance::Profile {
             name: scw.name.clone(),
@@ -176,13 +163,21 @@ fn api_url(
         };
         (kept(reader, parsed), from)
     } else {
-        (parse_api_url(defaults::API_URL).ok(), Provenance::Default)
+        (Some(usual_url()), Provenance::Default)
     };
     // Where it was refused, a problem says so, and nobody sees what stands in for it.
-    let url = candidate.0.unwrap_or(ApiUrl::Sandbox);
-    let shown = toml::Value::String(url.as_str().to_owned());
-    reader.record(section, "api_url", Some(shown), candidate.1);
-    url
+    let url = url.unwrap_or(ApiUrl::Sandbox);
+    reader.record(section, key, Some(api_url().written(&url)), from);
+    Held {
+        value: url,
+        span: given.span,
+        refused: false,
+    }
+}
+
+/// The default.
+fn usual_url() -> ApiUrl {
+    parse_api_url(API_URL).unwrap_or(ApiUrl::Sandbox)
 }
 
 fn kept<T>(reader: &mut Reader<'_>, parsed: Result<T, Problem>) -> Option<T> {
@@ -191,8 +186,11 @@ fn kept<T>(reader: &mut Reader<'_>, parsed: Result<T, Problem>) -> Option<T> {
         .ok()
 }
 
-fn read_api_url(value: &DeValue<'_>) -> Result<ApiUrl, Complaint> {
-    parse_api_url(text(value, HINT)?)
+fn api_url() -> impl Syntax<Value = ApiUrl> {
+    let shape = Shape::pattern("a URL, or \"sandbox\"", "^sandbox$|^[a-zA-Z]+:");
+    parsed(shape, HINT, parse_api_url, |url: &ApiUrl| {
+        url.as_str().into()
+    })
 }
 
 const HINT: &str = "write \"https://api.scaleway.com\", or \"sandbox\" to try edgepurge out";

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::Environment;
-use super::model::{Admin, ApiUrl, Config, Scaleway, SecretPlace};
+use super::model::{ApiUrl, Config, SecretPlace};
 use super::problem::{Problem, Problems};
+use super::scaleway::Scaleway;
 use super::scw_profile::{self, ProfileError};
 use super::secret_doubts::{self, Doubt};
 use super::secret_file;
+use super::state::Admin;
 
 /// The fewest bytes of a secret.
 const MIN_BYTES: usize = 16;

@@ -2,6 +2,7 @@
 
 mod example;
 mod problems;
+mod schema;
 mod secrets;
 mod senders;
 mod sources;
@@ -25,7 +26,11 @@ fn config(toml: &str) -> Config {
 
 fn config_in(toml: &str, environment: &Environment) -> Config {
     match Config::parse(Path::new("c.toml"), toml, environment) {
-        Ok(config) => config,
+        Ok(config) => {
+            let by_schema = schema::by_schema(toml).unwrap_or(Ok(()));
+            assert_eq!(by_schema, Ok(()), "the schema refuses\n{toml}");
+            config
+        }
         Err(problems) => panic!("there should be no problem:\n{problems}"),
     }
 }

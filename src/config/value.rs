@@ -8,8 +8,10 @@ use toml::de::DeValue;
 
 use crate::core::change::Kind;
 use crate::core::mapping::{Encoding, Pages};
+use crate::origin::{Compare, FollowSymlinks, WatchMode};
 
-use super::model::{Compare, FollowSymlinks, Group, Percent, WatchMode};
+use super::model::{Group, Percent};
+use super::shape::Shape;
 use super::suggestion::nearest;
 use super::{duration, size};
 
@@ -37,6 +39,15 @@ pub(super) trait Value: Sized {
 
     /// Writes it as [`Value::read`] takes it.
     fn written(&self) -> toml::Value;
+
+    /// What it may look like.
+    fn shape() -> Shape;
+}
+
+/// A whole number.
+pub(super) trait Number: Value {
+    /// Itself.
+    fn number(&self) -> u64;
 }
 
 /// The text of a string value.
@@ -77,6 +88,13 @@ impl Value for u64 {
     fn written(&self) -> toml::Value {
         toml::Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
     }
+
+    fn shape() -> Shape {
+        Shape::Number {
+            range: 0..=u64::MAX,
+            unit: "",
+        }
+    }
 }
 
 impl Value for usize {
@@ -86,6 +104,10 @@ impl Value for usize {
 
     fn written(&self) -> toml::Value {
         toml::Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+
+    fn shape() -> Shape {
+        u64::shape()
     }
 }
 
@@ -104,6 +126,39 @@ impl Value for NonZeroU32 {
     fn written(&self) -> toml::Value {
         toml::Value::Integer(self.get().into())
     }
+
+    fn shape() -> Shape {
+        u64::shape()
+    }
+}
+
+impl Number for usize {
+    fn number(&self) -> u64 {
+        u64::try_from(*self).unwrap_or(u64::MAX)
+    }
+}
+
+impl Number for NonZeroU32 {
+    fn number(&self) -> u64 {
+        self.get().into()
+    }
+}
+
+impl Value for bool {
+    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
+        value.as_bool().map_or_else(
+            || complain("is neither true nor false", "write true or false"),
+            Ok,
+        )
+    }
+
+    fn written(&self) -> toml::Value {
+        (*self).into()
+    }
+
+    fn shape() -> Shape {
+        Shape::Boolean
+    }
 }
 
 impl Value for Duration {
@@ -118,6 +173,10 @@ impl Value for Duration {
 
     fn written(&self) -> toml::Value {
         toml::Value::String(duration::written(*self))
+    }
+
+    fn shape() -> Shape {
+        Shape::Time(Self::ZERO..=Self::MAX)
     }
 }
 
@@ -145,6 +204,10 @@ impl Value for String {
     fn written(&self) -> toml::Value {
         toml::Value::String(self.clone())
     }
+
+    fn shape() -> Shape {
+        Shape::pattern("a text", "^[^\\u0000-\\u001f\\u007f]+$")
+    }
 }
 
 impl Value for PathBuf {
@@ -163,6 +226,10 @@ impl Value for PathBuf {
     fn written(&self) -> toml::Value {
         toml::Value::String(self.display().to_string())
     }
+
+    fn shape() -> Shape {
+        Shape::pattern("an absolute path", "^/")
+    }
 }
 
 impl Value for Percent {
@@ -178,6 +245,10 @@ impl Value for Percent {
 
     fn written(&self) -> toml::Value {
         toml::Value::String(format!("{}%", self.get()))
+    }
+
+    fn shape() -> Shape {
+        Shape::pattern("0% to 100%", "^0*(100|[0-9]?[0-9])%$")
     }
 }
 
@@ -215,6 +286,16 @@ impl Value for Group {
     fn written(&self) -> toml::Value {
         toml::Value::String(self.name.clone())
     }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![
+            Shape::text("the name of a group"),
+            Shape::Number {
+                range: 0..=u64::from(u32::MAX),
+                unit: "its number",
+            },
+        ])
+    }
 }
 
 /// A value that is one of a few words.
@@ -231,6 +312,10 @@ impl<T: Words> Value for T {
     fn written(&self) -> toml::Value {
         let word = T::WORDS.iter().find(|(_, value)| value == self);
         toml::Value::String(word.map_or_else(String::new, |(word, _)| (*word).to_owned()))
+    }
+
+    fn shape() -> Shape {
+        Shape::Words(T::WORDS.iter().map(|(word, _)| *word).collect())
     }
 }
 

@@ -1,19 +1,36 @@
-//! Reads `[pipeline.verify]` and `repurge_after`: what follows on a purge that is done.
+//! `[pipeline.verify]`: how it is looked at through the edge what a purge did.
 
 use std::time::Duration;
 
-use toml::de::DeValue;
 use url::Url;
 
-use super::model::Verify;
-use super::range::{self, DAY, MINUTE, SECOND};
+use super::keys::table;
+use super::range::{MINUTE, SECOND};
 use super::reader::Reader;
 use super::section::Section;
-use super::value::{Complaint, Value, complain, read_size, text};
-use super::{defaults, size};
+use super::shape::Shape;
+use super::syntax::{Syntax, bytes, parsed, time};
+use super::value::{Complaint, complain};
 
-/// Less than this verifies nothing, more is no limit.
-const BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 50);
+const HINT: &str =
+    "write scheme and host, such as \"https://www.example.com\"; the assets are its paths";
+
+table! {
+    /// Optional: after a purge is done, its assets are fetched through the edge, without cookies and without
+    /// following redirects, and compared with their files. Old bytes are purged again, up to three times, and
+    /// failed with an alarm if they stay.
+    "[pipeline.verify]" => Option<Verify>, VerifyKeys {
+        /// Where visitors fetch the site: scheme, host and port.
+        edge_url: Url = required(
+            "say where visitors fetch the site, such as edge_url = \"https://www.example.com\""
+        ), edge_url();
+        /// Of one fetch, from connecting to the last byte.
+        timeout: Duration = default(30 * SECOND), time(SECOND / 10..=10 * MINUTE);
+        /// Bytes read through the edge in an hour, at most: it is cache egress, and billed. Half of it may be
+        /// spent at once; once that is spent, a sample is verified.
+        max_bytes_per_hour: u64 = default(100 << 20), bytes(1 << 20..=1 << 50);
+    }
+}
 
 /// Reads the section; `None` where there is none.
 pub(super) fn read(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) -> Option<Verify> {
@@ -21,114 +38,38 @@ pub(super) fn read(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) -> Optio
     if !section.is_present() {
         return None;
     }
-    let edge_url = reader.required::<EdgeUrl>(
-        &mut section,
-        "edge_url",
-        "say where visitors fetch the site, such as edge_url = \"https://www.example.com\"",
-        range::any,
-    );
-    let timeout = reader.setting(
-        &mut section,
-        "timeout",
-        defaults::VERIFY_TIMEOUT,
-        range::time(SECOND / 10..=10 * MINUTE),
-    );
-    let max_bytes_per_hour = reader.setting(
-        &mut section,
-        "max_bytes_per_hour",
-        Bytes(defaults::VERIFY_BYTES),
-        range::any,
-    );
+    let keys = VerifyKeys::read(reader, &mut section);
     reader.end(&section);
-    Some(Verify {
-        edge_url: edge_url.value?.0,
-        timeout: timeout.value,
-        max_bytes_per_hour: max_bytes_per_hour.value.0,
-    })
-}
-
-/// Reads `repurge_after`; `None` is `off`.
-pub(super) fn repurge_after(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-) -> Option<Duration> {
-    let after = reader.setting(section, "repurge_after", OrOff(None), range::any);
-    after.value.0
+    keys.complete()
 }
 
 /// A scheme, a host and a port: paths are the assets'.
-#[derive(Debug)]
-struct EdgeUrl(Url);
-
-impl Value for EdgeUrl {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str =
-            "write scheme and host, such as \"https://www.example.com\"; the assets are its paths";
-        let url = match Url::parse(text(value, HINT)?) {
-            Ok(url) => url,
-            Err(error) => return complain(format!("is not a URL ({error})"), HINT),
-        };
-        if !["https", "http"].contains(&url.scheme()) {
-            return complain("is neither https nor http", HINT);
-        }
-        let surplus = [
-            (
-                !url.username().is_empty() || url.password().is_some(),
-                "user",
-            ),
-            (url.path() != "/", "path"),
-            (url.query().is_some(), "query"),
-            (url.fragment().is_some(), "fragment"),
-        ];
-        if let Some((_, what)) = surplus.into_iter().find(|(present, _)| *present) {
-            return complain(format!("has a {what}"), HINT);
-        }
-        Ok(Self(url))
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(self.0.as_str().trim_end_matches('/').to_owned())
-    }
+fn edge_url() -> impl Syntax<Value = Url> {
+    let shape = Shape::pattern("scheme and host, https or http", "^[hH][tT][tT][pP][sS]?:");
+    parsed(shape, HINT, parse_edge_url, |url| {
+        url.as_str().trim_end_matches('/').into()
+    })
 }
 
-/// Bytes in an hour.
-struct Bytes(u64);
-
-impl Value for Bytes {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let bytes = read_size(value)?;
-        if BYTES.contains(&bytes) {
-            return Ok(Self(bytes));
-        }
-        let (least, most) = (size::written(*BYTES.start()), size::written(*BYTES.end()));
-        complain(
-            "is out of range",
-            format!("write \"{least}\" to \"{most}\""),
-        )
+fn parse_edge_url(text: &str) -> Result<Url, Complaint> {
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return complain(format!("is not a URL ({error})"), HINT),
+    };
+    if !["https", "http"].contains(&url.scheme()) {
+        return complain("is neither https nor http", HINT);
     }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(size::written(self.0))
+    let surplus = [
+        (
+            !url.username().is_empty() || url.password().is_some(),
+            "user",
+        ),
+        (url.path() != "/", "path"),
+        (url.query().is_some(), "query"),
+        (url.fragment().is_some(), "fragment"),
+    ];
+    if let Some((_, what)) = surplus.into_iter().find(|(present, _)| *present) {
+        return complain(format!("has a {what}"), HINT);
     }
-}
-
-/// A time from a second to a day, or `off`.
-pub(super) struct OrOff(pub(super) Option<Duration>);
-
-impl Value for OrOff {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        if value.as_str() == Some("off") {
-            return Ok(Self(None));
-        }
-        let after = Duration::read(value)?;
-        range::time(SECOND..=DAY)(&after)?;
-        Ok(Self(Some(after)))
-    }
-
-    fn written(&self) -> toml::Value {
-        self.0.map_or_else(
-            || toml::Value::String("off".to_owned()),
-            |after| after.written(),
-        )
-    }
+    Ok(url)
 }

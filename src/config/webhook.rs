@@ -1,4 +1,4 @@
-//! Reads `[[pipeline.webhook]]`: who may tell of deploys, where its secrets are, and what its
+//! `[[pipeline.webhook]]`: who may tell of deploys, where its secrets are, and what its
 //! deliveries purge.
 
 mod fields;
@@ -10,18 +10,121 @@ mod signature;
 
 use std::time::Duration;
 
-use toml::de::DeValue;
+use axum::http::HeaderName;
 
 use crate::core::change::PipelineId;
-use crate::webhook::{Kind, RouteSettings};
+use crate::origin::WatchMode;
+use crate::webhook::kind::{Sender, s3};
+use crate::webhook::{Digest, Encoding, Kind, Pointer, Purge, RouteSettings, Unit};
 
-use super::defaults;
-use super::model::{Origin, WatchMode, Webhook, Webhooks};
-use super::range::{self, DAY};
+use super::keys::{Table, table};
+use super::model::{SecretPlace, Webhook};
+use super::origin::Origin;
+use super::range::{DAY, MINUTE};
 use super::reader::Reader;
 use super::section::{Given, Section};
+use super::shape::Shape;
+use super::syntax::{checked, time, value};
 use super::unique::Unique;
-use super::value::{Complaint, a_type, complain};
+use super::value::{Complaint, complain};
+use super::webhook_listener::Webhooks;
+
+table! {
+    /// Zero or more: deploy webhooks. A route has one kind, which says how its deliveries are authenticated and
+    /// what they mean; nothing that a sender sends changes that.
+    "[[pipeline.webhook]]" => WebhookKeys {
+        /// The path that the sender is given; unique. Letters, digits, `/`, `.`, `_` and `-`.
+        route: String = required("write the path that the sender is given, such as route = \"/hooks/www\""),
+            checked(Shape::pattern("a path", "^(/[A-Za-z0-9._-]+)+$"), |route: &String| check_route(route));
+        /// Who sends.
+        kind: &'static Sender = required(&kinds::hint()), value();
+        /// How deliveries are authenticated. Left out: as the kind does it. `none` needs no secret, and a listener
+        /// that only this machine reaches.
+        auth: &'static str = elsewhere(), kinds::auth(kinds::every_auth());
+        /// A file that only its owner can read; a list is a rotation, of which any is good.
+        secret_file: Vec<SecretPlace> = optional(), secrets::files();
+        /// The name of a systemd credential; a list is a rotation.
+        credential: Vec<SecretPlace> = optional(), secrets::credentials();
+        /// What else is about another one is ignored. Forges: owner/name, or the address that it is cloned from;
+        /// s3: the bucket; contentful: the space; netlify, vercel: the site's or project's name or id;
+        /// cloudevents: the source; generic, standard: what is at `repository_pointer`.
+        repository: Vec<String> = elsewhere(), scope::repositories(None);
+        /// The kind's own names. Left out: what is sent after the deploy, where the kind has such.
+        events: Vec<String> = optional(), scope::names(|_| Ok(()));
+        /// As main, refs/heads/main or release/*; `*` and `?` stop at a `/`, `**` does not. Left out: all. What
+        /// names no branch always counts.
+        branches: Vec<String> = optional(), scope::names(scope::branch);
+        /// Only the ends of these runs count: the name or file of a workflow, or the sender's like. Left out: every
+        /// run that succeeds and that no pull request started.
+        workflows: Vec<String> = optional(), scope::names(|_| Ok(()));
+        /// Of what tells of a deployment, only those to these count. Left out: what the sender calls production,
+        /// and github-pages.
+        environments: Vec<String> = optional(), scope::names(|_| Ok(()));
+        /// What a delivery purges: scan (what is really new), files (what it lists), all, or these assets. Left out:
+        /// scan where there are origins.
+        purge: Purge = optional(), purge::WhatToPurge;
+        /// The folder of the repository that is the origin's root. Left out: all of it.
+        files_root: String = optional(), purge::files_root();
+        /// Between a delivery and the change that it makes.
+        delay: Duration = default(Duration::ZERO), time(Duration::ZERO..=DAY);
+        /// A delivery that is repeated within this time changes nothing once the first is done; 0s is never.
+        dedupe: Duration = default(10 * MINUTE), time(Duration::ZERO..=30 * DAY);
+        /// Whether a push is taken for one that was not forced, so that its list of files counts: true where the
+        /// branch is protected from that.
+        assume_no_force_push: bool = default(false), value();
+        /// The origins that are let in where a sender asks by OPTIONS first.
+        allowed_origins: Vec<String> = elsewhere(), kinds::origins();
+        /// How a record spells the key of its object: auto (by its eventSource), form or raw.
+        key_encoding: s3::Keys = default(s3::Keys::default()), value();
+        /// The path that the sender was given, where a proxy changes it: it is signed too.
+        external_path: String = optional(), kinds::external_path();
+        /// The header that has the token.
+        token_header: HeaderName = required(
+            "name the header that has the token, such as token_header = \"X-Token\""
+        ), value();
+        /// What stands before the token in its header.
+        token_prefix: String = default(String::new()), signature::token_prefix();
+        /// The header that has the signature.
+        signature_header: HeaderName = required(
+            "name the header that has the signature, such as signature_header = \"X-Signature\""
+        ), value();
+        /// What stands before the signature in its header.
+        signature_prefix: String = default(String::new()), signature::signature_prefix();
+        /// How the signature is written.
+        signature_encoding: Encoding = default(Encoding::default()), value();
+        /// The hash of the signature; sha1 is for senders that have nothing better.
+        signature_digest: Digest = default(Digest::default()), value();
+        /// The header that has the timestamp. Left out: none. More than 300 s off is refused.
+        timestamp_header: HeaderName = optional(), value();
+        /// The field of the signature's header, a list with commas, that has the timestamp.
+        timestamp_field: String = optional(), signature::field();
+        /// The unit of the timestamp.
+        timestamp_unit: Unit = default(Unit::default()), value();
+        /// What is signed. Left out: `{timestamp}.{body}` with a timestamp, else `{body}`.
+        signed: signature::Signed = elsewhere(), signature::signed(true);
+        /// Where the body lists the files: JSON pointers, in which `*` stands for every element of a list.
+        paths: Vec<Pointer> = optional(), fields::pointers();
+        /// Where it names what `repository` is compared with.
+        repository_pointer: Pointer = optional(), fields::pointer();
+        /// Where it names the branch, or a full ref.
+        branch: Pointer = optional(), fields::pointer();
+        /// Where it names the event.
+        event: Pointer = optional(), fields::pointer();
+        /// Where it has what names the delivery, for `dedupe`.
+        id: Pointer = optional(), fields::pointer();
+    }
+}
+
+pub(super) use kinds::auths;
+
+/// The table, with the kinds that have each key.
+pub(super) fn table() -> Table {
+    let mut table = WebhookKeys::table();
+    for key in &mut table.keys {
+        key.kinds = kinds::having(key.name);
+    }
+    table
+}
 
 /// What the webhooks of a pipeline have to know besides their own sections.
 pub(super) struct Around<'a> {
@@ -56,12 +159,7 @@ fn read(
     routes: &mut Unique,
 ) -> Option<Webhook> {
     let section = &mut section;
-    let route = reader.required(
-        section,
-        "route",
-        "write the path that the sender is given, such as route = \"/hooks/www\"",
-        |route: &String| check_route(route),
-    );
+    let route = WebhookKeys::route(reader, section);
     if let (Some(value), Some(span)) = (&route.value, &route.span) {
         routes.add(reader, &section.key("route"), value, span);
     }
@@ -72,20 +170,10 @@ fn read(
         check_open(reader, section, around.listener);
     }
     let scope = scope::read(reader, section, kind.as_ref());
-    let purge = purge::read(reader, section);
-    let files_root = purge::read_files_root(reader, section);
-    let delay = reader.setting(
-        section,
-        "delay",
-        Duration::ZERO,
-        range::time(Duration::ZERO..=DAY),
-    );
-    let dedupe = reader.setting(
-        section,
-        "dedupe",
-        defaults::DEDUPE,
-        range::time(Duration::ZERO..=30 * DAY),
-    );
+    let purge = WebhookKeys::purge(reader, section);
+    let files_root = WebhookKeys::files_root(reader, section);
+    let delay = WebhookKeys::delay(reader, section);
+    let dedupe = WebhookKeys::dedupe(reader, section);
     let Some(kind) = kind else {
         reader.end(section);
         return None;
@@ -118,7 +206,7 @@ fn read(
             workflows: scope.workflows.value.unwrap_or_default(),
             environments: scope.environments.value.unwrap_or_default(),
             purge: purge.value,
-            files_root: files_root?,
+            files_root: complete(files_root).ok()?.unwrap_or_default(),
             delay: delay.value,
             dedupe: dedupe.value,
         },
@@ -176,29 +264,4 @@ fn complete<T>(given: Given<T>) -> Result<Option<T>, Refused> {
         return Err(Refused);
     }
     Ok(given.value)
-}
-
-/// One text, or a list of texts, each read by `read`.
-fn one_or_more<T>(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-    hint: &str,
-    read: impl Fn(&str) -> Result<T, Complaint>,
-) -> Given<Vec<T>> {
-    let item = |raw: &DeValue<'_>| {
-        raw.as_str().map_or_else(
-            || complain(format!("is {}, not a string", a_type(raw)), hint),
-            &read,
-        )
-    };
-    let is_list = Reader::raw(section, key).is_some_and(|raw| raw.get_ref().is_array());
-    if is_list {
-        return reader.list(section, key, hint, item);
-    }
-    let given = reader.given(section, key, item);
-    Given {
-        value: given.value.map(|value| vec![value]),
-        span: given.span,
-    }
 }

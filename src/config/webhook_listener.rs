@@ -1,67 +1,49 @@
-//! Reads `[webhooks]`: where deploy webhooks come in, and what may come.
+//! `[webhooks]`: where deploy webhooks come in, and what may come.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::defaults;
-use super::model::{WebhookListen, Webhooks};
-use super::range;
+use super::keys::table;
+use super::model::WebhookListen;
+use super::range::nonzero;
 use super::reader::Reader;
 use super::section::Section;
-use super::size;
+use super::shape::Shape;
 use super::state::SOCKET_PATH_LIMIT;
-use super::value::{Complaint, Value, complain, read_size, text};
+use super::syntax::{Syntax, bytes, list, number, parsed, value};
+use super::value::{Complaint, Value, complain, text};
 
 const LISTEN_HINT: &str = "write an IP address and a port, such as \"127.0.0.1:8787\", or \"unix:\" and the path \
                            of a socket";
 
-/// The largest body that may be allowed, in bytes.
-const MOST_BODY: u64 = 100 << 20;
+table! {
+    /// Where deploy webhooks come in, for the routes of [[pipeline.webhook]]. Nothing has to listen while no
+    /// pipeline has a webhook.
+    "[webhooks]" => Webhooks, WebhooksKeys {
+        /// Where deliveries come in, unless systemd hands over a socket: an address, or `unix:` and a path.
+        listen: WebhookListen =
+            default(WebhookListen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)))), value();
+        /// The largest body; the default is what GitHub sends at most.
+        body_limit: u64 = default(25 << 20), bytes(1..=100 << 20);
+        /// The networks of the proxies whose word about the client is believed (X-Forwarded-For, Forwarded).
+        trusted_proxies: Vec<IpNet> = default(Vec::new()), list(
+            "write a list of networks, such as [\"10.0.0.0/8\"]",
+            network(),
+        );
+        /// Failed authentications of one client in a minute; an authentic delivery is never refused for its rate.
+        failed_auth_per_minute: NonZeroU32 = default(nonzero(30)), number(1..=u64::from(u32::MAX), "failures");
+    }
+}
 
 /// Reads `[webhooks]`.
 pub(super) fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Webhooks {
-    let listen = reader.setting(
-        &mut section,
-        "listen",
-        WebhookListen::Tcp(defaults::WEBHOOKS_LISTEN),
-        range::any,
-    );
-    let body_limit = reader.setting(
-        &mut section,
-        "body_limit",
-        Bytes(defaults::BODY_LIMIT),
-        |bytes| {
-            if (1..=MOST_BODY).contains(&bytes.0) {
-                return Ok(());
-            }
-            complain("is out of range", "write \"1 B\" to \"100 MiB\"")
-        },
-    );
-    let proxies = reader.list(
-        &mut section,
-        "trusted_proxies",
-        "write a list of networks, such as [\"10.0.0.0/8\"]",
-        read_network,
-    );
-    let from = reader.source(proxies.span.as_ref());
-    let trusted_proxies = proxies.value.unwrap_or_default();
-    let written: Vec<String> = trusted_proxies.iter().map(IpNet::to_string).collect();
-    reader.record(&section, "trusted_proxies", Some(written.into()), from);
-    let failed_auth_per_minute = reader.setting(
-        &mut section,
-        "failed_auth_per_minute",
-        defaults::FAILED_AUTH_PER_MINUTE,
-        range::any,
-    );
+    let keys = WebhooksKeys::read(reader, &mut section);
     reader.end(&section);
-    Webhooks {
-        listen: listen.value,
-        body_limit: body_limit.value.0,
-        trusted_proxies,
-        failed_auth_per_minute: failed_auth_per_minute.value,
-    }
+    keys.complete()
 }
 
 impl Webhooks {
@@ -76,20 +58,25 @@ impl Webhooks {
 }
 
 /// A network, or one address.
-fn read_network(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
+fn network() -> impl Syntax<Value = IpNet> {
     const HINT: &str = "write a network such as \"10.0.0.0/8\", or an address";
-    let text = text(value, HINT)?;
-    let network = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    match network {
-        Ok(network) if network.trunc() == network => Ok(network),
-        Ok(network) => complain(
-            "has bits set behind its prefix",
-            format!("write \"{}\"", network.trunc()),
-        ),
-        Err(_) => complain("is not a network", HINT),
-    }
+    let parse = |text: &str| {
+        let network = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) if network.trunc() == network => Ok(network),
+            Ok(network) => complain(
+                "has bits set behind its prefix",
+                format!("write \"{}\"", network.trunc()),
+            ),
+            Err(_) => complain("is not a network", HINT),
+        }
+    };
+    let shape = Shape::pattern("a network", "^[0-9a-fA-F.:]+(/[0-9]+)?$");
+    parsed(shape, HINT, parse, |network: &IpNet| {
+        network.to_string().into()
+    })
 }
 
 impl Value for WebhookListen {
@@ -124,17 +111,11 @@ impl Value for WebhookListen {
             Self::Unix(path) => format!("unix:{}", path.display()),
         })
     }
-}
 
-/// A size.
-struct Bytes(u64);
-
-impl Value for Bytes {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        read_size(value).map(Self)
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(size::written(self.0))
+    fn shape() -> Shape {
+        Shape::pattern(
+            "an IP address with a port, or `unix:` and a path",
+            "^unix:/|:[0-9]+$",
+        )
     }
 }

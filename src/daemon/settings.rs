@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{self, Config, Provenance};
 use crate::core::change::PipelineId;
-use crate::core::mapping::{Mapping, MappingSettings, Rule, RulePurge, Template, UrlPrefix};
+use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer, Root};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
-use crate::origin::{Compare, FollowSymlinks, OriginSettings, ScanObserver, WatchMode};
+use crate::origin::{OriginSettings, ScanObserver};
 use crate::sandbox::{self, Mount, SandboxSettings};
 use crate::scaleway::Observer;
 
@@ -99,9 +99,8 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
             origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
         }
-        let rules = pipeline.rules.iter().map(rule).collect::<Result<_, _>>()?;
         let mapping = Mapping::new(MappingSettings {
-            rules,
+            rules: pipeline.rules.clone(),
             pages: pipeline.pages,
             encoding: pipeline.encoding,
         })
@@ -135,7 +134,7 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
                 directory: origin.root.clone(),
                 ignore: origin.ignore.clone(),
                 line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
-                follow: follow(origin.follow_symlinks),
+                follow: origin.follow_symlinks,
             };
             (origin.name.as_str().into(), root)
         });
@@ -153,23 +152,6 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         state: config.state.directory.clone(),
         file: config.file.clone(),
         pipelines,
-    })
-}
-
-fn rule(rule: &config::Rule) -> Result<Rule, String> {
-    Ok(Rule {
-        patterns: rule.globs.clone(),
-        on: rule.on.iter().copied().collect(),
-        purge: match &rule.purge {
-            config::RulePurge::All => RulePurge::All,
-            config::RulePurge::Nothing => RulePurge::Nothing,
-            config::RulePurge::Assets(texts) => RulePurge::Templates(
-                texts
-                    .iter()
-                    .map(|text| Template::parse(text).map_err(|error| error.to_string()))
-                    .collect::<Result<_, _>>()?,
-            ),
-        },
     })
 }
 
@@ -210,14 +192,6 @@ pub(super) fn make_cookie_directory(config: &Config) -> std::io::Result<()> {
     std::fs::create_dir(directory)
 }
 
-const fn follow(configured: config::FollowSymlinks) -> FollowSymlinks {
-    match configured {
-        config::FollowSymlinks::Any => FollowSymlinks::Any,
-        config::FollowSymlinks::Root => FollowSymlinks::Root,
-        config::FollowSymlinks::No => FollowSymlinks::No,
-    }
-}
-
 pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     pipeline
         .origins
@@ -226,20 +200,13 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
             pipeline: pipeline.id.clone(),
             name: origin.name.as_str().into(),
             root: origin.root.clone(),
-            compare: match origin.compare {
-                config::Compare::Content => Compare::Content,
-                config::Compare::Metadata => Compare::Metadata,
-            },
-            watch: match origin.watch {
-                config::WatchMode::Auto => WatchMode::Auto,
-                config::WatchMode::Poll => WatchMode::Poll,
-                config::WatchMode::Off => WatchMode::Off,
-            },
+            compare: origin.compare,
+            watch: origin.watch,
             rescan: origin.rescan,
             write_wait: origin.write_wait,
             gone_after: origin.gone_after,
             max_loss_percent: origin.max_loss.get(),
-            follow_symlinks: follow(origin.follow_symlinks),
+            follow_symlinks: origin.follow_symlinks,
             web_group: origin.web_group.as_ref().map(|group| group.id),
             ignore: origin.ignore.clone(),
             cookies: cookies(config),

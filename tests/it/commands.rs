@@ -284,4 +284,21 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
         }
     }
     assert!(found > 10, "{help}");
+    let page = std::fs::read_to_string(pages.join("edgepurge.toml.5")).unwrap();
+    for header in [".SH [state]", ".SH [[pipeline.webhook]]"] {
+        assert!(page.lines().any(|line| line == header), "{page}");
+    }
+    let gone_after = "Value: a duration, 0s to 1h. Default: \"2s\".";
+    assert!(page.contains(gone_after), "{page}");
+    // What roff does not understand is a warning, and lost in the page.
+    match std::process::Command::new("groff")
+        .args(["-man", "-ww", "-Tutf8", "-z"])
+        .arg(pages.join("edgepurge.toml.5"))
+        .output()
+    {
+        Ok(checked) => assert_eq!(text(&checked.stderr), ""),
+        Err(_) => crate::bench::skip(
+            "there is no groff, which tells whether a manual page is well written",
+        ),
+    }
 }

@@ -93,3 +93,46 @@ async fn init_writes_a_configuration_that_check_accepts_and_overwrites_none() {
     let after = std::fs::read_to_string(bench.path("config.toml")).unwrap();
     assert_eq!(after, written);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_editor_gets_a_schema_that_takes_what_is_shipped() {
+    let bench = Bench::new().await;
+    bench.config();
+    let schema = bench.run(&["schema"]).await;
+    assert!(schema.status.success(), "{schema:?}");
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    let Some(modules) = std::env::var_os("EDGEPURGE_TEST_NODE_MODULES") else {
+        crate::bench::skip("EDGEPURGE_TEST_NODE_MODULES has no ajv; tests/run does");
+        return;
+    };
+    let example = include_str!("../../config.example.toml");
+    let used = example.lines().map(|line| match line.strip_prefix('#') {
+        Some(left_out) if !left_out.starts_with(' ') && !line.contains("not in this version") => {
+            left_out
+        }
+        _ => line,
+    });
+    let used = used.collect::<Vec<_>>().join("\n");
+    let ours = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    let misspelt = example.replacen("debounce", "debunce", 1);
+    let mut lines = format!("{schema}\n");
+    for text in [example, &used, &ours, &misspelt] {
+        let document: toml::Table = text.parse().unwrap();
+        lines += &serde_json::to_string(&document).unwrap();
+        lines.push('\n');
+    }
+    let input = bench.path("documents");
+    std::fs::write(&input, lines).unwrap();
+    let validated = std::process::Command::new("node")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/schema.mjs"))
+        .env("NODE_MODULES", modules)
+        .stdin(std::fs::File::open(&input).unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(validated.stdout).unwrap();
+    let refused = "/pipeline/0 must NOT have additional properties";
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        ["valid", "valid", "valid", refused]
+    );
+}

@@ -28,7 +28,7 @@ const ROOMS: [(&str, &str); 23] = [
     ),
     ("explain", "origin intake core"),
     ("engine", "store metrics scaleway supervise clock core"),
-    ("config", "webhook core"),
+    ("config", "webhook origin core"),
     ("sandbox", "supervise clock core"),
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "sink lineage supervise clock core"),

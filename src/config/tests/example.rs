@@ -124,6 +124,11 @@ fn every_kind_of_sender_has_a_block_in_it() {
             .lines()
             .any(|l| l.trim_start_matches('#').starts_with(&line));
         assert!(there, "{line} is not in the example");
+        for key in sender.keys {
+            let table = crate::config::webhook::table();
+            let there = table.keys.iter().any(|one| one.name == *key);
+            assert!(there, "{key} of {} is no key of a webhook", sender.name);
+        }
     }
 }
 
@@ -135,13 +140,12 @@ fn every_key_is_known_to_belong_where_it_is_read() {
         .into_iter()
         .map(|s| (without_indices(&s.section), s.name))
         .collect();
-    let known = keys::TABLES
-        .iter()
-        .flat_map(|(header, names)| {
-            let table = header.trim_matches(['[', ']']);
-            names
-                .iter()
-                .map(move |name| (table.to_owned(), (*name).to_owned()))
+    let known = keys::tables()
+        .into_iter()
+        .flat_map(|table| {
+            let path = table.path().to_owned();
+            let keys = table.keys.into_iter();
+            keys.map(move |key| (path.clone(), key.name.to_owned()))
         })
         .collect();
     assert_eq!(read, known);
@@ -150,4 +154,99 @@ fn every_key_is_known_to_belong_where_it_is_read() {
 fn without_indices(section: &str) -> String {
     let bare = |part: &str| part.split('[').next().unwrap_or_default().to_owned();
     section.split('.').map(bare).collect::<Vec<_>>().join(".")
+}
+
+/// A setting of the example: its table's path, the key, the text of its value, and the comments on its
+/// line and right above it.
+struct Line {
+    table: String,
+    key: String,
+    value: String,
+    comment: String,
+}
+
+/// Every setting of the example, also those that are left out.
+fn lines() -> Vec<Line> {
+    let mut lines = Vec::new();
+    let (mut table, mut above) = (String::new(), String::new());
+    for line in EXAMPLE.lines() {
+        let setting = line.strip_prefix('#').unwrap_or(line);
+        if setting.starts_with('[') {
+            table = setting.trim_matches(['[', ']']).to_owned();
+            above.clear();
+        } else if setting.starts_with(' ') || setting.is_empty() {
+            above = if setting.is_empty() {
+                String::new()
+            } else {
+                above + setting
+            };
+            // What stands to the right goes on below.
+            if let (Some(last), true) = (lines.last_mut(), line.starts_with("  ")) {
+                let last: &mut Line = last;
+                last.comment.push_str(setting);
+            }
+        } else if let Some((key, rest)) = setting.split_once(" = ") {
+            let (value, comment) = rest.split_once(" #").unwrap_or((rest, ""));
+            lines.push(Line {
+                table: table.clone(),
+                key: key.to_owned(),
+                value: value.trim().to_owned(),
+                comment: format!("{above} {comment}"),
+            });
+            above.clear();
+        }
+    }
+    lines
+}
+
+#[test]
+fn it_says_default_range_unit_and_variable_of_every_key_and_has_no_other() {
+    let lines: Vec<Line> = lines();
+    let tables = keys::tables();
+    for line in &lines {
+        let mut known = tables.iter().filter(|table| table.path() == line.table);
+        let there = known.any(|table| table.keys.iter().any(|key| key.name == line.key));
+        let not_yet = line.comment.contains("not in this version");
+        assert!(there || not_yet, "{}.{} is no key", line.table, line.key);
+    }
+    for table in &tables {
+        for key in &table.keys {
+            let what = format!("{}.{}", table.path(), key.name);
+            let mut said = lines
+                .iter()
+                .filter(|line| line.table == table.path() && line.key == key.name);
+            let said = said.next().unwrap_or_else(|| panic!("{what} is missing"));
+            let says = |text: &str| said.comment.to_lowercase().contains(&text.to_lowercase());
+            if let keys::Absent::Default(value) = &key.absent
+                && !says("left out: nothing")
+            {
+                let written: toml::Table = format!("x = {}", said.value).parse().unwrap();
+                assert_eq!(shortest(&written["x"]), shortest(value), "{what}");
+            }
+            if let Some((least, most)) = key.shape.range() {
+                let both = says(&format!("{least} to {most}"));
+                assert!(both || says(&format!("up to {most}")), "{what}: to {most}");
+            }
+            if let Some(unit) = unit(&key.shape) {
+                assert!(says(unit), "{what}: {unit}");
+            }
+            if let Some(variable) = key.environment {
+                assert!(says(variable), "{what}: {variable}");
+            }
+        }
+    }
+}
+
+/// A value with its duration, if it is one, in the largest unit.
+fn shortest(value: &toml::Value) -> toml::Value {
+    let duration = value.as_str().and_then(duration::parse);
+    duration.map_or_else(|| value.clone(), |time| duration::written(time).into())
+}
+
+fn unit(shape: &shape::Shape) -> Option<&str> {
+    match shape {
+        shape::Shape::Number { unit, .. } => Some(unit),
+        shape::Shape::Any(shapes) => shapes.iter().find_map(unit),
+        _ => None,
+    }
 }

@@ -169,7 +169,7 @@ fn with_value(table: &str, key: &str, value: &str) -> String {
     });
     let needed: Vec<_> = needed.iter().chain(needed_too).collect();
     let mut lines = Vec::new();
-    for (header, _) in keys::TABLES {
+    for header in keys::tables().map(|table| table.header) {
         lines.push(header.to_owned());
         for (_, name, needed) in needed.iter().filter(|(of, ..)| *of == header) {
             if (header, *name) != (table, key) {
@@ -185,13 +185,14 @@ fn with_value(table: &str, key: &str, value: &str) -> String {
 
 #[test]
 fn every_key_refuses_what_is_of_another_type_and_says_nothing_else() {
-    for (table, names) in keys::TABLES {
+    for table in keys::tables() {
+        let (header, names) = (table.header, table.keys.iter().map(|key| key.name));
         for name in names {
             for value in ["2026-01-01", "{}", "0.5", "[[]]", "true"] {
-                if (*name, value) == ("assume_no_force_push", "true") {
+                if (name, value) == ("assume_no_force_push", "true") {
                     continue;
                 }
-                let toml = with_value(table, name, value);
+                let toml = with_value(header, name, value);
                 let found = Config::parse(Path::new("c.toml"), &toml, &Environment::default());
                 let problems = found.expect_err(&toml).into_list();
                 assert_eq!(problems.len(), 1, "{toml}{problems:?}");
@@ -199,6 +200,7 @@ fn every_key_refuses_what_is_of_another_type_and_says_nothing_else() {
                 let line = toml.lines().position(|l| l == format!("{name} = {value}"));
                 assert_eq!(problems[0].line, line.map(|at| at + 1), "{toml}");
                 assert!(!problems[0].hint.is_empty());
+                schema::refused_by_schema(&toml);
             }
         }
     }
@@ -701,4 +703,16 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// The mapping reads it when the daemon starts: too late to say where it is written.
+#[test]
+fn a_template_that_can_be_no_asset_is_a_problem_of_the_file() {
+    check(
+        &origin("[[pipeline.rule]]\nmatch = [\"*\"]\npurge = [\"/a/../{path}\"]\n"),
+        &[
+            "c.toml:8:10: pipeline[0].rule[0].purge[0]: \"/a/../{path}\" is not an asset; hint: it has a `.` or \
+             `..` segment: write the path that is left when it is resolved",
+        ],
+    );
 }

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::core::change::Kind;
-use crate::core::mapping::{Encoding, Pages};
+use crate::core::mapping::{Encoding, Pages, Rule, RulePurge, Template};
+use crate::origin::{Compare, FollowSymlinks, WatchMode};
 
 use super::*;
 
@@ -132,18 +133,19 @@ purge = "nothing"
             ignore: vec!["*.tmp".to_owned(), "!keep.tmp".to_owned()],
         }]
     );
-    let templates = ["/{dir}/{name}", "/{stem}.{ext}?full=1"].map(str::to_owned);
+    let templates =
+        ["/{dir}/{name}", "/{stem}.{ext}?full=1"].map(|text| Template::parse(text).unwrap());
     assert_eq!(
         pipeline.rules,
         [
             Rule {
-                globs: vec!["posts/**".to_owned(), "{a,b}.html".to_owned()],
-                on: vec![Kind::New, Kind::Gone],
-                purge: RulePurge::Assets(templates.to_vec()),
+                patterns: vec!["posts/**".to_owned(), "{a,b}.html".to_owned()],
+                on: [Kind::New, Kind::Gone].into(),
+                purge: RulePurge::Templates(templates.to_vec()),
             },
             Rule {
-                globs: vec!["*".to_owned()],
-                on: vec![Kind::New, Kind::Changed, Kind::Gone],
+                patterns: vec!["*".to_owned()],
+                on: Rule::every_kind(),
                 purge: RulePurge::Nothing,
             },
         ]

@@ -2,11 +2,13 @@
 
 use crate::config::reader::Reader;
 use crate::config::section::Section;
-use crate::config::value::{Complaint, complain, text};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, one_or_list, parsed};
+use crate::config::value::{Complaint, complain};
 use crate::webhook::Pointer;
 use crate::webhook::kind::generic;
 
-use super::{Refused, complete, one_or_more};
+use super::{Refused, WebhookKeys, complete};
 
 /// Reads the pointers; `named` where the body also names the event.
 pub(super) fn read(
@@ -14,20 +16,7 @@ pub(super) fn read(
     section: &mut Section<'_>,
     named: bool,
 ) -> Result<generic::Fields, Refused> {
-    let paths = one_or_more(
-        reader,
-        section,
-        "paths",
-        "write a JSON pointer in quotes, such as \"/files\", or a list of them",
-        pointer,
-    );
-    let texts = |paths: &Vec<Pointer>| -> toml::Value {
-        let texts: Vec<String> = paths.iter().map(|path| path.as_str().to_owned()).collect();
-        texts.into()
-    };
-    let from = reader.source(paths.span.as_ref());
-    reader.record(section, "paths", paths.value.as_ref().map(texts), from);
-    let mut paths = paths;
+    let mut paths = WebhookKeys::paths(reader, section);
     if let (Some(list), Some(span)) = (&paths.value, &paths.span)
         && !(1..=8).contains(&list.len())
     {
@@ -35,14 +24,14 @@ pub(super) fn read(
         reader.report_key(&section.key("paths"), span, why, "name at least one");
         paths.value = None;
     }
-    let repository = one_pointer(reader, section, "repository_pointer");
-    let branch = one_pointer(reader, section, "branch");
+    let repository = complete(WebhookKeys::repository_pointer(reader, section));
+    let branch = complete(WebhookKeys::branch(reader, section));
     let event = if named {
-        one_pointer(reader, section, "event")
+        complete(WebhookKeys::event(reader, section))
     } else {
         Ok(None)
     };
-    let id = one_pointer(reader, section, "id");
+    let id = complete(WebhookKeys::id(reader, section));
     Ok(generic::Fields {
         paths: complete(paths)?.unwrap_or_default(),
         repository: repository?,
@@ -52,21 +41,27 @@ pub(super) fn read(
     })
 }
 
-fn one_pointer(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-) -> Result<Option<Pointer>, Refused> {
-    let given = reader.given(section, key, |raw| pointer(text(raw, POINTER_HINT)?));
-    let from = reader.source(given.span.as_ref());
-    let written = given.value.as_ref().map(|pointer| pointer.as_str().into());
-    reader.record(section, key, written, from);
-    complete(given)
+/// One pointer.
+pub(super) fn pointer() -> impl Syntax<Value = Pointer> {
+    written_with(POINTER_HINT)
+}
+
+/// One pointer, or a list.
+pub(super) fn pointers() -> impl Syntax<Value = Vec<Pointer>> {
+    const HINT: &str = "write a JSON pointer in quotes, such as \"/files\", or a list of them";
+    one_or_list(HINT, written_with(HINT))
 }
 
 const POINTER_HINT: &str = "write a JSON pointer in quotes, such as \"/push/branch\"";
 
-fn pointer(text: &str) -> Result<Pointer, Complaint> {
+fn written_with(hint: &'static str) -> impl Syntax<Value = Pointer> {
+    let shape = Shape::pattern("a JSON pointer", "^(/.*)?$");
+    parsed(shape, hint, parse, |pointer: &Pointer| {
+        pointer.as_str().into()
+    })
+}
+
+fn parse(text: &str) -> Result<Pointer, Complaint> {
     if text.chars().any(char::is_control) {
         return complain("holds a control character", "remove it");
     }

@@ -1,15 +1,18 @@
 //! The keys that only some kinds have.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeValue;
 
-use crate::config::range;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, checked, list, scalar};
 use crate::config::value::{Complaint, Value, Words, complain, quoted, text, word_of};
 use crate::webhook::kind::{How, SENDERS, Sender, s3};
 use crate::webhook::{Kind, Scheme};
 
-use super::{Refused, complete, fields, signature};
+use super::{Refused, WebhookKeys, complete, fields, signature};
 
 impl Value for &'static Sender {
     fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
@@ -18,6 +21,10 @@ impl Value for &'static Sender {
 
     fn written(&self) -> toml::Value {
         self.name.into()
+    }
+
+    fn shape() -> Shape {
+        Shape::Words(SENDERS.iter().map(|sender| sender.name).collect())
     }
 }
 
@@ -32,43 +39,45 @@ impl Words for s3::Keys {
 /// How no delivery is authenticated.
 const NONE: &str = "none";
 
-/// The keys that only some kinds have, each with those.
-fn others() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    let mut keys: Vec<&'static str> = Vec::new();
-    for key in SENDERS.iter().flat_map(|sender| sender.keys) {
-        if !keys.contains(key) {
-            keys.push(key);
-        }
-    }
-    keys.into_iter().map(|key| {
-        let having = SENDERS.iter().filter(|sender| sender.keys.contains(&key));
-        (key, having.map(|sender| sender.name).collect())
-    })
+/// The kinds that have a key which not every kind has.
+pub(super) fn having(key: &str) -> Vec<&'static str> {
+    let having = SENDERS.iter().filter(|sender| sender.keys.contains(&key));
+    having.map(|sender| sender.name).collect()
 }
 
-/// The ways to authenticate the deliveries of these kinds, each once.
-fn auths(senders: &[&'static Sender]) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    let all = senders.iter().flat_map(|sender| sender.auths);
-    for name in all.map(|auth| auth.name).chain([NONE]) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+/// The keys that only some kinds have, each once.
+fn others() -> BTreeSet<&'static str> {
+    let keys = SENDERS.iter().flat_map(|sender| sender.keys);
+    keys.copied().collect()
+}
+
+/// What to write for a kind.
+pub(super) fn hint() -> String {
+    let words: Vec<&str> = SENDERS.iter().map(|sender| sender.name).collect();
+    format!("write who sends: {}", quoted(&words))
+}
+
+/// Every way to authenticate that some kind has.
+pub(super) fn every_auth() -> Vec<&'static str> {
+    let auths: BTreeSet<&str> = SENDERS.iter().flat_map(|sender| auths(sender)).collect();
+    auths.into_iter().collect()
+}
+
+/// The ways to authenticate a kind's deliveries, the default first.
+pub(in crate::config) fn auths(sender: &Sender) -> Vec<&'static str> {
+    let names = sender.auths.iter().map(|auth| auth.name);
+    names.chain([NONE]).collect()
 }
 
 /// Reads `kind`, `auth`, and what belongs to them; `None` where there is a problem with them, and then
 /// every key that only some kinds have is looked at all the same.
 pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Kind> {
-    let words: Vec<&str> = SENDERS.iter().map(|sender| sender.name).collect();
-    let hint = format!("write who sends: {}", quoted(&words));
-    let sender = reader.required::<&Sender>(section, "kind", &hint, range::any);
+    let sender = WebhookKeys::kind(reader, section);
     let Some(sender) = sender.value else {
         of_unknown(reader, section);
         return None;
     };
-    let auth = read_auth(reader, section, &auths(&[sender]));
+    let auth = read_auth(reader, section, auths(sender));
     let kind = of_sender(reader, section, sender, &auth);
     match kind {
         Ok(kind) if !auth.refused => Some(kind),
@@ -82,10 +91,17 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option
 fn read_auth(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
-    auths: &[&'static str],
+    auths: Vec<&'static str>,
 ) -> Held<&'static str> {
-    let given = reader.given(section, "auth", |raw| {
-        let hint = format!("write one of {}", quoted(auths));
+    let usual = auths.first().copied().unwrap_or_default();
+    reader.setting(section, "auth", usual, &auth(auths))
+}
+
+/// One of these ways to authenticate.
+pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str> {
+    let shape = Shape::Words(auths.clone());
+    let read = move |raw: &DeValue<'_>| {
+        let hint = format!("write one of {}", quoted(&auths));
         let word = text(raw, &hint)?;
         auths
             .iter()
@@ -95,11 +111,8 @@ fn read_auth(
                 || complain("is not a way to authenticate this kind", hint),
                 Ok,
             )
-    });
-    let auth = reader.held(given, auths.first().copied().unwrap_or_default());
-    let from = reader.source(auth.span.as_ref());
-    reader.record(section, "auth", Some(auth.value.into()), from);
-    auth
+    };
+    scalar(shape, read, |auth| (*auth).into())
 }
 
 /// Reads what a kind has of its own. All of it, also where something of it is refused.
@@ -114,18 +127,18 @@ fn of_sender(
     let mut kind = Kind::new(sender);
     let options = &mut kind.options;
     if has("assume_no_force_push") {
-        options.assume_no_force_push = force_push(reader, section);
+        options.assume_no_force_push = WebhookKeys::assume_no_force_push(reader, section).value;
     }
     if has("key_encoding") {
-        options.keys = keys(reader, section);
+        options.keys = WebhookKeys::key_encoding(reader, section).value;
     }
     let origins = if has("allowed_origins") {
-        origins(reader, section)
+        read_origins(reader, section)
     } else {
         Ok(Vec::new())
     };
     let external = if has("external_path") {
-        external_path(reader, section)
+        complete(WebhookKeys::external_path(reader, section))
     } else {
         Ok(None)
     };
@@ -152,14 +165,12 @@ fn scheme(
         How::Token => section.has("token_header"),
         How::Mac => section.has("signature_header"),
     };
-    let mut ways = sender.auths.iter().rev().map(|auth| (auth.name, &auth.how));
-    let way = match ways.clone().find(|(_, how)| auth.refused && meant(how)) {
-        Some((_, how)) => Some(how),
-        None => ways
-            .find(|(name, _)| *name == auth.value)
-            .map(|(_, how)| how),
+    let mut ways = sender.auths.iter().rev();
+    let way = match ways.clone().find(|way| auth.refused && meant(&way.how)) {
+        None => ways.find(|way| way.name == auth.value),
+        meant => meant,
     };
-    match way {
+    match way.map(|way| &way.how) {
         Some(How::Fixed(scheme)) => Ok(scheme()),
         Some(How::Token) => signature::read_token(reader, section),
         Some(How::Mac) => signature::read(reader, section).map(Scheme::Mac),
@@ -170,23 +181,19 @@ fn scheme(
 /// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
 /// unknown, and a value that no kind takes is wrong.
 fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
-    let mut known = auths(&SENDERS);
-    known.sort_unstable();
-    read_auth(reader, section, &known);
-    force_push(reader, section);
+    read_auth(reader, section, every_auth());
+    WebhookKeys::assume_no_force_push(reader, section);
     if section.has("signature_header") {
         drop(signature::read(reader, section));
     }
     if section.has("token_header") {
         drop(signature::read_token(reader, section));
     }
-    keys(reader, section);
-    drop(origins(reader, section));
-    drop(external_path(reader, section));
+    WebhookKeys::key_encoding(reader, section);
+    drop(read_origins(reader, section));
+    WebhookKeys::external_path(reader, section);
     drop(fields::read(reader, section, true));
-    for (key, _) in others() {
-        section.known.insert(key);
-    }
+    section.known.extend(others());
 }
 
 /// Reports the keys that belong to other kinds, or to another `auth`.
@@ -196,13 +203,14 @@ pub(super) fn refuse_others(reader: &mut Reader<'_>, section: &mut Section<'_>, 
 
 /// As [`refuse_others`]; where `auth` is refused, nothing is said of keys that another one may have.
 fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_refused: bool) {
-    for (key, kinds) in others() {
+    for key in others() {
         if section.known.contains(key) {
             continue;
         }
         let Some(raw) = Reader::raw(section, key) else {
             continue;
         };
+        let kinds = having(key);
         let (why, hint) = if !kinds.contains(&name) {
             (
                 format!("is not a key of kind = \"{name}\""),
@@ -225,35 +233,22 @@ fn foreign(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &str, auth_
     }
 }
 
-fn force_push(reader: &mut Reader<'_>, section: &mut Section<'_>) -> bool {
-    let given = reader.given(section, "assume_no_force_push", |raw| {
-        raw.as_bool().map_or_else(
-            || complain("is neither true nor false", "write true or false"),
-            Ok,
-        )
-    });
-    let held = reader.held(given, false);
-    let from = reader.source(held.span.as_ref());
-    reader.record(
-        section,
-        "assume_no_force_push",
-        Some(held.value.into()),
-        from,
-    );
-    held.value
+fn read_origins(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+) -> Result<Vec<String>, Refused> {
+    let given = reader.given(section, "allowed_origins", &origins());
+    let from = reader.source(given.span.as_ref());
+    let named = complete(given)?.unwrap_or_default();
+    let written = origins().written(&named);
+    reader.record(section, "allowed_origins", Some(written), from);
+    Ok(named)
 }
 
-fn keys(reader: &mut Reader<'_>, section: &mut Section<'_>) -> s3::Keys {
-    reader
-        .setting(section, "key_encoding", s3::Keys::default(), range::any)
-        .value
-}
-
-fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Vec<String>, Refused> {
-    let given = reader.list(
-        section,
-        "allowed_origins",
-        "write a list of names, such as [\"eventgrid.azure.net\"]",
+/// The names of origins.
+pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
+    let origin = scalar(
+        Shape::pattern("a DNS name", "^[!-~]+$"),
         |raw| {
             let origin = text(raw, "write each in quotes")?;
             if origin.is_empty() || !origin.bytes().all(|b| b.is_ascii_graphic()) {
@@ -261,23 +256,18 @@ fn origins(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Vec<Str
             }
             Ok(origin.to_owned())
         },
+        |origin| origin.as_str().into(),
     );
-    let from = reader.source(given.span.as_ref());
-    let origins = complete(given)?.unwrap_or_default();
-    reader.record(
-        section,
-        "allowed_origins",
-        Some(origins.clone().into()),
-        from,
-    );
-    Ok(origins)
+    list(
+        "write a list of names, such as [\"eventgrid.azure.net\"]",
+        origin,
+    )
 }
 
-fn external_path(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-) -> Result<Option<String>, Refused> {
-    let given = reader.optional(section, "external_path", |path: &String| {
+/// A path that Contentful signs as it is.
+pub(super) fn external_path() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a path", "^/[A-Za-z0-9/._~-]*$");
+    checked(shape, |path: &String| {
         // Contentful signs other characters, and queries, in an encoding of its own.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
         if path.starts_with('/') && path.bytes().all(plain) {
@@ -287,6 +277,5 @@ fn external_path(
             "is not a plain path",
             "write the path of the URL that Contentful sends to, of letters, digits, `/`, `.`, `_`, `~` and `-`",
         )
-    });
-    complete(given)
+    })
 }

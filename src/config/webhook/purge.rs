@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::config::problem::printable;
 use crate::config::reader::Reader;
 use crate::config::section::{Given, Section};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, Wrong, list, parsed, scalar};
 use crate::config::value::{Complaint, complain, text};
 use crate::core::asset::Asset;
 use crate::webhook::{Kind, Purge};
@@ -13,84 +19,78 @@ use super::scope;
 const HINT: &str =
     "write \"scan\", \"files\", \"all\", or a list of assets such as [\"/\", \"/feed.xml\"]";
 
-/// Reads `purge`.
-pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Given<Purge> {
-    let is_list = Reader::raw(section, "purge").is_some_and(|raw| raw.get_ref().is_array());
-    let purge = if is_list {
-        let list = reader.list(section, "purge", HINT, |raw| {
-            let asset = text(raw, "write the asset in quotes")?;
-            Asset::parse(asset)
-                .or_else(|error| complain("is not an asset", format!("it {}", error.problem)))
-        });
-        if list.value.as_ref().is_some_and(Vec::is_empty)
-            && let Some(span) = &list.span
-        {
-            let complaint = Complaint {
-                why: "is empty".to_owned(),
-                hint: "list at least one asset, or remove the route".to_owned(),
-            };
-            reader.report(&section.key("purge"), span, &complaint);
-        }
-        Given {
-            value: list
-                .value
-                .filter(|list| !list.is_empty())
-                .map(Purge::Assets),
-            span: list.span,
-        }
-    } else {
-        reader.given(section, "purge", |raw| match text(raw, HINT)? {
-            "scan" => Ok(Purge::Scan),
-            "files" => Ok(Purge::Files),
-            "all" => Ok(Purge::All),
-            asset if asset.starts_with('/') => complain(
-                "is not a list",
-                format!(
-                    "write it in brackets, [\"{}\"]",
-                    super::super::problem::printable(asset)
-                ),
-            ),
-            _ => complain("is not a word that is known here", HINT),
-        })
-    };
-    let written = purge.value.as_ref().map(|purge| match purge {
-        Purge::Scan => "scan".into(),
-        Purge::Files => "files".into(),
-        Purge::All => "all".into(),
-        Purge::Assets(assets) => {
-            let assets: Vec<String> = assets.iter().map(Asset::to_string).collect();
-            assets.into()
-        }
-    });
-    let from = reader.source(purge.span.as_ref());
-    reader.record(section, "purge", written, from);
-    purge
+/// What a route purges.
+pub(super) struct WhatToPurge;
+
+impl WhatToPurge {
+    fn assets() -> impl Syntax<Value = Vec<Asset>> {
+        let asset = scalar(
+            Shape::pattern("an asset", "^/"),
+            |raw| {
+                let asset = text(raw, "write the asset in quotes")?;
+                Asset::parse(asset)
+                    .or_else(|error| complain("is not an asset", format!("it {}", error.problem)))
+            },
+            |asset: &Asset| asset.to_string().into(),
+        );
+        list(HINT, asset).filled("is empty", "list at least one asset, or remove the route")
+    }
 }
 
-/// Reads `files_root`; empty, or with a `/` at its end. `None` where it is refused.
-pub(super) fn read_files_root(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-) -> Option<String> {
-    let given = reader.given(section, "files_root", |raw| {
-        const HINT: &str = "write a folder of the repository, such as \"public/\"";
-        let root = text(raw, HINT)?;
+impl Syntax for WhatToPurge {
+    type Value = Purge;
+
+    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<Purge, Vec<Wrong>> {
+        if raw.get_ref().is_array() {
+            return Self::assets().read(raw).map(Purge::Assets);
+        }
+        let words = scalar(
+            self.shape(),
+            |raw| match text(raw, HINT)? {
+                "scan" => Ok(Purge::Scan),
+                "files" => Ok(Purge::Files),
+                "all" => Ok(Purge::All),
+                asset if asset.starts_with('/') => complain(
+                    "is not a list",
+                    format!("write it in brackets, [\"{}\"]", printable(asset)),
+                ),
+                _ => complain("is not a word that is known here", HINT),
+            },
+            |_| "".into(),
+        );
+        words.read(raw)
+    }
+
+    fn written(&self, purge: &Purge) -> toml::Value {
+        match purge {
+            Purge::Scan => "scan".into(),
+            Purge::Files => "files".into(),
+            Purge::All => "all".into(),
+            Purge::Assets(assets) => Self::assets().written(assets),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Any(vec![
+            Shape::Words(vec!["scan", "files", "all"]),
+            Self::assets().shape(),
+        ])
+    }
+}
+
+/// A folder of a repository, with a `/` at its end.
+pub(super) fn files_root() -> impl Syntax<Value = String> {
+    const HINT: &str = "write a folder of the repository, such as \"public/\"";
+    let parse = |root: &str| {
         let bare = root.strip_suffix('/').unwrap_or(root);
         let odd = |part: &str| matches!(part, "" | "." | "..");
         if bare.split('/').any(odd) || bare.chars().any(|c| c.is_control() || c == '\\') {
             return complain("is not a folder of a repository", HINT);
         }
         Ok(format!("{bare}/"))
-    });
-    let from = reader.source(given.span.as_ref());
-    reader.record(
-        section,
-        "files_root",
-        given.value.clone().map(Into::into),
-        from,
-    );
-    let refused = given.value.is_none() && given.span.is_some();
-    (!refused).then(|| given.value.unwrap_or_default())
+    };
+    let shape = Shape::pattern("a folder", "^[^/]");
+    parsed(shape, HINT, parse, |root: &String| root.as_str().into())
 }
 
 /// What has to fit together.

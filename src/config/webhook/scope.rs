@@ -6,10 +6,12 @@ use std::ops::Range;
 use crate::config::problem::printable;
 use crate::config::reader::Reader;
 use crate::config::section::{Given, Section};
-use crate::config::value::{Complaint, complain, text};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, list, one_or_list, parsed};
+use crate::config::value::{Complaint, complain};
 use crate::webhook::{BranchProblem, Kind, RepositoryProblem, check_branch, check_repository};
 
-use super::one_or_more;
+use super::WebhookKeys;
 
 /// What a route says that it is for.
 pub(super) struct Scope {
@@ -26,32 +28,39 @@ pub(super) fn read(
     section: &mut Section<'_>,
     kind: Option<&Kind>,
 ) -> Scope {
-    let repositories = one_or_more(
-        reader,
-        section,
-        "repository",
-        "write its name in quotes, or a list of such",
-        |name| {
-            named(name)?;
-            match kind.map(|kind| check_repository(kind, name)) {
-                Some(Err(problem)) => complain(problem.to_string(), repository_hint(problem)),
-                _ => Ok(name.to_owned()),
-            }
-        },
-    );
-    let repositories = at_least_one(reader, section, "repository", repositories);
-    let any = |_: &str| Ok(());
+    let repositories = reader.optional(section, "repository", &repositories(kind));
     Scope {
         repositories,
-        events: names(reader, section, "events", any),
-        branches: names(reader, section, "branches", |name| {
-            check_branch(name)
-                .or_else(|problem| complain(problem.to_string(), branch_hint(problem)))
-        }),
-        workflows: names(reader, section, "workflows", any),
-        environments: names(reader, section, "environments", any),
+        events: WebhookKeys::events(reader, section),
+        branches: WebhookKeys::branches(reader, section),
+        workflows: WebhookKeys::workflows(reader, section),
+        environments: WebhookKeys::environments(reader, section),
     }
 }
+
+/// Names of repositories, as a kind calls them.
+pub(super) fn repositories(kind: Option<&Kind>) -> impl Syntax<Value = Vec<String>> {
+    const HINT: &str = "write its name in quotes, or a list of such";
+    let parse = move |name: &str| {
+        named(name)?;
+        match kind.map(|kind| check_repository(kind, name)) {
+            Some(Err(problem)) => complain(problem.to_string(), repository_hint(problem)),
+            _ => Ok(name.to_owned()),
+        }
+    };
+    let name = parsed(Shape::text("a name"), HINT, parse, |name: &String| {
+        name.as_str().into()
+    });
+    one_or_list(HINT, name).filled(NOTHING, AT_LEAST_ONE)
+}
+
+/// Refuses what no branch can be.
+pub(super) fn branch(name: &str) -> Result<(), Complaint> {
+    check_branch(name).or_else(|problem| complain(problem.to_string(), branch_hint(problem)))
+}
+
+const NOTHING: &str = "is empty, so that nothing would count";
+const AT_LEAST_ONE: &str = "list at least one, or remove the line";
 
 fn repository_hint(problem: RepositoryProblem) -> &'static str {
     match problem {
@@ -171,20 +180,18 @@ pub(super) fn events<'e>(given: &'e Given<Vec<String>>, kind: &Kind) -> Vec<&'e 
 }
 
 /// A list of names, at least one, that pass `check`.
-fn names(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
+pub(super) fn names(
     check: impl Fn(&str) -> Result<(), Complaint>,
-) -> Given<Vec<String>> {
-    let hint = "write a list of names in quotes and brackets";
-    let names = reader.list(section, key, hint, |raw| {
-        let name = text(raw, "write each name in quotes")?;
+) -> impl Syntax<Value = Vec<String>> {
+    let parse = move |name: &str| {
         named(name)?;
-        check(name)?;
-        Ok(name.to_owned())
+        check(name).map(|()| name.to_owned())
+    };
+    let hint = "write each name in quotes";
+    let name = parsed(Shape::text("a name"), hint, parse, |name: &String| {
+        name.as_str().into()
     });
-    at_least_one(reader, section, key, names)
+    list("write a list of names in quotes and brackets", name).filled(NOTHING, AT_LEAST_ONE)
 }
 
 fn named(name: &str) -> Result<(), Complaint> {
@@ -192,28 +199,6 @@ fn named(name: &str) -> Result<(), Complaint> {
         return complain("is not a name", "remove it");
     }
     Ok(())
-}
-
-/// Reports an empty list, and records the value.
-fn at_least_one(
-    reader: &mut Reader<'_>,
-    section: &Section<'_>,
-    key: &'static str,
-    mut names: Given<Vec<String>>,
-) -> Given<Vec<String>> {
-    if names.value.as_ref().is_some_and(Vec::is_empty) {
-        if let Some(span) = &names.span {
-            let complaint = Complaint {
-                why: "is empty, so that nothing would count".to_owned(),
-                hint: "list at least one, or remove the line".to_owned(),
-            };
-            reader.report(&section.key(key), span, &complaint);
-        }
-        names.value = None;
-    }
-    let from = reader.source(names.span.as_ref());
-    reader.record(section, key, names.value.clone().map(Into::into), from);
-    names
 }
 
 fn unnamed(

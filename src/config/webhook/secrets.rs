@@ -10,10 +10,12 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::reader::Reader;
 use crate::config::secret;
 use crate::config::section::{Given, Section};
-use crate::config::value::complain;
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, one_or_list, parsed};
+use crate::config::value::{Value as _, complain};
 use crate::webhook::{MAX_SECRETS, Route};
 
-use super::one_or_more;
+use super::WebhookKeys;
 
 /// Reads the places of a route's secrets; `None` where there is a problem with them.
 pub(super) fn read(
@@ -22,38 +24,8 @@ pub(super) fn read(
     kind_is_known: bool,
     open: bool,
 ) -> Option<Vec<SecretPlace>> {
-    let files = one_or_more(
-        reader,
-        section,
-        "secret_file",
-        "write the whole path of the secret's file, in quotes, or a list of them",
-        |path| {
-            if !Path::new(path).is_absolute() || path.contains('\0') {
-                return complain("is not an absolute path", "write the whole path, from / on");
-            }
-            Ok(SecretPlace::File(PathBuf::from(path)))
-        },
-    );
-    let credentials = one_or_more(
-        reader,
-        section,
-        "credential",
-        "write the name of the systemd credential, in quotes, or a list of them",
-        |name| {
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-            if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
-                return complain(
-                    "is not the name of a credential",
-                    "write the name that LoadCredential= has, of letters, digits, `.`, `_` and `-`",
-                );
-            }
-            Ok(SecretPlace::Credential(name.to_owned()))
-        },
-    );
-    for (key, given) in [("secret_file", &files), ("credential", &credentials)] {
-        let from = reader.source(given.span.as_ref());
-        reader.record(section, key, given.value.as_deref().map(written), from);
-    }
+    let files = WebhookKeys::secret_file(reader, section);
+    let credentials = WebhookKeys::credential(reader, section);
     let mut refused = false;
     if open {
         for (key, given) in [("secret_file", &files), ("credential", &credentials)] {
@@ -98,20 +70,39 @@ pub(super) fn read(
     (!refused).then_some(places)
 }
 
-fn written(places: &[SecretPlace]) -> toml::Value {
-    let mut texts: Vec<String> = places
-        .iter()
-        .map(|place| match place {
-            SecretPlace::File(path) => path.display().to_string(),
-            SecretPlace::Credential(name) => name.clone(),
-        })
-        .collect();
-    match texts.pop() {
-        Some(one) if texts.is_empty() => one.into(),
-        last => {
-            texts.extend(last);
-            texts.into()
+/// The files of secrets.
+pub(super) fn files() -> impl Syntax<Value = Vec<SecretPlace>> {
+    const HINT: &str = "write the whole path of the secret's file, in quotes, or a list of them";
+    let parse = |path: &str| {
+        if !Path::new(path).is_absolute() || path.contains('\0') {
+            return complain("is not an absolute path", "write the whole path, from / on");
         }
+        Ok(SecretPlace::File(PathBuf::from(path)))
+    };
+    one_or_list(HINT, parsed(PathBuf::shape(), HINT, parse, written)).one_alone()
+}
+
+/// The names of systemd credentials.
+pub(super) fn credentials() -> impl Syntax<Value = Vec<SecretPlace>> {
+    const HINT: &str = "write the name of the systemd credential, in quotes, or a list of them";
+    let parse = |name: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+            return complain(
+                "is not the name of a credential",
+                "write the name that LoadCredential= has, of letters, digits, `.`, `_` and `-`",
+            );
+        }
+        Ok(SecretPlace::Credential(name.to_owned()))
+    };
+    let shape = Shape::pattern("the name of a credential", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$");
+    one_or_list(HINT, parsed(shape, HINT, parse, written)).one_alone()
+}
+
+fn written(place: &SecretPlace) -> toml::Value {
+    match place {
+        SecretPlace::File(path) => path.display().to_string().into(),
+        SecretPlace::Credential(name) => name.as_str().into(),
     }
 }
 

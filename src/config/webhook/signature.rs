@@ -2,13 +2,14 @@
 
 use axum::http::HeaderName;
 
-use crate::config::range;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
+use crate::config::shape::Shape;
+use crate::config::syntax::{Syntax, checked, parsed, scalar};
 use crate::config::value::{Complaint, Value, Words, complain, text};
 use crate::webhook::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace, Unit};
 
-use super::{Refused, complete};
+use super::{Refused, WebhookKeys, complete};
 
 impl Words for Encoding {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -31,20 +32,19 @@ impl Words for Unit {
         &[("s", Self::Seconds), ("ms", Self::Milliseconds)];
 }
 
-/// The name of a header.
-struct Header(HeaderName);
-
-impl Value for Header {
+impl Value for HeaderName {
     fn read(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
         const HINT: &str = "write the name of a header, such as \"X-Signature\"";
         let name = text(value, HINT)?;
-        HeaderName::from_bytes(name.as_bytes())
-            .map(Self)
-            .or_else(|_| complain("is not the name of a header", HINT))
+        Self::from_bytes(name.as_bytes()).or_else(|_| complain("is not the name of a header", HINT))
     }
 
     fn written(&self) -> toml::Value {
-        self.0.as_str().into()
+        self.as_str().into()
+    }
+
+    fn shape() -> Shape {
+        Shape::pattern("the name of a header", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
     }
 }
 
@@ -53,40 +53,21 @@ pub(super) fn read_token(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
 ) -> Result<Scheme, Refused> {
-    let header = reader.required::<Header>(
-        section,
-        "token_header",
-        "name the header that has the token, such as token_header = \"X-Token\"",
-        range::any,
-    );
-    let prefix = prefix(reader, section, "token_prefix", "token", |b| {
-        b.is_ascii_graphic() || b == b' '
-    });
+    let header = WebhookKeys::token_header(reader, section);
+    let prefix = WebhookKeys::token_prefix(reader, section);
     if prefix.refused {
         return Err(Refused);
     }
-    let header = header.value.ok_or(Refused)?.0;
+    let header = header.value.ok_or(Refused)?;
     Ok(Scheme::Token(header, prefix.value))
 }
 
 /// Reads the signature's keys.
 pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result<Mac, Refused> {
-    let header = reader.required::<Header>(
-        section,
-        "signature_header",
-        "name the header that has the signature, such as signature_header = \"X-Signature\"",
-        range::any,
-    );
-    let prefix = prefix(reader, section, "signature_prefix", "signature", |b| {
-        (b.is_ascii_graphic() && b != b',') || b == b' '
-    });
-    let encoding = reader.setting(
-        section,
-        "signature_encoding",
-        Encoding::default(),
-        range::any,
-    );
-    let digest = reader.setting(section, "signature_digest", Digest::default(), range::any);
+    let header = WebhookKeys::signature_header(reader, section);
+    let prefix = WebhookKeys::signature_prefix(reader, section);
+    let encoding = WebhookKeys::signature_encoding(reader, section);
+    let digest = WebhookKeys::signature_digest(reader, section);
     let stamp = read_stamp(reader, section, &prefix);
     // A timestamp that is refused is there all the same.
     let stamped = !matches!(stamp, Ok(None));
@@ -95,7 +76,7 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result
         return Err(Refused);
     }
     Ok(Mac {
-        header: header.value.ok_or(Refused)?.0,
+        header: header.value.ok_or(Refused)?,
         prefix: prefix.value,
         encoding: encoding.value,
         digest: digest.value,
@@ -104,37 +85,40 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result
     })
 }
 
-/// Reads what stands before something in its header.
+/// What stands before a token in its header.
+pub(super) fn token_prefix() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a text", "^([!-~][ -~]*)?$");
+    prefix(shape, "token", |b| b.is_ascii_graphic() || b == b' ')
+}
+
+/// What stands before a signature in its header.
+pub(super) fn signature_prefix() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("a text", "^([!-+.-~-][ -+.-~-]*)?$");
+    prefix(shape, "signature", |b| {
+        (b.is_ascii_graphic() && b != b',') || b == b' '
+    })
+}
+
 fn prefix(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-    of: &str,
+    shape: Shape,
+    of: &'static str,
     may_hold: impl Fn(u8) -> bool,
-) -> Held<String> {
-    let prefix = reader.given(section, key, |raw| {
+) -> impl Syntax<Value = String> {
+    let read = move |raw: &toml::de::DeValue<'_>| {
         let hint = format!("write what stands right before the {of}, in quotes");
         let prefix = text(raw, &hint)?;
         if !prefix.bytes().all(&may_hold) || prefix.starts_with(' ') {
             return complain("holds a character that can't stand there", hint);
         }
         Ok(prefix.to_owned())
-    });
-    let prefix = reader.held(prefix, String::new());
-    let from = reader.source(prefix.span.as_ref());
-    let written = prefix.value.clone().into();
-    reader.record(section, key, Some(written), from);
-    prefix
+    };
+    scalar(shape, read, |prefix| prefix.as_str().into())
 }
 
-/// Reads where the timestamp is.
-fn read_stamp(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    prefix: &Held<String>,
-) -> Result<Option<Stamp>, Refused> {
-    let header = reader.optional::<Header>(section, "timestamp_header", range::any);
-    let field = reader.optional(section, "timestamp_field", |field: &String| {
+/// The name of a field.
+pub(super) fn field() -> impl Syntax<Value = String> {
+    let shape = Shape::pattern("the name of a field", "^[A-Za-z0-9_-]+$");
+    checked(shape, |field: &String| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
         if field.bytes().all(plain) {
             return Ok(());
@@ -143,8 +127,18 @@ fn read_stamp(
             "is not the name of a field",
             "write what stands before its =, such as \"t\"",
         )
-    });
-    let unit = reader.setting(section, "timestamp_unit", Unit::default(), range::any);
+    })
+}
+
+/// Reads where the timestamp is.
+fn read_stamp(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    prefix: &Held<String>,
+) -> Result<Option<Stamp>, Refused> {
+    let header = WebhookKeys::timestamp_header(reader, section);
+    let field = WebhookKeys::timestamp_field(reader, section);
+    let unit = WebhookKeys::timestamp_unit(reader, section);
     let contradiction = if header.span.is_some() && field.span.is_some() {
         Some((
             "timestamp_field",
@@ -179,7 +173,7 @@ fn read_stamp(
         };
     }
     let place = match (complete(header)?, complete(field)?) {
-        (Some(header), _) => StampPlace::Header(header.0),
+        (Some(header), _) => StampPlace::Header(header),
         (None, Some(field)) => StampPlace::Field(field),
         (None, None) => return Ok(None),
     };
@@ -193,7 +187,10 @@ fn read_stamp(
 }
 
 /// What is signed before the body, and after it.
-type Around = (Vec<Piece>, Vec<Piece>);
+pub(super) type Around = (Vec<Piece>, Vec<Piece>);
+
+/// As it is written, and what it means.
+pub(super) type Signed = (String, Around);
 
 fn read_signed(
     reader: &mut Reader<'_>,
@@ -205,18 +202,25 @@ fn read_signed(
     } else {
         "{body}"
     };
-    let signed = reader.given(section, "signed", |raw| {
-        let template = text(raw, SIGNED_HINT)?;
-        around(template, stamped).map(|pieces| (template.to_owned(), pieces))
-    });
-    let from = reader.source(signed.span.as_ref());
-    let given = signed.value.as_ref().map(|(text, _)| text.as_str());
-    let written = given.unwrap_or(default).into();
+    let given = reader.given(section, "signed", &signed(stamped));
+    let from = reader.source(given.span.as_ref());
+    let text = given.value.as_ref().map(|(text, _)| text.as_str());
+    let written = text.unwrap_or(default).into();
     reader.record(section, "signed", Some(written), from);
-    match complete(signed)? {
+    match complete(given)? {
         Some((_, pieces)) => Ok(pieces),
         None => around(default, stamped).map_err(|_| Refused),
     }
+}
+
+/// What is signed; `stamped` where there is a timestamp.
+pub(super) fn signed(stamped: bool) -> impl Syntax<Value = Signed> {
+    let shape = Shape::pattern("a text with `{body}`", "\\{body\\}");
+    let parse =
+        move |template: &str| around(template, stamped).map(|pieces| (template.to_owned(), pieces));
+    parsed(shape, SIGNED_HINT, parse, |(text, _): &Signed| {
+        text.as_str().into()
+    })
 }
 
 const SIGNED_HINT: &str = "write what is signed, with {body} once and {timestamp} where there is one, such as \
