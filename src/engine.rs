@@ -155,7 +155,7 @@ impl EngineHandle {
 pub struct Engine {
     planner: Planner,
     looks: Looks,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     caller: Arc<Caller>,
     clock: Clock,
     journal: journal::Journal,
@@ -189,7 +189,7 @@ impl Engine {
     /// When the store can't be read or written.
     pub async fn restore(
         settings: EngineSettings,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         caller: Caller,
         clock: Clock,
         metrics: Arc<Metrics>,

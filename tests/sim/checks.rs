@@ -6,7 +6,6 @@ use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Change, PipelineId, Seq, Source, Target};
 use edgepurge::core::purge::{AllReason, Decision, Limit, Outcome, RequestId, Scope};
 use edgepurge::core::time::Time;
-use edgepurge::store::Store as _;
 
 use crate::world::{World, now};
 

@@ -7,7 +7,6 @@ use edgepurge::core::change::PipelineId;
 use edgepurge::core::pause::{Holder, LEASE, Pause, Retry};
 use edgepurge::core::planner::Event;
 use edgepurge::core::time::Time;
-use edgepurge::store::Store as _;
 
 use crate::world::{World, now};
 

@@ -13,8 +13,7 @@ use edgepurge::core::purge::{Decision, RequestId};
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::room::Room;
 use edgepurge::core::time::Time;
-use edgepurge::store::memory::MemoryStore;
-use edgepurge::store::{Store, StoreFuture};
+use edgepurge::store::{InlineDatabase, Store, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::api::{Answer, Api, Refusing};
@@ -29,12 +28,12 @@ const CALM: u64 = 3 * 3_600_000;
 /// Assets of a pipeline.
 const ASSETS: u32 = 40;
 
-/// What the memory store answers, it answers at once.
+/// What an inline store answers, it answers at once.
 pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
     future
         .now_or_never()
-        .expect("the memory store never waits")
-        .expect("the memory store never fails")
+        .expect("an inline store never waits")
+        .expect("an inline store never fails")
 }
 
 /// A change that was committed.
@@ -85,7 +84,9 @@ pub(crate) struct World {
     pub(crate) rng: fastrand::Rng,
     pub(crate) api: Api,
     pub(crate) edge: Edge,
-    pub(crate) store: MemoryStore,
+    /// What survives a crash.
+    database: InlineDatabase,
+    pub(crate) store: Store,
     pub(crate) limits: Limits,
     /// Every pipeline that ever was configured.
     pub(crate) all: Vec<PipelineSettings>,
@@ -145,6 +146,10 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
     }
 }
 
+fn open(database: &InlineDatabase) -> Store {
+    database.open().expect("it can be read")
+}
+
 fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Room> {
     let capped = settings.iter().filter(|known| known.all_above.is_none());
     capped
@@ -166,6 +171,7 @@ impl World {
             .map(|number| pipeline(&mut rng, &PipelineId::new(&format!("p{number}"))))
             .collect();
         let wall_ahead = 1_000_000_000;
+        let database = InlineDatabase::new().expect("there is memory");
         let (planner, _) = Planner::restore(
             limits,
             settings.clone(),
@@ -184,7 +190,8 @@ impl World {
             dropped: false,
             broken: None,
             edge: Edge::default(),
-            store: MemoryStore::default(),
+            store: open(&database),
+            database,
             limits,
             all: settings.clone(),
             settings,
@@ -801,6 +808,7 @@ impl World {
             self.wall_ahead = self.rng.u64(0..2_000_000_000);
             self.ledger.clock_stepped(self.real);
         }
+        self.store = open(&self.database);
         let unsettled = now(self.store.unsettled());
         self.holds.restarted(self.wall());
         // As the engine does.

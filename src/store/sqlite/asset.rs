@@ -12,7 +12,7 @@ use crate::store::{AssetHistory, AssetPurge, Cause};
 /// How many changes that wait are told.
 const WAITING: usize = 20;
 
-pub(super) fn history(
+pub(in crate::store) fn history(
     connection: &Connection,
     pipeline: &PipelineId,
     asset: &Asset,
@@ -97,7 +97,7 @@ fn of_everything(
     Ok(None)
 }
 
-pub(super) fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
+pub(in crate::store) fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
     let seq: i64 = row.get("seq")?;
     let source = word(row, "source", Source::parse)?;
     let detail: String = row.get("detail")?;

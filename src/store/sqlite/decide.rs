@@ -9,10 +9,13 @@ use crate::core::time::Time;
 use crate::store::StoreError;
 
 /// What a learned limit is of, as the table has it.
-pub(super) const RATE: &str = "rate";
-pub(super) const MAX_ASSETS: &str = "max_assets";
+pub(in crate::store) const RATE: &str = "rate";
+pub(in crate::store) const MAX_ASSETS: &str = "max_assets";
 
-pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), StoreError> {
+pub(in crate::store) fn apply(
+    connection: &Connection,
+    decision: &Decision,
+) -> Result<(), StoreError> {
     let found = match decision {
         Decision::Open {
             request,

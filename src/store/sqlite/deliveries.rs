@@ -113,7 +113,7 @@ impl Progress {
 }
 
 /// What became of the last delivery of this name.
-pub(super) fn find(
+pub(in crate::store) fn find(
     connection: &Connection,
     keys: &DeliveryKeys,
     route: &str,
@@ -130,7 +130,10 @@ pub(super) fn find(
 }
 
 /// What became of a delivery, from its row.
-pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+pub(in crate::store) fn record(
+    connection: &Connection,
+    row: &Row<'_>,
+) -> rusqlite::Result<DeliveryRecord> {
     let (id, progress): (i64, _) = (row.get("id")?, Progress::read(row)?);
     let counts = progress.counts(connection)?;
     let waiting: i64 = connection
@@ -150,7 +153,7 @@ pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result
 }
 
 /// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.
-pub(super) fn begin(
+pub(in crate::store) fn begin(
     connection: &Connection,
     delays: &BTreeMap<String, Duration>,
     now: Time,
@@ -171,7 +174,7 @@ pub(super) fn begin(
 }
 
 /// When the first of each sort is due.
-pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
+pub(in crate::store) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
     let changes: Option<i64> = connection
         .prepare_cached("SELECT min(due) FROM delivery WHERE stage = 'waiting'")?
         .query_row([], |row| row.get(0))?;
@@ -191,7 +194,7 @@ pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
 }
 
 /// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
-pub(super) fn release(
+pub(in crate::store) fn release(
     connection: &Connection,
     now: Time,
     limit: usize,
@@ -230,7 +233,7 @@ pub(super) fn release(
 
 /// Deliveries that waited for these scans are made: of what the scans found, and of what was
 /// noticed of the same deploy before and is not purged yet.
-pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Result<()> {
+pub(in crate::store) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Result<()> {
     let unsettled: Option<i64> = connection
         .prepare_cached(
             "SELECT min(seq) FROM (
@@ -257,7 +260,7 @@ pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Res
 
 /// Forgets what is made: what is older than `before` and can't be repeated any more, and what there is
 /// more of than is kept.
-pub(super) fn prune(
+pub(in crate::store) fn prune(
     connection: &Connection,
     before: Time,
     now: Time,

@@ -20,7 +20,7 @@ const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
 
 /// The keys. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DeliveryKeys {
+pub(in crate::store) struct DeliveryKeys {
     rows: Arc<Mutex<Rows>>,
 }
 

@@ -14,7 +14,7 @@ use crate::core::purge::{
 use crate::core::time::Time;
 use crate::store::{Listed, RequestFilter, RequestRecord, StageCounts};
 
-pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
+pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
     let last: Option<String> = connection
         .query_row(
             "SELECT value FROM meta WHERE key = 'last_request'",
@@ -85,7 +85,7 @@ fn settled_remote_ids(
     Ok(newest)
 }
 
-pub(super) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
+pub(in crate::store) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
     let id: String = row.get("pipeline")?;
     Ok(PipelineId::new(&id))
 }
@@ -123,7 +123,7 @@ fn assets(connection: &Connection, request: u64) -> rusqlite::Result<BTreeMap<As
         .collect()
 }
 
-pub(super) fn requests(
+pub(in crate::store) fn requests(
     connection: &Connection,
     filter: &RequestFilter,
 ) -> rusqlite::Result<Listed<RequestRecord>> {
@@ -152,7 +152,10 @@ pub(super) fn requests(
     )
 }
 
-pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+pub(in crate::store) fn record(
+    connection: &Connection,
+    row: &Row<'_>,
+) -> rusqlite::Result<RequestRecord> {
     let id = uint(row.get("id")?);
     let reason: Option<String> = row.get("reason")?;
     let moment = |column| -> rusqlite::Result<Option<Time>> {
@@ -179,7 +182,7 @@ pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result
 }
 
 /// Reads queued, taken, done, failed and dropped, in that order.
-pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
+pub(in crate::store) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
     Ok(StageCounts {
         queued: uint(row.get(0)?),
         taken: uint(row.get(1)?),
@@ -189,7 +192,7 @@ pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
     })
 }
 
-pub(super) fn stages(
+pub(in crate::store) fn stages(
     connection: &Connection,
     pipeline: Option<&PipelineId>,
     first: Seq,
@@ -210,7 +213,7 @@ pub(super) fn stages(
         )
 }
 
-pub(super) fn requests_of(
+pub(in crate::store) fn requests_of(
     connection: &Connection,
     first: Seq,
     last: Seq,
@@ -226,7 +229,7 @@ pub(super) fn requests_of(
         .collect()
 }
 
-pub(super) fn failed_assets(
+pub(in crate::store) fn failed_assets(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<PipelineId, u64>> {
     connection
@@ -239,7 +242,11 @@ pub(super) fn failed_assets(
 }
 
 /// Goes by what settled, which an index has in order: what is not old is not looked at.
-pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusqlite::Result<u64> {
+pub(in crate::store) fn prune(
+    connection: &Connection,
+    before: Time,
+    limit: usize,
+) -> rusqlite::Result<u64> {
     let before = int(before.millis());
     let mut left = limit;
     for sql in [
@@ -288,7 +295,7 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
 }
 
 /// The last change of each origin's files that is not in the history any more.
-pub(super) fn pruned(
+pub(in crate::store) fn pruned(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<(PipelineId, String), Seq>> {
     connection

@@ -10,7 +10,7 @@ use crate::store::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDel
 pub(super) type Wanted<'w> = (&'static str, Option<&'w dyn ToSql>);
 
 /// A part of the rows of a table that are wanted, in the order of the number in `key`.
-pub(super) fn listed<T>(
+pub(in crate::store) fn listed<T>(
     connection: &Connection,
     (table, key): (&str, &str),
     wanted: &[Wanted<'_>],
@@ -56,11 +56,11 @@ pub(super) fn listed<T>(
 }
 
 /// A value as a parameter of a statement.
-pub(super) fn value<T: ToSql>(of: Option<&T>) -> Option<&dyn ToSql> {
+pub(in crate::store) fn value<T: ToSql>(of: Option<&T>) -> Option<&dyn ToSql> {
     of.map(|value| value as &dyn ToSql)
 }
 
-pub(super) fn changes(
+pub(in crate::store) fn changes(
     connection: &Connection,
     filter: &ChangeFilter,
 ) -> rusqlite::Result<Listed<ChangeRecord>> {
@@ -91,7 +91,7 @@ pub(super) fn changes(
     )
 }
 
-pub(super) fn deliveries(
+pub(in crate::store) fn deliveries(
     connection: &Connection,
     filter: &DeliveryFilter,
 ) -> rusqlite::Result<Listed<ListedDelivery>> {

@@ -14,7 +14,7 @@ use crate::core::time::Time;
 use crate::store::Orphan;
 
 /// Every pause, whether it still holds or not.
-pub(super) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
+pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     connection
         .prepare_cached("SELECT * FROM pause ORDER BY pipeline, holder")?
         .query_map([], |row| {
@@ -33,7 +33,7 @@ pub(super) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
         .collect()
 }
 
-pub(super) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
+pub(in crate::store) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
     let length = pause.length.map(|length| int(length.as_millis()));
     connection
         .prepare_cached("INSERT OR REPLACE INTO pause VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
@@ -48,7 +48,7 @@ pub(super) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<
     Ok(())
 }
 
-pub(super) fn resume(
+pub(in crate::store) fn resume(
     connection: &Connection,
     pipeline: &PipelineId,
     holder: &Holder,
@@ -67,7 +67,7 @@ pub(super) fn resume(
     Ok(ended > 0)
 }
 
-pub(super) fn retry(
+pub(in crate::store) fn retry(
     connection: &Connection,
     what: &Retry,
     limit: usize,
@@ -99,7 +99,7 @@ pub(super) fn retry(
     Ok(changes)
 }
 
-pub(super) fn drop_queue(
+pub(in crate::store) fn drop_queue(
     connection: &Connection,
     pipeline: &PipelineId,
     limit: usize,
@@ -157,7 +157,7 @@ fn drop_later(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Resul
 }
 
 /// Steps from pipeline to pipeline in the indexes, so that a long queue costs nothing.
-pub(super) fn orphans(
+pub(in crate::store) fn orphans(
     connection: &Connection,
     known: &[PipelineId],
 ) -> rusqlite::Result<Vec<Orphan>> {
@@ -217,14 +217,17 @@ fn key_of(key: &str) -> String {
     format!("note:{key}")
 }
 
-pub(super) fn noted(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(in crate::store) fn noted(
+    connection: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
         .query_row([key_of(key)], |row| row.get(0))
         .optional()
 }
 
-pub(super) fn note(
+pub(in crate::store) fn note(
     connection: &Connection,
     key: &str,
     word: &str,

@@ -17,9 +17,9 @@ use crate::core::verify::{
 
 mod known;
 
-pub(super) use known::known;
+pub(in crate::store) use known::known;
 
-pub(super) fn begin(
+pub(in crate::store) fn begin(
     connection: &Connection,
     follows: &[Follows],
     now: Time,
@@ -58,7 +58,7 @@ pub(super) fn begin(
     Ok(())
 }
 
-pub(super) fn follow_up(
+pub(in crate::store) fn follow_up(
     connection: &Connection,
     plan: &FollowUp,
     limit: usize,
@@ -192,7 +192,7 @@ fn repurge(
     Ok(())
 }
 
-pub(super) fn follow_ups(
+pub(in crate::store) fn follow_ups(
     connection: &Connection,
     of: &[PipelineId],
     checks: usize,
@@ -246,7 +246,7 @@ fn check(row: &Row<'_>) -> rusqlite::Result<Check> {
     })
 }
 
-pub(super) fn purge_again(
+pub(in crate::store) fn purge_again(
     connection: &Connection,
     now: Time,
     limit: usize,
@@ -296,7 +296,7 @@ pub(super) fn purge_again(
     Ok(due.len())
 }
 
-pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
+pub(in crate::store) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
     let check = &looked.check;
     let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
     let request = int(check.request.0);
@@ -355,7 +355,7 @@ pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Resu
 }
 
 /// What the edge had after a request.
-pub(super) fn seen(
+pub(in crate::store) fn seen(
     connection: &Connection,
     request: u64,
     asset: &str,
@@ -373,7 +373,10 @@ pub(super) fn seen(
 }
 
 /// Nothing follows on the purges of a pipeline any more.
-pub(super) fn forget(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Result<()> {
+pub(in crate::store) fn forget(
+    connection: &Connection,
+    pipeline: &PipelineId,
+) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM verification WHERE pipeline = ?1",
         "DELETE FROM repurge WHERE pipeline = ?1",

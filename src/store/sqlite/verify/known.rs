@@ -10,10 +10,7 @@ use crate::core::verify::{Check, Known, Past};
 /// Of so many requests for an asset what its files held is remembered, and of so many for everything.
 const REMEMBERED: usize = 64;
 
-pub(in crate::store::sqlite) fn known(
-    connection: &Connection,
-    check: &Check,
-) -> rusqlite::Result<Known> {
+pub(in crate::store) fn known(connection: &Connection, check: &Check) -> rusqlite::Result<Known> {
     let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
     let history = connection
         .prepare_cached(
