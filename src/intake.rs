@@ -165,6 +165,12 @@ impl fmt::Debug for Intake {
     }
 }
 
+impl From<StoreError> for SinkError {
+    fn from(error: StoreError) -> Self {
+        Self::NotCommitted(Box::new(error))
+    }
+}
+
 impl Sink for Intake {
     fn files<'a>(
         &'a self,
