@@ -55,14 +55,13 @@ impl World {
         self.work(async |steps, world| steps.pull(world).await);
     }
 
-    /// `false`: the process died.
-    pub(crate) fn operate(&mut self, operation: Operation) -> bool {
+    /// A person or a deploy does something with a queue.
+    pub(crate) fn operate(&mut self, operation: Operation) {
         self.say(&operation);
         let operated = self.work(async |steps, world| steps.operate(world, operation).await);
-        operated.is_some_and(|operated| {
+        if let Some(operated) = operated {
             operated.expect("an inline store never fails");
-            true
-        })
+        }
     }
 
     /// Decisions are committed.

@@ -173,14 +173,14 @@ impl World {
     pub(crate) fn retry(&mut self) {
         let id = self.some_pipeline();
         let what = if self.rng.bool() {
-            Retry::Pipeline(id.clone())
+            Retry::Pipeline(id)
         } else {
             Retry::Request(self.rng.u64(1..=self.ledger.last_request().max(1)))
         };
-        let pipeline = matches!(what, Retry::Pipeline(_));
-        if self.operate(Operation::Retry(what)) && pipeline {
-            self.ledger.cooled(Some(&id));
+        if let Retry::Pipeline(id) = &what {
+            self.ledger.cooled(Some(id));
         }
+        self.operate(Operation::Retry(what));
     }
 
     /// It is on disk that these are queued again.
