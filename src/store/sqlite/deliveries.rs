@@ -124,7 +124,10 @@ pub(in crate::store) fn find(
         return Ok(None);
     };
     connection
-        .prepare_cached("SELECT * FROM delivery WHERE id = ?1 AND route = ?2 AND event = ?3")?
+        .prepare_cached(
+            "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
+             WHERE id = ?1 AND route = ?2 AND event = ?3",
+        )?
         .query_row(params![id, route, event], |row| record(connection, row))
         .optional()
 }
@@ -241,7 +244,7 @@ pub(in crate::store) fn scanned(connection: &Connection, scan: &ScanDone) -> rus
                  WHERE stage = 'queued' AND pipeline = ?1
                  UNION ALL
                  SELECT min(seq) FROM change WHERE request IN
-                     (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))",
+                     (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1)) AS unsettled",
         )?
         .query_row([scan.pipeline.as_str()], |row| row.get(0))?;
     connection

@@ -23,11 +23,15 @@ pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<U
         )
         .optional()?;
     let requests: Vec<OpenRequest> = connection
-        .prepare_cached("SELECT * FROM request WHERE settled IS NULL ORDER BY id")?
+        .prepare_cached(
+            "SELECT id, pipeline, reason, through, remote_id, attempt, first_seen, opened, overdue,
+                    api_since
+             FROM request WHERE settled IS NULL ORDER BY id",
+        )?
         .query_map([], |row| open_request(connection, row))?
         .collect::<rusqlite::Result<_>>()?;
     let all = connection
-        .prepare_cached("SELECT * FROM queued_all ORDER BY pipeline")?
+        .prepare_cached("SELECT pipeline, reason, since FROM queued_all ORDER BY pipeline")?
         .query_map([], |row| {
             Ok(QueuedAll {
                 pipeline: pipeline(row)?,
@@ -37,11 +41,11 @@ pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<U
         })?
         .collect::<rusqlite::Result<_>>()?;
     let last_all = connection
-        .prepare_cached("SELECT * FROM last_all")?
+        .prepare_cached("SELECT pipeline, at FROM last_all")?
         .query_map([], |row| Ok((pipeline(row)?, time(row.get("at")?))))?
         .collect::<rusqlite::Result<_>>()?;
     let learned = connection
-        .prepare_cached("SELECT * FROM learned ORDER BY what, pipeline")?
+        .prepare_cached("SELECT what, pipeline, value, at FROM learned ORDER BY what, pipeline")?
         .query_map([], |row| {
             let what: String = row.get("what")?;
             Ok(Learned {
@@ -145,12 +149,17 @@ pub(in crate::store) fn requests(
     ];
     listing::listed(
         connection,
-        ("request", "id"),
+        ("request", "id", COLUMNS),
         &wanted,
         filter.slice,
         |row| record(connection, row),
     )
 }
+
+/// What [`record`] reads of a request.
+const COLUMNS: &str =
+    "id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted,
+                       settled, why";
 
 pub(in crate::store) fn record(
     connection: &Connection,
@@ -254,11 +263,11 @@ pub(in crate::store) fn prune(
              SELECT change.seq FROM request INDEXED BY request_settled
              CROSS JOIN change INDEXED BY change_request ON change.request = request.id
              WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
-         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
+         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
         "DELETE FROM change WHERE seq IN (
              SELECT seq FROM change INDEXED BY change_dropped
              WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
-         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
+         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
     ] {
         let deleted: Vec<(String, Option<String>, i64)> = connection
             .prepare_cached(sql)?
@@ -277,8 +286,9 @@ pub(in crate::store) fn prune(
         for ((pipeline, origin), seq) in last {
             connection
                 .prepare_cached(
-                    "INSERT INTO pruned VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+                    "INSERT INTO pruned (pipeline, origin, seq) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (pipeline, origin) DO UPDATE
+                     SET seq = max(pruned.seq, excluded.seq)",
                 )?
                 .execute(params![pipeline, origin, seq])?;
         }

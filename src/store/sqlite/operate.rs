@@ -13,10 +13,17 @@ use crate::core::purge::AllReason;
 use crate::core::time::Time;
 use crate::store::Orphan;
 
+/// Sets the value of a key.
+pub(super) const SET: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
 /// Every pause, whether it still holds or not.
 pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     connection
-        .prepare_cached("SELECT * FROM pause ORDER BY pipeline, holder")?
+        .prepare_cached(
+            "SELECT pipeline, holder, reason, since, length, until FROM pause
+             ORDER BY pipeline, holder",
+        )?
         .query_map([], |row| {
             let holder: String = row.get("holder")?;
             let length: Option<i64> = row.get("length")?;
@@ -36,7 +43,13 @@ pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<
 pub(in crate::store) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
     let length = pause.length.map(|length| int(length.as_millis()));
     connection
-        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .prepare_cached(
+            "INSERT INTO pause (pipeline, holder, reason, since, length, until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (pipeline, holder) DO UPDATE
+             SET reason = excluded.reason, since = excluded.since, length = excluded.length,
+                 until = excluded.until",
+        )?
         .execute(params![
             pause.pipeline.as_str(),
             pause.holder.as_str(),
@@ -55,7 +68,9 @@ pub(in crate::store) fn resume(
     now: Time,
 ) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("DELETE FROM pause WHERE until <= ?1 - iif(holder = ?2, 0, ?3)")?
+        .prepare_cached(
+            "DELETE FROM pause WHERE until <= ?1 - CASE WHEN holder = ?2 THEN 0 ELSE ?3 END",
+        )?
         .execute(params![
             int(now.millis()),
             Holder::Operator.as_str(),
@@ -172,7 +187,7 @@ pub(in crate::store) fn orphans(
                      UNION ALL
                      SELECT min(pipeline) FROM change INDEXED BY change_failed
                      WHERE stage = 'failed' AND pipeline > ?1
-                     UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1)",
+                     UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first",
             )?
             .query_row([&at], |row| row.get(0))?;
         let Some(next) = next else { break };
@@ -234,7 +249,7 @@ pub(in crate::store) fn note(
 ) -> rusqlite::Result<Option<String>> {
     let before = noted(connection, key)?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+        .prepare_cached(SET)?
         .execute([key_of(key).as_str(), word])?;
     Ok(before)
 }

@@ -141,11 +141,13 @@ pub(in crate::store) fn queued_files(
 ) -> rusqlite::Result<Vec<(Seq, NewChange)>> {
     connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT * FROM change INDEXED BY change_queued
+            "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
+                    attempt, not_before, overdue, again
+             FROM change WHERE seq IN (
+                 SELECT seq FROM change INDEXED BY change_queued
                  WHERE stage = 'queued' AND pipeline = ?1 AND path IS NOT NULL AND seq > ?2
                  UNION ALL
-                 SELECT * FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
+                 SELECT seq FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
                    AND request IN (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))
              ORDER BY seq LIMIT ?3",
         )?

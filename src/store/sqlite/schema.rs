@@ -170,7 +170,10 @@ pub(super) fn identity(
                 .optional()
         };
         let keep = |key: &str, value: String| -> rusqlite::Result<String> {
-            connection.execute("INSERT INTO meta VALUES (?1, ?2)", [key, &value])?;
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES (?1, ?2)",
+                [key, &value],
+            )?;
             Ok(value)
         };
         let epoch = match known("epoch")? {

@@ -125,10 +125,13 @@ fn enrol(
     let mut known = connection
         .prepare_cached("SELECT 1 FROM verification WHERE pipeline = ?1 AND asset = ?2")?;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 'probe', ?7)
-         ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq),
-             cause = coalesce(excluded.cause, cause), request = excluded.request,
-             seen = min(seen, excluded.seen), tries = 0, stage = 'probe', due = excluded.due",
+        "INSERT INTO verification (pipeline, asset, seq, cause, request, seen, round, tries, stage, due)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 'probe', ?7)
+         ON CONFLICT (pipeline, asset) DO UPDATE
+         SET seq = max(verification.seq, excluded.seq),
+             cause = coalesce(excluded.cause, verification.cause), request = excluded.request,
+             seen = min(verification.seen, excluded.seen), tries = 0, stage = 'probe',
+             due = excluded.due",
     )?;
     for (asset, seq, seen, cause) in assets {
         if !known.exists(params![id, asset])? {
@@ -162,7 +165,10 @@ fn repurge(
     let (id, due) = (plan.pipeline.as_str(), int(due.millis()));
     let everything = |seq: i64| -> rusqlite::Result<()> {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO repurge VALUES (?1, '', ?2, ?3)")?
+            .prepare_cached(
+                "INSERT INTO repurge (pipeline, asset, seq, due) VALUES (?1, '', ?2, ?3)
+                 ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
+            )?
             .execute(params![id, seq, due])?;
         Ok(())
     };
@@ -177,9 +183,10 @@ fn repurge(
     }
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO repurge
+            "INSERT INTO repurge (pipeline, asset, seq, due)
              SELECT ?1, asset, max(seq), ?3 FROM change INDEXED BY change_request
-             WHERE request = ?2 AND asset IS NOT NULL AND again = 0 GROUP BY asset",
+             WHERE request = ?2 AND asset IS NOT NULL AND again = 0 GROUP BY asset
+             ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
         )?
         .execute(params![id, request, due])?;
     let waiting: i64 = connection
@@ -206,7 +213,8 @@ pub(in crate::store) fn follow_ups(
     let mut next = Vec::new();
     for pipeline in of {
         let mut select = connection.prepare_cached(
-            "SELECT * FROM verification INDEXED BY verification_probe
+            "SELECT pipeline, asset, seq, cause, request, seen, round, tries, due
+             FROM verification INDEXED BY verification_probe
              WHERE stage = 'probe' AND pipeline = ?1 ORDER BY due LIMIT ?2",
         )?;
         for found in select.query_map(params![pipeline.as_str(), int(checks)], check)? {
@@ -219,7 +227,7 @@ pub(in crate::store) fn follow_ups(
             "SELECT min(due) FROM (
                  SELECT min(due) AS due FROM verification INDEXED BY verification_due
                  WHERE stage = 'again'
-                 UNION ALL SELECT min(due) FROM repurge)",
+                 UNION ALL SELECT min(due) FROM repurge) AS next",
         )?
         .query_row([], |row| row.get(0))?;
     Ok(FollowUps {
@@ -254,11 +262,11 @@ pub(in crate::store) fn purge_again(
     type Due = (String, String, i64, bool);
     let due: Vec<Due> = connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT pipeline, asset, seq, 1 FROM verification INDEXED BY verification_due
+            "SELECT pipeline, asset, seq, stale FROM (
+                 SELECT pipeline, asset, seq, 1 AS stale FROM verification INDEXED BY verification_due
                  WHERE stage = 'again' AND due <= ?1
                  UNION ALL
-                 SELECT pipeline, asset, seq, 0 FROM repurge WHERE due <= ?1) LIMIT ?2",
+                 SELECT pipeline, asset, seq, 0 FROM repurge WHERE due <= ?1) AS due LIMIT ?2",
         )?
         .query_map(params![int(now.millis()), int(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -339,8 +347,11 @@ pub(in crate::store) fn looked(connection: &Connection, looked: &Looked) -> rusq
     if !matches!(looked.then, Then::Wait(_)) {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO verified
-                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1",
+                "INSERT INTO verified (request, asset, at, verdict, why, absent)
+                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1
+                 ON CONFLICT (request, asset) DO UPDATE
+                 SET at = excluded.at, verdict = excluded.verdict, why = excluded.why,
+                     absent = excluded.absent",
             )?
             .execute(params![
                 request,
@@ -361,7 +372,7 @@ pub(in crate::store) fn seen(
     asset: &str,
 ) -> rusqlite::Result<Option<Seen>> {
     connection
-        .prepare_cached("SELECT * FROM verified WHERE request = ?1 AND asset = ?2")?
+        .prepare_cached("SELECT at, verdict, why FROM verified WHERE request = ?1 AND asset = ?2")?
         .query_row(params![int(request), asset], |row| {
             Ok(Seen {
                 at: time(row.get("at")?),

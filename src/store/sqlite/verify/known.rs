@@ -61,7 +61,7 @@ pub(in crate::store) fn known(connection: &Connection, check: &Check) -> rusqlit
                  SELECT max(change.seq) FROM request INDEXED BY request_unsettled
                  JOIN change ON change.request = request.id
                  WHERE request.settled IS NULL AND request.pipeline = ?1
-                   AND request.through IS NOT NULL AND change.asset = ?2)
+                   AND request.through IS NOT NULL AND change.asset = ?2) AS newer
              WHERE seq > ?3",
         )?
         .query_row(params![id, asset, int(check.seq.0)], |row| row.get(0))?;
