@@ -75,7 +75,7 @@ pub struct Admin {
     /// The engine.
     pub engine: EngineHandle,
     /// The store.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// Where manual purges enter.
     pub intake: Arc<Intake>,
     /// The API, for the `requests` commands.

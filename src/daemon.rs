@@ -24,8 +24,7 @@ use crate::intake::{Doors, Intake};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::sqlite::{SqliteSettings, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreSettings};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
@@ -142,8 +141,8 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         warn(config, environment);
         let credentials = credentials(config, environment);
-        let store = SqliteStore::open(
-            &SqliteSettings {
+        let store = Store::open(
+            &StoreSettings {
                 directory: config.state.directory.clone(),
                 api_url: config.scaleway.api_url.as_str().to_owned(),
             },
@@ -152,7 +151,7 @@ impl Daemon {
         let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();
         let index = Index::open(&config.state.directory, store.lineage(), &ids)
             .map_err(|error| StartError::Temporary(error.to_string()))?;
-        let (store, index): (Arc<dyn Store>, _) = (Arc::new(store), Arc::new(index));
+        let (store, index): (Arc<Store>, _) = (Arc::new(store), Arc::new(index));
         let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
         let metrics = Arc::clone(&kept.metrics);
         let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
@@ -379,7 +378,7 @@ pub fn explainer(config: &Config) -> Result<Explainer, StartError> {
 
 fn intake(
     config: &Config,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     index: &Arc<Index>,
     engine: &EngineHandle,
 ) -> Result<Intake, StartError> {
@@ -438,7 +437,7 @@ fn start_origins(
 /// Starts what serves deliveries that wait.
 async fn spawn_deliveries(
     config: &Config,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
@@ -471,7 +470,7 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
 }
 
 /// Deletes old history in small steps.
-fn spawn_pruning(config: &Config, store: &Arc<dyn Store>, clock: Clock, supervisor: &Supervisor) {
+fn spawn_pruning(config: &Config, store: &Arc<Store>, clock: Clock, supervisor: &Supervisor) {
     let (store, stopping) = (Arc::clone(store), supervisor.stopping());
     let retention = config.state.retention;
     supervisor.spawn("retention", async move {

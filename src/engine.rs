@@ -2,8 +2,10 @@
 //!
 //! One task owns the planner. It pulls committed changes from the store, hands events to the
 //! planner, commits what the planner decides, and only then makes the calls; each call's reply is
-//! the next event. A crash between commit and call leaves a request `submitting`; the next start
-//! looks for it in the API's list, and sends it again if it is not there.
+//! the next event. `step` is that order, which the simulation runs, too; `task` waits and calls.
+//!
+//! A crash between commit and call leaves a request `submitting`; the next start looks for it in the
+//! API's list, and sends it again if it is not there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,9 +15,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::core::change::{PipelineId, Seq};
-use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step, View};
-use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
+use crate::core::change::PipelineId;
+use crate::core::planner::{Event, Limits, PipelineSettings, View};
 use crate::core::room::Queued;
 use crate::core::time::Time;
 use crate::metrics::Metrics;
@@ -25,23 +26,23 @@ use crate::supervise::{Fault, Supervisor};
 mod call;
 mod journal;
 mod operate;
+mod step;
+mod task;
 
 pub use call::{Caller, Heard, KeyReader};
 pub use journal::{Notice, RequestNotice};
 pub use operate::{Operated, Operation};
+pub use step::{Committed, Doing, Host, Restored, Steps};
+use task::{End, Task};
 
 /// How soon after one pull the next may follow: of a flood of commits, not each is worth one.
 const PULL_EVERY: Duration = Duration::from_millis(5);
-/// How soon it is asked again whether a look is over that a batch waits for.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// How many queued changes are pulled from the store at once.
 const PULL: usize = 10_000;
 /// How many replies and questions may wait for the engine; more make their senders wait.
 const CHANNEL: usize = 256;
 /// How many notices a slow listener may lag behind before it misses some.
 const NOTICES: usize = 4_096;
-/// How long a failed commit waits before it is tried again.
-const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// How long a stopping engine waits for the replies to calls that are on their way.
 const LAST_REPLIES: Duration = Duration::from_secs(5);
 
@@ -68,32 +69,6 @@ enum Ask {
     Echo(oneshot::Sender<()>),
     Scanning { pipeline: PipelineId, running: bool },
     Operate(Operation, operate::Answer),
-}
-
-/// The reply to a call.
-#[derive(Debug)]
-enum Reply {
-    Submitted(RequestId, Result<(String, RemoteStatus), Refusal>),
-    Polled(RequestId, Result<RemoteStatus, Refusal>),
-    Listed(u64, Result<ListedPage, Refusal>),
-}
-
-/// A reply, with what it tells of the API's clock.
-#[derive(Debug)]
-struct Answer {
-    reply: Reply,
-    shown: Vec<(Time, Duration)>,
-    sent: Time,
-}
-
-impl Answer {
-    fn new<T>(heard: Heard<T>, reply: impl FnOnce(Result<T, Refusal>) -> Reply) -> Self {
-        Self {
-            reply: reply(heard.reply),
-            shown: heard.shown,
-            sent: heard.sent,
-        }
-    }
 }
 
 /// Speaks to a running engine. Cheap to clone.
@@ -153,109 +128,87 @@ impl EngineHandle {
 
 /// The engine.
 pub struct Engine {
-    planner: Planner,
-    looks: Looks,
-    store: Arc<dyn Store>,
-    caller: Arc<Caller>,
-    clock: Clock,
-    journal: journal::Journal,
-    supervisor: Supervisor,
-    asks: mpsc::Receiver<Ask>,
-    /// Asked while nothing could be committed.
-    put_off: VecDeque<Ask>,
-    replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
-    /// Calls whose reply has not come.
-    outstanding: usize,
-    cursor: Seq,
-    /// The last sequence number that the store has announced.
-    appended: watch::Receiver<Seq>,
-    queued: watch::Sender<Option<Queued>>,
-    turned: watch::Sender<()>,
+    steps: Steps,
+    task: Task,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("planner", &self.planner)
+            .field("steps", &self.steps)
             .finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    /// Restores an engine from the store: what was in flight is followed up, what was being sent
-    /// is looked for or queued again.
+    /// Restores an engine from the store: see [`Steps::restore`].
     ///
     /// # Errors
     /// When the store can't be read or written.
     pub async fn restore(
         settings: EngineSettings,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         caller: Caller,
         clock: Clock,
         metrics: Arc<Metrics>,
         supervisor: &Supervisor,
     ) -> Result<(Self, EngineHandle), StoreError> {
-        let unsettled = store.unsettled().await?;
-        let now = clock.now();
-        for pause in unsettled.pauses.iter().cloned() {
-            let pause = pause.restored(now);
-            if !pause.holds(now) {
-                store.resume(pause.pipeline, pause.holder, now).await?;
-            }
-        }
+        let Restored {
+            steps,
+            unsettled,
+            step,
+        } = Steps::restore(
+            store,
+            settings.limits,
+            settings.pipelines,
+            PULL,
+            fastrand::u64(..),
+            clock.now(),
+        )
+        .await?;
         let (asks_sender, asks) = mpsc::channel(CHANNEL);
         let (notices, _) = broadcast::channel(NOTICES);
-        let journal = journal::Journal::new(
+        let mut journal = journal::Journal::new(
             (settings.names, settings.verified),
             &unsettled,
             metrics,
             notices.clone(),
         );
+        journal.decided(&step.decisions);
         let (queued, counted) = watch::channel(None);
         let (turned, hears) = watch::channel(());
-        let seed = fastrand::u64(..);
-        let (planner, step) = Planner::restore(
-            settings.limits,
-            settings.pipelines,
-            unsettled,
-            seed,
-            clock.now(),
-        );
-        let mut engine = Self {
-            planner,
+        let mut task = Task {
             looks: Arc::new(|_, _| false),
-            appended: store.subscribe(),
-            store,
             caller: Arc::new(caller),
             clock,
             journal,
             supervisor: supervisor.clone(),
+            stopping: CancellationToken::new(),
             asks,
             put_off: VecDeque::new(),
             replies: mpsc::channel(CHANNEL),
             outstanding: 0,
-            cursor: Seq(0),
+            news: false,
             queued,
             turned,
         };
-        if !step.decisions.is_empty() {
-            engine.store.decide(step.decisions.clone()).await?;
-            engine.journal.decided(&step.decisions);
+        for command in step.commands {
+            task.send(command);
         }
-        engine.act(step);
         let handle = EngineHandle {
             asks: asks_sender,
             notices,
             queued: counted,
             turned: hears,
         };
-        Ok((engine, handle))
+        Ok((Self { steps, task }, handle))
     }
 
     /// The same, whose batches stay open while something that belongs to them is looked at.
     #[must_use]
-    pub fn with_looks(self, looks: Looks) -> Self {
-        Self { looks, ..self }
+    pub fn with_looks(mut self, looks: Looks) -> Self {
+        self.task.looks = looks;
+        self
     }
 
     /// Runs until `stopping`, then takes the replies that are still on their way.
@@ -263,293 +216,84 @@ impl Engine {
     /// # Errors
     /// When the store has gone for good.
     pub async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
+        self.task.stopping = stopping;
+        match self.turn().await {
+            Ok(()) | Err(End::Stopping) => self.drain().await,
+            Err(End::Failed(fault)) => Err(fault),
+        }
+    }
+
+    /// Takes what comes until the process stops.
+    async fn turn(&mut self) -> Result<(), End> {
+        let Self { steps, task } = self;
         // What was queued before the start counts as history, not as news.
-        self.pull(&stopping, false).await?;
-        self.queued.send_replace(Some(self.planner.queued()));
+        steps.pull(task).await?;
+        task.news = true;
+        task.queued.send_replace(Some(steps.queued()));
         // When to listen to the store again.
         let mut again = Time::ZERO;
         loop {
-            if let Some(ask) = self.put_off.pop_front() {
-                self.asked(ask, &stopping).await?;
+            if let Some(ask) = task.put_off.pop_front() {
+                task.asked(steps, ask).await?;
                 continue;
             }
-            let now = self.clock.now();
-            let wake = self.planner.next_wake(now);
+            let wake = steps.planner().next_wake(task.clock.now());
+            let clock = task.clock;
             let sleep = async {
                 match wake {
-                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
+                    Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
                     None => std::future::pending().await,
                 }
             };
             let heard = async {
-                tokio::time::sleep_until(self.clock.instant(again)).await;
-                self.appended.changed().await
+                tokio::time::sleep_until(clock.instant(again)).await;
+                steps.appended().await
             };
             tokio::select! {
-                () = stopping.cancelled() => break,
-                Some(reply) = self.replies.1.recv() => self.replied(reply, &stopping).await?,
-                Some(ask) = self.asks.recv() => self.asked(ask, &stopping).await?,
-                changed = heard => match changed {
-                    Ok(()) => {
-                        self.pull(&stopping, true).await?;
-                        again = self.clock.now().after(PULL_EVERY);
-                    }
-                    Err(_) => return Err(store_is_gone(&StoreError::Closed)),
-                },
-                () = sleep => self.event(Event::Wake, &stopping).await?,
-            }
-        }
-        self.drain().await
-    }
-
-    /// Hands the planner every committed change it has not seen.
-    async fn pull(&mut self, stopping: &CancellationToken, news: bool) -> Result<(), Fault> {
-        let last = *self.appended.borrow_and_update();
-        while self.cursor < last {
-            let rows = match self.store.queued_after(self.cursor, PULL).await {
-                Ok(rows) => rows,
-                Err(StoreError::Closed) => return Err(store_is_gone(&StoreError::Closed)),
-                Err(error) => {
-                    self.journal.stuck("the queue can't be read", &error);
-                    if self.pause(stopping).await {
-                        return Ok(());
-                    }
-                    continue;
+                () = task.stopping.cancelled() => return Ok(()),
+                Some(reply) = task.replies.1.recv() => task.replied(steps, reply).await?,
+                Some(ask) = task.asks.recv() => task.asked(steps, ask).await?,
+                appended = heard => {
+                    appended.map_err(|error| store_is_gone(&error))?;
+                    steps.pull(task).await?;
+                    again = task.clock.now().after(PULL_EVERY);
                 }
-            };
-            self.journal.unstuck();
-            self.cursor = rows.last().map_or(last, |row| row.seq);
-            if rows.is_empty() {
-                break;
+                () = sleep => steps.event(task, Event::Wake).await?,
             }
-            if news {
-                self.journal.changed(&rows);
-            }
-            // Their batch may have been due before they were found.
-            let now = self.clock.now();
-            let pipelines: BTreeSet<_> = rows.iter().map(|row| &row.pipeline).collect();
-            for pipeline in pipelines {
-                self.wait_for_looks(pipeline, now, now);
-            }
-            self.step(Event::Changes(rows), stopping).await?;
-        }
-        self.count();
-        Ok(())
-    }
-
-    async fn replied(&mut self, answer: Answer, stopping: &CancellationToken) -> Result<(), Fault> {
-        self.outstanding = self.outstanding.saturating_sub(1);
-        for (shown, grain) in answer.shown {
-            let sent = answer.sent;
-            let told = Event::ApiTime { sent, shown, grain };
-            self.event(told, stopping).await?;
-        }
-        let event = match answer.reply {
-            Reply::Submitted(request, reply) => {
-                self.journal.answered(Some(request), reply.as_ref().err());
-                Event::Submitted { request, reply }
-            }
-            Reply::Polled(request, reply) => {
-                self.journal.answered(Some(request), reply.as_ref().err());
-                Event::Polled { request, reply }
-            }
-            Reply::Listed(list, reply) => {
-                self.journal.answered(None, reply.as_ref().err());
-                Event::Listed { list, reply }
-            }
-        };
-        self.event(event, stopping).await
-    }
-
-    async fn asked(&mut self, ask: Ask, stopping: &CancellationToken) -> Result<(), Fault> {
-        match ask {
-            Ask::View(answer) => {
-                // What was committed before the question is part of the answer.
-                self.pull(stopping, true).await?;
-                // Who asked may have gone away.
-                drop(answer.send(self.planner.view(self.clock.now())));
-                Ok(())
-            }
-            Ask::Echo(answer) => {
-                // An append of nothing passes through the store's writer and costs no sync.
-                if self.store.append(Vec::new()).await.is_ok() {
-                    answer.send(()).unwrap_or_default();
-                }
-                Ok(())
-            }
-            Ask::Scanning { pipeline, running } => {
-                // What a scan found belongs to the batch that it held open.
-                self.pull(stopping, true).await?;
-                self.event(Event::Scanning { pipeline, running }, stopping)
-                    .await
-            }
-            Ask::Operate(operation, answer) => {
-                let operated = self.operate(operation, stopping).await?;
-                drop(answer.send(operated));
-                Ok(())
-            }
-        }
-    }
-
-    /// Hands the planner an event. A batch that closes at it has everything that happened before: what is
-    /// still looked at is waited for, and what was committed a moment ago is pulled.
-    async fn event(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
-        let now = self.clock.now();
-        let closing = self.planner.closing(now);
-        if !closing.is_empty() {
-            for (pipeline, before) in closing {
-                self.wait_for_looks(&pipeline, before, now);
-            }
-            self.pull(stopping, true).await?;
-        }
-        self.step(event, stopping).await
-    }
-
-    /// Keeps the pipeline's batch open for a moment if what happened before a time is still looked at.
-    fn wait_for_looks(&mut self, pipeline: &PipelineId, before: Time, now: Time) {
-        if (self.looks)(pipeline, before) {
-            self.planner.hold(pipeline, now.after(LOOK_AGAIN));
-        }
-    }
-
-    /// Decide, commit, act.
-    async fn step(&mut self, event: Event, stopping: &CancellationToken) -> Result<(), Fault> {
-        let step = self.planner.handle(self.clock.now(), event);
-        self.count();
-        if self.commit(&step, stopping).await? {
-            self.act(step);
-        }
-        self.turned.send_replace(());
-        Ok(())
-    }
-
-    /// Tells how much is queued, once all that was queued before the start is.
-    fn count(&self) {
-        self.queued.send_if_modified(|told| {
-            let Some(told) = told.as_mut().filter(|told| !told.assets.is_empty()) else {
-                return false;
-            };
-            let mut queued = self.planner.queued();
-            // What was given up before the planner heard of it is counted, too.
-            queued.through = queued.through.max(self.cursor);
-            let differs = *told != queued;
-            *told = queued;
-            differs
-        });
-    }
-
-    /// Commits a step's decisions, again and again if need be: the planner has made them, so there
-    /// is no going on without. `false`: the process stops before they could be committed; they
-    /// count as never made.
-    async fn commit(&mut self, step: &Step, stopping: &CancellationToken) -> Result<bool, Fault> {
-        if step.decisions.is_empty() {
-            return Ok(true);
-        }
-        loop {
-            match self.store.decide(step.decisions.clone()).await {
-                Ok(()) => {
-                    self.journal.unstuck();
-                    self.journal.decided(&step.decisions);
-                    return Ok(true);
-                }
-                Err(
-                    error @ (StoreError::Closed | StoreError::Unusable(_) | StoreError::Damaged(_)),
-                ) => {
-                    return Err(store_is_gone(&error));
-                }
-                Err(error) => {
-                    self.journal
-                        .stuck("decisions can't be committed, nothing is sent", &error);
-                    if self.pause(stopping).await {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits a moment, while those who ask are answered. `true`: the process stops.
-    async fn pause(&mut self, stopping: &CancellationToken) -> bool {
-        let over = tokio::time::sleep(COMMIT_RETRY);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                () = stopping.cancelled() => return true,
-                () = &mut over => return false,
-                Some(ask) = self.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
-                    Ask::View(answer) => {
-                        drop(answer.send(self.planner.view(self.clock.now())));
-                    }
-                    // It turns, and waits for room: another start would make none.
-                    Ask::Echo(answer) => answer.send(()).unwrap_or_default(),
-                    Ask::Scanning { .. } | Ask::Operate(..) => self.put_off.push_back(ask),
-                },
-            }
-        }
-    }
-
-    /// Makes the calls of a step whose decisions are committed.
-    fn act(&mut self, step: Step) {
-        for command in step.commands {
-            self.outstanding += 1;
-            let (caller, replies) = (Arc::clone(&self.caller), self.replies.0.clone());
-            self.supervisor.spawn("call", async move {
-                let answer = match command {
-                    Command::Submit {
-                        request,
-                        pipeline,
-                        scope,
-                    } => {
-                        let heard = caller.submit(&pipeline, &scope).await;
-                        Answer::new(heard, |reply| Reply::Submitted(request, reply))
-                    }
-                    Command::Poll { request, remote_id } => {
-                        let heard = caller.poll(&remote_id).await;
-                        Answer::new(heard, |reply| Reply::Polled(request, reply))
-                    }
-                    Command::List {
-                        list,
-                        pipeline,
-                        page,
-                    } => {
-                        let heard = caller.list(pipeline.as_ref(), page).await;
-                        Answer::new(heard, |reply| Reply::Listed(list, reply))
-                    }
-                };
-                // An engine that has ended will ask the API again at the next start.
-                drop(replies.send(answer).await);
-                Ok(())
-            });
         }
     }
 
     /// Takes the last replies, so that what the API accepted is known at the next start.
     async fn drain(mut self) -> Result<(), Fault> {
-        self.planner.stop();
-        let never = CancellationToken::new();
-        let last = tokio::time::timeout(LAST_REPLIES, async {
-            while self.outstanding > 0 {
-                let Some(reply) = self.replies.1.recv().await else {
+        let Self { steps, task } = &mut self;
+        steps.planner.stop();
+        task.stopping = CancellationToken::new();
+        let last = async {
+            while task.outstanding > 0 {
+                let Some(reply) = task.replies.1.recv().await else {
                     break;
                 };
-                self.replied(reply, &never).await?;
+                task.replied(steps, reply).await?;
             }
             Ok(())
-        })
-        .await;
-        last.unwrap_or_else(|_| {
-            tracing::warn!(
-                calls = self.outstanding,
-                "stopping without the replies to calls on their way; they are made again at the next start"
-            );
-            Ok(())
-        })
+        };
+        match tokio::time::timeout(LAST_REPLIES, last).await {
+            Ok(Ok(()) | Err(End::Stopping)) => Ok(()),
+            Ok(Err(End::Failed(fault))) => Err(fault),
+            Err(_) => {
+                tracing::warn!(
+                    calls = task.outstanding,
+                    "stopping without the replies to calls on their way; they are made again at the next start"
+                );
+                Ok(())
+            }
+        }
     }
 }
 
-fn store_is_gone(error: &StoreError) -> Fault {
-    Fault::Failed {
+fn store_is_gone(error: &StoreError) -> End {
+    End::Failed(Fault::Failed {
         task: "engine".to_owned(),
         message: format!("the store can't be used: {error}"),
-    }
+    })
 }

@@ -78,7 +78,7 @@ pub enum AskError {
 #[derive(Clone)]
 pub struct Intake {
     pipelines: BTreeMap<PipelineId, IntakePipeline>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     on_scanning: OnScanning,
     doors: Arc<Doors>,
     remembered: Option<Arc<dyn Remembered>>,
@@ -89,7 +89,7 @@ impl Intake {
     #[must_use]
     pub fn new(
         pipelines: BTreeMap<PipelineId, IntakePipeline>,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         on_scanning: OnScanning,
     ) -> Self {
         Self {
@@ -162,6 +162,12 @@ impl fmt::Debug for Intake {
         f.debug_struct("Intake")
             .field("pipelines", &self.pipelines)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<StoreError> for SinkError {
+    fn from(error: StoreError) -> Self {
+        Self::NotCommitted(Box::new(error))
     }
 }
 

@@ -35,9 +35,9 @@ pub struct FileChange {
 /// Why a sink did not take something. Nothing of it was kept; the source has to bring it again.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The store could not commit.
+    /// What is behind the sink could not commit.
     #[error("the changes could not be committed: {0}")]
-    Store(#[from] crate::store::StoreError),
+    NotCommitted(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The pipeline is not configured, so nobody would purge for it.
     #[error("there is no pipeline {0} in the configuration")]
     UnknownPipeline(PipelineId),

@@ -16,8 +16,7 @@ use edgepurge::core::time::Time;
 use edgepurge::engine::{Caller, Engine, EngineSettings};
 use edgepurge::metrics::Metrics;
 use edgepurge::scaleway::{Client, ClientSettings, Endpoint};
-use edgepurge::store::Store;
-use edgepurge::store::sqlite::{SqliteSettings, SqliteStore};
+use edgepurge::store::{Store, StoreSettings};
 use edgepurge::supervise::Supervisor;
 
 use crate::api;
@@ -58,12 +57,12 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-fn store(directory: &Path, supervisor: &Supervisor) -> SqliteStore {
-    let settings = SqliteSettings {
+fn store(directory: &Path, supervisor: &Supervisor) -> Store {
+    let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    SqliteStore::open(&settings, supervisor).unwrap()
+    Store::open(&settings, supervisor).unwrap()
 }
 
 fn change(number: usize) -> NewChange {
@@ -78,7 +77,7 @@ fn change(number: usize) -> NewChange {
     }
 }
 
-async fn append(store: &SqliteStore, from: usize) {
+async fn append(store: &Store, from: usize) {
     let rows = (from..from + TOGETHER).map(change).collect();
     store.append(rows).await.unwrap();
 }
@@ -142,7 +141,7 @@ pub(crate) fn store_and_planner(directory: &Path, changes: usize) -> Duration {
 
 /// A running engine over a store, and an API that notes when it is called.
 struct Running {
-    store: Arc<SqliteStore>,
+    store: Arc<Store>,
     supervisor: Supervisor,
     posts: tokio::sync::mpsc::Receiver<Instant>,
 }
@@ -171,7 +170,7 @@ async fn run(directory: &Path) -> Running {
     };
     let (engine, _handle) = Engine::restore(
         settings,
-        Arc::clone(&store) as Arc<dyn Store>,
+        Arc::clone(&store),
         Caller::new(Arc::new(client), None, clock),
         clock,
         Arc::new(Metrics::new(["www"])),

@@ -15,7 +15,7 @@ use crate::core::asset::Asset;
 use crate::daemon;
 use crate::explain::{Explainer, FileExplained};
 use crate::intake::parse_asset;
-use crate::store::sqlite::history_of;
+use crate::store::history_of;
 
 mod text;
 

@@ -31,7 +31,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins
 /// What the tasks share.
 #[derive(Clone)]
 pub(super) struct Waiting {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<Store>,
     /// Hears of deliveries that wait.
     pub(super) heard: watch::Receiver<()>,
     pub(super) clock: Clock,

@@ -16,7 +16,7 @@ const PAGE: usize = 1_000;
 /// is another than at the last start. A crash in between adds it once more, which costs nothing.
 pub(super) async fn remap(
     config: &Config,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     intake: &Intake,
 ) -> Result<(), StoreError> {
     for pipeline in &config.pipelines {
@@ -54,7 +54,7 @@ fn digest(pipeline: &Pipeline) -> String {
 }
 
 async fn add(
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     id: &PipelineId,
     known: &IntakePipeline,
 ) -> Result<usize, StoreError> {

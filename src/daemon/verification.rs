@@ -62,7 +62,7 @@ struct Look {
 
 /// What the looks share.
 struct Shared {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     followed: BTreeMap<PipelineId, Followed>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
@@ -75,7 +75,7 @@ type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Se
 /// Starts what follows on purges, where something does.
 pub(super) async fn spawn(
     config: &Config,
-    (store, intake): (&Arc<dyn Store>, &Arc<Intake>),
+    (store, intake): (&Arc<Store>, &Arc<Intake>),
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     (engine, metrics, clock): (&EngineHandle, &Arc<Metrics>, Clock),
     supervisor: &Supervisor,

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Engine, EngineHandle, Event, PULL};
+use super::{Ask, Committed, EngineHandle, Event, Host, Steps};
 use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::store::StoreError;
-use crate::supervise::Fault;
 
 /// What somebody does with a queue.
 #[derive(Clone, Debug)]
@@ -69,39 +67,45 @@ impl EngineHandle {
     }
 }
 
-impl Engine {
-    pub(super) async fn operate(
+impl Steps {
+    /// Does something with a queue. What the store refuses is the result; nothing of it holds then,
+    /// except that a long queue may be dropped in part.
+    ///
+    /// # Errors
+    /// What the host ends with.
+    pub async fn operate<H: Host>(
         &mut self,
+        host: &mut H,
         operation: Operation,
-        stopping: &CancellationToken,
-    ) -> Result<Result<Operated, StoreError>, Fault> {
+    ) -> Result<Result<Operated, StoreError>, H::End> {
         // What was committed before it was asked is part of what it is about.
-        self.pull(stopping, true).await?;
+        self.pull(host).await?;
         let operated = match operation {
             Operation::Pause {
                 pipeline,
                 holder,
                 reason,
                 length,
-            } => self.hold(pipeline, holder, reason, length).await,
-            Operation::Resume { pipeline, holder } => self.resume(pipeline, holder).await,
-            Operation::Retry(what) => self.retry(what, stopping).await?,
-            Operation::Drop(pipeline) => self.drop_queue(pipeline).await,
+            } => {
+                let pause = Pause::begin(pipeline, holder, reason, length, host.now());
+                self.pause(host, pause).await?
+            }
+            Operation::Resume { pipeline, holder } => self.resume(host, pipeline, holder).await?,
+            Operation::Retry(what) => self.retry(host, what).await?,
+            Operation::Drop(pipeline) => self.drop_queue(host, pipeline).await?,
         };
-        self.event(Event::Wake, stopping).await?;
+        self.event(host, Event::Wake).await?;
         Ok(operated)
     }
 
-    async fn hold(
+    async fn pause<H: Host>(
         &mut self,
-        pipeline: PipelineId,
-        holder: Holder,
-        reason: String,
-        length: Option<Duration>,
-    ) -> Result<Operated, StoreError> {
-        let now = self.clock.now();
-        let mut pause = Pause::begin(pipeline, holder, reason, length, now);
-        let known = self.planner.paused(&pause.pipeline, &pause.holder, now);
+        host: &mut H,
+        mut pause: Pause,
+    ) -> Result<Result<Operated, StoreError>, H::End> {
+        let known = self
+            .planner
+            .paused(&pause.pipeline, &pause.holder, host.now());
         if let Some(known) = known {
             pause.since = known.since;
             if pause.reason.is_empty() {
@@ -110,61 +114,76 @@ impl Engine {
         } else {
             tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
-        self.store.pause(pause.clone()).await?;
+        if let Err(error) = self.store.pause(pause.clone()).await {
+            return Ok(Err(error));
+        }
+        host.committed(Committed::Pause(&pause))?;
         self.planner.pause(pause.clone());
-        Ok(Operated::Paused(pause))
+        Ok(Ok(Operated::Paused(pause)))
     }
 
-    async fn resume(
+    async fn resume<H: Host>(
         &mut self,
+        host: &mut H,
         pipeline: PipelineId,
         holder: Holder,
-    ) -> Result<Operated, StoreError> {
-        let now = self.clock.now();
+    ) -> Result<Result<Operated, StoreError>, H::End> {
+        let now = host.now();
         let held = self.planner.paused(&pipeline, &holder, now).is_some();
         let resume = self.store.resume(pipeline.clone(), holder.clone(), now);
-        resume.await?;
+        if let Err(error) = resume.await {
+            return Ok(Err(error));
+        }
+        host.committed(Committed::Resume(&pipeline, &holder))?;
         self.planner.resume(&pipeline, &holder, now);
         if held {
             tracing::info!(pipeline = %pipeline, "resumed");
         }
-        Ok(Operated::Resumed(held))
+        Ok(Ok(Operated::Resumed(held)))
     }
 
-    async fn retry(
+    async fn retry<H: Host>(
         &mut self,
+        host: &mut H,
         what: Retry,
-        stopping: &CancellationToken,
-    ) -> Result<Result<Operated, StoreError>, Fault> {
+    ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut retried = 0;
         loop {
-            let changes = match self.store.retry(what.clone(), PULL).await {
+            let changes = match self.store.retry(what.clone(), self.at_once).await {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
             };
             if changes.is_empty() {
                 break;
             }
+            host.committed(Committed::Retry(&changes))?;
             retried += changes.len() as u64;
-            self.event(Event::Changes(changes), stopping).await?;
+            self.event(host, Event::Changes(changes)).await?;
         }
         if let Retry::Pipeline(pipeline) = &what {
-            self.planner.retry(pipeline, self.clock.now());
+            self.planner.retry(pipeline, host.now());
         }
         tracing::info!(?what, changes = retried, "what is failed is queued again");
         Ok(Ok(Operated::Retried(retried)))
     }
 
-    async fn drop_queue(&mut self, pipeline: PipelineId) -> Result<Operated, StoreError> {
+    async fn drop_queue<H: Host>(
+        &mut self,
+        host: &mut H,
+        pipeline: PipelineId,
+    ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut dropped = 0;
         loop {
-            match self.store.drop_queue(pipeline.clone(), PULL).await? {
-                0 => break,
-                step => dropped += step,
+            let step = self.store.drop_queue(pipeline.clone(), self.at_once);
+            match step.await {
+                Ok(0) => break,
+                Ok(step) => dropped += step,
+                Err(error) => return Ok(Err(error)),
             }
+            host.committed(Committed::Drop)?;
         }
         self.planner.drop_queue(&pipeline);
         tracing::warn!(pipeline = %pipeline, changes = dropped, "a person dropped what was queued and failed");
-        Ok(Operated::Dropped(dropped))
+        Ok(Ok(Operated::Dropped(dropped)))
     }
 }

@@ -208,7 +208,7 @@ impl Committer {
                 answer = future => answer.map_err(|error| match error {
                     SinkError::Stopping => Refusal::Stopping,
                     SinkError::Full(_) => Refusal::Full(error.to_string()),
-                    SinkError::Store(_)
+                    SinkError::NotCommitted(_)
                     | SinkError::UnknownPipeline(_)
                     | SinkError::UnknownOrigin { .. } => Refusal::Again(error.to_string()),
                 }),

@@ -1,9 +1,7 @@
-//! The contract of a store: one suite, run against every implementation.
+//! The contract of a store: one suite, run against a store in memory and one on disk.
 
 use std::sync::Arc;
 
-use super::memory::MemoryStore;
-use super::sqlite::{SqliteSettings, SqliteStore};
 use super::*;
 use crate::core::change::{Kind, Source, Target};
 use crate::core::purge::{AllReason, OpenRequest, Outcome, QueuedAll, RequestId, Scope};
@@ -89,7 +87,7 @@ fn settled(id: u64, outcome: Outcome) -> Decision {
     }
 }
 
-async fn queued(store: &dyn Store) -> Vec<String> {
+async fn queued(store: &Store) -> Vec<String> {
     let rows = store.queued_after(Seq(0), 1_000).await.unwrap();
     rows.into_iter()
         .map(|row| match row.target {
@@ -99,37 +97,37 @@ async fn queued(store: &dyn Store) -> Vec<String> {
         .collect()
 }
 
-async fn fill(store: &dyn Store, names: &[&str]) -> Appended {
+async fn fill(store: &Store, names: &[&str]) -> Appended {
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap()
 }
 
-/// Runs a case against every implementation.
+/// Runs a case against a store in memory and one on disk.
 macro_rules! contract {
     ($($(#[doc = $doc:literal])? $name:ident)*) => {
-        mod memory_store {
+        mod inline {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(std::sync::Arc::new(super::MemoryStore::default())).await;
+                let store = super::InlineDatabase::new().unwrap().open().unwrap();
+                super::$name(std::sync::Arc::new(store)).await;
             })*
         }
-        mod sqlite_store {
+        mod on_disk {
             $(#[tokio::test]
             async fn $name() {
                 let directory = tempfile::tempdir().unwrap();
                 let (supervisor, _faults) = super::Supervisor::new();
-                let settings = super::SqliteSettings {
+                let settings = super::StoreSettings {
                     directory: directory.path().to_owned(),
                     api_url: "sandbox".to_owned(),
                 };
-                let store = super::SqliteStore::open(&settings, &supervisor).unwrap();
+                let store = super::Store::open(&settings, &supervisor).unwrap();
                 super::$name(std::sync::Arc::new(store)).await;
             })*
         }
     };
 }
 
-mod agreement;
 mod deliveries;
 mod limits;
 mod listing;
@@ -151,12 +149,12 @@ contract! {
     subscribers_hear_of_every_append
 }
 
-async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<dyn Store>) {
+async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<Store>) {
     let empty = store.append(Vec::new()).await.unwrap();
     assert_eq!((empty.first, empty.last), (Seq(1), Seq(0)));
-    let appended = fill(&*store, &["/a", "*", "/a"]).await;
+    let appended = fill(&store, &["/a", "*", "/a"]).await;
     assert_eq!((appended.first, appended.last), (Seq(1), Seq(3)));
-    assert_eq!(queued(&*store).await, ["1 /a", "2 *", "3 /a"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 *", "3 /a"]);
     let rows = store.queued_after(Seq(1), 1).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].seq, Seq(2));
@@ -168,7 +166,7 @@ async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<d
     assert_eq!(rows[0].pipeline, pipeline(WWW));
 }
 
-async fn concurrent_appends_never_share_a_number(store: Arc<dyn Store>) {
+async fn concurrent_appends_never_share_a_number(store: Arc<Store>) {
     let appends = (0..64).map(|_| {
         let store = Arc::clone(&store);
         async move {
@@ -188,14 +186,14 @@ async fn concurrent_appends_never_share_a_number(store: Arc<dyn Store>) {
     assert_eq!(numbers, (1..=2_560).collect::<Vec<u64>>());
 }
 
-async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/a", "/a", "*"]).await;
+async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/a", "/a", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![open(1, WWW, &[("/a", 3)])])
         .await
         .unwrap();
-    assert_eq!(queued(&*store).await, ["2 /b", "4 /a", "5 *", "6 /a"]);
+    assert_eq!(queued(&store).await, ["2 /b", "4 /a", "5 *", "6 /a"]);
     let counts = store.stages(Seq(1), Seq(6)).await.unwrap();
     assert_eq!((counts.queued, counts.taken), (4, 2));
     assert_eq!(store.requests_of(Seq(1), Seq(3)).await.unwrap(), [1]);
@@ -205,10 +203,10 @@ async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<dyn S
     );
 }
 
-async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "*"]).await;
+async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
-    fill(&*store, &["/late"]).await;
+    fill(&store, &["/late"]).await;
     let since = Decision::QueueAll {
         pipeline: pipeline(WWW),
         reason: AllReason::Rule,
@@ -225,7 +223,7 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<d
         }]
     );
     store.decide(vec![open_all(1, WWW, 4)]).await.unwrap();
-    assert_eq!(queued(&*store).await, ["4 /a", "5 /late"]);
+    assert_eq!(queued(&store).await, ["4 /a", "5 /late"]);
     let unsettled = store.unsettled().await.unwrap();
     assert_eq!(unsettled.all, []);
     assert_eq!(unsettled.last_all, [].into());
@@ -239,7 +237,7 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<d
     assert_eq!(unsettled.last_all, [(pipeline(WWW), at(12))].into());
 }
 
-async fn what_came_to_nothing_is_queued_again(store: Arc<dyn Store>) {
+async fn what_came_to_nothing_is_queued_again(store: Arc<Store>) {
     for (number, outcome) in [
         Outcome::Error,
         Outcome::Vanished,
@@ -250,12 +248,12 @@ async fn what_came_to_nothing_is_queued_again(store: Arc<dyn Store>) {
     .enumerate()
     {
         let id = number as u64 + 1;
-        let seq = fill(&*store, &["/a"]).await.last.0;
+        let seq = fill(&store, &["/a"]).await.last.0;
         store
             .decide(vec![open(id, WWW, &[("/a", seq)])])
             .await
             .unwrap();
-        assert_eq!(queued(&*store).await, Vec::<String>::new());
+        assert_eq!(queued(&store).await, Vec::<String>::new());
         store.decide(vec![settled(id, outcome)]).await.unwrap();
         let rows = store.queued_after(Seq(0), 10).await.unwrap();
         assert_eq!(rows.len(), number + 1, "{outcome:?}");
@@ -273,8 +271,8 @@ async fn what_came_to_nothing_is_queued_again(store: Arc<dyn Store>) {
     assert_eq!(unsettled.requests[0].attempt, 3, "attempts are carried on");
 }
 
-async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/b", "/c"]).await;
+async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/b", "/c"]).await;
     store.append(vec![change(SHOP, "/b")]).await.unwrap();
     let assets = [("/a", 1), ("/b", 3), ("/c", 4)];
     store
@@ -288,7 +286,7 @@ async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<
         .unwrap();
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, [(pipeline(WWW), 3), (pipeline(SHOP), 1)].into());
-    let seq = fill(&*store, &["/b"]).await.last.0;
+    let seq = fill(&store, &["/b"]).await.last.0;
     store
         .decide(vec![
             open(3, WWW, &[("/b", seq)]),
@@ -305,16 +303,16 @@ async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<
         .unwrap();
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, [(pipeline(SHOP), 1)].into());
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
+    assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
+async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
     let open_a = || open(1, WWW, &[("/a", 1)]);
     for bad in [accepted(7), settled(7, Outcome::Done)] {
         let error = store.decide(vec![open_a(), bad]).await.unwrap_err();
         assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
-        assert_eq!(queued(&*store).await, ["1 /a"], "all or none");
+        assert_eq!(queued(&store).await, ["1 /a"], "all or none");
     }
     store.decide(vec![open_a()]).await.unwrap();
     assert!(store.decide(vec![open_a()]).await.is_err(), "opened twice");
@@ -326,12 +324,12 @@ async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store
             .is_err(),
         "settled twice"
     );
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
+    assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn everything_unsettled_is_told_at_a_restart(store: Arc<dyn Store>) {
+async fn everything_unsettled_is_told_at_a_restart(store: Arc<Store>) {
     assert_eq!(store.unsettled().await.unwrap(), Unsettled::default());
-    fill(&*store, &["/a", "/b"]).await;
+    fill(&store, &["/a", "/b"]).await;
     store
         .decide(vec![
             open(1, WWW, &[("/a", 1)]),
@@ -369,14 +367,14 @@ async fn everything_unsettled_is_told_at_a_restart(store: Arc<dyn Store>) {
     );
 }
 
-async fn facts_are_told_in_order_whatever_their_stage(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/c"]).await;
+async fn facts_are_told_in_order_whatever_their_stage(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c"]).await;
     let mut no_file = change(WWW, "/d");
     no_file.file = None;
     let mut other = change(WWW, "/e");
     other.file.as_mut().unwrap().origin = "other".into();
     store.append(vec![no_file, other]).await.unwrap();
-    fill(&*store, &["/f"]).await;
+    fill(&store, &["/f"]).await;
     store
         .decide(vec![
             open(1, WWW, &[("/a", 1), ("/b", 2)]),
@@ -397,8 +395,8 @@ async fn facts_are_told_in_order_whatever_their_stage(store: Arc<dyn Store>) {
     assert_eq!(some[0].1.former, Some([8; 32]));
 }
 
-async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b"]).await;
+async fn the_history_is_filtered_ordered_and_paged(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
     store
         .decide(vec![
             open(1, WWW, &[("/a", 1), ("/b", 2)]),
@@ -467,10 +465,8 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<dyn Store>) {
     assert_eq!((all.all, all.reason.as_deref()), (true, Some("count")));
 }
 
-async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(
-    store: Arc<dyn Store>,
-) {
-    fill(&*store, &["/a", "/b", "/c", "/d"]).await;
+async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c", "/d"]).await;
     store
         .decide(vec![
             open(1, WWW, &[("/a", 1), ("/b", 2)]),
@@ -496,14 +492,14 @@ async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(
     assert_eq!((counts.failed, counts.taken, counts.done), (1, 1, 0));
     store.decide(vec![settled(3, Outcome::Done)]).await.unwrap();
     while store.prune(at(1_000), 10).await.unwrap() > 0 {}
-    assert_eq!(fill(&*store, &["/e"]).await.last, Seq(5));
+    assert_eq!(fill(&store, &["/e"]).await.last, Seq(5));
     assert_eq!(store.unsettled().await.unwrap().last_request, 3);
 }
 
-async fn subscribers_hear_of_every_append(store: Arc<dyn Store>) {
+async fn subscribers_hear_of_every_append(store: Arc<Store>) {
     let mut last = store.subscribe();
     assert_eq!(*last.borrow_and_update(), Seq(0));
-    fill(&*store, &["/a", "/b"]).await;
+    fill(&store, &["/a", "/b"]).await;
     last.changed().await.unwrap();
     assert_eq!(*last.borrow_and_update(), Seq(2));
     store.append(Vec::new()).await.unwrap();

@@ -28,25 +28,6 @@ impl Slice {
             ..Self::default()
         }
     }
-
-    /// This part of rows that are in ascending order of their numbers.
-    pub(super) fn of<T>(&self, mut rows: Vec<(u64, T)>) -> Listed<T> {
-        let total_count = rows.len() as u64;
-        if !self.ascending {
-            rows.reverse();
-        }
-        let beyond = |number: u64| match self.cursor {
-            None => true,
-            Some(cursor) if self.ascending => number > cursor,
-            Some(cursor) => number < cursor,
-        };
-        let rows = rows.into_iter().filter(|(number, _)| beyond(*number));
-        let rows = rows.skip(self.offset).take(self.limit);
-        Listed {
-            rows: rows.map(|(_, row)| row).collect(),
-            total_count,
-        }
-    }
 }
 
 /// A part of a list.

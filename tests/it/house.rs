@@ -33,7 +33,7 @@ const ROOMS: [(&str, &str); 23] = [
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "sink lineage supervise clock core"),
     ("intake", "sink store core"),
-    ("sink", "store core"),
+    ("sink", "core"),
     ("store", "lineage supervise core"),
     ("verify", "core"),
     ("metrics", "scaleway core"),

@@ -6,7 +6,6 @@ use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Change, PipelineId, Seq, Source, Target};
 use edgepurge::core::purge::{AllReason, Decision, Limit, Outcome, RequestId, Scope};
 use edgepurge::core::time::Time;
-use edgepurge::store::Store as _;
 
 use crate::world::{World, now};
 
@@ -197,8 +196,12 @@ impl Ledger {
 /// The asset that changes all the time.
 const RESTLESS: &str = "/restless.json";
 
-/// When a request is opened, before it is committed.
-pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String> {
+/// When a request is opened, before it is committed with others: those decided before it.
+pub(crate) fn opens(
+    world: &mut World,
+    before: &[Decision],
+    decision: &Decision,
+) -> Result<(), String> {
     if let Decision::Settled { request, .. } = decision
         && let Some(known) = world.ledger.requests.get(request)
     {
@@ -238,9 +241,24 @@ pub(crate) fn opens(world: &mut World, decision: &Decision) -> Result<(), String
     }
     let restless = Asset::from_stored(RESTLESS);
     match assets.get(&restless) {
+        // It is tried again: see `damped`.
+        Some(_) if comes_back(world, before, pipeline) => Ok(()),
         Some(seq) => damped(world, pipeline, &Target::Asset(restless), *seq),
         None => Ok(()),
     }
+}
+
+/// Whether one of these decisions queues what was in flight again.
+fn comes_back(world: &World, before: &[Decision], pipeline: &PipelineId) -> bool {
+    before.iter().any(|decision| match decision {
+        Decision::Settled {
+            request, outcome, ..
+        } => {
+            let known = world.ledger.requests.get(request);
+            *outcome != Outcome::Done && known.is_some_and(|known| known.pipeline == *pipeline)
+        }
+        _ => false,
+    })
 }
 
 /// An asset that changes all the time is purged once in `hot_interval`, but for the first few. Trying

@@ -5,7 +5,6 @@ use std::time::Duration;
 use edgepurge::core::change::{PipelineId, Seq, Target};
 use edgepurge::core::time::Time;
 use edgepurge::core::verify::{FollowUp, Follows};
-use edgepurge::store::Store as _;
 
 use crate::world::{Appended, World, now};
 

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use edgepurge::core::change::PipelineId;
+use edgepurge::core::change::{Change, PipelineId};
 use edgepurge::core::pause::{Holder, LEASE, Pause, Retry};
-use edgepurge::core::planner::Event;
 use edgepurge::core::time::Time;
-use edgepurge::store::Store as _;
+use edgepurge::engine::Operation;
 
-use crate::world::{World, now};
+use crate::world::World;
 
 /// A deploy that was silent for longer than this at a start is gone.
 const SILENT: Duration = Duration::from_mins(10);
-/// Changes that are retried or dropped in a commit.
-const STEP: usize = 3;
 
 #[derive(Clone, Debug)]
 struct Hold {
@@ -68,36 +65,37 @@ impl Holds {
 }
 
 impl World {
-    /// Holds a pipeline back: committed, and then the planner hears of it, as the engine does it.
+    /// Holds a pipeline back.
     pub(crate) fn hold(&mut self, id: &PipelineId, holder: Holder, length: Option<Duration>) {
-        self.pull();
-        let pause = Pause::begin(id.clone(), holder, String::new(), length, self.wall());
-        self.say(&pause);
-        now(self.store.pause(pause.clone()));
+        self.operate(Operation::Pause {
+            pipeline: id.clone(),
+            holder,
+            reason: String::new(),
+            length,
+        });
+    }
+
+    /// It is on disk that a pipeline is held back.
+    pub(crate) fn held(&mut self, pause: &Pause) {
         let hold = Hold {
             until: pause.until,
-            length,
+            length: pause.length,
             committed: pause.until,
         };
-        let key = (id.clone(), pause.holder.clone());
+        let key = (pause.pipeline.clone(), pause.holder.clone());
         self.holds.of.insert(key, hold);
-        if self.dies() {
-            return self.restart("between pause and planner");
-        }
-        self.planner.pause(pause);
-        self.event(Event::Wake);
     }
 
     fn release(&mut self, id: &PipelineId, holder: &Holder) {
-        self.pull();
-        self.say(&(id, holder, "resumes"));
-        now(self.store.resume(id.clone(), holder.clone(), self.wall()));
+        self.operate(Operation::Resume {
+            pipeline: id.clone(),
+            holder: holder.clone(),
+        });
+    }
+
+    /// It is on disk that a holder's pause has ended.
+    pub(crate) fn resumed(&mut self, id: &PipelineId, holder: &Holder) {
         self.holds.of.remove(&(id.clone(), holder.clone()));
-        if self.dies() {
-            return self.restart("between resume and planner");
-        }
-        self.planner.resume(id, holder, self.wall());
-        self.event(Event::Wake);
     }
 
     pub(crate) fn dies(&mut self) -> bool {
@@ -171,53 +169,36 @@ impl World {
         }
     }
 
-    /// What is failed is queued again, as the engine does it.
+    /// A person wants what is failed to be tried again.
     pub(crate) fn retry(&mut self) {
-        self.pull();
         let id = self.some_pipeline();
         let what = if self.rng.bool() {
-            Retry::Pipeline(id.clone())
+            Retry::Pipeline(id)
         } else {
             Retry::Request(self.rng.u64(1..=self.ledger.last_request().max(1)))
         };
-        loop {
-            let changes = now(self.store.retry(what.clone(), STEP));
-            if changes.is_empty() {
-                break;
-            }
-            for change in &changes {
-                self.say(&(change.seq, "is retried"));
-                self.ledger.retried(change);
-                if self.holds.holder(&change.pipeline, self.wall()).is_some() {
-                    self.ledger.meet("retried while paused");
-                }
-            }
-            if self.dies() {
-                return self.restart("between retry and planner");
-            }
-            self.event(Event::Changes(changes));
-        }
         if let Retry::Pipeline(id) = &what {
-            self.planner.retry(id, self.wall());
             self.ledger.cooled(Some(id));
         }
-        self.event(Event::Wake);
+        self.operate(Operation::Retry(what));
     }
 
-    /// What is queued and failed is given up, as the engine does it.
-    pub(crate) fn drop_queue(&mut self) {
-        self.pull();
-        let number = self.rng.usize(0..self.all.len());
-        let id = self.all[number].id.clone();
-        self.say(&(&id, "is dropped"));
-        self.dropped = true;
-        while now(self.store.drop_queue(id.clone(), STEP)) > 0 {
-            self.ledger.meet("dropped");
-            if self.dies() {
-                return self.restart("between drop and planner");
+    /// It is on disk that these are queued again.
+    pub(crate) fn retried(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.say(&(change.seq, "is retried"));
+            self.ledger.retried(change);
+            if self.holds.holder(&change.pipeline, self.wall()).is_some() {
+                self.ledger.meet("retried while paused");
             }
         }
-        self.planner.drop_queue(&id);
-        self.event(Event::Wake);
+    }
+
+    /// A person gives up what is queued and failed.
+    pub(crate) fn drop_queue(&mut self) {
+        let number = self.rng.usize(0..self.all.len());
+        let id = self.all[number].id.clone();
+        self.dropped = true;
+        self.operate(Operation::Drop(id));
     }
 }

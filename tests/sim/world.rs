@@ -2,39 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::delivery::{NewDelivery, Work};
 use edgepurge::core::pause::Holder;
-use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
-use edgepurge::core::purge::{Decision, RequestId};
+use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings};
+use edgepurge::core::purge::RequestId;
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::room::Room;
 use edgepurge::core::time::Time;
-use edgepurge::store::memory::MemoryStore;
-use edgepurge::store::{Store, StoreFuture};
+use edgepurge::engine::{Restored, Steps};
+use edgepurge::store::{InlineDatabase, Store, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::api::{Answer, Api, Refusing};
 use crate::checks::{self, Ledger};
 use crate::edge::Edge;
+use crate::engine::Life;
 use crate::history::{History, What};
 use crate::operate::Holds;
 use crate::turns::Turns;
 
 /// Real milliseconds in which everything has to settle once the API is healthy.
 const CALM: u64 = 3 * 3_600_000;
+/// Changes that are read, retried or dropped in a call.
+const AT_ONCE: usize = 7;
 /// Assets of a pipeline.
 const ASSETS: u32 = 40;
 
-/// What the memory store answers, it answers at once.
+/// What an inline store answers, it answers at once.
 pub(crate) fn now<T>(future: StoreFuture<'_, T>) -> T {
     future
         .now_or_never()
-        .expect("the memory store never waits")
-        .expect("the memory store never fails")
+        .expect("an inline store never waits")
+        .expect("an inline store never fails")
 }
 
 /// A change that was committed.
@@ -71,7 +75,7 @@ impl On {
         }
     }
 
-    const fn answered(event: &Event) -> Option<Self> {
+    pub(crate) const fn answered(event: &Event) -> Option<Self> {
         match event {
             Event::Submitted { request, .. } => Some(Self::Create(*request)),
             Event::Polled { request, .. } => Some(Self::Get(*request)),
@@ -85,23 +89,26 @@ pub(crate) struct World {
     pub(crate) rng: fastrand::Rng,
     pub(crate) api: Api,
     pub(crate) edge: Edge,
-    pub(crate) store: MemoryStore,
+    /// What survives a crash.
+    database: InlineDatabase,
+    pub(crate) store: Arc<Store>,
     pub(crate) limits: Limits,
     /// Every pipeline that ever was configured.
     pub(crate) all: Vec<PipelineSettings>,
     /// Those that are.
     pub(crate) settings: Vec<PipelineSettings>,
-    pub(crate) planner: Planner,
-    cursor: Seq,
+    /// What runs in the process; `None` while it works.
+    pub(crate) steps: Option<Steps>,
+    pub(crate) life: Life,
     /// Who holds which pipeline back, as those who do so believe.
     pub(crate) holds: Holds,
     /// The room in the queues that have a cap.
-    rooms: BTreeMap<PipelineId, Room>,
+    pub(crate) rooms: BTreeMap<PipelineId, Room>,
     refused: Vec<Refused>,
     /// How much later the first pipeline's purges are made once more.
     pub(crate) repurges: Option<Duration>,
     /// Whether turns are watched; it costs time.
-    watched: bool,
+    pub(crate) watched: bool,
     /// Whether anything was ever dropped.
     pub(crate) dropped: bool,
     pub(crate) broken: Option<String>,
@@ -112,13 +119,13 @@ pub(crate) struct World {
     /// The calls on the wire.
     pub(crate) wire: BTreeSet<On>,
     /// Requests submitted since the last question.
-    unasked: u32,
+    pub(crate) unasked: u32,
     /// Replies on their way to the planner, by arrival.
     replies: BTreeMap<(u64, u64), Vec<Event>>,
     scans: BTreeSet<PipelineId>,
     /// What changed last: deploys repeat themselves.
     again: Vec<(PipelineId, String)>,
-    steps: u64,
+    happened: u64,
     /// The number of the moment when a change was appended, or a request opened.
     pub(crate) moment: u64,
     pub(crate) appended: BTreeMap<Seq, Appended>,
@@ -145,6 +152,23 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
     }
 }
 
+fn open(database: &InlineDatabase) -> Arc<Store> {
+    Arc::new(database.open().expect("it can be read"))
+}
+
+/// What starts with a process.
+fn restore(
+    store: &Arc<Store>,
+    limits: Limits,
+    settings: &[PipelineSettings],
+    seed: u64,
+    wall: Time,
+) -> Restored {
+    let store = Arc::clone(store);
+    let restored = Steps::restore(store, limits, settings.to_vec(), AT_ONCE, seed, wall);
+    now(Box::pin(restored))
+}
+
 fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Room> {
     let capped = settings.iter().filter(|known| known.all_above.is_none());
     capped
@@ -166,13 +190,10 @@ impl World {
             .map(|number| pipeline(&mut rng, &PipelineId::new(&format!("p{number}"))))
             .collect();
         let wall_ahead = 1_000_000_000;
-        let (planner, _) = Planner::restore(
-            limits,
-            settings.clone(),
-            edgepurge::core::purge::Unsettled::default(),
-            history.seed,
-            Time::from_millis(wall_ahead),
-        );
+        let database = InlineDatabase::new().expect("there is memory");
+        let store = open(&database);
+        let wall = Time::from_millis(wall_ahead);
+        let restored = restore(&store, limits, &settings, history.seed, wall);
         let mut world = Self {
             api: Api::new(&mut rng),
             repurges: (rng.u32(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..60))),
@@ -184,12 +205,13 @@ impl World {
             dropped: false,
             broken: None,
             edge: Edge::default(),
-            store: MemoryStore::default(),
+            store,
+            database,
             limits,
             all: settings.clone(),
             settings,
-            planner,
-            cursor: Seq(0),
+            steps: Some(restored.steps),
+            life: Life::default(),
             real: 0,
             wall_ahead,
             wire: BTreeSet::new(),
@@ -197,7 +219,7 @@ impl World {
             replies: BTreeMap::new(),
             scans: BTreeSet::new(),
             again: Vec::new(),
-            steps: 0,
+            happened: 0,
             moment: 0,
             appended: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -331,7 +353,7 @@ impl World {
     }
 
     fn next_moment(&mut self) -> Option<u64> {
-        let wake = self.planner.next_wake(self.wall());
+        let wake = self.steps().planner().next_wake(self.wall());
         let wake = wake.map(|at| self.real_of(at));
         let reply = self.replies.keys().next().map(|(at, _)| *at);
         [wake, reply].into_iter().flatten().min()
@@ -344,8 +366,8 @@ impl World {
             if next > until {
                 break;
             }
-            self.steps += 1;
-            assert!(self.steps < 200_000, "livelock");
+            self.happened += 1;
+            assert!(self.happened < 200_000, "livelock");
             self.real = next.max(self.real);
             self.api.advance(&mut self.edge, self.real);
             let reply = self
@@ -361,144 +383,7 @@ impl World {
         self.api.advance(&mut self.edge, self.real);
     }
 
-    /// Decide, commit, act; or crash in between.
-    pub(crate) fn event(&mut self, event: Event) {
-        self.say(&event);
-        let listed = matches!(event, Event::Listed { .. });
-        let watched = self.watched && self.settings.len() > 1;
-        let before = if watched {
-            self.waiting(&event)
-        } else {
-            BTreeMap::new()
-        };
-        if let Some(call) = On::answered(&event) {
-            self.wire.remove(&call);
-        }
-        self.look_first();
-        let step = self.planner.handle(self.wall(), event);
-        self.questions(&step);
-        let queued = self.planner.queued();
-        for (id, room) in &mut self.rooms {
-            room.told(queued.assets.get(id).copied().unwrap_or(0), queued.through);
-        }
-        if watched {
-            let after = self.planner.waiting(self.wall());
-            let fair =
-                self.turns
-                    .watch(&step.decisions, &before, &after, self.limits.max_in_flight);
-            if let Err(why) = fair {
-                self.broken.get_or_insert(why);
-            }
-        }
-        let accepted = |decision: &Decision| matches!(decision, Decision::Accepted { .. });
-        if listed {
-            let adopted = step.decisions.iter().any(accepted);
-            let what = if adopted { "adopted" } else { "list read" };
-            self.ledger.meet(what);
-        }
-        self.carry_out(step);
-    }
-
-    /// A batch that closes waits for what is still looked at, now and then.
-    fn look_first(&mut self) {
-        for (pipeline, _) in self.planner.closing(self.wall()) {
-            if self.real.is_multiple_of(3) {
-                let until = self.wall().after(Duration::from_millis(2));
-                self.planner.hold(&pipeline, until);
-                self.ledger.meet("a batch waits for a look");
-            }
-        }
-    }
-
-    /// While a request waits to be sent, and has room in flight, few calls are questions.
-    fn questions(&mut self, step: &Step) {
-        if step.commands.is_empty() {
-            return;
-        }
-        let waits = self.settings.len() == 1
-            && self.turns.after(&step.decisions) < self.limits.max_in_flight
-            && !self.planner.waiting(self.wall()).is_empty();
-        for command in &step.commands {
-            let question = match command {
-                Command::Submit { .. } => false,
-                Command::Poll { .. } => true,
-                // It may look for a request.
-                Command::List { .. } => !self.doubts(),
-            };
-            if !question {
-                self.unasked += u32::from(matches!(command, Command::Submit { .. }));
-                continue;
-            }
-            if waits {
-                self.ledger.meet("a question while requests wait");
-            }
-            if waits && self.unasked < 8 {
-                let why = format!(
-                    "a question after {} requests, and others wait",
-                    self.unasked
-                );
-                self.broken.get_or_insert(why);
-            }
-            self.unasked = 0;
-        }
-    }
-
-    /// Whether the outcome of a request is unknown.
-    fn doubts(&self) -> bool {
-        let unsettled = now(self.store.unsettled()).requests;
-        unsettled.iter().any(|request| {
-            request.remote_id.is_none() && !self.wire.contains(&On::Create(request.id))
-        })
-    }
-
-    /// Who waits for a turn when this is handled.
-    fn waiting(&self, event: &Event) -> BTreeMap<PipelineId, bool> {
-        let mut planner = self.planner.clone();
-        planner.stop();
-        drop(planner.handle(self.wall(), event.clone()));
-        planner.waiting(self.wall())
-    }
-
-    fn carry_out(&mut self, step: Step) {
-        let decided = !step.commands.is_empty() || !step.decisions.is_empty();
-        let crash = !self.api.healthy && decided && self.rng.u32(0..150) == 0;
-        if crash && self.rng.bool() {
-            return self.restart("before the commit");
-        }
-        self.commit(step.decisions);
-        // Some of the calls are made, the others never.
-        let made = if crash {
-            self.rng.usize(0..=step.commands.len())
-        } else {
-            step.commands.len()
-        };
-        for command in step.commands.into_iter().take(made) {
-            self.act(command);
-        }
-        if crash {
-            self.restart("after the commit");
-        }
-    }
-
-    /// One by one, which for what never dies in between is the same as all at once.
-    fn commit(&mut self, decisions: Vec<Decision>) {
-        for decision in decisions {
-            self.say(&decision);
-            self.moment += 1;
-            let held = checks::opens(self, &decision);
-            self.ledger.decided(&decision, self.moment);
-            self.turns.decided(&decision);
-            now(self.store.decide(vec![decision.clone()]));
-            let held = held
-                .and_then(|()| checks::decided(self, &decision))
-                .and_then(|()| checks::takes_something(self, &decision));
-            if let Err(why) = held {
-                self.broken.get_or_insert(why);
-            }
-        }
-    }
-
-    fn act(&mut self, command: Command) {
+    pub(crate) fn act(&mut self, command: Command) {
         self.wire.insert(On::by(&command));
         if self.wire.len() == self.limits.max_calls {
             self.ledger.meet("the wire is full");
@@ -548,8 +433,9 @@ impl World {
     }
 
     fn reply(&mut self, events: Vec<Event>, after: u64) {
-        self.steps += 1;
-        self.replies.insert((self.real + after, self.steps), events);
+        self.happened += 1;
+        self.replies
+            .insert((self.real + after, self.happened), events);
     }
 
     /// A reply arrives twice.
@@ -740,15 +626,6 @@ impl World {
         now(self.store.take_delivery(delivery));
     }
 
-    pub(crate) fn pull(&mut self) {
-        let rows = now(self.store.queued_after(self.cursor, 7));
-        if let Some(last) = rows.last() {
-            self.cursor = last.seq;
-            self.event(Event::Changes(rows));
-            self.pull();
-        }
-    }
-
     fn visits(&mut self) {
         for _ in 0..self.rng.usize(1..30) {
             let id = self.some_pipeline();
@@ -801,38 +678,30 @@ impl World {
             self.wall_ahead = self.rng.u64(0..2_000_000_000);
             self.ledger.clock_stepped(self.real);
         }
-        let unsettled = now(self.store.unsettled());
+        self.store = open(&self.database);
         self.holds.restarted(self.wall());
-        // As the engine does.
-        for pause in unsettled.pauses.iter().cloned() {
-            let pause = pause.restored(self.wall());
-            if !pause.holds(self.wall()) {
-                now(self.store.resume(pause.pipeline, pause.holder, self.wall()));
-            }
-        }
         self.rooms = rooms(&self.settings);
         self.turns.restarted();
         self.ledger.cooled(None);
         let seed = self.rng.u64(..);
-        let (planner, step) = Planner::restore(
-            self.limits,
-            self.settings.clone(),
-            unsettled,
-            seed,
-            self.wall(),
-        );
-        self.planner = planner;
+        let Restored { steps, step, .. } =
+            restore(&self.store, self.limits, &self.settings, seed, self.wall());
+        self.steps = Some(steps);
+        self.life = Life::default();
         self.wire.clear();
         self.unasked = 0;
-        self.cursor = Seq(0);
         self.begin_follow_ups();
-        self.commit(step.decisions);
+        self.decided(&step.decisions);
         assert!(step.commands.is_empty(), "the bucket starts empty");
         self.pull();
     }
 
+    pub(crate) fn steps(&self) -> &Steps {
+        self.steps.as_ref().expect("it does not work now")
+    }
+
     pub(crate) fn view(&self) -> edgepurge::core::planner::View {
-        self.planner.view(self.wall())
+        self.steps().planner().view(self.wall())
     }
 
     /// The moment when a request was opened.

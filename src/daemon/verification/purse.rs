@@ -15,7 +15,7 @@ const LOOSE: u64 = 64 << 10;
 
 pub(super) struct Purse {
     egress: Mutex<Level>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     key: String,
     clock: Clock,
 }
@@ -28,7 +28,7 @@ struct Level {
 
 impl Purse {
     pub(super) async fn open(
-        store: &Arc<dyn Store>,
+        store: &Arc<Store>,
         pipeline: &PipelineId,
         per_hour: u64,
         clock: Clock,

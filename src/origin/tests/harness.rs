@@ -14,7 +14,6 @@ use crate::origin::{
     Compare, FollowSymlinks, Index, Origin, OriginHandle, OriginSettings, OriginStatus, WatchMode,
 };
 use crate::sink::{FileChange, Sink, SinkError, SinkFuture};
-use crate::store::StoreError;
 use crate::supervise::{Faults, Supervisor};
 
 /// Longer than anything takes on a loaded machine.
@@ -36,7 +35,7 @@ impl Sink for Recorder {
         Box::pin(async move {
             if self.refuse.load(Ordering::SeqCst) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
-                return Err(SinkError::Store(StoreError::Failed("disk full".to_owned())));
+                return Err(SinkError::NotCommitted("disk full".into()));
             }
             let mut kept = self.changes.lock().unwrap();
             for change in changes {

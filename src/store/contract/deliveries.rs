@@ -48,17 +48,17 @@ fn changes(of: &[&str]) -> Work {
     Work::Changes(of.iter().map(|of| asked(of)).collect())
 }
 
-async fn state(store: &dyn Store, event: &str) -> DeliveryState {
+async fn state(store: &Store, event: &str) -> DeliveryState {
     let found = store.delivery("/hooks/www".to_owned(), event.to_owned());
     found.await.unwrap().unwrap().state
 }
 
-async fn a_delivery_and_its_changes_are_committed_together(store: Arc<dyn Store>) {
+async fn a_delivery_and_its_changes_are_committed_together(store: Arc<Store>) {
     let mut heard = store.subscribe();
     let taken = store.take_delivery(delivery("a", changes(&["/a", "/b"])));
     assert_eq!(taken.await.unwrap(), Taken::New(2));
     assert_eq!(*heard.borrow_and_update(), Seq(2));
-    assert_eq!(queued(&*store).await, ["1 /a", "2 /b"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 /b"]);
     let record = store.delivery("/hooks/www".to_owned(), "a".to_owned());
     let record = record.await.unwrap().unwrap();
     assert_eq!((record.state, record.queued), (DeliveryState::Queued, 2));
@@ -67,9 +67,9 @@ async fn a_delivery_and_its_changes_are_committed_together(store: Arc<dyn Store>
         .decide(vec![open(1, WWW, &[("/a", 1), ("/b", 2)])])
         .await
         .unwrap();
-    assert_eq!(state(&*store, "a").await, DeliveryState::Submitted);
+    assert_eq!(state(&store, "a").await, DeliveryState::Submitted);
     store.decide(vec![settled(1, Outcome::Done)]).await.unwrap();
-    assert_eq!(state(&*store, "a").await, DeliveryState::Done);
+    assert_eq!(state(&store, "a").await, DeliveryState::Done);
     for (route, event) in [("/hooks/www", "b"), ("/hooks/shop", "a")] {
         let other = store.delivery(route.to_owned(), event.to_owned());
         assert_eq!(other.await.unwrap(), None);
@@ -77,25 +77,23 @@ async fn a_delivery_and_its_changes_are_committed_together(store: Arc<dyn Store>
     // Files that map to nothing are a delivery all the same.
     let nothing = store.take_delivery(delivery("n", changes(&[]))).await;
     assert_eq!(nothing.unwrap(), Taken::New(0));
-    assert_eq!(state(&*store, "n").await, DeliveryState::Done);
+    assert_eq!(state(&store, "n").await, DeliveryState::Done);
 }
 
-async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(
-    store: Arc<dyn Store>,
-) {
+async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(store: Arc<Store>) {
     let again = async || {
         let taken = store.take_delivery(delivery("a", changes(&["/a"])));
         taken.await.unwrap()
     };
     assert_eq!(again().await, Taken::New(1));
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(queued(&*store).await, ["1 /a"], "it waits already");
+    assert_eq!(queued(&store).await, ["1 /a"], "it waits already");
     store
         .decide(vec![open(1, WWW, &[("/a", 1)])])
         .await
         .unwrap();
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(queued(&*store).await, ["2 /a"], "one is on its way");
+    assert_eq!(queued(&store).await, ["2 /a"], "one is on its way");
     store
         .decide(vec![settled(1, Outcome::Done), open(2, WWW, &[("/a", 2)])])
         .await
@@ -104,20 +102,20 @@ async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(
         .decide(vec![settled(2, Outcome::Failed)])
         .await
         .unwrap();
-    assert_eq!(state(&*store, "a").await, DeliveryState::Failed);
+    assert_eq!(state(&store, "a").await, DeliveryState::Failed);
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(queued(&*store).await, ["3 /a"]);
-    assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
+    assert_eq!(queued(&store).await, ["3 /a"]);
+    assert_eq!(state(&store, "a").await, DeliveryState::Queued);
     store
         .decide(vec![open(3, WWW, &[("/a", 3)])])
         .await
         .unwrap();
     store.decide(vec![settled(3, Outcome::Done)]).await.unwrap();
     assert_eq!(again().await, Taken::Duplicate);
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
+    assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<dyn Store>) {
+async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<Store>) {
     let delayed = |event, came, work| NewDelivery {
         at: at(came),
         due: at(came + 5_000),
@@ -131,7 +129,7 @@ async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<dyn Sto
         assert_eq!(taken.await.unwrap(), Taken::New(0));
     }
     assert_eq!(store.release_deliveries(at(6_000), 10).await.unwrap(), 2);
-    assert_eq!(queued(&*store).await, ["1 /a"]);
+    assert_eq!(queued(&store).await, ["1 /a"]);
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(6_000),
@@ -147,13 +145,13 @@ async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<dyn Sto
     // The delay is over: it began with the event.
     let taken = store.take_delivery(delayed("a", 7_000, changes(&["/a"])));
     assert_eq!(taken.await.unwrap(), Taken::New(1));
-    assert_eq!(queued(&*store).await, ["2 /a"]);
+    assert_eq!(queued(&store).await, ["2 /a"]);
     let rows = store.queued_after(Seq(0), 1).await.unwrap();
     assert_eq!(rows[0].seen, at(7_000));
     let taken = store.take_delivery(delayed("s", 7_000, Work::Scan));
     assert_eq!(taken.await.unwrap(), Taken::New(1));
     assert_eq!(
-        queued(&*store).await,
+        queued(&store).await,
         ["2 /a", "3 /a"],
         "a planner has heard of the second"
     );
@@ -161,7 +159,7 @@ async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<dyn Sto
     assert_eq!(due.scans, [(pipeline(WWW), at(7_000))]);
 }
 
-async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: Arc<dyn Store>) {
+async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: Arc<Store>) {
     let again = async |wanted| {
         let taken = store.take_delivery(delivery("s", Work::Scan));
         assert_eq!(taken.await.unwrap(), wanted);
@@ -175,7 +173,7 @@ async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: A
         store.scanned_for_deliveries(done).await.unwrap();
     };
     again(Taken::New(0)).await;
-    fill(&*store, &["/a", "/b"]).await;
+    fill(&store, &["/a", "/b"]).await;
     store.append(vec![change(SHOP, "/other")]).await.unwrap();
     scanned(3).await;
     store
@@ -193,10 +191,10 @@ async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: A
         ])
         .await
         .unwrap();
-    assert_eq!(state(&*store, "s").await, DeliveryState::Failed);
+    assert_eq!(state(&store, "s").await, DeliveryState::Failed);
     again(Taken::New(2)).await;
-    assert_eq!(queued(&*store).await, ["4 /a", "5 /b"]);
-    assert_eq!(state(&*store, "s").await, DeliveryState::Queued);
+    assert_eq!(queued(&store).await, ["4 /a", "5 /b"]);
+    assert_eq!(state(&store, "s").await, DeliveryState::Queued);
     // That the first one's purge fails now is nothing to the second.
     store
         .decide(vec![settled(2, Outcome::Failed)])
@@ -204,17 +202,17 @@ async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: A
         .unwrap();
     scanned(5).await;
     again(Taken::New(0)).await;
-    assert_eq!(queued(&*store).await, ["4 /a", "5 /b"], "they wait already");
+    assert_eq!(queued(&store).await, ["4 /a", "5 /b"], "they wait already");
     let all = open(4, WWW, &[("/a", 4), ("/b", 5)]);
     store.decide(vec![all]).await.unwrap();
     scanned(5).await;
-    assert_eq!(state(&*store, "s").await, DeliveryState::Submitted);
+    assert_eq!(state(&store, "s").await, DeliveryState::Submitted);
     store.decide(vec![settled(4, Outcome::Done)]).await.unwrap();
-    assert_eq!(state(&*store, "s").await, DeliveryState::Done);
+    assert_eq!(state(&store, "s").await, DeliveryState::Done);
     again(Taken::Duplicate).await;
 }
 
-async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<dyn Store>) {
+async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<Store>) {
     // Done at once.
     let first = delivery("a", changes(&[]));
     let take = async |of: NewDelivery| store.take_delivery(of).await.unwrap();
@@ -253,12 +251,12 @@ async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<dyn Sto
     assert_eq!(take(later).await, Taken::New(0));
 }
 
-async fn what_is_queued_already_is_not_queued_twice(store: Arc<dyn Store>) {
+async fn what_is_queued_already_is_not_queued_twice(store: Arc<Store>) {
     for event in ["a", "b", "c"] {
         let taken = store.take_delivery(delivery(event, changes(&["/a", "/b"])));
         assert_eq!(taken.await.unwrap(), Taken::New(2));
     }
-    assert_eq!(queued(&*store).await, ["1 /a", "2 /b"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 /b"]);
     store
         .decide(vec![open(1, WWW, &[("/a", 1)])])
         .await
@@ -266,10 +264,10 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<dyn Store>) {
     // A request that is opened may have been sent: it covers nothing that comes after it.
     let taken = store.take_delivery(delivery("d", changes(&["/a"])));
     taken.await.unwrap();
-    assert_eq!(queued(&*store).await, ["2 /b", "3 /a"]);
+    assert_eq!(queued(&store).await, ["2 /b", "3 /a"]);
     store.decide(vec![settled(1, Outcome::Done)]).await.unwrap();
-    assert_eq!(state(&*store, "c").await, DeliveryState::Queued);
-    assert_eq!(state(&*store, "d").await, DeliveryState::Queued);
+    assert_eq!(state(&store, "c").await, DeliveryState::Queued);
+    assert_eq!(state(&store, "d").await, DeliveryState::Queued);
     let other = NewDelivery {
         pipeline: pipeline(SHOP),
         work: Work::Changes(vec![NewChange {
@@ -279,12 +277,12 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<dyn Store>) {
         ..delivery("e", Work::Scan)
     };
     store.take_delivery(other).await.unwrap();
-    assert_eq!(queued(&*store).await, ["2 /b", "3 /a", "4 /b"]);
+    assert_eq!(queued(&store).await, ["2 /b", "3 /a", "4 /b"]);
 }
 
 /// Who was told of a change takes it for as old as it was then, and may find that somebody has
 /// purged it since. So it has to hear of what came later.
-async fn what_a_planner_was_told_of_is_queued_again(store: Arc<dyn Store>) {
+async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Store>) {
     let take = async |event: &str, of: &[&str]| {
         let taken = store.take_delivery(delivery(event, changes(of)));
         assert_eq!(taken.await.unwrap(), Taken::New(of.len()));
@@ -295,7 +293,7 @@ async fn what_a_planner_was_told_of_is_queued_again(store: Arc<dyn Store>) {
     assert_eq!(told.len(), 1);
     take("b", &["/b"]).await;
     take("c", &["/a"]).await;
-    assert_eq!(queued(&*store).await, ["1 /a", "2 /b", "3 /a"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a"]);
     // What a person retries is told, too.
     store
         .decide(vec![open(1, WWW, &[("/a", 3), ("/b", 2)])])
@@ -308,17 +306,17 @@ async fn what_a_planner_was_told_of_is_queued_again(store: Arc<dyn Store>) {
     let retried = store.retry(Retry::Request(1), 10).await.unwrap();
     assert_eq!(retried.len(), 3);
     take("d", &["/b"]).await;
-    assert_eq!(queued(&*store).await, ["1 /a", "2 /b", "3 /a", "4 /b"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a", "4 /b"]);
 }
 
-async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<dyn Store>) {
+async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<Store>) {
     let delayed = NewDelivery {
         due: at(5_000),
         ..delivery("a", changes(&["/a", "*"]))
     };
     assert_eq!(store.take_delivery(delayed).await.unwrap(), Taken::New(2));
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
-    assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
+    assert_eq!(queued(&store).await, Vec::<String>::new());
+    assert_eq!(state(&store, "a").await, DeliveryState::Queued);
     assert_eq!(
         store.due_deliveries().await.unwrap().changes,
         Some(at(5_000))
@@ -328,15 +326,15 @@ async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<dyn Store>) {
     heard.borrow_and_update();
     assert_eq!(store.release_deliveries(at(5_000), 10).await.unwrap(), 1);
     assert!(heard.has_changed().unwrap());
-    assert_eq!(queued(&*store).await, ["1 /a", "2 *"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 *"]);
     let rows = store.queued_after(Seq(0), 1).await.unwrap();
     assert_eq!((rows[0].seen, rows[0].source), (at(5_000), Source::Webhook));
     assert_eq!(store.release_deliveries(at(9_000), 10).await.unwrap(), 0);
     assert_eq!(store.due_deliveries().await.unwrap().changes, None);
-    assert_eq!(state(&*store, "a").await, DeliveryState::Queued);
+    assert_eq!(state(&store, "a").await, DeliveryState::Queued);
 }
 
-async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<dyn Store>) {
+async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<Store>) {
     let day = 86_400_000;
     let take = async |event, route: &str, came: u64, delay, work| {
         let of = NewDelivery {
@@ -375,9 +373,9 @@ async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<dyn Store>) {
     assert_eq!(again, Taken::New(0));
 }
 
-async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: Arc<dyn Store>) {
+async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: Arc<Store>) {
     // Noticed by a watch before the delivery came, and of the same deploy.
-    fill(&*store, &["/noticed"]).await;
+    fill(&store, &["/noticed"]).await;
     let scan = |event, due| NewDelivery {
         due: at(due),
         ..delivery(event, Work::Scan)
@@ -388,7 +386,7 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     }
     let due = store.due_deliveries().await.unwrap();
     assert_eq!(due.scans, [(pipeline(WWW), at(1_000))]);
-    fill(&*store, &["/found"]).await;
+    fill(&store, &["/found"]).await;
     store.append(vec![change(SHOP, "/other")]).await.unwrap();
     let done = ScanDone {
         pipeline: pipeline(WWW),
@@ -400,12 +398,12 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     assert_eq!(due.scans, [(pipeline(WWW), at(2_000))]);
     let record = store.delivery("/hooks/www".to_owned(), "a".to_owned());
     assert_eq!(record.await.unwrap().unwrap().queued, 2, "not the shop's");
-    assert_eq!(state(&*store, "b").await, DeliveryState::Queued);
+    assert_eq!(state(&store, "b").await, DeliveryState::Queued);
     store
         .decide(vec![open(1, WWW, &[("/noticed", 1), ("/found", 2)])])
         .await
         .unwrap();
-    assert_eq!(state(&*store, "a").await, DeliveryState::Submitted);
+    assert_eq!(state(&store, "a").await, DeliveryState::Submitted);
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(2_000),
@@ -413,17 +411,17 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     };
     store.scanned_for_deliveries(done).await.unwrap();
     assert_eq!(
-        state(&*store, "b").await,
+        state(&store, "b").await,
         DeliveryState::Submitted,
         "what is on its way when the scan ends is waited for"
     );
     store.decide(vec![settled(1, Outcome::Done)]).await.unwrap();
-    assert_eq!(state(&*store, "a").await, DeliveryState::Done);
-    assert_eq!(state(&*store, "b").await, DeliveryState::Done);
+    assert_eq!(state(&store, "a").await, DeliveryState::Done);
+    assert_eq!(state(&store, "b").await, DeliveryState::Done);
     assert_eq!(store.due_deliveries().await.unwrap().scans, []);
 }
 
-async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: Arc<dyn Store>) {
+async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: Arc<Store>) {
     store
         .take_delivery(delivery("a", changes(&[])))
         .await
@@ -441,11 +439,11 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
     assert_eq!(prune(1_001, 9_000).await, 1, "one still waits");
     let gone = store.delivery("/hooks/www".to_owned(), "a".to_owned());
     assert_eq!(gone.await.unwrap(), None);
-    assert_eq!(state(&*store, "w").await, DeliveryState::Queued);
+    assert_eq!(state(&store, "w").await, DeliveryState::Queued);
 }
 
-async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<dyn Store>) {
-    let told = async |store: &dyn Store| {
+async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Store>) {
+    let told = async |store: &Store| {
         let found = store.delivery("/hooks/www".to_owned(), "a".to_owned());
         let reasons = found.await.unwrap().unwrap().reasons;
         let told = reasons.into_iter().map(|reason| {
@@ -457,28 +455,28 @@ async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<dyn Store>) 
     };
     let work = changes(&["/a", "/b", "/c"]);
     store.take_delivery(delivery("a", work)).await.unwrap();
-    assert_eq!(told(&*store).await, [""; 0], "nothing was tried");
+    assert_eq!(told(&store).await, [""; 0], "nothing was tried");
     let first = open(1, WWW, &[("/a", 1), ("/b", 2)]);
     store.decide(vec![first]).await.unwrap();
-    assert_eq!(told(&*store).await, [""; 0]);
+    assert_eq!(told(&store).await, [""; 0]);
     let unsent = settled(1, Outcome::Unsent);
     store.decide(vec![unsent]).await.unwrap();
-    assert_eq!(told(&*store).await, ["queued 1 /a /b: so"]);
+    assert_eq!(told(&store).await, ["queued 1 /a /b: so"]);
     let second = open(2, WWW, &[("/a", 1), ("/c", 3)]);
     let failed = vec![second, settled(2, Outcome::Failed)];
     store.decide(failed).await.unwrap();
     assert_eq!(
-        told(&*store).await,
+        told(&store).await,
         ["failed 2 /a /c: so", "queued 1 /b: so"]
     );
     store.drop_queue(pipeline(WWW), 100).await.unwrap();
     assert_eq!(
-        told(&*store).await,
+        told(&store).await,
         ["dropped - /a /b /c: a person dropped it"]
     );
 }
 
-async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {
+async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<Store>) {
     let all = (0..100_u8).map(|number| {
         let mut one = delivery("x", changes(&[]));
         one.dedupe_key = Some([number % 10; 32]);
@@ -490,7 +488,7 @@ async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<dyn Store>) {
     assert_eq!(new, 10);
 }
 
-async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<dyn Store>) {
+async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<Store>) {
     let delayed = NewDelivery {
         due: at(2_000),
         ..delivery("delayed", changes(&["/a"]))
@@ -501,7 +499,7 @@ async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<d
         drop(store.take_delivery(waits));
         let told = tokio::time::timeout(Duration::from_secs(10), heard.changed());
         told.await.expect("nobody is told").unwrap();
-        assert_eq!(state(&*store, &event).await, DeliveryState::Queued);
+        assert_eq!(state(&store, &event).await, DeliveryState::Queued);
     }
     // What is queued at once wakes nobody who looks after those that wait.
     let heard = store.subscribe_waiting();

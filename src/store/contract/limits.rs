@@ -19,7 +19,7 @@ fn learned(limit: Limit, value: u64) -> Learned {
     }
 }
 
-async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<dyn Store>) {
+async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<Store>) {
     let www = || Limit::MaxAssets(pipeline(WWW));
     let shop = Limit::MaxAssets(pipeline(SHOP));
     for learned in [
@@ -43,8 +43,8 @@ async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<dyn S
     );
 }
 
-async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b"]).await;
+async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
     let flags = async || -> Vec<bool> {
         let rows = store.queued_after(Seq(0), 10).await.unwrap();
         rows.iter().map(|row| row.overdue).collect()
@@ -69,8 +69,8 @@ async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: A
     assert_eq!(flags().await, [true]);
 }
 
-async fn ids_that_settled_are_told_while_an_outcome_is_unknown(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/c"]).await;
+async fn ids_that_settled_are_told_while_an_outcome_is_unknown(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c"]).await;
     let ids = async || store.unsettled().await.unwrap().settled_remote_ids;
     let over = |id, name| {
         vec![

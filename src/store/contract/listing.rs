@@ -33,8 +33,8 @@ async fn in_parts<T>(
     }
 }
 
-async fn changes_are_listed_in_parts_and_narrowed(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "*", "/a", "/c"]).await;
+async fn changes_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "*", "/a", "/c"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![
@@ -89,7 +89,7 @@ async fn changes_are_listed_in_parts_and_narrowed(store: Arc<dyn Store>) {
     assert_eq!(of_all.cause.detail, "because");
 }
 
-async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<dyn Store>) {
+async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
     let delivery = |event: &str, name: &str, route: &str| NewDelivery {
         route: route.into(),
         event: event.into(),

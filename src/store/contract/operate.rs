@@ -28,7 +28,7 @@ fn deploy(lease: &str) -> Holder {
     Holder::Deploy(lease.to_owned())
 }
 
-async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<dyn Store>) {
+async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Store>) {
     let mine = pause(WWW, Holder::Operator, None);
     let lease = pause(WWW, deploy("d1"), Some(LEASE));
     let other = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
@@ -53,7 +53,7 @@ async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<dyn Store>) {
     assert_eq!(told, [other, renewed]);
 }
 
-async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<dyn Store>) {
+async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<Store>) {
     let short = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
     store.pause(short).await.unwrap();
     store
@@ -68,8 +68,8 @@ async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<dyn Store>) {
     assert_eq!(store.unsettled().await.unwrap().pauses, []);
 }
 
-async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/c"]).await;
+async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![
@@ -84,25 +84,25 @@ async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<dyn
         .unwrap();
     let retried = store.retry(Retry::Request(2), 9).await.unwrap();
     assert_eq!(retried, store.queued_after(Seq(0), 9).await.unwrap());
-    assert_eq!(queued(&*store).await, ["3 /c"]);
+    assert_eq!(queued(&store).await, ["3 /c"]);
     assert_eq!((retried[0].attempt, retried[0].not_before), (0, Time::ZERO));
 
     let www = || Retry::Pipeline(pipeline(WWW));
     assert_eq!(store.retry(www(), 1).await.unwrap().len(), 1);
     assert_eq!(store.retry(www(), 9).await.unwrap().len(), 1);
     assert_eq!(store.retry(www(), 9).await.unwrap(), []);
-    assert_eq!(queued(&*store).await, ["1 /a", "2 /b", "3 /c"]);
+    assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /c"]);
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, BTreeMap::from([(pipeline(SHOP), 1)]));
     store
         .decide(vec![open(4, WWW, &[("/a", 1)]), settled(4, Outcome::Done)])
         .await
         .unwrap();
-    assert_eq!(queued(&*store).await, ["2 /b", "3 /c"]);
+    assert_eq!(queued(&store).await, ["2 /b", "3 /c"]);
 }
 
-async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/c", "*"]).await;
+async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![
@@ -126,7 +126,7 @@ async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store
         dropped += step;
     }
     assert_eq!(dropped, 4, "/a, /c, * and the purge of everything");
-    assert_eq!(queued(&*store).await, ["5 /a"], "the other pipeline's");
+    assert_eq!(queued(&store).await, ["5 /a"], "the other pipeline's");
     assert_eq!(store.failed_assets().await.unwrap(), BTreeMap::new());
     assert_eq!(store.unsettled().await.unwrap().all, []);
     let counts = store.stages(Seq(1), Seq(4)).await.unwrap();
@@ -166,7 +166,7 @@ fn asked(of: &str) -> NewChange {
     }
 }
 
-async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<dyn Store>) {
+async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<Store>) {
     let work = Work::Changes(vec![asked("/a"), asked("/b")]);
     store.take_delivery(delivery("e1", 50, work)).await.unwrap();
     assert_eq!(store.drop_queue(pipeline(WWW), 9).await.unwrap(), 2);
@@ -175,11 +175,11 @@ async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<dy
     let told = told.await.unwrap().unwrap();
     assert_eq!((told.state, told.failed), (DeliveryState::Failed, 2));
     assert_eq!(store.release_deliveries(at(99), 9).await.unwrap(), 0);
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
+    assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b"]).await;
+async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![
@@ -214,8 +214,8 @@ async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<dyn S
     assert_eq!(all, [orphan(SHOP, 1, 0, None)]);
 }
 
-async fn files_are_told_while_their_changes_are_not_settled(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/c", "*"]).await;
+async fn files_are_told_while_their_changes_are_not_settled(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/c", "*"]).await;
     store
         .append(vec![change(SHOP, "/a"), asked("/d")])
         .await
@@ -235,7 +235,7 @@ async fn files_are_told_while_their_changes_are_not_settled(store: Arc<dyn Store
     assert_eq!(page, expected[1..2]);
 }
 
-async fn notes_are_kept(store: Arc<dyn Store>) {
+async fn notes_are_kept(store: Arc<Store>) {
     let note = async |word: &str| store.note("k".to_owned(), word.to_owned()).await.unwrap();
     assert_eq!(store.noted("k".to_owned()).await.unwrap(), None);
     assert_eq!(note("one").await, None);
@@ -244,15 +244,15 @@ async fn notes_are_kept(store: Arc<dyn Store>) {
     assert_eq!(noted.as_deref(), Some("two"));
 }
 
-async fn stages_are_told_of_one_pipeline(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b"]).await;
+async fn stages_are_told_of_one_pipeline(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     let counts = store.stages_of(pipeline(WWW), Seq(2), Seq(9)).await;
     assert_eq!(counts.unwrap().queued, 1);
 }
 
-async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b", "/a"]).await;
+async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<Store>) {
+    fill(&store, &["/a", "/b", "/a"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
         .decide(vec![
@@ -265,7 +265,7 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<dyn Store>)
         ])
         .await
         .unwrap();
-    fill(&*store, &["*", "/c", "/a"]).await;
+    fill(&store, &["*", "/c", "/a"]).await;
     store.decide(vec![open_all(4, WWW, 6)]).await.unwrap();
 
     let told = store
@@ -308,8 +308,8 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<dyn Store>)
     assert_eq!(none.purges.len(), 1, "the purge of everything");
 }
 
-async fn the_delivery_behind_a_purge_is_named(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
+async fn the_delivery_behind_a_purge_is_named(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
     for (event, asset) in [("e1", "/b"), ("e2", "/c")] {
         let work = Work::Changes(vec![asked(asset)]);
         store.take_delivery(delivery(event, 5, work)).await.unwrap();

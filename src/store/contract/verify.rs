@@ -40,16 +40,16 @@ fn plan(verify: bool, repurge: Option<u64>) -> FollowUp {
     }
 }
 
-async fn planned(store: &dyn Store, verify: bool, repurge: Option<u64>) -> FollowedUp {
+async fn planned(store: &Store, verify: bool, repurge: Option<u64>) -> FollowedUp {
     store.follow_up(plan(verify, repurge), 100).await.unwrap()
 }
 
-async fn next(store: &dyn Store) -> FollowUps {
+async fn next(store: &Store) -> FollowUps {
     store.follow_ups(vec![pipeline(WWW)], 100).await.unwrap()
 }
 
 /// A request of these assets that is done and marked.
-async fn purged(store: &dyn Store, id: u64, assets: &[(&str, u64)]) {
+async fn purged(store: &Store, id: u64, assets: &[(&str, u64)]) {
     store
         .decide(vec![
             open(id, WWW, assets),
@@ -61,7 +61,7 @@ async fn purged(store: &dyn Store, id: u64, assets: &[(&str, u64)]) {
         .unwrap();
 }
 
-async fn purged_all(store: &dyn Store, id: u64, through: u64) {
+async fn purged_all(store: &Store, id: u64, through: u64) {
     store
         .decide(vec![
             open_all(id, WWW, through),
@@ -73,7 +73,7 @@ async fn purged_all(store: &dyn Store, id: u64, through: u64) {
         .unwrap();
 }
 
-async fn one(store: &dyn Store) -> Check {
+async fn one(store: &Store) -> Check {
     let mut checks = next(store).await.checks;
     assert_eq!(checks.len(), 1, "{checks:?}");
     checks.remove(0)
@@ -91,15 +91,15 @@ fn stale(check: Check) -> Looked {
     check.looked(&Verdict::Stale, None, at(200))
 }
 
-async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/a", "/b"]).await;
-    purged(&*store, 1, &[("/a", 2), ("/b", 3)]).await;
-    let before = next(&*store).await;
+async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<Store>) {
+    fill(&store, &["/a", "/a", "/b"]).await;
+    purged(&store, 1, &[("/a", 2), ("/b", 3)]).await;
+    let before = next(&store).await;
     assert_eq!(before.unplanned, [pipeline(WWW)]);
     assert_eq!(before.checks, []);
-    assert_eq!(planned(&*store, true, None).await.requests, 1);
-    assert_eq!(planned(&*store, true, None).await, FollowedUp::default());
-    let mut after = next(&*store).await;
+    assert_eq!(planned(&store, true, None).await.requests, 1);
+    assert_eq!(planned(&store, true, None).await, FollowedUp::default());
+    let mut after = next(&store).await;
     assert_eq!((after.unplanned, after.again), (vec![], None));
     after.checks.sort_by_key(|check| check.seq);
     let [a, b] = after.checks.as_slice() else {
@@ -116,14 +116,14 @@ async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<dyn S
     assert_eq!(others.checks, [], "of other pipelines");
 }
 
-async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
+async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
     let silent = Verdict::Silent("timeout".to_owned());
-    let looked = one(&*store).await.looked(&silent, None, at(150));
+    let looked = one(&store).await.looked(&silent, None, at(150));
     assert!(store.looked(looked).await.unwrap());
-    let check = one(&*store).await;
+    let check = one(&store).await;
     assert_eq!((check.tries, check.due), (1, at(2_150)));
     let history = async || {
         let history = store.purges_of(pipeline(WWW), asset("/a"), 9).await;
@@ -135,19 +135,19 @@ async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<dyn Store>)
     assert!(store.looked(looked).await.unwrap());
     let seen = history().await;
     assert_eq!((seen.verdict, seen.at), (Word::Fresh, at(3_000)));
-    assert_eq!(next(&*store).await, FollowUps::default());
+    assert_eq!(next(&store).await, FollowUps::default());
     store.prune(at(99), 100).await.unwrap();
     let history = store.purges_of(pipeline(WWW), asset("/a"), 9).await;
     assert_eq!(history.unwrap(), AssetHistory::default());
 }
 
-async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
+async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
     let mut heard = store.subscribe();
-    assert!(store.looked(stale(one(&*store).await)).await.unwrap());
-    let due = next(&*store).await;
+    assert!(store.looked(stale(one(&store).await)).await.unwrap());
+    let due = next(&store).await;
     assert_eq!((due.checks, due.again), (vec![], Some(at(2_200))));
     assert_eq!(store.purge_again(at(2_199), 9).await.unwrap(), 0);
     assert_eq!(store.purge_again(at(2_200), 9).await.unwrap(), 1);
@@ -160,51 +160,51 @@ async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<
         ("stale at the edge", true)
     );
     assert_eq!(rows[0].seen, at(2_200));
-    purged(&*store, 2, &[("/a", 2)]).await;
-    planned(&*store, true, None).await;
-    let check = one(&*store).await;
+    purged(&store, 2, &[("/a", 2)]).await;
+    planned(&store, true, None).await;
+    let check = one(&store).await;
     assert_eq!((check.round, check.request), (1, RequestId(2)));
     assert_eq!((check.seen, check.cause), (at(5), Some(Seq(1))));
 }
 
-async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
+async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
     for round in 0..3 {
-        planned(&*store, true, None).await;
-        assert!(store.looked(stale(one(&*store).await)).await.unwrap());
+        planned(&store, true, None).await;
+        assert!(store.looked(stale(one(&store).await)).await.unwrap());
         store.purge_again(at(99_999), 9).await.unwrap();
-        purged(&*store, round + 2, &[("/a", round + 2)]).await;
+        purged(&store, round + 2, &[("/a", round + 2)]).await;
     }
-    planned(&*store, true, None).await;
-    let last = stale(one(&*store).await);
+    planned(&store, true, None).await;
+    let last = stale(one(&store).await);
     assert_eq!(last.then, Then::Failed);
     assert!(store.looked(last).await.unwrap());
-    assert_eq!(next(&*store).await, FollowUps::default());
+    assert_eq!(next(&store).await, FollowUps::default());
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, BTreeMap::from([(pipeline(WWW), 1)]));
 
     let retried = store.retry(Retry::Pipeline(pipeline(WWW)), 9).await;
     assert_eq!(retried.unwrap().len(), 1);
-    purged(&*store, 5, &[("/a", 4)]).await;
+    purged(&store, 5, &[("/a", 4)]).await;
     assert_eq!(store.failed_assets().await.unwrap(), BTreeMap::new());
-    planned(&*store, true, None).await;
-    let check = one(&*store).await;
+    planned(&store, true, None).await;
+    let check = one(&store).await;
     assert_eq!(check.round, 0);
     let known = store.known(check).await.unwrap();
     assert_eq!(known.former, [[8; 32]].into());
 }
 
-async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
-    let early = one(&*store).await;
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 2, &[("/a", 2)]).await;
-    planned(&*store, true, None).await;
+async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
+    let early = one(&store).await;
+    fill(&store, &["/a"]).await;
+    purged(&store, 2, &[("/a", 2)]).await;
+    planned(&store, true, None).await;
     assert!(!store.looked(stale(early)).await.unwrap());
-    let check = one(&*store).await;
+    let check = one(&store).await;
     assert_eq!((check.request, check.seq), (RequestId(2), Seq(2)));
     let history = store.purges_of(pipeline(WWW), asset("/a"), 9).await;
     assert!(
@@ -216,12 +216,12 @@ async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<dyn Store>) {
     );
 }
 
-async fn a_later_change_is_waited_for(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
-    let check = one(&*store).await;
-    fill(&*store, &["/a"]).await;
+async fn a_later_change_is_waited_for(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
+    let check = one(&store).await;
+    fill(&store, &["/a"]).await;
     let newer = async || store.known(check.clone()).await.unwrap().newer;
     assert_eq!(newer().await, Some(Seq(2)), "it is queued");
     store
@@ -233,120 +233,114 @@ async fn a_later_change_is_waited_for(store: Arc<dyn Store>) {
         .clone()
         .looked(&Verdict::Stale, newer().await, at(150));
     assert!(store.looked(looked).await.unwrap());
-    assert_eq!(next(&*store).await, FollowUps::default());
+    assert_eq!(next(&store).await, FollowUps::default());
     store
         .decide(vec![accepted(2), settled(2, Outcome::Done), follow(2)])
         .await
         .unwrap();
     assert_eq!(newer().await, None);
-    planned(&*store, true, None).await;
-    let check = one(&*store).await;
+    planned(&store, true, None).await;
+    let check = one(&store).await;
     assert_eq!((check.request, check.round), (RequestId(2), 0));
 
-    let late = fill(&*store, &["/a"]).await.last;
+    let late = fill(&store, &["/a"]).await.last;
     store.decide(vec![open_all(3, WWW, late.0)]).await.unwrap();
     assert_eq!(store.known(check).await.unwrap().newer, Some(late));
 }
 
-async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<dyn Store>) {
+async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<Store>) {
     store.append(vec![holding(2, 1)]).await.unwrap();
-    purged(&*store, 1, &[("/a", 1)]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
     store.append(vec![holding(3, 2)]).await.unwrap();
-    purged(&*store, 2, &[("/a", 2)]).await;
+    purged(&store, 2, &[("/a", 2)]).await;
     // Somebody asks for it; nothing is said of a file.
     let mut asked = change(WWW, "/a");
     (asked.file, asked.kind) = (None, Kind::Asked);
     store.append(vec![asked]).await.unwrap();
-    purged(&*store, 3, &[("/a", 3)]).await;
-    planned(&*store, true, None).await;
-    let known = store.known(one(&*store).await).await.unwrap();
+    purged(&store, 3, &[("/a", 3)]).await;
+    planned(&store, true, None).await;
+    let known = store.known(one(&store).await).await.unwrap();
     assert_eq!(known.current, [[3; 32]].into());
     assert_eq!(known.former, [[1; 32], [2; 32]].into());
 }
 
-async fn of_an_all_a_sample_is_looked_at(store: Arc<dyn Store>) {
+async fn of_an_all_a_sample_is_looked_at(store: Arc<Store>) {
     let names: Vec<String> = (0..SAMPLE + 10).map(|n| format!("/{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let last = fill(&*store, &names).await.last;
-    purged_all(&*store, 1, last.0).await;
-    planned(&*store, true, None).await;
-    let checks = next(&*store).await.checks;
+    let last = fill(&store, &names).await.last;
+    purged_all(&store, 1, last.0).await;
+    planned(&store, true, None).await;
+    let checks = next(&store).await.checks;
     assert_eq!(checks.len(), SAMPLE);
     assert!(checks.iter().all(|check| check.seq.0 > 10), "the last ones");
     let known = store.known(checks[0].clone()).await.unwrap();
     assert_eq!(known.former, [[8; 32]].into());
 }
 
-async fn no_more_looks_wait_than_there_is_room_for(store: Arc<dyn Store>) {
+async fn no_more_looks_wait_than_there_is_room_for(store: Arc<Store>) {
     let names: Vec<String> = (0..WAITING + 7).map(|n| format!("/{n}")).collect();
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap();
     let assets: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
-    purged(&*store, 1, &assets).await;
-    assert_eq!(planned(&*store, true, None).await.left_out, 7);
-    let fresh = next(&*store).await.checks.remove(0);
+    purged(&store, 1, &assets).await;
+    assert_eq!(planned(&store, true, None).await.left_out, 7);
+    let fresh = next(&store).await.checks.remove(0);
     let looked = fresh.looked(&Verdict::Fresh, None, at(150));
     assert!(store.looked(looked).await.unwrap());
-    fill(&*store, &["/late", "/later"]).await;
+    fill(&store, &["/late", "/later"]).await;
     let seq = WAITING as u64 + 8;
-    purged(&*store, 2, &[("/late", seq), ("/later", seq + 1)]).await;
-    assert_eq!(planned(&*store, true, None).await.left_out, 1);
+    purged(&store, 2, &[("/late", seq), ("/later", seq + 1)]).await;
+    assert_eq!(planned(&store, true, None).await.left_out, 1);
 }
 
-async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "/b"]).await;
-    purged(&*store, 1, &[("/a", 1), ("/b", 2)]).await;
-    planned(&*store, false, Some(500)).await;
-    assert_eq!(next(&*store).await.again, Some(at(500)));
-    assert_eq!(queued(&*store).await, Vec::<String>::new());
+async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
+    purged(&store, 1, &[("/a", 1), ("/b", 2)]).await;
+    planned(&store, false, Some(500)).await;
+    assert_eq!(next(&store).await.again, Some(at(500)));
+    assert_eq!(queued(&store).await, Vec::<String>::new());
     // Changed and purged meanwhile: once more after that.
-    fill(&*store, &["/b"]).await;
-    purged(&*store, 2, &[("/b", 3)]).await;
-    planned(&*store, false, Some(900)).await;
+    fill(&store, &["/b"]).await;
+    purged(&store, 2, &[("/b", 3)]).await;
+    planned(&store, false, Some(900)).await;
     assert_eq!(store.purge_again(at(500), 9).await.unwrap(), 1);
-    assert_eq!(queued(&*store).await, ["4 /a"]);
+    assert_eq!(queued(&store).await, ["4 /a"]);
     assert_eq!(store.purge_again(at(900), 9).await.unwrap(), 1);
     let rows = store.queued_after(Seq(4), 9).await.unwrap();
     assert_eq!((&*rows[0].detail, rows[0].again), ("repurge_after", true));
-    purged(&*store, 3, &[("/a", 4), ("/b", 5)]).await;
-    planned(&*store, false, Some(1_500)).await;
-    assert_eq!(
-        next(&*store).await,
-        FollowUps::default(),
-        "not a third time"
-    );
+    purged(&store, 3, &[("/a", 4), ("/b", 5)]).await;
+    planned(&store, false, Some(1_500)).await;
+    assert_eq!(next(&store).await, FollowUps::default(), "not a third time");
 
-    fill(&*store, &["/c"]).await;
-    purged(&*store, 4, &[("/c", 6)]).await;
-    planned(&*store, true, Some(2_000)).await;
+    fill(&store, &["/c"]).await;
+    purged(&store, 4, &[("/c", 6)]).await;
+    planned(&store, true, Some(2_000)).await;
     while store.drop_queue(pipeline(WWW), 9).await.unwrap() > 0 {}
-    assert_eq!(next(&*store).await, FollowUps::default());
+    assert_eq!(next(&store).await, FollowUps::default());
 }
 
-async fn an_all_is_repeated_as_one(store: Arc<dyn Store>) {
-    fill(&*store, &["/a", "*"]).await;
-    purged_all(&*store, 1, 2).await;
-    planned(&*store, false, Some(500)).await;
+async fn an_all_is_repeated_as_one(store: Arc<Store>) {
+    fill(&store, &["/a", "*"]).await;
+    purged_all(&store, 1, 2).await;
+    planned(&store, false, Some(500)).await;
     assert_eq!(store.purge_again(at(500), 9).await.unwrap(), 1);
-    assert_eq!(queued(&*store).await, ["3 *"]);
+    assert_eq!(queued(&store).await, ["3 *"]);
     assert!(store.queued_after(Seq(0), 9).await.unwrap()[0].again);
-    purged_all(&*store, 2, 3).await;
-    planned(&*store, false, Some(900)).await;
-    assert_eq!(next(&*store).await.again, None);
+    purged_all(&store, 2, 3).await;
+    planned(&store, false, Some(900)).await;
+    assert_eq!(next(&store).await.again, None);
     // One that no change asked for, such as an escalation.
-    purged_all(&*store, 3, 3).await;
-    planned(&*store, false, Some(900)).await;
-    assert_eq!(next(&*store).await.again, Some(at(900)));
+    purged_all(&store, 3, 3).await;
+    planned(&store, false, Some(900)).await;
+    assert_eq!(next(&store).await.again, Some(at(900)));
 }
 
-async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(
-    store: Arc<dyn Store>,
-) {
-    fill(&*store, &["/a", "/b"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, Some(99_000_000)).await;
-    assert!(store.looked(stale(one(&*store).await)).await.unwrap());
-    purged(&*store, 2, &[("/b", 2)]).await;
+async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(store: Arc<Store>) {
+    fill(&store, &["/a", "/b"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, Some(99_000_000)).await;
+    assert!(store.looked(stale(one(&store).await)).await.unwrap());
+    purged(&store, 2, &[("/b", 2)]).await;
     let follows = |verify, repurge_after| {
         vec![Follows {
             pipeline: pipeline(WWW),
@@ -358,22 +352,22 @@ async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(
     // The clock was set back.
     let begin = store.begin_follow_ups(follows(true, minute), at(10));
     begin.await.unwrap();
-    let due = next(&*store).await;
+    let due = next(&store).await;
     assert_eq!(due.again, Some(at(2_200).min(at(10).after(LONGEST_WAIT))));
     assert_eq!(due.unplanned, [pipeline(WWW)]);
     let begin = store.begin_follow_ups(follows(false, minute), at(10));
     begin.await.unwrap();
-    assert_eq!(next(&*store).await.again, Some(at(60_010)));
+    assert_eq!(next(&store).await.again, Some(at(60_010)));
     let begin = store.begin_follow_ups(follows(false, None), at(10));
     begin.await.unwrap();
-    assert_eq!(next(&*store).await, FollowUps::default());
+    assert_eq!(next(&store).await, FollowUps::default());
 }
 
-async fn a_failed_purge_ends_the_wait_for_it(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
-    store.looked(stale(one(&*store).await)).await.unwrap();
+async fn a_failed_purge_ends_the_wait_for_it(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
+    store.looked(stale(one(&store).await)).await.unwrap();
     store.purge_again(at(9_999), 9).await.unwrap();
     store
         .decide(vec![
@@ -383,19 +377,19 @@ async fn a_failed_purge_ends_the_wait_for_it(store: Arc<dyn Store>) {
         ])
         .await
         .unwrap();
-    planned(&*store, true, None).await;
+    planned(&store, true, None).await;
     // Nothing of it is left: a purge by hand begins anew.
     store.append(vec![change(WWW, "/a")]).await.unwrap();
-    purged(&*store, 3, &[("/a", 3)]).await;
-    planned(&*store, true, None).await;
-    assert_eq!(one(&*store).await.round, 0);
+    purged(&store, 3, &[("/a", 3)]).await;
+    planned(&store, true, None).await;
+    assert_eq!(one(&store).await.round, 0);
 }
 
-async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<dyn Store>) {
-    fill(&*store, &["/a"]).await;
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
-    store.looked(stale(one(&*store).await)).await.unwrap();
+async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<Store>) {
+    fill(&store, &["/a"]).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
+    store.looked(stale(one(&store).await)).await.unwrap();
     store.purge_again(at(9_999), 9).await.unwrap();
     store
         .decide(vec![
@@ -405,32 +399,32 @@ async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<dyn Store>) {
         ])
         .await
         .unwrap();
-    planned(&*store, true, None).await;
+    planned(&store, true, None).await;
     // Nothing of it is left.
     store.append(vec![change(WWW, "/a")]).await.unwrap();
-    purged(&*store, 3, &[("/a", 3)]).await;
-    planned(&*store, true, None).await;
-    assert_eq!(one(&*store).await.round, 0);
+    purged(&store, 3, &[("/a", 3)]).await;
+    planned(&store, true, None).await;
+    assert_eq!(one(&store).await.round, 0);
 }
 
-async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<dyn Store>) {
+async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<Store>) {
     store.append(vec![holding(2, 1)]).await.unwrap();
-    purged_all(&*store, 1, 1).await;
+    purged_all(&store, 1, 1).await;
     store.append(vec![holding(3, 2)]).await.unwrap();
-    purged(&*store, 2, &[("/a", 2)]).await;
-    planned(&*store, true, None).await;
-    let known = store.known(one(&*store).await).await.unwrap();
+    purged(&store, 2, &[("/a", 2)]).await;
+    planned(&store, true, None).await;
+    let known = store.known(one(&store).await).await.unwrap();
     assert_eq!(known.current, [[3; 32]].into());
     assert_eq!(known.former, [[1; 32], [2; 32]].into());
 }
 
-async fn one_pipeline_takes_no_room_from_another(store: Arc<dyn Store>) {
+async fn one_pipeline_takes_no_room_from_another(store: Arc<Store>) {
     let names: Vec<String> = (0..WAITING).map(|n| format!("/{n}")).collect();
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap();
     let assets: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
-    purged(&*store, 1, &assets).await;
-    assert_eq!(planned(&*store, true, None).await.left_out, 0);
+    purged(&store, 1, &assets).await;
+    assert_eq!(planned(&store, true, None).await.left_out, 0);
     let last = store.append(vec![change(SHOP, "/a")]).await.unwrap().last;
     store
         .decide(vec![
@@ -457,7 +451,7 @@ async fn one_pipeline_takes_no_room_from_another(store: Arc<dyn Store>) {
     assert_eq!((of(WWW), of(SHOP)), (3, 1), "the next of each");
 }
 
-async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<dyn Store>) {
+async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<Store>) {
     let with = |kind| {
         let mut row = change(WWW, "/a");
         row.kind = kind;
@@ -469,9 +463,9 @@ async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<d
         usual: true,
     };
     store.append(vec![with(Kind::New)]).await.unwrap();
-    purged(&*store, 1, &[("/a", 1)]).await;
-    planned(&*store, true, None).await;
-    let first = one(&*store).await;
+    purged(&store, 1, &[("/a", 1)]).await;
+    planned(&store, true, None).await;
+    let first = one(&store).await;
     assert!(!absent(&first).await);
     assert!(
         store
@@ -481,9 +475,9 @@ async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<d
     );
 
     store.append(vec![with(Kind::Changed)]).await.unwrap();
-    purged(&*store, 2, &[("/a", 2)]).await;
-    planned(&*store, true, None).await;
-    let second = one(&*store).await;
+    purged(&store, 2, &[("/a", 2)]).await;
+    planned(&store, true, None).await;
+    let second = one(&store).await;
     assert!(absent(&second).await);
     assert!(
         store
@@ -493,9 +487,9 @@ async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<d
     );
 
     store.append(vec![with(Kind::New)]).await.unwrap();
-    purged_all(&*store, 3, 3).await;
-    planned(&*store, true, None).await;
-    let third = one(&*store).await;
+    purged_all(&store, 3, 3).await;
+    planned(&store, true, None).await;
+    let third = one(&store).await;
     assert!(!absent(&third).await, "it came anew");
     assert!(
         store
@@ -505,7 +499,7 @@ async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<d
     );
 
     store.append(vec![with(Kind::Changed)]).await.unwrap();
-    purged(&*store, 4, &[("/a", 4)]).await;
-    planned(&*store, true, None).await;
-    assert!(!absent(&one(&*store).await).await, "it was served");
+    purged(&store, 4, &[("/a", 4)]).await;
+    planned(&store, true, None).await;
+    assert!(!absent(&one(&store).await).await, "it was served");
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::delivery_keys::DeliveryKeys;
 use super::worker::{Finish, Job};
-use super::{StoreError, StoreFuture, announce, deliveries, failed, queue};
+use super::{Lane, StoreError, StoreFuture, announce, deliveries, failed, lane, queue};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
 use crate::supervise::Supervisor;
@@ -59,7 +59,7 @@ impl Answers {
 
 /// What has arrived. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Arrivals {
+pub(in crate::store) struct Arrivals {
     waiting: Arc<Mutex<Waiting>>,
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
@@ -68,7 +68,7 @@ pub(super) struct Arrivals {
     waits: Arc<watch::Sender<()>>,
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
     /// runtime, and from a task all of them are one.
-    answers: mpsc::Sender<Answers>,
+    answers: Option<mpsc::Sender<Answers>>,
 }
 
 impl std::fmt::Debug for Arrivals {
@@ -83,8 +83,19 @@ impl Arrivals {
         keys: DeliveryKeys,
         told: Arc<AtomicU64>,
         last: Arc<watch::Sender<Seq>>,
-        supervisor: &Supervisor,
     ) -> Self {
+        Self {
+            waiting: Arc::default(),
+            keys,
+            told,
+            last,
+            waits: Arc::new(watch::Sender::new(())),
+            answers: None,
+        }
+    }
+
+    /// The same, whose answers a task gives instead of the thread that writes.
+    pub(super) fn answering_from_a_task(self, supervisor: &Supervisor) -> Self {
         let (answers, mut answered) = mpsc::channel::<Answers>(ANSWERS);
         supervisor.spawn("answers to deliveries", async move {
             while let Some(answers) = answered.recv().await {
@@ -93,26 +104,22 @@ impl Arrivals {
             Ok(())
         });
         Self {
-            waiting: Arc::default(),
-            keys,
-            told,
-            last,
-            waits: Arc::new(watch::Sender::new(())),
-            answers,
+            answers: Some(answers),
+            ..self
         }
     }
 
     /// Hears when a delivery that waits is on disk.
-    pub(super) fn subscribe_waiting(&self) -> watch::Receiver<()> {
+    pub(in crate::store) fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.waits.subscribe()
     }
 
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
     /// nobody waits for the answer any more.
-    pub(super) fn take(
+    pub(in crate::store) fn take(
         &self,
         delivery: NewDelivery,
-        writer: &mpsc::Sender<Job>,
+        writer: &Lane,
     ) -> StoreFuture<'static, Taken> {
         let heard = self.bring(delivery, writer);
         Box::pin(async move { heard?.await.map_err(|_| StoreError::Closed)? })
@@ -121,7 +128,7 @@ impl Arrivals {
     fn bring(
         &self,
         delivery: NewDelivery,
-        writer: &mpsc::Sender<Job>,
+        writer: &Lane,
     ) -> Result<oneshot::Receiver<Result<Taken, StoreError>>, StoreError> {
         let (answer, heard) = oneshot::channel();
         let mut waiting = self.lock();
@@ -131,8 +138,16 @@ impl Arrivals {
             ));
         }
         waiting.arrivals.push(Arrival { delivery, answer });
+        let jobs = match writer {
+            Lane::Thread(jobs) => jobs,
+            Lane::InlineReader(worker) | Lane::InlineWriter(worker) => {
+                drop(waiting);
+                lane::lock(worker).commit(vec![self.job()]);
+                return Ok(heard);
+            }
+        };
         if !waiting.sent {
-            match writer.try_send(self.job()) {
+            match jobs.try_send(self.job()) {
                 Ok(()) => waiting.sent = true,
                 // The writer looks here itself before it sleeps: see `left`.
                 Err(TrySendError::Full(_)) => {}
@@ -184,8 +199,13 @@ impl Arrivals {
                 }
                 let result = result.map(|(taken, _)| taken);
                 let answers = Answers { waiting, result };
-                if let Err(error) = arrivals.answers.try_send(answers) {
-                    error.into_inner().give();
+                match &arrivals.answers {
+                    Some(task) => {
+                        if let Err(error) = task.try_send(answers) {
+                            error.into_inner().give();
+                        }
+                    }
+                    None => answers.give(),
                 }
             });
             (kept, finish)

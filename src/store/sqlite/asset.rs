@@ -12,7 +12,7 @@ use crate::store::{AssetHistory, AssetPurge, Cause};
 /// How many changes that wait are told.
 const WAITING: usize = 20;
 
-pub(super) fn history(
+pub(in crate::store) fn history(
     connection: &Connection,
     pipeline: &PipelineId,
     asset: &Asset,
@@ -21,15 +21,18 @@ pub(super) fn history(
     let (id, name) = (pipeline.as_str(), asset.as_str());
     let mut waiting: Vec<Cause> = connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT * FROM change INDEXED BY change_queued_asset
+            "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage FROM (
+                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+                 FROM change INDEXED BY change_queued_asset
                  WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
                  UNION ALL
-                 SELECT * FROM change INDEXED BY change_failed
+                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+                 FROM change INDEXED BY change_failed
                  WHERE stage = 'failed' AND pipeline = ?1 AND asset = ?2
                  UNION ALL
-                 SELECT * FROM change INDEXED BY change_dropped
-                 WHERE stage = 'dropped' AND pipeline = ?1 AND asset = ?2)
+                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+                 FROM change INDEXED BY change_dropped
+                 WHERE stage = 'dropped' AND pipeline = ?1 AND asset = ?2) AS waiting
              ORDER BY seq DESC LIMIT ?3",
         )?
         .query_map(params![id, name, int(WAITING)], |row| {
@@ -39,15 +42,18 @@ pub(super) fn history(
     waiting.reverse();
     let purges = connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT request.*, covers FROM (
-                     SELECT request AS number, seq AS covers FROM request_asset
-                     WHERE asset = ?2 ORDER BY request DESC LIMIT ?4)
-                 JOIN request ON request.id = number WHERE pipeline = ?1
+            "SELECT id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted,
+                    settled, why, covers
+             FROM request JOIN (
+                 SELECT request AS number, covers FROM (
+                     SELECT request, seq AS covers FROM request_asset
+                     WHERE asset = ?2 ORDER BY request DESC LIMIT ?4) AS named
                  UNION ALL
-                 SELECT * FROM (
-                     SELECT request.*, NULL AS covers FROM request INDEXED BY request_all
-                     WHERE pipeline = ?1 AND through IS NOT NULL ORDER BY id DESC LIMIT ?3))
+                 SELECT number, NULL FROM (
+                     SELECT id AS number FROM request INDEXED BY request_all
+                     WHERE pipeline = ?1 AND through IS NOT NULL ORDER BY id DESC LIMIT ?3) AS every
+             ) AS found ON request.id = number
+             WHERE pipeline = ?1
              ORDER BY id DESC LIMIT ?3",
         )?
         // The same asset of other pipelines comes between.
@@ -70,7 +76,10 @@ pub(super) fn history(
 
 fn change(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Cause>> {
     connection
-        .prepare_cached("SELECT * FROM change WHERE seq = ?1")?
+        .prepare_cached(
+            "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+             FROM change WHERE seq = ?1",
+        )?
         .query_row([seq], |row| cause(connection, row))
         .optional()
 }
@@ -85,7 +94,8 @@ fn of_everything(
     for name in [Some(asset), None] {
         let found = connection
             .prepare_cached(
-                "SELECT * FROM change INDEXED BY change_request
+                "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+                 FROM change INDEXED BY change_request
                  WHERE request = ?1 AND asset IS ?2 ORDER BY seq DESC LIMIT 1",
             )?
             .query_row(params![int(request), name], |row| cause(connection, row))
@@ -97,7 +107,7 @@ fn of_everything(
     Ok(None)
 }
 
-pub(super) fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
+pub(in crate::store) fn cause(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Cause> {
     let seq: i64 = row.get("seq")?;
     let source = word(row, "source", Source::parse)?;
     let detail: String = row.get("detail")?;

@@ -2,17 +2,20 @@
 
 use rusqlite::{Connection, params};
 
-use super::{failed, int};
+use super::{failed, int, operate};
 use crate::core::change::PipelineId;
 use crate::core::purge::{Decision, Learned, Limit, Outcome, RequestId, Scope};
 use crate::core::time::Time;
 use crate::store::StoreError;
 
 /// What a learned limit is of, as the table has it.
-pub(super) const RATE: &str = "rate";
-pub(super) const MAX_ASSETS: &str = "max_assets";
+pub(in crate::store) const RATE: &str = "rate";
+pub(in crate::store) const MAX_ASSETS: &str = "max_assets";
 
-pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), StoreError> {
+pub(in crate::store) fn apply(
+    connection: &Connection,
+    decision: &Decision,
+) -> Result<(), StoreError> {
     let found = match decision {
         Decision::Open {
             request,
@@ -50,7 +53,11 @@ pub(super) fn apply(connection: &Connection, decision: &Decision) -> Result<(), 
             reason,
             since,
         } => connection
-            .prepare_cached("INSERT OR REPLACE INTO queued_all VALUES (?1, ?2, ?3)")
+            .prepare_cached(
+                "INSERT INTO queued_all (pipeline, reason, since) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (pipeline) DO UPDATE
+                 SET reason = excluded.reason, since = excluded.since",
+            )
             .and_then(|mut insert| {
                 insert.execute(params![
                     pipeline.as_str(),
@@ -101,12 +108,13 @@ fn open(
             api_since.map(|since| int(since.millis()))
         ])?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_request', ?1)")?
-        .execute([id.0.to_string()])?;
+        .prepare_cached(operate::SET)?
+        .execute(["last_request", &id.0.to_string()])?;
     match scope {
         Scope::Assets(assets) => {
-            let mut name =
-                connection.prepare_cached("INSERT INTO request_asset VALUES (?1, ?2, ?3)")?;
+            let mut name = connection.prepare_cached(
+                "INSERT INTO request_asset (request, asset, seq) VALUES (?1, ?2, ?3)",
+            )?;
             let mut take = connection.prepare_cached(
                 "UPDATE change SET stage = 'taken', request = ?1
                  WHERE stage = 'queued' AND pipeline = ?2 AND asset = ?3 AND seq <= ?4",
@@ -159,8 +167,9 @@ fn accept(
     // Only an `all` that the API took has emptied a cache.
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO last_all
-             SELECT pipeline, ?2 FROM request WHERE id = ?1 AND through IS NOT NULL",
+            "INSERT INTO last_all (pipeline, at)
+             SELECT pipeline, ?2 FROM request WHERE id = ?1 AND through IS NOT NULL
+             ON CONFLICT (pipeline) DO UPDATE SET at = excluded.at",
         )?
         .execute(params![id, at])?;
     Ok(rows > 0)
@@ -172,7 +181,10 @@ fn learn(connection: &Connection, learned: &Learned) -> rusqlite::Result<()> {
         Limit::MaxAssets(pipeline) => (MAX_ASSETS, pipeline.as_str()),
     };
     connection
-        .prepare_cached("INSERT OR REPLACE INTO learned VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT INTO learned (what, pipeline, value, at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (what, pipeline) DO UPDATE SET value = excluded.value, at = excluded.at",
+        )?
         .execute(params![
             what,
             pipeline,

@@ -113,7 +113,7 @@ impl Progress {
 }
 
 /// What became of the last delivery of this name.
-pub(super) fn find(
+pub(in crate::store) fn find(
     connection: &Connection,
     keys: &DeliveryKeys,
     route: &str,
@@ -124,13 +124,19 @@ pub(super) fn find(
         return Ok(None);
     };
     connection
-        .prepare_cached("SELECT * FROM delivery WHERE id = ?1 AND route = ?2 AND event = ?3")?
+        .prepare_cached(
+            "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
+             WHERE id = ?1 AND route = ?2 AND event = ?3",
+        )?
         .query_row(params![id, route, event], |row| record(connection, row))
         .optional()
 }
 
 /// What became of a delivery, from its row.
-pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+pub(in crate::store) fn record(
+    connection: &Connection,
+    row: &Row<'_>,
+) -> rusqlite::Result<DeliveryRecord> {
     let (id, progress): (i64, _) = (row.get("id")?, Progress::read(row)?);
     let counts = progress.counts(connection)?;
     let waiting: i64 = connection
@@ -150,7 +156,7 @@ pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result
 }
 
 /// Brings nearer what a clock that was set back, or a smaller delay, leaves too far ahead.
-pub(super) fn begin(
+pub(in crate::store) fn begin(
     connection: &Connection,
     delays: &BTreeMap<String, Duration>,
     now: Time,
@@ -171,7 +177,7 @@ pub(super) fn begin(
 }
 
 /// When the first of each sort is due.
-pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
+pub(in crate::store) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
     let changes: Option<i64> = connection
         .prepare_cached("SELECT min(due) FROM delivery WHERE stage = 'waiting'")?
         .query_row([], |row| row.get(0))?;
@@ -191,7 +197,7 @@ pub(super) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
 }
 
 /// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
-pub(super) fn release(
+pub(in crate::store) fn release(
     connection: &Connection,
     now: Time,
     limit: usize,
@@ -230,7 +236,7 @@ pub(super) fn release(
 
 /// Deliveries that waited for these scans are made: of what the scans found, and of what was
 /// noticed of the same deploy before and is not purged yet.
-pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Result<()> {
+pub(in crate::store) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Result<()> {
     let unsettled: Option<i64> = connection
         .prepare_cached(
             "SELECT min(seq) FROM (
@@ -238,7 +244,7 @@ pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Res
                  WHERE stage = 'queued' AND pipeline = ?1
                  UNION ALL
                  SELECT min(seq) FROM change WHERE request IN
-                     (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))",
+                     (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1)) AS unsettled",
         )?
         .query_row([scan.pipeline.as_str()], |row| row.get(0))?;
     connection
@@ -257,7 +263,7 @@ pub(super) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Res
 
 /// Forgets what is made: what is older than `before` and can't be repeated any more, and what there is
 /// more of than is kept.
-pub(super) fn prune(
+pub(in crate::store) fn prune(
     connection: &Connection,
     before: Time,
     now: Time,

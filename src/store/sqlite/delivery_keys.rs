@@ -20,7 +20,7 @@ const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
 
 /// The keys. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DeliveryKeys {
+pub(in crate::store) struct DeliveryKeys {
     rows: Arc<Mutex<Rows>>,
 }
 
@@ -106,7 +106,7 @@ impl DeliveryKeys {
     fn fill(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
             "SELECT id, route, event, pipeline, dedupe FROM delivery
-             WHERE id > (SELECT ifnull(max(id), 0) FROM delivery) - ?1 ORDER BY id",
+             WHERE id > (SELECT coalesce(max(id), 0) FROM delivery) - ?1 ORDER BY id",
         )?;
         let mut rows = statement.query(params![int(DELIVERIES_KEPT)])?;
         while let Some(row) = rows.next()? {

@@ -14,7 +14,7 @@ use crate::core::purge::{
 use crate::core::time::Time;
 use crate::store::{Listed, RequestFilter, RequestRecord, StageCounts};
 
-pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
+pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
     let last: Option<String> = connection
         .query_row(
             "SELECT value FROM meta WHERE key = 'last_request'",
@@ -23,11 +23,15 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
         )
         .optional()?;
     let requests: Vec<OpenRequest> = connection
-        .prepare_cached("SELECT * FROM request WHERE settled IS NULL ORDER BY id")?
+        .prepare_cached(
+            "SELECT id, pipeline, reason, through, remote_id, attempt, first_seen, opened, overdue,
+                    api_since
+             FROM request WHERE settled IS NULL ORDER BY id",
+        )?
         .query_map([], |row| open_request(connection, row))?
         .collect::<rusqlite::Result<_>>()?;
     let all = connection
-        .prepare_cached("SELECT * FROM queued_all ORDER BY pipeline")?
+        .prepare_cached("SELECT pipeline, reason, since FROM queued_all ORDER BY pipeline")?
         .query_map([], |row| {
             Ok(QueuedAll {
                 pipeline: pipeline(row)?,
@@ -37,11 +41,11 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> 
         })?
         .collect::<rusqlite::Result<_>>()?;
     let last_all = connection
-        .prepare_cached("SELECT * FROM last_all")?
+        .prepare_cached("SELECT pipeline, at FROM last_all")?
         .query_map([], |row| Ok((pipeline(row)?, time(row.get("at")?))))?
         .collect::<rusqlite::Result<_>>()?;
     let learned = connection
-        .prepare_cached("SELECT * FROM learned ORDER BY what, pipeline")?
+        .prepare_cached("SELECT what, pipeline, value, at FROM learned ORDER BY what, pipeline")?
         .query_map([], |row| {
             let what: String = row.get("what")?;
             Ok(Learned {
@@ -85,7 +89,7 @@ fn settled_remote_ids(
     Ok(newest)
 }
 
-pub(super) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
+pub(in crate::store) fn pipeline(row: &Row<'_>) -> rusqlite::Result<PipelineId> {
     let id: String = row.get("pipeline")?;
     Ok(PipelineId::new(&id))
 }
@@ -123,7 +127,7 @@ fn assets(connection: &Connection, request: u64) -> rusqlite::Result<BTreeMap<As
         .collect()
 }
 
-pub(super) fn requests(
+pub(in crate::store) fn requests(
     connection: &Connection,
     filter: &RequestFilter,
 ) -> rusqlite::Result<Listed<RequestRecord>> {
@@ -145,14 +149,22 @@ pub(super) fn requests(
     ];
     listing::listed(
         connection,
-        ("request", "id"),
+        ("request", "id", COLUMNS),
         &wanted,
         filter.slice,
         |row| record(connection, row),
     )
 }
 
-pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+/// What [`record`] reads of a request.
+const COLUMNS: &str =
+    "id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted,
+                       settled, why";
+
+pub(in crate::store) fn record(
+    connection: &Connection,
+    row: &Row<'_>,
+) -> rusqlite::Result<RequestRecord> {
     let id = uint(row.get("id")?);
     let reason: Option<String> = row.get("reason")?;
     let moment = |column| -> rusqlite::Result<Option<Time>> {
@@ -179,7 +191,7 @@ pub(super) fn record(connection: &Connection, row: &Row<'_>) -> rusqlite::Result
 }
 
 /// Reads queued, taken, done, failed and dropped, in that order.
-pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
+pub(in crate::store) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
     Ok(StageCounts {
         queued: uint(row.get(0)?),
         taken: uint(row.get(1)?),
@@ -189,7 +201,7 @@ pub(super) fn stage_counts(row: &Row<'_>) -> rusqlite::Result<StageCounts> {
     })
 }
 
-pub(super) fn stages(
+pub(in crate::store) fn stages(
     connection: &Connection,
     pipeline: Option<&PipelineId>,
     first: Seq,
@@ -210,7 +222,7 @@ pub(super) fn stages(
         )
 }
 
-pub(super) fn requests_of(
+pub(in crate::store) fn requests_of(
     connection: &Connection,
     first: Seq,
     last: Seq,
@@ -226,7 +238,7 @@ pub(super) fn requests_of(
         .collect()
 }
 
-pub(super) fn failed_assets(
+pub(in crate::store) fn failed_assets(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<PipelineId, u64>> {
     connection
@@ -239,7 +251,11 @@ pub(super) fn failed_assets(
 }
 
 /// Goes by what settled, which an index has in order: what is not old is not looked at.
-pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusqlite::Result<u64> {
+pub(in crate::store) fn prune(
+    connection: &Connection,
+    before: Time,
+    limit: usize,
+) -> rusqlite::Result<u64> {
     let before = int(before.millis());
     let mut left = limit;
     for sql in [
@@ -247,11 +263,11 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
              SELECT change.seq FROM request INDEXED BY request_settled
              CROSS JOIN change INDEXED BY change_request ON change.request = request.id
              WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
-         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
+         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
         "DELETE FROM change WHERE seq IN (
              SELECT seq FROM change INDEXED BY change_dropped
              WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
-         RETURNING pipeline, iif(path IS NULL, NULL, origin) AS origin, seq",
+         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
     ] {
         let deleted: Vec<(String, Option<String>, i64)> = connection
             .prepare_cached(sql)?
@@ -270,8 +286,9 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
         for ((pipeline, origin), seq) in last {
             connection
                 .prepare_cached(
-                    "INSERT INTO pruned VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+                    "INSERT INTO pruned (pipeline, origin, seq) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (pipeline, origin) DO UPDATE
+                     SET seq = max(pruned.seq, excluded.seq)",
                 )?
                 .execute(params![pipeline, origin, seq])?;
         }
@@ -288,7 +305,7 @@ pub(super) fn prune(connection: &Connection, before: Time, limit: usize) -> rusq
 }
 
 /// The last change of each origin's files that is not in the history any more.
-pub(super) fn pruned(
+pub(in crate::store) fn pruned(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<(PipelineId, String), Seq>> {
     connection

@@ -9,10 +9,16 @@ use crate::store::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDel
 /// A condition on a column, and its value, where the list is narrowed by it.
 pub(super) type Wanted<'w> = (&'static str, Option<&'w dyn ToSql>);
 
-/// A part of the rows of a table that are wanted, in the order of the number in `key`.
-pub(super) fn listed<T>(
+/// What is read of a change, and of a delivery.
+const CHANGE: &str =
+    "seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request";
+const DELIVERY: &str = "id, route, pipeline, stage, due, first, last, event, what, at";
+
+/// A part of the rows of a table that are wanted, in the order of the number in `key`, with
+/// these columns.
+pub(in crate::store) fn listed<T>(
     connection: &Connection,
-    (table, key): (&str, &str),
+    (table, key, columns): (&str, &str, &str),
     wanted: &[Wanted<'_>],
     slice: Slice,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
@@ -45,7 +51,7 @@ pub(super) fn listed<T>(
     values.extend([&limit as &dyn ToSql, &offset]);
     let rows = connection
         .prepare_cached(&format!(
-            "SELECT * FROM {table} WHERE {conditions}{beyond} ORDER BY {key} {order} LIMIT ? OFFSET ?"
+            "SELECT {columns} FROM {table} WHERE {conditions}{beyond} ORDER BY {key} {order} LIMIT ? OFFSET ?"
         ))?
         .query_map(values.as_slice(), read)?
         .collect::<rusqlite::Result<_>>()?;
@@ -56,11 +62,11 @@ pub(super) fn listed<T>(
 }
 
 /// A value as a parameter of a statement.
-pub(super) fn value<T: ToSql>(of: Option<&T>) -> Option<&dyn ToSql> {
+pub(in crate::store) fn value<T: ToSql>(of: Option<&T>) -> Option<&dyn ToSql> {
     of.map(|value| value as &dyn ToSql)
 }
 
-pub(super) fn changes(
+pub(in crate::store) fn changes(
     connection: &Connection,
     filter: &ChangeFilter,
 ) -> rusqlite::Result<Listed<ChangeRecord>> {
@@ -76,7 +82,7 @@ pub(super) fn changes(
     ];
     listed(
         connection,
-        ("change", "seq"),
+        ("change", "seq", CHANGE),
         &wanted,
         filter.slice,
         |row| {
@@ -91,7 +97,7 @@ pub(super) fn changes(
     )
 }
 
-pub(super) fn deliveries(
+pub(in crate::store) fn deliveries(
     connection: &Connection,
     filter: &DeliveryFilter,
 ) -> rusqlite::Result<Listed<ListedDelivery>> {
@@ -102,7 +108,7 @@ pub(super) fn deliveries(
     ];
     listed(
         connection,
-        ("delivery", "id"),
+        ("delivery", "id", DELIVERY),
         &wanted,
         filter.slice,
         |row| {

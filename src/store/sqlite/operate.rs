@@ -13,10 +13,17 @@ use crate::core::purge::AllReason;
 use crate::core::time::Time;
 use crate::store::Orphan;
 
+/// Sets the value of a key.
+pub(super) const SET: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
 /// Every pause, whether it still holds or not.
-pub(super) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
+pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     connection
-        .prepare_cached("SELECT * FROM pause ORDER BY pipeline, holder")?
+        .prepare_cached(
+            "SELECT pipeline, holder, reason, since, length, until FROM pause
+             ORDER BY pipeline, holder",
+        )?
         .query_map([], |row| {
             let holder: String = row.get("holder")?;
             let length: Option<i64> = row.get("length")?;
@@ -33,10 +40,16 @@ pub(super) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
         .collect()
 }
 
-pub(super) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
+pub(in crate::store) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
     let length = pause.length.map(|length| int(length.as_millis()));
     connection
-        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .prepare_cached(
+            "INSERT INTO pause (pipeline, holder, reason, since, length, until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (pipeline, holder) DO UPDATE
+             SET reason = excluded.reason, since = excluded.since, length = excluded.length,
+                 until = excluded.until",
+        )?
         .execute(params![
             pause.pipeline.as_str(),
             pause.holder.as_str(),
@@ -48,14 +61,16 @@ pub(super) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<
     Ok(())
 }
 
-pub(super) fn resume(
+pub(in crate::store) fn resume(
     connection: &Connection,
     pipeline: &PipelineId,
     holder: &Holder,
     now: Time,
 ) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("DELETE FROM pause WHERE until <= ?1 - iif(holder = ?2, 0, ?3)")?
+        .prepare_cached(
+            "DELETE FROM pause WHERE until <= ?1 - CASE WHEN holder = ?2 THEN 0 ELSE ?3 END",
+        )?
         .execute(params![
             int(now.millis()),
             Holder::Operator.as_str(),
@@ -67,7 +82,7 @@ pub(super) fn resume(
     Ok(ended > 0)
 }
 
-pub(super) fn retry(
+pub(in crate::store) fn retry(
     connection: &Connection,
     what: &Retry,
     limit: usize,
@@ -99,7 +114,7 @@ pub(super) fn retry(
     Ok(changes)
 }
 
-pub(super) fn drop_queue(
+pub(in crate::store) fn drop_queue(
     connection: &Connection,
     pipeline: &PipelineId,
     limit: usize,
@@ -157,7 +172,7 @@ fn drop_later(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Resul
 }
 
 /// Steps from pipeline to pipeline in the indexes, so that a long queue costs nothing.
-pub(super) fn orphans(
+pub(in crate::store) fn orphans(
     connection: &Connection,
     known: &[PipelineId],
 ) -> rusqlite::Result<Vec<Orphan>> {
@@ -172,7 +187,7 @@ pub(super) fn orphans(
                      UNION ALL
                      SELECT min(pipeline) FROM change INDEXED BY change_failed
                      WHERE stage = 'failed' AND pipeline > ?1
-                     UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1)",
+                     UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first",
             )?
             .query_row([&at], |row| row.get(0))?;
         let Some(next) = next else { break };
@@ -217,21 +232,24 @@ fn key_of(key: &str) -> String {
     format!("note:{key}")
 }
 
-pub(super) fn noted(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(in crate::store) fn noted(
+    connection: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
         .query_row([key_of(key)], |row| row.get(0))
         .optional()
 }
 
-pub(super) fn note(
+pub(in crate::store) fn note(
     connection: &Connection,
     key: &str,
     word: &str,
 ) -> rusqlite::Result<Option<String>> {
     let before = noted(connection, key)?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+        .prepare_cached(SET)?
         .execute([key_of(key).as_str(), word])?;
     Ok(before)
 }

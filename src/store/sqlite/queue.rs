@@ -9,14 +9,17 @@ use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, So
 use crate::store::Appended;
 
 /// The last sequence number ever given.
-pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<Seq> {
+pub(in crate::store) fn last_seq(connection: &Connection) -> rusqlite::Result<Seq> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT max(seq) FROM sqlite_sequence WHERE name = 'change'")?
         .query_row([], |row| row.get(0))?;
     Ok(Seq(last.map_or(0, uint)))
 }
 
-pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite::Result<Appended> {
+pub(in crate::store) fn append(
+    connection: &Connection,
+    changes: &[NewChange],
+) -> rusqlite::Result<Appended> {
     let before = last_seq(connection)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO change (pipeline, asset, kind, source, detail, origin, path, hash, seen,
@@ -52,7 +55,7 @@ pub(super) fn append(connection: &Connection, changes: &[NewChange]) -> rusqlite
     })
 }
 
-pub(super) fn queued_after(
+pub(in crate::store) fn queued_after(
     connection: &Connection,
     cursor: Seq,
     limit: usize,
@@ -68,7 +71,7 @@ pub(super) fn queued_after(
         .collect()
 }
 
-pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+pub(in crate::store) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let asset: Option<String> = row.get("asset")?;
     let pipeline: String = row.get("pipeline")?;
     let detail: String = row.get("detail")?;
@@ -90,7 +93,7 @@ pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
 }
 
 /// A word of a fixed set. One that is not in it is damage, not something to guess at.
-pub(super) fn word<T>(
+pub(in crate::store) fn word<T>(
     row: &Row<'_>,
     column: &str,
     parse: fn(&str) -> Option<T>,
@@ -102,7 +105,7 @@ pub(super) fn word<T>(
     })
 }
 
-pub(super) fn facts_after(
+pub(in crate::store) fn facts_after(
     connection: &Connection,
     pipeline: &PipelineId,
     origin: &str,
@@ -130,7 +133,7 @@ pub(super) fn facts_after(
         .collect()
 }
 
-pub(super) fn queued_files(
+pub(in crate::store) fn queued_files(
     connection: &Connection,
     pipeline: &PipelineId,
     after: Seq,
@@ -138,11 +141,13 @@ pub(super) fn queued_files(
 ) -> rusqlite::Result<Vec<(Seq, NewChange)>> {
     connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT * FROM change INDEXED BY change_queued
+            "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
+                    attempt, not_before, overdue, again
+             FROM change WHERE seq IN (
+                 SELECT seq FROM change INDEXED BY change_queued
                  WHERE stage = 'queued' AND pipeline = ?1 AND path IS NOT NULL AND seq > ?2
                  UNION ALL
-                 SELECT * FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
+                 SELECT seq FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
                    AND request IN (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))
              ORDER BY seq LIMIT ?3",
         )?

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension as _};
 
 use super::failed;
 use crate::store::StoreError;
 
 /// Says that a database is edgepurge's queue: "EPQ1".
 const APPLICATION: i32 = 0x4550_5131;
+/// Prepared statements that a connection keeps: about as many as there are.
+const STATEMENTS: usize = 64;
 /// The schema's versions, in order: the first makes version 1.
 const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0001_initial.sql"),
@@ -36,7 +38,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         // Else a statement may be planned anew for every value that is bound to it.
         .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true));
     configured.map_err(|error| unusable(path, &error))?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -49,6 +51,28 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true))
         .map_err(|error| failed(&error))?;
     Ok(connection)
+}
+
+/// The bytes of an empty database of this version.
+pub(super) fn empty() -> Result<Vec<u8>, StoreError> {
+    let mut connection = Connection::open_in_memory().map_err(|error| failed(&error))?;
+    migrate(&mut connection, Path::new(":memory:"))?;
+    let bytes = connection.serialize(MAIN_DB);
+    Ok(bytes.map_err(|error| failed(&error))?.to_vec())
+}
+
+/// A database in memory with these bytes. It ends with its process, so that it needs no journal on disk.
+pub(super) fn open_copy(bytes: &[u8]) -> Result<Connection, StoreError> {
+    let open = || {
+        let mut connection = Connection::open_in_memory()?;
+        connection.deserialize_read_exact(MAIN_DB, bytes, bytes.len(), false)?;
+        connection.pragma_update(None, "journal_mode", "memory")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    };
+    open().map_err(|error: rusqlite::Error| failed(&error))
 }
 
 /// Brings the schema up to date.
@@ -146,7 +170,10 @@ pub(super) fn identity(
                 .optional()
         };
         let keep = |key: &str, value: String| -> rusqlite::Result<String> {
-            connection.execute("INSERT INTO meta VALUES (?1, ?2)", [key, &value])?;
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES (?1, ?2)",
+                [key, &value],
+            )?;
             Ok(value)
         };
         let epoch = match known("epoch")? {

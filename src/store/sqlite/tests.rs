@@ -4,21 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::core::change::PipelineId;
 use crate::core::verify::FollowUps;
 use crate::store::contract::change;
+use crate::store::{RequestFilter, Slice};
 
 /// Puts something else where the database should be.
 type Damage = dyn Fn(&Path);
 
-fn open(directory: &Path, supervisor: &Supervisor) -> Result<SqliteStore, StoreError> {
-    let settings = SqliteSettings {
+fn open(directory: &Path, supervisor: &Supervisor) -> Result<Store, StoreError> {
+    let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    SqliteStore::open(&settings, supervisor)
+    Store::open(&settings, supervisor)
 }
 
-async fn close(store: SqliteStore, supervisor: &Supervisor) {
+async fn close(store: Store, supervisor: &Supervisor) {
     drop(store);
     supervisor.stop().await;
 }
@@ -276,4 +278,64 @@ async fn yesterdays_queue_is_opened_without_loss() {
     assert_eq!(appended.first, Seq(13));
     assert_eq!(store.unsettled().await.unwrap().requests.len(), 1);
     assert_eq!(store.requests_of(Seq(8), Seq(8)).await.unwrap(), [4]);
+}
+
+#[tokio::test]
+async fn a_queue_of_version_8_is_opened_with_all_that_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = Connection::open(directory.path().join("queue.db")).unwrap();
+    connection
+        .execute_batch(include_str!("../fixtures/version_8.sql"))
+        .unwrap();
+    drop(connection);
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    let www = || PipelineId::new("www");
+    let lineage = store.lineage();
+    assert_eq!(lineage.epoch, "465cfe0a-efe6-42c3-bf89-0fe761f73b44");
+    assert_eq!(lineage.last, Seq(8));
+    assert_eq!(
+        lineage.pruned,
+        [((www(), "site".to_owned()), Seq(1))].into()
+    );
+
+    let queued = store.queued_after(Seq(0), 99).await.unwrap();
+    let queued: Vec<_> = queued.iter().map(|row| (row.seq.0, row.attempt)).collect();
+    assert_eq!(queued, [(3, 3), (5, 0), (6, 0), (8, 0)]);
+    let stages = store.stages(Seq(1), Seq(8)).await.unwrap();
+    assert_eq!((stages.taken, stages.done, stages.failed), (1, 1, 1));
+    let facts = store.facts_after(www(), "site".to_owned(), Seq(1), 99);
+    assert_eq!(facts.await.unwrap().len(), 5);
+
+    let unsettled = store.unsettled().await.unwrap();
+    assert_eq!(unsettled.last_request, 5);
+    let [request] = unsettled.requests.as_slice() else {
+        panic!("{unsettled:?}");
+    };
+    assert_eq!(request.remote_id.as_deref(), Some("r4"));
+    assert_eq!((unsettled.all.len(), unsettled.learned.len()), (1, 1));
+    assert_eq!(unsettled.pauses[0].reason, "freeze");
+    assert_eq!(
+        unsettled.last_all,
+        [(PipelineId::new("shop"), Time::from_millis(20))].into()
+    );
+    let all = RequestFilter {
+        slice: Slice::first(99),
+        ..RequestFilter::default()
+    };
+    assert_eq!(store.requests(all).await.unwrap().total_count, 5);
+
+    let due = store.due_deliveries().await.unwrap();
+    assert_eq!(due.changes, Some(Time::from_millis(9_000)));
+    assert_eq!(due.scans, [(www(), Time::from_millis(8_000))]);
+    let event = store.delivery("/hooks/www".to_owned(), "later".to_owned());
+    assert_eq!(event.await.unwrap().unwrap().queued, 2);
+    let ups = store.follow_ups(vec![www()], 9).await.unwrap();
+    assert_eq!(ups.checks.len(), 1);
+    assert_eq!(ups.again, Some(Time::from_millis(5_000)));
+    let note = store.noted("mapping:www".to_owned()).await.unwrap();
+    assert_eq!(note.as_deref(), Some("v1"));
+
+    let appended = store.append(vec![change("www", "/new")]).await.unwrap();
+    assert_eq!(appended.first, Seq(9));
 }

@@ -17,9 +17,9 @@ use crate::core::verify::{
 
 mod known;
 
-pub(super) use known::known;
+pub(in crate::store) use known::known;
 
-pub(super) fn begin(
+pub(in crate::store) fn begin(
     connection: &Connection,
     follows: &[Follows],
     now: Time,
@@ -58,7 +58,7 @@ pub(super) fn begin(
     Ok(())
 }
 
-pub(super) fn follow_up(
+pub(in crate::store) fn follow_up(
     connection: &Connection,
     plan: &FollowUp,
     limit: usize,
@@ -125,10 +125,13 @@ fn enrol(
     let mut known = connection
         .prepare_cached("SELECT 1 FROM verification WHERE pipeline = ?1 AND asset = ?2")?;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 'probe', ?7)
-         ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq),
-             cause = coalesce(excluded.cause, cause), request = excluded.request,
-             seen = min(seen, excluded.seen), tries = 0, stage = 'probe', due = excluded.due",
+        "INSERT INTO verification (pipeline, asset, seq, cause, request, seen, round, tries, stage, due)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 'probe', ?7)
+         ON CONFLICT (pipeline, asset) DO UPDATE
+         SET seq = max(verification.seq, excluded.seq),
+             cause = coalesce(excluded.cause, verification.cause), request = excluded.request,
+             seen = min(verification.seen, excluded.seen), tries = 0, stage = 'probe',
+             due = excluded.due",
     )?;
     for (asset, seq, seen, cause) in assets {
         if !known.exists(params![id, asset])? {
@@ -162,7 +165,10 @@ fn repurge(
     let (id, due) = (plan.pipeline.as_str(), int(due.millis()));
     let everything = |seq: i64| -> rusqlite::Result<()> {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO repurge VALUES (?1, '', ?2, ?3)")?
+            .prepare_cached(
+                "INSERT INTO repurge (pipeline, asset, seq, due) VALUES (?1, '', ?2, ?3)
+                 ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
+            )?
             .execute(params![id, seq, due])?;
         Ok(())
     };
@@ -177,9 +183,10 @@ fn repurge(
     }
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO repurge
+            "INSERT INTO repurge (pipeline, asset, seq, due)
              SELECT ?1, asset, max(seq), ?3 FROM change INDEXED BY change_request
-             WHERE request = ?2 AND asset IS NOT NULL AND again = 0 GROUP BY asset",
+             WHERE request = ?2 AND asset IS NOT NULL AND again = 0 GROUP BY asset
+             ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
         )?
         .execute(params![id, request, due])?;
     let waiting: i64 = connection
@@ -192,7 +199,7 @@ fn repurge(
     Ok(())
 }
 
-pub(super) fn follow_ups(
+pub(in crate::store) fn follow_ups(
     connection: &Connection,
     of: &[PipelineId],
     checks: usize,
@@ -206,7 +213,8 @@ pub(super) fn follow_ups(
     let mut next = Vec::new();
     for pipeline in of {
         let mut select = connection.prepare_cached(
-            "SELECT * FROM verification INDEXED BY verification_probe
+            "SELECT pipeline, asset, seq, cause, request, seen, round, tries, due
+             FROM verification INDEXED BY verification_probe
              WHERE stage = 'probe' AND pipeline = ?1 ORDER BY due LIMIT ?2",
         )?;
         for found in select.query_map(params![pipeline.as_str(), int(checks)], check)? {
@@ -219,7 +227,7 @@ pub(super) fn follow_ups(
             "SELECT min(due) FROM (
                  SELECT min(due) AS due FROM verification INDEXED BY verification_due
                  WHERE stage = 'again'
-                 UNION ALL SELECT min(due) FROM repurge)",
+                 UNION ALL SELECT min(due) FROM repurge) AS next",
         )?
         .query_row([], |row| row.get(0))?;
     Ok(FollowUps {
@@ -246,7 +254,7 @@ fn check(row: &Row<'_>) -> rusqlite::Result<Check> {
     })
 }
 
-pub(super) fn purge_again(
+pub(in crate::store) fn purge_again(
     connection: &Connection,
     now: Time,
     limit: usize,
@@ -254,11 +262,11 @@ pub(super) fn purge_again(
     type Due = (String, String, i64, bool);
     let due: Vec<Due> = connection
         .prepare_cached(
-            "SELECT * FROM (
-                 SELECT pipeline, asset, seq, 1 FROM verification INDEXED BY verification_due
+            "SELECT pipeline, asset, seq, stale FROM (
+                 SELECT pipeline, asset, seq, 1 AS stale FROM verification INDEXED BY verification_due
                  WHERE stage = 'again' AND due <= ?1
                  UNION ALL
-                 SELECT pipeline, asset, seq, 0 FROM repurge WHERE due <= ?1) LIMIT ?2",
+                 SELECT pipeline, asset, seq, 0 FROM repurge WHERE due <= ?1) AS due LIMIT ?2",
         )?
         .query_map(params![int(now.millis()), int(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -296,7 +304,7 @@ pub(super) fn purge_again(
     Ok(due.len())
 }
 
-pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
+pub(in crate::store) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Result<bool> {
     let check = &looked.check;
     let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
     let request = int(check.request.0);
@@ -339,8 +347,11 @@ pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Resu
     if !matches!(looked.then, Then::Wait(_)) {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO verified
-                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1",
+                "INSERT INTO verified (request, asset, at, verdict, why, absent)
+                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1
+                 ON CONFLICT (request, asset) DO UPDATE
+                 SET at = excluded.at, verdict = excluded.verdict, why = excluded.why,
+                     absent = excluded.absent",
             )?
             .execute(params![
                 request,
@@ -355,13 +366,13 @@ pub(super) fn looked(connection: &Connection, looked: &Looked) -> rusqlite::Resu
 }
 
 /// What the edge had after a request.
-pub(super) fn seen(
+pub(in crate::store) fn seen(
     connection: &Connection,
     request: u64,
     asset: &str,
 ) -> rusqlite::Result<Option<Seen>> {
     connection
-        .prepare_cached("SELECT * FROM verified WHERE request = ?1 AND asset = ?2")?
+        .prepare_cached("SELECT at, verdict, why FROM verified WHERE request = ?1 AND asset = ?2")?
         .query_row(params![int(request), asset], |row| {
             Ok(Seen {
                 at: time(row.get("at")?),
@@ -373,7 +384,10 @@ pub(super) fn seen(
 }
 
 /// Nothing follows on the purges of a pipeline any more.
-pub(super) fn forget(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Result<()> {
+pub(in crate::store) fn forget(
+    connection: &Connection,
+    pipeline: &PipelineId,
+) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM verification WHERE pipeline = ?1",
         "DELETE FROM repurge WHERE pipeline = ?1",

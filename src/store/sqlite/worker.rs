@@ -14,34 +14,31 @@ use super::{StoreError, failed};
 const GROUP: usize = 512;
 
 /// What is called when the transaction of a job is over.
-pub(super) type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(in crate::store) type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Work for a connection, or for none, when it can't be done: whether what it did is to be kept, and
 /// how to answer.
-pub(super) type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Finish) + Send>;
+pub(in crate::store) type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Finish) + Send>;
 
 /// A connection and how to work with it.
-pub(super) struct Worker {
+pub(in crate::store) struct Worker {
     connection: Connection,
     /// Counts commits; `None` for a reader, which needs no transactions.
     commits: Option<Arc<AtomicU64>>,
-    /// Deliveries that no job takes yet; `None` for a reader.
-    arrivals: Option<Arrivals>,
-    /// Held while this may write.
-    _lock: Option<Lock>,
+    /// Deliveries that no job takes yet, and the lock that is held while this may write; `None` for a
+    /// reader, and for a database in memory.
+    directory: Option<(Arrivals, Lock)>,
 }
 
 impl Worker {
     pub(super) fn writer(
         connection: Connection,
         commits: &Arc<AtomicU64>,
-        arrivals: Arrivals,
-        lock: Lock,
+        directory: Option<(Arrivals, Lock)>,
     ) -> Self {
         Self {
             connection,
             commits: Some(Arc::clone(commits)),
-            arrivals: Some(arrivals),
-            _lock: Some(lock),
+            directory,
         }
     }
 
@@ -49,17 +46,19 @@ impl Worker {
         Self {
             connection,
             commits: None,
-            arrivals: None,
-            _lock: None,
+            directory: None,
         }
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Works until nobody can ask any more.
     pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
             if self.commits.is_none() {
-                let (_, finish) = first(Some(&self.connection));
-                finish(Ok(()));
+                self.read(first);
                 continue;
             }
             // Whoever is about to bring more may do so first: where nobody is, this returns at once. Else
@@ -71,15 +70,22 @@ impl Worker {
             {
                 group.push(next);
             }
-            group.extend(self.arrivals.as_ref().and_then(Arrivals::left));
+            let arrivals = self.directory.as_ref().map(|(arrivals, _)| arrivals);
+            group.extend(arrivals.and_then(Arrivals::left));
             self.commit(group);
         }
+    }
+
+    /// Runs a job that only reads.
+    pub(super) fn read(&self, job: Job) {
+        let (_, finish) = job(Some(&self.connection));
+        finish(Ok(()));
     }
 
     /// Runs a group in one transaction, each job in a savepoint of its own, so that one that
     /// fails fails alone; a job without company needs none. On some errors (a full disk) `SQLite` ends the whole transaction: then all
     /// fail, and none of the rest is run, since it would be committed on its own.
-    fn commit(&self, group: Vec<Job>) {
+    pub(super) fn commit(&self, group: Vec<Job>) {
         let mut result = self.execute("BEGIN IMMEDIATE");
         let alone = group.len() == 1;
         let mut answers = Vec::with_capacity(group.len());

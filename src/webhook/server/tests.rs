@@ -10,7 +10,6 @@ use super::*;
 use crate::core::change::PipelineId;
 use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery};
 use crate::sink::{SinkError, SinkFuture};
-use crate::store::StoreError;
 use crate::webhook::kind::generic;
 use crate::webhook::patience::RanOut;
 use crate::webhook::{Kind, Purge, RouteSettings};
@@ -28,8 +27,7 @@ impl Deliveries for Taker {
     fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken> {
         Box::pin(async move {
             if self.fails {
-                let full = StoreError::Failed("the disk is full".to_owned());
-                return Err(SinkError::Store(full));
+                return Err(SinkError::NotCommitted("the disk is full".into()));
             }
             self.taken.lock().unwrap().push(delivery);
             Ok(Taken::New(1))

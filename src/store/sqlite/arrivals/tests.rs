@@ -12,15 +12,16 @@ use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
 use crate::core::delivery::{DeliveryState, Work};
 use crate::core::time::Time;
 use crate::store::Store;
-use crate::store::sqlite::{SqliteSettings, SqliteStore, schema};
+use crate::store::StoreSettings;
+use crate::store::sqlite::schema;
 use crate::supervise::Supervisor;
 
-fn open(directory: &Path, supervisor: &Supervisor) -> SqliteStore {
-    let settings = SqliteSettings {
+fn open(directory: &Path, supervisor: &Supervisor) -> Store {
+    let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    SqliteStore::open(&settings, supervisor).unwrap()
+    Store::open(&settings, supervisor).unwrap()
 }
 
 fn delivery(number: u16, asset: &str) -> NewDelivery {
@@ -55,14 +56,22 @@ fn done(number: u16) -> NewDelivery {
     }
 }
 
+/// The way to the thread that writes.
+fn jobs(store: &Store) -> &mpsc::Sender<Job> {
+    match &store.writer {
+        Lane::Thread(jobs) => jobs,
+        inline => panic!("{inline:?}"),
+    }
+}
+
 /// Keeps the writer from working until the sender is dropped.
-fn block(store: &SqliteStore) -> Sender<()> {
+fn block(store: &Store) -> Sender<()> {
     let (blocked, until) = channel::<()>();
     let job: Job = Box::new(move |_| {
         let _ended = until.recv();
         (true, Box::new(|_| {}))
     });
-    store.writer.try_send(job).unwrap();
+    jobs(store).try_send(job).unwrap();
     blocked
 }
 
@@ -115,7 +124,7 @@ async fn without_room_for_a_job_a_delivery_is_taken_all_the_same() {
     let store = open(directory.path(), &supervisor);
     let blocked = block(&store);
     let idle = || -> Job { Box::new(|_| (true, Box::new(|_| {}))) };
-    while store.writer.try_send(idle()).is_ok() {}
+    while jobs(&store).try_send(idle()).is_ok() {}
     let taken = store.take_delivery(delivery(1, "/a"));
     drop(blocked);
     let limit = Duration::from_secs(30);
@@ -220,7 +229,7 @@ async fn what_was_answered_can_be_asked_for_while_another_of_its_name_is_on_its_
         let _ended = until.recv();
         (true, Box::new(|_| {}))
     });
-    store.writer.try_send(job).unwrap();
+    jobs(&store).try_send(job).unwrap();
     drop(blocked);
     open.await.unwrap();
     let mut asked = store.delivery("/hooks/www".to_owned(), "event-1".to_owned());

@@ -78,8 +78,9 @@ impl<'c> Taker<'c> {
         let id = connection.last_insert_rowid();
         self.keys.add(id, event_key, dedupe_key);
         if let (Work::Changes(changes), false) = (&delivery.work, now) {
-            let mut insert =
-                connection.prepare_cached("INSERT INTO delivery_target VALUES (?1, ?2, ?3)")?;
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO delivery_target (delivery, asset, detail) VALUES (?1, ?2, ?3)",
+            )?;
             for change in changes {
                 insert.execute(params![id, asset_of(change), &*change.detail])?;
             }

@@ -10,10 +10,7 @@ use crate::core::verify::{Check, Known, Past};
 /// Of so many requests for an asset what its files held is remembered, and of so many for everything.
 const REMEMBERED: usize = 64;
 
-pub(in crate::store::sqlite) fn known(
-    connection: &Connection,
-    check: &Check,
-) -> rusqlite::Result<Known> {
+pub(in crate::store) fn known(connection: &Connection, check: &Check) -> rusqlite::Result<Known> {
     let (id, asset) = (check.pipeline.as_str(), check.asset.as_str());
     let history = connection
         .prepare_cached(
@@ -64,7 +61,7 @@ pub(in crate::store::sqlite) fn known(
                  SELECT max(change.seq) FROM request INDEXED BY request_unsettled
                  JOIN change ON change.request = request.id
                  WHERE request.settled IS NULL AND request.pipeline = ?1
-                   AND request.through IS NOT NULL AND change.asset = ?2)
+                   AND request.through IS NOT NULL AND change.asset = ?2) AS newer
              WHERE seq > ?3",
         )?
         .query_row(params![id, asset, int(check.seq.0)], |row| row.get(0))?;

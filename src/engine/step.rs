@@ -1,0 +1,261 @@
+//! Decide, commit, act, in that order: the part of the engine on which durability rests.
+//!
+//! [`Steps`] owns the planner and the place in the queue up to which it knows the changes. It has no
+//! clock, no timer and no network: those are its [`Host`]'s. The engine's task is one host. The
+//! simulation is another, which dies between any two of its calls.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::core::change::{Change, PipelineId, Seq};
+use crate::core::pause::{Holder, Pause};
+use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
+use crate::core::purge::{Decision, Unsettled};
+use crate::core::room::Queued;
+use crate::core::time::Time;
+use crate::store::{Store, StoreError};
+
+/// How soon it is asked again whether a look is over that a batch waits for.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// What the steps need from around them.
+pub trait Host {
+    /// Why a step ends before it is complete: the process stops, or it died.
+    type End;
+
+    /// The time that the planner goes by.
+    fn now(&self) -> Time;
+
+    /// Whether something of a pipeline that happened before a time is still looked at.
+    fn looking(&mut self, pipeline: &PipelineId, before: Time) -> bool;
+
+    /// Changes were read that the planner does not know yet.
+    fn pulled(&mut self, changes: &[Change]);
+
+    /// The planner knows every change that was committed before.
+    fn caught_up(&mut self, steps: &Steps);
+
+    /// The planner is about to handle an event.
+    fn handling(&mut self, _planner: &Planner, _event: &Event) {}
+
+    /// The planner has decided, and nothing of it is committed.
+    ///
+    /// # Errors
+    /// To end before the commit.
+    fn decided(&mut self, steps: &Steps, step: &Step) -> Result<(), Self::End>;
+
+    /// The store has committed something.
+    ///
+    /// # Errors
+    /// To end before anything is done about it.
+    fn committed(&mut self, what: Committed<'_>) -> Result<(), Self::End>;
+
+    /// Makes a call of which the store knows. Its reply is a later event.
+    ///
+    /// # Errors
+    /// To end before this call and the next ones.
+    fn call(&mut self, command: Command) -> Result<(), Self::End>;
+
+    /// The store could not be used. Waits until it is to be tried again.
+    ///
+    /// # Errors
+    /// To end instead.
+    fn failed(
+        &mut self,
+        steps: &Steps,
+        doing: Doing,
+        error: &StoreError,
+    ) -> impl Future<Output = Result<(), Self::End>> + Send;
+}
+
+/// What the store has committed.
+#[derive(Clone, Copy, Debug)]
+pub enum Committed<'a> {
+    /// The planner's decisions; none are committed at once.
+    Decisions(&'a [Decision]),
+    /// A pause, of which the planner does not know yet.
+    Pause(&'a Pause),
+    /// The end of a pause, of which the planner does not know yet.
+    Resume(&'a PipelineId, &'a Holder),
+    /// Changes that are queued again, of which the planner does not know yet.
+    Retry(&'a [Change]),
+    /// That changes are dropped, of which the planner does not know yet.
+    Drop,
+}
+
+/// What the store is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Reading the queue.
+    Pull,
+    /// Committing decisions.
+    Commit,
+}
+
+/// The planner, the store, and how far the one knows the other.
+#[derive(Debug)]
+pub struct Steps {
+    pub(super) planner: Planner,
+    pub(super) store: Arc<Store>,
+    /// The last change that the planner knows.
+    cursor: Seq,
+    /// The last sequence number that the store has announced.
+    appended: watch::Receiver<Seq>,
+    /// How many changes are read, retried or dropped in a call.
+    pub(super) at_once: usize,
+}
+
+/// What is restored from the store at a start.
+#[derive(Debug)]
+pub struct Restored {
+    /// The steps. The queue is not pulled yet.
+    pub steps: Steps,
+    /// What the store knew before.
+    pub unsettled: Unsettled,
+    /// What the planner decided about that. Its decisions are committed, its commands not yet carried out.
+    pub step: Step,
+}
+
+impl Steps {
+    /// Restores the planner from the store: what was in flight is followed up, what was being sent
+    /// is looked for or queued again. At most `at_once` changes are read, retried or dropped in a call.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn restore(
+        store: Arc<Store>,
+        limits: Limits,
+        pipelines: Vec<PipelineSettings>,
+        at_once: usize,
+        seed: u64,
+        now: Time,
+    ) -> Result<Restored, StoreError> {
+        let unsettled = store.unsettled().await?;
+        for pause in unsettled.pauses.iter().cloned() {
+            let pause = pause.restored(now);
+            if !pause.holds(now) {
+                store.resume(pause.pipeline, pause.holder, now).await?;
+            }
+        }
+        let (planner, step) = Planner::restore(limits, pipelines, unsettled.clone(), seed, now);
+        if !step.decisions.is_empty() {
+            store.decide(step.decisions.clone()).await?;
+        }
+        let steps = Self {
+            planner,
+            appended: store.subscribe(),
+            store,
+            cursor: Seq(0),
+            at_once,
+        };
+        Ok(Restored {
+            steps,
+            unsettled,
+            step,
+        })
+    }
+
+    /// The planner.
+    #[must_use]
+    pub const fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Waits until changes were committed that are not pulled yet.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn appended(&mut self) -> Result<(), StoreError> {
+        let news = self.appended.changed().await;
+        news.map_err(|_| StoreError::Closed)
+    }
+
+    /// How much is queued of the pipelines that have a cap.
+    #[must_use]
+    pub fn queued(&self) -> Queued {
+        let mut queued = self.planner.queued();
+        // What was given up before the planner knew of it is counted, too.
+        queued.through = queued.through.max(self.cursor);
+        queued
+    }
+
+    /// Hands the planner every committed change that it does not know.
+    ///
+    /// # Errors
+    /// What the host ends with.
+    pub async fn pull<H: Host>(&mut self, host: &mut H) -> Result<(), H::End> {
+        let last = *self.appended.borrow_and_update();
+        while self.cursor < last {
+            let rows = match self.store.queued_after(self.cursor, self.at_once).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    host.failed(self, Doing::Pull, &error).await?;
+                    continue;
+                }
+            };
+            self.cursor = rows.last().map_or(last, |row| row.seq);
+            host.pulled(&rows);
+            if rows.is_empty() {
+                break;
+            }
+            // Their batch may have been due before they were found.
+            let now = host.now();
+            let pipelines: BTreeSet<_> = rows.iter().map(|row| &row.pipeline).collect();
+            for pipeline in pipelines {
+                self.wait_for_looks(host, pipeline, now);
+            }
+            self.step(host, Event::Changes(rows)).await?;
+        }
+        host.caught_up(self);
+        Ok(())
+    }
+
+    /// Hands the planner an event. A batch that closes at it has everything that happened before: what is
+    /// still looked at is waited for, and what was committed a moment ago is pulled.
+    ///
+    /// # Errors
+    /// What the host ends with.
+    pub async fn event<H: Host>(&mut self, host: &mut H, event: Event) -> Result<(), H::End> {
+        let closing = self.planner.closing(host.now());
+        if !closing.is_empty() {
+            for (pipeline, before) in closing {
+                self.wait_for_looks(host, &pipeline, before);
+            }
+            self.pull(host).await?;
+        }
+        self.step(host, event).await
+    }
+
+    /// Keeps the pipeline's batch open for a moment if what happened before a time is still looked at.
+    fn wait_for_looks<H: Host>(&mut self, host: &mut H, pipeline: &PipelineId, before: Time) {
+        if host.looking(pipeline, before) {
+            self.planner.hold(pipeline, host.now().after(LOOK_AGAIN));
+        }
+    }
+
+    /// Decide, commit, act.
+    async fn step<H: Host>(&mut self, host: &mut H, event: Event) -> Result<(), H::End> {
+        host.handling(&self.planner, &event);
+        let step = self.planner.handle(host.now(), event);
+        host.decided(self, &step)?;
+        self.commit(host, &step.decisions).await?;
+        host.committed(Committed::Decisions(&step.decisions))?;
+        step.commands
+            .into_iter()
+            .try_for_each(|command| host.call(command))
+    }
+
+    /// Commits decisions, again and again if need be: the planner has made them, so there is no going
+    /// on without. Where the host ends before they could be committed, they count as never made.
+    async fn commit<H: Host>(&self, host: &mut H, decisions: &[Decision]) -> Result<(), H::End> {
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        while let Err(error) = self.store.decide(decisions.to_vec()).await {
+            host.failed(self, Doing::Commit, &error).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! The engine's task around its steps: questions, calls and their replies, and what it tells of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::Journal;
+use super::{Ask, CHANNEL, Caller, Committed, Doing, Heard, Host, Looks, Steps, store_is_gone};
+use crate::clock::Clock;
+use crate::core::change::{Change, PipelineId};
+use crate::core::planner::{Command, Event, Step};
+use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
+use crate::core::room::Queued;
+use crate::core::time::Time;
+use crate::store::StoreError;
+use crate::supervise::{Fault, Supervisor};
+
+/// How long a failed commit waits before it is tried again.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// Why the engine ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The process stops.
+    Stopping,
+    /// It can't go on.
+    Failed(Fault),
+}
+
+/// The reply to a call.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Submitted(RequestId, Result<(String, RemoteStatus), Refusal>),
+    Polled(RequestId, Result<RemoteStatus, Refusal>),
+    Listed(u64, Result<ListedPage, Refusal>),
+}
+
+/// A reply, with what it tells of the API's clock.
+#[derive(Debug)]
+pub(super) struct Answer {
+    reply: Reply,
+    shown: Vec<(Time, Duration)>,
+    sent: Time,
+}
+
+impl Answer {
+    fn new<T>(heard: Heard<T>, reply: impl FnOnce(Result<T, Refusal>) -> Reply) -> Self {
+        Self {
+            reply: reply(heard.reply),
+            shown: heard.shown,
+            sent: heard.sent,
+        }
+    }
+}
+
+/// What the engine has beside its steps.
+pub(super) struct Task {
+    pub(super) looks: Looks,
+    pub(super) caller: Arc<Caller>,
+    pub(super) clock: Clock,
+    pub(super) journal: Journal,
+    pub(super) supervisor: Supervisor,
+    pub(super) stopping: CancellationToken,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    /// Asked while nothing could be committed.
+    pub(super) put_off: VecDeque<Ask>,
+    pub(super) replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
+    /// Calls whose reply has not come.
+    pub(super) outstanding: usize,
+    /// Whether changes that are pulled are news, and not history.
+    pub(super) news: bool,
+    pub(super) queued: watch::Sender<Option<Queued>>,
+    pub(super) turned: watch::Sender<()>,
+}
+
+impl Task {
+    pub(super) async fn replied(&mut self, steps: &mut Steps, answer: Answer) -> Result<(), End> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        for (shown, grain) in answer.shown {
+            let sent = answer.sent;
+            let told = Event::ApiTime { sent, shown, grain };
+            steps.event(self, told).await?;
+        }
+        let event = match answer.reply {
+            Reply::Submitted(request, reply) => {
+                self.journal.answered(Some(request), reply.as_ref().err());
+                Event::Submitted { request, reply }
+            }
+            Reply::Polled(request, reply) => {
+                self.journal.answered(Some(request), reply.as_ref().err());
+                Event::Polled { request, reply }
+            }
+            Reply::Listed(list, reply) => {
+                self.journal.answered(None, reply.as_ref().err());
+                Event::Listed { list, reply }
+            }
+        };
+        steps.event(self, event).await
+    }
+
+    pub(super) async fn asked(&mut self, steps: &mut Steps, ask: Ask) -> Result<(), End> {
+        match ask {
+            Ask::View(answer) => {
+                // What was committed before the question is part of the answer.
+                steps.pull(self).await?;
+                // Who asked may have gone away.
+                drop(answer.send(steps.planner().view(self.clock.now())));
+                Ok(())
+            }
+            Ask::Echo(answer) => {
+                // An append of nothing passes through the store's writer and costs no sync.
+                if steps.store.append(Vec::new()).await.is_ok() {
+                    answer.send(()).unwrap_or_default();
+                }
+                Ok(())
+            }
+            Ask::Scanning { pipeline, running } => {
+                // What a scan found belongs to the batch that it held open.
+                steps.pull(self).await?;
+                let event = Event::Scanning { pipeline, running };
+                steps.event(self, event).await
+            }
+            Ask::Operate(operation, answer) => {
+                let operated = steps.operate(self, operation).await?;
+                drop(answer.send(operated));
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells how much is queued, once all that was queued before the start is.
+    fn count(&self, steps: &Steps) {
+        self.queued.send_if_modified(|told| {
+            let Some(told) = told.as_mut().filter(|told| !told.assets.is_empty()) else {
+                return false;
+            };
+            let queued = steps.queued();
+            let differs = *told != queued;
+            *told = queued;
+            differs
+        });
+    }
+
+    /// Waits a moment, while those who ask are answered.
+    async fn pause(&mut self, steps: &Steps) -> Result<(), End> {
+        let over = tokio::time::sleep(COMMIT_RETRY);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return Err(End::Stopping),
+                () = &mut over => return Ok(()),
+                Some(ask) = self.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
+                    Ask::View(answer) => {
+                        drop(answer.send(steps.planner().view(self.clock.now())));
+                    }
+                    // It turns, and waits for room: another start would make none.
+                    Ask::Echo(answer) => answer.send(()).unwrap_or_default(),
+                    Ask::Scanning { .. } | Ask::Operate(..) => self.put_off.push_back(ask),
+                },
+            }
+        }
+    }
+
+    /// Makes a call in a task of its own.
+    pub(super) fn send(&mut self, command: Command) {
+        self.outstanding += 1;
+        let (caller, replies) = (Arc::clone(&self.caller), self.replies.0.clone());
+        self.supervisor.spawn("call", async move {
+            let answer = match command {
+                Command::Submit {
+                    request,
+                    pipeline,
+                    scope,
+                } => {
+                    let heard = caller.submit(&pipeline, &scope).await;
+                    Answer::new(heard, |reply| Reply::Submitted(request, reply))
+                }
+                Command::Poll { request, remote_id } => {
+                    let heard = caller.poll(&remote_id).await;
+                    Answer::new(heard, |reply| Reply::Polled(request, reply))
+                }
+                Command::List {
+                    list,
+                    pipeline,
+                    page,
+                } => {
+                    let heard = caller.list(pipeline.as_ref(), page).await;
+                    Answer::new(heard, |reply| Reply::Listed(list, reply))
+                }
+            };
+            // An engine that has ended will ask the API again at the next start.
+            drop(replies.send(answer).await);
+            Ok(())
+        });
+    }
+}
+
+impl Host for Task {
+    type End = End;
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn looking(&mut self, pipeline: &PipelineId, before: Time) -> bool {
+        (self.looks)(pipeline, before)
+    }
+
+    fn pulled(&mut self, changes: &[Change]) {
+        self.journal.unstuck();
+        if self.news && !changes.is_empty() {
+            self.journal.changed(changes);
+        }
+    }
+
+    fn caught_up(&mut self, steps: &Steps) {
+        self.count(steps);
+    }
+
+    fn decided(&mut self, steps: &Steps, _step: &Step) -> Result<(), End> {
+        self.count(steps);
+        Ok(())
+    }
+
+    fn committed(&mut self, what: Committed<'_>) -> Result<(), End> {
+        if let Committed::Decisions(decisions) = what {
+            if !decisions.is_empty() {
+                self.journal.unstuck();
+            }
+            self.journal.decided(decisions);
+            self.turned.send_replace(());
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, command: Command) -> Result<(), End> {
+        self.send(command);
+        Ok(())
+    }
+
+    async fn failed(&mut self, steps: &Steps, doing: Doing, error: &StoreError) -> Result<(), End> {
+        let (gone, what) = match doing {
+            Doing::Pull => (false, "the queue can't be read"),
+            Doing::Commit => (
+                matches!(error, StoreError::Unusable(_) | StoreError::Damaged(_)),
+                "decisions can't be committed, nothing is sent",
+            ),
+        };
+        if gone || matches!(error, StoreError::Closed) {
+            return Err(store_is_gone(error));
+        }
+        self.journal.stuck(what, error);
+        self.pause(steps).await
+    }
+}

@@ -1,0 +1,79 @@
+//! A database in memory, with the SQL and the schema of the one on disk.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::lane::lock;
+use super::{
+    Arrivals, Beginning, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, failed, history,
+    queue, schema,
+};
+
+/// An empty database of this version: to copy it is much faster than to run the migrations.
+static EMPTY: LazyLock<Result<Vec<u8>, StoreError>> = LazyLock::new(schema::empty);
+
+/// A database in memory. It outlives the stores that are opened on it, as a file outlives a process:
+/// what was committed is there, and what a store has in its own memory is not.
+#[derive(Clone)]
+pub struct InlineDatabase {
+    worker: Arc<Mutex<Worker>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for InlineDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InlineDatabase")
+    }
+}
+
+impl InlineDatabase {
+    /// An empty database.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new() -> Result<Self, StoreError> {
+        let empty = EMPTY.as_ref().map_err(Clone::clone)?;
+        let connection = schema::open_copy(empty)?;
+        let commits = Arc::default();
+        let worker = Worker::writer(connection, &commits, None);
+        Ok(Self {
+            worker: Arc::new(Mutex::new(worker)),
+            commits,
+        })
+    }
+
+    /// A store that works on the thread of each caller, and answers at the first poll. One at a time:
+    /// each recognises what it has committed itself.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn open(&self) -> Result<Store, StoreError> {
+        self.store(lock(&self.worker).connection())
+            .map_err(|error| failed(&error))
+    }
+
+    fn store(&self, connection: &Connection) -> rusqlite::Result<Store> {
+        let lineage = Lineage {
+            epoch: "inline".to_owned(),
+            last: queue::last_seq(connection)?,
+            pruned: history::pruned(connection)?,
+            beginning: Beginning::Continued,
+        };
+        let last = Arc::new(watch::Sender::new(lineage.last));
+        let keys = DeliveryKeys::read(connection)?;
+        let told = Arc::default();
+        Ok(Store {
+            writer: Lane::InlineWriter(Arc::clone(&self.worker)),
+            reader: Lane::InlineReader(Arc::clone(&self.worker)),
+            arrivals: Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last)),
+            last,
+            keys,
+            commits: Arc::clone(&self.commits),
+            told,
+            lineage,
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! The way to a connection: a thread that has it, or the connection itself.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Job, StoreError, StoreFuture, Worker};
+use crate::supervise::Supervisor;
+
+/// What waits for a thread at most; more make their callers wait.
+const WAITING: usize = 1_024;
+
+/// Takes jobs for a connection. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::store) enum Lane {
+    /// A thread works; its callers wait for it.
+    Thread(mpsc::Sender<Job>),
+    /// The caller's thread reads, at once.
+    InlineReader(Arc<Mutex<Worker>>),
+    /// The caller's thread writes, at once.
+    InlineWriter(Arc<Mutex<Worker>>),
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Thread(_) => "Thread",
+            Self::InlineReader(_) | Self::InlineWriter(_) => "Inline",
+        })
+    }
+}
+
+impl Lane {
+    pub(super) fn thread(
+        name: &str,
+        worker: Worker,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StoreError> {
+        let (sender, jobs) = mpsc::channel(WAITING);
+        supervisor
+            .thread(name, move || {
+                worker.run(jobs);
+                Ok(())
+            })
+            .map_err(|error| StoreError::Failed(format!("a thread for the store: {error}")))?;
+        Ok(Self::Thread(sender))
+    }
+
+    /// Hands over work; the answer comes when it is committed. `committed` runs where the work is
+    /// done, even if the caller does not wait for the answer any more.
+    pub(in crate::store) fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        committed: impl FnOnce(&T) + Send + 'static,
+    ) -> StoreFuture<'static, T> {
+        let lane = self.clone();
+        Box::pin(async move {
+            let (answer, heard) = oneshot::channel();
+            let job: Job = Box::new(move |connection| {
+                let result = connection.map(work);
+                let kept = matches!(result, Some(Ok(_)));
+                let finish = move |commit: Result<(), StoreError>| {
+                    let result = match (result, commit) {
+                        (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+                        (Some(Ok(value)), Ok(())) => Ok(value),
+                        (None, Ok(())) => Err(StoreError::Closed),
+                    };
+                    if let Ok(value) = &result {
+                        committed(value);
+                    }
+                    // The caller may have gone away.
+                    drop(answer.send(result));
+                };
+                (kept, Box::new(finish))
+            });
+            match lane {
+                Self::Thread(jobs) => jobs.send(job).await.map_err(|_| StoreError::Closed)?,
+                Self::InlineReader(worker) => lock(&worker).read(job),
+                Self::InlineWriter(worker) => lock(&worker).commit(vec![job]),
+            }
+            heard.await.map_err(|_| StoreError::Closed)?
+        })
+    }
+}
+
+pub(super) fn lock(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
+    worker.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,268 @@
+//! The engine's steps in the world: their calls reach the API, their commits are checked, and the
+//! process dies between any two of them.
+
+use std::collections::BTreeMap;
+
+use edgepurge::core::change::{Change, PipelineId};
+use edgepurge::core::planner::{Command, Event, Planner, Step};
+use edgepurge::core::purge::Decision;
+use edgepurge::core::time::Time;
+use edgepurge::engine::{Committed, Doing, Host, Operation, Steps};
+use edgepurge::store::StoreError;
+use futures_util::FutureExt as _;
+
+use crate::checks;
+use crate::world::{On, World, now};
+
+/// The process died, and when.
+#[derive(Debug)]
+pub(crate) struct Died(&'static str);
+
+/// What the world keeps of the step that runs.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    /// It dies when so many more calls are made.
+    calls: Option<usize>,
+    /// Whether the event is a page of the API's list.
+    listed: bool,
+    /// Who waited for a turn before it.
+    waiting: BTreeMap<PipelineId, bool>,
+}
+
+impl World {
+    /// Has the engine work, until it is done or the process dies; then it is started again.
+    fn work<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Steps, &mut Self) -> Result<T, Died>,
+    ) -> Option<T> {
+        let mut steps = self.steps.take().expect("it does one thing at a time");
+        let done = work(&mut steps, self).now_or_never();
+        self.steps = Some(steps);
+        let done = done.expect("an inline store never waits");
+        match (done, self.life.calls.take()) {
+            (Ok(done), None) => return Some(done),
+            (Ok(_), Some(_)) => self.restart("after the commit"),
+            (Err(Died(when)), _) => self.restart(when),
+        }
+        None
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.work(async |steps, world| steps.event(world, event).await);
+    }
+
+    pub(crate) fn pull(&mut self) {
+        self.work(async |steps, world| steps.pull(world).await);
+    }
+
+    /// A person or a deploy does something with a queue.
+    pub(crate) fn operate(&mut self, operation: Operation) {
+        self.say(&operation);
+        let operated = self.work(async |steps, world| steps.operate(world, operation).await);
+        if let Some(operated) = operated {
+            operated.expect("an inline store never fails");
+        }
+    }
+
+    /// Decisions are committed.
+    pub(crate) fn decided(&mut self, decisions: &[Decision]) {
+        for decision in decisions {
+            self.say(decision);
+            self.moment += 1;
+            self.ledger.decided(decision, self.moment);
+            self.turns.decided(decision);
+            let held = checks::decided(self, decision)
+                .and_then(|()| checks::takes_something(self, decision));
+            self.hold_true(held);
+        }
+    }
+
+    fn hold_true(&mut self, held: Result<(), String>) {
+        if let Err(why) = held {
+            self.broken.get_or_insert(why);
+        }
+    }
+
+    /// While a request waits to be sent, and has room in flight, few calls are questions.
+    fn questions(&mut self, planner: &Planner, step: &Step) {
+        if step.commands.is_empty() {
+            return;
+        }
+        let waits = self.settings.len() == 1
+            && self.turns.after(&step.decisions) < self.limits.max_in_flight
+            && !planner.waiting(self.wall()).is_empty();
+        for command in &step.commands {
+            let question = match command {
+                Command::Submit { .. } => false,
+                Command::Poll { .. } => true,
+                // It may look for a request.
+                Command::List { .. } => !self.doubts(),
+            };
+            if !question {
+                self.unasked += u32::from(matches!(command, Command::Submit { .. }));
+                continue;
+            }
+            if waits {
+                self.ledger.meet("a question while requests wait");
+            }
+            if waits && self.unasked < 8 {
+                let why = format!(
+                    "a question after {} requests, and others wait",
+                    self.unasked
+                );
+                self.broken.get_or_insert(why);
+            }
+            self.unasked = 0;
+        }
+    }
+
+    /// Whether the outcome of a request is unknown.
+    fn doubts(&self) -> bool {
+        let unsettled = now(self.store.unsettled()).requests;
+        unsettled.iter().any(|request| {
+            request.remote_id.is_none() && !self.wire.contains(&On::Create(request.id))
+        })
+    }
+
+    /// The queues' room is known by what the planner has queued.
+    fn count(&mut self, steps: &Steps) {
+        let queued = steps.queued();
+        for (id, room) in &mut self.rooms {
+            room.told(queued.assets.get(id).copied().unwrap_or(0), queued.through);
+        }
+    }
+
+    /// No pipeline starves another.
+    fn turns(&mut self, planner: &Planner, step: &Step) {
+        let after = planner.waiting(self.wall());
+        let before = std::mem::take(&mut self.life.waiting);
+        let most = self.limits.max_in_flight;
+        let fair = self.turns.watch(&step.decisions, &before, &after, most);
+        self.hold_true(fair);
+    }
+
+    const fn watches_turns(&self) -> bool {
+        self.watched && self.settings.len() > 1
+    }
+}
+
+/// Who waits for a turn when this is handled.
+fn waiting(planner: &Planner, event: &Event, wall: Time) -> BTreeMap<PipelineId, bool> {
+    let mut planner = planner.clone();
+    planner.stop();
+    drop(planner.handle(wall, event.clone()));
+    planner.waiting(wall)
+}
+
+impl Host for World {
+    type End = Died;
+
+    fn now(&self) -> Time {
+        self.wall()
+    }
+
+    /// Now and then.
+    fn looking(&mut self, _pipeline: &PipelineId, _before: Time) -> bool {
+        let looking = self.real.is_multiple_of(3);
+        if looking {
+            self.ledger.meet("a batch waits for a look");
+        }
+        looking
+    }
+
+    fn pulled(&mut self, _changes: &[Change]) {}
+
+    fn caught_up(&mut self, steps: &Steps) {
+        self.count(steps);
+    }
+
+    fn handling(&mut self, planner: &Planner, event: &Event) {
+        self.say(event);
+        self.life.listed = matches!(event, Event::Listed { .. });
+        if self.watches_turns() {
+            self.life.waiting = waiting(planner, event, self.wall());
+        }
+        if let Some(call) = On::answered(event) {
+            self.wire.remove(&call);
+        }
+    }
+
+    fn decided(&mut self, steps: &Steps, step: &Step) -> Result<(), Died> {
+        if self.life.calls.is_some() {
+            return Err(Died("after the commit"));
+        }
+        self.questions(steps.planner(), step);
+        self.count(steps);
+        if self.watches_turns() {
+            self.turns(steps.planner(), step);
+        }
+        if self.life.listed {
+            let accepted = |decision: &Decision| matches!(decision, Decision::Accepted { .. });
+            let adopted = step.decisions.iter().any(accepted);
+            let what = if adopted { "adopted" } else { "list read" };
+            self.ledger.meet(what);
+        }
+        let decided = !step.commands.is_empty() || !step.decisions.is_empty();
+        if !self.api.healthy && decided && self.rng.u32(0..150) == 0 {
+            if self.rng.bool() {
+                return Err(Died("before the commit"));
+            }
+            // Some of the calls are made, the others never.
+            self.life.calls = Some(self.rng.usize(0..=step.commands.len()));
+        }
+        for (number, decision) in step.decisions.iter().enumerate() {
+            let before = &step.decisions[..number];
+            let held = checks::opens(self, before, decision);
+            self.hold_true(held);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, what: Committed<'_>) -> Result<(), Died> {
+        let when = match what {
+            Committed::Decisions(decisions) => {
+                self.decided(decisions);
+                return Ok(());
+            }
+            Committed::Pause(pause) => {
+                self.held(pause);
+                "between pause and planner"
+            }
+            Committed::Resume(pipeline, holder) => {
+                self.resumed(pipeline, holder);
+                "between resume and planner"
+            }
+            Committed::Retry(changes) => {
+                self.retried(changes);
+                "between retry and planner"
+            }
+            Committed::Drop => {
+                self.ledger.meet("dropped");
+                "between drop and planner"
+            }
+        };
+        if self.dies() {
+            return Err(Died(when));
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, command: Command) -> Result<(), Died> {
+        match &mut self.life.calls {
+            Some(0) => return Err(Died("after the commit")),
+            Some(calls) => *calls -= 1,
+            None => {}
+        }
+        self.act(command);
+        Ok(())
+    }
+
+    async fn failed(
+        &mut self,
+        _steps: &Steps,
+        doing: Doing,
+        error: &StoreError,
+    ) -> Result<(), Died> {
+        panic!("an inline store never fails: {doing:?}: {error}");
+    }
+}
