@@ -137,12 +137,6 @@ fn of_asset(text: &mut String, asset: &Value) -> std::fmt::Result {
             "  is another spelling of {canonical}: changes purge that and not this"
         )?;
     }
-    if let Some(canonical) = stands_for["purged_as"].as_str() {
-        writeln!(
-            text,
-            "  is another spelling of {canonical}: changes purge that and not this"
-        )?;
-    }
     if stands_for["truncated"] == true {
         writeln!(text, "  and for more files")?;
     }
