@@ -3,11 +3,12 @@
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::AdminError;
+use super::api::Page;
 use super::input::Query;
 use crate::store::{Listed, Slice};
 
@@ -99,15 +100,6 @@ fn read<T: DeserializeOwned>(
     let uri = uri.map_err(|error| AdminError::Malformed(error.to_string()))?;
     let Query(read) = Query::of(&uri)?;
     Ok(read)
-}
-
-/// Where a page is in its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Page {
-    /// How many rows the list has in all.
-    total_count: u64,
-    /// The cursor of the next page; `null` on the last.
-    next: Option<u64>,
 }
 
 /// One row more than a page has: it tells whether there is another page.

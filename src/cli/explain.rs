@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::client::Daemon;
 use super::{Failure, Format, Global, output, owner};
-use crate::admin::{AssetExplained, ExplainQuery, TOLD};
+use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery, TOLD};
 use crate::core::asset::Asset;
 use crate::daemon;
 use crate::explain::{Explainer, FileExplained};
@@ -40,7 +39,7 @@ struct Subject {
     /// What a change of the file would purge, in each origin that it lies in.
     files: Vec<FileExplained>,
     /// The asset in each pipeline, or the assets of the file.
-    assets: Vec<Value>,
+    assets: Vec<AssetExplained>,
 }
 
 /// What an argument means.
@@ -151,18 +150,17 @@ async fn ask(
     pipeline: String,
     asset: &Asset,
     whole: bool,
-) -> Result<Option<Value>, Failure> {
-    use super::client::Answer;
+) -> Result<Option<AssetExplained>, Failure> {
     let query = ExplainQuery {
         pipeline: Some(pipeline),
         asset: Some(asset.to_string()),
         path: None,
         history_only: !whole,
     };
-    match daemon.get("/api/v1/explain", &query).await? {
-        Answer::Refused { class, .. } if class == "not_found" => Ok(None),
-        answer => Ok(Some(answer.into_value()?["assets"][0].take())),
-    }
+    let found = daemon.find_one::<ExplainAnswer>("/api/v1/explain", &query);
+    Ok(found
+        .await?
+        .and_then(|reply| reply.value.assets.into_iter().next()))
 }
 
 /// Looks into the state directory, as its owner.
@@ -171,7 +169,7 @@ async fn look(
     name: String,
     asset: Asset,
     whole: bool,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<AssetExplained>, Failure> {
     owner::check(&explainer.state)?;
     let explainer = explainer.clone();
     let looked = tokio::task::spawn_blocking(move || {
@@ -186,15 +184,12 @@ async fn look(
         } else {
             None
         };
-        let told = AssetExplained {
+        Ok(Some(AssetExplained {
             pipeline: name,
             asset: asset.to_string(),
             stands_for,
             history,
-        };
-        serde_json::to_value(told)
-            .map(Some)
-            .map_err(|error| Failure::failed(error.to_string()))
+        }))
     });
     looked
         .await

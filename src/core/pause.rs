@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::change::PipelineId;
 use super::time::Time;
@@ -53,11 +53,19 @@ impl Serialize for Holder {
     }
 }
 
+/// A deploy's name is not written, so that none is read.
+impl<'de> Deserialize<'de> for Holder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(Self::parse(&word))
+    }
+}
+
 /// One reason why nothing is sent for a pipeline. Changes queue meanwhile, and requests in flight
 /// are tracked to their end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Whose purges.
+    /// Whose purges; not written, and empty where it was read.
     #[serde(skip)]
     pub pipeline: PipelineId,
     /// Who holds them back.
