@@ -12,7 +12,7 @@ pub use calls::{
     CountAnswer, DropBody, OriginScan, PauseAnswer, PauseBody, PurgeAnswer, PurgeBody, Refusal,
     ResumeBody, RetryBody, ScanAnswer, ScanBody, WaitAnswer, WaitQuery,
 };
-pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, TOLD};
+pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 pub use history::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, Page, RequestPage};
 pub use status::{
     Cause, CauseWord, OrphanStatus, PipelineStatus, Pipelines, Status, WebhooksStatus,

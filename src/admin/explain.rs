@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::api::{AssetExplained, ExplainAnswer, ExplainQuery, TOLD};
+use super::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use super::input::Query;
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
@@ -55,7 +55,7 @@ async fn one(
     asset: Asset,
     history_only: bool,
 ) -> Result<AssetExplained, AdminError> {
-    let history = admin.store.purges_of(id.clone(), asset.clone(), TOLD);
+    let history = admin.store.purges_of(id.clone(), asset.clone(), PURGES);
     let history = Some(history.await?);
     let (explainer, of) = (Arc::clone(&admin.explainer), asset.clone());
     let name = admin.name(&id);

@@ -15,7 +15,7 @@ use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::webhook::RouteStatus;
 
-/// A metric: its name, its type, what it tells, and its samples.
+/// A metric: its name, its type, its help text, and its samples.
 struct Row(
     &'static str,
     MetricType,

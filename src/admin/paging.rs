@@ -12,7 +12,7 @@ use super::api::Page;
 use super::input::Query;
 use crate::store::{Listed, Slice};
 
-/// Rows on a page, unless told; and at most.
+/// Rows on a page where the query says nothing, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1_000;
 
@@ -102,7 +102,7 @@ fn read<T: DeserializeOwned>(
     Ok(read)
 }
 
-/// One row more than a page has: it tells whether there is another page.
+/// One row more than a page has: if it is there, there is another page.
 pub(super) fn one_more(slice: Slice) -> Slice {
     Slice {
         limit: slice.limit + 1,

@@ -80,12 +80,12 @@ pub(super) async fn ask(
 /// What is purged for each of these that is not purged just as it is written.
 fn spelled(admin: &Admin, id: &PipelineId, given: &[String]) -> BTreeMap<String, Vec<String>> {
     let encoding = admin.intake.pipeline(id).map(|one| one.mapping.encoding());
-    let told = given.iter().filter_map(|text| {
+    let spelled = given.iter().filter_map(|text| {
         let assets = encoding?.spellings(parse_asset(text).ok()?);
         let assets: Vec<String> = assets.iter().map(ToString::to_string).collect();
         (assets != [text.as_str()]).then(|| (text.clone(), assets))
     });
-    told.take(SPELLED).collect()
+    spelled.take(SPELLED).collect()
 }
 
 /// The assets of indexed files that match.

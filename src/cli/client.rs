@@ -160,3 +160,42 @@ impl Daemon {
 fn url(path: &str) -> String {
     format!("http://localhost{path}")
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_daemon_of_another_version_leaves_out_is_named_with_the_way_out() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("admin.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let answers = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let body = r#"{"version": "0.0.1", "now": "2026-01-01T00:00:00.000Z"}"#;
+                let length = body.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                // The first connection only sees whether a daemon is there.
+                if stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {
+                    let answer = head + body;
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        };
+        let asked = async {
+            let daemon = Daemon::need(&socket).await.unwrap();
+            daemon.status().await.unwrap_err().to_string()
+        };
+        let failure = tokio::select! {
+            failure = asked => failure,
+            () = answers => unreachable!("it answers for ever"),
+        };
+        assert!(failure.contains("missing field `api_url`"), "{failure}");
+        assert!(failure.contains("systemctl restart edgepurge"), "{failure}");
+    }
+}

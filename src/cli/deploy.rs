@@ -175,15 +175,15 @@ impl Deploy {
                 held,
             })
         };
-        let told = wait::tell_causes(&self.daemon, &self.pipeline, &String::new, work);
-        match tokio::time::timeout(limit, told).await {
+        let shown = wait::show_causes(&self.daemon, &self.pipeline, &String::new, work);
+        match tokio::time::timeout(limit, shown).await {
             Ok(purged) => purged,
             Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
         }
     }
 
     /// Waits until everything that differs is noticed, also what is gone, which takes a while to
-    /// count. Tells the alarms for origins of which too much is gone.
+    /// count. Returns the alarms for origins of which too much is gone.
     async fn look(&self) -> Result<Vec<String>, Failure> {
         let scan = ScanBody {
             pipeline: self.pipeline.clone(),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::client::Daemon;
 use super::{Failure, Global, output};
 use crate::admin::api::{CountAnswer, PauseAnswer, PauseBody, ResumeBody, RetryBody};
-use crate::core::pause::{Holder, Pause};
+use crate::core::pause::Pause;
 
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
@@ -46,7 +46,7 @@ pub(super) async fn pause(global: &Global, args: PauseArgs) -> Result<ExitCode, 
     };
     let paused = daemon.post::<PauseAnswer>("/api/v1/pause", &body).await?;
     output::reply(global, &paused, |paused| {
-        let how: Vec<String> = paused.pauses.iter().map(pause_text).collect();
+        let how: Vec<String> = paused.pauses.iter().map(Pause::to_string).collect();
         format!("{}: {}", paused.pipeline, how.join(", "))
     })?;
     Ok(ExitCode::SUCCESS)
@@ -68,7 +68,7 @@ pub(super) async fn resume(global: &Global, args: ResumeArgs) -> Result<ExitCode
     let resumed = daemon.post::<PauseAnswer>("/api/v1/resume", &body).await?;
     output::reply(global, &resumed, |resumed| {
         let name = &resumed.pipeline;
-        let left: Vec<String> = resumed.pauses.iter().map(pause_text).collect();
+        let left: Vec<String> = resumed.pauses.iter().map(Pause::to_string).collect();
         match (resumed.was_paused, left.as_slice()) {
             (true, []) => format!("{name}: resumed"),
             (false, []) => format!("{name}: was not paused"),
@@ -94,21 +94,4 @@ pub(super) async fn retry(global: &Global, args: RetryArgs) -> Result<ExitCode, 
         }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A pause as people read it.
-pub(super) fn pause_text(pause: &Pause) -> String {
-    let since = pause.since;
-    let mut text = match (&pause.holder, pause.until) {
-        (Holder::Deploy(_), Some(until)) => {
-            format!("paused by a deploy since {since}, at least until {until}")
-        }
-        (_, Some(until)) => format!("paused since {since} until {until}"),
-        (_, None) => format!("paused since {since} until resumed"),
-    };
-    if !pause.reason.is_empty() {
-        text.push_str(": ");
-        text.push_str(&pause.reason);
-    }
-    text
 }

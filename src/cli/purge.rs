@@ -10,6 +10,7 @@ use serde_json::json;
 use super::client::Daemon;
 use super::{Failure, Format, Global, output, wait};
 use crate::admin::api::{ChangeProgress, ChangeQuery, PurgeAnswer, PurgeBody};
+use crate::admin::counted;
 use crate::explain::is_glob;
 
 /// How often the daemon is asked while waiting.
@@ -59,7 +60,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     }
     if !args.wait {
         output::reply(global, &reply, |queued| {
-            let what = counted(queued.changes, args.all);
+            let what = amount(queued.changes, args.all);
             format!("queued {what} for {}", queued.pipeline)
         })?;
         return Ok(ExitCode::SUCCESS);
@@ -71,8 +72,8 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         _ => String::new(),
     };
     let settled = settled(&daemon, queued, &left);
-    let told = wait::tell_causes(&daemon, &queued.pipeline, &so_far, settled);
-    let Ok(progress) = tokio::time::timeout(args.timeout, told).await else {
+    let shown = wait::show_causes(&daemon, &queued.pipeline, &so_far, settled);
+    let Ok(progress) = tokio::time::timeout(args.timeout, shown).await else {
         let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
         return Err(Failure::temporary(format!("{late}; the purge goes on")));
     };
@@ -90,7 +91,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         }))?,
         Format::Text if failed == 0 => output::line(&format!(
             "purged {} of {}",
-            counted(queued.changes, args.all),
+            amount(queued.changes, args.all),
             queued.pipeline
         ))?,
         Format::Text => {}
@@ -105,11 +106,11 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-fn counted(changes: u64, all: bool) -> String {
-    match (all, changes) {
-        (true, _) => "everything".to_owned(),
-        (false, 1) => "1 asset".to_owned(),
-        (false, many) => format!("{many} assets"),
+fn amount(changes: u64, all: bool) -> String {
+    if all {
+        "everything".to_owned()
+    } else {
+        counted(changes, "asset")
     }
 }
 

@@ -151,7 +151,7 @@ struct Page<T> {
     total_count: Option<u64>,
 }
 
-/// What a line shows of a request. What the API does not tell is a dash.
+/// What a line shows of a request. What the API does not say is a dash.
 #[derive(Deserialize)]
 struct Row {
     id: Option<String>,

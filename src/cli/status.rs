@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 
 use super::client::Daemon;
-use super::operate::pause_text;
 use super::{Failure, Format, Global, output};
 use crate::admin::api::{OrphanStatus, PipelineStatus, Status};
 use crate::core::purge::AllReason;
@@ -158,7 +157,7 @@ fn render_pipeline(text: &mut String, pipeline: &PipelineStatus) -> std::fmt::Re
         )?;
     }
     for pause in &planned.pauses {
-        writeln!(text, "  {}", pause_text(pause))?;
+        writeln!(text, "  {pause}")?;
     }
     for origin in &pipeline.origins {
         render_origin(text, origin)?;

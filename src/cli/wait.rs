@@ -33,8 +33,8 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         }
         until_purged(&daemon, noticed).await
     };
-    let told = tell_causes(&daemon, &args.pipeline, &String::new, settled);
-    let failed = match tokio::time::timeout(args.timeout, told).await {
+    let shown = show_causes(&daemon, &args.pipeline, &String::new, settled);
+    let failed = match tokio::time::timeout(args.timeout, shown).await {
         Ok(settled) => settled?.failed,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
     };
@@ -92,7 +92,7 @@ pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Set
 
 /// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far` says
 /// how far that is.
-pub(super) async fn tell_causes<T>(
+pub(super) async fn show_causes<T>(
     daemon: &Daemon,
     pipeline: &str,
     so_far: &impl Fn() -> String,
@@ -105,7 +105,7 @@ pub(super) async fn tell_causes<T>(
             done = &mut work => return done,
             () = tokio::time::sleep_until(line.due()) => {}
         }
-        let told = async {
+        let show = async {
             let causes = causes(daemon, pipeline).await;
             if causes.is_empty() {
                 // To be asked again a moment later.
@@ -116,7 +116,7 @@ pub(super) async fn tell_causes<T>(
         };
         tokio::select! {
             done = &mut work => return done,
-            () = told => {}
+            () = show => {}
         }
     }
 }

@@ -92,7 +92,7 @@ alarm_kinds! {
     Fruitless "fruitless" true,
     /// A purge request is pending for too long.
     Overdue "overdue" true,
-    /// The API does not tell the status of a purge request.
+    /// The status of a purge request can't be asked for.
     Untracked "untracked" true,
     /// Assets are given up.
     Failed "failed" false,

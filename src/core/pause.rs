@@ -15,7 +15,7 @@ pub const LEASE: Duration = Duration::from_mins(1);
 /// A lease that ended longer ago is not given its time again at a start: its deploy is gone.
 pub(crate) const LONGEST_OUTAGE: Duration = Duration::from_mins(10);
 
-/// Who holds a pipeline back. A pipeline is paused while anybody does.
+/// What holds a pipeline back. A pipeline is paused while anything does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
     /// A person: until resumed, or for a time.
@@ -135,21 +135,21 @@ impl Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.holder {
-            Holder::Operator => "paused",
-            Holder::Deploy(_) => "paused by a deploy",
-        };
-        write!(f, "{who} since {}", self.since)?;
+        let since = self.since;
         match (&self.holder, self.until) {
-            (Holder::Operator, Some(until)) => write!(f, " until {until}")?,
-            (Holder::Operator, None) => f.write_str(" until resumed")?,
-            (Holder::Deploy(_), Some(until)) => write!(f, ", at least until {until}")?,
-            (Holder::Deploy(_), None) => {}
+            (Holder::Deploy(_), Some(until)) => {
+                write!(
+                    f,
+                    "paused by a deploy since {since}, at least until {until}"
+                )?;
+            }
+            (Holder::Operator, Some(until)) => write!(f, "paused since {since} until {until}")?,
+            (_, None) => write!(f, "paused since {since} until resumed")?,
         }
         if self.reason.is_empty() {
             return Ok(());
         }
-        write!(f, " ({})", self.reason)
+        write!(f, ": {}", self.reason)
     }
 }
 

@@ -18,7 +18,7 @@ pub enum ScanReason {
     Poll,
     /// A directory appeared, vanished or was renamed, or holds too many hints to keep apart.
     Directory,
-    /// Somebody asked.
+    /// An operator asked.
     Request,
     /// A deploy webhook asked.
     Webhook,

@@ -8,7 +8,7 @@ use crate::explain::{AssetFiles, FileExplained};
 use crate::store::AssetHistory;
 
 /// How many purges of an asset are listed.
-pub const TOLD: usize = 10;
+pub const PURGES: usize = 10;
 
 /// What is to be explained: an asset or a file.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -130,7 +130,7 @@ pub enum CauseWord {
     Queued,
     /// Purge requests are not settled.
     InFlight,
-    /// The API does not take what is queued, or does not tell of what is in flight.
+    /// The API does not take what is queued, or does not answer what became of what is in flight.
     Refused,
     /// Assets are given up.
     Failed,

@@ -54,12 +54,12 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
             "  its content is not read yet: until then every sign of a write is a change"
         )?;
     }
-    let mut told: Vec<&Verdict> = Vec::new();
+    let mut shown: Vec<&Verdict> = Vec::new();
     for verdict in file.on.values() {
-        if told.contains(&verdict) {
+        if shown.contains(&verdict) {
             continue;
         }
-        told.push(verdict);
+        shown.push(verdict);
         let kinds = file.on.iter().filter(|(_, other)| *other == verdict);
         let kinds: Vec<&str> = kinds.map(|(kind, _)| kind.as_str()).collect();
         writeln!(
