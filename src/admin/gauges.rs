@@ -24,7 +24,7 @@ struct Row(
 );
 
 #[rustfmt::skip] // A row is a line.
-const TABLE: [Row; 20] = [
+const TABLE: &[Row] = &[
     Row("queued_assets", Gauge, "Assets that wait for a purge request",
         |s| pipelines(s, |p| whole(p.planned.queued_assets))),
     Row("oldest_queued_age_seconds", Gauge, "Age of the oldest queued change",
@@ -193,7 +193,7 @@ pub(super) struct Gauges(pub(super) Arc<Status>);
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for Row(name, kind, help, samples) in &TABLE {
+        for Row(name, kind, help, samples) in TABLE {
             let samples = samples(&self.0);
             if samples.is_empty() {
                 continue;
