@@ -25,6 +25,7 @@ use crate::scaleway::Client;
 use crate::store::{Orphan, Store};
 use crate::webhook::ListenerHandle;
 
+pub mod api;
 mod cause;
 mod explain;
 mod gauges;
@@ -43,16 +44,11 @@ mod remote;
 mod scan;
 mod status;
 
-pub use cause::{Cause, CauseWord, counted};
-pub use explain::{AssetExplained, ExplainQuery, TOLD};
+pub use api::Status;
+pub use cause::counted;
 pub use guard::{Door, Token};
-pub use history::ChangeProgress;
-pub use operate::{DropBody, PauseBody, ResumeBody, RetryBody};
-pub use purge::{PurgeAnswer, PurgeBody};
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
-pub use scan::{ScanBody, WaitQuery};
-pub use status::{AlarmView, OriginView, PipelineStatus, Status};
 
 /// How long an answer may take that needs the engine or the store.
 const PATIENCE: Duration = Duration::from_secs(5);

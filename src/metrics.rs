@@ -1,10 +1,12 @@
-//! Every metric, in one table. Names and labels are the operator's interface: base units, `_total`
+//! What counts events. The state of the moment is added to it at each scrape; its table is in
+//! `admin/gauges.rs`. Names and labels are the operator's interface: base units, `_total`
 //! on counters, every label set present at zero, no path in a label.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
 };
@@ -20,11 +22,11 @@ use crate::core::purge::{AllReason, Outcome};
 use crate::scaleway::{CLASSES, OPERATIONS};
 
 mod exposition;
-mod gauges;
 
 pub use exposition::Exposition;
-use gauges::StateGauges;
-pub use gauges::{Gauges, PipelineGauges};
+
+/// What every name begins with.
+const PREFIX: &str = "edgepurge";
 
 /// Buckets for waits between a change and a fresh edge, in seconds: from a debounce to two hours.
 const WAITS: [f64; 14] = [
@@ -83,18 +85,6 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    route: Word,
-    outcome: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
-    route: Word,
-    reason: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: Word,
 }
@@ -116,7 +106,6 @@ pub struct Metrics {
     fresh: Family<PipelineLabel, Histogram>,
     unverified: Family<PipelineLabel, Counter>,
     scan_seconds: Histogram,
-    gauges: StateGauges,
 }
 
 fn waits() -> Histogram {
@@ -169,12 +158,10 @@ impl Metrics {
             fresh: Family::new_with_constructor(waits),
             unverified: Family::default(),
             scan_seconds: Histogram::new(SCANS),
-            gauges: StateGauges::default(),
             registry: Registry::default(),
         };
-        let mut registry = Registry::with_prefix("edgepurge");
+        let mut registry = Registry::with_prefix(PREFIX);
         metrics.register(&mut registry);
-        metrics.gauges.register(&mut registry);
         metrics.registry = registry;
         for operation in OPERATIONS {
             for class in CLASSES {
@@ -192,12 +179,12 @@ impl Metrics {
         for (name, help, metric) in [
             (
                 "changes",
-                "Changes committed, by where they were noticed",
+                "Changes committed, by the source that noticed them",
                 any(&self.changes),
             ),
             (
                 "purge_requests",
-                "Purge requests settled, by how they ended",
+                "Purge requests settled, by scope and outcome",
                 any(&self.requests),
             ),
             (
@@ -213,7 +200,7 @@ impl Metrics {
             ("api_requests", "Calls to the API", any(&self.calls)),
             (
                 "api_request_duration_seconds",
-                "How long calls to the API took",
+                "Duration of calls to the API",
                 any(&self.call_seconds),
             ),
             (
@@ -223,27 +210,27 @@ impl Metrics {
             ),
             (
                 "wait_seconds",
-                "From a change seen to its purge request submitted",
+                "Time from noticing a change to submitting its purge request",
                 any(&self.wait),
             ),
             (
                 "settle_seconds",
-                "From a purge request submitted to done",
+                "Time from submitting a purge request until it is done",
                 any(&self.settle),
             ),
             (
                 "fresh_seconds",
-                "From a change seen to its purge done; to each asset verified where verify is on",
+                "Time from noticing a change until its purge is done; with verify, until each asset is verified",
                 any(&self.fresh),
             ),
             (
                 "unverified",
-                "Purged assets of which the edge could not tell whether they are fresh",
+                "Purged assets that could not be verified at the edge",
                 any(&self.unverified),
             ),
             (
                 "scan_duration_seconds",
-                "How long scans of a whole origin took",
+                "Duration of scans of a whole origin",
                 any(&self.scan_seconds),
             ),
             ("build_info", "The version that runs", any(&build())),
@@ -355,13 +342,18 @@ impl Metrics {
         self.call_seconds.observe(took.as_secs_f64());
     }
 
-    /// All metrics, in the form that was asked for. `state` is the state of this moment.
+    /// All metrics, and what `state` collects, in the form that was asked for.
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.
-    pub fn render(&self, state: &Gauges, form: Exposition) -> Result<String, std::fmt::Error> {
-        self.gauges.set(state);
-        form.write(&self.registry)
+    pub fn render(
+        &self,
+        state: impl Collector,
+        form: Exposition,
+    ) -> Result<String, std::fmt::Error> {
+        let mut collected = Registry::with_prefix(PREFIX);
+        collected.register_collector(Box::new(state));
+        form.write([&self.registry, &collected])
     }
 }
 
@@ -396,14 +388,23 @@ fn request_labels(pipeline: &str, scope: &str, outcome: Outcome) -> RequestLabel
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::encoding::DescriptorEncoder;
+
     use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Collector for Nothing {
+        fn encode(&self, _: DescriptorEncoder<'_>) -> std::fmt::Result {
+            Ok(())
+        }
+    }
 
     #[test]
     fn every_label_set_is_there_at_zero_and_the_text_is_well_formed() {
         let metrics = Metrics::new(["www"]);
-        let text = metrics
-            .render(&Gauges::default(), Exposition::OpenMetrics)
-            .unwrap();
+        let text = metrics.render(Nothing, Exposition::OpenMetrics).unwrap();
         for line in [
             r#"edgepurge_changes_total{pipeline="www",source="webhook"} 0"#,
             r#"edgepurge_purge_requests_total{pipeline="www",scope="all",outcome="failed"} 0"#,
@@ -415,30 +416,5 @@ mod tests {
             assert!(text.contains(line), "{line} in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn the_state_of_the_moment_is_shown_and_returns_to_zero() {
-        let metrics = Metrics::new(["www"]);
-        let mut state = Gauges {
-            pipelines: vec![PipelineGauges {
-                name: "www".to_owned(),
-                queued_assets: 7,
-                drift: 2,
-                alarms: vec![("api".to_owned(), 1)],
-                ..PipelineGauges::default()
-            }],
-            ..Gauges::default()
-        };
-        let text = metrics.render(&state, Exposition::Text).unwrap();
-        assert!(
-            text.contains(r#"edgepurge_queued_assets{pipeline="www"} 7"#),
-            "{text}"
-        );
-        assert!(text.contains(r#"edgepurge_drift_total{pipeline="www"} 2"#));
-        assert!(text.contains(r#"edgepurge_alarms{pipeline="www",reason="api"} 1"#));
-        state.pipelines[0].queued_assets = 0;
-        let text = metrics.render(&state, Exposition::Text).unwrap();
-        assert!(text.contains(r#"edgepurge_queued_assets{pipeline="www"} 0"#));
     }
 }

@@ -59,9 +59,7 @@ pub use index::{Index, IndexError};
 pub use links_bound::not_followed;
 pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
-pub use status::{
-    Alarm, Held, LOSS, OriginStatus, ROOT_MISSING, ScanReason, ScanSummary, WaitingFile, WaitsFor,
-};
+pub use status::{Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
@@ -73,6 +71,7 @@ use cookie::Cookies;
 use hints::{Cause, Mark};
 use hung::Place;
 use inbox::{Inbox, Request};
+use status::shown;
 use watch::WatchBackend;
 use worker::Worker;
 
@@ -165,7 +164,11 @@ impl Origin {
             settings.write_wait,
             clock,
         ));
-        let (status, seen) = tokio::sync::watch::channel(OriginStatus::default());
+        let status = OriginStatus {
+            name: Arc::clone(&settings.name),
+            ..OriginStatus::default()
+        };
+        let (status, seen) = tokio::sync::watch::channel(status);
         let stopping = supervisor.stopping();
         let context = runtime.clone();
         let committer = Committer {
@@ -309,14 +312,16 @@ impl OriginHandle {
         status.writing_files = self.inbox.count_writing();
         let writing = self.inbox.writing(NAMED).into_iter();
         let writing = writing.map(|(path, since)| WaitingFile {
-            path,
-            waits_for: WaitsFor::Writer,
+            path: shown(&path),
+            state: WaitsFor::Writing,
             since,
+            read: None,
         });
         let reading = self.large.progress().map(|read| WaitingFile {
-            path: read.path,
-            waits_for: WaitsFor::Reader(read.read, read.size),
+            path: shown(&read.path),
+            state: WaitsFor::Reading,
             since: read.since,
+            read: Some((read.read, read.size)),
         });
         status.waiting = reading.into_iter().chain(writing).collect();
     }

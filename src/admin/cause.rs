@@ -1,96 +1,50 @@
 //! Why a pipeline is not fresh: one definition for `status`, `wait`, `deploy` and the metrics. Fresh is
 //! a pipeline of which nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
 
-use serde::{Deserialize, Serialize};
-
-use super::status::{AlarmView, OriginView, PipelineStatus};
-use crate::origin::ROOT_MISSING;
-
-/// Something that a pipeline waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// A short word.
-    pub word: CauseWord,
-    /// What is waited for, for a person.
-    pub text: String,
-}
-
-/// The kinds of causes, in the order in which they are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CauseWord {
-    /// An origin is not watched and compared yet.
-    Unseen,
-    /// What is gone is not believed.
-    Held,
-    /// Files are being written.
-    Writing,
-    /// Files are being read, or are still to be.
-    Reading,
-    /// Places are still to be looked at.
-    Looking,
-    /// What is queued is not sent.
-    Paused,
-    /// Assets wait for a purge request.
-    Queued,
-    /// Purge requests are not settled.
-    InFlight,
-    /// The API does not take what is queued, or does not tell of what is in flight.
-    Refused,
-    /// Assets are given up.
-    Failed,
-}
-
-/// The alarms that say why what is queued or in flight stays so.
-const REFUSALS: [&str; 8] = [
-    "api",
-    "forbidden",
-    "fruitless",
-    "overdue",
-    "rate_limited",
-    "unauthorized",
-    "unready",
-    "untracked",
-];
+use super::api::{Cause, CauseWord, PipelineStatus};
+use crate::core::alarm::{Alarm, AlarmKind};
+use crate::origin::{OriginStatus, WaitingFile, WaitsFor};
 
 /// Everything that a pipeline waits for; these are its alarms, and those of all pipelines.
 pub(super) fn causes<'a>(
     pipeline: &PipelineStatus,
-    alarms: impl Iterator<Item = &'a AlarmView>,
+    alarms: impl Iterator<Item = &'a Alarm>,
 ) -> Vec<Cause> {
     let mut causes: Vec<Cause> = pipeline.origins.iter().flat_map(of_origin).collect();
     let mut add = |word, text: String| causes.push(Cause { word, text });
-    let queued = pipeline.queued_all.is_some() || pipeline.queued_assets > 0;
-    for pause in pipeline.pauses.iter().filter(|_| queued) {
+    let planned = &pipeline.planned;
+    let queued = planned.queued_all.is_some() || planned.queued_assets > 0;
+    for pause in planned.pauses.iter().filter(|_| queued) {
         let why = match pause.reason.as_str() {
             "" => String::new(),
             reason => format!(" ({})", reason.escape_debug()),
         };
         add(CauseWord::Paused, format!("it is paused{why}"));
     }
-    if let Some(reason) = pipeline.queued_all {
+    if let Some(reason) = planned.queued_all {
+        let reason = reason.as_str();
         add(
             CauseWord::Queued,
             format!("a purge of everything is queued ({reason})"),
         );
     }
-    if pipeline.queued_assets > 0 {
+    if planned.queued_assets > 0 {
         add(
             CauseWord::Queued,
-            format!("{} queued", counted(pipeline.queued_assets as u64, "asset")),
+            format!("{} queued", counted(planned.queued_assets as u64, "asset")),
         );
     }
-    if pipeline.in_flight > 0 {
+    if planned.in_flight > 0 {
         add(
             CauseWord::InFlight,
             format!(
                 "{} in flight",
-                counted(pipeline.in_flight as u64, "purge request")
+                counted(planned.in_flight as u64, "purge request")
             ),
         );
     }
-    if queued || pipeline.in_flight > 0 {
-        for alarm in alarms.filter(|alarm| REFUSALS.contains(&alarm.reason.as_str())) {
+    if queued || planned.in_flight > 0 {
+        for alarm in alarms.filter(|alarm| alarm.reason.stalls()) {
             add(CauseWord::Refused, alarm.text.clone());
         }
     }
@@ -111,7 +65,7 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{s}")
 }
 
-fn of_origin(origin: &OriginView) -> Vec<Cause> {
+fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = &origin.name;
     let mut add = |word, text: String| {
@@ -124,7 +78,7 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         let missing = origin
             .alarms
             .iter()
-            .find(|alarm| alarm.reason == ROOT_MISSING);
+            .find(|alarm| alarm.reason == AlarmKind::RootMissing);
         let what = match missing {
             Some(alarm) => alarm.text.as_str(),
             None if origin.scanning => "the first look at all files runs",
@@ -143,15 +97,15 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         );
     }
     for file in &origin.waiting {
-        add(file.state, file.text());
+        let word = match file.state {
+            WaitsFor::Writing => CauseWord::Writing,
+            WaitsFor::Reading => CauseWord::Reading,
+        };
+        add(word, waiting(file));
     }
-    let named = |word| {
-        let named = origin.waiting.iter().filter(|file| file.state == word);
-        u64::try_from(named.count()).unwrap_or(u64::MAX)
-    };
-    let more = origin
-        .writing_files
-        .saturating_sub(named(CauseWord::Writing));
+    let named = origin.waiting.iter();
+    let named = named.filter(|file| file.state == WaitsFor::Writing).count() as u64;
+    let more = origin.writing_files.saturating_sub(named);
     if more > 0 {
         add(
             CauseWord::Writing,
@@ -172,7 +126,7 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
     if origin.armed && origin.scanning {
         add(CauseWord::Looking, "a look at all files runs".to_owned());
     }
-    let places = origin.pending.saturating_sub(origin.writing_files);
+    let places = origin.pending_hints.saturating_sub(origin.writing_files);
     if places > 0 {
         add(
             CauseWord::Looking,
@@ -180,4 +134,18 @@ fn of_origin(origin: &OriginView) -> Vec<Cause> {
         );
     }
     causes
+}
+
+/// What a file waits for.
+fn waiting(file: &WaitingFile) -> String {
+    const MIB: u64 = 1024 * 1024;
+    let (path, since) = (file.path.escape_debug(), file.since);
+    match file.read {
+        Some((read, size)) => format!(
+            "{path} is being read since {since}, {} of {} MiB",
+            read / MIB,
+            size / MIB
+        ),
+        None => format!("{path} is being written since {since}"),
+    }
 }

@@ -1,60 +1,16 @@
 //! Explaining: what a file's change purges, which files an asset stands for, and its last purges.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
+use super::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use super::input::Query;
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
-use crate::explain::{AssetFiles, FileExplained};
 use crate::intake::parse_asset;
-use crate::store::AssetHistory;
-
-/// Purges that are told of an asset.
-pub const TOLD: usize = 10;
-
-/// What is to be explained: an asset or a file.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExplainQuery {
-    /// Only this pipeline, by name or id; left out: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<String>,
-    /// An absolute URL path, or a URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asset: Option<String>,
-    /// A file: absolute, or below the root of an origin.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// Of an asset only the history: which files it stands for takes a look at all of them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub history_only: bool,
-}
-
-/// What is known.
-#[derive(Debug, Serialize)]
-pub(super) struct ExplainAnswer {
-    files: Vec<FileExplained>,
-    assets: Vec<AssetExplained>,
-}
-
-/// What is known of an asset.
-#[derive(Debug, Serialize)]
-pub struct AssetExplained {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// The asset, as it was spelled.
-    pub asset: String,
-    /// The files that it stands for; `None` where only its history was asked for.
-    pub stands_for: Option<AssetFiles>,
-    /// What the history has; `None` where there is none.
-    pub history: Option<AssetHistory>,
-}
 
 /// `GET /api/v1/explain`
 pub(super) async fn explain(
@@ -99,7 +55,7 @@ async fn one(
     asset: Asset,
     history_only: bool,
 ) -> Result<AssetExplained, AdminError> {
-    let history = admin.store.purges_of(id.clone(), asset.clone(), TOLD);
+    let history = admin.store.purges_of(id.clone(), asset.clone(), PURGES);
     let history = Some(history.await?);
     let (explainer, of) = (Arc::clone(&admin.explainer), asset.clone());
     let name = admin.name(&id);

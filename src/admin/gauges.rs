@@ -1,96 +1,279 @@
-//! The read model as metrics.
+//! The metrics that show the state of the moment, made of the status at each scrape. Each is one row of
+//! the table. What counts events is in [`crate::metrics`].
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use super::status::{
-    AlarmView, CONFIG, CREDENTIAL, FAILED, OriginView, PipelineStatus, Status, WebhooksView,
-};
-use crate::core::planner::Alarm;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType::{self, Counter, Gauge};
+
+use super::api::{PipelineStatus, Status};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
-use crate::metrics::{Gauges, PipelineGauges};
-use crate::origin;
+use crate::origin::OriginStatus;
+use crate::webhook::RouteStatus;
 
-/// Calls of no route, as refusals. A path that a stranger chose is no label.
-fn unknown(webhooks: &WebhooksView) -> (String, BTreeMap<&'static str, u64>) {
-    let calls = BTreeMap::from([("no_route", webhooks.unknown_calls)]);
-    ("unknown".to_owned(), calls)
+/// A metric: its name, its type, its help text, and its samples.
+struct Row(
+    &'static str,
+    MetricType,
+    &'static str,
+    fn(&Status) -> Vec<Sample>,
+);
+
+#[rustfmt::skip] // A row is a line.
+const TABLE: &[Row] = &[
+    Row("queued_assets", Gauge, "Assets that wait for a purge request",
+        |s| pipelines(s, |p| whole(p.planned.queued_assets))),
+    Row("oldest_queued_age_seconds", Gauge, "Age of the oldest queued change",
+        |s| pipelines(s, |p| Value::Real(p.planned.oldest_queued.map_or(0.0, |oldest| seconds(s.now, oldest))))),
+    Row("in_flight", Gauge, "Purge requests not yet settled",
+        |s| pipelines(s, |p| whole(p.planned.in_flight))),
+    Row("failed_assets", Gauge, "Assets given up, until a later purge of them is done",
+        |s| pipelines(s, |p| Value::Whole(p.failed_assets))),
+    Row("paused", Gauge, "1 while a pause holds the purges of the pipeline back",
+        |s| pipelines(s, |p| Value::Whole(p.paused.into()))),
+    Row("indexed_files", Gauge, "Files in the index",
+        |s| origins(s, |o| o.indexed_files)),
+    Row("unreadable_directories", Gauge, "Directories below the roots that can't be listed, so that changes in them are not noticed",
+        |s| origins(s, |o| o.unreadable_directories)),
+    Row("unreadable_files", Gauge, "Files that can't be read, and are compared by size and times",
+        |s| origins(s, |o| o.unreadable_files)),
+    Row("last_scan_timestamp_seconds", Gauge, "End of the last scan of a whole origin; 0 before the first",
+        |s| pipelines(s, |p| Value::Real(last_scan(p)))),
+    Row("unchanged", Counter, "Files that looked changed and held the same bytes",
+        |s| origins(s, |o| o.unchanged_total)),
+    Row("drift", Counter, "Changes that only a background scan found",
+        |s| origins(s, |o| o.drift_total)),
+    Row("lost_events", Counter, "Times that file events were lost",
+        |s| origins(s, |o| o.lost_events)),
+    Row("scans", Counter, "Scans of an origin, by reason", scans),
+    Row("alarms", Gauge, "Alarms that are on, by reason", alarms),
+    Row("webhooks", Counter, "Calls of webhook routes, by the outcome that they were answered with",
+        |s| routes(s).flat_map(|r| counts(r, "outcome", &r.answers)).collect()),
+    Row("webhook_refusals", Counter, "Calls that were refused, by route and reason; the route of calls of no route is `unknown`",
+        refusals),
+    Row("api_rate_limit", Gauge, "Calls per second that the API accepts, as far as is known",
+        |s| one(Value::Real(s.api_rate_limit))),
+    Row("config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
+        |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
+    Row("watched_directories", Gauge, "Directories under watch",
+        |s| total(s, |o| o.watched_directories)),
+    Row("unwatched_directories", Gauge, "Directories that can't be watched, and are polled",
+        |s| total(s, |o| o.unwatched_directories)),
+];
+
+/// A value, and the labels that it has.
+struct Sample {
+    labels: Vec<(&'static str, String)>,
+    value: Value,
 }
 
-impl Status {
-    /// The same as metrics.
-    pub(super) fn gauges(&self, now: Time) -> Gauges {
-        let origins = || self.pipelines.iter().flat_map(|pipeline| &pipeline.origins);
-        let routes = || self.webhooks.iter().flat_map(|webhooks| &webhooks.routes);
-        Gauges {
-            pipelines: self
-                .pipelines
-                .iter()
-                .map(|pipeline| self.pipeline_gauges(pipeline, now))
-                .collect(),
-            webhooks: routes()
-                .map(|route| (route.route.clone(), route.answers.clone()))
-                .collect(),
-            webhook_refusals: routes()
-                .map(|route| (route.route.clone(), route.refusals.clone()))
-                .chain(self.webhooks.iter().map(unknown))
-                .collect(),
-            api_rate_limit: self.api_rate_limit,
-            config_reload_failed: self.alarms.iter().any(|alarm| alarm.reason == CONFIG),
-            watched_directories: origins().map(|o| o.watched_directories).sum(),
-            unwatched_directories: origins().map(|o| o.unwatched_directories).sum(),
-        }
-    }
+/// The value of a sample.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Whole(u64),
+    Real(f64),
+}
 
-    fn pipeline_gauges(&self, pipeline: &PipelineStatus, now: Time) -> PipelineGauges {
-        let sum = |of: fn(&OriginView) -> u64| pipeline.origins.iter().map(of).sum();
-        let mut scans: BTreeMap<String, u64> = BTreeMap::new();
-        for origin in &pipeline.origins {
-            for (reason, count) in &origin.scans {
-                *scans.entry((*reason).to_string()).or_default() += count;
+fn whole(count: usize) -> Value {
+    Value::Whole(count as u64)
+}
+
+/// Seconds from one time to a later one; 0 where it is not later.
+fn seconds(later: Time, earlier: Time) -> f64 {
+    later.since(earlier).as_secs_f64()
+}
+
+/// A metric without labels.
+fn one(value: Value) -> Vec<Sample> {
+    let labels = Vec::new();
+    vec![Sample { labels, value }]
+}
+
+/// A value of each pipeline.
+fn pipelines(status: &Status, value: impl Fn(&PipelineStatus) -> Value) -> Vec<Sample> {
+    let sample = |pipeline: &PipelineStatus| Sample {
+        labels: vec![("pipeline", pipeline.name.clone())],
+        value: value(pipeline),
+    };
+    status.pipelines.iter().map(sample).collect()
+}
+
+/// The sum over the origins of each pipeline.
+fn origins(status: &Status, value: fn(&OriginStatus) -> u64) -> Vec<Sample> {
+    pipelines(status, |pipeline| {
+        Value::Whole(pipeline.origins.iter().map(value).sum())
+    })
+}
+
+/// The sum over all origins.
+fn total(status: &Status, value: fn(&OriginStatus) -> u64) -> Vec<Sample> {
+    let origins = status.pipelines.iter().flat_map(|one| &one.origins);
+    one(Value::Whole(origins.map(value).sum()))
+}
+
+/// The end of the last scan, in seconds since the epoch; 0 before the first.
+fn last_scan(pipeline: &PipelineStatus) -> f64 {
+    let scans = pipeline.origins.iter();
+    let ends = scans.filter_map(|origin| Some(origin.last_scan?.ended));
+    ends.max().map_or(0.0, |end| seconds(end, Time::ZERO))
+}
+
+fn of_reason(pipeline: &PipelineStatus, reason: &str, count: u64) -> Sample {
+    let name = pipeline.name.clone();
+    Sample {
+        labels: vec![("pipeline", name), ("reason", reason.to_owned())],
+        value: Value::Whole(count),
+    }
+}
+
+fn scans(status: &Status) -> Vec<Sample> {
+    let of = |pipeline: &PipelineStatus| {
+        let mut scans = BTreeMap::new();
+        for (reason, count) in pipeline.origins.iter().flat_map(|origin| &origin.scans) {
+            *scans.entry(*reason).or_default() += count;
+        }
+        let scans = scans.into_iter();
+        let samples = scans.map(|(reason, count)| of_reason(pipeline, reason.as_str(), count));
+        samples.collect::<Vec<_>>()
+    };
+    status.pipelines.iter().flat_map(of).collect()
+}
+
+/// Every kind of alarm in each pipeline: an alarm about all pipelines is one of each.
+fn alarms(status: &Status) -> Vec<Sample> {
+    let count = |pipeline: &PipelineStatus, kind| {
+        let is = |alarm: &&Alarm| {
+            let whose = alarm.pipeline.as_ref();
+            alarm.reason == kind && whose.is_none_or(|name| *name == pipeline.name)
+        };
+        status.alarms.iter().filter(is).count() as u64
+    };
+    let of = |pipeline| {
+        let kinds = AlarmKind::ALL.iter();
+        kinds.map(move |kind| of_reason(pipeline, kind.as_str(), count(pipeline, *kind)))
+    };
+    status.pipelines.iter().flat_map(of).collect()
+}
+
+fn routes(status: &Status) -> impl Iterator<Item = &RouteStatus> {
+    status.webhooks.iter().flat_map(|webhooks| &webhooks.routes)
+}
+
+fn counts<'a>(
+    route: &'a RouteStatus,
+    label: &'static str,
+    counts: &'a BTreeMap<String, u64>,
+) -> impl Iterator<Item = Sample> + 'a {
+    counts.iter().map(move |(word, count)| Sample {
+        labels: vec![("route", route.route.clone()), (label, word.clone())],
+        value: Value::Whole(*count),
+    })
+}
+
+/// What a caller chose as a path is no label.
+fn refusals(status: &Status) -> Vec<Sample> {
+    let unknown = status.webhooks.iter().map(|webhooks| Sample {
+        labels: vec![
+            ("route", "unknown".to_owned()),
+            ("reason", "no_route".to_owned()),
+        ],
+        value: Value::Whole(webhooks.unknown_calls),
+    });
+    let refused = routes(status).flat_map(|route| counts(route, "reason", &route.refusals));
+    refused.chain(unknown).collect()
+}
+
+/// The state of the moment, for a scrape.
+#[derive(Debug)]
+pub(super) struct Gauges(pub(super) Arc<Status>);
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for Row(name, kind, help, samples) in TABLE {
+            let samples = samples(&self.0);
+            if samples.is_empty() {
+                continue;
+            }
+            // As the registry writes those of other metrics.
+            let help = format!("{help}.");
+            let mut metric = encoder.encode_descriptor(name, &help, None, *kind)?;
+            for Sample { labels, value } in samples {
+                if labels.is_empty() {
+                    value.encode(*kind, &mut metric)?;
+                } else {
+                    value.encode(*kind, &mut metric.encode_family(&labels)?)?;
+                }
             }
         }
-        let last_scan = pipeline
-            .origins
-            .iter()
-            .filter_map(|origin| origin.last_scan)
-            .map(|scan| scan.ended)
-            .max();
-        let seconds = |time: Time| time.since(Time::ZERO).as_secs_f64();
-        PipelineGauges {
-            name: pipeline.name.clone(),
-            queued_assets: pipeline.queued_assets,
-            oldest_queued_age_seconds: pipeline
-                .oldest_queued
-                .map_or(0.0, |oldest| now.since(oldest).as_secs_f64()),
-            in_flight: pipeline.in_flight,
-            failed_assets: pipeline.failed_assets,
-            paused: pipeline.paused,
-            indexed_files: sum(|state| state.indexed_files),
-            unreadable_directories: sum(|state| state.unreadable_directories),
-            unreadable_files: sum(|state| state.unreadable_files),
-            last_scan_seconds: last_scan.map_or(0.0, seconds),
-            unchanged: sum(|state| state.unchanged),
-            drift: sum(|state| state.drift),
-            lost_events: sum(|state| state.lost_events),
-            scans: scans.into_iter().collect(),
-            // Each is a metric at zero, too.
-            alarms: [CONFIG, CREDENTIAL, FAILED]
-                .iter()
-                .chain(&Alarm::REASONS)
-                .chain(&origin::Alarm::REASONS)
-                .map(|reason| ((*reason).to_owned(), self.count_alarms(pipeline, reason)))
-                .collect(),
+        Ok(())
+    }
+}
+
+impl Value {
+    fn encode(self, kind: MetricType, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        match (kind, self) {
+            (Counter, Self::Whole(count)) => {
+                encoder.encode_counter::<NoLabelSet, _, u64>(&count, None)
+            }
+            (_, Self::Whole(value)) => encoder.encode_gauge(&value),
+            (_, Self::Real(value)) => encoder.encode_gauge(&value),
         }
     }
+}
 
-    fn count_alarms(&self, pipeline: &PipelineStatus, reason: &str) -> u64 {
-        let ours = |alarm: &&AlarmView| {
-            alarm.reason == reason
-                && alarm
-                    .pipeline
-                    .as_ref()
-                    .is_none_or(|name| *name == pipeline.name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Exposition, Metrics};
+
+    fn status(queued: u64) -> Status {
+        serde_json::from_value(serde_json::json!({
+            "version": "1", "now": "2026-01-01T00:00:10Z", "api_url": "", "settled": true, "fresh": false,
+            "api_rate_limit": 12.5, "api_calls_at_once": 4, "orphaned": [], "credentials": [],
+            "alarms": [
+                { "pipeline": null, "reason": "api", "text": "" },
+                { "pipeline": "shop", "reason": "failed", "text": "" },
+            ],
+            "webhooks": { "listen": [], "unknown_calls": 3, "routes": [{
+                "route": "/hooks/www", "kind": "github", "pipeline": "www", "last": null,
+                "answers": { "accepted": 5 }, "refusals": { "wrong": 1 },
+            }] },
+            "pipelines": [{
+                "name": "www", "id": "w", "queued_assets": queued, "queued_all": null,
+                "oldest_queued": "2026-01-01T00:00:07.5Z", "in_flight": 0, "failed_assets": 0,
+                "learned_max_assets": null, "hot": [], "paused": true, "pauses": [], "origins": [],
+                "fresh": false, "causes": [],
+            }],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_state_of_the_moment_is_shown_and_returns_to_zero() {
+        let metrics = Metrics::new(["www"]);
+        let render = |status| {
+            let state = Gauges(Arc::new(status));
+            metrics.render(state, Exposition::OpenMetrics).unwrap()
         };
-        self.alarms.iter().filter(ours).count() as u64
+        let text = render(status(7));
+        for line in [
+            r#"edgepurge_queued_assets{pipeline="www"} 7"#,
+            r#"edgepurge_oldest_queued_age_seconds{pipeline="www"} 2.5"#,
+            r#"edgepurge_paused{pipeline="www"} 1"#,
+            r#"edgepurge_drift_total{pipeline="www"} 0"#,
+            r#"edgepurge_alarms{pipeline="www",reason="api"} 1"#,
+            r#"edgepurge_alarms{pipeline="www",reason="failed"} 0"#,
+            r#"edgepurge_webhooks_total{route="/hooks/www",outcome="accepted"} 5"#,
+            r#"edgepurge_webhook_refusals_total{route="unknown",reason="no_route"} 3"#,
+            "edgepurge_api_rate_limit 12.5",
+            "edgepurge_config_reload_success 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+        }
+        assert!(render(status(0)).contains("edgepurge_queued_assets{pipeline=\"www\"} 0\n"));
     }
 }

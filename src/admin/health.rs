@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::gauges::Gauges;
 use super::status::collect;
 use super::{Admin, AdminError, PATIENCE};
 use crate::metrics::Exposition;
@@ -53,17 +54,14 @@ pub(super) async fn metrics(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
 ) -> Result<Response, AdminError> {
-    let status = collect(&admin).await?;
+    let state = Gauges(Arc::new(collect(&admin).await?));
     // Several lines are one list.
     let accepts = headers.get_all(header::ACCEPT).iter();
     let accepts: Vec<&str> = accepts.filter_map(|line| line.to_str().ok()).collect();
     let form = Exposition::accepted(&accepts.join(","));
-    let text = admin
-        .metrics
-        .render(&status.gauges(admin.clock.now()), form)
-        .map_err(|error| {
-            AdminError::Unavailable(format!("the metrics can't be written: {error}"))
-        })?;
+    let text = admin.metrics.render(state, form).map_err(|error| {
+        AdminError::Unavailable(format!("the metrics can't be written: {error}"))
+    })?;
     let about = [
         (header::CONTENT_TYPE, form.content_type()),
         (header::VARY, "accept"),

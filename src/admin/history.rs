@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::api::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, RequestPage};
 use super::input::Segment;
-use super::paging::{ListQuery, Page, one_more, page};
+use super::paging::{ListQuery, one_more, page};
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::Outcome;
-use crate::store::{
-    ChangeFilter, ChangeRecord, DeliveryFilter, ListedDelivery, RequestFilter, RequestRecord,
-    Slice, StageCounts,
-};
+use crate::store::{ChangeFilter, DeliveryFilter, RequestFilter, RequestRecord, Slice};
 
 /// The stages of a change.
 const STAGES: [&str; 5] = ["queued", "taken", "done", "failed", "dropped"];
@@ -32,14 +30,6 @@ pub(super) struct RequestQuery {
     organization_id: Option<String>,
     status: Option<String>,
     asset: Option<String>,
-}
-
-/// A page of purge requests.
-#[derive(Debug, Serialize)]
-pub(super) struct RequestPage {
-    purge_requests: Vec<RequestRecord>,
-    #[serde(flatten)]
-    page: Page,
 }
 
 /// `GET /api/v1/requests`
@@ -89,40 +79,6 @@ pub(super) async fn request(
     found
         .map(Json)
         .ok_or_else(|| AdminError::NotFound(format!("there is no request {id} in the history")))
-}
-
-/// Which changes are asked about; from `first` to `last`, both ends included.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ChangeQuery {
-    first: Option<u64>,
-    last: Option<u64>,
-    /// Only those of this pipeline, by name or id.
-    #[serde(alias = "pipeline")]
-    pipeline_id: Option<String>,
-    #[serde(alias = "stage")]
-    status: Option<String>,
-    asset: Option<String>,
-}
-
-/// What became of the changes of a range.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ChangeProgress {
-    /// How many are in which stage.
-    #[serde(flatten)]
-    pub stages: StageCounts,
-    /// The local numbers of the requests that last took them.
-    pub requests: Vec<u64>,
-}
-
-/// A page of changes, and of a range also what became of all of it.
-#[derive(Debug, Serialize)]
-pub(super) struct ChangePage {
-    changes: Vec<ChangeRecord>,
-    #[serde(flatten)]
-    page: Page,
-    #[serde(flatten)]
-    progress: Option<ChangeProgress>,
 }
 
 /// `GET /api/v1/changes`
@@ -175,14 +131,6 @@ pub(super) struct DeliveryQuery {
     #[serde(alias = "pipeline")]
     pipeline_id: Option<String>,
     route: Option<String>,
-}
-
-/// A page of deliveries.
-#[derive(Debug, Serialize)]
-pub(super) struct DeliveryPage {
-    deliveries: Vec<ListedDelivery>,
-    #[serde(flatten)]
-    page: Page,
 }
 
 /// `GET /api/v1/deliveries`

@@ -22,7 +22,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the socket, and TCP where it is wanted. A socket file that nobody answers at is
+    /// Binds the socket, and TCP where it is wanted. A socket file without a listener is
     /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
     ///
     /// # Errors

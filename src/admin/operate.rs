@@ -1,12 +1,12 @@
-//! What a person does with a queue: pause, resume, retry, drop.
+//! What an operator does with a queue: pause, resume, retry, drop.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
+use super::api::{CountAnswer, DropBody, PauseAnswer, PauseBody, ResumeBody, RetryBody};
 use super::input::Body;
 use super::{Admin, AdminError};
 use crate::core::change::PipelineId;
@@ -18,73 +18,6 @@ use crate::store::{RequestFilter, RequestRecord, Slice};
 const LONGEST_TEXT: usize = 500;
 /// The longest pause that ends by itself; a longer one has to be resumed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
-
-/// Which pipeline is to be paused, and how.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PauseBody {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-    /// For so many seconds; left out: until resumed, and a minute for a lease.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<u64>,
-    /// Why, for others to read.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// The name of a lease: the pause lasts a minute at most, and the same call renews it. Beside
-    /// it, pauses of others hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<String>,
-}
-
-/// Which pause is to end.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResumeBody {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-    /// The lease that ends; left out: the pause of a person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<String>,
-}
-
-/// What holds a pipeline back now.
-#[derive(Debug, Serialize)]
-pub(super) struct PauseAnswer {
-    pipeline: String,
-    /// Whether it was paused before, by the same.
-    was_paused: bool,
-    /// Whether it is paused now, by anybody.
-    paused: bool,
-    pauses: Vec<Pause>,
-    /// The last change that was committed.
-    last: u64,
-}
-
-/// What is to be tried again.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetryBody {
-    /// A pipeline's name or id, a request's local number, or its id at the API.
-    pub target: String,
-}
-
-/// Whose queue is to be dropped.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DropBody {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-    /// The same again: what is dropped stays stale.
-    pub confirm: String,
-}
-
-/// How many changes it was about.
-#[derive(Debug, Serialize)]
-pub(super) struct CountAnswer {
-    pipeline: String,
-    changes: u64,
-}
 
 /// `POST /api/v1/pause`
 pub(super) async fn pause(

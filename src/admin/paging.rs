@@ -3,15 +3,16 @@
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::AdminError;
+use super::api::Page;
 use super::input::Query;
 use crate::store::{Listed, Slice};
 
-/// Rows on a page, unless told; and at most.
+/// Rows on a page where the query says nothing, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1_000;
 
@@ -101,16 +102,7 @@ fn read<T: DeserializeOwned>(
     Ok(read)
 }
 
-/// Where a page is in its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Page {
-    /// How many rows the list has in all.
-    total_count: u64,
-    /// The cursor of the next page; `null` on the last.
-    next: Option<u64>,
-}
-
-/// One row more than a page has: it tells whether there is another page.
+/// One row more than a page has: if it is there, there is another page.
 pub(super) fn one_more(slice: Slice) -> Slice {
     Slice {
         limit: slice.limit + 1,

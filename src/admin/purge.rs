@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 
+use super::api::{PurgeAnswer, PurgeBody};
 use super::input::Body;
 use super::peer::Peer;
 use super::{Admin, AdminError};
@@ -17,44 +17,6 @@ use crate::intake::{AskError, AskedTargets, parse_asset};
 
 /// An answer lists the spellings of so many assets.
 const SPELLED: usize = 1_000;
-
-/// What is to be purged: assets or URLs, or everything.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PurgeBody {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-    /// Assets, or URLs of them. One that is spelled out (`/%e6%97%a5/`) is purged exactly so, another
-    /// one in every spelling that the pipeline's `encoding` says.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub assets: Vec<String>,
-    /// Globs over assets, expanded over the index.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub globs: Vec<String>,
-    /// Everything.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub all: bool,
-}
-
-/// What was queued: the changes, committed to disk.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PurgeAnswer {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// How many changes.
-    pub changes: u64,
-    /// How many assets the globs matched.
-    #[serde(default)]
-    pub matched: u64,
-    /// What was given and is not purged just as it was given, and the assets that it is purged as. Only
-    /// the first ones.
-    #[serde(default)]
-    pub spelled: BTreeMap<String, Vec<String>>,
-    /// The first's sequence number.
-    pub first: u64,
-    /// The last's.
-    pub last: u64,
-}
 
 /// `POST /api/v1/purge`
 pub(super) async fn purge(
@@ -118,12 +80,12 @@ pub(super) async fn ask(
 /// What is purged for each of these that is not purged just as it is written.
 fn spelled(admin: &Admin, id: &PipelineId, given: &[String]) -> BTreeMap<String, Vec<String>> {
     let encoding = admin.intake.pipeline(id).map(|one| one.mapping.encoding());
-    let told = given.iter().filter_map(|text| {
+    let spelled = given.iter().filter_map(|text| {
         let assets = encoding?.spellings(parse_asset(text).ok()?);
         let assets: Vec<String> = assets.iter().map(ToString::to_string).collect();
         (assets != [text.as_str()]).then(|| (text.clone(), assets))
     });
-    told.take(SPELLED).collect()
+    spelled.take(SPELLED).collect()
 }
 
 /// The assets of indexed files that match.

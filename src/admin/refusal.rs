@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use super::api::Refusal;
 use crate::store::StoreError;
 
 /// A refusal. Its answer is `{"error": …, "class": …}`, on every path and for every reason.
@@ -76,7 +76,10 @@ impl From<StoreError> for AdminError {
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let (status, class) = self.kind();
-        let body = json!({ "error": self.to_string(), "class": class });
+        let body = Refusal {
+            error: self.to_string(),
+            class: class.to_owned(),
+        };
         let mut response = (status, axum::Json(body)).into_response();
         if matches!(self, Self::Unauthorized) {
             let scheme = HeaderValue::from_static("Bearer");

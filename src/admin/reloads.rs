@@ -29,7 +29,7 @@ impl Reloads {
         self.0.borrow().clone()
     }
 
-    /// Hears of each attempt from now on.
+    /// The outcome of each attempt from now on.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<String>> {
         self.0.subscribe()

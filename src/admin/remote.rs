@@ -8,9 +8,10 @@ use axum::extract::{ConnectInfo, State};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::api::PurgeBody;
 use super::input::{Body, Query, Segment};
 use super::peer::Peer;
-use super::purge::{PurgeBody, ask};
+use super::purge::ask;
 use super::{Admin, AdminError};
 use crate::core::change::{PipelineId, Seq};
 use crate::intake::AskedTargets;

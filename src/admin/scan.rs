@@ -1,40 +1,15 @@
-//! Scans that somebody asks for, and waiting until what changed before is noticed.
+//! Scans on request, and waiting until what changed before is noticed.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
+use super::api::{OriginScan, ScanAnswer, ScanBody, WaitAnswer, WaitQuery};
 use super::input::{Body, Query};
-use super::status::ScanView;
 use super::{Admin, AdminError};
+use crate::core::alarm::AlarmKind;
 use crate::origin::{ScanError, ScanReason};
-
-/// Which pipeline's origins are to be scanned.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScanBody {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-    /// A loss that the guard holds back counts as real.
-    #[serde(default)]
-    pub accept_loss: bool,
-}
-
-/// What the scans found; committed to disk.
-#[derive(Debug, Serialize)]
-pub(super) struct ScanAnswer {
-    pipeline: String,
-    origins: Vec<OriginScan>,
-}
-
-#[derive(Debug, Serialize)]
-struct OriginScan {
-    name: String,
-    #[serde(flatten)]
-    scan: ScanView,
-}
 
 /// `POST /api/v1/scan`: answers when everything that changed before is committed.
 pub(super) async fn scan(
@@ -46,7 +21,7 @@ pub(super) async fn scan(
         let summary = origin.scan(ScanReason::Request, body.accept_loss).await?;
         Ok(OriginScan {
             name: name.to_string(),
-            scan: ScanView::from(summary),
+            scan: summary,
         })
     });
     let origins = futures_util::future::try_join_all(scans).await;
@@ -54,24 +29,6 @@ pub(super) async fn scan(
         pipeline: pipeline.name.to_string(),
         origins: origins.map_err(unavailable)?,
     }))
-}
-
-/// Which pipeline is waited for.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WaitQuery {
-    /// The pipeline's name or id.
-    pub pipeline: String,
-}
-
-/// Where the queue stands.
-#[derive(Debug, Serialize)]
-pub(super) struct WaitAnswer {
-    pipeline: String,
-    /// The last change that was committed.
-    last: u64,
-    /// Why what is gone is not believed, if it is not.
-    held: Option<String>,
 }
 
 /// `GET /api/v1/wait`: answers when every change before now is noticed and committed.
@@ -90,7 +47,7 @@ pub(super) async fn wait(
         status.alarms.into_iter().filter(move |_| held)
     });
     let held: Vec<String> = alarms
-        .filter(|alarm| alarm.reason == crate::origin::LOSS)
+        .filter(|alarm| alarm.reason == AlarmKind::Loss)
         .map(|alarm| alarm.text)
         .collect();
     Ok(Json(WaitAnswer {

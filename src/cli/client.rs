@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Method;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use super::Failure;
+use crate::admin::api::{Refusal, Status};
 
 /// How long an answer may take; the daemon itself waits up to 30 s for the API.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -22,33 +23,29 @@ pub(super) struct Daemon {
     socket: String,
 }
 
-/// What the daemon answered.
+/// An answer of the daemon.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// It did it.
-    Ok(Value),
-    /// It did not: the class of the refusal, and why.
-    Refused { class: String, why: String },
+pub(super) struct Reply<T> {
+    /// What it says.
+    pub(super) value: T,
+    /// The document as it came: a daemon of another version may say more than `T` has.
+    pub(super) document: Value,
 }
 
-impl Answer {
-    /// The document, or a failure that says why not.
-    pub(super) fn into_value(self) -> Result<Value, Failure> {
-        match self {
-            Self::Ok(value) => Ok(value),
-            Self::Refused { class, why } => Err(match class.as_str() {
-                "invalid" => Failure::usage(why),
-                "unavailable" | "rate_limited" | "transient" | "unknown_outcome" | "unready" => {
-                    Failure::temporary(why)
-                }
-                _ => Failure::failed(why),
-            }),
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.class.as_str() {
+            "invalid" => Self::usage(refusal.error),
+            "unavailable" | "rate_limited" | "transient" | "unknown_outcome" | "unready" => {
+                Self::temporary(refusal.error)
+            }
+            _ => Self::failed(refusal.error),
         }
     }
 }
 
 impl Daemon {
-    /// The daemon behind a socket; `None` when nobody listens there.
+    /// The daemon behind a socket; `None` when none listens there.
     pub(super) async fn find(socket: &Path) -> Option<Self> {
         tokio::net::UnixStream::connect(socket).await.ok()?;
         let http = reqwest::Client::builder()
@@ -75,54 +72,130 @@ impl Daemon {
         })
     }
 
-    pub(super) async fn get(&self, path: &str, query: &impl Serialize) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::GET, url(path)).query(query);
-        self.send(request).await
+    /// The whole status.
+    pub(super) async fn status(&self) -> Result<Reply<Status>, Failure> {
+        self.get("/api/v1/status", &()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::POST, url(path)).json(body);
-        self.send(request).await
-    }
-
-    /// As [`Daemon::post`], for what takes as long as it takes.
-    pub(super) async fn post_and_wait(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::POST, url(path)).json(body);
-        self.send(request.timeout(LONGEST)).await
-    }
-
-    /// As [`Daemon::get`], for what takes as long as it takes.
-    pub(super) async fn get_and_wait(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &impl Serialize,
-    ) -> Result<Answer, Failure> {
-        let request = self.http.request(Method::GET, url(path)).query(query);
-        self.send(request.timeout(LONGEST)).await
+    ) -> Result<Reply<T>, Failure> {
+        let request = self.http.get(url(path)).query(query);
+        Ok(self.send(request).await??)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+    /// As [`Daemon::get`]; `None` where the daemon knows no such thing.
+    pub(super) async fn find_one<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<Option<Reply<T>>, Failure> {
+        let request = self.http.get(url(path)).query(query);
+        match self.send(request).await? {
+            Err(refusal) if refusal.class == "not_found" => Ok(None),
+            answer => Ok(Some(answer?)),
+        }
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Reply<T>, Failure> {
+        let request = self.http.post(url(path)).json(body);
+        Ok(self.send(request).await??)
+    }
+
+    /// As [`Daemon::post`], for what takes as long as it takes.
+    pub(super) async fn post_and_wait<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Reply<T>, Failure> {
+        let request = self.http.post(url(path)).json(body).timeout(LONGEST);
+        Ok(self.send(request).await??)
+    }
+
+    /// As [`Daemon::get`], for what takes as long as it takes.
+    pub(super) async fn get_and_wait<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<Reply<T>, Failure> {
+        let request = self.http.get(url(path)).query(query).timeout(LONGEST);
+        Ok(self.send(request).await??)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Result<Reply<T>, Refusal>, Failure> {
         let broken = |error: reqwest::Error| {
             Failure::temporary(format!("the daemon at {} broke off: {error}", self.socket))
         };
         let response = request.send().await.map_err(broken)?;
         let status = response.status();
         let document: Value = response.json().await.map_err(broken)?;
-        if status.is_success() {
-            return Ok(Answer::Ok(document));
+        if !status.is_success() {
+            let unclear = |_| Refusal {
+                error: format!("the daemon answered {status}"),
+                class: String::new(),
+            };
+            return Ok(Err(Refusal::deserialize(&document).unwrap_or_else(unclear)));
         }
-        let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
-        Ok(Answer::Refused {
-            class: text("class").unwrap_or_default(),
-            why: text("error").unwrap_or_else(|| format!("the daemon answered {status}")),
-        })
+        let value = serde_path_to_error::deserialize(&document).map_err(|error| {
+            Failure::failed(format!(
+                "the answer of the daemon at {} can't be read: {error}; it seems to be of another \
+                 version than this command ({}): restart it (systemctl restart edgepurge)",
+                self.socket,
+                env!("CARGO_PKG_VERSION")
+            ))
+        })?;
+        Ok(Ok(Reply { value, document }))
     }
 }
 
 fn url(path: &str) -> String {
     format!("http://localhost{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_daemon_of_another_version_leaves_out_is_named_with_the_way_out() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("admin.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let answers = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let body = r#"{"version": "0.0.1", "now": "2026-01-01T00:00:00.000Z"}"#;
+                let length = body.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                // The first connection only sees whether a daemon is there.
+                if stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {
+                    let answer = head + body;
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        };
+        let asked = async {
+            let daemon = Daemon::need(&socket).await.unwrap();
+            daemon.status().await.unwrap_err().to_string()
+        };
+        let failure = tokio::select! {
+            failure = asked => failure,
+            () = answers => unreachable!("it answers for ever"),
+        };
+        assert!(failure.contains("missing field `api_url`"), "{failure}");
+        assert!(failure.contains("systemctl restart edgepurge"), "{failure}");
+    }
 }

@@ -6,11 +6,14 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Answer, Daemon};
+use super::client::Daemon;
 use super::{Failure, Format, Global, output, wait};
-use crate::admin::{PauseBody, ResumeBody, ScanBody, WaitQuery};
+use crate::admin::api::{
+    ChangeProgress, ChangeQuery, PauseAnswer, PauseBody, ResumeBody, ScanAnswer, ScanBody,
+    WaitAnswer, WaitQuery,
+};
 
 mod command;
 
@@ -111,19 +114,18 @@ impl Deploy {
             reason: format!("deploy: {program}"),
             before: 0,
         };
-        let paused = deploy.pause().await?.into_value()?;
-        deploy.before = paused["last"].as_u64().unwrap_or(0);
+        deploy.before = deploy.pause().await?.last;
         Ok(deploy)
     }
 
-    async fn pause(&self) -> Result<Answer, Failure> {
+    async fn pause(&self) -> Result<PauseAnswer, Failure> {
         let body = PauseBody {
             pipeline: self.pipeline.clone(),
             reason: self.reason.clone(),
             lease: Some(self.lease.clone()),
             seconds: None,
         };
-        self.daemon.post("/api/v1/pause", &body).await
+        Ok(self.daemon.post("/api/v1/pause", &body).await?.value)
     }
 
     /// Renews the lease for ever. A daemon that is restarting finds it in its store, and this finds
@@ -132,7 +134,7 @@ impl Deploy {
         let mut missed = false;
         loop {
             tokio::time::sleep(RENEW).await;
-            let renewed = self.pause().await.and_then(Answer::into_value);
+            let renewed = self.pause().await;
             if let (Err(failure), false) = (&renewed, missed) {
                 output::to_stderr(&format!("edgepurge: {failure}; trying again\n"));
             }
@@ -150,80 +152,77 @@ impl Deploy {
             self.resume(limit).await?;
             let settled = async || wait::until_settled(&self.daemon, &self.pipeline).await;
             let settled = patiently(settled).await?;
-            let query = json!({
-                "pipeline": self.pipeline,
-                "first": self.before + 1,
-                "last": settled.last,
-            });
-            let counts = async || {
-                let answer = self.daemon.get("/api/v1/changes", &query).await?;
-                answer.into_value()
+            let query = ChangeQuery {
+                pipeline_id: Some(self.pipeline.clone()),
+                first: Some(self.before + 1),
+                last: Some(settled.last),
+                ..ChangeQuery::default()
             };
-            let counts = patiently(counts).await?;
-            let count = |stage: &str| counts[stage].as_u64().unwrap_or(0);
+            let progress = async || {
+                self.daemon
+                    .get::<ChangeProgress>("/api/v1/changes", &query)
+                    .await
+            };
+            let counts = patiently(progress).await?.value.stages;
             let stale = match settled.failed {
                 0 => None,
                 _ => Some(wait::stale(&self.daemon, &self.pipeline).await),
             };
             Ok(Purged {
-                done: count("done"),
-                failed: count("failed") + count("dropped"),
+                done: counts.done,
+                failed: counts.failed + counts.dropped,
                 stale: stale.map(|failure| failure.to_string()),
                 held,
             })
         };
-        let told = wait::tell_causes(&self.daemon, &self.pipeline, &String::new, work);
-        match tokio::time::timeout(limit, told).await {
+        let shown = wait::show_causes(&self.daemon, &self.pipeline, &String::new, work);
+        match tokio::time::timeout(limit, shown).await {
             Ok(purged) => purged,
             Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
         }
     }
 
     /// Waits until everything that differs is noticed, also what is gone, which takes a while to
-    /// count. Tells the alarms for origins of which too much is gone.
+    /// count. Returns the alarms for origins of which too much is gone.
     async fn look(&self) -> Result<Vec<String>, Failure> {
         let scan = ScanBody {
             pipeline: self.pipeline.clone(),
             accept_loss: false,
         };
         let scan = async || {
-            let answer = self.daemon.post_and_wait("/api/v1/scan", &scan).await?;
-            answer.into_value()
+            self.daemon
+                .post_and_wait::<ScanAnswer>("/api/v1/scan", &scan)
+                .await
         };
         patiently(scan).await?;
         let query = WaitQuery {
             pipeline: self.pipeline.clone(),
         };
         let noticed = async || {
-            let answer = self.daemon.get_and_wait("/api/v1/wait", &query).await?;
-            answer.into_value()
+            self.daemon
+                .get_and_wait::<WaitAnswer>("/api/v1/wait", &query)
+                .await
         };
         let noticed = patiently(noticed).await?;
-        Ok(noticed["held"]
-            .as_str()
-            .map(str::to_owned)
-            .into_iter()
-            .collect())
+        Ok(noticed.value.held.into_iter().collect())
     }
 
-    async fn resume(&self, limit: Duration) -> Result<Value, Failure> {
+    async fn resume(&self, limit: Duration) -> Result<(), Failure> {
         let body = ResumeBody {
             pipeline: self.pipeline.clone(),
             lease: Some(self.lease.clone()),
         };
         let resume = async || {
             self.daemon
-                .post("/api/v1/resume", &body)
-                .await?
-                .into_value()
+                .post::<PauseAnswer>("/api/v1/resume", &body)
+                .await
         };
-        tokio::time::timeout(limit, patiently(resume))
-            .await
-            .map_err(|_| {
-                Failure::temporary(
-                    "the daemon does not answer; the pipeline is resumed within a minute",
-                )
-            })?
+        match tokio::time::timeout(limit, patiently(resume)).await {
+            Ok(resumed) => resumed.map(drop),
+            Err(_) => Err(Failure::temporary(
+                "the daemon does not answer; the pipeline is resumed within a minute",
+            )),
+        }
     }
 
     fn report(

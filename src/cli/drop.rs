@@ -4,11 +4,10 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output};
-use crate::admin::DropBody;
+use super::{Failure, Global, output};
+use crate::admin::api::{CountAnswer, DropBody, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct DropArgs {
@@ -18,7 +17,7 @@ pub(super) struct DropArgs {
 
 pub(super) async fn drop_queue(global: &Global, args: DropArgs) -> Result<ExitCode, Failure> {
     let daemon = Daemon::need(&global.socket()?).await?;
-    let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
+    let status = daemon.status().await?.value;
     let left = left(&status, &args.pipeline)?;
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(format!(
@@ -39,50 +38,31 @@ pub(super) async fn drop_queue(global: &Global, args: DropArgs) -> Result<ExitCo
         confirm: args.pipeline.clone(),
         pipeline: args.pipeline,
     };
-    let answer = daemon.post_and_wait("/api/v1/drop", &body).await?;
-    let answer = answer.into_value()?;
-    match global.format {
-        Format::Json => output::json(&answer)?,
-        Format::Text => output::line(&format!(
-            "{}: {} changes dropped",
-            answer["pipeline"].as_str().unwrap_or("?"),
-            answer["changes"]
-        ))?,
-    }
+    let dropped = daemon
+        .post_and_wait::<CountAnswer>("/api/v1/drop", &body)
+        .await?;
+    output::reply(global, &dropped, |dropped| {
+        format!("{}: {} changes dropped", dropped.pipeline, dropped.changes)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What would be given up, in words.
-fn left(status: &Value, name: &str) -> Result<String, Failure> {
-    let find = |list: &str| -> Option<Value> {
-        let mut all = status[list].as_array()?.iter();
-        all.find(|one| one["name"] == name || one["id"] == name)
-            .cloned()
-    };
-    let (queued, failed, all) = if let Some(one) = find("pipelines") {
-        let all = one["queued_all"].clone();
-        (
-            one["queued_assets"].clone(),
-            one["failed_assets"].clone(),
-            all,
-        )
-    } else if let Some(one) = find("orphaned") {
-        let all = one["queued_all"].clone();
-        (
-            one["queued_changes"].clone(),
-            one["failed_changes"].clone(),
-            all,
-        )
+fn left(status: &Status, name: &str) -> Result<String, Failure> {
+    let mut orphans = status.orphaned.iter().map(|orphan| &orphan.left);
+    let (queued, failed, all) = if let Some(one) = status.pipeline(name) {
+        let planned = &one.planned;
+        let queued = planned.queued_assets as u64;
+        (queued, one.failed_assets, planned.queued_all)
+    } else if let Some(one) = orphans.find(|one| one.id.as_str() == name) {
+        (one.queued_changes, one.failed_changes, one.queued_all)
     } else {
         return Err(Failure::failed(format!(
             "there is no pipeline `{name}`, neither in the config nor among what is left of others; \
              `edgepurge status` has them"
         )));
     };
-    let everything = match all {
-        Value::Null => "",
-        _ => " and a purge of everything",
-    };
+    let everything = all.map_or("", |_| " and a purge of everything");
     Ok(format!(
         "{queued} queued{everything}, {failed} failed of {name}"
     ))

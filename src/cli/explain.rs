@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::client::Daemon;
 use super::{Failure, Format, Global, output, owner};
-use crate::admin::{AssetExplained, ExplainQuery, TOLD};
+use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use crate::core::asset::Asset;
 use crate::daemon;
 use crate::explain::{Explainer, FileExplained};
@@ -19,7 +18,7 @@ use crate::store::history_of;
 
 mod text;
 
-/// Of so many assets of a file the history is told.
+/// How many assets of a file are shown with their history.
 const ASSETS: usize = 5;
 
 #[derive(Debug, Args)]
@@ -40,7 +39,7 @@ struct Subject {
     /// What a change of the file would purge, in each origin that it lies in.
     files: Vec<FileExplained>,
     /// The asset in each pipeline, or the assets of the file.
-    assets: Vec<Value>,
+    assets: Vec<AssetExplained>,
 }
 
 /// What an argument means.
@@ -54,19 +53,19 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<ExitCo
     let explainer = daemon::explainer(&config).map_err(|error| super::run::unstarted(&error))?;
     let daemon = Daemon::find(&config.admin.socket).await;
     let mut subjects = Vec::new();
-    let mut untold = None;
+    let mut unknown = None;
     for given in args.subjects {
-        let told = subject(&explainer, daemon.as_ref(), given, &mut untold).await?;
+        let found = subject(&explainer, daemon.as_ref(), given, &mut unknown).await?;
         if global.format == Format::Text {
-            output::text(&text::subject(&told, &explainer.file))?;
+            output::text(&text::subject(&found, &explainer.file))?;
         }
-        subjects.push(told);
+        subjects.push(found);
     }
     if global.format == Format::Json {
         output::json(&serde_json::json!({ "subjects": subjects }))?;
     }
-    // What the mapping says was told; of what the state says, nothing could be.
-    untold.map_or(Ok(ExitCode::SUCCESS), Err)
+    // The mapping was explained, and the state could not be read.
+    unknown.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 fn meaning(explainer: &Explainer, given: &str) -> Result<Meaning, Failure> {
@@ -90,7 +89,7 @@ async fn subject(
     explainer: &Explainer,
     daemon: Option<&Daemon>,
     given: String,
-    untold: &mut Option<Failure>,
+    unknown: &mut Option<Failure>,
 ) -> Result<Subject, Failure> {
     let (files, wanted) = match meaning(explainer, &given)? {
         Meaning::Asset(asset) => {
@@ -111,14 +110,14 @@ async fn subject(
     };
     let mut assets = Vec::new();
     for (pipeline, asset, whole) in wanted {
-        let told = match daemon {
+        let found = match daemon {
             Some(daemon) => ask(daemon, pipeline, &asset, whole).await,
             None => look(explainer, pipeline, asset, whole).await,
         };
-        match told {
-            Ok(Some(told)) => assets.push(told),
+        match found {
+            Ok(Some(found)) => assets.push(found),
             Ok(None) => {}
-            Err(failure) => *untold = Some(failure),
+            Err(failure) => *unknown = Some(failure),
         }
     }
     Ok(Subject {
@@ -151,18 +150,17 @@ async fn ask(
     pipeline: String,
     asset: &Asset,
     whole: bool,
-) -> Result<Option<Value>, Failure> {
-    use super::client::Answer;
+) -> Result<Option<AssetExplained>, Failure> {
     let query = ExplainQuery {
         pipeline: Some(pipeline),
         asset: Some(asset.to_string()),
         path: None,
         history_only: !whole,
     };
-    match daemon.get("/api/v1/explain", &query).await? {
-        Answer::Refused { class, .. } if class == "not_found" => Ok(None),
-        answer => Ok(Some(answer.into_value()?["assets"][0].take())),
-    }
+    let found = daemon.find_one::<ExplainAnswer>("/api/v1/explain", &query);
+    Ok(found
+        .await?
+        .and_then(|reply| reply.value.assets.into_iter().next()))
 }
 
 /// Looks into the state directory, as its owner.
@@ -171,7 +169,7 @@ async fn look(
     name: String,
     asset: Asset,
     whole: bool,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<AssetExplained>, Failure> {
     owner::check(&explainer.state)?;
     let explainer = explainer.clone();
     let looked = tokio::task::spawn_blocking(move || {
@@ -179,22 +177,19 @@ async fn look(
         let Some(pipeline) = explainer.pipeline(&name) else {
             return Ok(None);
         };
-        let history = history_of(state, &pipeline.id, &asset, TOLD)
+        let history = history_of(state, &pipeline.id, &asset, PURGES)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let stands_for = if whole {
             Some(pipeline.files_of(state, &asset)?)
         } else {
             None
         };
-        let told = AssetExplained {
+        Ok(Some(AssetExplained {
             pipeline: name,
             asset: asset.to_string(),
             stands_for,
             history,
-        };
-        serde_json::to_value(told)
-            .map(Some)
-            .map_err(|error| Failure::failed(error.to_string()))
+        }))
     });
     looked
         .await

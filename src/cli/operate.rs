@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output};
-use crate::admin::{PauseBody, ResumeBody, RetryBody};
+use super::{Failure, Global, output};
+use crate::admin::api::{CountAnswer, PauseAnswer, PauseBody, ResumeBody, RetryBody};
+use crate::core::pause::Pause;
 
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
@@ -44,12 +44,12 @@ pub(super) async fn pause(global: &Global, args: PauseArgs) -> Result<ExitCode, 
         reason: args.reason,
         lease: None,
     };
-    let answer = daemon.post("/api/v1/pause", &body).await?.into_value()?;
-    show(global, &answer, |answer| {
-        let how = answer["pauses"].as_array().into_iter().flatten();
-        let how: Vec<String> = how.map(pause_text).collect();
-        format!("{}: {}", word(&answer["pipeline"]), how.join(", "))
-    })
+    let paused = daemon.post::<PauseAnswer>("/api/v1/pause", &body).await?;
+    output::reply(global, &paused, |paused| {
+        let how: Vec<String> = paused.pauses.iter().map(Pause::to_string).collect();
+        format!("{}: {}", paused.pipeline, how.join(", "))
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn whole_seconds(length: Duration) -> Result<u64, Failure> {
@@ -65,18 +65,18 @@ pub(super) async fn resume(global: &Global, args: ResumeArgs) -> Result<ExitCode
         pipeline: args.pipeline,
         lease: None,
     };
-    let answer = daemon.post("/api/v1/resume", &body).await?.into_value()?;
-    show(global, &answer, |answer| {
-        let name = word(&answer["pipeline"]);
-        let left = answer["pauses"].as_array().into_iter().flatten();
-        let left: Vec<String> = left.map(pause_text).collect();
-        match (answer["was_paused"] == true, left.as_slice()) {
+    let resumed = daemon.post::<PauseAnswer>("/api/v1/resume", &body).await?;
+    output::reply(global, &resumed, |resumed| {
+        let name = &resumed.pipeline;
+        let left: Vec<String> = resumed.pauses.iter().map(Pause::to_string).collect();
+        match (resumed.was_paused, left.as_slice()) {
             (true, []) => format!("{name}: resumed"),
             (false, []) => format!("{name}: was not paused"),
             // Its lease ends with it, or a minute after its process died.
             (_, left) => format!("{name}: still {}", left.join(", ")),
         }
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn retry(global: &Global, args: RetryArgs) -> Result<ExitCode, Failure> {
@@ -84,46 +84,14 @@ pub(super) async fn retry(global: &Global, args: RetryArgs) -> Result<ExitCode, 
     let body = RetryBody {
         target: args.target,
     };
-    let answer = daemon.post("/api/v1/retry", &body).await?.into_value()?;
-    show(global, &answer, |answer| {
-        let name = word(&answer["pipeline"]);
-        match answer["changes"].as_u64() {
-            Some(0) | None => format!("{name}: nothing is failed; what waited is tried now"),
-            Some(1) => format!("{name}: 1 failed change is queued again"),
-            Some(many) => format!("{name}: {many} failed changes are queued again"),
+    let retried = daemon.post::<CountAnswer>("/api/v1/retry", &body).await?;
+    output::reply(global, &retried, |retried| {
+        let name = &retried.pipeline;
+        match retried.changes {
+            0 => format!("{name}: nothing is failed; what waited is tried now"),
+            1 => format!("{name}: 1 failed change is queued again"),
+            many => format!("{name}: {many} failed changes are queued again"),
         }
-    })
-}
-
-fn show(
-    global: &Global,
-    answer: &Value,
-    text: impl Fn(&Value) -> String,
-) -> Result<ExitCode, Failure> {
-    match global.format {
-        Format::Json => output::json(answer)?,
-        Format::Text => output::line(&text(answer))?,
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
-/// A pause as people read it.
-pub(super) fn pause_text(pause: &Value) -> String {
-    let since = word(&pause["since"]);
-    let mut text = match (word(&pause["holder"]), &pause["until"]) {
-        ("deploy", Value::String(until)) => {
-            format!("paused by a deploy since {since}, at least until {until}")
-        }
-        (_, Value::String(until)) => format!("paused since {since} until {until}"),
-        _ => format!("paused since {since} until resumed"),
-    };
-    if let Some(reason) = pause["reason"].as_str().filter(|reason| !reason.is_empty()) {
-        text.push_str(": ");
-        text.push_str(reason);
-    }
-    text
 }

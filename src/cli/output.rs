@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use super::Failure;
+use super::client::Reply;
+use super::{Failure, Format, Global};
 
 /// Writes a line.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
@@ -20,13 +21,25 @@ pub(super) fn json(document: &impl Serialize) -> Result<(), Failure> {
     line(&text)
 }
 
+/// Writes an answer of the daemon: as it came for programs, as `text` has it for people.
+pub(super) fn reply<T>(
+    global: &Global,
+    reply: &Reply<T>,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    match global.format {
+        Format::Json => json(&reply.document),
+        Format::Text => line(&text(&reply.value)),
+    }
+}
+
 /// Writes text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     written(write!(stdout, "{text}").and_then(|()| stdout.flush()))
 }
 
-/// Writes to stderr what is not the result. Where stderr is gone, there is nobody to tell.
+/// Writes to stderr what is not the result. Where stderr is gone, it is lost.
 pub(super) fn to_stderr(text: &str) {
     drop(write!(io::stderr(), "{text}"));
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::core::time::Time;
 
-/// Nothing is said before this; where nobody waits that long, there is nothing to tell.
+/// Nothing is shown before this: a short wait needs no explanation.
 const SOON: Duration = Duration::from_secs(1);
 /// Where it is no terminal, a line is said so often.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ impl Drop for Line {
     }
 }
 
-/// Where stderr is gone, there is nobody to tell.
+/// Where stderr is gone, it is lost.
 fn write(text: &str) {
     let mut stderr = io::stderr().lock();
     drop(

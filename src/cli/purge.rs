@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Daemon;
 use super::{Failure, Format, Global, output, wait};
-use crate::admin::{ChangeProgress, PurgeAnswer, PurgeBody};
+use crate::admin::api::{ChangeProgress, ChangeQuery, PurgeAnswer, PurgeBody};
+use crate::admin::counted;
 use crate::explain::is_glob;
 
 /// How often the daemon is asked while waiting.
@@ -47,9 +48,8 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         globs,
         all: args.all,
     };
-    let answer = daemon.post("/api/v1/purge", &body).await?.into_value()?;
-    let queued: PurgeAnswer = serde_json::from_value(answer)
-        .map_err(|error| Failure::failed(format!("the daemon's answer can't be read: {error}")))?;
+    let reply = daemon.post::<PurgeAnswer>("/api/v1/purge", &body).await?;
+    let queued = &reply.value;
     if queued.matched > 0 && global.format == Format::Text {
         output::to_stderr(&format!("the globs match {} assets\n", queued.matched));
     }
@@ -59,14 +59,10 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         }
     }
     if !args.wait {
-        match global.format {
-            Format::Json => output::json(&queued)?,
-            Format::Text => output::line(&format!(
-                "queued {} for {}",
-                counted(queued.changes, args.all),
-                queued.pipeline
-            ))?,
-        }
+        output::reply(global, &reply, |queued| {
+            let what = amount(queued.changes, args.all);
+            format!("queued {what} for {}", queued.pipeline)
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     say_if_paused(&daemon, &queued.pipeline).await?;
@@ -75,9 +71,9 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         many @ 2.. => format!(", {} of {many} purged,", many.saturating_sub(left.get())),
         _ => String::new(),
     };
-    let settled = settled(&daemon, &queued, &left);
-    let told = wait::tell_causes(&daemon, &queued.pipeline, &so_far, settled);
-    let Ok(progress) = tokio::time::timeout(args.timeout, told).await else {
+    let settled = settled(&daemon, queued, &left);
+    let shown = wait::show_causes(&daemon, &queued.pipeline, &so_far, settled);
+    let Ok(progress) = tokio::time::timeout(args.timeout, shown).await else {
         let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
         return Err(Failure::temporary(format!("{late}; the purge goes on")));
     };
@@ -95,7 +91,7 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         }))?,
         Format::Text if failed == 0 => output::line(&format!(
             "purged {} of {}",
-            counted(queued.changes, args.all),
+            amount(queued.changes, args.all),
             queued.pipeline
         ))?,
         Format::Text => {}
@@ -110,19 +106,18 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-fn counted(changes: u64, all: bool) -> String {
-    match (all, changes) {
-        (true, _) => "everything".to_owned(),
-        (false, 1) => "1 asset".to_owned(),
-        (false, many) => format!("{many} assets"),
+fn amount(changes: u64, all: bool) -> String {
+    if all {
+        "everything".to_owned()
+    } else {
+        counted(changes, "asset")
     }
 }
 
-/// Nobody should wonder what is waited for.
+/// Says what it waits for, if that is a pause.
 async fn say_if_paused(daemon: &Daemon, name: &str) -> Result<(), Failure> {
-    let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
-    let mut pipelines = status["pipelines"].as_array().into_iter().flatten();
-    if pipelines.any(|one| one["name"] == *name && one["paused"] == true) {
+    let status = daemon.status().await?.value;
+    if status.pipeline(name).is_some_and(|one| one.paused) {
         output::to_stderr(&format!(
             "{name} is paused; this waits until `edgepurge resume {name}`, or the end of the pause\n"
         ));
@@ -136,12 +131,14 @@ async fn settled(
     queued: &PurgeAnswer,
     left: &Cell<u64>,
 ) -> Result<ChangeProgress, Failure> {
-    let query = json!({ "first": queued.first, "last": queued.last });
+    let query = ChangeQuery {
+        first: Some(queued.first),
+        last: Some(queued.last),
+        ..ChangeQuery::default()
+    };
     loop {
-        let answer: Value = daemon.get("/api/v1/changes", &query).await?.into_value()?;
-        let progress: ChangeProgress = serde_json::from_value(answer).map_err(|error| {
-            Failure::failed(format!("the daemon's answer can't be read: {error}"))
-        })?;
+        let reply = daemon.get("/api/v1/changes", &query).await?;
+        let progress: ChangeProgress = reply.value;
         left.set(progress.stages.queued + progress.stages.taken);
         if left.get() == 0 {
             return Ok(progress);

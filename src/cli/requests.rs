@@ -1,10 +1,13 @@
 //! `edgepurge requests list | get | create`: the purge-request API as it is. Through a running
 //! daemon and its rate limit where there is one, else straight to the API.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::progress::Line;
@@ -130,11 +133,8 @@ async fn list(way: &Way, args: ListArgs) -> Result<Value, Failure> {
     let mut requests = Vec::new();
     for page in 1.. {
         query.page = Some(page);
-        let mut document = way.list(&query).await?;
-        let Some(Value::Array(mut found)) = document.get_mut("purge_requests").map(Value::take)
-        else {
-            break;
-        };
+        let page: Page<Value> = read(&way.list(&query).await?)?;
+        let mut found = page.purge_requests.unwrap_or_default();
         if found.is_empty() {
             break;
         }
@@ -144,6 +144,29 @@ async fn list(way: &Way, args: ListArgs) -> Result<Value, Failure> {
     Ok(json!({ "purge_requests": requests, "total_count": total_count }))
 }
 
+/// A page of the API's list.
+#[derive(Deserialize)]
+struct Page<T> {
+    purge_requests: Option<Vec<T>>,
+    total_count: Option<u64>,
+}
+
+/// What a line shows of a request. What the API does not say is a dash.
+#[derive(Deserialize)]
+struct Row {
+    id: Option<String>,
+    status: Option<String>,
+    created_at: Option<String>,
+    pipeline_id: Option<String>,
+    assets: Option<Vec<String>>,
+    all: Option<bool>,
+}
+
+fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Failure> {
+    T::deserialize(document)
+        .map_err(|error| Failure::failed(format!("the API's answer can't be read: {error}")))
+}
+
 /// Waits if asked to, shows the request, and says by the exit code how it stands.
 async fn finish(
     global: &Global,
@@ -151,21 +174,22 @@ async fn finish(
     mut document: Value,
     wait: bool,
 ) -> Result<ExitCode, Failure> {
-    let status = |document: &Value| document["status"].as_str().unwrap_or("").to_owned();
     let (mut pause, mut line) = (LOOK, Line::new());
-    while wait && !matches!(status(&document).as_str(), "done" | "error") {
-        let id = document["id"].as_str().unwrap_or_default().to_owned();
-        line.say(&format!("{id} waits: the API says {}", status(&document)));
+    let mut row: Row = read(&document)?;
+    while wait && !matches!(row.status(), "done" | "error") {
+        let id = row.id.clone().unwrap_or_default();
+        line.say(&format!("{id} waits: the API says {}", row.status()));
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(SLOWEST);
         document = way.get(&id).await?;
+        row = read(&document)?;
     }
     line.end();
     match global.format {
         Format::Json => output::json(&document)?,
-        Format::Text => output::line(&row(&document))?,
+        Format::Text => output::line(&row.to_string())?,
     }
-    let failed = wait && status(&document) != "done";
+    let failed = wait && row.status() != "done";
     Ok(ExitCode::from(u8::from(failed)))
 }
 
@@ -173,30 +197,38 @@ fn show_list(global: &Global, document: &Value) -> Result<(), Failure> {
     if global.format == Format::Json {
         return output::json(document);
     }
-    let requests = document["purge_requests"].as_array();
-    for request in requests.into_iter().flatten() {
-        output::line(&row(request))?;
+    let page: Page<Row> = read(document)?;
+    let requests = page.purge_requests.unwrap_or_default();
+    for request in &requests {
+        output::line(&request.to_string())?;
     }
-    output::line(&format!("{} in all", document["total_count"]))
+    let count = page.total_count.unwrap_or(requests.len() as u64);
+    output::line(&format!("{count} in all"))
 }
 
-/// A request as a line.
-fn row(request: &Value) -> String {
-    let word = |key: &str| request[key].as_str().unwrap_or("-");
-    let target = match request["assets"].as_array() {
-        Some(assets) if !assets.is_empty() => assets
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(" "),
-        _ if request["all"].as_bool() == Some(true) => "everything".to_owned(),
-        _ => "-".to_owned(),
-    };
-    format!(
-        "{}  {:<8}  {}  {}  {target}",
-        word("id"),
-        word("status"),
-        word("created_at"),
-        word("pipeline_id")
-    )
+impl Row {
+    fn status(&self) -> &str {
+        self.status.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn word(text: Option<&String>) -> &str {
+            text.map_or("-", |text| text)
+        }
+        let target = match self.assets.as_deref() {
+            Some(assets @ [_, ..]) => assets.join(" "),
+            _ if self.all == Some(true) => "everything".to_owned(),
+            _ => "-".to_owned(),
+        };
+        write!(
+            f,
+            "{}  {:<8}  {}  {}  {target}",
+            word(self.id.as_ref()),
+            word(self.status.as_ref()),
+            word(self.created_at.as_ref()),
+            word(self.pipeline_id.as_ref())
+        )
+    }
 }

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::client::Daemon;
 use super::{Failure, Format, Global, output, owner};
-use crate::admin::ScanBody;
+use crate::admin::api::{OriginScan, ScanAnswer, ScanBody};
 use crate::clock::Clock;
 use crate::config::{Config, Pipeline};
 use crate::core::change::Kind;
@@ -160,18 +159,14 @@ async fn apply(global: &Global, config: &Config, args: ScanArgs) -> Result<ExitC
         pipeline: args.pipeline.clone(),
         accept_loss: args.accept_loss,
     };
-    let answer = daemon.post_and_wait("/api/v1/scan", &body).await?;
-    let document = answer.into_value()?;
-    let origins = document["origins"].as_array().cloned().unwrap_or_default();
-    match global.format {
-        Format::Json => output::json(&document)?,
-        Format::Text => {
-            for origin in &origins {
-                output::line(&applied(origin))?;
-            }
-        }
-    }
-    if origins.iter().any(|origin| origin["held"] == true) {
+    let scanned = daemon
+        .post_and_wait::<ScanAnswer>("/api/v1/scan", &body)
+        .await?;
+    output::reply(global, &scanned, |scanned| {
+        let lines: Vec<String> = scanned.origins.iter().map(applied).collect();
+        lines.join("\n")
+    })?;
+    if scanned.value.origins.iter().any(|origin| origin.scan.held) {
         return Err(Failure::failed(format!(
             "so many files are gone at once that nothing of that is purged; if that is meant so: \
              edgepurge scan {} --apply --accept-loss",
@@ -181,13 +176,10 @@ async fn apply(global: &Global, config: &Config, args: ScanArgs) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn applied(origin: &Value) -> String {
+fn applied(origin: &OriginScan) -> String {
+    let OriginScan { name, scan } = origin;
     format!(
-        "origin {}: {} files: {} new, {} changed, {} gone; queued",
-        origin["name"].as_str().unwrap_or("?"),
-        origin["files"],
-        origin["new"],
-        origin["changed"],
-        origin["gone"]
+        "origin {name}: {} files: {} new, {} changed, {} gone; queued",
+        scan.files, scan.new, scan.changed, scan.gone
     )
 }

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::client::Daemon;
-use super::operate::pause_text;
 use super::{Failure, Format, Global, output};
+use crate::admin::api::{OrphanStatus, PipelineStatus, Status};
+use crate::core::purge::AllReason;
+use crate::origin::OriginStatus;
+use crate::webhook::RouteStatus;
 
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -28,14 +30,14 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<ExitCod
     let daemon = Daemon::need(&global.socket()?).await?;
     let mut shown = String::new();
     loop {
-        let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
+        let status = daemon.status().await?;
         let text = match global.format {
             Format::Json if !args.watch => {
-                output::json(&status)?;
+                output::json(&status.document)?;
                 String::new()
             }
-            Format::Json => status.to_string(),
-            Format::Text => text(&status),
+            Format::Json => status.document.to_string(),
+            Format::Text => text(&status.value),
         };
         if !text.is_empty() && text != shown {
             output::line(text.trim_end())?;
@@ -45,164 +47,154 @@ pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<ExitCod
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        let alarms = status["alarms"].as_array().map_or(0, Vec::len);
-        return Ok(ExitCode::from(u8::from(args.check && alarms > 0)));
+        let alarmed = !status.value.alarms.is_empty();
+        return Ok(ExitCode::from(u8::from(args.check && alarmed)));
     }
 }
 
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
 /// The status for people.
-fn text(status: &Value) -> String {
+fn text(status: &Status) -> String {
     let mut text = String::new();
     render(&mut text, status).unwrap_or_default();
     text
 }
 
-fn render(text: &mut String, status: &Value) -> std::fmt::Result {
-    let state = match (status["fresh"].as_bool(), status["settled"].as_bool()) {
-        (Some(true), _) => "fresh",
-        // What is not fresh and waits for nothing waits for a person.
-        (_, Some(true)) => "not fresh",
-        _ => "working",
+fn render(text: &mut String, status: &Status) -> std::fmt::Result {
+    let state = match (status.fresh, status.settled) {
+        (true, _) => "fresh",
+        // What is not fresh and waits for nothing waits for an operator.
+        (false, true) => "not fresh",
+        (false, false) => "working",
     };
     writeln!(
         text,
         "edgepurge {} · {state} · API {}",
-        word(&status["version"]),
-        word(&status["api_url"])
+        status.version, status.api_url
     )?;
-    if let Some(rate) = status["api_rate_limit"].as_f64() {
-        let at_once = &status["api_calls_at_once"];
-        writeln!(
-            text,
-            "the API takes {rate:.1} calls a second, {at_once} at once"
-        )?;
-    }
-    for pipeline in status["pipelines"].as_array().into_iter().flatten() {
+    writeln!(
+        text,
+        "the API takes {:.1} calls a second, {} at once",
+        status.api_rate_limit, status.api_calls_at_once
+    )?;
+    for pipeline in &status.pipelines {
         render_pipeline(text, pipeline)?;
     }
-    for orphan in status["orphaned"].as_array().into_iter().flatten() {
-        let all = match &orphan["queued_all"] {
-            Value::String(reason) => format!(" and everything ({reason})"),
-            _ => String::new(),
-        };
-        let id = word(&orphan["id"]);
+    for OrphanStatus { left, in_flight } in &status.orphaned {
+        let (id, all) = (&left.id, everything(left.queued_all));
         writeln!(
             text,
-            "{id} is in the config no more: {} changes queued{all}, {} requests in flight, {} changes \
-             failed; kept until it returns, or `edgepurge drop {id}`",
-            orphan["queued_changes"], orphan["in_flight"], orphan["failed_changes"]
+            "{id} is in the config no more: {} changes queued{all}, {in_flight} requests in flight, {} \
+             changes failed; kept until it returns, or `edgepurge drop {id}`",
+            left.queued_changes, left.failed_changes
         )?;
     }
-    for route in status["webhooks"]["routes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        let last = match &route["last"]["at"] {
-            Value::String(at) => format!("last delivery {at}"),
-            _ => "no delivery since the start".to_owned(),
-        };
+    for route in status.webhooks.iter().flat_map(|one| &one.routes) {
+        render_route(text, route)?;
+    }
+    for credential in &status.credentials {
+        let copied = credential.copied.map(|at| at.to_string());
         writeln!(
             text,
-            "webhook {} ({}) of {}: {last}, {} accepted, {} not authentic",
-            word(&route["route"]),
-            word(&route["kind"]),
-            word(&route["pipeline"]),
-            route["answers"]["accepted"],
-            route["answers"]["unauthorized"]
+            "secret {}: the copy that systemd made at {}; a new one takes systemctl restart edgepurge",
+            credential.name,
+            copied.as_deref().unwrap_or("an unknown time")
         )?;
     }
-    for credential in status["credentials"].as_array().into_iter().flatten() {
-        let copied = match &credential["copied"] {
-            Value::String(at) => at,
-            _ => "an unknown time",
-        };
-        writeln!(
-            text,
-            "secret {}: the copy that systemd made at {copied}; a new one takes systemctl restart edgepurge",
-            word(&credential["name"])
-        )?;
-    }
-    for alarm in status["alarms"].as_array().into_iter().flatten() {
-        let whose = match &alarm["pipeline"] {
-            Value::String(name) => format!("{name}: "),
-            _ => String::new(),
-        };
-        writeln!(
-            text,
-            "ALARM {whose}{}: {}",
-            word(&alarm["reason"]),
-            word(&alarm["text"])
-        )?;
+    for alarm in &status.alarms {
+        let whose = alarm.pipeline.as_ref();
+        let whose = whose.map_or_else(String::new, |name| format!("{name}: "));
+        writeln!(text, "ALARM {whose}{}: {}", alarm.reason, alarm.text)?;
     }
     Ok(())
 }
 
-fn render_pipeline(text: &mut String, pipeline: &Value) -> std::fmt::Result {
-    let all = match &pipeline["queued_all"] {
-        Value::String(reason) => format!(" and everything ({reason})"),
-        _ => String::new(),
+/// That everything is queued to be purged, if it is.
+fn everything(queued: Option<AllReason>) -> String {
+    queued.map_or_else(String::new, |reason| {
+        format!(" and everything ({})", reason.as_str())
+    })
+}
+
+fn render_route(text: &mut String, route: &RouteStatus) -> std::fmt::Result {
+    let last = match &route.last {
+        Some(last) => format!("last delivery {}", last.at),
+        None => "no delivery since the start".to_owned(),
     };
+    let count = |outcome: &str| route.answers.get(outcome).copied().unwrap_or(0);
     writeln!(
         text,
-        "{}: {} assets queued{all}, {} requests in flight, {} assets failed",
-        word(&pipeline["name"]),
-        pipeline["queued_assets"],
-        pipeline["in_flight"],
-        pipeline["failed_assets"]
+        "webhook {} ({}) of {}: {last}, {} accepted, {} not authentic",
+        route.route,
+        route.kind,
+        route.pipeline,
+        count("accepted"),
+        count("unauthorized")
+    )
+}
+
+fn render_pipeline(text: &mut String, pipeline: &PipelineStatus) -> std::fmt::Result {
+    let planned = &pipeline.planned;
+    writeln!(
+        text,
+        "{}: {} assets queued{}, {} requests in flight, {} assets failed",
+        pipeline.name,
+        planned.queued_assets,
+        everything(planned.queued_all),
+        planned.in_flight,
+        pipeline.failed_assets
     )?;
-    for cause in pipeline["causes"].as_array().into_iter().flatten() {
-        writeln!(text, "  waits: {}", word(&cause["text"]))?;
+    for cause in &pipeline.causes {
+        writeln!(text, "  waits: {}", cause.text)?;
     }
-    if let Some(most) = pipeline["learned_max_assets"].as_u64() {
+    if let Some(most) = planned.learned_max_assets {
         writeln!(text, "  the API takes {most} assets in a request")?;
     }
-    for hot in pipeline["hot"].as_array().into_iter().flatten() {
+    for hot in &planned.hot {
         writeln!(
             text,
             "  hot: {} changes all the time, purged every {} s",
-            word(&hot["asset"]),
-            hot["every_seconds"]
+            hot.asset, hot.every_seconds
         )?;
     }
-    for pause in pipeline["pauses"].as_array().into_iter().flatten() {
-        writeln!(text, "  {}", pause_text(pause))?;
+    for pause in &planned.pauses {
+        writeln!(text, "  {pause}")?;
     }
-    for origin in pipeline["origins"].as_array().into_iter().flatten() {
-        let state = match (origin["armed"].as_bool(), origin["scanning"].as_bool()) {
-            (_, Some(true)) => "scanning",
-            (Some(true), _) => "watching",
-            _ => "starting",
-        };
+    for origin in &pipeline.origins {
+        render_origin(text, origin)?;
+    }
+    Ok(())
+}
+
+fn render_origin(text: &mut String, origin: &OriginStatus) -> std::fmt::Result {
+    let state = match (origin.armed, origin.scanning) {
+        (_, true) => "scanning",
+        (true, false) => "watching",
+        (false, false) => "starting",
+    };
+    let unread = match origin.unread_files {
+        0 => String::new(),
+        left => format!(" ({left} still to be read)"),
+    };
+    writeln!(
+        text,
+        "  origin {}: {state}, {} files indexed{unread}, {} directories watched, {} polled",
+        origin.name, origin.indexed_files, origin.watched_directories, origin.unwatched_directories
+    )?;
+    if origin.unreadable_directories > 0 {
         writeln!(
             text,
-            "  origin {}: {state}, {} files indexed{}, {} directories watched, {} polled",
-            word(&origin["name"]),
-            origin["indexed_files"],
-            match origin["unread_files"].as_u64() {
-                Some(0) | None => String::new(),
-                Some(left) => format!(" ({left} still to be read)"),
-            },
-            origin["watched_directories"],
-            origin["unwatched_directories"]
+            "    {} directories can't be listed: nothing new in them is noticed",
+            origin.unreadable_directories
         )?;
-        if let Some(directories @ 1..) = origin["unreadable_directories"].as_u64() {
-            writeln!(
-                text,
-                "    {directories} directories can't be listed: nothing new in them is noticed"
-            )?;
-        }
-        if let Some(files @ 1..) = origin["unreadable_files"].as_u64() {
-            writeln!(
-                text,
-                "    {files} files can't be read, the first is {}: they are compared by size and times",
-                word(&origin["unreadable_file"]).escape_debug()
-            )?;
-        }
+    }
+    if origin.unreadable_files > 0 {
+        let first = origin.unreadable_file.as_deref().unwrap_or_default();
+        writeln!(
+            text,
+            "    {} files can't be read, the first is {}: they are compared by size and times",
+            origin.unreadable_files,
+            first.escape_debug()
+        )?;
     }
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Daemon;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
-use crate::admin::WaitQuery;
+use crate::admin::api::{Cause, CauseWord, WaitAnswer, WaitQuery};
+use crate::core::alarm::AlarmKind;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,8 +33,8 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         }
         until_purged(&daemon, noticed).await
     };
-    let told = tell_causes(&daemon, &args.pipeline, &String::new, settled);
-    let failed = match tokio::time::timeout(args.timeout, told).await {
+    let shown = show_causes(&daemon, &args.pipeline, &String::new, settled);
+    let failed = match tokio::time::timeout(args.timeout, shown).await {
         Ok(settled) => settled?.failed,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
     };
@@ -58,40 +59,24 @@ pub(super) struct Settled {
     pub(super) failed: u64,
 }
 
-/// Where a pipeline stands when everything that changed before now is noticed.
-#[derive(Debug)]
-pub(super) struct Noticed {
-    /// Its name.
-    pipeline: Value,
-    /// The last change that was committed.
-    last: u64,
-    /// Why what is gone is not believed, if it is not: nothing but files or a person ends that.
-    held: Option<String>,
-}
-
 /// Waits until everything that changed before now is noticed, however long that takes.
-async fn noticed(daemon: &Daemon, pipeline: &str) -> Result<Noticed, Failure> {
+async fn noticed(daemon: &Daemon, pipeline: &str) -> Result<WaitAnswer, Failure> {
     let query = WaitQuery {
         pipeline: pipeline.to_owned(),
     };
     let noticed = daemon.get_and_wait("/api/v1/wait", &query).await?;
-    let mut noticed = noticed.into_value()?;
-    Ok(Noticed {
-        pipeline: noticed["pipeline"].take(),
-        last: noticed["last"].as_u64().unwrap_or(0),
-        held: noticed["held"].as_str().map(str::to_owned),
-    })
+    Ok(noticed.value)
 }
 
 /// Waits until what is noticed is settled.
-async fn until_purged(daemon: &Daemon, noticed: Noticed) -> Result<Settled, Failure> {
+async fn until_purged(daemon: &Daemon, noticed: WaitAnswer) -> Result<Settled, Failure> {
     loop {
-        let status = daemon.get("/api/v1/status", &()).await?.into_value()?;
-        let found = pipeline_of(&status, &noticed.pipeline);
-        if let Some(pipeline) = found.filter(|pipeline| is_settled(pipeline)) {
+        let status = daemon.status().await?.value;
+        let found = status.pipeline(&noticed.pipeline);
+        if let Some(pipeline) = found.filter(|one| one.planned.is_settled()) {
             return Ok(Settled {
                 last: noticed.last,
-                failed: pipeline["failed_assets"].as_u64().unwrap_or(0),
+                failed: pipeline.failed_assets,
             });
         }
         tokio::time::sleep(LOOK).await;
@@ -107,7 +92,7 @@ pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Set
 
 /// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far` says
 /// how far that is.
-pub(super) async fn tell_causes<T>(
+pub(super) async fn show_causes<T>(
     daemon: &Daemon,
     pipeline: &str,
     so_far: &impl Fn() -> String,
@@ -120,44 +105,34 @@ pub(super) async fn tell_causes<T>(
             done = &mut work => return done,
             () = tokio::time::sleep_until(line.due()) => {}
         }
-        let told = async {
+        let show = async {
             let causes = causes(daemon, pipeline).await;
             if causes.is_empty() {
                 // To be asked again a moment later.
                 tokio::time::sleep(LOOK).await;
                 return;
             }
-            line.say(&format!(
-                "{pipeline}{} waits: {}",
-                so_far(),
-                causes.join("; ")
-            ));
+            line.say(&format!("{pipeline}{} waits: {}", so_far(), texts(&causes)));
         };
         tokio::select! {
             done = &mut work => return done,
-            () = told => {}
+            () = show => {}
         }
     }
 }
 
 /// What a pipeline waits for, as far as the daemon answers.
-async fn causes(daemon: &Daemon, name: &str) -> Vec<String> {
-    let status = match daemon.get("/api/v1/status", &()).await {
-        Ok(answer) => answer.into_value().unwrap_or_default(),
-        Err(_) => Value::Null,
-    };
-    let pipeline = pipeline_of(&status, &Value::from(name));
-    let causes = pipeline.and_then(|pipeline| pipeline["causes"].as_array());
-    let texts = causes
-        .into_iter()
-        .flatten()
-        .filter_map(|cause| cause["text"].as_str());
-    texts.map(str::to_owned).collect()
+async fn causes(daemon: &Daemon, name: &str) -> Vec<Cause> {
+    let status = daemon.status().await;
+    let pipeline = status.as_ref().ok();
+    let pipeline = pipeline.and_then(|status| status.value.pipeline(name));
+    pipeline.map_or_else(Vec::new, |pipeline| pipeline.causes.clone())
 }
 
-fn pipeline_of<'a>(status: &'a Value, name: &Value) -> Option<&'a Value> {
-    let mut pipelines = status["pipelines"].as_array()?.iter();
-    pipelines.find(|one| one["name"] == *name || one["id"] == *name)
+/// The causes as people read them.
+fn texts(causes: &[Cause]) -> String {
+    let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
+    texts.join("; ")
 }
 
 /// Some assets are given up: visitors may get old bytes, whatever was done now.
@@ -167,14 +142,16 @@ pub(super) async fn stale(daemon: &Daemon, name: &str) -> Failure {
 
 /// What the daemon says of the assets that are given up.
 pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
-    let status = match daemon.get("/api/v1/status", &()).await {
-        Ok(answer) => answer.into_value().unwrap_or_default(),
-        Err(_) => Value::Null,
-    };
-    let name = pipeline_of(&status, &Value::from(name)).map(|one| &one["name"]);
-    let mut alarms = status["alarms"].as_array().into_iter().flatten();
-    let failed = |one: &&Value| one["reason"] == "failed" && Some(&one["pipeline"]) == name;
-    let text = alarms.find(failed).and_then(|alarm| alarm["text"].as_str());
+    let status = daemon.status().await.ok().map(|reply| reply.value);
+    let text = status.as_ref().and_then(|status| {
+        let pipeline = status.pipeline(name)?;
+        let mut alarms = status.alarms.iter();
+        alarms.find(|alarm| {
+            let whose = alarm.pipeline.as_ref();
+            alarm.reason == AlarmKind::Failed && whose == Some(&pipeline.name)
+        })
+    });
+    let text = text.map(|alarm| alarm.text.as_str());
     text.unwrap_or("some assets are failed; see `edgepurge status`")
         .to_owned()
 }
@@ -185,15 +162,11 @@ pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> F
     let mut why = if causes.is_empty() {
         "`edgepurge status` says what it waits for".to_owned()
     } else {
-        causes.join("; ")
+        texts(&causes)
     };
-    if causes.iter().any(|cause| cause.contains("paused")) {
+    if causes.iter().any(|cause| cause.word == CauseWord::Paused) {
         why = format!("{why}; `edgepurge resume {name}` ends the pause");
     }
     let seconds = limit.as_secs();
     Failure::temporary(format!("{name} is not settled within {seconds} s: {why}"))
-}
-
-fn is_settled(pipeline: &Value) -> bool {
-    pipeline["queued_assets"] == 0 && pipeline["queued_all"].is_null() && pipeline["in_flight"] == 0
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::Daemon;
 use super::{Failure, Global};
-use crate::admin::PurgeBody;
+use crate::admin::api::PurgeBody;
 use crate::config::Config;
 use crate::core::change::PipelineId;
 use crate::core::purge::Refusal;
@@ -31,20 +31,20 @@ impl Way {
 
     pub(super) async fn list(&self, query: &ListQuery) -> Result<Value, Failure> {
         match self {
-            Self::Daemon(daemon) => daemon
-                .get("/api/v1/purge-requests", query)
-                .await?
-                .into_value(),
+            Self::Daemon(daemon) => {
+                let reply = daemon.get("/api/v1/purge-requests", query).await?;
+                Ok(reply.value)
+            }
             Self::Direct(client) => document(client.list(query).await),
         }
     }
 
     pub(super) async fn get(&self, id: &str) -> Result<Value, Failure> {
         match self {
-            Self::Daemon(daemon) => daemon
-                .get(&format!("/api/v1/purge-requests/{}", path_segment(id)), &())
-                .await?
-                .into_value(),
+            Self::Daemon(daemon) => {
+                let path = format!("/api/v1/purge-requests/{}", path_segment(id));
+                Ok(daemon.get(&path, &()).await?.value)
+            }
             Self::Direct(client) => document(client.get(id).await),
         }
     }
@@ -63,10 +63,8 @@ impl Way {
                     globs: Vec::new(),
                     all,
                 };
-                daemon
-                    .post("/api/v1/purge-requests", &body)
-                    .await?
-                    .into_value()
+                let reply = daemon.post("/api/v1/purge-requests", &body).await?;
+                Ok(reply.value)
             }
             Self::Direct(client) => {
                 let target = if all {
@@ -83,10 +81,7 @@ impl Way {
         match self {
             Self::Daemon(daemon) => {
                 let path = format!("/api/v1/edge-pipelines/{}", path_segment(id.as_str()));
-                let document = daemon.get(&path, &()).await?.into_value()?;
-                serde_json::from_value(document).map_err(|error| {
-                    Failure::failed(format!("the daemon's answer can't be read: {error}"))
-                })
+                Ok(daemon.get(&path, &()).await?.value)
             }
             Self::Direct(client) => {
                 let reply = client.get_pipeline(id).await;

@@ -9,7 +9,7 @@ use super::asset::Asset;
 use super::time::Time;
 
 /// The UUID of a Scaleway Edge Services pipeline, in the API's own spelling. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PipelineId(Arc<str>);
 
 impl PipelineId {

@@ -134,7 +134,7 @@ impl DeliveryState {
 }
 
 /// What became of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     /// The name that its sender knows it by.
     pub event: String,
@@ -164,7 +164,7 @@ const ASSETS: usize = 100;
 pub const REASONED: usize = 2_000;
 
 /// Why changes are not purged: what their last purge request came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// `failed` or `dropped` where they are given up, `queued` where it is tried again.
     pub stage: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::change::PipelineId;
 use super::time::Time;
@@ -15,7 +15,7 @@ pub const LEASE: Duration = Duration::from_mins(1);
 /// A lease that ended longer ago is not given its time again at a start: its deploy is gone.
 pub(crate) const LONGEST_OUTAGE: Duration = Duration::from_mins(10);
 
-/// Who holds a pipeline back. A pipeline is paused while anybody does.
+/// What holds a pipeline back. A pipeline is paused while anything does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
     /// A person: until resumed, or for a time.
@@ -53,11 +53,19 @@ impl Serialize for Holder {
     }
 }
 
+/// A deploy's name is not written, so that none is read.
+impl<'de> Deserialize<'de> for Holder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(Self::parse(&word))
+    }
+}
+
 /// One reason why nothing is sent for a pipeline. Changes queue meanwhile, and requests in flight
 /// are tracked to their end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Whose purges.
+    /// Whose purges; not written, and empty where it was read.
     #[serde(skip)]
     pub pipeline: PipelineId,
     /// Who holds them back.
@@ -127,21 +135,21 @@ impl Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.holder {
-            Holder::Operator => "paused",
-            Holder::Deploy(_) => "paused by a deploy",
-        };
-        write!(f, "{who} since {}", self.since)?;
+        let since = self.since;
         match (&self.holder, self.until) {
-            (Holder::Operator, Some(until)) => write!(f, " until {until}")?,
-            (Holder::Operator, None) => f.write_str(" until resumed")?,
-            (Holder::Deploy(_), Some(until)) => write!(f, ", at least until {until}")?,
-            (Holder::Deploy(_), None) => {}
+            (Holder::Deploy(_), Some(until)) => {
+                write!(
+                    f,
+                    "paused by a deploy since {since}, at least until {until}"
+                )?;
+            }
+            (Holder::Operator, Some(until)) => write!(f, "paused since {since} until {until}")?,
+            (_, None) => write!(f, "paused since {since} until resumed")?,
         }
         if self.reason.is_empty() {
             return Ok(());
         }
-        write!(f, " ({})", self.reason)
+        write!(f, ": {}", self.reason)
     }
 }
 

@@ -46,7 +46,7 @@ use circuit::{Asked, Circuit};
 use flight::{Flight, Usual};
 use listing::Lists;
 use pipeline::Pipeline;
-pub use view::{Alarm, HotAsset, PipelineView, UNAUTHORIZED, View};
+pub use view::{HotAsset, PipelineView, View};
 pub use wire::MOST_CALLS;
 use wire::Wire;
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::alarm::AlarmKind;
+
 /// Why the API did not do what was asked, classed by what must be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -50,17 +52,17 @@ impl Refusal {
         }
     }
 
-    /// The reason of the alarm that it leads to.
+    /// The kind of the alarm that it leads to.
     #[must_use]
-    pub const fn alarm(&self) -> &'static str {
+    pub const fn alarm(&self) -> AlarmKind {
         match self {
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Transient(_) | Self::UnknownOutcome(_) => "api",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::Forbidden(_) => "forbidden",
-            Self::Unready(_) => "unready",
-            Self::Unclear(_) | Self::NotFound(_) => "fruitless",
-            Self::Invalid(_) => "failed",
+            Self::RateLimited { .. } => AlarmKind::RateLimited,
+            Self::Transient(_) | Self::UnknownOutcome(_) => AlarmKind::Api,
+            Self::Unauthorized(_) => AlarmKind::Unauthorized,
+            Self::Forbidden(_) => AlarmKind::Forbidden,
+            Self::Unready(_) => AlarmKind::Unready,
+            Self::Unclear(_) | Self::NotFound(_) => AlarmKind::Fruitless,
+            Self::Invalid(_) => AlarmKind::Failed,
         }
     }
 

@@ -72,6 +72,16 @@ impl serde::Serialize for Time {
     }
 }
 
+/// Reads what [`Time`]'s `Serialize` wrote.
+impl<'de> serde::Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let timestamp = jiff::Timestamp::deserialize(deserializer)?;
+        u64::try_from(timestamp.as_millisecond())
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,10 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn it_prints_as_rfc_3339() {
+    fn it_prints_as_rfc_3339_and_is_read_from_that() {
         assert_eq!(
             Time::from_millis(1_500).to_string(),
             "1970-01-01T00:00:01.500Z"
         );
+        let written = serde_json::to_string(&Time::from_millis(1_500)).unwrap();
+        let read: Time = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, Time::from_millis(1_500));
     }
 }

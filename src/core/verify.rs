@@ -361,7 +361,7 @@ impl Check {
 }
 
 /// A look, as the history tells of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// When.
     pub at: Time,

@@ -205,7 +205,7 @@ impl Scans {
     fn last_scan(&self) -> Option<Time> {
         let began = |origin: &OriginHandle| {
             let scan = origin.status().last_scan?;
-            (!scan.held).then_some(scan.at)
+            (!scan.held).then_some(scan.began)
         };
         let all: Option<Vec<Time>> = self.origins.iter().map(began).collect();
         all?.into_iter().min()

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, AlarmView, OriginView, Status, counted};
+use crate::admin::{Admin, Status, counted};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
@@ -24,7 +25,7 @@ const AT_LEAST: Duration = Duration::from_secs(15);
 const STATUS: usize = 300;
 
 /// One alarm: the pipeline, the origin, the reason.
-type Key = (Option<String>, Option<String>, String);
+type Key = (Option<String>, Option<String>, AlarmKind);
 
 /// The alarms that are on, as far as the log has them, each since when. Outlives a reload.
 #[derive(Debug, Default)]
@@ -92,19 +93,14 @@ impl Told {
     /// Logs what began and what is over since the last time.
     fn tell(&self, status: &Status) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = |alarm: &AlarmView| {
+        let key = |alarm: &Alarm| {
             let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
-            (pipeline, origin, alarm.reason.clone())
+            (pipeline, origin, alarm.reason)
         };
         for alarm in &status.alarms {
-            let AlarmView {
-                pipeline,
-                reason,
-                text,
-                ..
-            } = alarm;
             told.entry(key(alarm)).or_insert_with(|| {
-                let text = one_line(text);
+                let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
+                let text = one_line(&alarm.text);
                 tracing::error!(pipeline, reason, "ALARM: {text}");
                 status.now
             });
@@ -114,13 +110,14 @@ impl Told {
             return;
         }
         told.retain(|(pipeline, origin, reason), since| {
-            let on = |alarm: &AlarmView| {
+            let on = |alarm: &Alarm| {
                 let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
                 whose == (&*pipeline, &*origin, &*reason)
             };
             let stays = status.alarms.iter().any(on);
             if !stays {
                 let after_s = status.now.since(*since).as_secs();
+                let reason = reason.as_str();
                 tracing::info!(
                     pipeline,
                     origin,
@@ -135,7 +132,7 @@ impl Told {
 }
 
 /// The origins that a start waits for, each with its pipeline.
-fn unready(status: &Status) -> impl Iterator<Item = (&str, &OriginView)> {
+fn unready(status: &Status) -> impl Iterator<Item = (&str, &OriginStatus)> {
     let pipelines = status.pipelines.iter();
     let origins = pipelines.flat_map(|one| one.origins.iter().map(|origin| (&*one.name, origin)));
     origins.filter(|(_, origin)| !origin.armed && origin.alarms.is_empty())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 /// How metrics are written.
@@ -40,10 +40,13 @@ impl Exposition {
         }
     }
 
-    /// Writes what is registered.
-    pub(super) fn write(self, registry: &Registry) -> Result<String, std::fmt::Error> {
+    /// Writes what is registered, in this order.
+    pub(super) fn write(self, registries: [&Registry; 2]) -> Result<String, std::fmt::Error> {
         let mut text = String::with_capacity(16 * 1024);
-        encode(&mut text, registry)?;
+        for registry in registries {
+            encode_registry(&mut text, registry)?;
+        }
+        encode_eof(&mut text)?;
         match self {
             Self::OpenMetrics => Ok(text),
             Self::Text => classic(&text),

@@ -185,7 +185,6 @@ impl Worker {
                     }
                 }
                 Item::Directory { path, open } => {
-                    sweep.directories += 1;
                     self.unreadable.remove(&path);
                     if !open {
                         self.closed.insert(path);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inbox::Inbox;
-use super::status::Alarm;
+use crate::core::alarm::{Alarm, AlarmKind};
 
 /// A worker that was not heard of for so long waits for its filesystem: else it turns every two seconds,
 /// and between any two files.
@@ -38,8 +38,5 @@ pub(super) fn alarm(inbox: &Inbox, place: &Place) -> Alarm {
         inbox.silent().as_secs(),
         place.name
     );
-    Alarm {
-        reason: "hung",
-        text,
-    }
+    Alarm::new(AlarmKind::Hung, text)
 }

@@ -8,7 +8,7 @@ use super::inbox::below;
 use super::mounts::Mounts;
 use super::scan::{Pending, Running};
 use super::settings::{OriginSettings, ROOT_CHECK};
-use super::status::{Held, ScanReason};
+use super::status::{Held, ScanReason, shown};
 use super::worker::{End, Worker};
 use crate::core::loss::{self, LossGuard, Verdict};
 use crate::core::time::Time;
@@ -248,8 +248,8 @@ impl Worker {
             let first = self.committer.index.some_absent(1)?.pop();
             Some(Held {
                 files: self.committer.index.counts()?.1,
-                first: first.unwrap_or_default(),
-                unmounted: self.losses.vanished.first().cloned(),
+                first: shown(&first.unwrap_or_default()),
+                unmounted: self.losses.vanished.first().map(|path| shown(path)),
             })
         } else {
             None

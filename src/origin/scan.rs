@@ -56,7 +56,6 @@ pub(super) struct Running {
     accept_loss: bool,
     baseline: bool,
     files: u64,
-    directories: u64,
     counts: [u64; 3],
     answers: Vec<oneshot::Sender<ScanSummary>>,
 }
@@ -144,7 +143,6 @@ impl Worker {
             accept_loss: pending.accept_loss,
             baseline: !self.indexed,
             files: 0,
-            directories: 0,
             counts,
             answers,
         });
@@ -167,7 +165,6 @@ impl Worker {
             return Ok(true);
         };
         running.files = sweep.files;
-        running.directories = sweep.directories;
         if more {
             running.sweep = Some(sweep);
             return Ok(true);
@@ -239,10 +236,10 @@ impl Worker {
         let [new, changed, gone] = running.counts;
         let summary = ScanSummary {
             reason: running.reason,
-            at: running.started,
-            took,
+            began: running.started,
+            ended: now,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             files: running.files,
-            directories: running.directories,
             new,
             changed,
             gone,

@@ -100,7 +100,6 @@ pub(super) struct Sweep {
     /// Files whose stat says nothing.
     pub(super) doubt: Doubt,
     pub(super) files: u64,
-    pub(super) directories: u64,
 }
 
 impl Sweep {
@@ -130,7 +129,6 @@ impl Sweep {
             baseline: None,
             doubt: Doubt::default(),
             files: 0,
-            directories: 0,
         }
     }
 

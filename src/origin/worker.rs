@@ -170,7 +170,7 @@ impl Worker {
             links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
         });
         let status = OriginStatus {
-            scans: ScanReason::ALL.map(|reason| (reason, 0)).into(),
+            name: Arc::clone(&settings.name),
             ..OriginStatus::default()
         };
         Ok(Self {

@@ -1,6 +1,6 @@
 //! Lists of the history: which rows, in which order, and which part of them. One way for all.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Cause;
 use crate::core::change::{PipelineId, Seq};
@@ -57,7 +57,7 @@ pub struct ChangeFilter {
 }
 
 /// A change in the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeRecord {
     /// Whose cache.
     pub pipeline_id: PipelineId,
@@ -82,7 +82,7 @@ pub struct DeliveryFilter {
 }
 
 /// A delivery in the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedDelivery {
     /// The local number.
     pub id: u64,

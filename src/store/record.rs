@@ -27,7 +27,7 @@ pub struct RequestFilter {
 }
 
 /// A purge request in the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
     /// The local number.
     pub id: u64,
@@ -75,7 +75,7 @@ pub struct StageCounts {
 
 /// A pipeline that left the configuration with work undone. It is kept until the pipeline
 /// returns, or a person drops it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {
     /// Its id.
     pub id: PipelineId,
@@ -88,7 +88,7 @@ pub struct Orphan {
 }
 
 /// Why an asset was to be purged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// The change.
     pub seq: Seq,
@@ -109,7 +109,7 @@ pub struct Cause {
 }
 
 /// A purge of an asset, and why it was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetPurge {
     /// The request.
     pub request: RequestRecord,
@@ -121,7 +121,7 @@ pub struct AssetPurge {
 }
 
 /// What the history knows of an asset.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetHistory {
     /// Changes of it that are in no request: queued, failed or dropped; oldest first.
     pub waiting: Vec<Cause>,

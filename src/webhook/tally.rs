@@ -5,31 +5,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Outcome};
 use super::refusal::Reason;
 use crate::core::time::Time;
 
 /// A route, as `status` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// Its path.
     pub route: String,
     /// Who sends.
-    pub kind: &'static str,
+    pub kind: String,
     /// The pipeline's name.
     pub pipeline: String,
     /// The last delivery that was committed since the start.
     pub last: Option<LastDelivery>,
     /// Answers since the start, by what they were.
-    pub answers: BTreeMap<&'static str, u64>,
+    pub answers: BTreeMap<String, u64>,
     /// Calls since the start that were refused, by why.
-    pub refusals: BTreeMap<&'static str, u64>,
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// A delivery that was committed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastDelivery {
     /// Its name.
     pub event: Arc<str>,
@@ -133,16 +133,18 @@ impl Tally {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         RouteStatus {
             route: route.to_owned(),
-            kind,
+            kind: kind.to_owned(),
             pipeline: pipeline.to_owned(),
             last: last.clone(),
             answers: Outcome::ALL
                 .iter()
                 .zip(&self.answers)
-                .map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
+                .map(|(outcome, count)| {
+                    (outcome.as_str().to_owned(), count.load(Ordering::Relaxed))
+                })
                 .collect(),
             refusals: Reason::of_routes()
-                .map(|why| (why.as_str(), self.count(why)))
+                .map(|why| (why.as_str().to_owned(), self.count(why)))
                 .collect(),
         }
     }

@@ -37,6 +37,7 @@ mod scan;
 mod sdk;
 mod service;
 mod signers;
+mod snapshots;
 mod storm;
 mod swaps;
 mod unit;

@@ -52,7 +52,7 @@ const PROMISED: [&str; 33] = [
 ];
 
 /// The answer of `/metrics` and its `Content-Type`.
-async fn scrape(bench: &Bench, accept: Option<&str>) -> (String, String) {
+pub(crate) async fn scrape(bench: &Bench, accept: Option<&str>) -> (String, String) {
     let client = reqwest::Client::builder()
         .unix_socket(bench.path("admin.sock"))
         .build()

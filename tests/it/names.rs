@@ -412,6 +412,7 @@ async fn what_a_person_spells_out_is_purged_exactly_so_and_what_is_changed_is_sa
         ),
         "{told}"
     );
+    assert_eq!(told.matches("another spelling").count(), 1, "{told}");
     assert!(told.contains("manual, purge by"), "{told}");
 }
 

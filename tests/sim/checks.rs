@@ -479,12 +479,9 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
     if !world.view().settled() {
         return Err(format!("the planner disagrees: {:?}", world.view()));
     }
-    let alarms: BTreeSet<&str> = world
-        .view()
-        .alarms
-        .iter()
-        .map(|alarm| alarm.reason)
-        .collect();
+    let view = world.view();
+    let alarms = view.all_alarms().map(|alarm| alarm.reason.as_str());
+    let alarms: BTreeSet<&str> = alarms.collect();
     // A key that was refused is not tried before there is something to send.
     let stays = ["all_repeats", "unauthorized"];
     if alarms.iter().any(|reason| !stays.contains(reason)) {

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::Subject;
-use crate::explain::{FileExplained, Verdict};
+use crate::admin::api::AssetExplained;
+use crate::explain::{AssetFiles, FileExplained, Verdict};
+use crate::store::{AssetPurge, Cause};
 
 pub(super) fn subject(subject: &Subject, config: &Path) -> String {
     let mut text = String::new();
@@ -54,12 +54,12 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
             "  its content is not read yet: until then every sign of a write is a change"
         )?;
     }
-    let mut told: Vec<&Verdict> = Vec::new();
+    let mut shown: Vec<&Verdict> = Vec::new();
     for verdict in file.on.values() {
-        if told.contains(&verdict) {
+        if shown.contains(&verdict) {
             continue;
         }
-        told.push(verdict);
+        shown.push(verdict);
         let kinds = file.on.iter().filter(|(_, other)| *other == verdict);
         let kinds: Vec<&str> = kinds.map(|(kind, _)| kind.as_str()).collect();
         writeln!(
@@ -102,124 +102,107 @@ fn of_verdict(verdict: &Verdict, config: &Path) -> String {
     }
 }
 
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
 /// What a sender or a name brought, without what a terminal would obey.
 fn shown(text: &str) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(plain).collect()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn of_asset(text: &mut String, asset: &Value) -> std::fmt::Result {
-    writeln!(
-        text,
-        "{} of {}",
-        word(&asset["asset"]),
-        word(&asset["pipeline"])
-    )?;
-    let stands_for = &asset["stands_for"];
-    for file in list(&stands_for["files"]) {
-        let path = word(&file[1]).escape_debug();
-        writeln!(text, "  stands for {path}, origin {}", word(&file[0]))?;
-        if let Some(since) = stands_for["absent"][word(&file[1])].as_str() {
-            writeln!(text, "    {}", absent(since))?;
-        }
+fn of_asset(text: &mut String, explained: &AssetExplained) -> std::fmt::Result {
+    writeln!(text, "{} of {}", explained.asset, explained.pipeline)?;
+    if let Some(files) = &explained.stands_for {
+        of_files(text, files)?;
     }
-    if let Some(canonical) = stands_for["purged_as"].as_str() {
-        writeln!(
-            text,
-            "  is another spelling of {canonical}: changes purge that and not this"
-        )?;
+    let history = explained.history.iter();
+    for waiting in history.clone().flat_map(|history| &history.waiting) {
+        writeln!(text, "  {}: {}", waiting.stage, of_cause(waiting))?;
     }
-    if let Some(canonical) = stands_for["purged_as"].as_str() {
-        writeln!(
-            text,
-            "  is another spelling of {canonical}: changes purge that and not this"
-        )?;
-    }
-    if stands_for["truncated"] == true {
-        writeln!(text, "  and for more files")?;
-    }
-    if !stands_for.is_null() && list(&stands_for["files"]).next().is_none() {
-        writeln!(text, "  stands for no file that is indexed")?;
-    }
-    for origin in list(&stands_for["unindexed"]) {
-        writeln!(text, "  origin {} is not indexed yet", word(origin))?;
-    }
-    let history = &asset["history"];
-    for waiting in list(&history["waiting"]) {
-        writeln!(text, "  {}: {}", word(&waiting["stage"]), of_cause(waiting))?;
-    }
-    for purge in list(&history["purges"]) {
-        writeln!(text, "  {}", of_purge(purge))?;
-    }
-    if list(&history["purges"]).next().is_none() {
+    let mut purges = history.flat_map(|history| &history.purges).peekable();
+    if purges.peek().is_none() {
         writeln!(text, "  no purge of it is in the history")?;
+    }
+    for purge in purges {
+        writeln!(text, "  {}", of_purge(purge))?;
     }
     Ok(())
 }
 
-fn of_purge(purge: &Value) -> String {
-    let request = &purge["request"];
+fn of_files(text: &mut String, stands_for: &AssetFiles) -> std::fmt::Result {
+    for (origin, path) in &stands_for.files {
+        let shown = path.escape_debug();
+        writeln!(text, "  stands for {shown}, origin {origin}")?;
+        if let Some(since) = stands_for.absent.get(path) {
+            writeln!(text, "    {}", absent(since))?;
+        }
+    }
+    if let Some(canonical) = &stands_for.purged_as {
+        writeln!(
+            text,
+            "  is another spelling of {canonical}: changes purge that and not this"
+        )?;
+    }
+    if stands_for.truncated {
+        writeln!(text, "  and for more files")?;
+    }
+    if stands_for.files.is_empty() {
+        writeln!(text, "  stands for no file that is indexed")?;
+    }
+    for origin in &stands_for.unindexed {
+        writeln!(text, "  origin {origin} is not indexed yet")?;
+    }
+    Ok(())
+}
+
+fn of_purge(purge: &AssetPurge) -> String {
+    let request = &purge.request;
     let mut line = format!(
         "{} {}: request {}",
-        word(&request["created_at"]),
-        word(&request["status"]),
-        request["id"]
+        request.created_at, request.status, request.id
     );
     let mut more = |text: &str| line.push_str(text);
-    if let Some(remote) = request["remote_id"].as_str() {
+    if let Some(remote) = &request.remote_id {
         more(&format!(" ({remote})"));
     }
-    if let Some(reason) = request["reason"].as_str() {
+    if let Some(reason) = &request.reason {
         more(&format!(" of everything ({reason})"));
     }
-    if let Some(settled) = request["settled_at"].as_str() {
+    if let Some(settled) = request.settled_at {
         more(&format!(", settled {settled}"));
     }
-    let attempt = request["attempt"].as_u64().unwrap_or(0) + 1;
+    let attempt = request.attempt + 1;
     if attempt > 1 {
         more(&format!(", attempt {attempt}"));
     }
-    if let Some(why) = request["why"].as_str().filter(|why| !why.is_empty()) {
-        more(&format!(", {why}"));
+    if !request.why.is_empty() {
+        more(&format!(", {}", request.why));
     }
-    let verified = &purge["verified"];
-    if let (Some(verdict), Some(at)) = (verified["verdict"].as_str(), verified["at"].as_str()) {
-        let why = verified["why"].as_str().filter(|why| !why.is_empty());
-        let why = why.map_or_else(String::new, |why| format!(" ({})", shown(why)));
-        more(&format!(", {verdict} at the edge {at}{why}"));
+    if let Some(seen) = &purge.verified {
+        let why = match seen.why.as_str() {
+            "" => String::new(),
+            why => format!(" ({})", shown(why)),
+        };
+        let verdict = seen.verdict.as_str();
+        more(&format!(", {verdict} at the edge {}{why}", seen.at));
     }
-    if !purge["cause"].is_null() {
-        more(&format!("; {}", of_cause(&purge["cause"])));
+    if let Some(cause) = &purge.cause {
+        more(&format!("; {}", of_cause(cause)));
     }
     line
 }
 
-/// Why it was to be purged: a file, a delivery, a person.
-fn of_cause(cause: &Value) -> String {
-    let (source, kind) = (word(&cause["source"]), word(&cause["kind"]));
-    let detail = cause["detail"].as_str().filter(|text| !text.is_empty());
-    let detail = detail.map(shown);
-    let what = match (&cause["file"], source) {
-        (Value::Array(file), _) => {
-            let path = file.get(1).map_or("?", word).escape_debug();
-            let how = detail.map_or_else(|| source.to_owned(), |why| format!("{source}, {why}"));
-            format!("{path} {kind} ({how})")
-        }
-        (_, source) => detail.map_or_else(|| source.to_owned(), |why| format!("{source}, {why}")),
+/// Why it was to be purged: a file, a delivery, an operator.
+fn of_cause(cause: &Cause) -> String {
+    let source = match cause.detail.as_str() {
+        "" => cause.source.as_str().to_owned(),
+        why => format!("{}, {}", cause.source.as_str(), shown(why)),
     };
-    let delivery = match cause["delivery"].as_array().map(Vec::as_slice) {
-        Some([route, event]) => {
-            format!(", delivery {} at {}", shown(word(event)), word(route))
-        }
-        _ => String::new(),
+    let what = match &cause.file {
+        Some((_, path)) => format!("{} {} ({source})", path.escape_debug(), cause.kind.as_str()),
+        None => source,
     };
-    format!("{what}{delivery}, noticed {}", word(&cause["seen"]))
+    let delivery = match &cause.delivery {
+        Some((route, event)) => format!(", delivery {} at {route}", shown(event)),
+        None => String::new(),
+    };
+    format!("{what}{delivery}, noticed {}", cause.seen)
 }

@@ -47,7 +47,7 @@ pub(super) async fn next(notices: &mut Receiver<Notice>) -> Option<Would> {
 /// What would have been done.
 pub(super) enum Would {
     Send(std::sync::Arc<RequestNotice>),
-    /// So much happened at once that it could not be told.
+    /// More happened at once than could be shown.
     Missed(u64),
 }
 

@@ -160,10 +160,9 @@ impl Bench {
     }
 
     fn alarm(&self) -> Vec<&'static str> {
-        self.view()
-            .alarms
-            .iter()
-            .map(|alarm| alarm.reason)
+        let view = self.view();
+        view.all_alarms()
+            .map(|alarm| alarm.reason.as_str())
             .collect()
     }
 }

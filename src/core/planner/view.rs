@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Planner;
+use super::flight::Flight;
 use super::pipeline::Pipeline;
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::change::PipelineId;
 use crate::core::pause::Pause;
-use crate::core::purge::Refusal;
+use crate::core::purge::{AllReason, Refusal};
 use crate::core::time::Time;
 
 /// How many hot assets are named.
@@ -17,43 +19,13 @@ const NAMED: usize = 10;
 /// From how many fruitless requests on an alarm is raised.
 const ALARMING_ATTEMPTS: u32 = 3;
 
-/// The alarm for a secret key that the API does not accept.
-pub const UNAUTHORIZED: &str = "unauthorized";
-
-/// One thing an operator should act on, until it is over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Alarm {
-    /// Whose; `None`: all pipelines'.
-    pub pipeline: Option<PipelineId>,
-    /// A short word, the label of the metric.
-    pub reason: &'static str,
-    /// What, why, and what to do.
-    pub text: String,
-}
-
-impl Alarm {
-    /// Every reason.
-    pub const REASONS: [&str; 10] = [
-        "all_repeats",
-        "api",
-        "forbidden",
-        "fruitless",
-        "overdue",
-        "queue_full",
-        "rate_limited",
-        UNAUTHORIZED,
-        "unready",
-        "untracked",
-    ];
-}
-
 /// One pipeline, as `status` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineView {
     /// Assets queued.
     pub queued_assets: usize,
     /// Whether a purge of everything is queued, and why.
-    pub queued_all: Option<&'static str>,
+    pub queued_all: Option<AllReason>,
     /// When the oldest queued change was noticed.
     pub oldest_queued: Option<Time>,
     /// Requests in flight.
@@ -62,12 +34,23 @@ pub struct PipelineView {
     pub learned_max_assets: Option<usize>,
     /// The assets that change all the time and are purged less often; the slowest first.
     pub hot: Vec<HotAsset>,
-    /// Who holds it back.
+    /// What holds it back.
     pub pauses: Vec<Pause>,
+    /// What an operator should act on.
+    #[serde(skip)]
+    pub alarms: Vec<Alarm>,
+}
+
+impl PipelineView {
+    /// Whether nothing is queued or in flight.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.queued_assets == 0 && self.queued_all.is_none() && self.in_flight == 0
+    }
 }
 
 /// An asset that changes all the time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HotAsset {
     /// The asset.
     pub asset: String,
@@ -76,7 +59,7 @@ pub struct HotAsset {
 }
 
 /// The planner, as `status` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// Each pipeline.
     pub pipelines: BTreeMap<PipelineId, PipelineView>,
@@ -85,7 +68,7 @@ pub struct View {
     pub api_rate_limit: u64,
     /// How many calls may be on the wire at once, as fast as the API answers now.
     pub api_calls_at_once: usize,
-    /// What an operator should act on.
+    /// What an operator should act on that is about all pipelines.
     pub alarms: Vec<Alarm>,
 }
 
@@ -93,9 +76,15 @@ impl View {
     /// Whether everything is settled.
     #[must_use]
     pub fn settled(&self) -> bool {
-        self.pipelines.values().all(|pipeline| {
-            pipeline.queued_assets == 0 && pipeline.queued_all.is_none() && pipeline.in_flight == 0
-        })
+        self.pipelines.values().all(PipelineView::is_settled)
+    }
+
+    /// The alarms about all pipelines, then those of each.
+    pub fn all_alarms(&self) -> impl Iterator<Item = &Alarm> {
+        let pipelines = self.pipelines.values();
+        self.alarms
+            .iter()
+            .chain(pipelines.flat_map(|one| &one.alarms))
     }
 }
 
@@ -103,106 +92,85 @@ impl Planner {
     /// What is going on.
     #[must_use]
     pub fn view(&self, now: Time) -> View {
-        let mut pipelines: BTreeMap<_, _> = self
-            .pipelines
-            .iter()
-            .map(|(id, pipeline)| {
-                let view = PipelineView {
-                    queued_assets: pipeline.queue.len(),
-                    queued_all: pipeline.queue.all().map(|all| all.reason.as_str()),
-                    oldest_queued: pipeline.queue.oldest(),
-                    in_flight: 0,
-                    learned_max_assets: pipeline.size.learned(),
-                    hot: hot(pipeline, now),
-                    pauses: pipeline
-                        .pauses
-                        .iter()
-                        .filter(|pause| pause.holds(now))
-                        .cloned()
-                        .collect(),
-                };
-                (id.clone(), view)
-            })
-            .collect();
+        let mut pipelines: BTreeMap<PipelineId, PipelineView> = BTreeMap::new();
         for flight in self.flights.values() {
-            pipelines
-                .entry(flight.pipeline.clone())
-                .or_default()
-                .in_flight += 1;
+            let view = pipelines.entry(flight.pipeline.clone()).or_default();
+            view.in_flight += 1;
+            view.alarms.extend(self.flight_alarms(flight, now));
+        }
+        for (id, pipeline) in &self.pipelines {
+            let view = pipelines.entry(id.clone()).or_default();
+            view.queued_assets = pipeline.queue.len();
+            view.queued_all = pipeline.queue.all().map(|all| all.reason);
+            view.oldest_queued = pipeline.queue.oldest();
+            view.learned_max_assets = pipeline.size.learned();
+            view.hot = hot(pipeline, now);
+            let pauses = pipeline.pauses.iter();
+            view.pauses = { pauses }.filter(|one| one.holds(now)).cloned().collect();
+            self.pipeline_alarms(id, pipeline, now, &mut view.alarms);
         }
         View {
             pipelines,
             api_rate_limit: self.budget.rate_at(now),
             api_calls_at_once: self.wire.places(),
-            alarms: self.alarms(now),
+            alarms: self.api_alarm().into_iter().collect(),
         }
     }
 
-    fn alarms(&self, now: Time) -> Vec<Alarm> {
-        let mut alarms = Vec::new();
-        if let Some(trouble) = self.circuit.trouble() {
-            let reason = trouble.refusal.alarm();
-            let advice = match &trouble.refusal {
-                // Where the key is from, and so how it is renewed, is said beside it.
-                Refusal::Unauthorized(_) => "nothing is sent",
-                Refusal::RateLimited { .. } => {
-                    "lower requests_per_second if this repeats; it tries again by itself"
-                }
-                _ => "it tries again by itself",
-            };
-            // Where nothing waits for the API, nobody knows whether it is back, nor has to.
-            let waits = !self.flights.is_empty()
-                || self.pipelines.values().any(|one| !one.queue.is_empty());
-            if reason == UNAUTHORIZED || (waits && trouble.failures >= ALARMING_ATTEMPTS) {
-                alarms.push(Alarm {
-                    pipeline: None,
-                    reason,
-                    text: format!(
-                        "the API refuses calls since {}: {}; {advice}",
-                        trouble.since, trouble.refusal
-                    ),
-                });
+    /// The alarm for an API that refuses calls, whatever they are about.
+    fn api_alarm(&self) -> Option<Alarm> {
+        let trouble = self.circuit.trouble()?;
+        let kind = trouble.refusal.alarm();
+        let advice = match &trouble.refusal {
+            // Where the key is from, and so how it is renewed, is added where that is known.
+            Refusal::Unauthorized(_) => "nothing is sent",
+            Refusal::RateLimited { .. } => {
+                "lower requests_per_second if this repeats; it tries again by itself"
             }
-        }
-        for flight in self.flights.values().filter(|flight| flight.stuck) {
-            alarms.push(Alarm {
-                pipeline: Some(flight.pipeline.clone()),
-                reason: "overdue",
-                text: format!(
-                    "purge request {} is still pending since {}, and so was the one before it; it \
-                     is waited for and not sent again; ask the vendor, then purge its assets",
-                    flight.id, flight.opened
-                ),
-            });
-        }
-        for flight in self.flights.values() {
-            if let Some(why) = &flight.trouble
-                && now.since(flight.opened) >= self.limits.track_timeout
-            {
-                alarms.push(Alarm {
-                    pipeline: Some(flight.pipeline.clone()),
-                    reason: "untracked",
-                    text: format!(
-                        "the status of purge request {} can't be had since {}: {why}; it goes on asking",
-                        flight.id, flight.opened
-                    ),
-                });
-            }
-        }
-        for (id, pipeline) in &self.pipelines {
-            self.alarms_of(id, pipeline, now, &mut alarms);
-        }
-        alarms
-    }
-
-    fn alarms_of(&self, id: &PipelineId, pipeline: &Pipeline, now: Time, alarms: &mut Vec<Alarm>) {
-        let mut raise = |reason, text| {
-            alarms.push(Alarm {
-                pipeline: Some(id.clone()),
-                reason,
-                text,
-            });
+            _ => "it tries again by itself",
         };
+        // While nothing waits for the API, it is not called, and whether it is back does not matter.
+        let waits =
+            !self.flights.is_empty() || self.pipelines.values().any(|one| !one.queue.is_empty());
+        let raised =
+            kind == AlarmKind::Unauthorized || (waits && trouble.failures >= ALARMING_ATTEMPTS);
+        raised.then(|| {
+            let text = format!(
+                "the API refuses calls since {}: {}; {advice}",
+                trouble.since, trouble.refusal
+            );
+            Alarm::new(kind, text)
+        })
+    }
+
+    fn flight_alarms(&self, flight: &Flight, now: Time) -> impl Iterator<Item = Alarm> {
+        let overdue = flight.stuck.then(|| {
+            let text = format!(
+                "purge request {} is still pending since {}, and so was the one before it; it \
+                 is waited for and not sent again; ask the vendor, then purge its assets",
+                flight.id, flight.opened
+            );
+            Alarm::new(AlarmKind::Overdue, text)
+        });
+        let late = now.since(flight.opened) >= self.limits.track_timeout;
+        let untracked = flight.trouble.as_ref().filter(|_| late).map(|why| {
+            let text = format!(
+                "the status of purge request {} can't be had since {}: {why}; it goes on asking",
+                flight.id, flight.opened
+            );
+            Alarm::new(AlarmKind::Untracked, text)
+        });
+        overdue.into_iter().chain(untracked)
+    }
+
+    fn pipeline_alarms(
+        &self,
+        id: &PipelineId,
+        pipeline: &Pipeline,
+        now: Time,
+        alarms: &mut Vec<Alarm>,
+    ) {
+        let mut raise = |kind, text| alarms.push(Alarm::new(kind, text));
         let flights = || {
             self.flights
                 .values()
@@ -231,7 +199,7 @@ impl Planner {
                 why => format!(", the last one with: {why}"),
             };
             raise(
-                "fruitless",
+                AlarmKind::Fruitless,
                 format!(
                     "{attempts} purge requests in a row came to nothing{last}; it goes on trying"
                 ),
@@ -239,7 +207,7 @@ impl Planner {
         }
         if pipeline.is_full() {
             raise(
-                "queue_full",
+                AlarmKind::QueueFull,
                 format!(
                     "{} assets are queued, and all_above = \"never\" forbids to purge \
                      everything instead: what changes now waits, files where they are and \
@@ -250,7 +218,7 @@ impl Planner {
             );
         }
         if let Some(text) = pipeline.cooldown.alarm(now) {
-            raise("all_repeats", text);
+            raise(AlarmKind::AllRepeats, text);
         }
     }
 }

@@ -38,10 +38,10 @@ async fn a_file_that_is_kept_open_is_looked_at_after_write_wait_again_and_again(
         feed.write_all(line.as_bytes()).unwrap();
         until("it is told as being written", || {
             let status = site.status();
-            status.writing_files == 1 && status.waiting[0].path == b"feed.log"
+            status.writing_files == 1 && status.waiting[0].path == "feed.log"
         })
         .await;
-        assert_eq!(site.status().waiting[0].waits_for, WaitsFor::Writer);
+        assert_eq!(site.status().waiting[0].state, WaitsFor::Writing);
         told(
             &site,
             "what was appended is noticed",
@@ -144,7 +144,7 @@ async fn a_large_file_holds_up_nothing_and_is_named_while_it_is_read() {
         let waiting = site.status().waiting;
         waiting
             .iter()
-            .any(|file| matches!(file.waits_for, WaitsFor::Reader(_, LARGE)))
+            .any(|file| matches!(file.read, Some((_, LARGE))))
     })
     .await;
     site.write("page.html", "meanwhile");
@@ -173,7 +173,7 @@ async fn what_visitors_may_have_seen_missing_is_purged_when_it_is_back() {
     site.sh("mkdir ../aside; mv * ../aside");
     until("the alarm", || site.alarm("loss")).await;
     let held = site.status().held.unwrap();
-    assert_eq!((held.files, held.first.as_slice()), (61, &b"10.html"[..]));
+    assert_eq!((held.files, held.first.as_str()), (61, "10.html"));
     site.sh("mv ../aside/* .");
     until("the alarm is over", || !site.alarm("loss")).await;
     let mut expected: Vec<Short> = names.iter().map(|name| new(name)).collect();

@@ -215,7 +215,7 @@ impl Site {
         self.status()
             .alarms
             .iter()
-            .any(|alarm| alarm.reason == reason)
+            .any(|alarm| alarm.reason.as_str() == reason)
     }
 
     pub(super) fn root(&self) -> PathBuf {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{End, Worker};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::origin::scan::Running;
-use crate::origin::status::{Alarm, Held, LOSS, ROOT_MISSING};
+use crate::origin::status::{Held, shown};
 
 impl Worker {
     pub(in crate::origin) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
@@ -14,7 +15,9 @@ impl Worker {
             let Some(why) = why else {
                 published.send_if_modified(|status| {
                     let before = status.alarms.len();
-                    status.alarms.retain(|alarm| alarm.reason != "commit");
+                    status
+                        .alarms
+                        .retain(|alarm| alarm.reason != AlarmKind::Commit);
                     before != status.alarms.len()
                 });
                 return;
@@ -23,13 +26,11 @@ impl Worker {
                 "changes of origin `{origin}` are not committed yet, and nothing is lost: {why}; tried again until it works"
             );
             published.send_if_modified(|status| {
-                if status.alarms.iter().any(|alarm| alarm.reason == "commit") {
+                let mut alarms = status.alarms.iter();
+                if alarms.any(|alarm| alarm.reason == AlarmKind::Commit) {
                     return false;
                 }
-                status.alarms.push(Alarm {
-                    reason: "commit",
-                    text: text.clone(),
-                });
+                status.alarms.push(Alarm::new(AlarmKind::Commit, &text));
                 true
             });
         }
@@ -37,12 +38,11 @@ impl Worker {
 
     fn loss_text(&self, held: &Held) -> String {
         let (origin, pipeline) = (&self.settings.name, &self.settings.pipeline);
-        let path = |path: &[u8]| String::from_utf8_lossy(path).escape_debug().to_string();
-        let first = path(&held.first);
+        let first = held.first.escape_debug();
         let why = match &held.unmounted {
             Some(place) => format!(
                 "the filesystem at {} is not mounted any more, and {} files of origin `{origin}` are gone with it ({first} is the first)",
-                self.eyes().real(place).display(),
+                self.eyes().real(place.as_bytes()).display(),
                 held.files
             ),
             None => format!(
@@ -70,7 +70,7 @@ impl Worker {
         // Without a watch it is polled, or not to be watched.
         self.status.armed = self.root.is_some() && first_scan_done;
         self.status.unread_files = self.reading.unread;
-        self.status.first_unread.clone_from(&self.reading.first);
+        self.status.first_unread = self.reading.first.as_deref().map(shown);
         self.status.reading = self.reading.is_busy();
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
         let limit = unwatched.limit.then(|| {
@@ -84,24 +84,18 @@ impl Worker {
         self.status.unreadable_directories = self.unreadable.count();
         self.status.unreadable_files = self.unread.count();
         let first = self.unread.first();
-        self.status.unreadable_file = first.map(|path| String::from_utf8_lossy(path).into_owned());
-        let alarms: Vec<Alarm> = [
-            (ROOT_MISSING, self.root_trouble.clone()),
-            (LOSS, held),
-            ("watch_limit", limit),
-            ("watch", self.watch_trouble.clone()),
-            ("links", links),
-            ("unreadable", self.closed_alarm()),
-        ]
-        .into_iter()
-        .filter_map(|(reason, text)| {
-            Some(Alarm {
-                reason,
-                text: text?,
-            })
-        })
-        .collect();
-        self.status.alarms = alarms;
+        self.status.unreadable_file = first.map(shown);
+        let alarms = [
+            (AlarmKind::RootMissing, self.root_trouble.clone()),
+            (AlarmKind::Loss, held),
+            (AlarmKind::WatchLimit, limit),
+            (AlarmKind::Watch, self.watch_trouble.clone()),
+            (AlarmKind::Links, links),
+            (AlarmKind::Unreadable, self.closed_alarm()),
+        ];
+        let alarms =
+            { alarms.into_iter() }.filter_map(|(kind, text)| Some(Alarm::new(kind, text?)));
+        self.status.alarms = alarms.collect();
         let status = &self.status;
         self.published.send_if_modified(|old| {
             let differs = old != status;

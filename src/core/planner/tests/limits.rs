@@ -250,7 +250,7 @@ fn a_queue_at_its_cap_becomes_one_all() {
     };
     assert_eq!(queued(&bench), (30, None), "it is paused");
     bench.change(WWW, &["/more"]);
-    assert_eq!(queued(&bench), (0, Some("queue_cap")));
+    assert_eq!(queued(&bench), (0, Some(AllReason::QueueCap)));
     assert_eq!(bench.alarm(), Vec::<&str>::new());
     let www = PipelineId::new(WWW);
     bench.planner.resume(&www, &Holder::Operator, bench.now);
@@ -263,7 +263,10 @@ fn what_a_person_asked_for_stays_that_when_the_queue_reaches_its_cap() {
     bench.all(WWW, Source::Manual);
     bench.many(WWW, 31);
     let www = &bench.view().pipelines[&PipelineId::new(WWW)];
-    assert_eq!((www.queued_assets, www.queued_all), (0, Some("manual")));
+    assert_eq!(
+        (www.queued_assets, www.queued_all),
+        (0, Some(AllReason::Manual))
+    );
 }
 
 #[test]

@@ -108,10 +108,9 @@ fn what_is_not_ready_waits_and_the_others_go_on() {
     );
     bench.change(SHOP, &["/s"]);
     assert_eq!(submits(&bench.wait(500)), ["2: /s"]);
-    let alarms = bench.view().alarms;
+    let alarms = &bench.view().pipelines[&PipelineId::new(WWW)].alarms;
     assert_eq!(alarms.len(), 1);
     assert!(alarms[0].text.contains("resource is locked"), "{alarms:?}");
-    assert_eq!(alarms[0].pipeline, Some(PipelineId::new(WWW)));
     // When nothing waits for it, nobody has to act.
     bench.planner.drop_queue(&PipelineId::new(WWW));
     assert_eq!(bench.alarm(), Vec::<&str>::new());
@@ -134,7 +133,7 @@ fn what_is_refused_without_a_reason_holds_up_nothing_else_and_says_so() {
         calls = bench.wait(1_000);
     }
     assert!((5..15).contains(&tries), "{tries} in ten minutes");
-    let alarms = bench.view().alarms;
+    let alarms = &bench.view().pipelines[&PipelineId::new(WWW)].alarms;
     assert_eq!(bench.alarm(), ["fruitless"]);
     assert!(alarms[0].text.contains("400: no"), "{alarms:?}");
     bench.change(WWW, &["/fine"]);
@@ -245,7 +244,7 @@ fn the_alarm_names_who_asks_so_often_and_ends_when_they_stop() {
         assert!(takes(&mut bench, calls));
         assert!(bench.wait(60_000).is_empty());
     }
-    let alarms = bench.view().alarms;
+    let alarms = &bench.view().pipelines[&PipelineId::new(WWW)].alarms;
     assert_eq!(bench.alarm(), ["all_repeats"]);
     assert!(alarms[0].text.contains("/hooks/www (lint)"), "{alarms:?}");
     bench.wait(600_000);

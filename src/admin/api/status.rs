@@ -1,0 +1,137 @@
+//! The status: what `status`, the metrics, the log and systemd show.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::alarm::Alarm;
+use crate::core::change::PipelineId;
+use crate::core::planner::PipelineView;
+use crate::core::time::Time;
+use crate::credentials::Credential;
+use crate::origin::OriginStatus;
+use crate::store::Orphan;
+use crate::webhook::RouteStatus;
+
+/// The whole status.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The version that runs.
+    pub version: String,
+    /// The time.
+    pub now: Time,
+    /// The API's URL.
+    pub api_url: String,
+    /// Whether no pipeline and no delivery waits for anything: every change is noticed and purged, or
+    /// given up.
+    pub settled: bool,
+    /// Whether each pipeline is fresh, and no alarm is on.
+    pub fresh: bool,
+    /// The calls a second that the API is found to take; what is configured while it takes that.
+    pub api_rate_limit: f64,
+    /// How many calls may be on the wire at once, as fast as the API answers now.
+    pub api_calls_at_once: usize,
+    /// The pipelines.
+    pub pipelines: Vec<PipelineStatus>,
+    /// What is left of pipelines that are in the configuration no more: kept until they return, or
+    /// it is dropped.
+    pub orphaned: Vec<OrphanStatus>,
+    /// The webhook listener; `None` where no pipeline has a webhook.
+    pub webhooks: Option<WebhooksStatus>,
+    /// The secrets that are copies of systemd's.
+    pub credentials: Vec<Credential>,
+    /// What an operator should act on.
+    pub alarms: Vec<Alarm>,
+}
+
+impl Status {
+    /// The pipeline of this name or id.
+    #[must_use]
+    pub fn pipeline(&self, name: &str) -> Option<&PipelineStatus> {
+        let mut pipelines = self.pipelines.iter();
+        pipelines.find(|one| one.name == name || one.id.as_str() == name)
+    }
+}
+
+/// The pipelines, as [`Status`] has them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pipelines {
+    /// Each of the configuration.
+    pub pipelines: Vec<PipelineStatus>,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PipelineStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: PipelineId,
+    /// What the planner does with it.
+    #[serde(flatten)]
+    pub planned: PipelineView,
+    /// Assets given up, until a later purge of them is done.
+    pub failed_assets: u64,
+    /// Whether nothing is sent, since a pause holds it back.
+    pub paused: bool,
+    /// Its origins.
+    pub origins: Vec<OriginStatus>,
+    /// Whether nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
+    pub fresh: bool,
+    /// What it waits for.
+    pub causes: Vec<Cause>,
+}
+
+/// A pipeline that left the configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrphanStatus {
+    /// What is left of it.
+    #[serde(flatten)]
+    pub left: Orphan,
+    /// Purge requests in flight.
+    pub in_flight: usize,
+}
+
+/// The webhook listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WebhooksStatus {
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Its routes.
+    pub routes: Vec<RouteStatus>,
+    /// Calls since the start that were of no route.
+    pub unknown_calls: u64,
+}
+
+/// Something that a pipeline waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// A short word.
+    pub word: CauseWord,
+    /// What is waited for, for a person.
+    pub text: String,
+}
+
+/// The kinds of causes, in the order in which they are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseWord {
+    /// An origin is not watched and compared yet.
+    Unseen,
+    /// What is gone is not believed.
+    Held,
+    /// Files are being written.
+    Writing,
+    /// Files are being read, or are still to be.
+    Reading,
+    /// Places are still to be looked at.
+    Looking,
+    /// What is queued is not sent.
+    Paused,
+    /// Assets wait for a purge request.
+    Queued,
+    /// Purge requests are not settled.
+    InFlight,
+    /// The API does not take what is queued, or does not answer what became of what is in flight.
+    Refused,
+    /// Assets are given up.
+    Failed,
+}
