@@ -9,6 +9,8 @@ use crate::core::time::Time;
 
 mod inotify;
 mod labels;
+#[cfg(test)]
+mod tests;
 
 pub(super) use inotify::Inotify;
 
