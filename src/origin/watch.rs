@@ -1,5 +1,5 @@
-//! The kernel's file events, behind a small trait: what they are called elsewhere stays in here.
-//! Never decides what an event means for a file.
+//! The kernel's file events, behind a small trait. What the kernel calls them stays in here, and
+//! what an event means for a file is decided elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,36 +8,39 @@ use super::hints::Nature;
 use crate::core::time::Time;
 
 mod inotify;
-mod labels;
+#[cfg(test)]
+mod tests;
+mod watched;
 
 pub(super) use inotify::Inotify;
 
-/// What a watch tells.
+/// What a watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Look here. `at`: when it came, or up to some milliseconds before.
+    /// Something happened at a path. `at`: when the event came, or a few milliseconds earlier.
     Hint {
         path: PathBuf,
         nature: Nature,
         is_dir: bool,
         at: Time,
     },
-    /// Events were dropped: look everywhere.
+    /// The kernel dropped events: everything has to be looked at.
     Overflow,
-    /// A watch ended on its own, at an unmount: look everywhere.
+    /// The kernel ended a watch at an unmount: everything has to be looked at.
     Lost,
 }
 
 /// Why a directory is not watched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WatchError {
-    /// It is not there any more: nothing is lost.
+    /// There is no directory at the path, so nothing is missed.
     #[error("it is not there")]
     Missing,
-    /// It can't be listed either: an event of the directory above tells when that changes.
+    /// The directory can't be listed either. An event of the directory above reports when that
+    /// changes.
     #[error("permission denied")]
     Denied,
-    /// The limit of watches is reached; what was watched before stays so.
+    /// The limit of watches is reached. Watches that exist stay.
     #[error("the limit of watches is reached")]
     Limit,
     /// Anything else.
@@ -45,35 +48,38 @@ pub(super) enum WatchError {
     Other(std::io::Error),
 }
 
-/// Where a watch's events go. It must return at once.
+/// Receives a watch's events, on the watch's thread. It must return at once.
 pub(super) type Handler = Box<dyn Fn(Event) + Send + Sync + 'static>;
 
-/// Makes watches.
+/// Opens watches.
 pub(super) trait WatchBackend: Send + 'static {
-    /// A new watch on nothing yet.
+    /// A new watch, on no directory yet.
     fn open(&self, handler: Handler) -> Result<Arc<dyn Watch>, WatchError>;
 }
 
-/// A running watch; it ends when it is dropped.
+/// A running watch. It ends when it is dropped.
 ///
-/// It watches directories one by one, and follows none on its own: whoever lists a directory adds
-/// it first, and a directory that appears, or comes under another name, is told of, so that it is
-/// listed. Between the two, nothing can be missed, and what is ignored costs no watch.
+/// It watches directories one by one, and adds none by itself. The caller adds a directory before
+/// it lists it, so that no change between the two is missed, and adds no directory that is ignored.
+/// A directory that appears or gets another name is reported, so that the caller lists it.
 pub(super) trait Watch: Send + Sync {
-    /// Watches a directory: its names, and the contents and metadata of its files. `directory` has
-    /// no links on its way. Once more for one that is watched already says what it is called now.
+    /// Watches the directory that is at this path now, with the contents and metadata of its
+    /// files. There is no link on the way to it. To add a path again loses no event; where another
+    /// directory is at the path by then, that one is watched.
     fn add(&self, directory: &Path) -> Result<(), WatchError>;
 
-    /// Watches a directory only for names that come and go.
+    /// The same for names alone: what appears in the directory, and what disappears. Writes to its
+    /// files bring no event.
     fn add_names(&self, directory: &Path) -> Result<(), WatchError>;
 
-    /// Waits until every event that came before now has been handed over, but not for long.
+    /// Waits until every event that came before this call has been handed over, but no longer than
+    /// half a second.
     fn take_in(&self) {}
 
-    /// A round begins, in which every directory that is to stay watched is added once more.
+    /// Begins a round, in which the caller adds every directory again that is to stay watched.
     fn begin_round(&self);
 
-    /// The round is over: what was not added since it began is not watched any more.
+    /// Ends the round: what was not added since it began is watched no longer.
     fn end_round(&self);
 
     /// How many directories are watched with their files.

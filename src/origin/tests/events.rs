@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::atomic::Ordering;
 
 use super::harness::{Site, changed, gone, new, until};
 use crate::core::change::Source;
@@ -268,12 +269,20 @@ async fn more_files_than_hints_are_kept_apart_are_each_told_once() {
     for name in &names {
         std::fs::write(site.outside().join("many").join(name), name).unwrap();
     }
-    // Faster than anybody looks.
+    // While a commit waits, no hint is followed: they gather until they are too many.
+    site.sink.refuse.store(true, Ordering::SeqCst);
+    site.write("z.html", "z");
+    until("a commit waits", || {
+        site.sink.refused.load(Ordering::SeqCst) > 0
+    })
+    .await;
     for entry in std::fs::read_dir(&source).unwrap() {
         let entry = entry.unwrap();
         std::fs::rename(entry.path(), site.path("d").join(entry.file_name())).unwrap();
     }
-    let expected: Vec<_> = names.iter().map(|name| new(name)).collect();
+    site.sink.refuse.store(false, Ordering::SeqCst);
+    let mut expected: Vec<_> = names.iter().map(|name| new(name)).collect();
+    expected.push(new("z.html"));
     assert!(site.news().await == expected);
     assert!(site.status().scans[&ScanReason::Directory] > 0);
     site.sh("rm -rf d/[0-2]*");

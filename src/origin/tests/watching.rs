@@ -47,6 +47,34 @@ async fn the_target_of_a_link_to_a_file_is_watched_wherever_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_target_of_a_link_is_watched_again_after_a_directory_above_it_was_replaced() {
+    let mut site = Site::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let above = elsewhere.path().join("shared");
+    let target = above.join("assets");
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::write(target.join("a.css"), "one").unwrap();
+    symlink(&target, site.path("assets")).unwrap();
+    site.start().await;
+    site.rested().await;
+    std::fs::rename(&above, elsewhere.path().join("before")).unwrap();
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::write(target.join("a.css"), "two").unwrap();
+    until("the new target is noticed", || {
+        site.told() == [changed("assets/a.css")]
+    })
+    .await;
+    site.take();
+    std::fs::write(target.join("b.css"), "b").unwrap();
+    until("its events are noticed", || {
+        site.told() == [new("assets/b.css")]
+    })
+    .await;
+    // No background scan found them.
+    assert_eq!(site.status().scans[&ScanReason::Rescan], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_is_watched_under_its_new_name_and_not_where_it_was() {
     let mut site = Site::new();
     site.write("a/b/c.html", "c");

@@ -1,5 +1,6 @@
-//! inotify itself. One instance and one thread for an origin; the thread reads, finds the name, and
-//! hands over: it looks at no file and adds no watch, so that the kernel's queue is always emptied.
+//! The backend on inotify: one instance and one thread for an origin. The thread reads events, finds
+//! their paths and hands them over. It looks at no file and adds no watch, so that it empties the
+//! kernel's queue as fast as it can.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,7 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use super::labels::{Labels, Number};
+use super::watched::{Descriptor, Watched};
 use super::{Event, Handler, Watch, WatchBackend, WatchError};
 use crate::clock::Clock;
 use crate::core::time::Time;
@@ -22,19 +23,19 @@ use crate::origin::guard::identity;
 use crate::origin::hints::Nature;
 use crate::supervise::{Fault, Supervisor};
 
-/// Bytes of events read at once: some hundreds to thousands of them.
+/// Bytes of events read at once: some hundreds to thousands of events.
 const BUFFER: usize = 64 * 1024;
 
-/// So long after events came, the next are left to gather: whoever writes many files would wake
-/// this thread for each of them. No look comes sooner than ten times this, and the kernel's queue
-/// (16,384 events, where nobody changed it) is far from full in that time.
+/// How long events gather after the first one came: a program that writes many files would wake the
+/// thread for each of them. No look comes sooner than ten times this, and the kernel's queue (16,384
+/// events by default) is far from full in that time.
 const GATHER: Duration = Duration::from_millis(4);
 
 /// The longest wait until all events are handed over.
 const TAKE_IN: Duration = Duration::from_millis(500);
 
-/// No open, no access, no close of a reader: a web server's reads must cost nothing. Data events, for
-/// files that are kept open or cut by their path; the kernel makes one of those that follow each other.
+/// No opens, accesses or closes by readers: what a web server reads must cost nothing. Data events are
+/// for files that are kept open, or truncated by their path; the kernel merges those in a row.
 const FILES: WatchFlags = NAMES
     .union(WatchFlags::MODIFY)
     .union(WatchFlags::CLOSE_WRITE)
@@ -43,7 +44,8 @@ const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO);
-/// A directory may be watched for its names by one, and for its files by another.
+/// To add a directory again never takes events away: it may be watched for its names already, and now
+/// for its files, or the other way round.
 const HOW: WatchFlags = WatchFlags::ONLYDIR
     .union(WatchFlags::DONT_FOLLOW)
     .union(WatchFlags::EXCL_UNLINK)
@@ -54,7 +56,7 @@ const HOW: WatchFlags = WatchFlags::ONLYDIR
 pub(in crate::origin) struct Inotify {
     /// Runs their threads.
     pub(in crate::origin) supervisor: Supervisor,
-    /// How those are called.
+    /// The name of the threads.
     pub(in crate::origin) name: String,
     /// Dates the events.
     pub(in crate::origin) clock: Clock,
@@ -68,7 +70,7 @@ impl WatchBackend for Inotify {
             call: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(other)?,
             calls: Mutex::default(),
             answered: Condvar::new(),
-            labels: Mutex::default(),
+            watched: Mutex::default(),
         });
         let listener = Listener {
             kernel: Arc::clone(&kernel),
@@ -98,27 +100,27 @@ fn other(error: Errno) -> WatchError {
 #[derive(Debug)]
 struct Kernel {
     fd: OwnedFd,
-    /// Readable when the thread is called.
+    /// Readable when the thread has a call to answer.
     call: OwnedFd,
     calls: Mutex<Calls>,
     answered: Condvar,
-    labels: Mutex<Labels>,
+    watched: Mutex<Watched>,
 }
 
 /// What the thread is called for.
 #[derive(Debug, Default)]
 struct Calls {
     stop: bool,
-    /// The last time that somebody waits until all events are handed over, and the last one for which
-    /// that is done.
+    /// How often a caller has asked for all events to be handed over, and how many of those calls are
+    /// answered.
     asked: u64,
     done: u64,
 }
 
 impl Kernel {
-    fn labels(&self) -> MutexGuard<'_, Labels> {
+    fn watched(&self) -> MutexGuard<'_, Watched> {
         // A panic stops the process; until then nothing here is half done.
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -132,10 +134,10 @@ impl Kernel {
         rustix::io::write(&self.call, &1_u64.to_ne_bytes()).unwrap_or_default();
     }
 
-    fn end(&self, numbers: &[Number]) {
-        for number in numbers {
-            // One that ended by itself meanwhile is as good.
-            inotify::remove_watch(&self.fd, *number).unwrap_or_default();
+    fn end(&self, ended: &[Descriptor]) {
+        for descriptor in ended {
+            // An error says that the kernel has ended the watch already.
+            inotify::remove_watch(&self.fd, *descriptor).unwrap_or_default();
         }
     }
 }
@@ -151,9 +153,9 @@ impl Drop for Instance {
 
 impl Instance {
     fn watch(&self, directory: &Path, what: WatchFlags) -> Result<(), WatchError> {
-        // No event of this watch is looked at before it has its name.
-        let mut labels = self.0.labels();
-        let number =
+        // The lock keeps the thread from an event of this watch until the watch has its path.
+        let mut watched = self.0.watched();
+        let descriptor =
             inotify::add_watch(&self.0.fd, directory, what | HOW).map_err(|error| match error {
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => WatchError::Missing,
                 Errno::ACCESS | Errno::PERM => WatchError::Denied,
@@ -161,7 +163,7 @@ impl Instance {
                 error => other(error),
             })?;
         let files = what.contains(WatchFlags::CLOSE_WRITE);
-        labels.set(number, directory, files, |before| {
+        watched.set(descriptor, directory, files, |before| {
             let both = identity(before).ok().zip(identity(directory).ok());
             both.is_some_and(|(before, now)| before.same_directory(&now))
         });
@@ -183,7 +185,7 @@ impl Watch for Instance {
         calls.asked += 1;
         let this = calls.asked;
         self.0.call();
-        // A thread that does not come so far in this time is in the middle of a flood.
+        // A thread that has not answered by then is in the middle of a flood.
         let waited = self
             .0
             .answered
@@ -192,20 +194,20 @@ impl Watch for Instance {
     }
 
     fn begin_round(&self) {
-        self.0.labels().begin_round();
+        self.0.watched().begin_round();
     }
 
     fn end_round(&self) {
-        let ended = self.0.labels().end_round();
+        let ended = self.0.watched().end_round();
         self.0.end(&ended);
     }
 
     fn directories(&self) -> u64 {
-        self.0.labels().files()
+        self.0.watched().files()
     }
 }
 
-/// Waits until one of these is readable, or the time is over.
+/// Waits until one of these is readable, or for this long.
 fn wait(readable: &[&OwnedFd], time: Option<Duration>) -> io::Result<()> {
     let time = time.and_then(|time| Timespec::try_from(time).ok());
     let fds = readable.iter();
@@ -216,9 +218,9 @@ fn wait(readable: &[&OwnedFd], time: Option<Duration>) -> io::Result<()> {
     }
 }
 
-/// What is read of one event.
-struct Told<'a> {
-    number: Number,
+/// An event as the kernel gives it.
+struct Raw<'a> {
+    descriptor: Descriptor,
     what: ReadFlags,
     cookie: u32,
     name: &'a [u8],
@@ -226,7 +228,7 @@ struct Told<'a> {
 
 /// A write to a file.
 struct Written {
-    number: Number,
+    descriptor: Descriptor,
     name: Vec<u8>,
 }
 
@@ -234,12 +236,12 @@ struct Listener {
     kernel: Arc<Kernel>,
     handler: Handler,
     clock: Clock,
-    /// When the first of the events came that are read now.
+    /// When the first event came of those that are read now.
     woken: Time,
-    /// A write that is not handed over yet: most are followed by another of the same file, or by its
+    /// A write that is not handed over yet: most are followed by another to the same file, or by its
     /// close, which says more.
     written: Option<Written>,
-    /// A directory that went, until the next event says where to.
+    /// The cookie and the paths of a directory that was moved, until the next event says where to.
     moved: Option<(u32, Vec<PathBuf>)>,
 }
 
@@ -259,14 +261,14 @@ impl Listener {
                 }
                 calls.asked
             };
-            // Called or not: what it is called for from here on calls it again.
+            // A call that comes from here on makes it readable again.
             rustix::io::read(&kernel.call, &mut [0; 8]).unwrap_or_default();
             loop {
                 match reader.next() {
                     Ok(event) => {
                         let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-                        self.take_in_turn(&Told {
-                            number: event.wd(),
+                        self.take_in_turn(&Raw {
+                            descriptor: event.wd(),
                             what: event.events(),
                             cookie: event.cookie(),
                             name,
@@ -283,29 +285,32 @@ impl Listener {
         }
     }
 
-    /// Takes an event, but for a write whose file's next event comes right after it.
-    fn take_in_turn(&mut self, told: &Told<'_>) {
+    /// Takes an event. A write waits for the next event, and is dropped if that is about the same file
+    /// and says as much.
+    fn take_in_turn(&mut self, raw: &Raw<'_>) {
         let more = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
         let of_same = |written: &mut Written| {
-            written.number == told.number && written.name == told.name && more.contains(told.what)
+            written.descriptor == raw.descriptor
+                && written.name == raw.name
+                && more.contains(raw.what)
         };
         if self.written.take_if(of_same).is_none() {
             self.hand_over_write();
         }
-        if told.what == ReadFlags::MODIFY {
+        if raw.what == ReadFlags::MODIFY {
             self.written = Some(Written {
-                number: told.number,
-                name: told.name.to_vec(),
+                descriptor: raw.descriptor,
+                name: raw.name.to_vec(),
             });
         } else {
-            self.take(told);
+            self.take(raw);
         }
     }
 
     fn hand_over_write(&mut self) {
-        if let Some(Written { number, name }) = self.written.take() {
-            self.take(&Told {
-                number,
+        if let Some(Written { descriptor, name }) = self.written.take() {
+            self.take(&Raw {
+                descriptor,
                 what: ReadFlags::MODIFY,
                 cookie: 0,
                 name: &name,
@@ -313,26 +318,26 @@ impl Listener {
         }
     }
 
-    fn take(&mut self, told: &Told<'_>) {
-        if told.what.contains(ReadFlags::QUEUE_OVERFLOW) {
+    fn take(&mut self, raw: &Raw<'_>) {
+        if raw.what.contains(ReadFlags::QUEUE_OVERFLOW) {
             (self.handler)(Event::Overflow);
             return;
         }
-        if told.what.contains(ReadFlags::UNMOUNT) {
+        if raw.what.contains(ReadFlags::UNMOUNT) {
             (self.handler)(Event::Lost);
             return;
         }
-        let paths = self.paths(told);
-        self.follow_move(told, &paths);
-        if told.what.contains(ReadFlags::IGNORED) {
-            self.kernel.labels().remove(told.number);
+        let paths = self.paths(raw);
+        self.follow_move(raw, &paths);
+        if raw.what.contains(ReadFlags::IGNORED) {
+            self.kernel.watched().remove(raw.descriptor);
             return;
         }
-        let is_dir = told.what.contains(ReadFlags::ISDIR);
-        let Some(nature) = nature(told.what) else {
+        let is_dir = raw.what.contains(ReadFlags::ISDIR);
+        let Some(nature) = nature(raw.what) else {
             return;
         };
-        // It waited here for the others, but no longer than that.
+        // It may have waited for others to gather, but no longer than that.
         let at = self.woken.max(self.clock.now().before(GATHER));
         for path in paths {
             (self.handler)(Event::Hint {
@@ -344,41 +349,42 @@ impl Listener {
         }
     }
 
-    /// What the event is about, under each name that it has.
-    fn paths(&self, told: &Told<'_>) -> Vec<PathBuf> {
-        let labels = self.kernel.labels();
-        let directories = labels.paths(told.number);
+    /// The paths that an event is about: one for each path of its directory.
+    fn paths(&self, raw: &Raw<'_>) -> Vec<PathBuf> {
+        let watched = self.kernel.watched();
+        let directories = watched.paths(raw.descriptor);
         directories
             .map(|directory| {
-                if told.name.is_empty() {
+                if raw.name.is_empty() {
                     directory.to_path_buf()
                 } else {
-                    directory.join(OsStr::from_bytes(told.name))
+                    directory.join(OsStr::from_bytes(raw.name))
                 }
             })
             .collect()
     }
 
-    /// A directory that is renamed is told of twice, in a row: where it was, and where it is. If
-    /// only the first comes, or it comes to where only names are watched, it went out of sight.
-    fn follow_move(&mut self, told: &Told<'_>, paths: &[PathBuf]) {
+    /// A directory that is renamed brings two events in a row: where it was, and where it is. It has
+    /// left if the second does not come, or comes from a directory that is watched for names alone.
+    fn follow_move(&mut self, raw: &Raw<'_>, paths: &[PathBuf]) {
         if let Some((cookie, before)) = self.moved.take() {
-            let arrived = told.what.contains(ReadFlags::MOVED_TO) && told.cookie == cookie;
-            let mut labels = self.kernel.labels();
-            let arrived = arrived && labels.has_files(told.number);
+            let arrived = raw.what.contains(ReadFlags::MOVED_TO) && raw.cookie == cookie;
+            let mut watched = self.kernel.watched();
+            let arrived = arrived && watched.has_files(raw.descriptor);
             let mut ended = Vec::new();
             for (nth, from) in before.iter().enumerate() {
-                // A name more or less than before: the look at the new one adds it.
+                // The two directories may have different numbers of paths: the look at the new
+                // path adds it.
                 match paths.get(nth).filter(|_| arrived) {
-                    Some(to) => labels.rename(from, to),
-                    None => ended.extend(labels.left(from)),
+                    Some(to) => watched.rename(from, to),
+                    None => ended.extend(watched.left(from)),
                 }
             }
-            drop(labels);
+            drop(watched);
             self.kernel.end(&ended);
         }
-        if told.what.contains(ReadFlags::MOVED_FROM | ReadFlags::ISDIR) {
-            self.moved = Some((told.cookie, paths.to_vec()));
+        if raw.what.contains(ReadFlags::MOVED_FROM | ReadFlags::ISDIR) {
+            self.moved = Some((raw.cookie, paths.to_vec()));
         }
     }
 }
@@ -393,7 +399,7 @@ fn nature(what: ReadFlags) -> Option<Nature> {
     ) {
         Some(Nature::Complete)
     } else if what.contains(ReadFlags::MODIFY) && is_dir {
-        // Its modification time was set, and the other one left alone: `fsnotify_change` of the kernel.
+        // Its modification time was set and its access time was not: `fsnotify_change` of the kernel.
         Some(Nature::Touched)
     } else if what.contains(ReadFlags::MODIFY) {
         Some(Nature::Written)
