@@ -24,9 +24,9 @@ use super::range::{DAY, MINUTE};
 use super::reader::Reader;
 use super::section::{Given, Section};
 use super::shape::Shape;
-use super::syntax::{checked, time, value};
+use super::syntax::time;
 use super::unique::Unique;
-use super::value::{Complaint, complain};
+use super::value::{Complaint, boolean, complain, line, words};
 use super::webhook_listener::Webhooks;
 
 /// The kinds whose body is read as pointers say.
@@ -41,9 +41,9 @@ table! {
     "[[pipeline.webhook]]" => WebhookKeys {
         /// The path that the sender is given; unique. Letters, digits, `/`, `.`, `_` and `-`.
         route: String = required("write the path that the sender is given, such as route = \"/hooks/www\""),
-            checked(Shape::pattern("a path", "^(/[A-Za-z0-9._-]+)+$"), |route: &String| check_route(route));
+            line().checked(Shape::pattern("a path", "^(/[A-Za-z0-9._-]+)+$"), |route| check_route(route));
         /// Who sends.
-        kind: kinds::Name = required(&kinds::hint()), value();
+        kind: kinds::Name = required(&kinds::hint()), words();
         /// How deliveries are authenticated. Left out: as the kind does it. `none` needs no secret, and a listener
         /// that only this machine reaches.
         auth: &'static str = elsewhere(), kinds::auth(kinds::every_auth());
@@ -68,7 +68,7 @@ table! {
         environments: Vec<String> = optional(), scope::names(|_| Ok(()));
         /// What a delivery purges: scan (what is really new), files (what it lists), all, or these assets. Left out:
         /// scan where there are origins.
-        purge: Purge = optional(), purge::WhatToPurge;
+        purge: Purge = optional(), purge::syntax();
         /// The folder of the repository that is the origin's root. Left out: all of it.
         files_root: String = optional(), purge::files_root();
         /// Between a delivery and the change that it makes.
@@ -77,35 +77,35 @@ table! {
         dedupe: Duration = default(10 * MINUTE), time(Duration::ZERO..=30 * DAY);
         /// Whether a push is taken for one that was not forced, so that its list of files counts: true where the
         /// branch is protected from that.
-        assume_no_force_push: bool = default(false), value(), of &["gitlab", "gitea", "forgejo"];
+        assume_no_force_push: bool = default(false), boolean(), of &["gitlab", "gitea", "forgejo"];
         /// The origins that are let in where a sender asks by OPTIONS first.
         allowed_origins: Vec<String> = elsewhere(), kinds::origins(), of &["cloudevents"];
         /// How a record spells the key of its object: auto (by its eventSource), form or raw.
-        key_encoding: s3::Keys = default(s3::Keys::default()), value(), of &["s3"];
+        key_encoding: s3::Keys = default(s3::Keys::default()), words(), of &["s3"];
         /// The path that the sender was given, where a proxy changes it: it is signed too.
         external_path: String = optional(), kinds::external_path(), of &["contentful"];
         /// The header that has the token.
         token_header: HeaderName = required(
             "name the header that has the token, such as token_header = \"X-Token\""
-        ), value(), of TOKENS;
+        ), signature::header(), of TOKENS;
         /// What stands before the token in its header.
         token_prefix: String = default(String::new()), signature::token_prefix(), of TOKENS;
         /// The header that has the signature.
         signature_header: HeaderName = required(
             "name the header that has the signature, such as signature_header = \"X-Signature\""
-        ), value(), of GENERIC;
+        ), signature::header(), of GENERIC;
         /// What stands before the signature in its header.
         signature_prefix: String = default(String::new()), signature::signature_prefix(), of GENERIC;
         /// How the signature is written.
-        signature_encoding: Encoding = default(Encoding::default()), value(), of GENERIC;
+        signature_encoding: Encoding = default(Encoding::default()), words(), of GENERIC;
         /// The hash of the signature; sha1 is for senders that have nothing better.
-        signature_digest: Digest = default(Digest::default()), value(), of GENERIC;
+        signature_digest: Digest = default(Digest::default()), words(), of GENERIC;
         /// The header that has the timestamp. Left out: none. More than 300 s off is refused.
-        timestamp_header: HeaderName = optional(), value(), of GENERIC;
+        timestamp_header: HeaderName = optional(), signature::header(), of GENERIC;
         /// The field of the signature's header, a list with commas, that has the timestamp.
         timestamp_field: String = optional(), signature::field(), of GENERIC;
         /// The unit of the timestamp.
-        timestamp_unit: Unit = default(Unit::default()), value(), of GENERIC;
+        timestamp_unit: Unit = default(Unit::default()), words(), of GENERIC;
         /// What is signed. Left out: `{timestamp}.{body}` with a timestamp, else `{body}`.
         signed: signature::Signed = elsewhere(), signature::signed(true), of GENERIC;
         /// Where the body lists the files: JSON pointers, in which `*` stands for every element of a list.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
 use crate::config::shape::Shape;
-use crate::config::syntax::{Syntax, checked, list, scalar};
-use crate::config::value::{Words, complain, quoted, text};
+use crate::config::syntax::{Syntax, list, scalar};
+use crate::config::value::{Words, complain, line, quoted, text};
 use crate::webhook::Kind;
 use crate::webhook::kind::{generic, gitlab, s3, standard};
 
@@ -131,7 +131,7 @@ fn read_auth(
 }
 
 /// One of these ways to authenticate.
-pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str> {
+pub(super) fn auth(auths: Vec<&'static str>) -> Syntax<&'static str> {
     let shape = Shape::Words(auths.clone());
     let read = move |raw: &toml::de::DeValue<'_>| {
         let hint = format!("write one of {}", quoted(&auths));
@@ -145,7 +145,7 @@ pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str
                 Ok,
             )
     };
-    scalar(shape, read, |auth| (*auth).into())
+    scalar(shape, read, |auth| *auth)
 }
 
 /// Reads what a kind has of its own. All of it, also where something of it is refused.
@@ -302,7 +302,7 @@ fn read_origins(
 }
 
 /// The names of origins.
-pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
+pub(super) fn origins() -> Syntax<Vec<String>> {
     let origin = scalar(
         Shape::pattern("a DNS name", "^[!-~]+$"),
         |raw| {
@@ -312,7 +312,7 @@ pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
             }
             Ok(origin.to_owned())
         },
-        |origin| origin.as_str().into(),
+        String::clone,
     );
     list(
         "write a list of names, such as [\"eventgrid.azure.net\"]",
@@ -321,9 +321,9 @@ pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
 }
 
 /// A path that Contentful signs as it is.
-pub(super) fn external_path() -> impl Syntax<Value = String> {
+pub(super) fn external_path() -> Syntax<String> {
     let shape = Shape::pattern("a path", "^/[A-Za-z0-9/._~-]*$");
-    checked(shape, |path: &String| {
+    line().checked(shape, |path| {
         // Contentful signs other characters, and queries, in an encoding of its own.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
         if path.starts_with('/') && path.bytes().all(plain) {
