@@ -204,8 +204,8 @@ fn check_prefix(prefix: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Whether there is a directory; `None` where nobody answers, as on a network mount whose server is
-/// away. Whoever reads a configuration must not hang for that, so a thread asks, which may.
+/// Whether there is a directory; `None` where the file system does not answer, as a network mount whose
+/// server is away. A thread of its own asks, since reading a configuration must not hang.
 fn is_directory(path: &Path) -> Option<bool> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     let path = path.to_owned();

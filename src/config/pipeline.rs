@@ -76,7 +76,7 @@ table! {
     }
 }
 
-/// Reads every pipeline. Those with problems are left out: nobody will see the list then.
+/// Reads every pipeline. Those with problems are left out: the list is dropped then.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     sections: Vec<Section<'_>>,

@@ -417,7 +417,7 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// Reports every key of a section that nobody asked for. The last call for a section.
+    /// Reports every key of a section that was not read. The last call for a section.
     pub(super) fn end(&mut self, section: &Section<'_>) {
         for (key, _) in section.table.into_iter().flatten() {
             let name: &str = key.get_ref();

@@ -165,7 +165,7 @@ fn read_api_url(
     } else {
         (Some(usual_url()), Provenance::Default)
     };
-    // Where it was refused, a problem says so, and nobody sees what stands in for it.
+    // Where it was refused, there is a problem, and what stands in for it is dropped.
     let url = url.unwrap_or(ApiUrl::Sandbox);
     reader.record(section, key, Some(api_url().written(&url)), from);
     Held {

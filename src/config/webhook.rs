@@ -232,7 +232,7 @@ fn check_route(route: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Anybody may send to an open route, so that nobody else must reach it.
+/// An open route needs no secret, so that only programs of this machine may reach it.
 fn check_open(reader: &mut Reader<'_>, section: &Section<'_>, listener: &Webhooks) {
     let Some(raw) = section.table.and_then(|table| table.get("auth")) else {
         return;

@@ -233,7 +233,7 @@ fn shown(
     })
 }
 
-/// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
+/// Looks at the keys that only some kinds have, where the kind is unknown: none of them is
 /// unknown, and a value that no kind takes is wrong.
 fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
     read_auth(reader, section, every_auth());
