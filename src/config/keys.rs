@@ -3,7 +3,6 @@
 //! the JSON schema and the manual.
 
 use super::shape::Shape;
-use super::syntax::Syntax;
 use super::{origin, pipeline, rule, scaleway, state, verify, webhook, webhook_listener};
 
 /// A table of the configuration file.
@@ -53,16 +52,6 @@ pub(super) enum Absent {
     Required,
     /// Nothing, or what its text says.
     Optional,
-}
-
-/// The default of a key, as it is written.
-pub(super) fn default_of<T, S: Syntax<Value = T>>(syntax: &S, value: &T) -> (Absent, Shape) {
-    (Absent::Default(syntax.written(value)), syntax.shape())
-}
-
-/// The shape of a key, whose values are of a type.
-pub(super) fn shape_of<T, S: Syntax<Value = T>>(absent: Absent, syntax: &S) -> (Absent, Shape) {
-    (absent, syntax.shape())
 }
 
 /// A text from the lines of a documentation comment.
@@ -224,26 +213,28 @@ macro_rules! table {
     (@value required $value:expr) => { $value? };
     (@value $presence:ident $value:expr) => { $value };
 
-    (@describe default($default:expr) $type:ty, $syntax:expr) => {
-        $crate::config::keys::default_of::<$type, _>(&$syntax, &$default)
-    };
-    (@describe directory($env:expr, $below:expr, $default:expr) $type:ty, $syntax:expr) => {
-        $crate::config::keys::default_of::<$type, _>(
-            &$syntax,
-            &$crate::config::reader::InDirectory::new($env, $below, $default).usual(),
-        )
-    };
-    (@describe required($hint:expr) $type:ty, $syntax:expr) => {
-        $crate::config::keys::shape_of::<$type, _>($crate::config::keys::Absent::Required, &$syntax)
-    };
-    (@describe optional() $type:ty, $syntax:expr) => {
-        $crate::config::keys::shape_of::<$type, _>($crate::config::keys::Absent::Optional, &$syntax)
-    };
+    (@describe default($default:expr) $type:ty, $syntax:expr) => {{
+        let syntax: $crate::config::syntax::Syntax<$type> = $syntax;
+        let default = $crate::config::keys::Absent::Default(syntax.written(&$default));
+        (default, syntax.shape().clone())
+    }};
+    (@describe directory($env:expr, $below:expr, $default:expr) $type:ty, $syntax:expr) => {{
+        let place = $crate::config::reader::InDirectory::new($env, $below, $default);
+        table!(@describe default(place.usual()) $type, $syntax)
+    }};
     (@describe own($function:expr, $default:expr) $type:ty, $syntax:expr) => {
-        $crate::config::keys::default_of::<$type, _>(&$syntax, &$default)
+        table!(@describe default($default) $type, $syntax)
     };
+    (@describe required($hint:expr) $type:ty, $syntax:expr) => {{
+        let syntax: $crate::config::syntax::Syntax<$type> = $syntax;
+        ($crate::config::keys::Absent::Required, syntax.shape().clone())
+    }};
+    (@describe optional() $type:ty, $syntax:expr) => {{
+        let syntax: $crate::config::syntax::Syntax<$type> = $syntax;
+        ($crate::config::keys::Absent::Optional, syntax.shape().clone())
+    }};
     (@describe $presence:ident($($arg:expr),*) $type:ty, $syntax:expr) => {
-        $crate::config::keys::shape_of($crate::config::keys::Absent::Optional, &$syntax)
+        ($crate::config::keys::Absent::Optional, $syntax.shape().clone())
     };
 
     (@read elsewhere() $(#[$doc:meta])* $field:ident $key:expr, $type:ty, $syntax:expr) => {};

@@ -12,9 +12,12 @@ pub(super) const WHY: &str = "is not in this version";
 /// Reports a key that is not in this version.
 pub(super) fn key(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str) {
     let take = |text: &str| Ok(text.to_owned());
-    let text = parsed(Shape::text("a text"), "write it in quotes", take, |_| {
-        "".into()
-    });
+    let text = parsed(
+        Shape::text("a text"),
+        "write it in quotes",
+        take,
+        String::clone,
+    );
     let given = reader.given(section, key, &text);
     if given.value.is_some()
         && let Some(span) = given.span

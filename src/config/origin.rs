@@ -16,9 +16,9 @@ use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
 use super::section::{Given, Held, Section};
 use super::shape::Shape;
-use super::syntax::{Syntax, checked, list, scalar, time, value};
+use super::syntax::{Syntax, list, scalar, time};
 use super::unique::Unique;
-use super::value::{Complaint, complain, text};
+use super::value::{Complaint, complain, group, line, path, percent, text, words};
 
 /// A filesystem that does not answer within this hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,18 +28,18 @@ table! {
     "[[pipeline.origin]]" => Option<Origin>, OriginKeys {
         /// Its name, unique in the pipeline. What is remembered belongs to this name, not to the root.
         /// Left out: `url_prefix`.
-        name: String = own(read_name), value::<String>();
+        name: String = own(read_name), line();
         /// The directory, absolute. It may be, or lie behind, a symlink that a deploy swaps; it may not
         /// exist now.
         root: PathBuf = required("name the directory that the pipeline serves, such as root = \"/srv/www\""),
-            value();
+            path();
         /// What its paths begin with as assets; begins and ends with `/`.
         url_prefix: String = default(String::from("/")), url_prefix();
         /// What tells that a file changed: its content (a hash), or metadata (size, times, inode).
-        compare: Compare = default(Compare::Content), value();
+        compare: Compare = default(Compare::Content), words();
         /// How changes are noticed: auto (by file events where the file system has them, else by polling),
         /// poll, or off (by scans and webhooks only).
-        watch: WatchMode = default(WatchMode::Auto), value();
+        watch: WatchMode = default(WatchMode::Auto), words();
         /// Time between two background scans, which catch what no event told.
         rescan: Duration = default(HOUR), time(SECOND..=30 * DAY);
         /// A file that is being written is looked at when it is complete, or after this.
@@ -47,21 +47,21 @@ table! {
         /// How long a file must be absent to count as gone.
         gone_after: Duration = default(2 * SECOND), time(Duration::ZERO..=HOUR);
         /// More than this part of the files (and 20) lost within a minute is an alarm, and purges nothing.
-        max_loss: Percent = default(Percent::HALF), value();
+        max_loss: Percent = default(Percent::HALF), percent();
         /// Which symlinks are followed: any, those with targets below the root, or no.
-        follow_symlinks: FollowSymlinks = default(FollowSymlinks::Any), value();
+        follow_symlinks: FollowSymlinks = default(FollowSymlinks::Any), words();
         /// The group that the web server runs as, by name or number: what it may read counts, beside what
         /// everybody may. Left out: everybody only.
-        web_group: Group = optional(), value();
+        web_group: Group = optional(), group();
         /// What is no part of the site, in gitignore syntax; added to the built-in list, which a pattern with
         /// `!` takes back.
         ignore: Vec<String> = own(read_ignore, Vec::new()), ignored(None);
     }
 }
 
-fn url_prefix() -> impl Syntax<Value = String> {
+fn url_prefix() -> Syntax<String> {
     let shape = Shape::pattern("a path that begins and ends with `/`", "^/([^?#\\\\]*/)?$");
-    checked(shape, |prefix: &String| check_prefix(prefix))
+    line().checked(shape, |prefix| check_prefix(prefix))
 }
 
 /// The name; by default the prefix.
@@ -72,7 +72,7 @@ fn read_name(
 ) -> Held<String> {
     let prefix = Reader::peek(section, "url_prefix", &url_prefix()).value;
     let prefix = prefix.unwrap_or_else(|| "/".to_owned());
-    reader.setting(section, key, prefix, &value())
+    reader.setting(section, key, prefix, &line())
 }
 
 /// The patterns, for what is below the root.
@@ -81,17 +81,17 @@ fn read_ignore(
     section: &mut Section<'_>,
     key: &'static str,
 ) -> Held<Vec<String>> {
-    let root = Reader::peek(section, "root", &value::<PathBuf>()).value;
-    reader.setting(section, key, Vec::new(), &ignored(root.as_deref()))
+    let root = Reader::peek(section, "root", &path()).value;
+    reader.setting(section, key, Vec::new(), &ignored(root))
 }
 
-fn ignored(root: Option<&Path>) -> impl Syntax<Value = Vec<String>> {
+fn ignored(root: Option<PathBuf>) -> Syntax<Vec<String>> {
     list(
         "write a list of patterns, such as [\"*.tmp\", \".git/\"]",
         scalar(
             Shape::text("a pattern"),
-            move |raw| read_pattern(raw, root),
-            |pattern| pattern.as_str().into(),
+            move |raw| read_pattern(raw, root.as_deref()),
+            String::clone,
         ),
     )
 }
@@ -204,8 +204,8 @@ fn check_prefix(prefix: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Whether there is a directory; `None` where nobody answers, as on a network mount whose server is
-/// away. Whoever reads a configuration must not hang for that, so a thread asks, which may.
+/// Whether there is a directory; `None` where the file system does not answer, as a network mount whose
+/// server is away. A thread of its own asks, since reading a configuration must not hang.
 fn is_directory(path: &Path) -> Option<bool> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     let path = path.to_owned();

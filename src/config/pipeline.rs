@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::DeValue;
 use uuid::Uuid;
 
 use crate::core::change::PipelineId;
@@ -18,9 +16,9 @@ use super::reader::Reader;
 use super::rule;
 use super::section::{Held, Section};
 use super::shape::Shape;
-use super::syntax::{Syntax, Wrong, checked, number, or_word, parsed, time, value};
+use super::syntax::{Syntax, parsed, time};
 use super::unique::Unique;
-use super::value::{Complaint, complain};
+use super::value::{Complaint, complain, line, number, words};
 use super::verify::{self, Verify};
 use super::webhook::{self, Around};
 use super::webhook_listener::Webhooks;
@@ -39,9 +37,9 @@ table! {
         /// Its id at Scaleway, unique; lower case with hyphens.
         id: PipelineId = required(
             "write the pipeline's id; the Scaleway console shows it, and `scw edge-services pipeline list`"
-        ), uuid(PipelineId::new, |id| id.as_str().into());
+        ), uuid(PipelineId::new, |id| id.as_str().to_owned());
         /// The project that it has to belong to: a pipeline of another one is refused.
-        project_id: String = optional(), uuid(str::to_owned, |id| id.as_str().into());
+        project_id: String = optional(), uuid(str::to_owned, String::clone);
         /// Assets per purge request, at least 1; the console takes 5.
         max_assets: usize = default(5), number(1..=1000, "assets");
         /// A batch closes when no change came for this long.
@@ -49,23 +47,23 @@ table! {
         /// A batch closes this long after its first change; not below `debounce`.
         max_wait: Duration = default(10 * SECOND), time(Duration::ZERO..=DAY);
         /// A batch of more assets becomes one `all`.
-        all_above: Option<usize> = default(Some(2000)), or_word("never", Assets);
+        all_above: Option<usize> = default(Some(2000)), assets().or_word("never");
         /// A backlog that would need longer than this to drain becomes one `all`.
-        all_after: Option<Duration> = default(Some(5 * MINUTE)), or_word("never", time(MINUTE..=DAY));
+        all_after: Option<Duration> = default(Some(5 * MINUTE)), time(MINUTE..=DAY).or_word("never");
         /// Time between two `all` requests; doubles up to 30m while they repeat, but for those that a webhook
         /// asks for. A person does not wait.
         all_cooldown: Duration = default(MINUTE), time(Duration::ZERO..=30 * MINUTE);
         /// Which URLs an HTML file answers at: exact (its own path), directory (`a/index.html` also at `/a/` and
         /// `/a`) or clean (`a/b.html` also at `/a/b` and `/a/b/`, `a/index.html` also at `/a/index`).
-        pages: Pages = default(Pages::default()), value();
+        pages: Pages = default(Pages::default()), words();
         /// How a file's path is spelled in assets: canonical (encoded as RFC 3986 says, in upper-case hex) or both
         /// (also as links to it are known to be spelled).
-        encoding: Encoding = default(Encoding::default()), value();
+        encoding: Encoding = default(Encoding::default()), words();
         /// What was purged is purged once more so much later: for origins with caches of their own.
-        repurge_after: Option<Duration> = default(None), or_word("off", time(SECOND..=DAY));
+        repurge_after: Option<Duration> = default(None), time(SECOND..=DAY).or_word("off");
         /// An asset that changes all the time is purged at most this often; its last change always. Eight purges
         /// in a row are still usual.
-        hot_interval: Option<Duration> = default(Some(10 * SECOND)), or_word("off", time(SECOND..=DAY));
+        hot_interval: Option<Duration> = default(Some(10 * SECOND)), time(SECOND..=DAY).or_word("off");
     } and {
         /// How it is looked at through the edge, if it is.
         verify: Option<Verify>;
@@ -78,7 +76,7 @@ table! {
     }
 }
 
-/// Reads every pipeline. Those with problems are left out: nobody will see the list then.
+/// Reads every pipeline. Those with problems are left out: the list is dropped then.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     sections: Vec<Section<'_>>,
@@ -172,9 +170,9 @@ fn check_waits(
 }
 
 /// A pipeline is named on the command line by name or id, and in labels of metrics by name.
-fn name() -> impl Syntax<Value = String> {
+fn name() -> Syntax<String> {
     let shape = Shape::pattern("a name", "^[^ -,/:-@\\[-\\^`{-~]{1,64}$");
-    checked(shape, |name: &String| check_name(name))
+    line().checked(shape, |name| check_name(name))
 }
 
 fn check_name(name: &str) -> Result<(), Complaint> {
@@ -199,7 +197,7 @@ fn check_name(name: &str) -> Result<(), Complaint> {
 }
 
 /// A UUID in the API's spelling.
-fn uuid<T>(made: fn(&str) -> T, written: fn(&T) -> toml::Value) -> impl Syntax<Value = T> {
+fn uuid<T: 'static>(made: fn(&str) -> T, written: fn(&T) -> String) -> Syntax<T> {
     const HINT: &str = "write it as the Scaleway console shows it, \
                         such as \"11111111-1111-4111-8111-111111111111\"";
     let shape = Shape::pattern(
@@ -215,25 +213,9 @@ fn uuid<T>(made: fn(&str) -> T, written: fn(&T) -> toml::Value) -> impl Syntax<V
 }
 
 /// A number of assets, beside the word `never`.
-struct Assets;
-
-impl Syntax for Assets {
-    type Value = usize;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<usize, Vec<Wrong>> {
-        if raw.get_ref().is_integer() {
-            return number(1..=QUEUE_CAP, "assets").read(raw);
-        }
-        let why = "is neither a whole number nor \"never\"";
-        let hint = format!("write 1 to {QUEUE_CAP} without quotes, or \"never\"");
-        Err(Wrong::whole(raw, why, hint))
-    }
-
-    fn written(&self, value: &usize) -> toml::Value {
-        number(1..=QUEUE_CAP, "assets").written(value)
-    }
-
-    fn shape(&self) -> Shape {
-        number::<usize>(1..=QUEUE_CAP, "assets").shape()
-    }
+fn assets() -> Syntax<usize> {
+    number(1..=QUEUE_CAP, "assets").of_type("a whole number", || Complaint {
+        why: "is neither a whole number nor \"never\"".to_owned(),
+        hint: format!("write 1 to {QUEUE_CAP} without quotes, or \"never\""),
+    })
 }

@@ -1,44 +1,14 @@
-//! Ranges that values have to be in.
+//! Ranges that values have to be in, and what they are written with.
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::duration;
 use super::value::{Complaint, complain};
 
-/// Refuses a number that is out of `range`.
-pub(super) fn number<T: PartialOrd + Display>(
-    range: RangeInclusive<T>,
-) -> impl FnOnce(&T) -> Result<(), Complaint> {
-    move |value| {
-        if range.contains(value) {
-            return Ok(());
-        }
-        let (least, most) = range.into_inner();
-        complain("is out of range", format!("write {least} to {most}"))
-    }
-}
-
-/// Refuses a duration that is out of `range`.
-pub(super) fn time(
-    range: RangeInclusive<Duration>,
-) -> impl FnOnce(&Duration) -> Result<(), Complaint> {
-    move |value| {
-        if range.contains(value) {
-            return Ok(());
-        }
-        let (least, most) = range.into_inner();
-        complain(
-            "is out of range",
-            format!(
-                "write \"{}\" to \"{}\"",
-                duration::written(least),
-                duration::written(most)
-            ),
-        )
-    }
+/// What is said of a value that is out of its range; the limits are as they are written.
+pub(super) fn out_of<T>(least: impl Display, most: impl Display) -> Result<T, Complaint> {
+    complain("is out of range", format!("write {least} to {most}"))
 }
 
 /// A second.

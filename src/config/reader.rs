@@ -184,7 +184,11 @@ impl<'i> Reader<'i> {
     }
 
     /// What a key has, without a report.
-    pub(super) fn peek<S: Syntax>(section: &Section<'_>, key: &str, syntax: &S) -> Given<S::Value> {
+    pub(super) fn peek<T: 'static>(
+        section: &Section<'_>,
+        key: &str,
+        syntax: &Syntax<T>,
+    ) -> Given<T> {
         let raw = section.table.and_then(|table| table.get(key));
         Given {
             value: raw.and_then(|raw| syntax.read(raw).ok()),
@@ -193,12 +197,12 @@ impl<'i> Reader<'i> {
     }
 
     /// The value of a key; what is refused is reported.
-    pub(super) fn given<S: Syntax>(
+    pub(super) fn given<T: 'static>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        syntax: &S,
-    ) -> Given<S::Value> {
+        syntax: &Syntax<T>,
+    ) -> Given<T> {
         let Some(raw) = Self::raw(section, key) else {
             return Given {
                 value: None,
@@ -226,13 +230,13 @@ impl<'i> Reader<'i> {
     }
 
     /// The value of a key that has a default.
-    pub(super) fn setting<S: Syntax>(
+    pub(super) fn setting<T: 'static>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        default: S::Value,
-        syntax: &S,
-    ) -> Held<S::Value> {
+        default: T,
+        syntax: &Syntax<T>,
+    ) -> Held<T> {
         let given = self.given(section, key, syntax);
         let held = self.held(given, default);
         let from = self.source(held.span.as_ref());
@@ -241,12 +245,12 @@ impl<'i> Reader<'i> {
     }
 
     /// The value of a key that may be left out.
-    pub(super) fn optional<S: Syntax>(
+    pub(super) fn optional<T: 'static>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
-        syntax: &S,
-    ) -> Given<S::Value> {
+        syntax: &Syntax<T>,
+    ) -> Given<T> {
         let given = self.given(section, key, syntax);
         let from = self.source(given.span.as_ref());
         let written = given.value.as_ref().map(|value| syntax.written(value));
@@ -255,13 +259,13 @@ impl<'i> Reader<'i> {
     }
 
     /// The value of a key that must be there.
-    pub(super) fn required<S: Syntax>(
+    pub(super) fn required<T: 'static>(
         &mut self,
         section: &mut Section<'_>,
         key: &'static str,
         hint: &str,
-        syntax: &S,
-    ) -> Given<S::Value> {
+        syntax: &Syntax<T>,
+    ) -> Given<T> {
         let given = self.optional(section, key, syntax);
         if given.span.is_none() {
             self.missing(section, key, hint);
@@ -275,7 +279,7 @@ impl<'i> Reader<'i> {
         section: &mut Section<'_>,
         key: &'static str,
         place: &InDirectory,
-        syntax: &impl Syntax<Value = PathBuf>,
+        syntax: &Syntax<PathBuf>,
     ) -> Held<PathBuf> {
         let given = self.given(section, key, syntax);
         let named = self.environment.first_directory(place.variable);
@@ -413,7 +417,7 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// Reports every key of a section that nobody asked for. The last call for a section.
+    /// Reports every key of a section that was not read. The last call for a section.
     pub(super) fn end(&mut self, section: &Section<'_>) {
         for (key, _) in section.table.into_iter().flatten() {
             let name: &str = key.get_ref();

@@ -1,7 +1,6 @@
 //! `[[pipeline.rule]]`: which files a rule is about, and what is purged for them.
 
 use globset::GlobBuilder;
-use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::core::change::Kind;
@@ -13,8 +12,8 @@ use super::problem::printable;
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::Shape;
-use super::syntax::{List, Syntax, Wrong, list, scalar, value};
-use super::value::{Complaint, complain, text};
+use super::syntax::{Syntax, list, parsed, scalar};
+use super::value::{Complaint, complain, text, words};
 
 /// What a template may hold in braces.
 const PLACEHOLDERS: [&str; 5] = ["path", "dir", "name", "stem", "ext"];
@@ -31,11 +30,11 @@ table! {
         /// The kinds of changes that it holds for.
         on: Vec<Kind> = default(vec![Kind::New, Kind::Changed, Kind::Gone]), list(
             "write a list of \"new\", \"changed\" and \"gone\"",
-            value(),
+            words(),
         ).filled("is empty", "list at least one, or leave the line out");
         /// What is purged: all, nothing, or these assets, in which `{path}`, `{dir}`, `{name}`, `{stem}` and
         /// `{ext}` stand for those of the file.
-        purge: RulePurge = required(PURGE_HINT), Purge;
+        purge: RulePurge = required(PURGE_HINT), purge();
     }
 }
 
@@ -60,66 +59,37 @@ fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Rule> {
     })
 }
 
-fn globs() -> List<impl Syntax<Value = String>> {
-    let glob = scalar(Shape::text("a glob"), read_glob, |glob: &String| {
-        glob.as_str().into()
-    });
+fn globs() -> Syntax<Vec<String>> {
+    let glob = scalar(Shape::text("a glob"), read_glob, String::clone);
     list("write a list of globs, such as [\"posts/*.json\"]", glob)
         .filled("is empty", "list at least one glob")
 }
 
-/// What a rule purges.
-struct Purge;
-
-impl Purge {
-    /// Assets, written as they are sent.
-    fn assets() -> List<impl Syntax<Value = Template>> {
-        let asset = scalar(
-            Shape::pattern("an asset with placeholders", "^/"),
-            read_template,
-            |template: &Template| template.to_string().into(),
-        );
-        list(PURGE_HINT, asset).filled("is empty", "to purge nothing, write \"nothing\"")
-    }
-}
-
-impl Syntax for Purge {
-    type Value = RulePurge;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<RulePurge, Vec<Wrong>> {
-        if raw.get_ref().is_array() {
-            return Self::assets().read(raw).map(RulePurge::Templates);
-        }
-        let words = scalar(
-            Self::shape(self),
-            |raw| match text(raw, PURGE_HINT)? {
-                "all" => Ok(RulePurge::All),
-                "nothing" => Ok(RulePurge::Nothing),
-                text if text.starts_with('/') => complain(
-                    "is not a list",
-                    format!("write it in brackets, [\"{text}\"]"),
-                ),
-                _ => complain("is not a word that is known here", PURGE_HINT),
-            },
-            |_| "".into(),
-        );
-        words.read(raw)
-    }
-
-    fn written(&self, purge: &RulePurge) -> toml::Value {
+/// What a rule purges; assets are written as they are sent.
+fn purge() -> Syntax<RulePurge> {
+    let asset = Shape::pattern("an asset with placeholders", "^/");
+    let asset = scalar(asset, read_template, Template::to_string);
+    let assets = list(PURGE_HINT, asset).filled("is empty", "to purge nothing, write \"nothing\"");
+    let words = Shape::Words(vec!["all", "nothing"]);
+    let parse = |text: &str| match text {
+        "all" => Ok(RulePurge::All),
+        "nothing" => Ok(RulePurge::Nothing),
+        text if text.starts_with('/') => complain(
+            "is not a list",
+            format!("write it in brackets, [\"{text}\"]"),
+        ),
+        _ => complain("is not a word that is known here", PURGE_HINT),
+    };
+    let written = |purge: &RulePurge| match purge {
+        RulePurge::All => "all",
+        _ => "nothing",
+    };
+    parsed(words, PURGE_HINT, parse, written).or_list(assets, RulePurge::Templates, |purge| {
         match purge {
-            RulePurge::All => "all".into(),
-            RulePurge::Nothing => "nothing".into(),
-            RulePurge::Templates(templates) => Self::assets().written(templates),
+            RulePurge::Templates(templates) => Some(templates),
+            _ => None,
         }
-    }
-
-    fn shape(&self) -> Shape {
-        Shape::Any(vec![
-            Shape::Words(vec!["all", "nothing"]),
-            Self::assets().shape(),
-        ])
-    }
+    })
 }
 
 fn read_glob(value: &DeValue<'_>) -> Result<String, Complaint> {

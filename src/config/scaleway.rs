@@ -15,8 +15,8 @@ use super::reader::Reader;
 use super::scw_profile::{self, ScwProfile};
 use super::section::{Held, Section};
 use super::shape::Shape;
-use super::syntax::{Syntax, number, parsed, time, value};
-use super::value::{Complaint, complain};
+use super::syntax::{Syntax, parsed, time};
+use super::value::{Complaint, complain, number, path};
 
 /// The API, where neither the file nor the environment nor a profile names another.
 const API_URL: &str = "https://api.scaleway.com";
@@ -28,7 +28,7 @@ table! {
         /// Left out: the environment, then the scw profile, then the default.
         api_url: ApiUrl = own(read_api_url, usual_url()), api_url(), env "SCW_API_URL";
         /// The file that holds the API key's secret.
-        secret_key_file: PathBuf = optional(), value();
+        secret_key_file: PathBuf = optional(), path();
         /// The profile of the scw config file. Left out: the environment, then the file's `active_profile`.
         profile: Option<String> = own(read_profile), profile(), env "SCW_PROFILE";
         /// All calls to the API together.
@@ -64,14 +64,14 @@ pub(super) fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Scalewa
     keys.complete()
 }
 
-fn profile() -> impl Syntax<Value = String> {
+fn profile() -> Syntax<String> {
     let hint = "write the name of a profile of the scw config file, in quotes";
     let take = |text: &str| Ok(text.to_owned());
     parsed(
         Shape::text("the name of a profile"),
         hint,
         take,
-        |name: &String| name.as_str().into(),
+        String::clone,
     )
 }
 
@@ -165,7 +165,7 @@ fn read_api_url(
     } else {
         (Some(usual_url()), Provenance::Default)
     };
-    // Where it was refused, a problem says so, and nobody sees what stands in for it.
+    // Where it was refused, there is a problem, and what stands in for it is dropped.
     let url = url.unwrap_or(ApiUrl::Sandbox);
     reader.record(section, key, Some(api_url().written(&url)), from);
     Held {
@@ -186,11 +186,9 @@ fn kept<T>(reader: &mut Reader<'_>, parsed: Result<T, Problem>) -> Option<T> {
         .ok()
 }
 
-fn api_url() -> impl Syntax<Value = ApiUrl> {
+fn api_url() -> Syntax<ApiUrl> {
     let shape = Shape::pattern("a URL, or \"sandbox\"", "^sandbox$|^[a-zA-Z]+:");
-    parsed(shape, HINT, parse_api_url, |url: &ApiUrl| {
-        url.as_str().into()
-    })
+    parsed(shape, HINT, parse_api_url, |url| url.as_str().to_owned())
 }
 
 const HINT: &str = "write \"https://api.scaleway.com\", or \"sandbox\" to try edgepurge out";

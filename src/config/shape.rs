@@ -61,9 +61,21 @@ impl Shape {
         }
     }
 
-    /// This, or a word that turns the key off.
-    pub(super) fn or(self, word: &'static str) -> Self {
-        Self::Any(vec![self, Self::Words(vec![word])])
+    /// A list of this.
+    pub(super) fn list(self) -> Self {
+        Self::List {
+            item: Box::new(self),
+            least: 0,
+        }
+    }
+
+    /// With at least one item, where it is a list.
+    pub(super) fn filled(self) -> Self {
+        match self {
+            Self::List { item, .. } => Self::List { item, least: 1 },
+            Self::Any(shapes) => Self::Any(shapes.into_iter().map(Self::filled).collect()),
+            other => other,
+        }
     }
 
     /// The JSON schema.

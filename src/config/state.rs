@@ -10,8 +10,8 @@ use super::range::{DAY, SECOND};
 use super::reader::Reader;
 use super::section::Section;
 use super::shape::Shape;
-use super::syntax::{Syntax, checked, or_word, parsed, time, value};
-use super::value::{Complaint, Value as _, complain};
+use super::syntax::{Syntax, parsed, time};
+use super::value::{Complaint, PATH, complain, path};
 
 /// The longest path of a Unix socket, in bytes, which the kernel sets.
 pub(super) const SOCKET_PATH_LIMIT: usize = 107;
@@ -20,7 +20,7 @@ table! {
     /// What the daemon keeps.
     "[state]" => State, StateKeys {
         /// The directory of the databases.
-        directory: PathBuf = directory("STATE_DIRECTORY", "", "/var/lib/edgepurge"), value();
+        directory: PathBuf = directory("STATE_DIRECTORY", "", "/var/lib/edgepurge"), path();
         /// How long the history of changes and requests is kept.
         retention: Duration = default(30 * DAY), time(SECOND..=3650 * DAY);
     }
@@ -31,12 +31,12 @@ table! {
     "[admin]" => Admin, AdminKeys {
         /// The TCP listener of status page, metrics and health.
         listen: Option<SocketAddr> = default(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9787)))),
-            or_word("off", address());
+            address().or_word("off");
         /// The control socket, guarded by file permission.
         socket: PathBuf = directory("RUNTIME_DIRECTORY", "admin.sock", "/run/edgepurge"), socket();
         /// The file that holds the token of changing calls over TCP; without it nothing can be changed there.
         /// Required where `listen` is not on loopback, and then for reading too.
-        token_file: PathBuf = optional(), value();
+        token_file: PathBuf = optional(), path();
     }
 }
 
@@ -70,8 +70,8 @@ pub(super) fn read_admin(reader: &mut Reader<'_>, mut section: Section<'_>) -> A
 }
 
 /// The path of a Unix socket.
-fn socket() -> impl Syntax<Value = PathBuf> {
-    checked(PathBuf::shape(), |path: &PathBuf| {
+fn socket() -> Syntax<PathBuf> {
+    path().checked(PATH, |path| {
         if path.as_os_str().len() > SOCKET_PATH_LIMIT {
             return complain(
                 format!(
@@ -87,7 +87,7 @@ fn socket() -> impl Syntax<Value = PathBuf> {
 const LISTEN_HINT: &str = "write an IP address and a port, such as \"127.0.0.1:9787\", or \"off\"";
 
 /// An IP address with a port.
-fn address() -> impl Syntax<Value = SocketAddr> {
+fn address() -> Syntax<SocketAddr> {
     let shape = Shape::pattern(
         "an IP address with a port",
         "^[0-9.]+:[0-9]+$|^\\[.*\\]:[0-9]+$",
@@ -96,7 +96,5 @@ fn address() -> impl Syntax<Value = SocketAddr> {
         text.parse()
             .or_else(|_| complain("is not an IP address with a port", LISTEN_HINT))
     };
-    parsed(shape, LISTEN_HINT, parse, |address: &SocketAddr| {
-        address.to_string().into()
-    })
+    parsed(shape, LISTEN_HINT, parse, SocketAddr::to_string)
 }

@@ -1,7 +1,6 @@
 //! How a value is written in the file: reads it, says why it may be refused, writes it, and describes
-//! it. The syntaxes of the key tables are put together from these.
+//! it. The tables of keys put their syntaxes together from these.
 
-use std::marker::PhantomData;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::shape::Shape;
-use super::value::{Complaint, Number, Value, a_type, complain, read_size, text};
-use super::{range, size};
+use super::value::{Complaint, a_type, complain, read_size, text};
+use super::{duration, range, size};
 
 /// What is wrong with a value, or with an item of a list.
 #[derive(Debug)]
@@ -25,21 +24,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     /// A value that is wrong as a whole.
-    pub(super) fn whole(
-        raw: &Spanned<DeValue<'_>>,
-        why: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Vec<Self> {
-        Self::of(
-            raw,
-            Complaint {
-                why: why.into(),
-                hint: hint.into(),
-            },
-        )
-    }
-
-    fn of(raw: &Spanned<DeValue<'_>>, complaint: Complaint) -> Vec<Self> {
+    fn whole(raw: &Spanned<DeValue<'_>>, complaint: Complaint) -> Vec<Self> {
         vec![Self {
             item: None,
             span: raw.span(),
@@ -48,261 +33,237 @@ impl Wrong {
     }
 }
 
+type Read<T> = dyn Fn(&Spanned<DeValue<'_>>) -> Result<T, Vec<Wrong>>;
+
 /// A way to write a value.
-pub(super) trait Syntax {
-    /// The value that is read.
-    type Value;
-
-    /// Reads it, or says everything that is wrong with it.
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<Wrong>>;
-
-    /// Writes it as [`Syntax::read`] takes it.
-    fn written(&self, value: &Self::Value) -> toml::Value;
-
-    /// What it may look like.
-    fn shape(&self) -> Shape;
-}
-
-/// See [`scalar`].
-struct Scalar<T, R> {
-    read: R,
-    written: fn(&T) -> toml::Value,
+pub(super) struct Syntax<T> {
+    read: Box<Read<T>>,
+    written: Box<dyn Fn(&T) -> toml::Value>,
     shape: Shape,
-    value: PhantomData<T>,
-}
-
-impl<T, R: Fn(&DeValue<'_>) -> Result<T, Complaint>> Syntax for Scalar<T, R> {
-    type Value = T;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<T, Vec<Wrong>> {
-        (self.read)(raw.get_ref()).map_err(|complaint| Wrong::of(raw, complaint))
-    }
-
-    fn written(&self, value: &T) -> toml::Value {
-        (self.written)(value)
-    }
-
-    fn shape(&self) -> Shape {
-        self.shape.clone()
-    }
 }
 
 /// A value that is no list.
-pub(super) fn scalar<T>(
+pub(super) fn scalar<T, V: Into<toml::Value>>(
     shape: Shape,
-    read: impl Fn(&DeValue<'_>) -> Result<T, Complaint>,
-    written: fn(&T) -> toml::Value,
-) -> impl Syntax<Value = T> {
-    Scalar {
-        read,
-        written,
+    read: impl Fn(&DeValue<'_>) -> Result<T, Complaint> + 'static,
+    written: impl Fn(&T) -> V + 'static,
+) -> Syntax<T> {
+    Syntax {
+        read: Box::new(move |raw| read(raw.get_ref()).map_err(|found| Wrong::whole(raw, found))),
+        written: Box::new(move |value| written(value).into()),
         shape,
-        value: PhantomData,
     }
 }
 
-/// A value of a type that has one way to be written.
-pub(super) fn value<T: Value>() -> impl Syntax<Value = T> {
-    scalar(T::shape(), T::read, T::written)
-}
-
-/// As [`value`], where `check` may refuse it.
-pub(super) fn checked<T: Value>(
+/// A value that is read from a text; `hint` is for what is none.
+pub(super) fn parsed<T, V: Into<toml::Value>>(
     shape: Shape,
-    check: impl Fn(&T) -> Result<(), Complaint>,
-) -> impl Syntax<Value = T> {
-    let read = move |raw: &DeValue<'_>| {
-        let value = T::read(raw)?;
-        check(&value).map(|()| value)
-    };
-    scalar(shape, read, T::written)
-}
-
-/// A whole number, with the unit that it counts.
-pub(super) fn number<T: Number>(
-    range: RangeInclusive<u64>,
-    unit: &'static str,
-) -> impl Syntax<Value = T> {
-    let shape = Shape::Number {
-        range: range.clone(),
-        unit,
-    };
-    checked(shape, move |number: &T| {
-        range::number(range.clone())(&number.number())
-    })
+    hint: &'static str,
+    parse: impl Fn(&str) -> Result<T, Complaint> + 'static,
+    written: impl Fn(&T) -> V + 'static,
+) -> Syntax<T> {
+    scalar(shape, move |raw| parse(text(raw, hint)?), written)
 }
 
 /// A duration.
-pub(super) fn time(range: RangeInclusive<Duration>) -> impl Syntax<Value = Duration> {
-    checked(Shape::Time(range.clone()), move |time| {
-        range::time(range.clone())(time)
+pub(super) fn time(range: RangeInclusive<Duration>) -> Syntax<Duration> {
+    const HINT: &str =
+        "write a whole number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"";
+    let shape = Shape::Time(range.clone());
+    let read = |raw: &DeValue<'_>| {
+        if raw.is_integer() {
+            return complain("has no unit", HINT);
+        }
+        duration::parse(text(raw, HINT)?).map_or_else(|| complain("is not a duration", HINT), Ok)
+    };
+    scalar(shape.clone(), read, |time| duration::written(*time)).checked(shape, move |time| {
+        if range.contains(time) {
+            return Ok(());
+        }
+        in_quotes(
+            &duration::written(*range.start()),
+            &duration::written(*range.end()),
+        )
     })
+}
+
+/// Out of range, where the limits are texts.
+fn in_quotes(least: &str, most: &str) -> Result<(), Complaint> {
+    range::out_of(format!("\"{least}\""), format!("\"{most}\""))
 }
 
 /// A size in bytes.
-pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Syntax<Value = u64> {
+pub(super) fn bytes(range: RangeInclusive<u64>) -> Syntax<u64> {
     let shape = Shape::Size(range.clone());
-    let read = move |raw: &DeValue<'_>| {
-        let bytes = read_size(raw)?;
-        if range.contains(&bytes) {
-            return Ok(bytes);
+    scalar(shape.clone(), read_size, |bytes| size::written(*bytes)).checked(shape, move |bytes| {
+        if range.contains(bytes) {
+            return Ok(());
         }
-        let (least, most) = (size::written(*range.start()), size::written(*range.end()));
-        complain(
-            "is out of range",
-            format!("write \"{least}\" to \"{most}\""),
-        )
-    };
-    scalar(shape, read, |bytes| {
-        toml::Value::String(size::written(*bytes))
+        in_quotes(&size::written(*range.start()), &size::written(*range.end()))
     })
 }
 
-/// See [`or_word`].
-struct OrWord<S> {
-    syntax: S,
-    word: &'static str,
-}
-
-impl<S: Syntax> Syntax for OrWord<S> {
-    type Value = Option<S::Value>;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<Wrong>> {
-        if raw.get_ref().as_str() == Some(self.word) {
-            return Ok(None);
-        }
-        self.syntax.read(raw).map(Some)
-    }
-
-    fn written(&self, value: &Self::Value) -> toml::Value {
-        value.as_ref().map_or_else(
-            || toml::Value::String(self.word.to_owned()),
-            |value| self.syntax.written(value),
-        )
-    }
-
-    fn shape(&self) -> Shape {
-        self.syntax.shape().or(self.word)
-    }
-}
-
-/// A value, or a word for none.
-pub(super) fn or_word<S: Syntax>(
-    word: &'static str,
-    syntax: S,
-) -> impl Syntax<Value = Option<S::Value>> {
-    OrWord { syntax, word }
-}
-
-/// See [`list`].
-pub(super) struct List<S> {
-    hint: &'static str,
-    item: S,
-    /// What is said of an empty one.
-    empty: Option<(&'static str, &'static str)>,
-    /// Whether one item may stand there without a list.
-    one: bool,
-    /// Whether a list of one is written without brackets.
-    alone: bool,
-}
-
 /// A list; `hint` is for what is none.
-pub(super) const fn list<S: Syntax>(hint: &'static str, item: S) -> List<S> {
-    List {
-        hint,
-        item,
-        empty: None,
-        one: false,
-        alone: false,
-    }
+pub(super) fn list<T: 'static>(hint: &'static str, item: Syntax<T>) -> Syntax<Vec<T>> {
+    let shape = item.shape.clone().list();
+    list_of(hint, item, shape, false)
 }
 
 /// As [`list`], or one item without brackets.
-pub(super) const fn one_or_list<S: Syntax>(hint: &'static str, item: S) -> List<S> {
-    List {
-        hint,
-        item,
-        empty: None,
-        one: true,
-        alone: false,
+pub(super) fn one_or_list<T: 'static>(hint: &'static str, item: Syntax<T>) -> Syntax<Vec<T>> {
+    let shape = Shape::Any(vec![item.shape.clone(), item.shape.clone().list()]);
+    list_of(hint, item, shape, true)
+}
+
+fn list_of<T: 'static>(
+    hint: &'static str,
+    item: Syntax<T>,
+    shape: Shape,
+    or_one: bool,
+) -> Syntax<Vec<T>> {
+    let Syntax { read, written, .. } = item;
+    Syntax {
+        read: Box::new(move |raw| match raw.get_ref().as_array() {
+            Some(items) => read_items(items, &read),
+            None if or_one => Ok(vec![read(raw)?]),
+            None => {
+                let why = format!("is {}, not a list", a_type(raw.get_ref()));
+                let hint = hint.to_owned();
+                Err(Wrong::whole(raw, Complaint { why, hint }))
+            }
+        }),
+        written: Box::new(move |items| toml::Value::Array(items.iter().map(&written).collect())),
+        shape,
     }
 }
 
-impl<S: Syntax> List<S> {
-    /// At least one item: why an empty list is refused, and the hint.
-    pub(super) fn filled(self, why: &'static str, hint: &'static str) -> Self {
+/// The items, or everything that is wrong with any of them.
+fn read_items<T>(items: &[Spanned<DeValue<'_>>], read: &Read<T>) -> Result<Vec<T>, Vec<Wrong>> {
+    let mut values = Vec::new();
+    let mut wrongs = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        match read(item) {
+            Ok(value) => values.push(value),
+            Err(found) => wrongs.extend(found.into_iter().map(|wrong| Wrong {
+                item: Some(at),
+                ..wrong
+            })),
+        }
+    }
+    if wrongs.is_empty() {
+        return Ok(values);
+    }
+    Err(wrongs)
+}
+
+impl<T: 'static> Syntax<T> {
+    /// Reads a value, or says everything that is wrong with it.
+    pub(super) fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<T, Vec<Wrong>> {
+        (self.read)(raw)
+    }
+
+    /// Writes a value as [`Syntax::read`] takes it.
+    pub(super) fn written(&self, value: &T) -> toml::Value {
+        (self.written)(value)
+    }
+
+    /// What a value may look like.
+    pub(super) const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// What else is refused of it; `shape` is what is left.
+    pub(super) fn checked(
+        self,
+        shape: Shape,
+        check: impl Fn(&T) -> Result<(), Complaint> + 'static,
+    ) -> Self {
         Self {
-            empty: Some((why, hint)),
+            read: Box::new(move |raw| {
+                let value = (self.read)(raw)?;
+                match check(&value) {
+                    Ok(()) => Ok(value),
+                    Err(found) => Err(Wrong::whole(raw, found)),
+                }
+            }),
+            shape,
             ..self
         }
+    }
+
+    /// What is said of a value of another type than this one, which is named as by [`a_type`].
+    pub(super) fn of_type(
+        self,
+        name: &'static str,
+        complaint: impl Fn() -> Complaint + 'static,
+    ) -> Self {
+        Self {
+            read: Box::new(move |raw| {
+                if a_type(raw.get_ref()) == name {
+                    return (self.read)(raw);
+                }
+                Err(Wrong::whole(raw, complaint()))
+            }),
+            ..self
+        }
+    }
+
+    /// A value, or a word for none.
+    pub(super) fn or_word(self, word: &'static str) -> Syntax<Option<T>> {
+        let Self {
+            read,
+            written,
+            shape,
+        } = self;
+        Syntax {
+            read: Box::new(move |raw| match raw.get_ref().as_str() {
+                Some(text) if text == word => Ok(None),
+                _ => read(raw).map(Some),
+            }),
+            written: Box::new(move |value| value.as_ref().map_or_else(|| word.into(), &written)),
+            shape: Shape::Any(vec![shape, Shape::Words(vec![word])]),
+        }
+    }
+
+    /// A value, or a list that `made` makes one; `of` is the list of such a value.
+    pub(super) fn or_list<I: 'static>(
+        self,
+        list: Syntax<Vec<I>>,
+        made: fn(Vec<I>) -> T,
+        of: fn(&T) -> Option<&Vec<I>>,
+    ) -> Self {
+        let shape = Shape::Any(vec![self.shape, list.shape]);
+        let (read, written) = (self.read, self.written);
+        Self {
+            read: Box::new(move |raw| match raw.get_ref() {
+                DeValue::Array(_) => (list.read)(raw).map(made),
+                _ => read(raw),
+            }),
+            written: Box::new(move |value| of(value).map_or_else(|| written(value), &list.written)),
+            shape,
+        }
+    }
+}
+
+impl<T: 'static> Syntax<Vec<T>> {
+    /// At least one item: why an empty list is refused, and the hint.
+    pub(super) fn filled(self, why: &'static str, hint: &'static str) -> Self {
+        let shape = self.shape.clone().filled();
+        self.checked(shape, move |items| match items.as_slice() {
+            [] => complain(why, hint),
+            _ => Ok(()),
+        })
     }
 
     /// One item is written without brackets.
     pub(super) fn one_alone(self) -> Self {
+        let written = self.written;
         Self {
-            alone: true,
+            written: Box::new(move |items| match written(items) {
+                toml::Value::Array(mut items) if items.len() == 1 => items.remove(0),
+                items => items,
+            }),
             ..self
         }
     }
-}
-
-impl<S: Syntax> Syntax for List<S> {
-    type Value = Vec<S::Value>;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<Wrong>> {
-        let Some(items) = raw.get_ref().as_array() else {
-            if self.one {
-                return Ok(vec![self.item.read(raw)?]);
-            }
-            let why = format!("is {}, not a list", a_type(raw.get_ref()));
-            return Err(Wrong::whole(raw, why, self.hint));
-        };
-        let mut values = Vec::new();
-        let mut wrongs = Vec::new();
-        for (at, item) in items.iter().enumerate() {
-            match self.item.read(item) {
-                Ok(value) => values.push(value),
-                Err(wrong) => wrongs.extend(wrong.into_iter().map(|wrong| Wrong {
-                    item: Some(at),
-                    ..wrong
-                })),
-            }
-        }
-        if !wrongs.is_empty() {
-            return Err(wrongs);
-        }
-        match self.empty {
-            Some((why, hint)) if values.is_empty() => Err(Wrong::whole(raw, why, hint)),
-            _ => Ok(values),
-        }
-    }
-
-    fn written(&self, value: &Self::Value) -> toml::Value {
-        if let (true, [one]) = (self.alone, value.as_slice()) {
-            return self.item.written(one);
-        }
-        let items = value.iter().map(|item| self.item.written(item));
-        toml::Value::Array(items.collect())
-    }
-
-    fn shape(&self) -> Shape {
-        let list = Shape::List {
-            item: Box::new(self.item.shape()),
-            least: usize::from(self.empty.is_some()),
-        };
-        if self.one {
-            return Shape::Any(vec![self.item.shape(), list]);
-        }
-        list
-    }
-}
-
-/// An item of a list, or a value, that is read from a text.
-pub(super) fn parsed<T>(
-    shape: Shape,
-    hint: &'static str,
-    parse: impl Fn(&str) -> Result<T, Complaint>,
-    written: fn(&T) -> toml::Value,
-) -> impl Syntax<Value = T> {
-    scalar(shape, move |raw| parse(text(raw, hint)?), written)
 }

@@ -1,8 +1,8 @@
 //! Types of values: how each is read from TOML, why it may be refused, and how it is written.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::de::DeValue;
 
@@ -13,7 +13,8 @@ use crate::origin::{Compare, FollowSymlinks, WatchMode};
 use super::model::{Group, Percent};
 use super::shape::Shape;
 use super::suggestion::nearest;
-use super::{duration, size};
+use super::syntax::{Syntax, parsed, scalar};
+use super::{range, size};
 
 /// Why a value is refused, and what to write instead.
 #[derive(Clone, Debug)]
@@ -30,24 +31,6 @@ pub(super) fn complain<T>(why: impl Into<String>, hint: impl Into<String>) -> Re
         why: why.into(),
         hint: hint.into(),
     })
-}
-
-/// A type of value.
-pub(super) trait Value: Sized {
-    /// Reads it.
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint>;
-
-    /// Writes it as [`Value::read`] takes it.
-    fn written(&self) -> toml::Value;
-
-    /// What it may look like.
-    fn shape() -> Shape;
-}
-
-/// A whole number.
-pub(super) trait Number: Value {
-    /// Itself.
-    fn number(&self) -> u64;
 }
 
 /// The text of a string value.
@@ -71,49 +54,27 @@ pub(super) fn a_type(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-impl Value for u64 {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let Some(integer) = value.as_integer() else {
-            return complain("is not a whole number", "write a number without quotes");
-        };
-        match Self::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) => Ok(number),
-            Err(_) if integer.as_str().starts_with('-') => {
-                complain("is below zero", "write a number that is not negative")
-            }
-            Err(_) => complain("is too large", "write a smaller number"),
-        }
+/// The numbers that keys have.
+pub(super) trait Number: Sized + 'static {
+    /// Makes it.
+    fn of(number: u64) -> Result<Self, Complaint>;
+
+    /// Itself.
+    fn number(&self) -> u64;
+}
+
+impl Number for usize {
+    fn of(number: u64) -> Result<Self, Complaint> {
+        Self::try_from(number).or_else(|_| complain("is too large", "write less"))
     }
 
-    fn written(&self) -> toml::Value {
-        toml::Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
-    }
-
-    fn shape() -> Shape {
-        Shape::Number {
-            range: 0..=u64::MAX,
-            unit: "",
-        }
+    fn number(&self) -> u64 {
+        u64::try_from(*self).unwrap_or(u64::MAX)
     }
 }
 
-impl Value for usize {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        Self::try_from(u64::read(value)?).or_else(|_| complain("is too large", "write less"))
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
-    }
-
-    fn shape() -> Shape {
-        u64::shape()
-    }
-}
-
-impl Value for NonZeroU32 {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let number = u64::read(value)?;
+impl Number for NonZeroU32 {
+    fn of(number: u64) -> Result<Self, Complaint> {
         let Ok(number) = u32::try_from(number) else {
             return complain("is too large", "write a smaller number");
         };
@@ -123,61 +84,51 @@ impl Value for NonZeroU32 {
         )
     }
 
-    fn written(&self) -> toml::Value {
-        toml::Value::Integer(self.get().into())
-    }
-
-    fn shape() -> Shape {
-        u64::shape()
-    }
-}
-
-impl Number for usize {
-    fn number(&self) -> u64 {
-        u64::try_from(*self).unwrap_or(u64::MAX)
-    }
-}
-
-impl Number for NonZeroU32 {
     fn number(&self) -> u64 {
         self.get().into()
     }
 }
 
-impl Value for bool {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        value.as_bool().map_or_else(
-            || complain("is neither true nor false", "write true or false"),
-            Ok,
-        )
-    }
+/// A whole number, with the unit that it counts.
+pub(super) fn number<T: Number>(range: RangeInclusive<u64>, unit: &'static str) -> Syntax<T> {
+    let shape = Shape::Number {
+        range: range.clone(),
+        unit,
+    };
+    let read = |raw: &DeValue<'_>| T::of(read_number(raw)?);
+    scalar(shape.clone(), read, |value| {
+        i64::try_from(value.number()).unwrap_or(i64::MAX)
+    })
+    .checked(shape, move |value| {
+        if range.contains(&value.number()) {
+            return Ok(());
+        }
+        range::out_of(range.start(), range.end())
+    })
+}
 
-    fn written(&self) -> toml::Value {
-        (*self).into()
-    }
-
-    fn shape() -> Shape {
-        Shape::Boolean
+fn read_number(value: &DeValue<'_>) -> Result<u64, Complaint> {
+    let Some(integer) = value.as_integer() else {
+        return complain("is not a whole number", "write a number without quotes");
+    };
+    match u64::from_str_radix(integer.as_str(), integer.radix()) {
+        Ok(number) => Ok(number),
+        Err(_) if integer.as_str().starts_with('-') => {
+            complain("is below zero", "write a number that is not negative")
+        }
+        Err(_) => complain("is too large", "write a smaller number"),
     }
 }
 
-impl Value for Duration {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str =
-            "write a whole number and a unit, ms, s, m, h or d, in quotes, such as \"30s\"";
-        if matches!(value, DeValue::Integer(_)) {
-            return complain("has no unit", HINT);
-        }
-        duration::parse(text(value, HINT)?).map_or_else(|| complain("is not a duration", HINT), Ok)
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(duration::written(*self))
-    }
-
-    fn shape() -> Shape {
-        Shape::Time(Self::ZERO..=Self::MAX)
-    }
+/// `true` or `false`.
+pub(super) fn boolean() -> Syntax<bool> {
+    let read = |raw: &DeValue<'_>| {
+        raw.as_bool().map_or_else(
+            || complain("is neither true nor false", "write true or false"),
+            Ok,
+        )
+    };
+    scalar(Shape::Boolean, read, |value| *value)
 }
 
 /// Reads a size in bytes.
@@ -189,9 +140,10 @@ pub(super) fn read_size(value: &DeValue<'_>) -> Result<u64, Complaint> {
     size::parse(text(value, HINT)?).map_or_else(|| complain("is not a size", HINT), Ok)
 }
 
-impl Value for String {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let text = text(value, "write it in quotes")?;
+/// A text that is not empty and can be shown.
+pub(super) fn line() -> Syntax<String> {
+    let shape = Shape::pattern("a text", "^[^\\u0000-\\u001f\\u007f]+$");
+    let parse = |text: &str| {
         if text.is_empty() {
             return complain("is empty", "write something, or remove the line");
         }
@@ -199,102 +151,81 @@ impl Value for String {
             return complain("holds a control character", "remove it");
         }
         Ok(text.to_owned())
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(self.clone())
-    }
-
-    fn shape() -> Shape {
-        Shape::pattern("a text", "^[^\\u0000-\\u001f\\u007f]+$")
-    }
+    };
+    parsed(shape, "write it in quotes", parse, String::clone)
 }
 
-impl Value for PathBuf {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str = "write the whole path, from / on, in quotes";
-        let path = text(value, HINT)?;
+/// What a path may look like.
+pub(super) const PATH: Shape = Shape::pattern("an absolute path", "^/");
+
+/// An absolute path.
+pub(super) fn path() -> Syntax<PathBuf> {
+    const HINT: &str = "write the whole path, from / on, in quotes";
+    let parse = |path: &str| {
         if path.contains('\0') {
             return complain("holds a zero byte", HINT);
         }
         if !Path::new(path).is_absolute() {
             return complain("is not an absolute path", HINT);
         }
-        Ok(Self::from(path))
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(self.display().to_string())
-    }
-
-    fn shape() -> Shape {
-        Shape::pattern("an absolute path", "^/")
-    }
+        Ok(PathBuf::from(path))
+    };
+    parsed(PATH, HINT, parse, |path| path.display().to_string())
 }
 
-impl Value for Percent {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str = "write a whole number from 0 to 100 and %, in quotes, such as \"50%\"";
-        let text = text(value, HINT)?;
+/// A percentage.
+pub(super) fn percent() -> Syntax<Percent> {
+    const HINT: &str = "write a whole number from 0 to 100 and %, in quotes, such as \"50%\"";
+    let shape = Shape::pattern("0% to 100%", "^0*(100|[0-9]?[0-9])%$");
+    let parse = |text: &str| {
         text.strip_suffix('%')
             .filter(|number| number.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|number| number.trim_end().parse().ok())
-            .and_then(Self::new)
+            .and_then(Percent::new)
             .map_or_else(|| complain("is not a percentage", HINT), Ok)
-    }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(format!("{}%", self.get()))
-    }
-
-    fn shape() -> Shape {
-        Shape::pattern("0% to 100%", "^0*(100|[0-9]?[0-9])%$")
-    }
+    };
+    parsed(shape, HINT, parse, |percent| format!("{}%", percent.get()))
 }
 
-impl Value for Group {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str = "write the name or the number of the group that the web server runs as, such as \"www-data\" or \"nginx\"; `id -g -n USER` tells it";
-        let name = match value {
-            DeValue::Integer(_) => u64::read(value)?.to_string(),
-            _ => text(value, HINT)?.to_owned(),
-        };
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-            return name.parse().map_or_else(
-                |_| complain("is too large for the number of a group", HINT),
-                |id| {
-                    Ok(Self {
-                        name: name.clone(),
-                        id,
-                    })
-                },
-            );
-        }
-        match nix::unistd::Group::from_name(&name) {
-            Ok(Some(group)) => Ok(Self {
-                name,
-                id: group.gid.as_raw(),
-            }),
-            Ok(None) => complain("is no group of this machine", HINT),
-            Err(error) => complain(
-                format!("can't be looked up among the groups of this machine ({error})"),
-                "write its number",
-            ),
-        }
-    }
+/// A group of this machine, by name or number.
+pub(super) fn group() -> Syntax<Group> {
+    let shape = Shape::Any(vec![
+        Shape::text("the name of a group"),
+        Shape::Number {
+            range: 0..=u64::from(u32::MAX),
+            unit: "its number",
+        },
+    ]);
+    scalar(shape, read_group, |group| group.name.clone())
+}
 
-    fn written(&self) -> toml::Value {
-        toml::Value::String(self.name.clone())
-    }
-
-    fn shape() -> Shape {
-        Shape::Any(vec![
-            Shape::text("the name of a group"),
-            Shape::Number {
-                range: 0..=u64::from(u32::MAX),
-                unit: "its number",
+fn read_group(value: &DeValue<'_>) -> Result<Group, Complaint> {
+    const HINT: &str = "write the name or the number of the group that the web server runs as, such as \"www-data\" or \"nginx\"; `id -g -n USER` tells it";
+    let name = match value {
+        DeValue::Integer(_) => read_number(value)?.to_string(),
+        _ => text(value, HINT)?.to_owned(),
+    };
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return name.parse().map_or_else(
+            |_| complain("is too large for the number of a group", HINT),
+            |id| {
+                Ok(Group {
+                    name: name.clone(),
+                    id,
+                })
             },
-        ])
+        );
+    }
+    match nix::unistd::Group::from_name(&name) {
+        Ok(Some(group)) => Ok(Group {
+            name,
+            id: group.gid.as_raw(),
+        }),
+        Ok(None) => complain("is no group of this machine", HINT),
+        Err(error) => complain(
+            format!("can't be looked up among the groups of this machine ({error})"),
+            "write its number",
+        ),
     }
 }
 
@@ -304,34 +235,32 @@ pub(super) trait Words: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
 
-impl<T: Words> Value for T {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        word_of(value, T::WORDS.iter().copied())
-    }
-
-    fn written(&self) -> toml::Value {
-        let word = T::WORDS.iter().find(|(_, value)| value == self);
-        toml::Value::String(word.map_or_else(String::new, |(word, _)| (*word).to_owned()))
-    }
-
-    fn shape() -> Shape {
-        Shape::Words(T::WORDS.iter().map(|(word, _)| *word).collect())
-    }
+/// One of the words of a type.
+pub(super) fn words<T: Words>() -> Syntax<T> {
+    word_of(T::WORDS.to_vec())
 }
 
-/// What the one of these words that is written stands for.
-pub(super) fn word_of<T>(
-    value: &DeValue<'_>,
-    words: impl Iterator<Item = (&'static str, T)> + Clone,
-) -> Result<T, Complaint> {
-    let names: Vec<&str> = words.clone().map(|(word, _)| word).collect();
-    let one_of = format!("write one of {}", quoted(&names));
+/// One of these words, each with what it stands for.
+pub(super) fn word_of<T: Copy + PartialEq + 'static>(
+    meanings: Vec<(&'static str, T)>,
+) -> Syntax<T> {
+    let shape = Shape::Words(meanings.iter().map(|(word, _)| *word).collect());
+    let written = meanings.clone();
+    let read = move |raw: &DeValue<'_>| read_word(raw, &meanings);
+    scalar(shape, read, move |value: &T| {
+        let word = written.iter().find(|(_, one)| one == value);
+        word.map_or("", |(word, _)| *word)
+    })
+}
+
+fn read_word<T: Copy>(value: &DeValue<'_>, meanings: &[(&'static str, T)]) -> Result<T, Complaint> {
+    let words: Vec<&str> = meanings.iter().map(|(word, _)| *word).collect();
+    let one_of = format!("write one of {}", quoted(&words));
     let text = text(value, &one_of)?;
-    let mut words = words;
-    if let Some((_, meaning)) = words.find(|(word, _)| *word == text) {
-        return Ok(meaning);
+    if let Some((_, value)) = meanings.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
     }
-    let hint = nearest(text, names.iter().copied()).map_or_else(
+    let hint = nearest(text, words.iter().copied()).map_or_else(
         || one_of.clone(),
         |word| format!("did you mean \"{word}\"? Else {one_of}"),
     );

@@ -44,10 +44,10 @@ pub(super) fn read(reader: &mut Reader<'_>, pipeline: &mut Section<'_>) -> Optio
 }
 
 /// A scheme, a host and a port: paths are the assets'.
-fn edge_url() -> impl Syntax<Value = Url> {
+fn edge_url() -> Syntax<Url> {
     let shape = Shape::pattern("scheme and host, https or http", "^[hH][tT][tT][pP][sS]?:");
     parsed(shape, HINT, parse_edge_url, |url| {
-        url.as_str().trim_end_matches('/').into()
+        url.as_str().trim_end_matches('/').to_owned()
     })
 }
 

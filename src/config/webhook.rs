@@ -24,9 +24,9 @@ use super::range::{DAY, MINUTE};
 use super::reader::Reader;
 use super::section::{Given, Section};
 use super::shape::Shape;
-use super::syntax::{checked, time, value};
+use super::syntax::time;
 use super::unique::Unique;
-use super::value::{Complaint, complain};
+use super::value::{Complaint, boolean, complain, line, words};
 use super::webhook_listener::Webhooks;
 
 table! {
@@ -35,9 +35,9 @@ table! {
     "[[pipeline.webhook]]" => WebhookKeys {
         /// The path that the sender is given; unique. Letters, digits, `/`, `.`, `_` and `-`.
         route: String = required("write the path that the sender is given, such as route = \"/hooks/www\""),
-            checked(Shape::pattern("a path", "^(/[A-Za-z0-9._-]+)+$"), |route: &String| check_route(route));
+            line().checked(Shape::pattern("a path", "^(/[A-Za-z0-9._-]+)+$"), |route| check_route(route));
         /// Who sends.
-        kind: &'static Sender = required(&kinds::hint()), value();
+        kind: &'static Sender = required(&kinds::hint()), kinds::kind();
         /// How deliveries are authenticated. Left out: as the kind does it. `none` needs no secret, and a listener
         /// that only this machine reaches.
         auth: &'static str = elsewhere(), kinds::auth(kinds::every_auth());
@@ -62,7 +62,7 @@ table! {
         environments: Vec<String> = optional(), scope::names(|_| Ok(()));
         /// What a delivery purges: scan (what is really new), files (what it lists), all, or these assets. Left out:
         /// scan where there are origins.
-        purge: Purge = optional(), purge::WhatToPurge;
+        purge: Purge = optional(), purge::syntax();
         /// The folder of the repository that is the origin's root. Left out: all of it.
         files_root: String = optional(), purge::files_root();
         /// Between a delivery and the change that it makes.
@@ -71,35 +71,35 @@ table! {
         dedupe: Duration = default(10 * MINUTE), time(Duration::ZERO..=30 * DAY);
         /// Whether a push is taken for one that was not forced, so that its list of files counts: true where the
         /// branch is protected from that.
-        assume_no_force_push: bool = default(false), value();
+        assume_no_force_push: bool = default(false), boolean();
         /// The origins that are let in where a sender asks by OPTIONS first.
         allowed_origins: Vec<String> = elsewhere(), kinds::origins();
         /// How a record spells the key of its object: auto (by its eventSource), form or raw.
-        key_encoding: s3::Keys = default(s3::Keys::default()), value();
+        key_encoding: s3::Keys = default(s3::Keys::default()), words();
         /// The path that the sender was given, where a proxy changes it: it is signed too.
         external_path: String = optional(), kinds::external_path();
         /// The header that has the token.
         token_header: HeaderName = required(
             "name the header that has the token, such as token_header = \"X-Token\""
-        ), value();
+        ), signature::header();
         /// What stands before the token in its header.
         token_prefix: String = default(String::new()), signature::token_prefix();
         /// The header that has the signature.
         signature_header: HeaderName = required(
             "name the header that has the signature, such as signature_header = \"X-Signature\""
-        ), value();
+        ), signature::header();
         /// What stands before the signature in its header.
         signature_prefix: String = default(String::new()), signature::signature_prefix();
         /// How the signature is written.
-        signature_encoding: Encoding = default(Encoding::default()), value();
+        signature_encoding: Encoding = default(Encoding::default()), words();
         /// The hash of the signature; sha1 is for senders that have nothing better.
-        signature_digest: Digest = default(Digest::default()), value();
+        signature_digest: Digest = default(Digest::default()), words();
         /// The header that has the timestamp. Left out: none. More than 300 s off is refused.
-        timestamp_header: HeaderName = optional(), value();
+        timestamp_header: HeaderName = optional(), signature::header();
         /// The field of the signature's header, a list with commas, that has the timestamp.
         timestamp_field: String = optional(), signature::field();
         /// The unit of the timestamp.
-        timestamp_unit: Unit = default(Unit::default()), value();
+        timestamp_unit: Unit = default(Unit::default()), words();
         /// What is signed. Left out: `{timestamp}.{body}` with a timestamp, else `{body}`.
         signed: signature::Signed = elsewhere(), signature::signed(true);
         /// Where the body lists the files: JSON pointers, in which `*` stands for every element of a list.
@@ -234,7 +234,7 @@ fn check_route(route: &str) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Anybody may send to an open route, so that nobody else must reach it.
+/// An open route needs no secret, so that only programs of this machine may reach it.
 fn check_open(reader: &mut Reader<'_>, section: &Section<'_>, listener: &Webhooks) {
     let Some(raw) = section.table.and_then(|table| table.get("auth")) else {
         return;

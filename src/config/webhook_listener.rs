@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use toml::de::DeValue;
 
 use super::keys::table;
 use super::model::WebhookListen;
@@ -14,8 +13,8 @@ use super::reader::Reader;
 use super::section::Section;
 use super::shape::Shape;
 use super::state::SOCKET_PATH_LIMIT;
-use super::syntax::{Syntax, bytes, list, number, parsed, value};
-use super::value::{Complaint, Value, complain, text};
+use super::syntax::{Syntax, bytes, list, parsed};
+use super::value::{Complaint, complain, number};
 
 const LISTEN_HINT: &str = "write an IP address and a port, such as \"127.0.0.1:8787\", or \"unix:\" and the path \
                            of a socket";
@@ -26,7 +25,7 @@ table! {
     "[webhooks]" => Webhooks, WebhooksKeys {
         /// Where deliveries come in, unless systemd hands over a socket: an address, or `unix:` and a path.
         listen: WebhookListen =
-            default(WebhookListen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)))), value();
+            default(WebhookListen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)))), listen();
         /// The largest body; the default is what GitHub sends at most.
         body_limit: u64 = default(25 << 20), bytes(1..=100 << 20);
         /// The networks of the proxies whose word about the client is believed (X-Forwarded-For, Forwarded).
@@ -58,7 +57,7 @@ impl Webhooks {
 }
 
 /// A network, or one address.
-fn network() -> impl Syntax<Value = IpNet> {
+fn network() -> Syntax<IpNet> {
     const HINT: &str = "write a network such as \"10.0.0.0/8\", or an address";
     let parse = |text: &str| {
         let network = text
@@ -74,48 +73,39 @@ fn network() -> impl Syntax<Value = IpNet> {
         }
     };
     let shape = Shape::pattern("a network", "^[0-9a-fA-F.:]+(/[0-9]+)?$");
-    parsed(shape, HINT, parse, |network: &IpNet| {
-        network.to_string().into()
+    parsed(shape, HINT, parse, IpNet::to_string)
+}
+
+/// Where a listener may be.
+fn listen() -> Syntax<WebhookListen> {
+    let shape = Shape::pattern(
+        "an IP address with a port, or `unix:` and a path",
+        "^unix:/|:[0-9]+$",
+    );
+    parsed(shape, LISTEN_HINT, parse_listen, |listen| match listen {
+        WebhookListen::Tcp(address) => address.to_string(),
+        WebhookListen::Unix(path) => format!("unix:{}", path.display()),
     })
 }
 
-impl Value for WebhookListen {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        let text = text(value, LISTEN_HINT)?;
-        let Some(path) = text.strip_prefix("unix:") else {
-            return text
-                .parse()
-                .map(Self::Tcp)
-                .or_else(|_| complain("is not an IP address with a port", LISTEN_HINT));
-        };
-        if !Path::new(path).is_absolute() || path.contains('\0') {
-            return complain(
-                "does not name an absolute path",
-                "write it from / on, such as \"unix:/run/edgepurge/webhook.sock\"",
-            );
-        }
-        if path.len() > SOCKET_PATH_LIMIT {
-            return complain(
-                format!(
-                    "is longer than {SOCKET_PATH_LIMIT} bytes, the most a socket's path can have"
-                ),
-                "choose a shorter path",
-            );
-        }
-        Ok(Self::Unix(PathBuf::from(path)))
+fn parse_listen(text: &str) -> Result<WebhookListen, Complaint> {
+    let Some(path) = text.strip_prefix("unix:") else {
+        return text
+            .parse()
+            .map(WebhookListen::Tcp)
+            .or_else(|_| complain("is not an IP address with a port", LISTEN_HINT));
+    };
+    if !Path::new(path).is_absolute() || path.contains('\0') {
+        return complain(
+            "does not name an absolute path",
+            "write it from / on, such as \"unix:/run/edgepurge/webhook.sock\"",
+        );
     }
-
-    fn written(&self) -> toml::Value {
-        toml::Value::String(match self {
-            Self::Tcp(address) => address.to_string(),
-            Self::Unix(path) => format!("unix:{}", path.display()),
-        })
+    if path.len() > SOCKET_PATH_LIMIT {
+        return complain(
+            format!("is longer than {SOCKET_PATH_LIMIT} bytes, the most a socket's path can have"),
+            "choose a shorter path",
+        );
     }
-
-    fn shape() -> Shape {
-        Shape::pattern(
-            "an IP address with a port, or `unix:` and a path",
-            "^unix:/|:[0-9]+$",
-        )
-    }
+    Ok(WebhookListen::Unix(PathBuf::from(path)))
 }

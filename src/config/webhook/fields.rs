@@ -42,23 +42,21 @@ pub(super) fn read(
 }
 
 /// One pointer.
-pub(super) fn pointer() -> impl Syntax<Value = Pointer> {
+pub(super) fn pointer() -> Syntax<Pointer> {
     written_with(POINTER_HINT)
 }
 
 /// One pointer, or a list.
-pub(super) fn pointers() -> impl Syntax<Value = Vec<Pointer>> {
+pub(super) fn pointers() -> Syntax<Vec<Pointer>> {
     const HINT: &str = "write a JSON pointer in quotes, such as \"/files\", or a list of them";
     one_or_list(HINT, written_with(HINT))
 }
 
 const POINTER_HINT: &str = "write a JSON pointer in quotes, such as \"/push/branch\"";
 
-fn written_with(hint: &'static str) -> impl Syntax<Value = Pointer> {
+fn written_with(hint: &'static str) -> Syntax<Pointer> {
     let shape = Shape::pattern("a JSON pointer", "^(/.*)?$");
-    parsed(shape, hint, parse, |pointer: &Pointer| {
-        pointer.as_str().into()
-    })
+    parsed(shape, hint, parse, |pointer| pointer.as_str().to_owned())
 }
 
 fn parse(text: &str) -> Result<Pointer, Complaint> {

@@ -2,30 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use toml::de::DeValue;
-
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
 use crate::config::shape::Shape;
-use crate::config::syntax::{Syntax, checked, list, scalar};
-use crate::config::value::{Complaint, Value, Words, complain, quoted, text, word_of};
+use crate::config::syntax::{Syntax, list, scalar};
+use crate::config::value::{Words, complain, line, quoted, text, word_of};
 use crate::webhook::kind::{How, SENDERS, Sender, s3};
 use crate::webhook::{Kind, Scheme};
 
 use super::{Refused, WebhookKeys, complete, fields, signature};
 
-impl Value for &'static Sender {
-    fn read(value: &DeValue<'_>) -> Result<Self, Complaint> {
-        word_of(value, SENDERS.iter().map(|sender| (sender.name, *sender)))
-    }
-
-    fn written(&self) -> toml::Value {
-        self.name.into()
-    }
-
-    fn shape() -> Shape {
-        Shape::Words(SENDERS.iter().map(|sender| sender.name).collect())
-    }
+/// A kind by its name.
+pub(super) fn kind() -> Syntax<&'static Sender> {
+    word_of(
+        SENDERS
+            .iter()
+            .map(|sender| (sender.name, *sender))
+            .collect(),
+    )
 }
 
 impl Words for s3::Keys {
@@ -98,9 +92,9 @@ fn read_auth(
 }
 
 /// One of these ways to authenticate.
-pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str> {
+pub(super) fn auth(auths: Vec<&'static str>) -> Syntax<&'static str> {
     let shape = Shape::Words(auths.clone());
-    let read = move |raw: &DeValue<'_>| {
+    let read = move |raw: &toml::de::DeValue<'_>| {
         let hint = format!("write one of {}", quoted(&auths));
         let word = text(raw, &hint)?;
         auths
@@ -112,7 +106,7 @@ pub(super) fn auth(auths: Vec<&'static str>) -> impl Syntax<Value = &'static str
                 Ok,
             )
     };
-    scalar(shape, read, |auth| (*auth).into())
+    scalar(shape, read, |auth| *auth)
 }
 
 /// Reads what a kind has of its own. All of it, also where something of it is refused.
@@ -178,7 +172,7 @@ fn scheme(
     }
 }
 
-/// Looks at the keys that only some kinds have, where nobody knows which kind it is: none of them is
+/// Looks at the keys that only some kinds have, where the kind is unknown: none of them is
 /// unknown, and a value that no kind takes is wrong.
 fn of_unknown(reader: &mut Reader<'_>, section: &mut Section<'_>) {
     read_auth(reader, section, every_auth());
@@ -246,7 +240,7 @@ fn read_origins(
 }
 
 /// The names of origins.
-pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
+pub(super) fn origins() -> Syntax<Vec<String>> {
     let origin = scalar(
         Shape::pattern("a DNS name", "^[!-~]+$"),
         |raw| {
@@ -256,7 +250,7 @@ pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
             }
             Ok(origin.to_owned())
         },
-        |origin| origin.as_str().into(),
+        String::clone,
     );
     list(
         "write a list of names, such as [\"eventgrid.azure.net\"]",
@@ -265,9 +259,9 @@ pub(super) fn origins() -> impl Syntax<Value = Vec<String>> {
 }
 
 /// A path that Contentful signs as it is.
-pub(super) fn external_path() -> impl Syntax<Value = String> {
+pub(super) fn external_path() -> Syntax<String> {
     let shape = Shape::pattern("a path", "^/[A-Za-z0-9/._~-]*$");
-    checked(shape, |path: &String| {
+    line().checked(shape, |path| {
         // Contentful signs other characters, and queries, in an encoding of its own.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
         if path.starts_with('/') && path.bytes().all(plain) {

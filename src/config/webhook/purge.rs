@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::DeValue;
-
 use crate::config::problem::printable;
 use crate::config::reader::Reader;
 use crate::config::section::{Given, Section};
 use crate::config::shape::Shape;
-use crate::config::syntax::{Syntax, Wrong, list, parsed, scalar};
-use crate::config::value::{Complaint, complain, text};
+use crate::config::syntax::{Syntax, list, parsed};
+use crate::config::value::{Complaint, complain};
 use crate::core::asset::Asset;
 use crate::webhook::{Kind, Purge};
 
@@ -20,66 +17,39 @@ const HINT: &str =
     "write \"scan\", \"files\", \"all\", or a list of assets such as [\"/\", \"/feed.xml\"]";
 
 /// What a route purges.
-pub(super) struct WhatToPurge;
-
-impl WhatToPurge {
-    fn assets() -> impl Syntax<Value = Vec<Asset>> {
-        let asset = scalar(
-            Shape::pattern("an asset", "^/"),
-            |raw| {
-                let asset = text(raw, "write the asset in quotes")?;
-                Asset::parse(asset)
-                    .or_else(|error| complain("is not an asset", format!("it {}", error.problem)))
-            },
-            |asset: &Asset| asset.to_string().into(),
-        );
-        list(HINT, asset).filled("is empty", "list at least one asset, or remove the route")
-    }
-}
-
-impl Syntax for WhatToPurge {
-    type Value = Purge;
-
-    fn read(&self, raw: &Spanned<DeValue<'_>>) -> Result<Purge, Vec<Wrong>> {
-        if raw.get_ref().is_array() {
-            return Self::assets().read(raw).map(Purge::Assets);
-        }
-        let words = scalar(
-            self.shape(),
-            |raw| match text(raw, HINT)? {
-                "scan" => Ok(Purge::Scan),
-                "files" => Ok(Purge::Files),
-                "all" => Ok(Purge::All),
-                asset if asset.starts_with('/') => complain(
-                    "is not a list",
-                    format!("write it in brackets, [\"{}\"]", printable(asset)),
-                ),
-                _ => complain("is not a word that is known here", HINT),
-            },
-            |_| "".into(),
-        );
-        words.read(raw)
-    }
-
-    fn written(&self, purge: &Purge) -> toml::Value {
-        match purge {
-            Purge::Scan => "scan".into(),
-            Purge::Files => "files".into(),
-            Purge::All => "all".into(),
-            Purge::Assets(assets) => Self::assets().written(assets),
-        }
-    }
-
-    fn shape(&self) -> Shape {
-        Shape::Any(vec![
-            Shape::Words(vec!["scan", "files", "all"]),
-            Self::assets().shape(),
-        ])
-    }
+pub(super) fn syntax() -> Syntax<Purge> {
+    let parse = |text: &str| {
+        Asset::parse(text)
+            .or_else(|error| complain("is not an asset", format!("it {}", error.problem)))
+    };
+    let shape = Shape::pattern("an asset", "^/");
+    let asset = parsed(shape, "write the asset in quotes", parse, Asset::to_string);
+    let assets =
+        list(HINT, asset).filled("is empty", "list at least one asset, or remove the route");
+    let parse = |text: &str| match text {
+        "scan" => Ok(Purge::Scan),
+        "files" => Ok(Purge::Files),
+        "all" => Ok(Purge::All),
+        asset if asset.starts_with('/') => complain(
+            "is not a list",
+            format!("write it in brackets, [\"{}\"]", printable(asset)),
+        ),
+        _ => complain("is not a word that is known here", HINT),
+    };
+    let written = |purge: &Purge| match purge {
+        Purge::Scan => "scan",
+        Purge::Files => "files",
+        _ => "all",
+    };
+    let words = Shape::Words(vec!["scan", "files", "all"]);
+    parsed(words, HINT, parse, written).or_list(assets, Purge::Assets, |purge| match purge {
+        Purge::Assets(assets) => Some(assets),
+        _ => None,
+    })
 }
 
 /// A folder of a repository, with a `/` at its end.
-pub(super) fn files_root() -> impl Syntax<Value = String> {
+pub(super) fn files_root() -> Syntax<String> {
     const HINT: &str = "write a folder of the repository, such as \"public/\"";
     let parse = |root: &str| {
         let bare = root.strip_suffix('/').unwrap_or(root);
@@ -90,7 +60,7 @@ pub(super) fn files_root() -> impl Syntax<Value = String> {
         Ok(format!("{bare}/"))
     };
     let shape = Shape::pattern("a folder", "^[^/]");
-    parsed(shape, HINT, parse, |root: &String| root.as_str().into())
+    parsed(shape, HINT, parse, String::clone)
 }
 
 /// What has to fit together.

@@ -28,7 +28,7 @@ pub(super) fn read(
     section: &mut Section<'_>,
     kind: Option<&Kind>,
 ) -> Scope {
-    let repositories = reader.optional(section, "repository", &repositories(kind));
+    let repositories = reader.optional(section, "repository", &repositories(kind.cloned()));
     Scope {
         repositories,
         events: WebhookKeys::events(reader, section),
@@ -39,18 +39,16 @@ pub(super) fn read(
 }
 
 /// Names of repositories, as a kind calls them.
-pub(super) fn repositories(kind: Option<&Kind>) -> impl Syntax<Value = Vec<String>> {
+pub(super) fn repositories(kind: Option<Kind>) -> Syntax<Vec<String>> {
     const HINT: &str = "write its name in quotes, or a list of such";
     let parse = move |name: &str| {
         named(name)?;
-        match kind.map(|kind| check_repository(kind, name)) {
+        match kind.as_ref().map(|kind| check_repository(kind, name)) {
             Some(Err(problem)) => complain(problem.to_string(), repository_hint(problem)),
             _ => Ok(name.to_owned()),
         }
     };
-    let name = parsed(Shape::text("a name"), HINT, parse, |name: &String| {
-        name.as_str().into()
-    });
+    let name = parsed(Shape::text("a name"), HINT, parse, String::clone);
     one_or_list(HINT, name).filled(NOTHING, AT_LEAST_ONE)
 }
 
@@ -181,16 +179,14 @@ pub(super) fn events<'e>(given: &'e Given<Vec<String>>, kind: &Kind) -> Vec<&'e 
 
 /// A list of names, at least one, that pass `check`.
 pub(super) fn names(
-    check: impl Fn(&str) -> Result<(), Complaint>,
-) -> impl Syntax<Value = Vec<String>> {
+    check: impl Fn(&str) -> Result<(), Complaint> + 'static,
+) -> Syntax<Vec<String>> {
     let parse = move |name: &str| {
         named(name)?;
         check(name).map(|()| name.to_owned())
     };
     let hint = "write each name in quotes";
-    let name = parsed(Shape::text("a name"), hint, parse, |name: &String| {
-        name.as_str().into()
-    });
+    let name = parsed(Shape::text("a name"), hint, parse, String::clone);
     list("write a list of names in quotes and brackets", name).filled(NOTHING, AT_LEAST_ONE)
 }
 

@@ -12,7 +12,7 @@ use crate::config::secret;
 use crate::config::section::{Given, Section};
 use crate::config::shape::Shape;
 use crate::config::syntax::{Syntax, one_or_list, parsed};
-use crate::config::value::{Value as _, complain};
+use crate::config::value::{PATH, complain};
 use crate::webhook::{MAX_SECRETS, Route};
 
 use super::WebhookKeys;
@@ -71,7 +71,7 @@ pub(super) fn read(
 }
 
 /// The files of secrets.
-pub(super) fn files() -> impl Syntax<Value = Vec<SecretPlace>> {
+pub(super) fn files() -> Syntax<Vec<SecretPlace>> {
     const HINT: &str = "write the whole path of the secret's file, in quotes, or a list of them";
     let parse = |path: &str| {
         if !Path::new(path).is_absolute() || path.contains('\0') {
@@ -79,11 +79,11 @@ pub(super) fn files() -> impl Syntax<Value = Vec<SecretPlace>> {
         }
         Ok(SecretPlace::File(PathBuf::from(path)))
     };
-    one_or_list(HINT, parsed(PathBuf::shape(), HINT, parse, written)).one_alone()
+    one_or_list(HINT, parsed(PATH, HINT, parse, written)).one_alone()
 }
 
 /// The names of systemd credentials.
-pub(super) fn credentials() -> impl Syntax<Value = Vec<SecretPlace>> {
+pub(super) fn credentials() -> Syntax<Vec<SecretPlace>> {
     const HINT: &str = "write the name of the systemd credential, in quotes, or a list of them";
     let parse = |name: &str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -99,10 +99,10 @@ pub(super) fn credentials() -> impl Syntax<Value = Vec<SecretPlace>> {
     one_or_list(HINT, parsed(shape, HINT, parse, written)).one_alone()
 }
 
-fn written(place: &SecretPlace) -> toml::Value {
+fn written(place: &SecretPlace) -> String {
     match place {
-        SecretPlace::File(path) => path.display().to_string().into(),
-        SecretPlace::Credential(name) => name.as_str().into(),
+        SecretPlace::File(path) => path.display().to_string(),
+        SecretPlace::Credential(name) => name.clone(),
     }
 }
 

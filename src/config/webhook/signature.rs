@@ -5,8 +5,8 @@ use axum::http::HeaderName;
 use crate::config::reader::Reader;
 use crate::config::section::{Held, Section};
 use crate::config::shape::Shape;
-use crate::config::syntax::{Syntax, checked, parsed, scalar};
-use crate::config::value::{Complaint, Value, Words, complain, text};
+use crate::config::syntax::{Syntax, parsed, scalar};
+use crate::config::value::{Complaint, Words, complain, line, text};
 use crate::webhook::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace, Unit};
 
 use super::{Refused, WebhookKeys, complete};
@@ -32,20 +32,15 @@ impl Words for Unit {
         &[("s", Self::Seconds), ("ms", Self::Milliseconds)];
 }
 
-impl Value for HeaderName {
-    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
-        const HINT: &str = "write the name of a header, such as \"X-Signature\"";
-        let name = text(value, HINT)?;
-        Self::from_bytes(name.as_bytes()).or_else(|_| complain("is not the name of a header", HINT))
-    }
-
-    fn written(&self) -> toml::Value {
-        self.as_str().into()
-    }
-
-    fn shape() -> Shape {
-        Shape::pattern("the name of a header", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-    }
+/// The name of a header.
+pub(super) fn header() -> Syntax<HeaderName> {
+    const HINT: &str = "write the name of a header, such as \"X-Signature\"";
+    let shape = Shape::pattern("the name of a header", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    let parse = |name: &str| {
+        HeaderName::from_bytes(name.as_bytes())
+            .or_else(|_| complain("is not the name of a header", HINT))
+    };
+    parsed(shape, HINT, parse, HeaderName::to_string)
 }
 
 /// Reads the header of a token, and what stands before it there.
@@ -86,13 +81,13 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Result
 }
 
 /// What stands before a token in its header.
-pub(super) fn token_prefix() -> impl Syntax<Value = String> {
+pub(super) fn token_prefix() -> Syntax<String> {
     let shape = Shape::pattern("a text", "^([!-~][ -~]*)?$");
     prefix(shape, "token", |b| b.is_ascii_graphic() || b == b' ')
 }
 
 /// What stands before a signature in its header.
-pub(super) fn signature_prefix() -> impl Syntax<Value = String> {
+pub(super) fn signature_prefix() -> Syntax<String> {
     let shape = Shape::pattern("a text", "^([!-+.-~-][ -+.-~-]*)?$");
     prefix(shape, "signature", |b| {
         (b.is_ascii_graphic() && b != b',') || b == b' '
@@ -102,8 +97,8 @@ pub(super) fn signature_prefix() -> impl Syntax<Value = String> {
 fn prefix(
     shape: Shape,
     of: &'static str,
-    may_hold: impl Fn(u8) -> bool,
-) -> impl Syntax<Value = String> {
+    may_hold: impl Fn(u8) -> bool + 'static,
+) -> Syntax<String> {
     let read = move |raw: &toml::de::DeValue<'_>| {
         let hint = format!("write what stands right before the {of}, in quotes");
         let prefix = text(raw, &hint)?;
@@ -112,13 +107,13 @@ fn prefix(
         }
         Ok(prefix.to_owned())
     };
-    scalar(shape, read, |prefix| prefix.as_str().into())
+    scalar(shape, read, String::clone)
 }
 
 /// The name of a field.
-pub(super) fn field() -> impl Syntax<Value = String> {
+pub(super) fn field() -> Syntax<String> {
     let shape = Shape::pattern("the name of a field", "^[A-Za-z0-9_-]+$");
-    checked(shape, |field: &String| {
+    line().checked(shape, |field| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
         if field.bytes().all(plain) {
             return Ok(());
@@ -214,13 +209,11 @@ fn read_signed(
 }
 
 /// What is signed; `stamped` where there is a timestamp.
-pub(super) fn signed(stamped: bool) -> impl Syntax<Value = Signed> {
+pub(super) fn signed(stamped: bool) -> Syntax<Signed> {
     let shape = Shape::pattern("a text with `{body}`", "\\{body\\}");
     let parse =
         move |template: &str| around(template, stamped).map(|pieces| (template.to_owned(), pieces));
-    parsed(shape, SIGNED_HINT, parse, |(text, _): &Signed| {
-        text.as_str().into()
-    })
+    parsed(shape, SIGNED_HINT, parse, |(text, _)| text.clone())
 }
 
 const SIGNED_HINT: &str = "write what is signed, with {body} once and {timestamp} where there is one, such as \
