@@ -12,6 +12,8 @@
 //! → one of [`Outcome`](crate::core::purge::Outcome)'s words.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -54,21 +56,56 @@ use sqlite::{
 /// What went wrong in a store, classed by what must be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is another program's, a newer version's, or damaged: a person has to act.
-    #[error("{0}")]
-    Unusable(String),
+    /// The database is another program's, or a newer version's: a person has to act.
+    #[error(transparent)]
+    Unusable(Why),
     /// The database is damaged: what it held is lost. It is set aside at the next start.
-    #[error("{0}")]
-    Damaged(String),
+    #[error(transparent)]
+    Damaged(Why),
     /// Another process holds the state directory.
-    #[error("{0}")]
-    Locked(String),
+    #[error(transparent)]
+    Locked(Why),
     /// It could not read or write: disk full, I/O error. Nothing of the call was kept.
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    Failed(Why),
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Why, in words for an operator, which name the error beneath; and that error, where there is one.
+#[derive(Clone, Debug)]
+pub struct Why {
+    text: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Why {
+    fn because(text: String, source: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            text,
+            source: Some(Arc::new(source)),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Why {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self { text, source: None }
+    }
 }
 
 /// What a store's calls return.
@@ -146,7 +183,7 @@ impl Store {
     pub fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
         let last = Arc::clone(&self.last);
         self.write(
-            move |connection| queue::append(connection, &changes).map_err(|error| failed(&error)),
+            move |connection| queue::append(connection, &changes).map_err(failed),
             move |appended: &Appended| announce(&last, appended.last),
         )
     }
@@ -200,9 +237,7 @@ impl Store {
     /// The deliveries that waited for scans are made of what the pipeline's scans found.
     pub fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
         self.write(
-            move |connection| {
-                deliveries::scanned(connection, &scan).map_err(|error| failed(&error))
-            },
+            move |connection| deliveries::scanned(connection, &scan).map_err(failed),
             |()| {},
         )
     }
@@ -211,9 +246,7 @@ impl Store {
     /// `now`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
     pub fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
         self.write(
-            move |connection| {
-                deliveries::prune(connection, before, now, limit).map_err(|error| failed(&error))
-            },
+            move |connection| deliveries::prune(connection, before, now, limit).map_err(failed),
             |_| {},
         )
     }
@@ -413,9 +446,7 @@ impl Store {
     /// of any sequence.
     pub fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
         self.write(
-            move |connection| {
-                history::prune(connection, before, limit).map_err(|error| failed(&error))
-            },
+            move |connection| history::prune(connection, before, limit).map_err(failed),
             |_| {},
         )
     }
@@ -433,10 +464,7 @@ impl Store {
         &self,
         to: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        self.write(
-            |connection| to(connection).map_err(|error| failed(&error)),
-            |_| {},
-        )
+        self.write(|connection| to(connection).map_err(failed), |_| {})
     }
 
     /// Writes what may append changes, and announces them.
@@ -447,8 +475,8 @@ impl Store {
         let last = Arc::clone(&self.last);
         let written = self.write(
             move |connection| {
-                let written = to(connection).map_err(|error| failed(&error))?;
-                let last = queue::last_seq(connection).map_err(|error| failed(&error))?;
+                let written = to(connection).map_err(failed)?;
+                let last = queue::last_seq(connection).map_err(failed)?;
                 Ok((written, last))
             },
             move |(_, appended): &(T, Seq)| announce(&last, *appended),
@@ -460,9 +488,7 @@ impl Store {
         &self,
         of: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        self.reader.call(
-            |connection| of(connection).map_err(|error| failed(&error)),
-            |_| {},
-        )
+        self.reader
+            .call(|connection| of(connection).map_err(failed), |_| {})
     }
 }

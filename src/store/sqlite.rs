@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{Store, StoreError, StoreFuture};
+use super::{Store, StoreError, StoreFuture, Why};
 use crate::core::change::{Change, Seq};
 use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
@@ -60,7 +60,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let keys = DeliveryKeys::read(&writer).map_err(|error| failed(&error))?;
+    let keys = DeliveryKeys::read(&writer).map_err(failed)?;
     let told = Arc::default();
     let arrivals = Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
         .answering_from_a_task(supervisor);
@@ -89,11 +89,12 @@ fn open_or_set_aside(path: &Path, api_url: &str) -> Result<(Connection, Lineage)
             return Ok((connection, lineage));
         }
         Ok((.., api)) => format!("{} is for the API {api}, not for {api_url}", path.display()),
-        Err(StoreError::Damaged(why)) => why,
+        Err(StoreError::Damaged(why)) => why.to_string(),
         Err(error) => return Err(error),
     };
     let aside = set_aside(path).map_err(|error| {
-        StoreError::Failed(format!("{why}; it can't be set aside either: {error}"))
+        let text = format!("{why}; it can't be set aside either: {error}");
+        StoreError::Failed(Why::because(text, error))
     })?;
     let why = format!("{why}; it is kept as {}", aside.display());
     let (connection, mut lineage, _) = open_as_it_is(path, api_url)?;
@@ -108,8 +109,8 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let (epoch, api) = schema::identity(&connection, api_url)?;
     let lineage = Lineage {
         epoch,
-        last: queue::last_seq(&connection).map_err(|error| failed(&error))?,
-        pruned: history::pruned(&connection).map_err(|error| failed(&error))?,
+        last: queue::last_seq(&connection).map_err(failed)?,
+        pruned: history::pruned(&connection).map_err(failed)?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
@@ -121,16 +122,17 @@ pub(super) fn tell(told: &AtomicU64, changes: &[Change]) {
     told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
 }
 
-pub(super) fn failed(error: &rusqlite::Error) -> StoreError {
+pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Failed(format!(
-            "queue.db: {error}; make room on the disk of the state directory"
-        )),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Damaged(format!("queue.db: {error}"))
-        }
-        _ => StoreError::Failed(format!("queue.db: {error}")),
+    let code = error.sqlite_error_code();
+    let mut text = format!("queue.db: {error}");
+    if code == Some(ErrorCode::DiskFull) {
+        text.push_str("; make room on the disk of the state directory");
+    }
+    let why = Why::because(text, error);
+    match code {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(why),
+        _ => StoreError::Failed(why),
     }
 }
 

@@ -134,7 +134,9 @@ impl Arrivals {
         let mut waiting = self.lock();
         if waiting.arrivals.len() >= WAITING {
             return Err(StoreError::Failed(
-                "queue.db: the disk does not keep up with what arrives".to_owned(),
+                "queue.db: the disk does not keep up with what arrives"
+                    .to_owned()
+                    .into(),
             ));
         }
         waiting.arrivals.push(Arrival { delivery, answer });
@@ -230,7 +232,7 @@ fn take_all(
         let became = each.collect::<rusqlite::Result<_>>()?;
         Ok((became, queue::last_seq(connection)?))
     };
-    all().map_err(|error| failed(&error))
+    all().map_err(failed)
 }
 
 #[cfg(test)]

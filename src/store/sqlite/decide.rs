@@ -74,10 +74,11 @@ pub(in crate::store) fn apply(
     };
     match found {
         Ok(true) => Ok(()),
-        Ok(false) => Err(StoreError::Failed(format!(
-            "a decision about a request that is not in flight: {decision:?}"
-        ))),
-        Err(error) => Err(failed(&error)),
+        Ok(false) => {
+            let text = format!("a decision about a request that is not in flight: {decision:?}");
+            Err(StoreError::Failed(text.into()))
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -51,8 +51,7 @@ impl InlineDatabase {
     /// # Errors
     /// When the database can't be read.
     pub fn open(&self) -> Result<Store, StoreError> {
-        self.store(lock(&self.worker).connection())
-            .map_err(|error| failed(&error))
+        self.store(lock(&self.worker).connection()).map_err(failed)
     }
 
     fn store(&self, connection: &Connection) -> rusqlite::Result<Store> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Job, StoreError, StoreFuture, Worker};
+use super::{Job, StoreError, StoreFuture, Why, Worker};
 use crate::supervise::Supervisor;
 
 /// What waits for a thread at most; more make their callers wait.
@@ -43,7 +43,10 @@ impl Lane {
                 worker.run(jobs);
                 Ok(())
             })
-            .map_err(|error| StoreError::Failed(format!("a thread for the store: {error}")))?;
+            .map_err(|error| {
+                let text = format!("a thread for the store: {error}");
+                StoreError::Failed(Why::because(text, error))
+            })?;
         Ok(Self::Thread(sender))
     }
 

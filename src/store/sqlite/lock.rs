@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, Why};
 
 /// Holds the lock while it lives. The kernel lets go of it when the process ends, however it does.
 #[derive(Debug)]
@@ -22,10 +22,11 @@ impl Lock {
             .mode(0o700)
             .create(directory)
             .map_err(|error| {
-                StoreError::Failed(format!(
+                let text = format!(
                     "the state directory {shown} can't be made: {error}; make it, owned by the \
                      user that edgepurge runs as, or set state.directory"
-                ))
+                );
+                StoreError::Failed(Why::because(text, error))
             })?;
         let path = directory.join("lock");
         let mut file = OpenOptions::new()
@@ -36,28 +37,31 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(|error| {
-                StoreError::Failed(format!(
+                let text = format!(
                     "{} can't be opened: {error}; edgepurge has to run as the user that owns \
                      the state directory",
                     path.display()
-                ))
+                );
+                StoreError::Failed(Why::because(text, error))
             })?;
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             let mut pid = String::new();
             drop(file.read_to_string(&mut pid));
             let pid = pid.trim();
-            return Err(StoreError::Locked(format!(
+            let text = format!(
                 "the state directory {shown} is in use by another edgepurge, process {}: {error}; \
                  stop that one first, or give this one a state.directory of its own",
                 if pid.is_empty() { "unknown" } else { pid }
-            )));
+            );
+            return Err(StoreError::Locked(Why::because(text, error)));
         }
         let pid = std::process::id();
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{pid}"))
             .map_err(|error| {
-                StoreError::Failed(format!("{} can't be written: {error}", path.display()))
+                let text = format!("{} can't be written: {error}", path.display());
+                StoreError::Failed(Why::because(text, error))
             })?;
         Ok(Self(file))
     }

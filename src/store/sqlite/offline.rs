@@ -25,5 +25,5 @@ pub fn history_of(
     schema::check_version(&connection, &path)?;
     asset::history(&connection, pipeline, of, limit)
         .map(Some)
-        .map_err(|error| failed(&error))
+        .map_err(failed)
 }

@@ -221,7 +221,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
                 move |connection| {
                     connection
                         .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-                        .map_err(|error| failed(&error))
+                        .map_err(failed)
                 },
                 |()| {},
             )
@@ -338,4 +338,13 @@ async fn a_queue_of_version_8_is_opened_with_all_that_is_in_it() {
 
     let appended = store.append(vec![change("www", "/new")]).await.unwrap();
     assert_eq!(appended.first, Seq(9));
+}
+
+#[test]
+fn an_error_names_what_is_beneath_it_and_has_it_as_its_source() {
+    let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+    let error = failed(rusqlite::Error::SqliteFailure(full, None));
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<rusqlite::Error>(), "{source:?}");
+    assert!(error.to_string().contains(&source.to_string()), "{error}");
 }

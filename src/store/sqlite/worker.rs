@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::arrivals::Arrivals;
 use super::lock::Lock;
-use super::{StoreError, failed};
+use super::{StoreError, Why, failed};
 
 /// How many jobs share a transaction at most, so that the first does not wait for ever.
 const GROUP: usize = 512;
@@ -99,7 +99,7 @@ impl Worker {
             result = result.and_then(|()| {
                 if self.connection.is_autocommit() {
                     let why = "queue.db: the transaction was given up; nothing of it was kept";
-                    return Err(StoreError::Failed(why.to_owned()));
+                    return Err(StoreError::Failed(why.to_owned().into()));
                 }
                 match (alone, kept) {
                     (true, true) => Ok(()),
@@ -127,7 +127,10 @@ impl Worker {
         for finish in answers {
             finish(match &result {
                 Ok(()) => Ok(()),
-                Err(error) => Err(StoreError::Failed(error.to_string())),
+                Err(error) => Err(StoreError::Failed(Why::because(
+                    error.to_string(),
+                    error.clone(),
+                ))),
             });
         }
     }
@@ -137,6 +140,6 @@ impl Worker {
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(drop)
-            .map_err(|error| failed(&error))
+            .map_err(failed)
     }
 }
