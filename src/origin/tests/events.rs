@@ -561,6 +561,8 @@ async fn a_change_is_dated_by_its_event_and_until_then_said_to_be_looked_at() {
     let mut site = Site::watched().await;
     for (name, rename) in [("a.html", false), ("b/c.html", true)] {
         let before = clock.now();
+        // The look lasts until it is committed, so that it can be seen.
+        site.sink.refuse.store(true, Ordering::SeqCst);
         if rename {
             std::fs::create_dir(site.path("../outside")).unwrap();
             std::fs::write(site.path("../outside/c.html"), "new").unwrap();
@@ -578,6 +580,7 @@ async fn a_change_is_dated_by_its_event_and_until_then_said_to_be_looked_at() {
         let later = after.after(std::time::Duration::from_secs(1));
         until("it is looked at", || handle.looks(later)).await;
         assert!(!handle.looks(before), "nothing happened before");
+        site.sink.refuse.store(false, Ordering::SeqCst);
         let sink = std::sync::Arc::clone(&site.sink);
         let change = || {
             let changes = sink.changes.lock().unwrap();
