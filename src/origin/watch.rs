@@ -1,5 +1,10 @@
-//! The kernel's file events, behind a small trait: what they are called elsewhere stays in here.
-//! Never decides what an event means for a file.
+//! The kernel's file events, behind a small trait: inotify's own names stay in here. Never decides what an
+//! event means for a file.
+//!
+//! Events are hints. What they can't report is found by other means, and no file counts as gone because
+//! it can't be seen; `docs/watching.md` has the table. A walk adds the watch of a directory before it
+//! lists the directory: what came before the watch is in the list, what comes after it is an event. The
+//! background scan finds what is left, and counts it in `edgepurge_drift_total`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
