@@ -1,6 +1,7 @@
 //! The rules of the house: which room may use which, what stays pure, and that the compiler sees
 //! every file. A room is a top module of the library; tests put real parts together and are free.
 
+mod documents;
 mod source;
 
 use std::collections::BTreeSet;
