@@ -1,11 +1,22 @@
-//! Deploy webhooks: who may tell that something was deployed, and what that makes stale.
+//! Deploy webhooks: who may report a deploy, and what that makes stale.
 //!
-//! A [`Route`] has one fixed kind, which says how its deliveries are authenticated and what they
-//! mean; neither is ever guessed from what a sender sends. A delivery is verified over the exact
-//! bytes, and nothing of it is parsed before that.
+//! A [`Route`] has one kind, one scheme and its secrets, all from the configuration; nothing that a
+//! sender sends chooses among them. The listener accepts connections within limits (`listener.rs`), passes
+//! each request to its route (`server.rs`), and answers when what the delivery asks for is committed
+//! ([`crate::sink::Deliveries`]).
 //!
-//! The listener takes connections within limits, passes deliveries to their routes, and answers
-//! when what they ask for is committed ([`crate::sink::Deliveries`]).
+//! The body streams through the route's verifier, which keeps nothing of it (but Ed25519, which needs the
+//! whole body: 1 MiB). Whatever is wrong, the work and the answer are the same. Nothing is parsed before
+//! the delivery is authentic. Then `push.rs` says whether its list of files is complete, `paths.rs` checks
+//! them, and `scope.rs` says whether the route is for it.
+//!
+//! **A duplicate is recognised by signed bytes, or not at all.** By a signed id: `standard`, `gitlab` with
+//! a signing token, `contentful` with a signed idempotency key, `vercel`, `generic` with a signature and
+//! `id`. By the digest of the signed bytes, where they name their event: `github` (runs, deployments,
+//! builds, releases, and pushes with their time), `sanity` (the time is signed), `netlify`. Not: `gitea`,
+//! `forgejo`, `bitbucket` (a push back and forth and back has equal bytes), and all that only show a
+//! token. So a repeated `{"scan":true}` is never a duplicate. What a duplicate does is in
+//! `core/delivery.rs`.
 
 mod answer;
 mod body;

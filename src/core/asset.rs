@@ -5,6 +5,11 @@
 //! every byte outside RFC 3986's unreserved characters, sub-delimiters, `:` and `@`, in upper-case hex;
 //! a file's asset has it. What a person or a rule wrote stays as it is written. It never looks at
 //! files, and never guesses what a URL serves.
+//!
+//! An asset is its string, in the queue, the history and the edge. `/%e6…/`, written by a person or a
+//! rule, is that cache key alone; `/日/` and the canonical `/%E6…/` are the page, and get every
+//! spelling. The list of spellings has one for each known encoder (`core/asset/encoding.rs`), not one
+//! for each choice at each character, so that it stays short.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,14 @@
-//! The rate at which the API may be called: a token bucket that starts empty, and learns how fast it
-//! may be filled.
+//! The rate of calls to the API: a token bucket that starts empty, and whose rate is learned.
 //!
-//! Whenever the API says that it is too much, the rate halves; while it does not, the rate grows
-//! back slowly to what is configured. So it finds a limit that nobody documents, and stays near it.
+//! A 429 halves the rate, once for all calls that it refused together, down to one call in two seconds.
+//! Without a 429 the rate grows by a hundredth of the configured rate every five seconds, up to the
+//! configured rate. So the rate stays near a limit that is not documented. The burst shrinks with the
+//! rate. The store keeps the learned rate (table `learned`); only time raises it again.
+//!
+//! A quarter of the burst is reserved for submitting requests. While requests wait to be sent, one status
+//! call follows every 25 of them, or every eighth where 25 take longer than three seconds
+//! (`core/planner/dispatch.rs`). At `max_in_flight`, status calls may use the reserve too: only they make
+//! room.
 
 use std::time::Duration;
 

@@ -1,4 +1,16 @@
 //! Deliveries: what a webhook asked for, and what became of it.
+//!
+//! **Repetitions.** A repetition of a delivery that is done answers `200` and queues nothing. Before that
+//! it is queued again and answers `202`; the event's name then leads to the last of them.
+//!
+//! - **Still queued, or waiting**: the repetition takes the same place, and costs no request. A `delay`
+//!   begins with the event, not with its repetition: what repeats a delivery that waits is due with it,
+//!   and where that time has passed, at once.
+//! - **In flight, or given up**: its assets are queued once more.
+//! - **A scan** that has not begun serves both. A scan that has begun is made again, since the store
+//!   does not know how far it is; that reads, and purges only what differs. The second scan can't find
+//!   what the first one found, since the index has it: what of that is in flight or given up is queued
+//!   with it.
 
 use std::sync::Arc;
 use std::time::Duration;

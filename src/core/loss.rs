@@ -1,10 +1,30 @@
-//! The guard against sudden loss: which files that are absent may be believed gone, what is held
-//! back, and how that ends. Counts only; it knows no path and asks no disk.
+//! The guard against sudden loss: which absent files may be believed gone, which are held back, and how
+//! that ends. It counts; it knows no path and reads no disk. A deletion is the one change that a disaster
+//! looks like. Property tests compare the guard with deploys of every style; `origin/losses.rs` counts for
+//! it.
 //!
-//! It compares what is there with what was there. A file that is gone is not lost where others came
-//! at the same time: each of them stands for up to two, since a build may put the same content into
-//! fewer files. What is held stays held until the files are back, others have taken their place, or
-//! an operator accepts the loss; no time ends it.
+//! 1. **Absent.** A look that finds no file stores the time (`absent`, in the index). If the file is back
+//!    within `gone_after` with the same bytes, nothing happened. If it is back later, an edge may keep a
+//!    404 of the meantime, so the file is purged as new, whether its loss was held or purged, or the
+//!    daemon was killed meanwhile. A root that is missing for longer than `gone_after` makes every file
+//!    absent since then. Only names that certainly do not exist count; a name that can't be looked up is
+//!    not gone.
+//! 2. **Judged.** A file that stays absent is judged together with all that are absent and not judged yet.
+//!    A loss is held if it is more than 20 files and more than `max_loss` of the files of a minute ago. A
+//!    file that came in that minute replaces up to two gone ones, and is used up by them: a build that
+//!    renames its files, or merges them, loses nothing, and a disaster right after it is a loss. A single
+//!    "back soon" page replaces two files and no more.
+//! 3. **Held.** The index keeps what is held, with what goes missing within ten seconds after it. The
+//!    alarm `loss` names the first path; `status` and `explain` show it; `wait` looks at everything once
+//!    more, and fails at once if it is still held. What goes missing later is judged by itself, so that
+//!    removing a single file works.
+//! 4. **The end.** The loss ends when files are back, or others came without a pause of a minute, so that
+//!    the rule would no longer hold it. The guard believes that when they rest, or after a look at
+//!    everything (`deploy`, `scan`); then the rest may go. An operator ends it with `--accept-loss`. Time
+//!    alone does not end it.
+//! 5. **A missing mount.** What is absent below the place of a filesystem that is no longer mounted is
+//!    held at any number of files, also over a restart, unless most of what was there is there now too.
+//!    It ends when the filesystem is mounted again.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -8,30 +8,37 @@ use super::alarm::AlarmKind;
 /// Why the API did not do what was asked, classed by what must be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Too many calls: wait, all of them.
+    /// Too many calls (429): every call waits (`Retry-After` within limits), then one probe; the
+    /// rate halves.
     RateLimited {
         /// How long the API asked to wait, where it said so.
         retry_after: Option<Duration>,
     },
     /// The API, or the way to it, is in trouble (5xx, an answer of something in between,
-    /// connection, DNS, timeout before anything was sent): try again, for ever.
+    /// connection, DNS, timeout before anything was sent): every call waits, then one probe, without
+    /// end.
     Transient(String),
     /// The call may have been carried out (timeout, connection lost after it was sent, an answer
-    /// that can't be read): in doubt send again.
+    /// that can't be read): as `Transient`; a create is searched for in the API's list, and sent again
+    /// if it is not there.
     UnknownOutcome(String),
-    /// The key is not accepted (401): nothing can be sent until it is.
+    /// The key is not accepted (401): nothing is sent until it is; the key is read again before each
+    /// probe. The alarm is raised at once.
     Unauthorized(String),
-    /// This pipeline may not be purged, or does not exist (403, and 404 on create).
+    /// This pipeline may not be purged, or does not exist (403, and 404 on create): it waits, others
+    /// go on. The alarm is raised at once.
     Forbidden(String),
     /// This pipeline can't be purged now (a lock, a quota, a precondition, another state to wait
-    /// for): it waits, others go on.
+    /// for): it waits, others go on. The alarm is raised at once, while something waits.
     Unready(String),
     /// The request was not taken, and nothing says that an asset is to blame: it is sent again,
     /// with backoff, and others of the pipeline go on.
     Unclear(String),
-    /// There is no such purge request (404 on get).
+    /// There is no such purge request (404 or 410 on get): its changes are queued again.
     NotFound(String),
-    /// The API will never take these assets, in its own words.
+    /// The API will never take these assets, in its own words: the batch is halved until single
+    /// assets are refused, and those fail. Only this class fails anything, halves a batch or teaches
+    /// a size.
     Invalid(String),
 }
 

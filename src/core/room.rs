@@ -1,8 +1,20 @@
-//! The room in a queue whose pipeline may not be purged as a whole (`all_above = "never"`): whoever
-//! would queue more than the cap has to wait, and nothing of it is kept or lost.
+//! The room in the queue of a pipeline that may not be purged as a whole (`all_above = "never"`): at
+//! 100,000 assets, the queue takes no more.
 //!
-//! The planner alone knows how many assets are queued, and knows it a moment later than they are
-//! committed; what is on its way there is counted as if each change were another asset.
+//! A caller that would queue another asset is refused at `intake/room.rs` and comes again:
+//!
+//! - the commit of a look is tried again every second; its files stay unindexed, and the index remembers
+//!   so that they are to be purged;
+//! - a webhook is answered `503`;
+//! - a manual purge ends with exit code 75.
+//!
+//! A purge of everything needs no room, and makes some. The alarm `queue_full` lasts until assets have
+//! left. Delayed deliveries, repeated purges and `retry` are queued all the same: they were promised
+//! before.
+//!
+//! Only the planner knows how many assets are queued, and it knows a moment after the commit. A change
+//! that is committed and not counted yet takes as much room as one more asset; the last commit may exceed
+//! the cap. After a start, no caller is let in until the planner has counted what was queued before.
 
 use std::collections::{BTreeMap, VecDeque};
 

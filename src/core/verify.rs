@@ -1,6 +1,30 @@
-//! Verification: what an answer of the edge says of a purge that is done, and what follows.
+//! Verification: what a response of the edge means for a purge that is done, and what follows.
 //!
-//! Pure: the probe (`crate::verify`) asks, the store remembers, this decides.
+//! Pure: the probe (`crate::verify`) fetches, the store remembers, this module decides. It compares the
+//! response with what the history knows of the files behind the asset: each change carries the hash of
+//! the new content and of the content before. It knows what the last 64 requests for the asset, and the
+//! last 64 for everything, covered. `docs/verify.md` has the table of verdicts.
+//!
+//! | stage of an asset | meaning | leaves by |
+//! |---|---|---|
+//! | `probe` | its purge is done: to be fetched through the edge at its time | a verdict; while the edge is silent, a later time |
+//! | `again` | stale: to be purged again at its time | its time (→ `purging`) |
+//! | `purging` | a purge of it is queued or in flight | that is done (→ `probe`) or failed (→ gone) |
+//!
+//! **A cached 404.** A visitor who came before a file existed left a 404 at the edge. The URLs of a file
+//! itself are that of its name, and for a page of a directory that of the directory, in every spelling of
+//! the same bytes: if the file is served at all, it is served there. So a 404 at such a URL is purged
+//! again, and a 403 where the file is new or its mode lets others read it since. After the last round the
+//! asset is unverified and not failed, since the origin may not serve that URL. The store remembers it
+//! (`verified.absent`), so that later changes of a URL that is never served cost one purge each, until
+//! the file is gone and comes back as a new one. A response without a body is an empty file for status
+//! 200 only.
+//!
+//! **No comparison.** An asset is not fetched if no file is known behind it (a purge by hand, or a webhook
+//! whose file is not in the last 64 requests), or if the file's content was not read (`compare =
+//! "metadata"`, or the first index is not complete). While a later change of the asset is queued or in
+//! flight, that change's purge is verified instead. Unverified assets are counted (`unverified_total`),
+//! and `explain` shows the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +41,7 @@ mod egress;
 
 pub use egress::Egress;
 
-/// How many assets are waited for at once, of all pipelines; past it a purge is not verified, and
+/// How many assets of a pipeline wait to be verified; past it a purge is not verified, and is
 /// counted.
 pub const WAITING: usize = 10_000;
 /// How many of the assets that an `all` took with it are verified.

@@ -1,6 +1,12 @@
-//! Reloading the configuration: everything is stopped and started again in order, inside the
-//! process, while the sockets stay bound. Stopping is always safe, and a start finds what changed
-//! meanwhile; so a reload loses nothing that a restart would not.
+//! Reloading the configuration (SIGHUP): everything stops and starts again in the usual order, inside the
+//! process, while the sockets stay bound. No part has to change while it runs, and a start finds what
+//! changed meanwhile; so a reload loses nothing that a restart would not lose.
+//!
+//! A file with problems, in itself or in the secrets that it names, changes nothing: all problems are
+//! reported. `daemon/kept.rs` is what stays: a second handle of each socket, so that connections wait and
+//! are not refused, and the counts, those of routes and origins by their names. A change of
+//! `state.directory`, `scaleway.api_url` or the address of a bound listener is refused, with what to do
+//! instead. If the new configuration does not start, the old one is started again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A changed mapping: what is queued by an older one gets the assets of the new one, and loses none.
+//! A changed mapping: a digest of the mapping is in `queue.db`. If it differs at a start, the files whose
+//! changes are not settled get the assets of the new mapping too, and keep those of the old one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,19 @@
-//! What follows on a purge that is done: a look at the edge, and another purge. All of it is on
-//! disk; what runs here starts again where it was, so that after a restart what was not verified
-//! yet is fetched (again): that costs bytes, and nothing else.
+//! What follows on a purge that is done: fetches through the edge (`[pipeline.verify]`), and purges to be
+//! repeated (`repurge_after`).
+//!
+//! All of it is committed to `queue.db` before it is acted on. After a restart, an asset whose verdict is
+//! missing is fetched (again): that costs bytes and does no harm, while to skip it would leave `done`
+//! unproven exactly where something went wrong.
+//!
+//! Each pipeline's edge has its own four fetches and its own 10,000 assets that wait, so that an edge that
+//! hangs delays no other. Of an `all`, the last 20 assets that it covered are verified; the others are
+//! neither verified nor counted. An edge that answers 20 times in a row that there is no such file, and
+//! had none of the files, is not the one that serves them: that is logged, and those 404s are not purged
+//! again.
+//!
+//! A purge to be repeated waits in a table of its own. Until it is due nothing is queued for it, and
+//! `wait` does not wait for it. What was purged again, for either reason, is marked in its change
+//! (`again`) and not repeated. A repeated `all` has the reason `again`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

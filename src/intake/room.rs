@@ -1,5 +1,5 @@
-//! The doors to queues that are never purged as a whole: when one is full, whoever comes has to come
-//! again, and nothing of what it brought is kept.
+//! Admission to the queues that are never purged as a whole (`core/room.rs`): a caller whose changes find
+//! no room is refused as a whole, and comes again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,12 @@
-//! Cookies: files of edgepurge's own, in a directory under the same watch as the origin. A watch
-//! tells what happened in order, so when a cookie is told, everything that happened before it was
-//! made has been told.
+//! Cookies: files of edgepurge's own, in a directory (`state/cookies`) under the same watch as the origin.
+//! A watch reports events in order, so the event of a cookie comes after every event that came before it.
+//!
+//! `wait` uses them to know that everything before it was noticed. Where file events do not report
+//! everything, a scan takes the cookie's place. Then the worker looks once at the root (a root whose way
+//! has changed counts as not noticed before that), and at the mounts and links below it, since no event
+//! reports a mount. Then it looks at the pending hints and commits them. A file that is written on and on
+//! is waited for once; a file that is unread, and can be read, is waited for too. Last, the queue
+//! settles.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

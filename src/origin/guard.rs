@@ -1,5 +1,9 @@
-//! Which directory the root is, what is mounted, and whether its events tell everything. Asks the
-//! kernel; purges and forgets nothing itself.
+//! Which directory the root is, what is mounted, and whether its events tell everything. Asks the kernel;
+//! purges and forgets nothing itself.
+//!
+//! `statfs` shows filesystems without events (NFS, SMB, FUSE, 9p and the like), at the root and where a
+//! walk enters them. A mount over the root is found by device, inode and mount number; a mount below it
+//! by the kernel's list of mounts.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

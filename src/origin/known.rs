@@ -1,15 +1,29 @@
 //! What is known of a file's bytes, and what a look at it means. Pure: no disk, no clock.
 //!
-//! | known | of the bytes | leaves by |
-//! |---|---|---|
-//! | `Surely` | the hash, as long as the stat is the same | a look that finds another stat |
-//! | `Racy` | the hash, but a later write may hide behind the same times | a look after those times |
-//! | `HashOnly` | the hash of what was purged for; the stat says nothing | a look that has read the file |
-//! | `Unread` | nothing: only the stat | reading it |
+//! | known | of the bytes | leaves by | a change is |
+//! |---|---|---|---|
+//! | `Surely` | the hash, as long as the stat is the same | a look that finds another stat | another hash |
+//! | `Racy` | the hash, but a later write may hide behind the same times | a look after those times | another hash |
+//! | `HashOnly` | the hash of what was purged for (after a crash); or the stat says nothing | a look that has read the file | another hash |
+//! | `Unread` | nothing, only the stat: a first scan reads no file, and a large file that surely changed is read later | reading it | another size, time, inode or device, or an event that ends a write |
 //!
 //! A file that is being written, and one that is too large to be read at once, keep what was known of
-//! them: its look is put off (`Outcome::Later`, `Outcome::Large`), and its hint stays. A file without a
-//! hash can never be found unchanged by comparing bytes: any sign of a write is a change.
+//! them: the look is put off (`Outcome::Later`, `Outcome::Large`), and its hint stays. Without a hash, no
+//! comparison of bytes can find a file unchanged: any sign of a write is a change.
+//!
+//! - **Being written.** The kernel reports data too (`IN_MODIFY`), so a file that is kept open, or is
+//!   truncated by its path, is noticed. The worker looks at it when it is closed, or `write_wait` after
+//!   the first event, again and again while writes go on.
+//! - **Half-written.** Before a change is committed, the watch hands over every event that is queued in
+//!   the kernel (`Watch::take_in`). If one names that very path, the look is dropped and made again. A
+//!   file that was waited for longer than `write_wait` is believed all the same.
+//! - **Another filesystem.** Images have fixed times and numbers, so the device is part of a stat. Files
+//!   of a filesystem that was mounted over the origin, or in place of another one, are read; at a start,
+//!   so are all files of a filesystem that can't be written. A device that has another number only
+//!   because of a reboot is recognised (`origin/lasting.rs`).
+//!
+//! `status` counts and names the files that are unread, being read or being written; `wait` waits for
+//! them.
 
 use super::fingerprint::Stat;
 use super::index::Entry;

@@ -1,6 +1,10 @@
-//! Files that are too large to be read between two looks: one at a time is read on a thread of its own,
-//! in slices, and given up when the file changes, the process stops, or something more urgent comes.
-//! The worker asks for the result; a hint keeps the question alive meanwhile.
+//! Files that are too large to be read between two looks (above 16 MiB).
+//!
+//! A new large file, or one with another size, has changed whatever its bytes are: it is purged at once,
+//! and read after it has rested for ten seconds, in half of the disk's time. A large file of the same
+//! size is read on a thread of its own, one file at a time, in slices. The read is given up when the file
+//! changes, something more urgent comes, or the process stops. The worker asks for the result; a hint
+//! keeps the file due meanwhile. Of smaller files, 128 MiB are read before other work gets its turn.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

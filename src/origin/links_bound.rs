@@ -1,7 +1,15 @@
-//! Which names are followed where links to directories lead to each other. With one link on its way
-//! every name is; with more, a directory has [`NAMES`] of them at most: those with the fewest links.
-//! What that comes to is decided by what is on the disk alone, for a whole origin at once, and only
-//! where there are such names.
+//! Which names are followed where links to directories lead to each other, as those of a workspace's
+//! packages do: their names multiply without end.
+//!
+//! All names with one link on their way are followed. Of those with more, a directory has 64, those with
+//! the fewest links first; or twice as many as there are links to it or to a directory that leads to it,
+//! since the theme of 10,000 sites may have links in it. A link to a directory that it lies in
+//! (`debian -> .`) is followed once.
+//!
+//! What is followed is decided for a whole origin, by what is on the disk alone, after a census that
+//! lists each real directory once (`origin/links_census.rs`); each scan decides anew. An origin without
+//! links behind links costs nothing. A link that the last census did not see waits for a scan. A name that
+//! is not followed counts as ignored, and is the alarm `links`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

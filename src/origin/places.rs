@@ -1,5 +1,13 @@
-//! Where real directories appear in the origin: the root, and what links to directories lead to. An
-//! event names the real one, which may have any number of names. Pure.
+//! The names of real directories in the origin: that below the root, and one for each link that leads
+//! there. Pure.
+//!
+//! A file can have many names, and an event reports one of them. So a hint goes to all of them:
+//!
+//! - **a link to a directory**: its target is another *place* of the events below it (this module);
+//! - **a link to a file**: every path on the way to the file leads back to the link (`origin/links.rs`);
+//! - **hard links**: found by inode, in every origin of every pipeline. A file that gets a second name is
+//!   searched for in the index once, since no event says which name it had (`origin/index/twins.rs`);
+//! - **Kubernetes volumes**: the swapped `..data` is hidden, and a hint at everything beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

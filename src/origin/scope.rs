@@ -1,6 +1,6 @@
-//! Which files of an origin count, and whose right to read them, as the configuration says. When that
-//! changes, what enters is remembered and what leaves is forgotten, and neither is purged: no byte at the
-//! edge changed.
+//! Which files of an origin count, and whose right to read them, as the configuration says. It is part of
+//! the index. When it changes, files that enter are remembered and files that leave are forgotten, and
+//! neither is purged: no byte at the edge changed.
 
 use serde::{Deserialize, Serialize};
 

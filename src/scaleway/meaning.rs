@@ -1,10 +1,10 @@
-//! What an answer of the API means: one table of the types of error bodies, as the vendor's SDKs know
-//! them, and of statuses. Each row has the class, which says what is done and which alarm is raised
-//! ([`Refusal::alarm`](crate::core::purge::Refusal::alarm)), and the remedy that the alarm tells.
+//! The meaning of an API response: one table from the types of error bodies, as the vendor's SDKs have
+//! them, and from statuses, to a [`Class`] (what is done) and a remedy (what the alarm says). The alarm
+//! of each class is [`Refusal::alarm`](crate::core::purge::Refusal::alarm).
 //!
-//! Only what surely is about the assets of a request is final: 400 or 422, `invalid_arguments`, and
-//! every argument it names is of the assets. Everything else may pass, so it is tried again and
-//! teaches nothing.
+//! Only a refusal that is surely about the assets of a request is final: 400 or 422,
+//! `invalid_arguments`, and every argument that it names is of the assets. Every other refusal may pass:
+//! the call is tried again, and the planner learns no size from it.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::operation::Operation;
 
-/// What is done about an answer.
+/// What is done about an answer: [`Refusal`](crate::core::refusal::Refusal) says it for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     RateLimited,

@@ -1,4 +1,6 @@
-//! Who the client is: the peer, or what trusted proxies say of it.
+//! The client of a request: the peer, or what trusted proxies say of it. Of two forwarding headers that
+//! disagree, neither is believed: a proxy writes one of them, and passes on what the client wrote in the
+//! other.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,8 @@
-//! How many connections there are, in total and per client, and who leaves when there is no place.
+//! The connections, in total and per client, and which one is closed when there is no place: the oldest
+//! that has sent nothing authentic.
+//!
+//! An unauthenticated connection ends with its answer, so that it can't keep a place by asking again and
+//! again, or by never reading. An authenticated one stays open.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,10 @@
-//! Paths from payloads. They are hostile: whoever may push, or upload, chooses them. What passes
-//! here is still only a file below the origin's root, which the mapping turns into assets.
+//! Paths from payloads. They are hostile: anyone who may push or upload chooses them.
+//!
+//! A path is decoded once where the kind encodes it (S3 keys, as forms are), and never again. Then it may
+//! have no control character, backslash, empty or dot segment, may be no URL, and has at most 2,048
+//! bytes. A refused path makes the list of a forge or bucket incomplete; in edgepurge's own body it is an
+//! error of the sender. What passes is only a file below the origin's root, which the mapping turns into
+//! assets as any other file.
 
 use std::collections::BTreeSet;
 

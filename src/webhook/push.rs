@@ -1,5 +1,16 @@
-//! Pushes, as GitHub and those who follow its form describe them: whether the files that a push
-//! lists are all that it changed. When in doubt they are not.
+//! Pushes, as GitHub and the forges that follow its form describe them: whether the files that a push
+//! lists are all that it changed.
+//!
+//! The list is believed if the sender says that it is complete: there is an old and a new commit; the
+//! push did not create, delete or force a branch; every commit has its three lists; there are as many
+//! commits as the sender counts, below its limits; and no change of `.gitmodules`. For GitHub, no commit
+//! may be without files, since its lists are empty where it could not make them in time. For GitLab, no
+//! file may be added, since a renamed file is listed by its new name only. GitLab, Gitea and Forgejo don't
+//! say whether a push was forced, so that takes `assume_no_force_push`. In doubt it is a scan, or `all`
+//! where there is no origin, with the reason.
+//!
+//! A listed path that is a directory of an origin, as the index has it, is a scan too: forges list a
+//! submodule that moved by the path of its directory. Without an origin that can't be known.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,8 @@
-//! What a route is for: which repositories, branches, workflows and environments. Everything else
-//! is ignored, with what came and what was wanted in the answer and in the log.
+//! What a route is for: which repositories, branches, workflows and environments.
+//!
+//! An authentic delivery about anything else (another repository, branch, event, workflow or environment,
+//! a ping, or no repository where one is wanted) asks for nothing and is no error, since forges switch
+//! off hooks that answer with errors. The answer and the log have what came and what was wanted.
 
 use super::branch::Ref;
 use super::pattern::Pattern;

@@ -1,5 +1,9 @@
-//! The built-in mapping: what a file answers at when no rule says otherwise. The table of the
-//! user documentation, and nothing else.
+//! The built-in mapping: the URLs of a file where no rule matches. The table of the user documentation,
+//! and nothing else.
+//!
+//! A compressed file purges its base's URLs and its own, whether the base is there or not: a server sends
+//! `list.gz` for `/list` to a client that accepts it, and for `/list.gz` to a client that asks for that, as
+//! package managers do.
 
 use super::{Pages, UrlPrefix};
 use crate::core::asset::{Asset, AssetError};

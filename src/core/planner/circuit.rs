@@ -1,5 +1,9 @@
 //! The state of the API as a whole: when it is in trouble, or refuses the key, nothing is sent but
 //! one probe at the end of each backoff.
+//!
+//! Calls that were on their way when it was refused count as one refusal. Creating and asking fail
+//! apart: where the API answers status calls and takes no requests, the waits between requests grow all
+//! the same.
 
 use crate::core::backoff::Backoff;
 use crate::core::purge::{Refusal, RequestId};

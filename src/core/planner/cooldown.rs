@@ -1,7 +1,17 @@
-//! How often the whole cache of a pipeline is purged. What edgepurge decides by itself waits longer and
-//! longer while it repeats; what a delivery asks for waits for the configured time and no longer, so
-//! that a deploy is not late because of what was asked before it; a person does not wait. Who asks
-//! again and again is remembered, to be named.
+//! The time between two purges of a pipeline's whole cache.
+//!
+//! `all_cooldown` lies between two of them; meanwhile assets are purged one by one. It doubles, up to 30
+//! minutes, while those repeat that neither a person nor a delivery asked for (`AllReason::by`). A
+//! delivery's waits for the configured time and no longer, so that earlier purges do not delay a deploy.
+//! A person's does not wait. Three in a row raise the alarm `all_repeats`, which names who asked and
+//! lasts until they stop.
+//!
+//! Only an `all` that the API took starts the time: a refused one emptied no cache, and is sent again
+//! after its backoff.
+//!
+//! `never`, as the value of `all_above` or `all_after`, turns off its own reason only. For `backlog`, the
+//! pace is that of the last five minutes in which there was a backlog, a working API and no pause
+//! (`core/planner/pace.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

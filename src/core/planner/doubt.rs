@@ -1,7 +1,22 @@
-//! Requests of unknown outcome: the reply was lost, or the process ended before it came. Each is
-//! looked for in the API's list, and taken for ours only if it purges the same, is not ours already,
-//! and was certainly made after the last change that it has to cover. In doubt it is sent again: a
-//! duplicate costs a call, a wrong adoption would leave a visitor with old bytes.
+//! Requests of unknown outcome: the reply was lost, or the process ended before it came.
+//!
+//! The API has no idempotency key, so the planner looks for such a request in the API's list: newest
+//! first, page by page, until the entries are older than the request can be. New requests meanwhile push
+//! entries to the next page, where they are seen again. An entry is adopted if all of this holds:
+//!
+//! - it purges the same assets of the same pipeline;
+//! - it is no other request of ours;
+//! - it was certainly made after the last change that the request has to cover.
+//!
+//! In doubt the request is sent again: a duplicate costs a call, a wrong adoption leaves old bytes at the
+//! edge.
+//!
+//! The last condition needs the API's clock. Each response's `Date`, and the `created_at` of requests
+//! that we created, bound how far it is ahead of ours (`core/api_time.rs`); `Open` stores the latest time
+//! that the API's clock can have shown when the last change came. Before the first response nothing is
+//! known, so the request is sent again. While another request for the same assets is on its way, the
+//! search waits, since an entry may be either of the two. The search takes its calls from the same budget,
+//! before all other calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,8 @@
 //! One pipeline as the planner sees it: its queue, its trouble, and when its cache may be emptied
 //! as a whole.
+//!
+//! `all_above` counts all assets that are ready, not one batch: ten batches of 1,500 assets that wait for
+//! the rate limit are the backlog that it is about.
 
 use std::time::Duration;
 

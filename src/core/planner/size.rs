@@ -1,5 +1,8 @@
-//! How many assets a purge request of a pipeline may have: what is configured, or less where the
-//! API has refused so many and taken their halves.
+//! The number of assets in a purge request of a pipeline: what is configured, or less where the API has
+//! taught so.
+//!
+//! A batch was too large if the API refused it and then took both of its halves. Once an hour one request
+//! tries twice as much. The store keeps the learned size (table `learned`).
 
 use std::time::Duration;
 

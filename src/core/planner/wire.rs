@@ -1,5 +1,9 @@
-//! How many calls are on the wire at once: as many as the API answers without slowing down. A call
-//! that waits for a place is not decided yet, so that nothing is in doubt when it never gets one.
+//! The number of concurrent calls to the API: as many as it answers without slowing down.
+//!
+//! It starts at 16. It grows while all places are taken and responses come about as fast as the fastest
+//! one. It halves when responses come slower, or do not come; where half of them is no faster, their
+//! number is not the cause, and it grows again. A call that waits for a place is not decided yet, so its
+//! outcome is never in doubt. A restart forgets the number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,8 @@
-//! How many bytes may be fetched through an edge: it is billed.
+//! The budget of bytes that may be fetched through an edge, since the edge bills them.
+//!
+//! A bucket holds half of an hour's bytes and fills with the other half in an hour, so that no hour costs
+//! more than the limit. Bytes of a piece beyond the budget become a debt. An asset that meets an empty
+//! bucket is unverified; what the bucket earns later pays for a sample.
 
 use crate::core::time::Time;
 

@@ -1,5 +1,7 @@
-//! The budget of bytes that a pipeline's edge may be asked for: what is taken is on disk before it is
-//! fetched, so that neither a restart nor a crash is a new hour.
+//! The budget of bytes of one pipeline's edge, on disk. The length that a response announces is taken
+//! from the budget and stored in `queue.db` before the body is read; without a length, 256 KiB at a time.
+//! Bytes that did not come are given back. So neither a restart nor a kill starts a new hour, but for
+//! 64 KiB.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,7 @@
 //! Opening, and the versions of the schema. Migrations go forward only, each in a transaction.
+//!
+//! The `CHECK`s of `change` and `delivery` are conditions, not lists: of a list with more than two words
+//! `SQLite` makes a temporary table for each row that it writes.
 
 use std::path::Path;
 use std::time::Duration;

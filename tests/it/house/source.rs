@@ -114,7 +114,7 @@ impl Program {
     }
 }
 
-fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -293,7 +293,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-fn attributes(item: &Item) -> &[Attribute] {
+pub(super) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
         Item::Enum(item) => &item.attrs,
@@ -311,7 +311,7 @@ fn attributes(item: &Item) -> &[Attribute] {
 }
 
 /// `#[cfg(test)]`.
-fn is_test(attribute: &Attribute) -> bool {
+pub(super) fn is_test(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute
             .parse_args::<syn::Path>()
