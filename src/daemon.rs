@@ -1,6 +1,6 @@
 //! The daemon as a whole: starts every part in order, and stops them in order.
 //!
-//! The order of starting: lock and store, index, API client, engine, origins, doors. Nothing is
+//! The order of starting: lock and store, index, API client, engine, origins, listeners. Nothing is
 //! noticed before it can be committed, and nothing is asked before it can be answered. Stopping is
 //! the reverse, and always safe: what is not committed by then is found again at the next start.
 
@@ -20,7 +20,7 @@ use crate::core::change::PipelineId;
 use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
-use crate::intake::{Doors, Intake};
+use crate::intake::{Admission, Intake};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
@@ -29,12 +29,12 @@ use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
 use api::{check_projects, key_reader, key_source};
-use kept::Kept;
+use handover::Handover;
 
 mod api;
 mod deliveries;
+mod handover;
 mod herald;
-mod kept;
 mod loss;
 mod reload;
 mod remap;
@@ -100,7 +100,14 @@ pub struct Daemon {
     /// Set when the watchdog is fed.
     fed: OnceLock<()>,
     /// `None` once it stops for good.
-    kept: Option<Kept>,
+    handover: Option<Handover>,
+}
+
+/// What outlives a reload.
+struct Process {
+    clock: Clock,
+    reloads: Arc<Reloads>,
+    handover: Option<Handover>,
 }
 
 impl Daemon {
@@ -110,21 +117,23 @@ impl Daemon {
     /// When a part can't start; the error says what, why, and what to do.
     pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let reloads = Arc::new(Reloads::default());
-        Self::start_with(config, environment, Clock::start(), reloads, None).await
+        let process = Process {
+            clock: Clock::start(),
+            reloads,
+            handover: None,
+        };
+        Self::start_with(config, environment, process).await
     }
 
     /// Starts everything, with what stays when the configuration is reloaded.
     async fn start_with(
         config: &Config,
         environment: &Environment,
-        clock: Clock,
-        reloads: Arc<Reloads>,
-        kept: Option<Kept>,
+        process: Process,
     ) -> Result<Self, StartError> {
         let (supervisor, faults) = Supervisor::new();
         let parts = supervisor.clone();
-        let shared = (clock, reloads, kept);
-        let started = Self::assemble(config, environment, shared, supervisor, faults).await;
+        let started = Self::assemble(config, environment, process, supervisor, faults).await;
         if started.is_err() {
             // What is left of it would be in the way of whoever starts next.
             drop(tokio::time::timeout(STOP, parts.stop()).await);
@@ -135,25 +144,20 @@ impl Daemon {
     async fn assemble(
         config: &Config,
         environment: &Environment,
-        (clock, reloads, kept): (Clock, Arc<Reloads>, Option<Kept>),
+        process: Process,
         supervisor: Supervisor,
         faults: Faults,
     ) -> Result<Self, StartError> {
         warn(config, environment);
         let credentials = credentials(config, environment);
-        let store = Store::open(
-            &StoreSettings {
-                directory: config.state.directory.clone(),
-                api_url: config.scaleway.api_url.as_str().to_owned(),
-            },
-            &supervisor,
-        )?;
-        let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();
-        let index = Index::open(&config.state.directory, store.lineage(), &ids)
-            .map_err(|error| StartError::Temporary(error.to_string()))?;
-        let (store, index): (Arc<Store>, _) = (Arc::new(store), Arc::new(index));
-        let (listeners, webhooks, kept) = Kept::open(kept, config, environment).await?;
-        let metrics = Arc::clone(&kept.metrics);
+        let (store, index) = open_databases(config, &supervisor)?;
+        let Process {
+            clock,
+            reloads,
+            handover,
+        } = process;
+        let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
+        let metrics = Arc::clone(&handover.metrics);
         let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
@@ -178,14 +182,15 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
-        let pipelines = start_origins(config, &index, &intake, &kept, clock, &supervisor)?;
+        let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
         let told = (&handle, &metrics, clock);
         let kept_in = (&store, &intake);
         verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
-        let webhooks = webhooks.map(|bound| bound.serve(&intake, &kept.routes, clock, &supervisor));
+        let webhooks =
+            webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
         let origins = pipelines
             .values()
             .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
@@ -209,7 +214,7 @@ impl Daemon {
             credentials: credentials.clone(),
             clock,
         });
-        herald::spawn(&admin, &kept.told, &supervisor);
+        herald::spawn(&admin, &handover.told, &supervisor);
         let token = token(config)?;
         listeners.serve(&admin, token, &supervisor);
         Ok(Self {
@@ -225,7 +230,7 @@ impl Daemon {
             reloads,
             credentials,
             fed: OnceLock::new(),
-            kept: Some(kept),
+            handover: Some(handover),
         })
     }
 
@@ -242,21 +247,21 @@ impl Daemon {
     /// Stops everything, in order, within a limit.
     pub async fn stop(mut self) {
         // Whoever comes from now on is refused, not left waiting.
-        drop(self.kept.take());
+        drop(self.handover.take());
         if !self.end().await.1 {
             tracing::warn!("not everything stopped in time; ending anyway, the state is on disk");
         }
     }
 
     /// Stops everything but what is kept; and whether that was in time.
-    async fn end(self) -> (Option<Kept>, bool) {
+    async fn end(self) -> (Option<Handover>, bool) {
         let Self {
             supervisor,
             engine,
             sandbox,
             origins,
             webhooks,
-            kept,
+            handover,
             ..
         } = self;
         // Who waits for a filesystem that hangs does not hear of it.
@@ -268,7 +273,7 @@ impl Daemon {
         // What is held here keeps the store open; it ends when the last user has let go of it.
         drop((engine, sandbox, origins, webhooks));
         let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
-        (kept, stopped.is_ok())
+        (handover, stopped.is_ok())
     }
 }
 
@@ -388,11 +393,11 @@ fn intake(
         // Called from an origin's thread, which may wait for the engine.
         runtime.block_on(engine.scanning(pipeline.clone(), running));
     };
-    let doors = Doors::new(settings::caps(config), queued);
+    let admission = Admission::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
     let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
     Ok(intake
-        .with_doors(doors)
+        .with_admission(admission)
         .with_remembered(Arc::clone(index) as Arc<_>))
 }
 
@@ -400,7 +405,7 @@ fn start_origins(
     config: &Config,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
-    kept: &Kept,
+    handover: &Handover,
     clock: Clock,
     supervisor: &Supervisor,
 ) -> Result<BTreeMap<PipelineId, AdminPipeline>, StartError> {
@@ -410,7 +415,7 @@ fn start_origins(
             config.state.directory.display()
         ))
     })?;
-    let observer = Arc::new(settings::Observing::new(&kept.metrics));
+    let observer = Arc::new(settings::Observing::new(&handover.metrics));
     let mut pipelines = BTreeMap::new();
     for pipeline in &config.pipelines {
         let mut origins = Vec::new();
@@ -420,7 +425,11 @@ fn start_origins(
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
-            let before = kept.origins.get(origin.id()).cloned().unwrap_or_default();
+            let before = handover
+                .origins
+                .get(origin.id())
+                .cloned()
+                .unwrap_or_default();
             let origin = origin.counting_on(before);
             origins.push((name, origin));
         }
@@ -469,6 +478,22 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
     ))
 }
 
+/// Opens the queue, and the index that belongs to it.
+fn open_databases(
+    config: &Config,
+    supervisor: &Supervisor,
+) -> Result<(Arc<Store>, Arc<Index>), StartError> {
+    let settings = StoreSettings {
+        directory: config.state.directory.clone(),
+        api_url: config.scaleway.api_url.as_str().to_owned(),
+    };
+    let store = Store::open(&settings, supervisor)?;
+    let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();
+    let index = Index::open(&config.state.directory, store.lineage(), &ids)
+        .map_err(|error| StartError::Temporary(error.to_string()))?;
+    Ok((Arc::new(store), Arc::new(index)))
+}
+
 /// Deletes old history in small steps.
 fn spawn_pruning(config: &Config, store: &Arc<Store>, clock: Clock, supervisor: &Supervisor) {
     let (store, stopping) = (Arc::clone(store), supervisor.stopping());
@@ -476,8 +501,8 @@ fn spawn_pruning(config: &Config, store: &Arc<Store>, clock: Clock, supervisor: 
     supervisor.spawn("retention", async move {
         loop {
             let age = clock.now().millis();
-            let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-            let before = crate::core::time::Time::from_millis(age.saturating_sub(kept));
+            let age_kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+            let before = crate::core::time::Time::from_millis(age.saturating_sub(age_kept));
             let pruned = async {
                 let history = store.prune(before, PRUNE_STEP).await?;
                 let deliveries = store.prune_deliveries(before, clock.now(), PRUNE_STEP);

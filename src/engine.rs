@@ -15,9 +15,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::core::capacity::Queued;
 use crate::core::change::PipelineId;
 use crate::core::planner::{Event, Limits, PipelineSettings, View};
-use crate::core::room::Queued;
 use crate::core::time::Time;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -29,7 +29,7 @@ mod operate;
 mod step;
 mod task;
 
-pub use call::{Caller, Heard, KeyReader};
+pub use call::{Caller, KeyReader, TimedReply};
 pub use journal::{Notice, RequestNotice};
 pub use operate::{Operated, Operation};
 pub use step::{Committed, Doing, Host, Restored, Steps};

@@ -16,12 +16,12 @@ use crate::core::time::Time;
 use crate::sink::{FileChange, Remembered, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
+mod admission;
 mod deliveries;
-mod room;
 #[cfg(test)]
 mod tests;
 
-pub use room::{Doors, Full};
+pub use admission::{Admission, Full};
 
 /// Hears that a scan of a pipeline's origins began (`true`) or ended.
 pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
@@ -80,7 +80,7 @@ pub struct Intake {
     pipelines: BTreeMap<PipelineId, IntakePipeline>,
     store: Arc<Store>,
     on_scanning: OnScanning,
-    doors: Arc<Doors>,
+    admission: Arc<Admission>,
     remembered: Option<Arc<dyn Remembered>>,
 }
 
@@ -96,7 +96,7 @@ impl Intake {
             pipelines,
             store,
             on_scanning,
-            doors: Doors::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
+            admission: Admission::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
             remembered: None,
         }
     }
@@ -112,8 +112,8 @@ impl Intake {
 
     /// The same, with doors to queues that take no more than they have room for.
     #[must_use]
-    pub fn with_doors(self, doors: Arc<Doors>) -> Self {
-        Self { doors, ..self }
+    pub fn with_admission(self, admission: Arc<Admission>) -> Self {
+        Self { admission, ..self }
     }
 
     /// What it knows of a pipeline: to explain what it would do.
@@ -150,7 +150,7 @@ impl Intake {
                 seen: now,
             })
             .collect();
-        let place = self.doors.enter(pipeline, &changes).await?;
+        let place = self.admission.enter(pipeline, &changes).await?;
         let appended = self.store.append(changes).await?;
         place.committed(appended.last);
         Ok(appended)
@@ -185,7 +185,7 @@ impl Sink for Intake {
             for change in changes {
                 new.extend(changes_of(pipeline, known, change)?);
             }
-            let place = self.doors.enter(pipeline, &new).await?;
+            let place = self.admission.enter(pipeline, &new).await?;
             // An empty append commits nothing and tells the last number.
             let last = self.store.append(new).await?.last;
             place.committed(last);

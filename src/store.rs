@@ -49,7 +49,7 @@ pub use record::{
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use sqlite::{
-    Arrivals, DeliveryKeys, Lane, announce, asset, decide, deliveries, failed, history,
+    DeliveryBatcher, DeliveryKeys, Lane, announce, asset, decide, deliveries, failed, history,
     listing as lists, operate, queue, tell, verify,
 };
 
@@ -143,7 +143,7 @@ pub struct Store {
     writer: Lane,
     reader: Lane,
     last: Arc<watch::Sender<Seq>>,
-    arrivals: Arrivals,
+    arrivals: DeliveryBatcher,
     keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
     /// The last queued change that a planner was told.

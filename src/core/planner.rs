@@ -17,27 +17,27 @@ use std::time::Duration;
 use super::api_time::ApiTime;
 use super::backoff::Backoff;
 use super::budget::Budget;
+use super::capacity::Queued;
 use super::change::{Change, Kind, PipelineId, Seq, Source, Target};
 use super::purge::{
     AllBy, AllReason, Decision, Learned, Limit, ListedPage, Outcome, Refusal, RemoteStatus,
     RequestId, Scope, Unsettled,
 };
 use super::queue::{Entry, PendingAll, Rank};
-use super::room::Queued;
 use super::time::Time;
 
 mod circuit;
 mod cooldown;
 mod dispatch;
 mod doubt;
+mod drain_rate;
 mod flight;
-mod heat;
 mod listing;
 mod outcome;
-mod pace;
 mod parts;
 mod pause;
 mod pipeline;
+mod purge_damper;
 mod size;
 mod view;
 mod wire;
@@ -407,7 +407,7 @@ impl Planner {
             for pipeline in self.pipelines.values_mut() {
                 let held = pipeline.pauses.iter().any(|pause| pause.holds(began));
                 if pipeline.queue.ready() > 0 && pipeline.trouble.is_none() && !held {
-                    pipeline.pace.busy(lasted, now);
+                    pipeline.drain_rate.busy(lasted, now);
                 }
             }
         }

@@ -3,14 +3,14 @@
 //! changed meanwhile; so a reload loses nothing that a restart would not lose.
 //!
 //! A file with problems, in itself or in the secrets that it names, changes nothing: all problems are
-//! reported. `daemon/kept.rs` is what stays: a second handle of each socket, so that connections wait and
+//! reported. `daemon/handover.rs` is what stays: a second handle of each socket, so that connections wait and
 //! are not refused, and the counts, those of routes and origins by their names. A change of
 //! `state.directory`, `scaleway.api_url` or the address of a bound listener is refused, with what to do
 //! instead. If the new configuration does not start, the old one is started again.
 
 use std::sync::Arc;
 
-use super::{Daemon, StartError, check_projects, client, settings, webhooks};
+use super::{Daemon, Process, StartError, check_projects, client, settings, webhooks};
 use crate::config::{ApiUrl, Config, Environment};
 use crate::webhook::ListenerHandle;
 
@@ -31,28 +31,33 @@ impl Daemon {
             return Ok((self, Err(why)));
         }
         let (clock, reloads) = (self.clock, Arc::clone(&self.reloads));
-        if let Some(kept) = &self.kept {
-            kept.stay();
+        if let Some(handover) = &self.handover {
+            handover.stay();
         }
         let routes = self.webhooks.as_ref().map(ListenerHandle::tallies);
         let origins = self.origins.clone();
         let credentials = self.credentials.clone();
-        let (kept, stopped) = self.end().await;
-        let Some(mut kept) = kept.filter(|_| stopped) else {
+        let (handover, stopped) = self.end().await;
+        let Some(mut handover) = handover.filter(|_| stopped) else {
             return Err(StartError::Temporary(
                 "not everything stopped in time to reload; the state is on disk, start again"
                     .to_owned(),
             ));
         };
-        kept.routes = routes.unwrap_or_default();
-        kept.origins = origins
+        handover.routes = routes.unwrap_or_default();
+        handover.origins = origins
             .iter()
             .map(|origin| (origin.id().clone(), origin.status()))
             .collect();
         drop(origins);
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
-        let again = kept.again().map_err(temporary)?;
-        let started = Self::start_with(new, environment, clock, Arc::clone(&reloads), Some(kept));
+        let again = handover.again().map_err(temporary)?;
+        let process = |handover| Process {
+            clock,
+            reloads: Arc::clone(&reloads),
+            handover: Some(handover),
+        };
+        let started = Self::start_with(new, environment, process(handover));
         let why = match started.await {
             Ok(daemon) => {
                 daemon.reloads.succeeded();
@@ -63,7 +68,7 @@ impl Daemon {
         };
         tracing::error!("the new configuration does not start, so the old one is started: {why}");
         reloads.failed(why.clone());
-        let daemon = Self::start_with(now, environment, clock, reloads, Some(again)).await?;
+        let daemon = Self::start_with(now, environment, process(again)).await?;
         Ok((daemon, Err(why)))
     }
 

@@ -43,9 +43,9 @@ use crate::origin::OriginHandle;
 use crate::store::{Store, StoreError};
 use crate::supervise::Supervisor;
 use crate::verify::Edge;
-use purse::Purse;
+use egress_budget::EgressBudget;
 
-mod purse;
+mod egress_budget;
 
 /// How many assets of a pipeline are fetched at once.
 const AT_ONCE: usize = 4;
@@ -68,7 +68,7 @@ struct Followed {
 /// How a pipeline's edge is looked at.
 struct Look {
     edge: Edge,
-    purse: Purse,
+    egress_budget: EgressBudget,
     /// How often it said that there is no such file, since it last had one.
     missing: AtomicU32,
 }
@@ -108,7 +108,13 @@ pub(super) async fn spawn(
                 edge: Edge::new(verify.edge_url.clone(), verify.timeout)
                     .map_err(|error| StartError::Temporary(error.to_string()))?,
                 missing: AtomicU32::new(0),
-                purse: Purse::open(store, &pipeline.id, verify.max_bytes_per_hour, clock).await?,
+                egress_budget: EgressBudget::open(
+                    store,
+                    &pipeline.id,
+                    verify.max_bytes_per_hour,
+                    clock,
+                )
+                .await?,
             }),
         };
         if verify.is_none() && pipeline.repurge_after.is_none() {
@@ -305,7 +311,7 @@ impl Shared {
             },
             None => {
                 let verdict = self.fetch(look, &check, &mut known).await?;
-                look.purse.note().await?;
+                look.egress_budget.note().await?;
                 verdict
             }
         };
@@ -330,7 +336,7 @@ impl Shared {
         check: &Check,
         known: &mut Known,
     ) -> Result<Verdict, StoreError> {
-        if look.purse.is_empty() {
+        if look.egress_budget.is_empty() {
             let why = "max_bytes_per_hour is spent".to_owned();
             // What was stale is worth waiting for a little; of the others a sample has to do.
             return Ok(if check.round > 0 {
@@ -339,7 +345,7 @@ impl Shared {
                 Verdict::Unverified { why, look: false }
             });
         }
-        let answer = look.edge.fetch(&check.asset, &look.purse).await;
+        let answer = look.edge.fetch(&check.asset, &look.egress_budget).await;
         *known = self.store.known(check.clone()).await?;
         let verdict = known.judge(&answer, self.url_of(check, known));
         Ok(match verdict {

@@ -32,7 +32,7 @@ pub struct Caller {
 
 /// A reply, and what it tells of the API's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard<T> {
+pub struct TimedReply<T> {
     /// The reply.
     pub reply: Result<T, Refusal>,
     /// What the API's clock showed between the call and the reply, cut down to whole ones of what.
@@ -79,7 +79,7 @@ impl Caller {
         call: impl Future<Output = Result<scaleway::Reply<V>, Refusal>>,
         created: impl FnOnce(&V) -> Option<Time>,
         read: impl FnOnce(V) -> T,
-    ) -> Heard<T> {
+    ) -> TimedReply<T> {
         self.renew_key();
         let sent = self.clock.now();
         let reply = call.await;
@@ -90,7 +90,7 @@ impl Caller {
             shown.extend(date);
             shown.extend(created(&reply.value).map(|at| (at, CREATED_GRAIN)));
         }
-        Heard {
+        TimedReply {
             reply: reply.map(|reply| read(reply.value)),
             shown,
             sent,
@@ -102,7 +102,7 @@ impl Caller {
         &self,
         pipeline: &PipelineId,
         scope: &Scope,
-    ) -> Heard<(String, RemoteStatus)> {
+    ) -> TimedReply<(String, RemoteStatus)> {
         let target = match scope {
             Scope::Assets(assets) => CreateTarget::Assets(
                 assets
@@ -125,13 +125,13 @@ impl Caller {
     }
 
     /// Asks for the status of a purge request.
-    pub async fn poll(&self, remote_id: &str) -> Heard<RemoteStatus> {
+    pub async fn poll(&self, remote_id: &str) -> TimedReply<RemoteStatus> {
         let get = self.client.get(remote_id);
         self.hear(get, |_| None, |request| request.status()).await
     }
 
     /// Asks for a page of the list, newest first.
-    pub async fn list(&self, pipeline: Option<&PipelineId>, page: u32) -> Heard<ListedPage> {
+    pub async fn list(&self, pipeline: Option<&PipelineId>, page: u32) -> TimedReply<ListedPage> {
         let query = ListQuery {
             order_by: Some(OrderBy::CreatedAtDesc),
             page: Some(page),

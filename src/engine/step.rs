@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::core::capacity::Queued;
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::pause::{Holder, Pause};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
 use crate::core::purge::{Decision, Unsettled};
-use crate::core::room::Queued;
 use crate::core::time::Time;
 use crate::store::{Store, StoreError};
 

@@ -8,12 +8,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
-use super::{Ask, CHANNEL, Caller, Committed, Doing, Heard, Host, Looks, Steps, store_is_gone};
+use super::{
+    Ask, CHANNEL, Caller, Committed, Doing, Host, Looks, Steps, TimedReply, store_is_gone,
+};
 use crate::clock::Clock;
+use crate::core::capacity::Queued;
 use crate::core::change::{Change, PipelineId};
 use crate::core::planner::{Command, Event, Step};
 use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
-use crate::core::room::Queued;
 use crate::core::time::Time;
 use crate::store::StoreError;
 use crate::supervise::{Fault, Supervisor};
@@ -47,7 +49,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new<T>(heard: Heard<T>, reply: impl FnOnce(Result<T, Refusal>) -> Reply) -> Self {
+    fn new<T>(heard: TimedReply<T>, reply: impl FnOnce(Result<T, Refusal>) -> Reply) -> Self {
         Self {
             reply: reply(heard.reply),
             shown: heard.shown,

@@ -25,7 +25,7 @@ impl Deliveries for Intake {
                 Work::Changes(changes) => changes.as_slice(),
                 Work::Scan => &[],
             };
-            let place = self.doors.enter(&delivery.pipeline, changes).await?;
+            let place = self.admission.enter(&delivery.pipeline, changes).await?;
             let delivery = delivery.queued(work);
             let waits = delivery.waits();
             let taken = self.store.take_delivery(delivery).await?;

@@ -13,7 +13,7 @@ use super::OriginError;
 use super::fingerprint::may_read;
 use super::ignore::Ignore;
 use super::links_bound::Links;
-use super::look::Eyes;
+use super::look::Resolver;
 use super::settings::{Compare, FollowSymlinks};
 use super::walk::{Item, Walk};
 
@@ -61,7 +61,7 @@ pub fn access(
     patterns: &[String],
 ) -> Result<Access, OriginError> {
     let ignore = Arc::new(Ignore::new(patterns)?);
-    let eyes = Arc::new(Eyes {
+    let resolver = Arc::new(Resolver {
         root: root.to_owned(),
         resolved: std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned()),
         compare: Compare::Metadata,
@@ -70,7 +70,7 @@ pub fn access(
         links: Links::new(Arc::clone(&ignore), None),
     });
     let mut found = Access::default();
-    let mut walk = Walk::new(Arc::clone(&eyes), ignore, None, b"");
+    let mut walk = Walk::new(Arc::clone(&resolver), ignore, None, b"");
     for _ in 0..ENTRIES {
         let Some(item) = walk.next() else {
             return Ok(found);
@@ -78,9 +78,9 @@ pub fn access(
         match item {
             Item::Unreadable { path } => found.closed.add(&path),
             Item::Directory { open: true, .. } => {}
-            Item::Directory { path, .. } => found.group(&eyes, &path, 0o1),
+            Item::Directory { path, .. } => found.group(&resolver, &path, 0o1),
             Item::File { path, stat, .. } => {
-                let real = eyes.real(&path);
+                let real = resolver.real(&path);
                 let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
                 // A link may lead to what can't be reached.
                 if stat.is_none() && std::fs::metadata(&real).is_err_and(|error| denied(&error)) {
@@ -88,7 +88,7 @@ pub fn access(
                 } else if (stat.is_some() || real.is_file()) && !may_read(&real) {
                     found.unread.add(&path);
                 }
-                found.group(&eyes, &path, 0o4);
+                found.group(&resolver, &path, 0o4);
             }
         }
     }
@@ -98,8 +98,8 @@ pub fn access(
 
 impl Access {
     /// Counts a path for its group, if that has a right which everybody has not.
-    fn group(&mut self, eyes: &Eyes, path: &[u8], right: u32) {
-        let Ok(stat) = std::fs::metadata(eyes.real(path)) else {
+    fn group(&mut self, resolver: &Resolver, path: &[u8], right: u32) {
+        let Ok(stat) = std::fs::metadata(resolver.real(path)) else {
             return;
         };
         if stat.mode() & right == 0 && (stat.mode() >> 3) & right != 0 {

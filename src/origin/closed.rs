@@ -40,12 +40,12 @@ impl Worker {
         self.above = None;
         while let Some(brief) = sweep.rows.next_before(Some(&end))? {
             some = true;
-            let Ok(found) = self.eyes.see(&brief.path) else {
+            let Ok(found) = self.resolver.see(&brief.path) else {
                 continue;
             };
             let open = self.open_above(&brief.path);
             if let Some(Seen::File(stat)) = &found
-                && brief.is_unchanged(stat, self.eyes.readable(stat, open))
+                && brief.is_unchanged(stat, self.resolver.readable(stat, open))
             {
                 continue;
             }
@@ -76,7 +76,7 @@ impl Worker {
     /// another group, or by a directory above a link's target.
     pub(super) fn check_closed(&mut self, now: Time) {
         for path in self.unreadable.next(AT_ONCE) {
-            match std::fs::read_dir(self.eyes.real(&path)) {
+            match std::fs::read_dir(self.resolver.real(&path)) {
                 Err(error) if nothing_there(&error) => self.unreadable.remove(&path),
                 Err(_) => {}
                 Ok(_) if self.settings.watch == WatchMode::Off => self.unreadable.remove(&path),
@@ -94,7 +94,7 @@ impl Worker {
     /// The alarm for directories that can't be listed.
     pub(super) fn closed_alarm(&self) -> Option<String> {
         let (count, first) = self.unreadable.lasting(self.clock.now())?;
-        let group = std::fs::metadata(self.eyes.real(first)).ok();
+        let group = std::fs::metadata(self.resolver.real(first)).ok();
         let group = group.filter(|found| found.mode() & 0o050 == 0o050);
         let join = group.map_or_else(String::new, |found| {
             format!(
@@ -152,7 +152,7 @@ impl Worker {
         if self.settings.compare != Compare::Content {
             return Ok(());
         }
-        if !may_read(&self.eyes.real(path)) {
+        if !may_read(&self.resolver.real(path)) {
             self.tell_unread(path);
             return Ok(());
         }

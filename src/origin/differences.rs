@@ -12,7 +12,7 @@ use super::inbox::join;
 use super::index::{Index, OriginIndex};
 use super::known::Signs;
 use super::links_bound::Links;
-use super::look::{Eyes, Outcome, Patience, read_as};
+use super::look::{Outcome, Patience, Resolver, read_as};
 use super::settings::OriginSettings;
 use super::sweep::Rows;
 use super::walk::{Item, Walk, open_above};
@@ -52,7 +52,7 @@ pub fn differences<E: From<OriginError>>(
         root: settings.root.clone(),
         error,
     })?;
-    let eyes = Arc::new(Eyes {
+    let resolver = Arc::new(Resolver {
         root: settings.root.clone(),
         resolved: root.resolved,
         compare: settings.compare,
@@ -63,11 +63,11 @@ pub fn differences<E: From<OriginError>>(
     let mut comparison = Comparison {
         rows: Rows::below(index.clone(), b""),
         index,
-        eyes: Arc::clone(&eyes),
+        resolver: Arc::clone(&resolver),
         ignore: Arc::clone(&ignore),
         clock,
     };
-    let mut walk = Walk::new(eyes, ignore, None, b"");
+    let mut walk = Walk::new(resolver, ignore, None, b"");
     let mut files = 0;
     while let Some(item) = walk.next() {
         match item {
@@ -92,7 +92,7 @@ pub fn differences<E: From<OriginError>>(
 struct Comparison {
     rows: Rows,
     index: OriginIndex,
-    eyes: Arc<Eyes>,
+    resolver: Arc<Resolver>,
     ignore: Arc<Ignore>,
     clock: Clock,
 }
@@ -105,20 +105,20 @@ impl Comparison {
         open: bool,
     ) -> Result<Option<Kind>, OriginError> {
         if let (Some(row), Some(stat)) = (self.rows.take(path)?, stat)
-            && row.is_unchanged(stat, self.eyes.readable(stat, open))
+            && row.is_unchanged(stat, self.resolver.readable(stat, open))
         {
             return Ok(None);
         }
         let row = self.index.get(path)?;
         let entry = row.as_ref().map(|row| &row.entry);
         let look = self
-            .eyes
+            .resolver
             .look(path, entry, open, Patience::Over, self.clock.now());
         Ok(match look {
             Outcome::Found(found) => found.kind,
             Outcome::Large(seen) => {
                 let whole = &mut |_: &_, _| Ok(true);
-                let content = content(&self.eyes.real(path), &seen.stat, whole);
+                let content = content(&self.resolver.real(path), &seen.stat, whole);
                 let (over, now) = (Patience::Over, self.clock.now());
                 match read_as(content, entry, seen, over, Signs::default(), now) {
                     Outcome::Found(found) => found.kind,
@@ -143,9 +143,9 @@ impl Comparison {
     ) -> Result<(), E> {
         while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
             // Where a stat fails, nobody can tell.
-            if self.eyes.see(&row.path).is_ok()
+            if self.resolver.see(&row.path).is_ok()
                 && !self.ignore.matches(&row.path, false)
-                && !self.eyes.is_cut_off(&row.path)
+                && !self.resolver.is_cut_off(&row.path)
             {
                 tell(Difference {
                     kind: Kind::Gone,
@@ -169,7 +169,7 @@ impl Comparison {
             .map_err(OriginError::from)?
         {
             let path = row.path;
-            let open = open_above(&self.eyes, &path);
+            let open = open_above(&self.resolver, &path);
             if let Some(kind) = self.kind(&path, None, open)? {
                 tell(Difference { kind, path })?;
             }

@@ -96,11 +96,11 @@ impl Worker {
         row: Option<Row>,
         reason: Reason,
     ) -> Result<(), End> {
-        let eyes = self.eyes();
-        match eyes.see(path) {
+        let resolver = self.resolver();
+        match resolver.see(path) {
             Ok(Some(Seen::Directory) | None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
             found => {
-                let open = open_above(&eyes, path);
+                let open = open_above(&resolver, path);
                 self.examine(path, found, row, open, reason).map(drop)
             }
         }
@@ -119,7 +119,7 @@ impl Worker {
     /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
     /// it is followed once in a while. So is what nobody could look at.
     pub(super) fn follow_link(&self, path: &[u8]) {
-        let real = self.eyes.real(path);
+        let real = self.resolver.real(path);
         let Some(cover) = self.cover() else { return };
         self.inbox.targets.add(path, &real);
         let targets = self.inbox.links.add(&real, path);
@@ -145,7 +145,7 @@ impl Worker {
         tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
         if error.kind() != io::ErrorKind::PermissionDenied {
             self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
-        } else if self.eyes.real(path).is_symlink() {
+        } else if self.resolver.real(path).is_symlink() {
             self.tell_closed(path);
         }
     }
@@ -163,7 +163,7 @@ impl Worker {
             return Ok(true);
         }
         let now = self.clock.now();
-        let eyes = self.eyes();
+        let resolver = self.resolver();
         let row = row.map(|row| self.renumber(row));
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
@@ -182,9 +182,9 @@ impl Worker {
             );
             return Ok(true);
         }
-        let mut outcome = eyes.look_at(found, path, entry, open, patience, signs, now);
+        let mut outcome = resolver.look_at(found, path, entry, open, patience, signs, now);
         if let Outcome::Large(seen) = outcome {
-            let real = eyes.real(path);
+            let real = resolver.real(path);
             outcome = match self.large.ask(path, real, &seen.stat) {
                 Answer::Read(content) => {
                     let content = Ok(content.unwrap_or(Content::GivenUp));
@@ -384,7 +384,7 @@ impl Worker {
 
     /// A file changed: the links to it are looked at too.
     fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
-        let real = self.eyes.resolved.join(OsStr::from_bytes(path));
+        let real = self.resolver.resolved.join(OsStr::from_bytes(path));
         for link in self.inbox.links.to(&real) {
             let mark = Mark::again(Cause::Watch, now);
             self.inbox.hint(&link, Mark { told, ..mark });
@@ -406,7 +406,7 @@ impl Worker {
     /// taken over in silence. Only while the index was never complete.
     fn was_there_before(&self, path: &[u8], baseline: Option<Time>, now: Time) -> bool {
         let Some(armed) = baseline else { return false };
-        let Ok(Some(Seen::File(stat))) = self.eyes().see(path) else {
+        let Ok(Some(Seen::File(stat))) = self.resolver().see(path) else {
             return false;
         };
         let changed = stat.changed_at();
@@ -416,7 +416,7 @@ impl Worker {
 
     /// Whether a file counts only since the configuration changed, and was there before the start.
     fn entered(&self, path: &[u8], now: Time) -> bool {
-        let counted = |former: &Former| former.counted(&self.eyes(), path);
+        let counted = |former: &Former| former.counted(&self.resolver(), path);
         self.former.as_ref().is_some_and(|former| !counted(former))
             && self.was_there_before(path, Some(self.armed_at), now)
     }
@@ -432,8 +432,8 @@ impl Worker {
         let (Some(row), Ok(Some(Seen::File(stat)))) = (row, found) else {
             return false;
         };
-        let regroups = |former: &Former| former.regroups(&self.eyes);
-        let readable = self.eyes.readable(stat, open);
+        let regroups = |former: &Former| former.regroups(&self.resolver);
+        let readable = self.resolver.readable(stat, open);
         let same = row.entry.stat.same(stat) && row.entry.absent.is_none();
         if !self.former.as_ref().is_some_and(regroups) || !same || row.entry.readable == readable {
             return false;
@@ -448,11 +448,11 @@ impl Worker {
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.ignore.matches(path, false)
-            || self.eyes.is_cut_off(path)
+            || self.resolver.is_cut_off(path)
             || self
                 .former
                 .as_ref()
-                .is_some_and(|former| former.counted(&self.eyes(), path))
+                .is_some_and(|former| former.counted(&self.resolver(), path))
     }
 
     /// A file of the index is not there.

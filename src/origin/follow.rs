@@ -44,8 +44,8 @@ impl Worker {
         if mark.named {
             self.notice_link(path);
         }
-        let eyes = self.eyes();
-        let Sight { is_link, found } = eyes.sight(path);
+        let resolver = self.resolver();
+        let Sight { is_link, found } = resolver.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
         if mark.cause == Cause::Watch && is_dir {
             if mark.named || self.directory_changed(path) {
@@ -81,9 +81,9 @@ impl Worker {
 
     /// Whether a change of a directory's mode changes who gets at the files below it.
     fn directory_changed(&self, path: &[u8]) -> bool {
-        let eyes = self.eyes();
-        let closed = !open_above(&eyes, &join(path, b"x"));
-        let unreadable = std::fs::read_dir(eyes.real(path))
+        let resolver = self.resolver();
+        let closed = !open_above(&resolver, &join(path, b"x"));
+        let unreadable = std::fs::read_dir(resolver.real(path))
             .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         closed != self.closed.contains(path) || unreadable != self.unreadable.contains(path)
     }
@@ -108,7 +108,7 @@ impl Worker {
     pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         self.commit()?;
         self.swept += 1;
-        let eyes = self.eyes();
+        let resolver = self.resolver();
         let reason = Reason {
             baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
             ..Reason::of(&mark)
@@ -120,7 +120,7 @@ impl Worker {
         let row = self.committer.index.get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
-            &eyes,
+            &resolver,
             &self.ignore,
             self.cover().as_ref(),
             self.committer.index.clone(),
@@ -161,7 +161,7 @@ impl Worker {
                     let doubt = row.is_some() && sweep.doubts(&path, device);
                     if let (Some(row), Some(stat)) = (&row, &stat)
                         && !doubt
-                        && row.is_unchanged(stat, self.eyes.readable(stat, open))
+                        && row.is_unchanged(stat, self.resolver.readable(stat, open))
                     {
                         if row.may_be_unread() {
                             self.try_to_read(&path)?;
@@ -172,7 +172,7 @@ impl Worker {
                         Ok(Some(Seen::File(stat)))
                     } else {
                         self.follow_link(&path);
-                        self.eyes.see(&path)
+                        self.resolver.see(&path)
                     };
                     others.push(Other {
                         path,
@@ -231,7 +231,7 @@ impl Worker {
         reason: Reason,
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
-            if self.eyes.see(&brief.path).is_err() {
+            if self.resolver.see(&brief.path).is_err() {
                 // Nobody can tell: it lies behind something that fails.
                 continue;
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::links_bound::Cut;
-use super::look::Eyes;
+use super::look::Resolver;
 use super::scan::{Pending, Running};
 use super::status::ScanReason;
 use super::worker::Worker;
@@ -27,23 +27,23 @@ pub(super) struct Following {
 impl Worker {
     /// A scan begins: which names are followed is found anew.
     pub(super) fn forget_bound(&mut self) {
-        self.eyes = Arc::new(Eyes {
-            links: self.eyes.links.anew(),
-            ..Eyes::clone(&self.eyes)
+        self.resolver = Arc::new(Resolver {
+            links: self.resolver.links.anew(),
+            ..Resolver::clone(&self.resolver)
         });
     }
 
     /// A link was met that the bound does not know: what is behind it waits for a scan.
     pub(super) fn check_links(&mut self) {
-        if self.eyes.links.take_news() {
+        if self.resolver.links.take_news() {
             self.want_bound();
         }
     }
 
     /// A name came or went. With fewer links, there may be room for names that are not followed.
     pub(super) fn notice_link(&mut self, path: &[u8]) {
-        let at = self.eyes.resolved.join(OsStr::from_bytes(path));
-        let bound = self.eyes.links.bound();
+        let at = self.resolver.resolved.join(OsStr::from_bytes(path));
+        let bound = self.resolver.links.bound();
         if bound.is_some_and(|bound| bound.cut.is_some() && bound.counts(&at)) {
             self.want_bound();
         }
@@ -51,7 +51,7 @@ impl Worker {
 
     /// The same of a directory, with whatever links are in it.
     pub(super) fn notice_directory(&mut self) {
-        let bound = self.eyes.links.bound();
+        let bound = self.resolver.links.bound();
         if bound.is_some_and(|bound| bound.cut.is_some()) {
             self.want_bound();
         }
@@ -81,7 +81,7 @@ impl Worker {
     /// The alarm for names that are not followed; until a scan has found the bound, that of the last one.
     pub(super) fn link_alarm(&mut self) -> Option<String> {
         let walking = self.running.as_ref().is_some_and(Running::walking);
-        match self.eyes.links.bound() {
+        match self.resolver.links.bound() {
             Some(bound) => self.following.cut.clone_from(&bound.cut),
             None if walking || self.pending.is_some() => {}
             None => self.following.cut = None,

@@ -22,7 +22,7 @@ use super::OriginError;
 use super::ignore::Ignore;
 use super::inbox::Inbox;
 use super::links_census::{Census, logical};
-use super::look::Eyes;
+use super::look::Resolver;
 use super::settings::{Compare, FollowSymlinks};
 
 /// Names of one directory that lead through more than one link. Where many links lead to one
@@ -89,13 +89,13 @@ enum Said {
 }
 
 impl Bound {
-    fn find(eyes: &Eyes, ignore: &Ignore, go_on: &dyn Fn() -> bool) -> Self {
-        let census = Census::take(eyes, ignore, go_on);
+    fn find(resolver: &Resolver, ignore: &Ignore, go_on: &dyn Fn() -> bool) -> Self {
+        let census = Census::take(resolver, ignore, go_on);
         let Some((link, target)) = census.links.first_key_value() else {
             return Self::default();
         };
         if census.complete {
-            let mut web = Web::new(eyes, ignore, &census);
+            let mut web = Web::new(resolver, ignore, &census);
             web.spread(LOOPS + LOOP_ENTRIES / census.entries.max(1));
             let (names, cut) = (web.followed(), web.cut);
             let links = census.links.into_keys();
@@ -107,7 +107,7 @@ impl Bound {
                 cut,
             };
         }
-        let first = logical(b"", &eyes.resolved, link);
+        let first = logical(b"", &resolver.resolved, link);
         Self {
             full: true,
             cut: Some(Cut {
@@ -177,9 +177,9 @@ impl Links {
 
     /// Whether a link that needs a decision is followed. One that the bound does not know is not: a
     /// scan has to find a new bound first.
-    pub(super) fn follows(&self, eyes: &Eyes, lead: &Lead<'_>) -> bool {
+    pub(super) fn follows(&self, resolver: &Resolver, lead: &Lead<'_>) -> bool {
         let go_on = || self.inbox.as_ref().is_none_or(|inbox| inbox.go_on());
-        let find = || Bound::find(eyes, &self.ignore, &go_on);
+        let find = || Bound::find(resolver, &self.ignore, &go_on);
         match self.bound.get_or_init(find).say(lead) {
             Said::Follow => true,
             Said::Leave => false,
@@ -232,7 +232,7 @@ pub(super) struct Way {
 
 impl Way {
     /// The way to a name, and through it where it is a link itself.
-    pub(super) fn to(eyes: &Eyes, path: &[u8]) -> Self {
+    pub(super) fn to(resolver: &Resolver, path: &[u8]) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let mut way = Self {
             open: true,
@@ -242,23 +242,23 @@ impl Way {
         let ends = ends.map(|(end, _)| end).chain([path.len()]);
         for end in (!path.is_empty()).then_some(0).into_iter().chain(ends) {
             let name = &path[..end];
-            let at = eyes.real(name);
+            let at = resolver.real(name);
             let Ok(found) = std::fs::metadata(&at) else {
                 continue;
             };
             let id = (found.dev(), found.ino());
             if end > 0 && found.is_dir() && at.is_symlink() {
-                way.land(eyes, name, &at, id);
+                way.land(resolver, name, &at, id);
             }
             if end < path.len() {
                 way.above.push(id);
-                way.open &= eyes.lets_in(found.mode(), found.gid());
+                way.open &= resolver.lets_in(found.mode(), found.gid());
             }
         }
         way
     }
 
-    fn land(&mut self, eyes: &Eyes, name: &[u8], at: &Path, id: (u64, u64)) {
+    fn land(&mut self, resolver: &Resolver, name: &[u8], at: &Path, id: (u64, u64)) {
         let Ok(real) = std::fs::canonicalize(at) else {
             return;
         };
@@ -275,7 +275,7 @@ impl Way {
                 at: &at,
                 above: self.landing.as_deref(),
             };
-            if (leads_back && nested) || !eyes.links.follows(eyes, &lead) {
+            if (leads_back && nested) || !resolver.links.follows(resolver, &lead) {
                 self.ends = Some(name.to_vec());
             }
         }
@@ -297,7 +297,7 @@ pub fn not_followed(
     patterns: &[String],
     path: &[u8],
 ) -> Result<Option<Vec<u8>>, OriginError> {
-    let eyes = Eyes {
+    let resolver = Resolver {
         root: root.to_owned(),
         resolved: std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned()),
         compare: Compare::Metadata,
@@ -305,7 +305,7 @@ pub fn not_followed(
         group: None,
         links: Links::new(Arc::new(Ignore::new(patterns)?), None),
     };
-    Ok(Way::to(&eyes, path).ends)
+    Ok(Way::to(&resolver, path).ends)
 }
 
 /// A directory that links lead to.
@@ -342,7 +342,7 @@ struct Web<'c> {
 }
 
 impl<'c> Web<'c> {
-    fn new(eyes: &'c Eyes, ignore: &'c Ignore, census: &'c Census<'_>) -> Self {
+    fn new(resolver: &'c Resolver, ignore: &'c Ignore, census: &'c Census<'_>) -> Self {
         let places: Vec<&Path> = census.links.keys().map(PathBuf::as_path).collect();
         let mut counts: BTreeMap<&Path, usize> = BTreeMap::new();
         for target in census.links.values() {
@@ -358,9 +358,9 @@ impl<'c> Web<'c> {
         });
         let links = census.links.iter();
         let mut web = Self {
-            root: &eyes.resolved,
+            root: &resolver.resolved,
             ignore,
-            own: below(&places, &eyes.resolved),
+            own: below(&places, &resolver.resolved),
             links: links
                 .map(|(at, target)| (at.as_path(), numbers[target.as_path()]))
                 .collect(),

@@ -12,7 +12,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags};
 
 use super::ignore::Ignore;
 use super::inbox::join;
-use super::look::Eyes;
+use super::look::Resolver;
 use super::settings::FollowSymlinks;
 
 /// Links to directories that are kept at most.
@@ -20,7 +20,7 @@ const LINKS: usize = 262_144;
 
 /// Links to directories, and their targets.
 pub(super) struct Census<'a> {
-    eyes: &'a Eyes,
+    resolver: &'a Resolver,
     ignore: &'a Ignore,
     go_on: &'a dyn Fn() -> bool,
     /// Where each link is, and where it leads: both without a link on the way.
@@ -44,9 +44,13 @@ struct Frame {
 
 impl<'a> Census<'a> {
     /// Takes the census of an origin. `go_on`: asked now and then; `false` ends it.
-    pub(super) fn take(eyes: &'a Eyes, ignore: &'a Ignore, go_on: &'a dyn Fn() -> bool) -> Self {
+    pub(super) fn take(
+        resolver: &'a Resolver,
+        ignore: &'a Ignore,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Self {
         let mut census = Self {
-            eyes,
+            resolver,
             ignore,
             go_on,
             links: BTreeMap::new(),
@@ -55,8 +59,8 @@ impl<'a> Census<'a> {
             tops: BTreeSet::new(),
             pruned: BTreeSet::new(),
         };
-        census.reach(&eyes.resolved, b"");
-        let mut waiting = VecDeque::from([(eyes.resolved.clone(), Vec::new())]);
+        census.reach(&resolver.resolved, b"");
+        let mut waiting = VecDeque::from([(resolver.resolved.clone(), Vec::new())]);
         let (mut taken, mut landed) = (BTreeSet::new(), BTreeSet::new());
         while let Some((top, name)) = waiting.pop_front() {
             let links: Vec<_> = below(&census.links, &top)
@@ -157,9 +161,9 @@ impl<'a> Census<'a> {
     fn link(&mut self, path: PathBuf, name: &[u8]) {
         let leads = std::fs::metadata(&path).is_ok_and(|found| found.is_dir());
         let target = leads.then(|| std::fs::canonicalize(&path).ok()).flatten();
-        let Some(target) = target.filter(|target| match self.eyes.follow {
+        let Some(target) = target.filter(|target| match self.resolver.follow {
             FollowSymlinks::Any => true,
-            FollowSymlinks::Root => target.starts_with(&self.eyes.resolved),
+            FollowSymlinks::Root => target.starts_with(&self.resolver.resolved),
             FollowSymlinks::No => false,
         }) else {
             return;

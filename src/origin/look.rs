@@ -87,7 +87,7 @@ pub(super) struct Sight {
 
 /// How to look at one origin.
 #[derive(Clone, Debug)]
-pub(super) struct Eyes {
+pub(super) struct Resolver {
     /// The root as configured: always the tree that is served now.
     pub(super) root: PathBuf,
     /// The root with every link resolved.
@@ -100,7 +100,7 @@ pub(super) struct Eyes {
     pub(super) links: Arc<Links>,
 }
 
-impl Eyes {
+impl Resolver {
     pub(super) fn real(&self, path: &[u8]) -> PathBuf {
         if path.is_empty() {
             self.root.clone()

@@ -220,13 +220,13 @@ impl Worker {
             self.losses.check = None;
             return Ok(());
         }
-        let eyes = self.eyes();
+        let resolver = self.resolver();
         let back = self
             .committer
             .index
             .some_absent(SAMPLE)?
             .iter()
-            .any(|path| matches!(eyes.see(path), Ok(Some(_))));
+            .any(|path| matches!(resolver.see(path), Ok(Some(_))));
         let wait = if back {
             self.want(Pending::new(ScanReason::LostWatch));
             (wait * 2).min(LONGEST)

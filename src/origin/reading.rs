@@ -135,12 +135,12 @@ impl Worker {
             let rested = now.since(stat.changed_at()) >= RESTLESS;
             if rested {
                 // The result is taken when it is there, and the file not waited for.
-                let real = self.eyes.real(path);
+                let real = self.resolver.real(path);
                 self.large.know(path, real, stat);
             }
             return;
         }
-        match self.eyes.read(path, &row.entry, self.clock.now()) {
+        match self.resolver.read(path, &row.entry, self.clock.now()) {
             Some(entry) => {
                 if entry.hash.is_none() {
                     self.tell_unread(path);

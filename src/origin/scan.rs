@@ -123,7 +123,7 @@ impl Worker {
         *self.status.scans.entry(pending.reason).or_default() += 1;
         let started = self.clock.now();
         let mut sweep = Sweep::new(
-            &self.eyes(),
+            &self.resolver(),
             &self.ignore,
             self.cover().as_ref(),
             self.committer.index.clone(),

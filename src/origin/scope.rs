@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OriginError;
 use super::ignore::Ignore;
-use super::look::{Eyes, Seen};
+use super::look::{Resolver, Seen};
 use super::settings::{FollowSymlinks, OriginSettings};
 
 /// The part of the settings that says which files count.
@@ -63,17 +63,17 @@ impl Former {
     }
 
     /// Whether another group's right to read counted then.
-    pub(super) fn regroups(&self, eyes: &Eyes) -> bool {
-        self.group != eyes.group
+    pub(super) fn regroups(&self, resolver: &Resolver) -> bool {
+        self.group != resolver.group
     }
 
     /// Whether a file that is there now counted then.
-    pub(super) fn counted(&self, eyes: &Eyes, path: &[u8]) -> bool {
-        let eyes = Eyes {
+    pub(super) fn counted(&self, resolver: &Resolver, path: &[u8]) -> bool {
+        let resolver = Resolver {
             follow: self.follow,
-            ..eyes.clone()
+            ..resolver.clone()
         };
-        let there = matches!(eyes.see(path), Ok(Some(Seen::File(_))));
+        let there = matches!(resolver.see(path), Ok(Some(Seen::File(_))));
         there && !self.ignore.matches(path, false)
     }
 }

@@ -10,7 +10,7 @@ use super::doubt::Doubt;
 use super::hints::Cause;
 use super::ignore::Ignore;
 use super::index::{Brief, IndexError, OriginIndex};
-use super::look::Eyes;
+use super::look::Resolver;
 use super::walk::Walk;
 use crate::core::time::Time;
 
@@ -105,7 +105,7 @@ pub(super) struct Sweep {
 impl Sweep {
     /// `index` is that of the origin; a look at all of it walks ahead.
     pub(super) fn new(
-        eyes: &Arc<Eyes>,
+        resolver: &Arc<Resolver>,
         ignore: &Arc<Ignore>,
         cover: Option<&Cover>,
         index: OriginIndex,
@@ -113,7 +113,14 @@ impl Sweep {
         cause: Cause,
         first: Time,
     ) -> Self {
-        let walk = || Walk::new(Arc::clone(eyes), Arc::clone(ignore), cover.cloned(), start);
+        let walk = || {
+            Walk::new(
+                Arc::clone(resolver),
+                Arc::clone(ignore),
+                cover.cloned(),
+                start,
+            )
+        };
         let ahead = start.is_empty().then(|| Ahead::new(walk()));
         let tour = match ahead {
             Some(Ok(ahead)) => Tour::Ahead(ahead),

@@ -17,7 +17,7 @@ use super::fingerprint::Stat;
 use super::ignore::Ignore;
 use super::inbox::join;
 use super::links_bound::{Landing, Lead, Way};
-use super::look::{Eyes, nothing_there};
+use super::look::{Resolver, nothing_there};
 use super::settings::FollowSymlinks;
 
 /// What comes next in a tree.
@@ -99,7 +99,7 @@ pub(super) enum Step {
 /// A walk through a tree.
 #[derive(Debug)]
 pub(super) struct Walk {
-    eyes: Arc<Eyes>,
+    resolver: Arc<Resolver>,
     ignore: Arc<Ignore>,
     cover: Option<Cover>,
     stack: Vec<Frame>,
@@ -113,13 +113,13 @@ impl Walk {
     /// A walk through the directory `start` and everything below it. With `cover`, each directory
     /// is watched before it is listed.
     pub(super) fn new(
-        eyes: Arc<Eyes>,
+        resolver: Arc<Resolver>,
         ignore: Arc<Ignore>,
         cover: Option<Cover>,
         start: &[u8],
     ) -> Self {
-        let way = Way::to(&eyes, start);
-        let real = eyes.real(start);
+        let way = Way::to(&resolver, start);
+        let real = resolver.real(start);
         let entrance = Entrance {
             path: start.to_vec(),
             link: None,
@@ -128,7 +128,7 @@ impl Walk {
             real: std::fs::canonicalize(&real).unwrap_or(real),
         };
         Self {
-            eyes,
+            resolver,
             ignore,
             cover,
             stack: Vec::new(),
@@ -200,7 +200,7 @@ impl Walk {
         let frame = self.stack.last();
         let ids = self.stack.iter().map(|frame| frame.id);
         Self {
-            eyes: Arc::clone(&self.eyes),
+            resolver: Arc::clone(&self.resolver),
             ignore: Arc::clone(&self.ignore),
             cover: self.cover.clone(),
             stack: Vec::new(),
@@ -247,7 +247,7 @@ impl Walk {
             .stack
             .last()
             .map_or(self.open_above, |frame| frame.open);
-        let open = open_above && self.eyes.lets_in(found.st_mode, found.st_gid);
+        let open = open_above && self.resolver.lets_in(found.st_mode, found.st_gid);
         let children = match self.list(&handle, &path, &real, landing.as_deref()) {
             Ok(children) => children,
             Err(error) if nothing_there(&error) => return None,
@@ -277,7 +277,7 @@ impl Walk {
             above: None,
         };
         // With a link before it, it leads round and round.
-        if leads_back && (behind || !self.eyes.links.follows(&self.eyes, &lead)) {
+        if leads_back && (behind || !self.resolver.links.follows(&self.resolver, &lead)) {
             return None;
         }
         Some(Arc::new(Landing {
@@ -363,22 +363,22 @@ impl Walk {
             at: link,
             above: Some(landing),
         });
-        if lead.is_some_and(|lead| self.eyes.links.leaves(&lead))
+        if lead.is_some_and(|lead| self.resolver.links.leaves(&lead))
             || self.ignore.matches(path, false)
         {
             return None;
         }
         let found = std::fs::metadata(link);
         // Where one that leads nowhere may lead one day, is not known yet.
-        let open =
-            self.eyes.follow == FollowSymlinks::Root && found.as_ref().is_err_and(nothing_there);
-        if !(open || self.eyes.may_follow(link)) {
+        let open = self.resolver.follow == FollowSymlinks::Root
+            && found.as_ref().is_err_and(nothing_there);
+        if !(open || self.resolver.may_follow(link)) {
             return None;
         }
         if !found.is_ok_and(|metadata| metadata.is_dir()) {
             return Some(What::File(None));
         }
-        if lead.is_some_and(|lead| !self.eyes.links.follows(&self.eyes, &lead)) {
+        if lead.is_some_and(|lead| !self.resolver.links.follows(&self.resolver, &lead)) {
             return None;
         }
         // One that is gone by now is found to be so at the next look.
@@ -396,12 +396,12 @@ fn stat_at(dir: &OwnedFd, name: &CStr) -> io::Result<Stat> {
 }
 
 /// Whether others may enter every directory above `path`.
-pub(super) fn open_above(eyes: &Eyes, path: &[u8]) -> bool {
+pub(super) fn open_above(resolver: &Resolver, path: &[u8]) -> bool {
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     let root = (!path.is_empty()).then_some(0);
     root.into_iter().chain(ends.map(|(end, _)| end)).all(|end| {
-        let found = std::fs::metadata(eyes.real(&path[..end]));
-        found.map_or(true, |found| eyes.lets_in(found.mode(), found.gid()))
+        let found = std::fs::metadata(resolver.real(&path[..end]));
+        found.map_or(true, |found| resolver.lets_in(found.mode(), found.gid()))
     })
 }
 
@@ -414,7 +414,7 @@ mod tests {
 
     fn files(root: &Path, follow: FollowSymlinks, start: &[u8]) -> Vec<String> {
         let ignore = Arc::new(Ignore::new(&[]).unwrap());
-        let eyes = Eyes {
+        let resolver = Resolver {
             root: root.to_owned(),
             resolved: root.canonicalize().unwrap(),
             compare: Compare::Content,
@@ -422,7 +422,7 @@ mod tests {
             group: None,
             links: Links::new(Arc::clone(&ignore), None),
         };
-        let mut walk = Walk::new(Arc::new(eyes), ignore, None, start);
+        let mut walk = Walk::new(Arc::new(resolver), ignore, None, start);
         let mut files = Vec::new();
         while let Some(item) = walk.next() {
             if let Item::File { path, .. } = item {

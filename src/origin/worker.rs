@@ -17,7 +17,7 @@ use super::inbox::Inbox;
 use super::index::IndexError;
 use super::large::LargeReader;
 use super::links_bound::Links;
-use super::look::Eyes;
+use super::look::Resolver;
 use super::losses::Losses;
 use super::mounts::Mounts;
 use super::reading::Reading;
@@ -93,7 +93,7 @@ pub(super) struct Worker {
     root_before: Option<Root>,
     /// Since when there is none.
     missing: Option<Time>,
-    pub(super) eyes: Arc<Eyes>,
+    pub(super) resolver: Arc<Resolver>,
     pub(super) root_check: Time,
     /// When the watch was in place.
     pub(super) armed_at: Time,
@@ -161,7 +161,7 @@ impl Worker {
         let (_, indexed) = committer.index.progress()?;
         let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
         let losses = Losses::new(&settings);
-        let eyes = Arc::new(Eyes {
+        let resolver = Arc::new(Resolver {
             root: settings.root.clone(),
             resolved: settings.root.clone(),
             compare: settings.compare,
@@ -190,7 +190,7 @@ impl Worker {
             root: None,
             root_before: None,
             missing: None,
-            eyes,
+            resolver,
             root_check: Time::ZERO,
             armed_at: Time::ZERO,
             batch: Batch::default(),
@@ -363,8 +363,8 @@ impl Worker {
         });
     }
 
-    pub(super) fn eyes(&self) -> Arc<Eyes> {
-        Arc::clone(&self.eyes)
+    pub(super) fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
@@ -414,7 +414,7 @@ impl Worker {
         {
             return *open;
         }
-        let open = open_above(&self.eyes, path);
+        let open = open_above(&self.resolver, path);
         self.above = Some((directory.to_vec(), open));
         open
     }

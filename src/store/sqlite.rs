@@ -18,10 +18,10 @@ use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
-mod arrivals;
 pub(super) mod asset;
 pub(super) mod decide;
 pub(super) mod deliveries;
+mod delivery_batcher;
 mod delivery_keys;
 pub(super) mod history;
 mod inline;
@@ -35,7 +35,7 @@ mod schema;
 pub(super) mod verify;
 mod worker;
 
-pub(super) use arrivals::Arrivals;
+pub(super) use delivery_batcher::DeliveryBatcher;
 pub(super) use delivery_keys::DeliveryKeys;
 pub use inline::InlineDatabase;
 pub(super) use lane::Lane;
@@ -62,7 +62,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let commits = Arc::new(AtomicU64::new(0));
     let keys = DeliveryKeys::read(&writer).map_err(failed)?;
     let told = Arc::default();
-    let arrivals = Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
+    let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), lock)));

@@ -12,7 +12,7 @@ use hyper::body::{Body, Bytes, Frame};
 
 use super::Verifier;
 use super::budget::Kept;
-use super::patience::Patience;
+use super::deadlines::Deadlines;
 use crate::core::time::Time;
 
 /// What a body may take.
@@ -54,7 +54,7 @@ pub(super) async fn read<B>(
     verifier: &mut Verifier<'_>,
     mut kept: Kept,
     began: Time,
-    patience: &Patience,
+    deadlines: &Deadlines,
 ) -> Result<Kept, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -65,8 +65,8 @@ where
     let mut received = 0_u64;
     while !body.is_end_stream() {
         let earned = Duration::from_millis(received.saturating_mul(1_000) / limits.rate.max(1));
-        patience.body(began.after(limits.total.min(limits.allowance + earned)));
-        let chunk = match frame(&mut body, patience).await? {
+        deadlines.body(began.after(limits.total.min(limits.allowance + earned)));
+        let chunk = match frame(&mut body, deadlines).await? {
             None => break,
             Some(Err(_)) => return Err(Unread::Aborted),
             // Trailers say nothing that counts.
@@ -85,14 +85,14 @@ where
 /// The next piece, while there is patience.
 async fn frame<B>(
     body: &mut B,
-    patience: &Patience,
+    deadlines: &Deadlines,
 ) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     poll_fn(|context| {
         let polled = Pin::new(&mut *body).poll_frame(context);
-        if polled.is_pending() && patience.is_over() {
+        if polled.is_pending() && deadlines.is_over() {
             return Poll::Ready(Err(Unread::Slow));
         }
         polled.map(Ok)

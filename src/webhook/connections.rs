@@ -17,14 +17,14 @@ struct Open {
     total: usize,
     clients: BTreeMap<Client, usize>,
     /// Those that have not sent an authentic delivery, in the order in which they came.
-    strangers: BTreeMap<u64, Stranger>,
+    strangers: BTreeMap<u64, Unauthenticated>,
     /// The number of the next.
     next: u64,
 }
 
 /// A connection that nobody vouches for.
 #[derive(Debug)]
-struct Stranger {
+struct Unauthenticated {
     client: Option<Client>,
     /// Cancelled when it has to make room.
     leave: CancellationToken,
@@ -85,7 +85,8 @@ impl Connections {
         open.total += 1;
         let number = open.next;
         open.next += 1;
-        open.strangers.insert(number, Stranger { client, leave });
+        open.strangers
+            .insert(number, Unauthenticated { client, leave });
         Some(Place {
             number,
             known: AtomicBool::new(false),

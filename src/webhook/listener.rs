@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::BodyLimits;
 use super::client::Peer;
 use super::connections::Connections;
-use super::patience::{Patience, RanOut};
+use super::deadlines::{Deadlines, RanOut};
 use super::reused::Shelf;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
@@ -235,7 +235,7 @@ impl Accept {
         };
         let visitor = Arc::new(Visitor {
             peer,
-            patience: Patience::new(clock, HEAD),
+            deadlines: Deadlines::new(clock, HEAD),
             place,
         });
         let stopping = self.stopping.clone();
@@ -272,11 +272,11 @@ async fn converse<S>(
         // An answer is small: to copy it behind its head costs less than to send two pieces.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
-    let patience = &visitor.patience;
+    let deadlines = &visitor.deadlines;
     let old = clock.now().after(AGE);
     let mut ended = tokio::select! {
         biased;
-        ended = attend(&mut connection, patience, clock, old) => ended,
+        ended = attend(&mut connection, deadlines, clock, old) => ended,
         () = stopping.cancelled() => false,
     };
     if !ended {
@@ -284,15 +284,15 @@ async fn converse<S>(
         let begins = clock.now().after(BEGIN);
         ended = tokio::select! {
             biased;
-            ended = attend(&mut connection, patience, clock, begins) => ended,
+            ended = attend(&mut connection, deadlines, clock, begins) => ended,
             // Nobody but the branch above makes it so, just before this one is asked.
-            () = poll_fn(|_| if patience.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
+            () = poll_fn(|_| if deadlines.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
         };
     }
     if !ended {
         Pin::new(&mut connection).graceful_shutdown();
         let gone = clock.now().after(GRACE);
-        if !attend(&mut connection, patience, clock, gone).await {
+        if !attend(&mut connection, deadlines, clock, gone).await {
             return;
         }
     }
@@ -305,7 +305,7 @@ async fn converse<S>(
 /// then: `false`.
 async fn attend<S, F>(
     connection: &mut http1::Connection<TokioIo<S>, F>,
-    patience: &Patience,
+    deadlines: &Deadlines,
     clock: Clock,
     until: Time,
 ) -> bool
@@ -319,7 +319,7 @@ where
             biased;
             // An error was answered, as far as it can be; there is nothing else to do about it.
             _ = poll_fn(|context| connection.poll_without_shutdown(context)) => return true,
-            ran_out = patience.run_out(until) => match ran_out {
+            ran_out = deadlines.run_out(until) => match ran_out {
                 RanOut::Head => return true,
                 // Who reads it finds that out by itself.
                 RanOut::Body | RanOut::Nothing => {}

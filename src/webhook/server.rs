@@ -144,7 +144,7 @@ impl Server {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        visitor.patience.answer();
+        visitor.deadlines.answer();
         let (mut head, body) = request.into_parts();
         let answer = if let Some(served) = self.routes.get(head.uri.path()) {
             let answer = self.called(served, &mut head, body, &visitor);
@@ -155,7 +155,7 @@ impl Server {
         } else {
             self.unknown(&head, visitor.peer)
         };
-        visitor.patience.head();
+        visitor.deadlines.head();
         // The map of what came is large enough for what goes.
         head.headers.clear();
         Ok(answer.into_response(head.headers))
@@ -199,9 +199,9 @@ impl Server {
         } else {
             self.budget.body()
         };
-        let patience = &visitor.patience;
-        let read = body::read(body, &self.limits, &mut verifier, kept, now, patience).await;
-        patience.answer();
+        let deadlines = &visitor.deadlines;
+        let read = body::read(body, &self.limits, &mut verifier, kept, now, deadlines).await;
+        deadlines.answer();
         let body = match read {
             Ok(body) => body,
             Err(unread) => return self.unread(call, unread),

@@ -2,7 +2,7 @@
 
 use super::client::Peer;
 use super::connections::Place;
-use super::patience::Patience;
+use super::deadlines::Deadlines;
 
 /// One connection, as its requests share it.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(super) struct Visitor {
     /// Where it comes from.
     pub(super) peer: Peer,
     /// By when it has to do its next thing.
-    pub(super) patience: Patience,
+    pub(super) deadlines: Deadlines,
     /// What it takes of the places that there are.
     pub(super) place: Place,
 }
@@ -37,7 +37,7 @@ impl Visitor {
         let token = tokio_util::sync::CancellationToken::new();
         std::sync::Arc::new(Self {
             peer: Peer::Local,
-            patience: Patience::new(clock, std::time::Duration::from_secs(5)),
+            deadlines: Deadlines::new(clock, std::time::Duration::from_secs(5)),
             place: connections.open(None, token).unwrap(),
         })
     }

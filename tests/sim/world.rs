@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgepurge::core::asset::Asset;
+use edgepurge::core::capacity::Capacity;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::delivery::{NewDelivery, Work};
 use edgepurge::core::pause::Holder;
 use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings};
 use edgepurge::core::purge::RequestId;
 use edgepurge::core::queue::QUEUE_CAP;
-use edgepurge::core::room::Room;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Restored, Steps};
 use edgepurge::store::{InlineDatabase, Store, StoreFuture};
@@ -103,7 +103,7 @@ pub(crate) struct World {
     /// Who holds which pipeline back, as those who do so believe.
     pub(crate) holds: Holds,
     /// The room in the queues that have a cap.
-    pub(crate) rooms: BTreeMap<PipelineId, Room>,
+    pub(crate) rooms: BTreeMap<PipelineId, Capacity>,
     refused: Vec<Refused>,
     /// How much later the first pipeline's purges are made once more.
     pub(crate) repurges: Option<Duration>,
@@ -169,10 +169,10 @@ fn restore(
     now(Box::pin(restored))
 }
 
-fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Room> {
+fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Capacity> {
     let capped = settings.iter().filter(|known| known.all_above.is_none());
     capped
-        .map(|known| (known.id.clone(), Room::new(known.queue_cap)))
+        .map(|known| (known.id.clone(), Capacity::new(known.queue_cap)))
         .collect()
 }
 
@@ -518,7 +518,7 @@ impl World {
     fn bring_again(&mut self) {
         for refused in std::mem::take(&mut self.refused) {
             let room = self.rooms.get(&refused.rows[0].pipeline);
-            if room.is_some_and(Room::is_full) {
+            if room.is_some_and(Capacity::is_full) {
                 self.refused.push(refused);
                 continue;
             }

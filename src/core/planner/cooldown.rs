@@ -11,7 +11,7 @@
 //!
 //! `never`, as the value of `all_above` or `all_after`, turns off its own reason only. For `backlog`, the
 //! pace is that of the last five minutes in which there was a backlog, a working API and no pause
-//! (`core/planner/pace.rs`).
+//! (`core/planner/drain_rate.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

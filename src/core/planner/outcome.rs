@@ -119,7 +119,7 @@ impl Planner {
             if let Some(reason) = all {
                 pipeline.cooldown.taken(reason, now);
             }
-            pipeline.pace.took(assets, now);
+            pipeline.drain_rate.took(assets, now);
             let too_large = trial.and_then(|trial| pipeline.parts.passed(trial, assets));
             let learned = match too_large {
                 Some(most) => pipeline.size.learn(most, now),

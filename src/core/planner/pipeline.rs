@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::PipelineSettings;
 use super::cooldown::Cooldown;
-use super::heat::Heat;
-use super::pace::Pace;
+use super::drain_rate::DrainRate;
 use super::parts::Parts;
+use super::purge_damper::PurgeDamper;
 use super::size::Size;
 use crate::core::asset::Asset;
 use crate::core::backoff::Backoff;
@@ -58,8 +58,8 @@ pub(super) struct Pipeline {
     /// Halves of refused batches; their assets are queued, too.
     pub(super) parts: Parts,
     pub(super) size: Size,
-    pub(super) pace: Pace,
-    pub(super) heat: Heat,
+    pub(super) drain_rate: DrainRate,
+    pub(super) damper: PurgeDamper,
     /// When the last change came; all that is known at a start came before it.
     changed: Time,
     pub(super) trouble: Option<Refused>,
@@ -77,12 +77,12 @@ impl Pipeline {
     pub(super) fn new(settings: PipelineSettings, last_all: Option<Time>, now: Time) -> Self {
         Self {
             size: Size::new(settings.max_assets),
-            heat: Heat::new(settings.hot_interval),
+            damper: PurgeDamper::new(settings.hot_interval),
             cooldown: Cooldown::new(settings.all_cooldown, last_all),
             settings,
             queue: Queue::default(),
             parts: Parts::default(),
-            pace: Pace::default(),
+            drain_rate: DrainRate::default(),
             changed: now,
             trouble: None,
             fruitless: String::new(),
@@ -96,7 +96,7 @@ impl Pipeline {
     pub(super) fn add(&mut self, asset: Asset, mut entry: Entry, now: Time) {
         self.changed = now;
         if !entry.manual {
-            entry.not_before = entry.not_before.max(self.heat.holds(&asset));
+            entry.not_before = entry.not_before.max(self.damper.holds(&asset));
         }
         self.queue.add(asset, entry, now);
     }
@@ -276,7 +276,7 @@ impl Pipeline {
         self.size.sent(entries.len(), now);
         // Trying again is no change.
         for (asset, _) in entries.iter().filter(|(_, entry)| entry.attempt == 0) {
-            self.heat.purged(asset, now);
+            self.damper.purged(asset, now);
         }
         let each = || entries.iter().map(|(_, entry)| entry);
         Some(Taken {
@@ -319,7 +319,7 @@ impl Pipeline {
         let slow = self.settings.all_after.is_some_and(|after| {
             ready > most
                 && self
-                    .pace
+                    .drain_rate
                     .drains_in(ready, most, now)
                     .is_some_and(|drains| drains > after)
         });

@@ -225,7 +225,7 @@ impl Planner {
 
 fn hot(pipeline: &Pipeline, now: Time) -> Vec<HotAsset> {
     let mut hot: Vec<HotAsset> = pipeline
-        .heat
+        .damper
         .hot(now)
         .map(|(asset, wait)| HotAsset {
             asset: asset.to_string(),

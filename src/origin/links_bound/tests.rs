@@ -3,10 +3,10 @@ use crate::origin::walk::{Item, Walk};
 use proptest::prelude::*;
 use std::os::unix::fs::symlink;
 
-fn eyes(root: &Path, patterns: &[&str]) -> (Arc<Eyes>, Arc<Ignore>) {
+fn resolver(root: &Path, patterns: &[&str]) -> (Arc<Resolver>, Arc<Ignore>) {
     let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
     let ignore = Arc::new(Ignore::new(&patterns).unwrap());
-    let eyes = Eyes {
+    let resolver = Resolver {
         root: root.to_owned(),
         resolved: root.canonicalize().unwrap(),
         compare: Compare::Content,
@@ -14,11 +14,16 @@ fn eyes(root: &Path, patterns: &[&str]) -> (Arc<Eyes>, Arc<Ignore>) {
         group: None,
         links: Links::new(Arc::clone(&ignore), None),
     };
-    (Arc::new(eyes), ignore)
+    (Arc::new(resolver), ignore)
 }
 
-fn walked(eyes: &Arc<Eyes>, ignore: &Arc<Ignore>, start: &str) -> Vec<String> {
-    let mut walk = Walk::new(Arc::clone(eyes), Arc::clone(ignore), None, start.as_bytes());
+fn walked(resolver: &Arc<Resolver>, ignore: &Arc<Ignore>, start: &str) -> Vec<String> {
+    let mut walk = Walk::new(
+        Arc::clone(resolver),
+        Arc::clone(ignore),
+        None,
+        start.as_bytes(),
+    );
     let mut files = Vec::new();
     while let Some(item) = walk.next() {
         if let Item::File { path, .. } = item {
@@ -29,9 +34,9 @@ fn walked(eyes: &Arc<Eyes>, ignore: &Arc<Ignore>, start: &str) -> Vec<String> {
 }
 
 fn files(root: &Path, patterns: &[&str]) -> (Vec<String>, Option<Cut>) {
-    let (eyes, ignore) = eyes(root, patterns);
-    let files = walked(&eyes, &ignore, "");
-    let cut = eyes.links.bound().and_then(|bound| bound.cut.clone());
+    let (resolver, ignore) = resolver(root, patterns);
+    let files = walked(&resolver, &ignore, "");
+    let cut = resolver.links.bound().and_then(|bound| bound.cut.clone());
     (files, cut)
 }
 
@@ -140,19 +145,19 @@ fn a_link_that_is_newer_than_the_bound_waits_for_the_next() {
     symlink("releases/1", root.join("current")).unwrap();
     symlink("css", root.join("releases/1/style")).unwrap();
     symlink("css", root.join("releases/2/style")).unwrap();
-    let (eyes, ignore) = eyes(root, &[]);
+    let (resolver, ignore) = resolver(root, &[]);
     let all = ["current/css/f", "current/style/f"];
-    assert_eq!(walked(&eyes, &ignore, "current"), all);
-    assert!(!eyes.links.take_news());
+    assert_eq!(walked(&resolver, &ignore, "current"), all);
+    assert!(!resolver.links.take_news());
     // Known, but not under this name.
     std::fs::remove_file(root.join("current")).unwrap();
     symlink("releases/2", root.join("current")).unwrap();
     symlink("../../media", root.join("releases/2/media")).unwrap();
-    assert_eq!(walked(&eyes, &ignore, "current"), all);
-    assert!(eyes.links.take_news() && !eyes.links.take_news());
-    let anew = Arc::new(Eyes {
-        links: eyes.links.anew(),
-        ..Eyes::clone(&eyes)
+    assert_eq!(walked(&resolver, &ignore, "current"), all);
+    assert!(resolver.links.take_news() && !resolver.links.take_news());
+    let anew = Arc::new(Resolver {
+        links: resolver.links.anew(),
+        ..Resolver::clone(&resolver)
     });
     let all = ["current/css/f", "current/media/f", "current/style/f"];
     assert_eq!(walked(&anew, &ignore, "current"), all);
@@ -169,10 +174,10 @@ fn what_is_ignored_under_one_name_counts_under_another() {
     symlink("releases/1", root.join("current")).unwrap();
     symlink("releases/1/css", root.join("also")).unwrap();
     symlink("../../../media", root.join("releases/1/css/media")).unwrap();
-    let (eyes, ignore) = eyes(root, &["/releases/", "/also/deep/", "/current/css/media"]);
+    let (resolver, ignore) = resolver(root, &["/releases/", "/also/deep/", "/current/css/media"]);
     let all = ["also/media/f", "current/css/deep/f", "media/f"];
-    assert_eq!(walked(&eyes, &ignore, ""), all);
-    assert!(!eyes.links.take_news());
+    assert_eq!(walked(&resolver, &ignore, ""), all);
+    assert!(!resolver.links.take_news());
 }
 
 proptest! {
@@ -192,25 +197,25 @@ proptest! {
             let at = dir.path().join(DIRECTORIES[from]).join(format!("l{name}"));
             symlink(dir.path().join(DIRECTORIES[to]), at).unwrap_or_default();
         }
-        let (eyes, ignore) = eyes(&root, &[]);
-        let all = walked(&eyes, &ignore, "");
-        prop_assert!(!eyes.links.take_news());
+        let (resolver, ignore) = resolver(&root, &[]);
+        let all = walked(&resolver, &ignore, "");
+        prop_assert!(!resolver.links.take_news());
         prop_assert!(all.len() <= 6 * (NAMES + 24 + 24 * LOOPS) * 4);
         let distinct: BTreeSet<&String> = all.iter().collect();
         prop_assert_eq!(distinct.len(), all.len());
         for start in all.iter().filter_map(|file| file.strip_suffix("/f")).take(40) {
             let below = format!("{start}/");
             let expected: Vec<_> = all.iter().filter(|f| f.starts_with(&below)).cloned().collect();
-            prop_assert_eq!(&walked(&eyes, &ignore, start), &expected, "from {}", start);
+            prop_assert_eq!(&walked(&resolver, &ignore, start), &expected, "from {}", start);
             let file = format!("{start}/f");
-            prop_assert!(!eyes.is_cut_off(file.as_bytes()));
+            prop_assert!(!resolver.is_cut_off(file.as_bytes()));
         }
-        let cut = eyes.links.bound().and_then(|bound| bound.cut.clone());
+        let cut = resolver.links.bound().and_then(|bound| bound.cut.clone());
         if let Some(cut) = cut {
             let first = String::from_utf8(cut.first).unwrap();
-            prop_assert_eq!(walked(&eyes, &ignore, &first), Vec::<String>::new());
+            prop_assert_eq!(walked(&resolver, &ignore, &first), Vec::<String>::new());
             let file = format!("{first}/f");
-            prop_assert!(eyes.is_cut_off(file.as_bytes()));
+            prop_assert!(resolver.is_cut_off(file.as_bytes()));
         }
     }
 }

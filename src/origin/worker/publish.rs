@@ -42,7 +42,7 @@ impl Worker {
         let why = match &held.unmounted {
             Some(place) => format!(
                 "the filesystem at {} is not mounted any more, and {} files of origin `{origin}` are gone with it ({first} is the first)",
-                self.eyes().real(place.as_bytes()).display(),
+                self.resolver().real(place.as_bytes()).display(),
                 held.files
             ),
             None => format!(

@@ -13,7 +13,7 @@ use crate::origin::cover::Cover;
 use crate::origin::guard::{Events, Root};
 use crate::origin::hints::{Cause, Mark};
 use crate::origin::lasting::Surroundings;
-use crate::origin::look::{Eyes, nothing_there};
+use crate::origin::look::{Resolver, nothing_there};
 use crate::origin::mounts::Mounts;
 use crate::origin::scan::Pending;
 use crate::origin::settings::{POLL, ROOT_CHECK, WatchMode};
@@ -178,8 +178,8 @@ impl Worker {
         if self.watch.is_none() {
             return;
         }
-        let eyes = self.eyes();
-        for changed in self.inbox.targets.changed(|link| eyes.real(link)) {
+        let resolver = self.resolver();
+        for changed in self.inbox.targets.changed(|link| resolver.real(link)) {
             let mark = Mark {
                 subtree: changed.directory,
                 ..Mark::again(Cause::Scan(ScanReason::Poll), now)
@@ -227,8 +227,8 @@ impl Worker {
         self.cover_surroundings();
         if !self.indexed && self.watch.is_some() {
             // What the first scan finds was there before: so it may only come to what is watched.
-            let (eyes, ignore) = (self.eyes(), Arc::clone(&self.ignore));
-            let mut walk = Walk::new(eyes, ignore, self.cover(), b"");
+            let (resolver, ignore) = (self.resolver(), Arc::clone(&self.ignore));
+            let mut walk = Walk::new(resolver, ignore, self.cover(), b"");
             while walk.next().is_some() && self.inbox.go_on() {}
         }
     }
@@ -358,10 +358,10 @@ impl Worker {
 
     /// The root is another directory now.
     pub(in crate::origin) fn found_root(&mut self, root: Root) {
-        self.eyes = Arc::new(Eyes {
+        self.resolver = Arc::new(Resolver {
             resolved: root.resolved.clone(),
-            links: self.eyes.links.anew(),
-            ..Eyes::clone(&self.eyes)
+            links: self.resolver.links.anew(),
+            ..Resolver::clone(&self.resolver)
         });
         match self.root_before.take() {
             None => {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::lane::lock;
 use super::{
-    Arrivals, Beginning, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, failed, history,
-    queue, schema,
+    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, failed,
+    history, queue, schema,
 };
 
 /// An empty database of this version: to copy it is much faster than to run the migrations.
@@ -67,7 +67,7 @@ impl InlineDatabase {
         Ok(Store {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),
             reader: Lane::InlineReader(Arc::clone(&self.worker)),
-            arrivals: Arrivals::new(keys.clone(), Arc::clone(&told), Arc::clone(&last)),
+            arrivals: DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last)),
             last,
             keys,
             commits: Arc::clone(&self.commits),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::arrivals::Arrivals;
+use super::delivery_batcher::DeliveryBatcher;
 use super::lock::Lock;
 use super::{StoreError, Why, failed};
 
@@ -26,14 +26,14 @@ pub(in crate::store) struct Worker {
     commits: Option<Arc<AtomicU64>>,
     /// Deliveries that no job takes yet, and the lock that is held while this may write; `None` for a
     /// reader, and for a database in memory.
-    directory: Option<(Arrivals, Lock)>,
+    directory: Option<(DeliveryBatcher, Lock)>,
 }
 
 impl Worker {
     pub(super) fn writer(
         connection: Connection,
         commits: &Arc<AtomicU64>,
-        directory: Option<(Arrivals, Lock)>,
+        directory: Option<(DeliveryBatcher, Lock)>,
     ) -> Self {
         Self {
             connection,
@@ -71,7 +71,7 @@ impl Worker {
                 group.push(next);
             }
             let arrivals = self.directory.as_ref().map(|(arrivals, _)| arrivals);
-            group.extend(arrivals.and_then(Arrivals::left));
+            group.extend(arrivals.and_then(DeliveryBatcher::left));
             self.commit(group);
         }
     }

@@ -10,8 +10,8 @@ use super::*;
 use crate::core::change::PipelineId;
 use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery};
 use crate::sink::{SinkError, SinkFuture};
+use crate::webhook::deadlines::RanOut;
 use crate::webhook::kind::generic;
-use crate::webhook::patience::RanOut;
 use crate::webhook::{Kind, Purge, RouteSettings};
 
 const SECRET: &str = "a-secret-of-more-than-16-bytes";
@@ -117,7 +117,7 @@ where
     let visitor = Visitor::local(server.clock);
     let answer = Arc::clone(server).answer(request, Arc::clone(&visitor));
     let never = server.clock.now().after(Duration::from_hours(1));
-    let watched = async { while visitor.patience.run_out(never).await != RanOut::Head {} };
+    let watched = async { while visitor.deadlines.run_out(never).await != RanOut::Head {} };
     let Ok(response) = tokio::select! {
         biased;
         () = watched => panic!("nobody waits for a head"),

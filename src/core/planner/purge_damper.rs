@@ -18,7 +18,7 @@ const REMEMBERED: usize = 10_000;
 
 /// The assets of a pipeline that were purged a short time ago.
 #[derive(Clone, Debug)]
-pub(super) struct Heat {
+pub(super) struct PurgeDamper {
     /// `None`: nothing is damped.
     interval: Option<Duration>,
     /// When the store of each is full again.
@@ -27,7 +27,7 @@ pub(super) struct Heat {
     swept: Time,
 }
 
-impl Heat {
+impl PurgeDamper {
     pub(super) const fn new(interval: Option<Duration>) -> Self {
         Self {
             interval,
@@ -80,7 +80,7 @@ mod tests {
     const TEN: Duration = Duration::from_secs(10);
 
     /// The gaps between the purges of an asset that changes every `every` for so long, in seconds.
-    fn gaps(heat: &mut Heat, every: u64, lasts: u64) -> Vec<u64> {
+    fn gaps(damper: &mut PurgeDamper, every: u64, lasts: u64) -> Vec<u64> {
         let asset = Asset::from_stored("/counter.json");
         let began = 1_000_000;
         let mut purges: Vec<u64> = Vec::new();
@@ -89,12 +89,12 @@ mod tests {
             let now = Time::from_millis((began + second) * 1_000);
             let changed = second % every == 0;
             held = if changed {
-                heat.holds(&asset).max(now)
+                damper.holds(&asset).max(now)
             } else {
                 held
             };
             if held == now {
-                heat.purged(&asset, now);
+                damper.purged(&asset, now);
                 purges.push(second);
             }
         }
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn what_changes_all_the_time_is_purged_once_in_each_interval_and_the_wait_never_grows() {
         for every in [1, 2, 3, 4, 7] {
-            let mut heat = Heat::new(Some(TEN));
-            let gaps = gaps(&mut heat, every, 600);
+            let mut damper = PurgeDamper::new(Some(TEN));
+            let gaps = gaps(&mut damper, every, 600);
             assert!(gaps.iter().all(|gap| *gap <= 10), "{every}: {gaps:?}");
             let late = &gaps[gaps.len() - 30..];
             assert!(late.iter().all(|gap| *gap == 10), "{every}: {late:?}");
@@ -115,47 +115,47 @@ mod tests {
     #[test]
     fn deploys_and_what_changes_more_rarely_than_the_interval_are_not_held() {
         for (every, lasts) in [(4, 35), (5, 60), (1, 8), (10, 3_600), (60, 3_600)] {
-            let mut heat = Heat::new(Some(TEN));
-            let gaps = gaps(&mut heat, every, lasts);
+            let mut damper = PurgeDamper::new(Some(TEN));
+            let gaps = gaps(&mut damper, every, lasts);
             assert!(gaps.iter().all(|gap| *gap == every), "{every}: {gaps:?}");
         }
-        let mut heat = Heat::new(None);
-        assert!(gaps(&mut heat, 1, 600).iter().all(|gap| *gap == 1));
-        assert_eq!(heat.hot(Time::from_millis(1_000_600_000)).count(), 0);
+        let mut damper = PurgeDamper::new(None);
+        assert!(gaps(&mut damper, 1, 600).iter().all(|gap| *gap == 1));
+        assert_eq!(damper.hot(Time::from_millis(1_000_600_000)).count(), 0);
     }
 
     #[test]
     fn a_hot_asset_is_named_until_it_rests() {
-        let mut heat = Heat::new(Some(TEN));
-        gaps(&mut heat, 1, 300);
+        let mut damper = PurgeDamper::new(Some(TEN));
+        gaps(&mut damper, 1, 300);
         let at = |second: u64| Time::from_millis((1_000_000 + second) * 1_000);
-        let hot: Vec<_> = heat.hot(at(300)).collect();
+        let hot: Vec<_> = damper.hot(at(300)).collect();
         assert_eq!(hot.len(), 1);
         assert_eq!(hot[0].1, TEN);
-        assert_eq!(heat.hot(at(320)).count(), 0);
+        assert_eq!(damper.hot(at(320)).count(), 0);
     }
 
     #[test]
     fn a_person_who_purges_again_and_again_makes_no_later_change_wait_longer() {
         let asset = Asset::from_stored("/counter.json");
-        let mut heat = Heat::new(Some(TEN));
+        let mut damper = PurgeDamper::new(Some(TEN));
         let now = Time::from_millis(1_000_000);
         for _ in 0..100 {
-            heat.purged(&asset, now);
+            damper.purged(&asset, now);
         }
-        assert_eq!(heat.holds(&asset), now.after(TEN));
+        assert_eq!(damper.holds(&asset), now.after(TEN));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut heat = Heat::new(Some(TEN));
+        let mut damper = PurgeDamper::new(Some(TEN));
         for number in 0..20_000 {
             let asset = Asset::from_stored(&format!("/{number}"));
-            heat.purged(&asset, Time::from_millis(number / 1_000));
+            damper.purged(&asset, Time::from_millis(number / 1_000));
         }
-        assert_eq!(heat.full.len(), REMEMBERED);
+        assert_eq!(damper.full.len(), REMEMBERED);
         let later = Time::from_millis(60_000);
-        heat.purged(&Asset::from_stored("/new"), later);
-        assert_eq!(heat.full.len(), 1);
+        damper.purged(&Asset::from_stored("/new"), later);
+        assert_eq!(damper.full.len(), 1);
     }
 }

@@ -14,7 +14,7 @@ use crate::origin::{OriginId, OriginStatus};
 use crate::webhook::{Sockets, Tallies};
 
 /// What stays.
-pub(super) struct Kept {
+pub(super) struct Handover {
     pub(super) metrics: Arc<Metrics>,
     /// The alarms that the log has.
     pub(super) told: Arc<Told>,
@@ -22,39 +22,39 @@ pub(super) struct Kept {
     pub(super) routes: Tallies,
     /// What the origins have counted, in their last status.
     pub(super) origins: BTreeMap<OriginId, OriginStatus>,
-    doors: Listeners,
+    listeners: Listeners,
     webhooks: Option<Sockets>,
     /// Tells those who serve the sockets now that others will.
     staying: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl std::fmt::Debug for Kept {
+impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
+        f.debug_struct("Handover").finish_non_exhaustive()
     }
 }
 
-impl Kept {
+impl Handover {
     /// Binds what is not bound yet, and keeps a second handle of everything.
     pub(super) async fn open(
-        kept: Option<Self>,
+        handover: Option<Self>,
         config: &Config,
         environment: &Environment,
     ) -> Result<(Listeners, Option<Bound>, Self), StartError> {
-        let (metrics, told, doors, mut sockets, routes, origins) = match kept {
-            Some(kept) => (
-                Some(kept.metrics),
-                kept.told,
-                Some(kept.doors),
-                kept.webhooks,
-                kept.routes,
-                kept.origins,
+        let (metrics, told, listeners, mut sockets, routes, origins) = match handover {
+            Some(handover) => (
+                Some(handover.metrics),
+                handover.told,
+                Some(handover.listeners),
+                handover.webhooks,
+                handover.routes,
+                handover.origins,
             ),
             None => Default::default(),
         };
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
-        let doors = match doors {
-            Some(doors) => doors,
+        let listeners = match listeners {
+            Some(listeners) => listeners,
             None => Listeners::bind(config.admin.listen, &config.admin.socket)
                 .await
                 .map_err(temporary)?,
@@ -68,7 +68,7 @@ impl Kept {
             }
             None => Arc::new(Metrics::new(names)),
         };
-        let mut staying: Vec<Box<dyn Fn() + Send + Sync>> = vec![Box::new(doors.staying())];
+        let mut staying: Vec<Box<dyn Fn() + Send + Sync>> = vec![Box::new(listeners.staying())];
         if let Some(bound) = &webhooks {
             staying.push(Box::new(bound.sockets().staying()));
         }
@@ -77,16 +77,16 @@ impl Kept {
             // What systemd handed over is not handed over again.
             None => sockets.filter(|sockets| sockets.from_systemd),
         };
-        let kept = Self {
+        let handover = Self {
             metrics,
             told,
             routes,
             origins,
-            doors: doors.again().map_err(temporary)?,
+            listeners: listeners.again().map_err(temporary)?,
             webhooks: again,
             staying,
         };
-        Ok((doors, webhooks, kept))
+        Ok((listeners, webhooks, handover))
     }
 
     /// The same once more, for when those that are started with it don't start.
@@ -96,7 +96,7 @@ impl Kept {
             told: Arc::clone(&self.told),
             routes: self.routes.clone(),
             origins: self.origins.clone(),
-            doors: self.doors.again()?,
+            listeners: self.listeners.again()?,
             webhooks: self.webhooks.as_ref().map(Sockets::again).transpose()?,
             staying: Vec::new(),
         })

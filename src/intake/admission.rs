@@ -1,4 +1,4 @@
-//! Admission to the queues that are never purged as a whole (`core/room.rs`): a caller whose changes find
+//! Admission to the queues that are never purged as a whole (`core/capacity.rs`): a caller whose changes find
 //! no room is refused as a whole, and comes again.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::core::capacity::{Capacity, Queued};
 use crate::core::change::{NewChange, PipelineId, Seq, Target};
-use crate::core::room::{Queued, Room};
 
 /// A queue is full.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,13 +25,13 @@ pub struct Full {
 
 /// The queues that take no more than they have room for.
 #[derive(Debug)]
-pub struct Doors {
+pub struct Admission {
     queued: watch::Receiver<Option<Queued>>,
-    rooms: Mutex<BTreeMap<PipelineId, (usize, Room)>>,
+    rooms: Mutex<BTreeMap<PipelineId, (usize, Capacity)>>,
 }
 
-impl Doors {
-    /// Doors to queues with a cap. `queued` tells what is in them, once the planner has counted it.
+impl Admission {
+    /// Admission to queues with a cap. `queued` tells what is in them, once the planner has counted it.
     #[must_use]
     pub fn new(
         caps: BTreeMap<PipelineId, usize>,
@@ -39,7 +39,7 @@ impl Doors {
     ) -> Arc<Self> {
         let rooms = caps
             .into_iter()
-            .map(|(id, cap)| (id, (cap, Room::new(cap))))
+            .map(|(id, cap)| (id, (cap, Capacity::new(cap))))
             .collect();
         Arc::new(Self {
             queued,
@@ -47,7 +47,7 @@ impl Doors {
         })
     }
 
-    fn rooms(&self) -> MutexGuard<'_, BTreeMap<PipelineId, (usize, Room)>> {
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<PipelineId, (usize, Capacity)>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,7 +61,7 @@ impl Doors {
         changes: &[NewChange],
     ) -> Result<Place, Full> {
         let mut place = Place {
-            doors: Arc::clone(self),
+            admission: Arc::clone(self),
             pipeline: pipeline.clone(),
             changes: 0,
         };
@@ -91,10 +91,10 @@ impl Doors {
     }
 }
 
-/// Room that is taken, until the planner has counted what is in it.
+/// Capacity that is taken, until the planner has counted what is in it.
 #[derive(Debug)]
 pub(super) struct Place {
-    doors: Arc<Doors>,
+    admission: Arc<Admission>,
     pipeline: PipelineId,
     changes: usize,
 }
@@ -108,7 +108,7 @@ impl Place {
     fn leave(&mut self, last: Option<Seq>) {
         let changes = std::mem::take(&mut self.changes);
         if changes > 0
-            && let Some((_, room)) = self.doors.rooms().get_mut(&self.pipeline)
+            && let Some((_, room)) = self.admission.rooms().get_mut(&self.pipeline)
         {
             room.taken(changes, last);
         }

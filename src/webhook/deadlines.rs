@@ -26,7 +26,7 @@ enum Awaited {
 pub(super) enum RanOut {
     /// A head: the connection is over.
     Head,
-    /// A body: whoever reads it is told by [`Patience::is_over`].
+    /// A body: whoever reads it is told by [`Deadlines::is_over`].
     Body,
     /// Nothing: the client has done its part.
     Nothing,
@@ -34,7 +34,7 @@ pub(super) enum RanOut {
 
 /// The patience of one connection. No body may be given less time than a head.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct Deadlines {
     clock: Clock,
     /// From the first moment, or the last answer, to a whole head.
     head: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Patience {
     begun: AtomicBool,
 }
 
-impl Patience {
+impl Deadlines {
     /// The patience of a connection that has just been made.
     pub(super) fn new(clock: Clock, head: Duration) -> Self {
         let first = Awaited::Head(clock.now().after(head));
@@ -117,56 +117,56 @@ mod tests {
     const HEAD: Duration = Duration::from_secs(5);
 
     /// Waits until something runs out, and tells after how many seconds.
-    async fn runs_out(patience: &Patience) -> (RanOut, u64) {
-        let began = patience.clock.now();
+    async fn runs_out(deadlines: &Deadlines) -> (RanOut, u64) {
+        let began = deadlines.clock.now();
         let never = began.after(Duration::from_hours(1));
         loop {
-            let ran_out = patience.run_out(never).await;
+            let ran_out = deadlines.run_out(never).await;
             if ran_out != RanOut::Nothing {
-                return (ran_out, patience.clock.now().since(began).as_secs());
+                return (ran_out, deadlines.clock.now().since(began).as_secs());
             }
         }
     }
 
     /// Waits as a connection does, while `then` happens after so many seconds.
-    async fn meanwhile(patience: &Patience, seconds: u64, then: impl FnOnce()) {
+    async fn meanwhile(deadlines: &Deadlines, seconds: u64, then: impl FnOnce()) {
         tokio::select! {
             biased;
-            early = runs_out(patience) => panic!("{early:?}"),
+            early = runs_out(deadlines) => panic!("{early:?}"),
             () = tokio::time::sleep(Duration::from_secs(seconds)) => then(),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_is_awaited_from_the_first_moment_or_the_last_answer() {
-        let patience = Patience::new(Clock::start(), HEAD);
-        assert!(!patience.has_begun());
-        assert_eq!(runs_out(&patience).await, (RanOut::Head, 5));
-        let patience = Patience::new(Clock::start(), HEAD);
-        meanwhile(&patience, 3, || patience.answer()).await;
+        let deadlines = Deadlines::new(Clock::start(), HEAD);
+        assert!(!deadlines.has_begun());
+        assert_eq!(runs_out(&deadlines).await, (RanOut::Head, 5));
+        let deadlines = Deadlines::new(Clock::start(), HEAD);
+        meanwhile(&deadlines, 3, || deadlines.answer()).await;
         // However long an answer takes, the client has done its part.
-        meanwhile(&patience, 60, || patience.head()).await;
-        assert!(patience.has_begun());
-        meanwhile(&patience, 4, || patience.answer()).await;
-        meanwhile(&patience, 0, || patience.head()).await;
-        assert_eq!(runs_out(&patience).await, (RanOut::Head, 5));
+        meanwhile(&deadlines, 60, || deadlines.head()).await;
+        assert!(deadlines.has_begun());
+        meanwhile(&deadlines, 4, || deadlines.answer()).await;
+        meanwhile(&deadlines, 0, || deadlines.head()).await;
+        assert_eq!(runs_out(&deadlines).await, (RanOut::Head, 5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_late_stays_so_until_it_is_answered() {
         let clock = Clock::start();
-        let patience = Patience::new(clock, HEAD);
-        patience.answer();
+        let deadlines = Deadlines::new(clock, HEAD);
+        deadlines.answer();
         let began = clock.now();
-        patience.body(began.after(Duration::from_secs(6)));
-        meanwhile(&patience, 5, || ()).await;
+        deadlines.body(began.after(Duration::from_secs(6)));
+        meanwhile(&deadlines, 5, || ()).await;
         // What it brought earns it two more seconds.
-        patience.body(began.after(Duration::from_secs(8)));
-        assert!(!patience.is_over());
-        assert_eq!(runs_out(&patience).await, (RanOut::Body, 3));
-        patience.body(began.after(Duration::from_secs(9)));
-        assert!(patience.is_over());
-        patience.answer();
-        assert!(!patience.is_over());
+        deadlines.body(began.after(Duration::from_secs(8)));
+        assert!(!deadlines.is_over());
+        assert_eq!(runs_out(&deadlines).await, (RanOut::Body, 3));
+        deadlines.body(began.after(Duration::from_secs(9)));
+        assert!(deadlines.is_over());
+        deadlines.answer();
+        assert!(!deadlines.is_over());
     }
 }

@@ -24,9 +24,9 @@ struct Piece {
 /// The pace of a pipeline. Time without a backlog, or in which nothing may be sent, does not count:
 /// it says nothing about how fast the API takes what it is sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pace(VecDeque<Piece>);
+pub(super) struct DrainRate(VecDeque<Piece>);
 
-impl Pace {
+impl DrainRate {
     fn piece(&mut self, now: Time) -> &mut Piece {
         while self
             .0
@@ -89,25 +89,33 @@ mod tests {
 
     #[test]
     fn only_time_with_a_backlog_counts() {
-        let mut pace = Pace::default();
-        pace.took(5, at(0));
-        assert_eq!(pace.drains_in(1_000, 5, at(100)), None, "it was idle since");
+        let mut drain_rate = DrainRate::default();
+        drain_rate.took(5, at(0));
+        assert_eq!(
+            drain_rate.drains_in(1_000, 5, at(100)),
+            None,
+            "it was idle since"
+        );
         for second in 100..120 {
-            pace.busy(Duration::from_secs(1), at(second));
-            pace.took(10, at(second));
+            drain_rate.busy(Duration::from_secs(1), at(second));
+            drain_rate.took(10, at(second));
         }
-        let drains = pace.drains_in(1_000, 5, at(120)).unwrap();
+        let drains = drain_rate.drains_in(1_000, 5, at(120)).unwrap();
         assert_eq!(drains.as_secs(), 97, "20 s for 205 assets");
-        assert_eq!(pace.drains_in(1_000, 5, at(500)), None, "that was long ago");
+        assert_eq!(
+            drain_rate.drains_in(1_000, 5, at(500)),
+            None,
+            "that was long ago"
+        );
     }
 
     #[test]
     fn a_backlog_that_does_not_move_at_all_counts_as_one_request() {
-        let mut pace = Pace::default();
+        let mut drain_rate = DrainRate::default();
         for second in 0..60 {
-            pace.busy(Duration::from_secs(1), at(second));
+            drain_rate.busy(Duration::from_secs(1), at(second));
         }
-        let drains = pace.drains_in(100, 5, at(60)).unwrap();
+        let drains = drain_rate.drains_in(100, 5, at(60)).unwrap();
         assert_eq!(drains.as_secs(), 1_200);
     }
 }

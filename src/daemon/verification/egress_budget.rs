@@ -15,7 +15,7 @@ use crate::verify::Allowance;
 /// What may be lost at a crash: so much is fetched before it is noted.
 const LOOSE: u64 = 64 << 10;
 
-pub(super) struct Purse {
+pub(super) struct EgressBudget {
     egress: Mutex<Level>,
     store: Arc<Store>,
     key: String,
@@ -28,7 +28,7 @@ struct Level {
     noted: i64,
 }
 
-impl Purse {
+impl EgressBudget {
     pub(super) async fn open(
         store: &Arc<Store>,
         pipeline: &PipelineId,
@@ -78,7 +78,7 @@ impl Purse {
     }
 }
 
-impl Allowance for Purse {
+impl Allowance for EgressBudget {
     async fn take(&self, bytes: u64) -> u64 {
         let taken = self.level().egress.take(bytes, self.clock.now());
         if let Err(error) = self.note().await {

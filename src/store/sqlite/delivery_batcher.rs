@@ -63,7 +63,7 @@ impl Answers {
 
 /// What has arrived. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::store) struct Arrivals {
+pub(in crate::store) struct DeliveryBatcher {
     waiting: Arc<Mutex<Waiting>>,
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
@@ -75,13 +75,13 @@ pub(in crate::store) struct Arrivals {
     answers: Option<mpsc::Sender<Answers>>,
 }
 
-impl std::fmt::Debug for Arrivals {
+impl std::fmt::Debug for DeliveryBatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Arrivals")
+        f.write_str("DeliveryBatcher")
     }
 }
 
-impl Arrivals {
+impl DeliveryBatcher {
     /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
     pub(super) fn new(
         keys: DeliveryKeys,

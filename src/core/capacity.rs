@@ -1,7 +1,7 @@
 //! The room in the queue of a pipeline that may not be purged as a whole (`all_above = "never"`): at
 //! 100,000 assets, the queue takes no more.
 //!
-//! A caller that would queue another asset is refused at `intake/room.rs` and comes again:
+//! A caller that would queue another asset is refused at `intake/admission.rs` and comes again:
 //!
 //! - the commit of a look is tried again every second; its files stay unindexed, and the index remembers
 //!   so that they are to be purged;
@@ -31,7 +31,7 @@ pub struct Queued {
 
 /// The room of one pipeline.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct Capacity {
     cap: usize,
     queued: usize,
     through: Seq,
@@ -41,7 +41,7 @@ pub struct Room {
     committed: VecDeque<(Seq, usize)>,
 }
 
-impl Room {
+impl Capacity {
     /// A queue of which nothing is known yet.
     #[must_use]
     pub const fn new(cap: usize) -> Self {
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_counts_until_the_planner_has_counted_it() {
-        let mut room = Room::new(10);
+        let mut room = Capacity::new(10);
         assert!(room.take(6));
         room.taken(6, Some(Seq(6)));
         assert!(room.take(3));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_commit_that_was_counted_before_it_was_told_is_not_counted_twice() {
-        let mut room = Room::new(2);
+        let mut room = Capacity::new(2);
         assert!(room.take(1));
         room.told(1, Seq(1));
         room.taken(1, Some(Seq(1)));
