@@ -88,7 +88,7 @@ pub struct PipelineSettings {
     /// Whether something follows on its requests that are done: a look at the edge, another purge.
     pub follow_up: bool,
     /// How many assets are queued at most; past it one `all` takes their place. Where `all_above` is
-    /// never, nothing more is to be queued until there is room ([`super::room`]).
+    /// never, nothing more is to be queued until there is room ([`super::capacity`]).
     pub queue_cap: usize,
 }
 
