@@ -80,8 +80,8 @@ impl Credentials {
         self.names.iter().map(look).collect()
     }
 
-    /// Says after a reload which secrets are still the copies that those of before were, where nobody can see
-    /// whether they were replaced. Where that can be seen there is an alarm.
+    /// Logs after a reload which secrets are still the same copies, where the process can't see whether their
+    /// sources were replaced. Where it can see that, there is an alarm.
     pub fn tell_reloaded(&self, before: &Self) {
         let stayed = |of: &Credential| {
             let mut before = before.names.iter().zip(&before.copied);

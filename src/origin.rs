@@ -343,8 +343,8 @@ impl OriginHandle {
         *self.hung.borrow()
     }
 
-    /// Waits until it is armed, or in alarm: nobody waits longer for a root that is missing or a filesystem
-    /// that does not answer.
+    /// Waits until the origin is armed, or in alarm. A root that is missing, or a filesystem that does not
+    /// answer, makes no start wait longer.
     pub async fn ready(&self) {
         let (mut status, mut hung) = (self.status.clone(), self.hung.clone());
         // An origin that has ended is a fault, and stops the process.

@@ -91,7 +91,7 @@ pub trait Remembered: Send + Sync + 'static {
     /// remembered below it; `None` too where the origin was never indexed completely. Blocks.
     ///
     /// # Errors
-    /// Why it can't be told.
+    /// Why the index can't be read.
     fn directory(
         &self,
         pipeline: &PipelineId,

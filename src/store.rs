@@ -146,7 +146,7 @@ pub struct Store {
     arrivals: DeliveryBatcher,
     keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
-    /// The last queued change that a planner was told.
+    /// The last queued change that a planner has pulled.
     told: Arc<AtomicU64>,
     lineage: Lineage,
 }
@@ -191,7 +191,7 @@ impl Store {
     /// Commits a delivery together with the changes it makes, unless it came before and is done: one
     /// with the same route, pipeline and key, taken less than `dedupe` ago. Changes that are due
     /// later, and scans, are kept until then. What is queued already is not queued twice, unless a
-    /// planner was told of it: it would not know that it has changed since. What
+    /// planner has pulled it: it would not know that it has changed since. What
     /// repeats one that is not done is due with that, or at once where that was due before; where
     /// it asks for scans, what the first found and is not done is queued again besides.
     pub fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
@@ -211,7 +211,7 @@ impl Store {
 
     /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
     /// asked for, nor than its route's delay is now. A clock that was set back, or a delay that was
-    /// made smaller, leaves no wait that nobody asked for.
+    /// made smaller, leaves no wait longer than the configured one.
     pub fn begin_deliveries(
         &self,
         delays: BTreeMap<String, Duration>,

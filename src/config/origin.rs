@@ -35,12 +35,12 @@ table! {
             path();
         /// What its paths begin with as assets; begins and ends with `/`.
         url_prefix: String = default(String::from("/")), url_prefix();
-        /// What tells that a file changed: its content (a hash), or metadata (size, times, inode).
+        /// What is compared to find a change of a file: its content (a hash), or metadata (size, times, inode).
         compare: Compare = default(Compare::Content), words();
         /// How changes are noticed: auto (by file events where the file system has them, else by polling),
         /// poll, or off (by scans and webhooks only).
         watch: WatchMode = default(WatchMode::Auto), words();
-        /// Time between two background scans, which catch what no event told.
+        /// Time between two background scans, which find the changes that caused no event.
         rescan: Duration = default(HOUR), time(SECOND..=30 * DAY);
         /// A file that is being written is looked at when it is complete, or after this.
         write_wait: Duration = default(MINUTE), time(Duration::ZERO..=HOUR);
@@ -249,7 +249,7 @@ fn read_pattern(value: &DeValue<'_>, root: Option<&Path>) -> Result<String, Comp
     Ok(pattern.to_owned())
 }
 
-/// What is wrong, without the pattern, which is told anyway.
+/// What is wrong with a pattern. The problem itself already shows the pattern.
 fn reason(error: &ignore::Error) -> String {
     match error {
         ignore::Error::Glob { err, .. } => err.clone(),

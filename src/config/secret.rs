@@ -21,7 +21,8 @@ const MIN_BYTES: usize = 16;
 /// The systemd credential of the API key.
 const CREDENTIAL: &str = "scw_secret_key";
 
-/// Where `LoadCredential=` finds what it is told by name; `edgepurge.` stands before each of ours.
+/// The directory in which `LoadCredential=` looks up a credential by its name. Names of edgepurge begin
+/// with `edgepurge.`.
 const CREDSTORE: &str = "/etc/credstore";
 
 /// The API key as an environment variable.
@@ -250,8 +251,8 @@ impl Config {
     }
 }
 
-/// Reads a secret of a webhook, and tells what looks wrong with it. Whether it is fit is its kind's
-/// business.
+/// Reads a secret of a webhook, and warns of what looks wrong with it. The kind decides whether it is
+/// fit.
 pub(super) fn of_webhook(
     place: &SecretPlace,
     key: &str,

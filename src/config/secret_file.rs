@@ -14,7 +14,7 @@ const LIMIT: u64 = 64 * 1024;
 pub(super) struct Content {
     /// The text.
     pub(super) text: String,
-    /// Who may read or write the file and should not, and what to do; `None`: nobody.
+    /// Which other users may read or write the file, and what to do; `None` where only the owner may.
     pub(super) exposed: Option<(String, String)>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Content, (String, String)> {
             "name the file that holds the secret and nothing else".to_owned(),
         ));
     }
-    // What Windows writes where it is not told otherwise.
+    // Windows writes UTF-16 by default.
     let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let text = String::from_utf8(bytes).map_err(|_| {
         let (why, hint) = if utf16 {
@@ -89,8 +89,8 @@ struct Owner {
 impl Owner {
     /// Who may read or write the file and should not. A group may read it where the platform gives secrets
     /// so, and `chmod` is not for who runs there: mounted read-only, or a file of root that root gave to a
-    /// group of its own (Kubernetes with `fsGroup`, Docker). The rule asks nobody who reads it, so that `check`
-    /// says the same for root as for the daemon's user.
+    /// group of its own (Kubernetes with `fsGroup`, Docker). The rule does not depend on the user who
+    /// reads it, so that `check` says the same for root as for the daemon's user.
     fn exposed(self, path: &Path, read_only: bool) -> Option<(String, String)> {
         let others = self.mode & 0o077;
         let handed_over = self.user == 0 && self.group != 0;

@@ -168,7 +168,7 @@ pub struct DeliveryRecord {
     pub reasons: Vec<Reason>,
 }
 
-/// So many reasons are told of a delivery,
+/// The most reasons that are reported of a delivery,
 const REASONS: usize = 20;
 /// and so many assets of each;
 const ASSETS: usize = 100;

@@ -1,5 +1,5 @@
-//! Where a unit's credentials are copied from, as its files say: systemd tells nobody else without a
-//! message bus.
+//! Where a unit's credentials are copied from, as its files say. Only a message bus could
+//! ask systemd itself.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -21,7 +21,7 @@ use crate::supervise::Supervisor;
 const GAP: Duration = Duration::from_secs(1);
 /// What nothing tells of (a filesystem that hangs, a secret that was replaced) is looked for so often.
 const AT_LEAST: Duration = Duration::from_secs(15);
-/// systemd is told so many characters.
+/// The most characters of `STATUS=`.
 const STATUS: usize = 300;
 
 /// One alarm: the pipeline, the origin, the reason.
@@ -34,7 +34,7 @@ pub(super) struct Told(Mutex<BTreeMap<Key, Time>>);
 struct Herald {
     admin: Arc<Admin>,
     told: Arc<Told>,
-    /// What systemd was told last.
+    /// The last `STATUS=` that was sent.
     status: String,
 }
 

@@ -1,4 +1,5 @@
-//! What systemd is told: ready, stopping, alive, and what is waited for. Without systemd, nothing.
+//! The notifications for systemd: ready, stopping, alive, and what is waited for. Without systemd, none
+//! is sent.
 
 use std::time::Duration;
 

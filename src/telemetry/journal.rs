@@ -40,7 +40,7 @@ impl Journal {
             socket: UnixDatagram::unbound()?,
             path: path.to_owned(),
         };
-        // An empty one is no entry, and tells whether anybody listens.
+        // An empty datagram is no entry. It fails where no journal listens.
         journal.send(&[])?;
         Ok(journal)
     }
@@ -70,7 +70,7 @@ impl<S: Subscriber> Layer<S> for Journal {
         entry.put_cut("MESSAGE", &message, MESSAGE);
         event.record(&mut entry);
         if self.send(&entry.0).is_err() {
-            // stderr leads to the journal too, or to whoever looks for what went wrong.
+            // stderr leads to the journal too, or to the terminal.
             drop(writeln!(io::stderr(), "{message}"));
         }
     }
@@ -164,7 +164,7 @@ mod tests {
         let mut entries = Vec::new();
         let mut buffer = vec![0; 256 * 1024];
         while let Ok(length) = heard.recv(&mut buffer) {
-            // The first is the question whether anybody is there.
+            // The first datagram only probes whether a journal listens.
             if length > 0 {
                 entries.push(parsed(&buffer[..length]));
             }

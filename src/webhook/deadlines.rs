@@ -26,7 +26,7 @@ enum Awaited {
 pub(super) enum RanOut {
     /// A head: the connection is over.
     Head,
-    /// A body: whoever reads it is told by [`Deadlines::is_over`].
+    /// A body. Its reader asks [`Deadlines::is_over`].
     Body,
     /// Nothing: the client has done its part.
     Nothing,

@@ -1,5 +1,5 @@
 //! What is wrong with a delivery that is not authentic: which header, and by how much its time is off.
-//! For the log only. Values of headers are never told: they may be secrets.
+//! For the log only. It never holds the value of a header, which may be a secret.
 
 use axum::http::header::{AUTHORIZATION, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};

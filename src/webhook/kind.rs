@@ -266,7 +266,7 @@ impl Kind {
         self.sender.name
     }
 
-    /// Whether anybody may send.
+    /// Whether deliveries need no secret.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.scheme, Scheme::Open)

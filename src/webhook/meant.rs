@@ -53,8 +53,8 @@ pub(super) fn diagnosis<'r>(
     (None, Diagnosis::new(what, remedy))
 }
 
-/// A path as the log may have it. A part of it that is long enough for a secret, and of no route, is not
-/// told: some senders are given a URL with one in it.
+/// A path as the log may have it. A part of it that is long enough for a secret, and of no route, is left
+/// out: the URL of some senders holds a secret.
 pub(super) fn shown<'r>(path: &str, routes: &(impl Iterator<Item = &'r str> + Clone)) -> String {
     let known = |part: &str| {
         routes

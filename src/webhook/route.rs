@@ -195,8 +195,8 @@ impl Route {
     }
 
     /// Whether `Authorization: Bearer` has one of the route's secrets, as `GET <route>/<event>`
-    /// needs it, or the headers have it as the route's deliveries do. Anybody may ask an open route;
-    /// nobody one whose key is public.
+    /// needs it, or the headers have it as the route's deliveries do. An open route answers every client;
+    /// a route whose key is public answers none.
     #[must_use]
     pub fn may_ask(&self, headers: &HeaderMap) -> bool {
         self.asks(headers).is_ok()

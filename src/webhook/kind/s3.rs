@@ -1,4 +1,4 @@
-//! `MinIO`, Ceph, and whoever sends the event records of S3. AWS and `MinIO` encode the keys as forms
+//! `MinIO`, Ceph, and other senders of S3's event records. AWS and `MinIO` encode the keys as forms
 //! are encoded, Ceph sends them as they are: the record's source says which, or the configuration.
 //! Where neither does, a key stands for both readings.
 
@@ -15,7 +15,7 @@ use crate::webhook::route::{Handshake, Route};
 use super::generic::{BASIC, BEARER, TOKEN};
 use super::{Auth, DefaultPurge, Named, Options, Sender, may_begin};
 
-/// `MinIO`, Ceph, and whoever sends S3 event records with a token, or name and password.
+/// `MinIO`, Ceph, and other senders of S3's event records, with a token, or name and password.
 pub static SENDER: Sender = Sender {
     keys: &["key_encoding", "token_header", "token_prefix"],
     default_events: &DEFAULT_EVENTS,

@@ -1,5 +1,5 @@
-//! What is refused is counted by its reason, and told in one line with path, route, reason and remedy;
-//! of a flood only the first lines, and how many got none.
+//! Counts each refusal by its reason, and logs it in one line with path, route, reason and remedy. Of a
+//! flood it logs the first lines, and the number of the others.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
