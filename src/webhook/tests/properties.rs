@@ -296,7 +296,8 @@ proptest! {
         for (name, value) in &mut sent {
             if *name == sender.header() {
                 // The scheme's word may be in any case, and the rest may not.
-                let start = if value.starts_with("Bearer ") { 7 } else { 0 };
+                let scheme = ["Bearer ", "Basic "].into_iter().find(|scheme| value.starts_with(scheme));
+                let start = scheme.map_or(0, str::len);
                 let at = start + at.index(value.len() - start);
                 if cut {
                     value.truncate(at);
