@@ -7,7 +7,7 @@ use crate::core::time::Time;
 /// How much less than a millisecond may have passed when the clock shows one.
 const ROUNDED: Duration = Duration::from_nanos(999_999);
 
-/// Tells the time: the wall clock as it was at the start, carried on by the monotonic clock. It
+/// The time: the wall clock as it was at the start, carried on by the monotonic clock. It
 /// never goes backwards while the process runs, and a step of the wall clock does not move it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

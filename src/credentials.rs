@@ -1,5 +1,5 @@
 //! systemd's credentials are copies of secrets, made when the unit starts; a reload does not renew them.
-//! This tells which are in use, what each is a copy of, and whether that was changed since.
+//! This reports which are in use, what each is a copy of, and whether that was changed since.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -46,7 +46,7 @@ const NOTICES: usize = 4_096;
 /// How long a stopping engine waits for the replies to calls that are on their way.
 const LAST_REPLIES: Duration = Duration::from_secs(5);
 
-/// What an engine is told to do.
+/// What an engine is asked to do.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// The account's limits.
@@ -55,7 +55,7 @@ pub struct EngineSettings {
     pub pipelines: Vec<PipelineSettings>,
     /// The pipelines' names, for logs and metrics.
     pub names: BTreeMap<PipelineId, Arc<str>>,
-    /// Those whose purges are verified: they are fresh when that is done, which somebody else tells.
+    /// Those whose purges are verified: they are fresh when that is done, which the job of verification reports.
     pub verified: BTreeSet<PipelineId>,
 }
 
@@ -81,7 +81,7 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Hears of each step: what [`EngineHandle::view`] tells may be another then.
+    /// Is notified of each step: what [`EngineHandle::view`] returns may have changed then.
     #[must_use]
     pub fn turned(&self) -> watch::Receiver<()> {
         self.turned.clone()

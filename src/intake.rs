@@ -23,7 +23,7 @@ mod tests;
 
 pub use admission::{Admission, Full};
 
-/// Hears that a scan of a pipeline's origins began (`true`) or ended.
+/// Is notified that a scan of a pipeline's origins began (`true`) or ended.
 pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
 
 /// What the intake has to know of an origin.
@@ -42,7 +42,7 @@ pub struct IntakePipeline {
     pub origins: BTreeMap<Arc<str>, IntakeOrigin>,
 }
 
-/// What somebody asks to be purged.
+/// What a manual purge names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskedTargets {
     /// Everything of the pipeline.
@@ -101,7 +101,7 @@ impl Intake {
         }
     }
 
-    /// The same, which can tell a directory from a file in what a delivery lists.
+    /// The same, which can distinguish a directory from a file in what a delivery lists.
     #[must_use]
     pub fn with_remembered(self, remembered: Arc<dyn Remembered>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Intake {
         self.pipelines.get(pipeline)
     }
 
-    /// Commits what somebody asked to be purged. `detail` says who or why, for the history.
+    /// Commits a manual purge. `detail` says who or why, for the history.
     ///
     /// # Errors
     /// [`AskError`]; nothing is committed then.
@@ -186,7 +186,7 @@ impl Sink for Intake {
                 new.extend(changes_of(pipeline, known, change)?);
             }
             let place = self.admission.enter(pipeline, &new).await?;
-            // An empty append commits nothing and tells the last number.
+            // An empty append commits nothing and returns the last number.
             let last = self.store.append(new).await?.last;
             place.committed(last);
             Ok(last)

@@ -1,5 +1,5 @@
 //! The two databases of a state directory belong together: one epoch, one sequence, one API. What
-//! does not belong is set aside, never overwritten, and whoever reads it is told why.
+//! does not belong is set aside, never overwritten, and the log says why.
 
 use std::collections::BTreeMap;
 use std::io;

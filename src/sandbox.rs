@@ -5,7 +5,7 @@
 //! caches what it fetched from a directory and forgets what is purged, after a delay. It is bound
 //! to loopback only, keeps everything in memory, all of it bounded, and never calls anybody.
 //!
-//! Where nobody knows what the real API does, it does this, and edgepurge depends on none of it:
+//! Where the real API's behaviour is unknown, it does this, and edgepurge depends on none of it:
 //!
 //! | question | here |
 //! |---|---|

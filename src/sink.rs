@@ -38,10 +38,10 @@ pub enum SinkError {
     /// What is behind the sink could not commit.
     #[error("the changes could not be committed: {0}")]
     NotCommitted(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The pipeline is not configured, so nobody would purge for it.
+    /// The pipeline is not configured, so nothing would be purged for it.
     #[error("there is no pipeline {0} in the configuration")]
     UnknownPipeline(PipelineId),
-    /// The pipeline has no such origin, so nobody knows which URLs its files have.
+    /// The pipeline has no such origin, so the URLs of its files are unknown.
     #[error("the pipeline {pipeline} has no origin {origin:?} in the configuration")]
     UnknownOrigin {
         /// The pipeline.
@@ -64,7 +64,7 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SinkError>> +
 pub trait Sink: Send + Sync + 'static {
     /// Commits changed files of one origin and returns the last sequence number that is on disk:
     /// the index may take the files over, and remember that number, only after this. Files that
-    /// map to nothing are committed by nobody, and are not an error.
+    /// map to nothing are not committed, and are not an error.
     fn files<'a>(
         &'a self,
         pipeline: &'a PipelineId,
@@ -72,7 +72,7 @@ pub trait Sink: Send + Sync + 'static {
     ) -> SinkFuture<'a, Seq>;
 
     /// The file facts of an origin committed after `after`, in order, at most `limit`: what the
-    /// index has to be told again after a crash between the two commits (redo).
+    /// index has to be given again after a crash between the two commits (redo).
     fn facts_after<'a>(
         &'a self,
         pipeline: &'a PipelineId,
@@ -85,7 +85,7 @@ pub trait Sink: Send + Sync + 'static {
     fn scanning(&self, pipeline: &PipelineId, running: bool);
 }
 
-/// Tells what is remembered of the origins.
+/// Reads what is remembered of the origins.
 pub trait Remembered: Send + Sync + 'static {
     /// The first of these paths below an origin's root that is a directory, as far as files are
     /// remembered below it; `None` too where the origin was never indexed completely. Blocks.
@@ -100,7 +100,7 @@ pub trait Remembered: Send + Sync + 'static {
     ) -> Result<Option<Vec<u8>>, String>;
 }
 
-/// Takes deliveries, and tells what became of them.
+/// Takes deliveries, and reports their states.
 pub trait Deliveries: Send + Sync + 'static {
     /// Commits a delivery together with what it asks for, and answers when that is on disk.
     fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken>;

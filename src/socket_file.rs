@@ -1,4 +1,4 @@
-//! Unix sockets at a path, bound in place of one that nobody answers at any more; and sockets that
+//! Unix sockets at a path, bound in place of one at which no process answers any more; and sockets that
 //! outlive those who serve them.
 
 use std::io;
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// Binds a socket that its owner and group may connect to. A file that nobody answers at is
-/// replaced; the caller holds the state directory's lock, so that nobody else is starting.
+/// Binds a socket that its owner and group may connect to. A file at which no process answers is
+/// replaced; the caller holds the state directory's lock, so that no other daemon is starting.
 ///
 /// # Errors
-/// When somebody answers there, something else is there, or the directory can't be written to.
+/// When a process answers there, something else is there, or the directory can't be written to.
 pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            // What is not a socket is somebody's file.
+            // What is not a socket is another program's file.
             let socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
             if !socket || UnixStream::connect(path).await.is_ok() {
                 return Err(error);

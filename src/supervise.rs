@@ -46,7 +46,7 @@ impl Fault {
     }
 }
 
-/// Starts tasks and threads by name, and hears of the first that fails.
+/// Starts tasks and threads by name, and reports the first that fails.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     tracker: TaskTracker,
@@ -78,7 +78,7 @@ impl Supervisor {
     /// A supervisor, and where its faults arrive.
     #[must_use]
     pub fn new() -> (Self, Faults) {
-        // The first fault stops the process; later ones have nobody to tell.
+        // The first fault stops the process; later ones are not reported.
         let (faults, receiver) = mpsc::channel(1);
         let supervisor = Self {
             tracker: TaskTracker::new(),

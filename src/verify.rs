@@ -1,4 +1,4 @@
-//! The edge probe: fetches an asset as a visitor without a history would, and tells what came as a
+//! The edge probe: fetches an asset as a visitor without a history would, and returns what came as a
 //! hash. What that means is decided in [`core::verify`](crate::core::verify).
 
 use std::future::Future;

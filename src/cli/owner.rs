@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::Failure;
 
-/// Refuses another user than the state's owner: files that somebody else leaves there would be in
-/// the daemon's way. A state directory that is not there yet is nobody's.
+/// Refuses another user than the state's owner: files of another user there would be in
+/// the daemon's way. A state directory that is not there yet has no owner.
 pub(super) fn check(state: &Path) -> Result<(), Failure> {
     let Ok(found) = std::fs::metadata(state) else {
         return Ok(());

@@ -34,7 +34,7 @@ enum Event {
 }
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Failure> {
-    // Heard from the first moment: a signal during the start counts after it.
+    // Registered first: a signal during the start counts after it.
     let (mut signals, mut hangup) = (Signals::new()?, hear(SignalKind::hangup())?);
     let effective = |config| {
         if args.dry_run {

@@ -214,7 +214,7 @@ impl Admin {
 }
 
 impl Config {
-    /// Reads every secret, to tell what looks wrong with them. One that can't be read or is not fit is left
+    /// Reads every secret, and reports what looks wrong with it. One that can't be read or is not fit is left
     /// out: who uses it says so.
     #[must_use]
     pub fn secret_warnings(&self, environment: &Environment) -> Vec<Problem> {
@@ -306,7 +306,7 @@ fn credential(environment: &Environment, name: &str) -> Option<Credential> {
     })
 }
 
-/// The text of a secret's file, without what an editor puts around it. With `private`, only those whom the
+/// The text of a secret's file, without what an editor puts around it. With `private`, only the users that the
 /// secret is for may be able to read the file.
 fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
     let refused =

@@ -11,7 +11,7 @@ use super::value::Complaint;
 pub(super) struct Unique(BTreeMap<String, usize>);
 
 impl Unique {
-    /// Takes a value at `span`, or tells in which line it was before.
+    /// Takes a value at `span`, or returns the line of its first occurrence.
     pub(super) fn taken(
         &mut self,
         reader: &Reader<'_>,

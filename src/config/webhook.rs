@@ -1,4 +1,4 @@
-//! `[[pipeline.webhook]]`: who may tell of deploys, where its secrets are, and what its
+//! `[[pipeline.webhook]]`: which sender may report deploys, where its secrets are, and what its
 //! deliveries purge.
 
 mod fields;
@@ -57,8 +57,8 @@ table! {
         /// Only the ends of these runs count: the name or file of a workflow, or the sender's like. Left out: every
         /// run that succeeds and that no pull request started.
         workflows: Vec<String> = optional(), scope::names(|_| Ok(()));
-        /// Of what tells of a deployment, only those to these count. Left out: what the sender calls production,
-        /// and github-pages.
+        /// Of the events about deployments, only those to these environments count. Left out: what the
+        /// sender calls production, and github-pages.
         environments: Vec<String> = optional(), scope::names(|_| Ok(()));
         /// What a delivery purges: scan (what is really new), files (what it lists), all, or these assets. Left out:
         /// scan where there are origins.

@@ -1,6 +1,6 @@
-//! What the API's clock shows, as far as its answers tell.
+//! What the API's clock shows, as far as its answers say.
 //!
-//! Needed for one thing: to tell a purge request that was made after a change from one that was
+//! Needed for one thing: to distinguish a purge request that was made after a change from one that was
 //! made before it. Every answer was given between two moments of our clock, so each narrows how far
 //! the API's clock can be ahead of ours. Both clocks drift, which widens it again.
 

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::change::{PipelineId, Seq};
 
-/// How much is queued, as the planner tells it.
+/// How much is queued, as the planner counts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
     /// The last change that is counted.
@@ -54,7 +54,7 @@ impl Capacity {
         }
     }
 
-    /// What the planner tells of its queue.
+    /// The planner's count of its queue.
     pub fn told(&mut self, queued: usize, through: Seq) {
         self.queued = queued;
         self.through = self.through.max(through);

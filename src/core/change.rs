@@ -13,7 +13,7 @@ use super::time::Time;
 pub struct PipelineId(Arc<str>);
 
 impl PipelineId {
-    /// Wraps an id. Whether it is a UUID is for `config` to check, where a person can be told.
+    /// Wraps an id. Whether it is a UUID is checked by `config`, which can report it with its place.
     #[must_use]
     pub fn new(id: &str) -> Self {
         Self(id.into())
@@ -91,7 +91,7 @@ pub enum Kind {
     Changed,
     /// The file is no longer there.
     Gone,
-    /// Somebody asked for a purge; nothing is said about bytes.
+    /// A purge was asked for by hand; nothing is said about bytes.
     Asked,
 }
 

@@ -32,7 +32,7 @@ pub struct NewDelivery<W = Work> {
     pub dedupe_key: Option<[u8; 32]>,
     /// How long a repeated delivery is recognised.
     pub dedupe: Duration,
-    /// What it tells, in its sender's words, printable: for the history.
+    /// The event, in its sender's words, printable: for the history.
     pub what: Arc<str>,
     /// The pipeline whose cache is stale.
     pub pipeline: PipelineId,
@@ -70,7 +70,7 @@ impl NewDelivery {
     }
 
     /// The same, of which the first is not done, and was due at `first`: what it asks for is due
-    /// with that, or now. A delay begins with the event, not with each time that it is told.
+    /// with that, or now. A delay begins with the event, not with each time that it is sent.
     #[must_use]
     pub fn again(&self, first: Time) -> Self {
         let due = self.due.min(first.max(self.at));
@@ -152,7 +152,7 @@ pub struct DeliveryRecord {
     pub event: String,
     /// How far it is.
     pub state: DeliveryState,
-    /// What it told, in its sender's words.
+    /// The event, in its sender's words.
     pub what: String,
     /// When it came.
     pub at: Time,

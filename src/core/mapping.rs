@@ -314,7 +314,7 @@ impl Mapped {
         }
     }
 
-    /// Both at once; a rule's decision is the one that is told.
+    /// Both at once; the rule's decision is the one that is reported.
     fn and(self, other: Self) -> Self {
         let effect = match (self.effect, other.effect) {
             (Effect::All, _) | (_, Effect::All) => Effect::All,

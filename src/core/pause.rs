@@ -102,8 +102,8 @@ impl Pause {
     }
 
     /// As it holds after a restart: no deadline is further ahead than was asked for, and a deploy
-    /// that could not renew its lease while nobody listened gets the time to do so, unless nobody
-    /// listened for very long.
+    /// that could not renew its lease while no daemon listened gets the time to do so, unless that
+    /// lasted very long.
     #[must_use]
     pub fn restored(mut self, now: Time) -> Self {
         self.since = self.since.min(now);

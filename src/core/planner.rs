@@ -125,7 +125,7 @@ pub enum Event {
         /// The page, or why not.
         reply: Result<ListedPage, Refusal>,
     },
-    /// A reply told what the API's clock showed. Comes before the reply itself.
+    /// What the API's clock showed in a reply. Comes before the reply itself.
     ApiTime {
         /// When the call was sent, by our clock.
         sent: Time,
@@ -213,7 +213,7 @@ impl Planner {
     /// Starts from what was not settled. `seed` feeds the jitter of backoffs.
     ///
     /// A request whose outcome is unknown, since the process ended while it was being sent, is looked
-    /// for in the API's list; where it could not be told to be the one, it goes back to the queue: in
+    /// for in the API's list; where it could not be recognised, it goes back to the queue: in
     /// doubt send again. The step has to be committed like any other.
     #[must_use]
     pub fn restore(

@@ -100,7 +100,7 @@ pub enum AllBy {
     Person,
     /// A delivery, which waits for the cool-down as it is configured.
     Delivery,
-    /// Nobody asked for it: it waits longer and longer while it repeats.
+    /// edgepurge's own decision: it waits longer and longer while it repeats.
     Edgepurge,
 }
 
@@ -129,7 +129,7 @@ impl Scope {
         }
     }
 
-    /// Whether the API could not tell the two apart.
+    /// Whether the API's list could not distinguish the two.
     #[must_use]
     pub fn names_the_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -218,7 +218,7 @@ pub enum Outcome {
     Vanished,
     /// Still pending after `track_timeout`; its changes are queued again.
     Overdue,
-    /// The API did not take it, or nobody knows whether it did; its changes are queued again.
+    /// The API did not take it, or whether it did is unknown; its changes are queued again.
     Unsent,
     /// The API will never take it; its changes are failed, and need a person.
     Failed,
@@ -275,7 +275,7 @@ pub enum Decision {
         /// When the first of its changes was noticed.
         first_seen: Time,
         /// A request in the API's list that was made earlier than this, by the API's clock, can't
-        /// be this one; `None`: no request there can be told to be.
+        /// be this one; `None`: none there can be recognised as it.
         api_since: Option<Time>,
         /// Now.
         at: Time,
@@ -325,7 +325,7 @@ pub enum Decision {
     Learn(Learned),
 }
 
-/// What nobody documents and the API teaches.
+/// The API's undocumented limits, as learned from its answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
     /// Calls a second, in thousandths.
@@ -354,7 +354,7 @@ pub struct OpenRequest {
     pub pipeline: PipelineId,
     /// What it purges.
     pub scope: Scope,
-    /// The API's id for it; `None` while its stage is `submitting`: nobody knows whether it was sent.
+    /// The API's id for it; `None` while its stage is `submitting`: whether it was sent is unknown.
     pub remote_id: Option<String>,
     /// When the first of its changes was noticed.
     pub first_seen: Time,

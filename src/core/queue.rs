@@ -37,7 +37,7 @@ pub struct Entry {
     pub overdue: bool,
 }
 
-/// The order within a batch: what pages are made of, then the pages, so that nobody fetches a new
+/// The order within a batch: what pages are made of, then the pages, so that no visitor fetches a new
 /// page with old parts; what is gone last, since old pages still ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
@@ -346,7 +346,7 @@ impl Queue {
         }
     }
 
-    /// Whether somebody waits for a manual purge that is ready.
+    /// Whether a manual purge is ready.
     #[must_use]
     pub fn manual_ready(&self) -> bool {
         self.ready.first().is_some_and(|order| !order.later)

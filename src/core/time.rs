@@ -48,7 +48,7 @@ impl Time {
     }
 
     /// This stored deadline, but no further ahead of `now` than `limit`: a clock that was set back,
-    /// or a setting that was made smaller, must not leave a wait that nobody asked for.
+    /// or a setting that was made smaller, must not leave a wait that is longer than any setting.
     #[must_use]
     pub fn within(self, now: Self, limit: Duration) -> Self {
         self.min(now.after(limit))

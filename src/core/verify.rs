@@ -131,7 +131,7 @@ pub enum Url {
 }
 
 impl Known {
-    /// What a history tells, oldest change first.
+    /// What the history has of an asset, oldest change first.
     #[must_use]
     pub fn new(history: impl IntoIterator<Item = Past>, newer: Option<Seq>) -> Self {
         let mut last = BTreeMap::new();
@@ -200,7 +200,7 @@ impl Known {
             // It is not what was there.
             _ if self.is_gone() => Verdict::Fresh,
             404 | 410 if url == Url::Own => self.missing(status),
-            // Who may read it may be another since; else it is the edge that lets nobody in.
+            // The rights of the file may have changed since; else the edge refuses every visitor.
             403 if url == Url::Own && (self.is_new || self.former.is_empty()) => {
                 self.missing(status)
             }
@@ -232,7 +232,7 @@ pub enum Answer {
         /// How long it is.
         bytes: u64,
     },
-    /// Nothing that tells of the asset: no connection, no end in time, a 5xx, a 429. Why.
+    /// Nothing about the asset: no connection, no end in time, a 5xx, a 429. Why.
     Silent(String),
     /// More than may be read. Why.
     Unread(String),
@@ -245,7 +245,7 @@ pub enum Verdict {
     Fresh,
     /// The edge has what the origin had.
     Stale,
-    /// The edge says that there is no such file, or shows it to nobody, and it is there: what it had
+    /// The edge says that there is no such file, or refuses it to every visitor, and it is there: what it had
     /// before the file came, or its origin does not serve this URL.
     Missing {
         /// The HTTP status.
@@ -253,7 +253,7 @@ pub enum Verdict {
         /// It said so before, however often it was purged.
         usual: bool,
     },
-    /// Nothing can be told.
+    /// Neither can be said.
     Unverified {
         /// Why.
         why: String,
@@ -272,7 +272,7 @@ pub enum Word {
     Fresh,
     /// The edge had what the origin had.
     Stale,
-    /// Nothing could be told.
+    /// Neither could be said.
     Unverified,
 }
 
@@ -318,7 +318,7 @@ pub struct Looked {
     pub check: Check,
     /// When.
     pub at: Time,
-    /// What is told of it in the history.
+    /// What the history says of it.
     pub word: Word,
     /// Why, in words; empty for fresh.
     pub why: String,
@@ -348,7 +348,7 @@ impl Check {
                         format!("the edge answers {status}, and its file is there"),
                         Then::Again(due),
                     ),
-                    // Nobody knows whether the origin serves it.
+                    // Whether the origin serves it is unknown.
                     None => (
                         Word::Unverified,
                         format!(
@@ -384,7 +384,7 @@ impl Check {
     }
 }
 
-/// A look, as the history tells of it.
+/// A look, as the history records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// When.

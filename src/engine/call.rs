@@ -30,7 +30,7 @@ pub struct Caller {
     clock: Clock,
 }
 
-/// A reply, and what it tells of the API's clock.
+/// A reply, and what the API's clock showed in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedReply<T> {
     /// The reply.
@@ -73,7 +73,7 @@ impl Caller {
         self.refused.store(refused, Ordering::Relaxed);
     }
 
-    /// Makes a call, and notes what its answer tells beside its value.
+    /// Makes a call, and notes the API's clock and the times of the call beside its value.
     async fn hear<T, V>(
         &self,
         call: impl Future<Output = Result<scaleway::Reply<V>, Refusal>>,

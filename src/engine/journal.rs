@@ -1,4 +1,4 @@
-//! What the engine tells of its doings: the log, the metrics, and notices for those who watch.
+//! What the engine reports of its steps: the log, the metrics, and notices for subscribers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Journal {
     }
 
     fn tell(&self, notice: Notice) {
-        // Nobody watching is the usual case.
+        // Usually there is no subscriber.
         drop(self.notices.send(notice));
     }
 

@@ -1,4 +1,4 @@
-//! What a person does with the queue. Committed first, like every decision; then the planner hears
+//! What a person does with the queue. Committed first, like every decision; then the planner learns
 //! of it.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::store::StoreError;
 
-/// What somebody does with a queue.
+/// An operator's action on a queue.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Holds a pipeline back, or renews that.

@@ -1,4 +1,4 @@
-//! The engine's task around its steps: questions, calls and their replies, and what it tells of them.
+//! The engine's task around its steps: questions, calls and their replies, and their log and metrics.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) enum Reply {
     Listed(u64, Result<ListedPage, Refusal>),
 }
 
-/// A reply, with what it tells of the API's clock.
+/// A reply, with what the API's clock showed in it.
 #[derive(Debug)]
 pub(super) struct Answer {
     reply: Reply,
@@ -133,7 +133,7 @@ impl Task {
         }
     }
 
-    /// Tells how much is queued, once all that was queued before the start is.
+    /// Publishes how much is queued, once all that was queued before the start is.
     fn count(&self, steps: &Steps) {
         self.queued.send_if_modified(|told| {
             let Some(told) = told.as_mut().filter(|told| !told.assets.is_empty()) else {

@@ -31,7 +31,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Admission to queues with a cap. `queued` tells what is in them, once the planner has counted it.
+    /// Admission to queues with a cap. `queued` has what is in them, once the planner has counted it.
     #[must_use]
     pub fn new(
         caps: BTreeMap<PipelineId, usize>,
@@ -70,7 +70,7 @@ impl Admission {
         if count == 0 || !self.rooms().contains_key(pipeline) {
             return Ok(place);
         }
-        // Only at a start nothing is known. An engine that has ended lets nobody wait for ever.
+        // Only at a start nothing is known. Where the engine has ended, the wait ends too.
         let mut heard = self.queued.clone();
         drop(heard.wait_for(Option::is_some).await);
         let mut rooms = self.rooms();
@@ -116,7 +116,7 @@ impl Place {
 }
 
 impl Drop for Place {
-    /// Nothing was committed, or nobody waited for it.
+    /// Nothing was committed, or no caller waited for it.
     fn drop(&mut self) {
         self.leave(None);
     }

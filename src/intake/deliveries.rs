@@ -51,7 +51,7 @@ impl Deliveries for Intake {
 
 impl Intake {
     /// Whether one of the files that a delivery lists is a directory: a submodule that was moved, a
-    /// link that was swapped. What changed below it is not listed, and only a scan can tell.
+    /// link that was swapped. What changed below it is not listed, and only a scan finds it.
     async fn lists_a_directory(
         &self,
         known: &IntakePipeline,

@@ -1,4 +1,4 @@
-//! What each call of the API does. Where nobody knows what the real one does, the table in the
+//! What each call of the API does. Where the real one's behaviour is unknown, the table in the
 //! documentation of [`sandbox`](crate::sandbox) says what was picked.
 
 use serde::Deserialize;

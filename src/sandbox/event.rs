@@ -1,4 +1,4 @@
-//! What the sandbox tells of itself while it runs, and the log of its API's calls.
+//! What the sandbox reports while it runs, and the log of its API's calls.
 
 use std::collections::VecDeque;
 

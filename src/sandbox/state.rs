@@ -88,7 +88,7 @@ impl Shared {
         })
     }
 
-    /// Looks at the state, or changes it. Whoever looks sees what is due as settled.
+    /// Reads or changes the state. What is due is settled first.
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.settle(&mut state);
@@ -121,7 +121,7 @@ impl Shared {
         id
     }
 
-    /// Nobody has to listen.
+    /// A subscriber is not needed.
     pub(super) fn tell(&self, event: Event) {
         drop(self.events.send(event));
     }
@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Settles requests when they are due, also while nobody looks; until the process stops.
+    /// Settles requests when they are due, also while no call comes; until the process stops.
     pub(super) async fn settle_in_time(self: Arc<Self>) {
         loop {
             let due = self.with(|state| state.ledger.next_due());

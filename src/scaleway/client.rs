@@ -44,7 +44,7 @@ pub struct ClientSettings {
     pub request_timeout: Duration,
     /// The clock.
     pub clock: Clock,
-    /// Who is told of each call.
+    /// What observes each call.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -123,7 +123,7 @@ impl Client {
             // Every call that is sent counts against the limit, so none is repeated unseen.
             .retry(retry::never())
             .timeout(settings.request_timeout)
-            // Sooner than the whole call, so that a dead host is told from a lost answer.
+            // Sooner than the whole call, so that a dead host is distinguished from a lost answer.
             .connect_timeout(MAX_CONNECT.min(settings.request_timeout / 2));
         if settings.endpoint.is_loopback() {
             http = http.no_proxy();
@@ -226,7 +226,7 @@ impl Client {
         .await
     }
 
-    /// Waits for a place and for the ceiling, makes the call, and tells of it.
+    /// Waits for a place and for the ceiling, makes the call, and reports it to the observer.
     async fn call<T: DeserializeOwned>(
         &self,
         operation: Operation,

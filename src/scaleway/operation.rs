@@ -1,4 +1,4 @@
-//! The calls there are, by name, and who is told of each.
+//! The calls there are, by name, and what observes each.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub const CLASSES: [&str; 10] = [
     "invalid",
 ];
 
-/// Is told of every call that was made: the seam to the metrics.
+/// Observes every call that was made: the seam to the metrics.
 pub trait Observer: Send + Sync {
     /// One call ended. `operation` is one of [`OPERATIONS`], `class` one of [`CLASSES`]; `took`
     /// runs from sending to the last byte of the answer, without the wait for the ceiling.

@@ -119,7 +119,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// Seconds, or a date. A date counts from the answer's own date, so that two clocks that differ
-/// make no wait that nobody asked for.
+/// make no wait longer than a bound.
 fn retry_after(headers: &HeaderMap, now: Time) -> Option<Duration> {
     let text = header(headers, RETRY_AFTER.as_str())?;
     if let Ok(seconds) = text.trim().parse() {

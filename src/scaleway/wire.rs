@@ -25,7 +25,7 @@ pub(super) struct CreateBody<'a> {
     pub(super) all: Option<bool>,
 }
 
-/// A purge request, as the API tells it.
+/// A purge request, as the API returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct PurgeRequest {
     /// The API's id for it; empty where the API gave none.

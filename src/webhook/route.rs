@@ -46,7 +46,7 @@ pub struct RouteSettings {
     pub branches: Vec<String>,
     /// The workflows, jobs and builds whose ends count, by name or file; empty for all.
     pub workflows: Vec<String>,
-    /// The environments that count, of what tells of a deployment; empty for production.
+    /// The environments of deployments that count; empty for production.
     pub environments: Vec<String>,
     /// What is purged; `None` for the default.
     pub purge: Option<Purge>,

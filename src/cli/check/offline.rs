@@ -43,8 +43,8 @@ struct Document<'a> {
     settings: Option<&'a [Setting]>,
 }
 
-/// Checks a configuration file and the secrets it names; with `print`, also tells each key's
-/// effective value and where it is from. `more`: warnings that were found elsewhere. Never tells a secret.
+/// Checks a configuration file and the secrets it names; with `print`, also prints each key's
+/// effective value and where it is from. `more`: warnings that were found elsewhere. Never prints a secret.
 #[must_use]
 pub(super) fn check(
     path: &Path,

@@ -73,7 +73,7 @@ pub(super) async fn run(command: &[String], signals: &mut Signals) -> io::Result
     }
 }
 
-/// The exit code, as a shell tells it.
+/// The exit code, as a shell reports it.
 pub(super) fn code(status: ExitStatus) -> u8 {
     let code = status
         .code()

@@ -1,4 +1,4 @@
-//! Secrets: where they are from, when they are refused, and that nobody ever sees one.
+//! Secrets: where they are from, when they are refused, and that no output has one.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Everything that is wrong is told at once: what is wrong with one key hides nothing of another.
+//! Every problem is reported at once: what is wrong with one key hides nothing of another.
 
 use super::*;
 

@@ -147,7 +147,7 @@ fn of_sender(
     Ok(kind)
 }
 
-/// How deliveries are authenticated. Where `auth` is refused, the keys tell what it was to be.
+/// How deliveries are authenticated. Where `auth` is refused, the keys show which was meant.
 fn scheme(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,

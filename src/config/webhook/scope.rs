@@ -219,7 +219,7 @@ fn unnamed(
     reader.report_key(&section.key(key), span, &why, hint);
 }
 
-/// Reports unknown events, and tells whether there are none.
+/// Reports unknown events; returns whether there are none.
 fn check_events(
     reader: &mut Reader<'_>,
     section: &Section<'_>,

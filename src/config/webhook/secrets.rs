@@ -107,7 +107,7 @@ fn written(place: &SecretPlace) -> String {
 }
 
 impl Webhook {
-    /// Reads the route's secrets, and makes the route. Tells of every secret that can't be read, or
+    /// Reads the route's secrets, and makes the route. Reports every secret that can't be read, or
     /// else of the first that is not fit.
     pub fn route(&self, environment: &Environment) -> Result<Route, Problems> {
         let mut problems = Vec::new();

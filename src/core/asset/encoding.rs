@@ -1,4 +1,4 @@
-//! Percent-encoding: which bytes are encoded where, and by whom. Knows nothing of segments or assets.
+//! Percent-encoding: which bytes are encoded in which part of a URL. Knows nothing of segments or assets.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 

@@ -109,7 +109,7 @@ impl Cooldown {
         }
     }
 
-    /// Somebody asks for one, in these words.
+    /// A person or a delivery asks for one; the reason as it was given.
     pub(super) fn asked(&mut self, who: Arc<str>, now: Time) {
         self.askers.retain(|(_, other)| *other != who);
         if self.askers.len() >= NAMED {

@@ -153,7 +153,7 @@ impl Planner {
         *turn = Some(id.clone());
         self.last_request += 1;
         let request = RequestId(self.last_request);
-        // What was made after the last change came covers it, whoever made it.
+        // What was made after the last change came covers it, also when another client made it.
         let api_since = self.api_time.latest(taken.queued);
         step.decisions.push(Decision::Open {
             request,

@@ -60,7 +60,7 @@ impl DrainRate {
         self.piece(now).assets += assets;
     }
 
-    /// How long a backlog of so many assets would need to drain; `None`: nobody knows yet. Where
+    /// How long a backlog of so many assets would need to drain; `None`: not known yet. Where
     /// nothing was taken at all, as if `least` had been.
     pub(super) fn drains_in(&self, backlog: usize, least: usize, now: Time) -> Option<Duration> {
         let recent = || {

@@ -55,11 +55,11 @@ impl Usual {
 /// Where a request is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// On its way to the API; nobody knows yet.
+    /// On its way to the API; the outcome is not known yet.
     Submitting,
     /// It may have reached the API or not: it is looked for in the API's list.
     Doubtful {
-        /// Why nobody knows.
+        /// Why the outcome is unknown.
         why: String,
         /// A request there that is older than this, by the API's clock, is not this one.
         api_since: Time,
@@ -139,7 +139,7 @@ impl Flight {
         };
     }
 
-    /// Nobody knows whether the API has it. `false`: nor could it be told if it were found.
+    /// Whether the API has it is unknown. `false`: it could not be recognised in the list either.
     pub(super) fn doubt(&mut self, why: &str) -> bool {
         let Some(api_since) = self.api_since else {
             return false;

@@ -14,7 +14,7 @@ use crate::core::time::Time;
 
 /// With so many in flight that may be asked for, one list asks for all that are due.
 const MANY: usize = 3;
-/// A list is worth one page more for so many requests that it has to tell of, or has told of.
+/// How many requests, of those asked about or found, make one more page of the list worth its call.
 const WORTH_A_PAGE: usize = 8;
 /// After a list that did not show what was asked for, each is asked for alone for so long,
 const CROWDED: Duration = Duration::from_secs(5);

@@ -228,7 +228,7 @@ impl Planner {
                     return;
                 }
                 if flight.overdue {
-                    // It was sent twice: sending it for ever would help nobody.
+                    // It was sent twice; a third time would change nothing.
                     flight.stuck = true;
                     return;
                 }

@@ -1,5 +1,5 @@
 //! What a person does with a pipeline's queue: holding it back, trying again, giving it up. All of
-//! it is committed before the planner hears of it.
+//! it is committed before the planner takes it in.
 
 use super::Planner;
 use crate::core::change::PipelineId;

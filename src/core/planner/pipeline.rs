@@ -222,7 +222,7 @@ impl Pipeline {
         Some(due.max(resumed).max(trouble.unwrap_or(Time::ZERO)))
     }
 
-    /// When the last pause ends; `None`: when somebody resumes.
+    /// When the last pause ends; `None`: with `resume`.
     fn resumed(&self) -> Option<Time> {
         let mut resumed = Time::ZERO;
         for pause in &self.pauses {

@@ -45,7 +45,7 @@ pub(super) struct Wire {
 struct Round {
     began: Time,
     answers: usize,
-    /// How many of them told that a request was created, and how long that took them together.
+    /// How many of them created a request, and how long these took together.
     /// Questions differ too much to be compared.
     creates: u32,
     took: Duration,
@@ -163,7 +163,7 @@ mod tests {
     use crate::core::purge::RequestId;
 
     /// An API that answers each call after so long, and takes only so many in a second. Runs it with
-    /// calls without end, and tells the places after each second.
+    /// calls without end, and returns the places after each second.
     fn places(wire: &mut Wire, began: u64, seconds: u64, takes: u64, a_second: u64) -> Vec<usize> {
         let mut calls = BTreeMap::<(u64, u64), Asked>::new();
         let (mut number, mut free) = (began * 1_000, 0);

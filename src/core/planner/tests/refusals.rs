@@ -1,4 +1,4 @@
-//! What the API refuses and may take later: nothing fails, nothing is learned, nobody else waits.
+//! What the API refuses and may take later: nothing fails, nothing is learned, no other pipeline waits.
 
 use super::*;
 
