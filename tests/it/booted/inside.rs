@@ -11,16 +11,16 @@ use super::machine::{KEY, Machine, SITE, alarms, drop_in, property, put, sh, tri
 pub(super) const TESTS: usize = 14;
 
 const GATE: &str = "http://127.0.0.1:8787/hooks/www";
-const OLD: &str = "the-old-token-of-this-route";
+pub(super) const OLD: &str = "the-old-token-of-this-route";
 const NEW: &str = "another-token-of-this-route";
 
 /// A route that takes `{"scan": true}` with a token.
-fn route(secret: &str) -> String {
+pub(super) fn route(secret: &str) -> String {
     format!("[[pipeline.webhook]]\nroute = \"/hooks/www\"\nkind = \"generic\"\n{secret}\n")
 }
 
 /// Sends a delivery with a token, and tells the status of its answer; none where nobody answers.
-async fn deliver(token: &str) -> Option<u16> {
+pub(super) async fn deliver(token: &str) -> Option<u16> {
     let sent = reqwest::Client::new()
         .post(GATE)
         .bearer_auth(token)
@@ -34,7 +34,7 @@ async fn deliver(token: &str) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs in the machine that `booted` boots"]
-async fn it_installs_from_the_tree_starts_and_says_in_the_journal_what_it_does() {
+async fn it_starts_and_says_in_the_journal_what_it_does() {
     let machine = Machine::new().await;
     sh("edgepurge check --online");
     sh("systemctl enable --now edgepurge");

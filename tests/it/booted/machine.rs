@@ -63,13 +63,9 @@ pub(super) fn alarms() -> serde_json::Value {
     status()["alarms"].clone()
 }
 
-/// As README says, from the tree.
+/// The package, and two users: one of the daemon's group, and one who is not.
 fn install() {
-    sh("install -m 755 /booted/edgepurge /usr/bin/edgepurge
-        useradd --system --no-create-home edgepurge
-        install -d -m 755 /etc/edgepurge
-        install -d -m 711 /etc/credstore
-        install -m 644 /booted/systemd/edgepurge.service /booted/systemd/edgepurge-webhook.socket /etc/systemd/system/
+    sh("dpkg --install /booted/edgepurge.deb
         useradd --system --no-create-home --groups edgepurge alice
         useradd --system --no-create-home bob");
 }
