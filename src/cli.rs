@@ -23,6 +23,7 @@ mod explain;
 mod failure;
 mod init;
 mod man;
+mod notify;
 mod operate;
 mod output;
 mod owner;
@@ -126,6 +127,11 @@ enum Command {
     Deploy(deploy::DeployArgs),
     /// Wait until everything that changed before now is noticed and settled.
     Wait(wait::WaitArgs),
+    /// Tell another machine's edgepurge of a deploy, through a webhook route of kind generic.
+    ///
+    /// For CI jobs: takes the token from a file or `EDGEPURGE_TOKEN`, tries again until it is answered, and
+    /// exits with 1 when a purge failed, 75 when not all was purged in time.
+    Notify(notify::NotifyArgs),
     /// Send nothing for a pipeline until it is resumed; changes still queue.
     Pause(operate::PauseArgs),
     /// End a pause.
@@ -186,6 +192,7 @@ impl Cli {
                 Command::Scan(args) => scan::scan(&global, args).await,
                 Command::Deploy(args) => deploy::deploy(&global, args).await,
                 Command::Wait(args) => wait::wait(&global, args).await,
+                Command::Notify(args) => notify::notify(&global, args).await,
                 Command::Pause(args) => operate::pause(&global, args).await,
                 Command::Resume(args) => operate::resume(&global, args).await,
                 Command::Retry(args) => operate::retry(&global, args).await,

@@ -50,7 +50,7 @@ pub use pipeline::Pipeline;
 pub use problem::{Problem, Problems};
 pub use scaleway::Scaleway;
 pub use schema::schema;
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, read_secret};
 pub use state::{Admin, State};
 pub use verify::Verify;
 pub use webhook_listener::Webhooks;

@@ -19,4 +19,6 @@ mod wire;
 pub use client::{Client, ClientError, ClientSettings, Reply};
 pub use endpoint::{Endpoint, EndpointError};
 pub use operation::{CLASSES, OPERATIONS, Observer};
+pub(crate) use printable::printable;
+pub(crate) use refusal::transport_causes;
 pub use wire::{CreateTarget, ListPage, ListQuery, OrderBy, Pipeline, PurgeRequest};

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every variable that the configuration looks at.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
+    "EDGEPURGE_TOKEN",
     "JOURNAL_STREAM",
     "SCW_API_URL",
     "SCW_SECRET_KEY",
@@ -18,7 +19,7 @@ const NAMES: [&str; 10] = [
     "RUNTIME_DIRECTORY",
 ];
 
-/// The environment variables that the configuration looks at. An empty one counts as not set.
+/// The environment variables that the configuration and the commands look at. An empty one counts as not set.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 

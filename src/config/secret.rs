@@ -306,6 +306,14 @@ fn credential(environment: &Environment, name: &str) -> Option<Credential> {
     })
 }
 
+/// Reads a secret that a command takes from a file.
+///
+/// # Errors
+/// When the file can't be read, others may read it, or it has no text.
+pub fn read_secret(path: &Path) -> Result<SecretString, Problems> {
+    from_file(path, "--token-file", true).map(SecretString::from)
+}
+
 /// The text of a secret's file, without what an editor puts around it. With `private`, only the users that the
 /// secret is for may be able to read the file.
 fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {

@@ -17,6 +17,12 @@ impl Backoff {
         cap: Duration::from_mins(5),
     };
 
+    /// Waits of `first`, doubling, at most `cap`.
+    #[must_use]
+    pub const fn new(first: Duration, cap: Duration) -> Self {
+        Self { first, cap }
+    }
+
     /// The longest wait.
     #[must_use]
     pub const fn cap(self) -> Duration {

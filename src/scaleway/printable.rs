@@ -4,7 +4,7 @@
 const LIMIT: usize = 1024;
 
 /// The text without control characters, on one line, and not too long of it.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(LIMIT));
     let mut gap = false;
     for c in text.chars() {

@@ -62,9 +62,9 @@ fn redirect_note(status: StatusCode, headers: &HeaderMap) -> String {
         .unwrap_or_default()
 }
 
-/// The refusal that a call without an answer is.
-pub(super) fn of_transport(operation: Operation, error: reqwest::Error) -> Refusal {
-    // The URL says nothing that the reader does not know, and holds an id.
+/// Why a call has no answer, with all causes, on one line.
+pub(crate) fn transport_causes(error: reqwest::Error) -> String {
+    // The URL says nothing that the reader does not know, and may hold an id.
     let error = error.without_url();
     let mut causes = error.to_string();
     let mut source = error.source();
@@ -73,8 +73,15 @@ pub(super) fn of_transport(operation: Operation, error: reqwest::Error) -> Refus
         causes.push_str(&cause.to_string());
         source = cause.source();
     }
-    let why = format!("could not {}: {}", operation.aim(), printable(&causes));
-    if operation == Operation::Create && !error.is_connect() && !error.is_builder() {
+    printable(&causes)
+}
+
+/// The refusal that a call without an answer is.
+pub(super) fn of_transport(operation: Operation, error: reqwest::Error) -> Refusal {
+    let sent = !error.is_connect() && !error.is_builder();
+    let causes = transport_causes(error);
+    let why = format!("could not {}: {causes}", operation.aim());
+    if operation == Operation::Create && sent {
         Refusal::UnknownOutcome(format!("{why}; it may have been made"))
     } else {
         Refusal::Transient(why)

@@ -11,6 +11,7 @@ mod full_queue;
 mod kinds;
 mod limits;
 mod methods;
+mod notify;
 mod one_core;
 mod refused;
 mod reload;

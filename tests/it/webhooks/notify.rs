@@ -1,0 +1,216 @@
+//! `edgepurge notify`: what a CI job does, against a real daemon, and against servers that are none.
+
+use std::process::{Output, Stdio};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::*;
+use edgepurge::sandbox::{ErrorType, Fault, Operation};
+
+/// Runs it with a token in the environment, and no configuration.
+async fn notify(token: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edgepurge"));
+    command
+        .arg("notify")
+        .args(arguments)
+        .env_clear()
+        .env("EDGEPURGE_TOKEN", token)
+        .stdin(Stdio::null());
+    let output = tokio::time::timeout(crate::bench::LIMIT, command.output());
+    output.await.unwrap().unwrap()
+}
+
+fn says(output: &Output) -> (String, String) {
+    (
+        crate::bench::text(&output.stdout),
+        crate::bench::text(&output.stderr),
+    )
+}
+
+/// A daemon that watches nothing: only what a route asks for is purged.
+async fn unwatched() -> (Bench, String) {
+    let mut bench = Bench::new().await;
+    "watch = \"off\"".clone_into(&mut bench.origin);
+    with_route(&mut bench, "generic", "", "");
+    bench.write("a.css", "one");
+    bench.write("b.css", "one");
+    bench.start().await;
+    let url = format!("http://{}/hooks/www", address(&bench).await);
+    (bench, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_ends_when_the_edge_is_fresh() {
+    let (bench, url) = unwatched().await;
+    bench.fetch("/a.css").await;
+    bench.write("a.css", "two");
+    let output = notify(SECRET, &[&url, "--wait"]).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(says(&output).0.starts_with("done: "), "{output:?}");
+    assert_eq!(bench.fetch("/a.css").await.2, "two");
+    let output = notify(
+        SECRET,
+        &[&url, "--path", "b.css", "--wait", "--format", "json"],
+    )
+    .await;
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&record["state"], &record["done"]),
+        (&json!("done"), &json!(1))
+    );
+    assert!(bench.done().contains(&"/b.css".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_fails_fails_the_job_in_the_words_of_the_api() {
+    let (bench, url) = unwatched().await;
+    let bad = Fault::Typed(ErrorType::BAD_ASSETS);
+    bench.sandbox.script(bad.on(Operation::Create));
+    let output = notify(SECRET, &[&url, "--path", "b.css", "--wait"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let (out, err) = says(&output);
+    assert!(out.starts_with("failed: 1 failed"), "{out}");
+    assert!(
+        err.contains("/b.css: ") && err.contains("assets constraint is refused"),
+        "{err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_over_in_time_is_75_and_says_what_it_waits_for() {
+    let (bench, url) = unwatched().await;
+    let paused = bench.run(&["pause", "www"]).await;
+    assert!(paused.status.success(), "{paused:?}");
+    let arguments = [&url, "--path", "b.css", "--wait", "--timeout", "2s"];
+    let output = notify(SECRET, &arguments).await;
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let err = says(&output).1;
+    assert!(err.contains("within 2 s: queued: 1 waiting"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_ends_it_at_once_with_what_to_do_and_without_the_token() {
+    let (_bench, url) = unwatched().await;
+    let elsewhere = format!("{url}/other/route");
+    let cases: [(&str, Vec<&str>, i32, &str); 5] = [
+        (
+            "a-wrong-token-of-32-bytes-or-more",
+            vec![&url],
+            1,
+            "is it the token of this route",
+        ),
+        (SECRET, vec![&elsewhere], 1, "has to be the path of the URL"),
+        (SECRET, vec!["http://192.0.2.1/hooks/www"], 2, "https://"),
+        (
+            SECRET,
+            vec![&url, "--all", "--path", "a"],
+            2,
+            "cannot be used with",
+        ),
+        ("", vec![&url], 2, "EDGEPURGE_TOKEN"),
+    ];
+    for (token, arguments, code, words) in cases {
+        let output = notify(token, &arguments).await;
+        let (_, err) = says(&output);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(err.contains(words), "{err}");
+        assert!(token.is_empty() || !err.contains(token), "{err}");
+    }
+}
+
+/// A server that gives one connection after the other the next of these answers, and then hears no more;
+/// returns what it was sent.
+async fn serve(answers: &[&str]) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks/www", listener.local_addr().unwrap());
+    let answers: Vec<String> = answers.iter().map(|&answer| answer.to_owned()).collect();
+    let served = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            request.truncate(length);
+            heard.push(String::from_utf8(request).unwrap());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        heard
+    });
+    (url, served)
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
+    )
+}
+
+fn key_of(request: &str) -> &str {
+    let key = request
+        .lines()
+        .find(|line| line.starts_with("idempotency-key"));
+    key.unwrap_or_else(|| panic!("{request}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_in_trouble_is_asked_again_with_the_same_key() {
+    let busy = answer(
+        "503 Service Unavailable",
+        "retry-after: 1\r\n",
+        "{\"error\":\"full\"}",
+    );
+    let taken = answer("202 Accepted", "", "{\"event\":\"e\",\"changes\":2}");
+    // The second connection breaks off.
+    let (url, served) = serve(&[&busy, "", &taken]).await;
+    let output = notify(SECRET, &[&url]).await;
+    assert_eq!(says(&output).0, "taken as e\n", "{output:?}");
+    let heard = served.await.unwrap();
+    assert_eq!(heard.len(), 3);
+    assert!(
+        heard
+            .iter()
+            .all(|request| key_of(request) == key_of(&heard[0]))
+    );
+    assert!(
+        heard
+            .iter()
+            .all(|request| request.ends_with("{\"scan\":true}"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_no_edgepurge_gets_no_second_call_and_no_control_over_the_terminal() {
+    let page = answer("200 OK", "", "<html>\u{1b}[2J welcome");
+    let moved = answer("302 Found", "location: https://example.com/\r\n", "");
+    for (reply, words) in [
+        (page, "no answer of edgepurge"),
+        (moved, "a redirect is not followed"),
+    ] {
+        let (url, served) = serve(&[&reply]).await;
+        let output = notify(SECRET, &[&url]).await;
+        let (_, err) = says(&output);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(err.contains(words) && !err.contains('\u{1b}'), "{err}");
+        assert_eq!(served.await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_delivery_and_a_file_of_the_token_are_taken() {
+    let ignored = answer("200 OK", "", "{\"ignored\":\"duplicate delivery\"}");
+    let (url, _served) = serve(&[&ignored]).await;
+    let bench = Bench::new().await;
+    let file = secret_file(&bench);
+    let output = notify("", &[&url, "--token-file", file.to_str().unwrap()]).await;
+    assert_eq!(
+        says(&output).0,
+        "ignored: duplicate delivery\n",
+        "{output:?}"
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let output = notify("", &[&url, "--token-file", file.to_str().unwrap()]).await;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
