@@ -57,15 +57,15 @@ mod visitor;
 
 pub use answer::Outcome;
 pub use delivery::{Delivery, Unreadable, Wish};
-pub use kind::Kind;
+pub use kind::{Handshake, Kind};
 pub use listener::{ListenerHandle, serve};
 pub(crate) use pattern::{BranchProblem, check_branch};
 pub use pointer::Pointer;
 pub(crate) use repository::{RepositoryProblem, check_repository};
-pub use route::{Handshake, Purge, Route, RouteSettings};
+pub use route::{Purge, Route, RouteSettings};
 pub use secret::{MAX_SECRETS, SecretError};
 pub use server::{Hook, ServerSettings};
-pub use signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
+pub use signature::{Digest, Encoding, Mac, Piece, Protocol, Scheme, Stamp, StampPlace};
 pub use socket::{Listen, Sockets};
 pub use tally::{LastDelivery, RouteStatus, Tallies};
 pub use timestamp::Unit;

@@ -6,27 +6,11 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::Refused;
 use super::headers::{hint, one};
-use super::kind::{bitbucket, contentful, netlify, standard};
+use super::kind::{SENDERS, Sender, bitbucket};
 use super::printable::printable;
 use super::refusal::Diagnosis;
 use super::signature::{Mac, Scheme, StampPlace, stamp_in};
 use super::timestamp::{TOLERANCE, Unit, off};
-
-/// Headers by which senders of a kind are known.
-const KNOWN: [(&str, &str); 11] = [
-    ("x-hub-signature-256", "github"),
-    ("x-gitlab-token", "gitlab"),
-    ("x-gitea-signature", "gitea"),
-    ("x-forgejo-signature", "forgejo"),
-    ("webhook-signature", "standard"),
-    ("svix-signature", "standard"),
-    ("x-contentful-signature", "contentful"),
-    ("sanity-webhook-signature", "sanity"),
-    ("x-webhook-signature", "netlify"),
-    ("x-vercel-signature", "vercel"),
-    // Last: Gitea and Forgejo send it too.
-    ("x-hub-signature", "bitbucket"),
-];
 
 /// The headers that a scheme reads, and what each has to look like.
 fn read_by(scheme: &Scheme, headers: &HeaderMap) -> Vec<HeaderName> {
@@ -41,9 +25,7 @@ fn read_by(scheme: &Scheme, headers: &HeaderMap) -> Vec<HeaderName> {
             });
             [mac.header.clone()].into_iter().chain(stamp).collect()
         }
-        Scheme::Standard | Scheme::StandardEd25519 => standard::names(headers).into(),
-        Scheme::Contentful(_) => contentful::read_headers(headers),
-        Scheme::Netlify => vec![HeaderName::from_static(netlify::HEADER)],
+        Scheme::Own(protocol, _) => (protocol.reads)(headers),
     }
 }
 
@@ -56,10 +38,7 @@ fn form(scheme: &Scheme) -> String {
         Scheme::Token(_, prefix) if prefix.is_empty() => "the secret".to_owned(),
         Scheme::Token(_, prefix) => format!("`{prefix}` and the secret"),
         Scheme::Mac(mac) => mac_form(mac),
-        Scheme::Standard => "`v1,` and 32 bytes in base64".to_owned(),
-        Scheme::StandardEd25519 => "`v1a,` and 64 bytes in base64".to_owned(),
-        Scheme::Contentful(_) => "32 bytes in lower-case hexadecimal".to_owned(),
-        Scheme::Netlify => "a token (JWS) of Netlify's, with HS256".to_owned(),
+        Scheme::Own(protocol, _) => protocol.written.to_owned(),
     }
 }
 
@@ -85,17 +64,8 @@ fn stamp<'h>(scheme: &Scheme, headers: &'h HeaderMap) -> Option<(HeaderName, &'h
                 }
             }
         }
-        Scheme::Standard | Scheme::StandardEd25519 => {
-            let [_, name, _] = standard::names(headers);
-            (name, Unit::Seconds)
-        }
-        Scheme::Contentful(_) => (
-            HeaderName::from_static(contentful::TIMESTAMP),
-            Unit::Milliseconds,
-        ),
-        Scheme::Open | Scheme::Bearer | Scheme::Basic | Scheme::Token(..) | Scheme::Netlify => {
-            return None;
-        }
+        Scheme::Own(protocol, _) => (protocol.timestamp?)(headers),
+        Scheme::Open | Scheme::Bearer | Scheme::Basic | Scheme::Token(..) => return None,
     };
     let text = one(headers, &name).ok()?;
     Some((name, text, unit))
@@ -210,10 +180,16 @@ fn missing(scheme: &Scheme, names: &str, headers: &HeaderMap) -> Diagnosis {
 
 /// Whose headers a delivery has, where that may be another sender than the route's.
 fn other_kind(headers: &HeaderMap) -> String {
-    let known = KNOWN.iter().find(|(name, _)| headers.contains_key(*name));
-    known.map_or_else(String::new, |(name, kind)| {
-        format!("; it has {name}, as kind = \"{kind}\" sends it")
-    })
+    let of = |sender: &Sender| {
+        let mut names = sender.known_by.iter();
+        let name = names.find(|name| headers.contains_key(**name))?;
+        Some(format!(
+            "; it has {name}, as kind = \"{}\" sends it",
+            sender.name
+        ))
+    };
+    let known = SENDERS.iter().find_map(|sender| of(sender));
+    known.unwrap_or_default()
 }
 
 fn expired(scheme: &Scheme, headers: &HeaderMap, now_unix: i64) -> Diagnosis {

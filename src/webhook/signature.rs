@@ -1,13 +1,14 @@
 //! What a delivery's headers claim: which bytes were signed, and the signatures over them. Each
 //! scheme is a value, fixed by the configuration; nothing a sender sends chooses among them.
 
+use std::fmt;
+
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::hmac;
 
 use super::headers::one;
-use super::kind::{contentful, netlify, standard};
 use super::secret::Form;
 use super::timestamp::{self, Unit};
 use super::verifier::Refused;
@@ -16,7 +17,7 @@ use super::verifier::Refused;
 pub(super) const MAX_SIGNATURES: usize = 16;
 
 /// The bytes of an Ed25519 signature.
-const ED25519_LENGTH: usize = 64;
+pub(super) const ED25519_LENGTH: usize = 64;
 
 /// How a route's deliveries are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +32,55 @@ pub enum Scheme {
     Basic,
     /// A MAC over the body, perhaps with a timestamp.
     Mac(Mac),
-    /// Standard Webhooks with a shared secret.
-    Standard,
-    /// Standard Webhooks with a public key.
-    StandardEd25519,
-    /// Contentful: method, path, listed headers and body. Holds the path that it sends to, where that
-    /// is not the route's.
-    Contentful(Option<String>),
-    /// Netlify: a signed token that has the body's digest.
-    Netlify,
+    /// The scheme of one kind, which its file describes, and the path that its sender signs, where
+    /// that is not the route's.
+    Own(&'static Protocol, Option<String>),
+}
+
+/// Says which of the headers of a delivery has the timestamp, and in which unit.
+type TimestampHeader = fn(&HeaderMap) -> (HeaderName, Unit);
+
+/// A signature scheme that only one kind describes.
+pub struct Protocol {
+    /// Its name; no other has it.
+    pub(super) name: &'static str,
+    /// What the secrets' texts stand for.
+    pub(super) form: Form,
+    /// What a signature is made over.
+    pub(super) signed: Signed,
+    /// What the headers of a delivery to this path claim, at this time in seconds since 1970.
+    pub(super) claim: fn(&str, &HeaderMap, i64) -> Result<Claim, Refused>,
+    /// The headers that `claim` reads, of these that a delivery has.
+    pub(super) reads: fn(&HeaderMap) -> Vec<HeaderName>,
+    /// The header of the timestamp, and its unit; `None` where nothing has a time.
+    pub(super) timestamp: Option<TimestampHeader>,
+    /// What the signature's header has to hold, in words.
+    pub(super) written: &'static str,
+}
+
+/// What a signature of a [`Protocol`] is made over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// The claim and the body, by HMAC-SHA256.
+    Body,
+    /// The claim, by HMAC-SHA256; the claim has the body's digest.
+    Digest,
+    /// The claim and the body, by Ed25519, which needs both in one piece.
+    Whole,
+}
+
+impl PartialEq for Protocol {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Protocol {}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// A MAC in a header.
@@ -178,30 +219,39 @@ impl Scheme {
 
     /// The bytes of a signature.
     pub(super) fn signature_length(&self) -> usize {
-        match self {
-            Self::StandardEd25519 => ED25519_LENGTH,
-            _ => self.digest().length(),
+        if self.has_public_key() {
+            return ED25519_LENGTH;
         }
+        self.digest().length()
+    }
+
+    /// What a signature is made over; `None` where nothing is signed.
+    pub(super) fn signed(&self) -> Option<Signed> {
+        match self {
+            Self::Open | Self::Bearer | Self::Token(..) | Self::Basic => None,
+            Self::Mac(_) => Some(Signed::Body),
+            Self::Own(protocol, _) => Some(protocol.signed),
+        }
+    }
+
+    /// Whether the configured key is public, and so no secret.
+    pub(super) fn has_public_key(&self) -> bool {
+        self.signed() == Some(Signed::Whole)
     }
 
     /// What the secrets' texts stand for.
     pub(super) fn form(&self) -> Form {
         match self {
-            Self::Open | Self::Mac(_) | Self::Netlify => Form::Text,
+            Self::Open | Self::Mac(_) => Form::Text,
             Self::Bearer | Self::Token(..) => Form::Token,
             Self::Basic => Form::Basic,
-            Self::Standard => Form::Whsec,
-            Self::StandardEd25519 => Form::Whpk,
-            Self::Contentful(_) => Form::Exactly(contentful::SECRET_LENGTH),
+            Self::Own(protocol, _) => protocol.form,
         }
     }
 
     /// Whether a signature covers the body.
     pub(super) fn signs(&self) -> bool {
-        !matches!(
-            self,
-            Self::Open | Self::Bearer | Self::Token(..) | Self::Basic
-        )
+        self.signed().is_some()
     }
 
     /// What the headers of a delivery to the route at `path` claim; nothing for schemes that do not
@@ -213,18 +263,13 @@ impl Scheme {
         now_unix: i64,
     ) -> Result<Claim, Refused> {
         match self {
-            // A page in somebody's browser reaches what only this machine reaches.
+            // A page in a browser on this machine reaches a listener that only this machine reaches.
             Self::Open if headers.contains_key(ORIGIN) => Err(Refused::Malformed),
             Self::Open | Self::Bearer | Self::Token(..) | Self::Basic => Ok(Claim::default()),
             Self::Mac(mac) => mac.claim(headers, now_unix),
-            Self::Standard => standard::claim(headers, now_unix, "v1,", self.signature_length()),
-            Self::StandardEd25519 => {
-                standard::claim(headers, now_unix, "v1a,", self.signature_length())
+            Self::Own(protocol, external) => {
+                (protocol.claim)(external.as_deref().unwrap_or(path), headers, now_unix)
             }
-            Self::Contentful(external) => {
-                contentful::claim(external.as_deref().unwrap_or(path), headers, now_unix)
-            }
-            Self::Netlify => netlify::claim(headers),
         }
     }
 }

@@ -10,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::headers::{basic, bearer, token};
 use super::secret::{Secrets, fixed};
-use super::signature::{Claim, Scheme};
+use super::signature::{Claim, Scheme, Signed};
 
 /// The largest body that is kept to verify an Ed25519 signature, which can't be verified in pieces.
 const KEPT_BYTES: usize = 1 << 20;
@@ -141,9 +141,10 @@ impl<'r> Verifier<'r> {
         for mac in &mut macs {
             mac.update(before);
         }
-        let kept = match scheme {
-            Scheme::StandardEd25519 => before.to_vec(),
-            _ => Vec::new(),
+        let kept = if scheme.has_public_key() {
+            before.to_vec()
+        } else {
+            Vec::new()
         };
         Self {
             scheme,
@@ -166,9 +167,9 @@ impl<'r> Verifier<'r> {
     /// Takes the next bytes of the body, as they came.
     pub fn update(&mut self, chunk: &[u8]) {
         self.body.update(chunk);
-        match self.scheme {
-            Scheme::Netlify => {}
-            Scheme::StandardEd25519 => {
+        match self.scheme.signed() {
+            Some(Signed::Digest) => {}
+            Some(Signed::Whole) => {
                 if self.kept.len() + chunk.len() > KEPT_BYTES {
                     self.too_large = true;
                     self.kept = Vec::new();

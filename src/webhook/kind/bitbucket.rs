@@ -15,6 +15,7 @@ use super::{Forge, Groups, Options, Sender, signature};
 
 /// Bitbucket Cloud and Data Center.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-hub-signature"],
     events: &EVENTS,
     push_events: &["repo:push", "repo:refs_changed"],
     default_events: &DEFAULT_EVENTS,

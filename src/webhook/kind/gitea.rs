@@ -17,6 +17,7 @@ use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, Options, Sender, signatur
 
 /// Gitea.
 pub static GITEA: Sender = Sender {
+    known_by: &["x-gitea-signature"],
     events: &["push", "workflow_run", "status", "release", "package"],
     default_events: &["workflow_run"],
     run_events: &["workflow_run", "status"],
@@ -31,6 +32,7 @@ pub static GITEA: Sender = Sender {
 
 /// Forgejo.
 pub static FORGEJO: Sender = Sender {
+    known_by: &["x-forgejo-signature"],
     events: &[
         "push",
         "action_run_success",

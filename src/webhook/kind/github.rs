@@ -19,6 +19,7 @@ use super::{Forge, Groups, Options, Sender, signature};
 
 /// GitHub, and GitHub Enterprise Server.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-hub-signature-256"],
     events: &EVENTS,
     push_events: &["push"],
     default_events: &DEFAULT_EVENTS,

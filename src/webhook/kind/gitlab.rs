@@ -15,10 +15,11 @@ use crate::webhook::push::{Files, Hides, Project, Push};
 use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
 use crate::webhook::signature::Scheme;
 
-use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, How, Options, Sender};
+use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, How, Options, Sender, standard};
 
 /// GitLab.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-gitlab-token"],
     keys: &[ASSUME_NO_FORCE_PUSH],
     events: &EVENTS,
     push_events: &["push", "tag_push"],
@@ -42,7 +43,7 @@ const AUTHS: [Auth; 2] = [
     // The signing token, `whsec_…`, of GitLab 19.0 and later.
     Auth {
         name: "signing_token",
-        how: How::Fixed(|| Scheme::Standard),
+        how: How::Fixed(|| Scheme::Own(&standard::HMAC, None)),
     },
 ];
 

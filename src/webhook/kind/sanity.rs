@@ -16,6 +16,7 @@ use super::{Named, Options, Sender, signature};
 
 /// Sanity.
 pub static SENDER: Sender = Sender {
+    known_by: &["sanity-webhook-signature"],
     repository: Named::Never,
     branch: Named::Never,
     event: Named::Never,

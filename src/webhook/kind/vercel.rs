@@ -12,6 +12,7 @@ use super::{Options, Sender, may_begin, signature};
 
 /// Vercel.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-vercel-signature"],
     default_events: &DEFAULT_EVENTS,
     never_sends,
     lists_files: false,

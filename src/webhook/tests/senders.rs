@@ -109,12 +109,16 @@ impl Sender {
         match self {
             Self::Github => Kind::new(&kind::github::SENDER),
             Self::GitlabToken => Kind::new(&kind::gitlab::SENDER),
-            Self::GitlabSigning => Kind::new(&kind::gitlab::SENDER).with(Scheme::Standard),
+            Self::GitlabSigning => {
+                Kind::new(&kind::gitlab::SENDER).with(Scheme::Own(&kind::standard::HMAC, None))
+            }
             Self::Gitea => Kind::new(&kind::gitea::GITEA),
             Self::Forgejo => Kind::new(&kind::gitea::FORGEJO),
             Self::Bitbucket => Kind::new(&kind::bitbucket::SENDER),
             Self::Standard | Self::Svix => Kind::new(&kind::standard::SENDER),
-            Self::Ed25519 => Kind::new(&kind::standard::SENDER).with(Scheme::StandardEd25519),
+            Self::Ed25519 => {
+                Kind::new(&kind::standard::SENDER).with(Scheme::Own(&kind::standard::ED25519, None))
+            }
             Self::S3 => Kind::new(&kind::s3::SENDER),
             Self::Cloudevents => {
                 let mut kind = Kind::new(&kind::cloudevents::SENDER);
