@@ -18,11 +18,11 @@ use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::content;
-use super::delivery::Unreadable;
-use super::pointer::Pointer;
-use super::reading::{Input, Reading};
-use super::signature::Scheme;
+use super::auth::signature::Scheme;
+use super::payload::content::{self, Unreadable};
+use super::payload::pointer::Pointer;
+use super::payload::reading::{Input, Reading};
+use super::payload::repository::Forge;
 
 /// Every kind, in the order in which messages name them.
 pub static SENDERS: [&Sender; 13] = [
@@ -120,26 +120,6 @@ const fn signature(scheme: fn() -> Scheme) -> Auth {
         name: "signature",
         how: How::Fixed(scheme),
     }
-}
-
-/// How a forge writes the names of repositories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forge {
-    /// What is between the owner and the name.
-    pub groups: Groups,
-    /// Whether the addresses of Bitbucket Data Center are among them.
-    pub data_center: bool,
-}
-
-/// Whether there may be more before a repository's name than its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Groups {
-    /// Never.
-    Never,
-    /// Groups in groups.
-    Always,
-    /// Where the address of the forge has a path of its own.
-    InAddresses,
 }
 
 /// Whether deliveries name something.

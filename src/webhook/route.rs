@@ -12,17 +12,22 @@ use secrecy::SecretString;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 
-use super::delivery::{Delivery, Unreadable, Wish};
-use super::diagnosis;
-use super::headers::bearer;
+use super::auth::headers::bearer;
+use super::auth::refused::Refused;
+use super::auth::secret::{SecretError, Secrets, sha256};
+use super::auth::signature::Scheme;
+use super::auth::verifier::{Authentic, Verifier, shows};
 use super::kind::{DefaultPurge, Handshake, Kind};
-use super::paths;
-use super::reading::{Ask, Events, Identity, Input, Reading};
-use super::refusal::Diagnosis;
-use super::scope::Scope;
-use super::secret::{SecretError, Secrets, sha256};
-use super::signature::Scheme;
-use super::verifier::{Authentic, Refused, Verifier, shows};
+use super::payload::content::Unreadable;
+use super::payload::paths;
+use super::payload::reading::{Ask, Events, Identity, Input, Reading};
+use delivery::{Delivery, Wish};
+use diagnosis::Diagnosis;
+use scope::Scope;
+
+pub(super) mod delivery;
+pub(super) mod diagnosis;
+mod scope;
 
 /// The longest id of a sender that is taken for a delivery's name.
 const MAX_EVENT_BYTES: usize = 128;
@@ -113,7 +118,7 @@ impl Route {
         texts: &[SecretString],
         make: impl FnOnce(
             &[SecretString],
-            super::secret::Form,
+            super::auth::secret::Form,
             ring::hmac::Algorithm,
         ) -> Result<Secrets, SecretError>,
     ) -> Result<Self, SecretError> {

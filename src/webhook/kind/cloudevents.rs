@@ -10,12 +10,12 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::content::{self, parse, parse_any, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::{hint, one};
-use crate::webhook::paths::MAX_PATHS;
-use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::auth::headers::{hint, one};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{self, parse, parse_any, refuse};
+use crate::webhook::payload::paths::MAX_PATHS;
+use crate::webhook::payload::reading::{Ask, Input, Reading};
 
 use super::generic::{self, BASIC, BEARER, Fields, TOKEN};
 use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender};

@@ -4,14 +4,14 @@
 use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::{hint, one};
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::secret::Form;
-use crate::webhook::signature::{Claim, Encoding, Protocol, Scheme, Signed};
-use crate::webhook::timestamp::{self, Unit};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::{hint, one};
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{Claim, Encoding, Protocol, Scheme, Signed};
+use crate::webhook::auth::timestamp::{self, Unit};
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading};
 
 use super::{Named, Options, Sender, may_begin, signature};
 

@@ -6,15 +6,15 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::branch::Ref;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::environment::Environment;
-use crate::webhook::headers::one;
-use crate::webhook::reading::{Ask, Identity, Input, Reading, matches};
-use crate::webhook::secret::Form;
-use crate::webhook::signature::{Claim, Protocol, Scheme, Signed};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::one;
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{Claim, Protocol, Scheme, Signed};
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::environment::Environment;
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading, matches};
 
 use super::{Options, Sender, signature};
 

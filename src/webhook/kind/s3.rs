@@ -5,11 +5,11 @@
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::paths::{Listed, MAX_PATHS};
-use crate::webhook::reading::{Ask, Input, Reading};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::paths::{Listed, MAX_PATHS};
+use crate::webhook::payload::reading::{Ask, Input, Reading};
 
 use super::generic::{BASIC, BEARER, TOKEN};
 use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender, may_begin};

@@ -5,13 +5,15 @@ use axum::http::{HeaderMap, HeaderName};
 use data_encoding::BASE64;
 use ring::digest::SHA256_OUTPUT_LEN;
 
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::one;
-use crate::webhook::reading::{Identity, Input, Reading};
-use crate::webhook::secret::Form;
-use crate::webhook::signature::{Claim, ED25519_LENGTH, MAX_SIGNATURES, Protocol, Scheme, Signed};
-use crate::webhook::timestamp::{self, Unit};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::one;
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{
+    Claim, ED25519_LENGTH, MAX_SIGNATURES, Protocol, Scheme, Signed,
+};
+use crate::webhook::auth::timestamp::{self, Unit};
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::reading::{Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, POINTERS, Sender, generic};
 

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::webhook::branch::Ref;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Mac, Scheme};
+use crate::webhook::auth::signature::{Digest, Mac, Scheme};
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading};
 
 use super::{Options, Sender, may_begin, signature};
 

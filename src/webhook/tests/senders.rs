@@ -87,7 +87,7 @@ fn whsec(secret: &str) -> Vec<u8> {
 }
 
 fn key_pair(secret: &str) -> Ed25519KeyPair {
-    let seed = super::super::secret::sha256(secret.as_bytes());
+    let seed = super::super::auth::secret::sha256(secret.as_bytes());
     Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()
 }
 
@@ -319,7 +319,7 @@ impl Sender {
                 vec![(header, format!("t={stamp},v1={tag}"))]
             }
             Self::Netlify => {
-                let digest = HEXLOWER.encode(&super::super::secret::sha256(body));
+                let digest = HEXLOWER.encode(&super::super::auth::secret::sha256(body));
                 let claims = format!(r#"{{"iss":"netlify","sha256":"{digest}"}}"#);
                 vec![(
                     header,
