@@ -1,6 +1,7 @@
 //! The store: queue and history of changes and purge requests. What it has answered is on disk.
 //!
-//! One set of SQL functions (`sqlite/`), which a [`Store`] runs on two threads with a file, or at
+//! The statements (`sql/`) are those of `PostgreSQL`, too; one set of functions (`sqlite/`) binds and reads
+//! them, which a [`Store`] runs on two threads with a file, or at
 //! once on the caller's thread with a database in memory ([`InlineDatabase`]), where tests need many
 //! stores and no waits. One suite of tests holds both to the same contract (`contract`).
 //!
@@ -40,12 +41,14 @@ use crate::supervise::Supervisor;
 mod contract;
 mod listing;
 mod record;
+mod sql;
 mod sqlite;
 
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 pub use record::{
     AssetHistory, AssetPurge, Cause, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
+pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use sqlite::{

@@ -1,14 +1,14 @@
 //! Deploy webhooks: who may report a deploy, and what that makes stale.
 //!
 //! A [`Route`] has one kind, one scheme and its secrets, all from the configuration; nothing that a
-//! sender sends chooses among them. The listener accepts connections within limits (`listener.rs`), passes
-//! each request to its route (`server.rs`), and answers when what the delivery asks for is committed
+//! sender sends chooses among them. The listener accepts connections within limits (`http/listener.rs`), passes
+//! each request to its route (`http/server.rs`), and answers when what the delivery asks for is committed
 //! ([`crate::sink::Deliveries`]).
 //!
 //! The body streams through the route's verifier, which keeps nothing of it (but Ed25519, which needs the
 //! whole body: 1 MiB). Whatever is wrong, the work and the answer are the same. Nothing is parsed before
-//! the delivery is authentic. Then `push.rs` says whether its list of files is complete, `paths.rs` checks
-//! them, and `scope.rs` says whether the route is for it.
+//! the delivery is authentic. Then `payload/push.rs` says whether its list of files is complete, `payload/paths.rs` checks
+//! them, and `route/scope.rs` says whether the route is for it.
 //!
 //! **A duplicate is recognised by signed bytes, or not at all.** By a signed id: `standard`, `gitlab` with
 //! a signing token, `contentful` with a signed idempotency key, `vercel`, `generic` with a signature and
@@ -18,58 +18,29 @@
 //! token. So a repeated `{"scan":true}` is never a duplicate. What a duplicate does is in
 //! `core/delivery.rs`.
 
-mod answer;
-mod body;
-mod bounded;
-mod branch;
-mod budget;
-mod client;
-mod connections;
-mod content;
-mod deadlines;
-mod delivery;
-mod diagnosis;
-mod environment;
-mod failures;
-mod headers;
+mod auth;
+mod http;
 pub mod kind;
-mod listener;
-mod meant;
-mod paths;
-mod pattern;
-mod pointer;
-mod printable;
-mod push;
-mod reading;
-mod refusal;
-mod repository;
-mod reused;
+mod payload;
 mod route;
-mod scope;
-mod secret;
-mod server;
-mod signature;
-mod socket;
-mod tally;
-mod timestamp;
-mod verifier;
-mod visitor;
 
-pub use answer::Outcome;
-pub use delivery::{Delivery, Unreadable, Wish};
-pub use kind::Kind;
-pub use listener::{ListenerHandle, serve};
-pub(crate) use pattern::{BranchProblem, check_branch};
-pub use pointer::Pointer;
-pub(crate) use repository::{RepositoryProblem, check_repository};
-pub use route::{Handshake, Purge, Route, RouteSettings};
-pub use secret::{MAX_SECRETS, SecretError};
-pub use server::{Hook, ServerSettings};
-pub use signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
-pub use socket::{Listen, Sockets};
-pub use tally::{LastDelivery, RouteStatus, Tallies};
-pub use timestamp::Unit;
-pub use verifier::{Authentic, Refused, Verifier};
+pub use auth::refused::Refused;
+pub use auth::secret::{MAX_SECRETS, SecretError};
+pub use auth::signature::{Digest, Encoding, Mac, Piece, Protocol, Scheme, Stamp, StampPlace};
+pub use auth::timestamp::Unit;
+pub use auth::verifier::{Authentic, Verifier};
+pub use http::answer::Outcome;
+pub use http::listener::{ListenerHandle, serve};
+pub use http::server::{Hook, ServerSettings};
+pub use http::socket::{Listen, Sockets};
+pub use http::tally::{LastDelivery, RouteStatus, Tallies};
+pub use kind::{Handshake, Kind};
+pub use payload::content::Unreadable;
+pub(crate) use payload::pattern::{BranchProblem, check_branch};
+pub use payload::pointer::Pointer;
+pub(crate) use payload::repository::{RepositoryProblem, check_repository};
+pub use route::delivery::{Delivery, Wish};
+pub use route::{Purge, Route, RouteSettings};
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,14 @@ impl fmt::Display for PipelineId {
 )]
 pub struct Seq(pub u64);
 
+impl Seq {
+    /// The number after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

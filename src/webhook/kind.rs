@@ -16,14 +16,13 @@ pub mod vercel;
 
 use std::fmt;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::content;
-use super::delivery::Unreadable;
-use super::pointer::Pointer;
-use super::reading::{Input, Reading};
-use super::route::{Handshake, Purge, Route};
-use super::signature::Scheme;
+use super::auth::signature::Scheme;
+use super::payload::content::{self, Unreadable};
+use super::payload::pointer::Pointer;
+use super::payload::reading::{Input, Reading};
+use super::payload::repository::Forge;
 
 /// Every kind, in the order in which messages name them.
 pub static SENDERS: [&Sender; 13] = [
@@ -61,6 +60,8 @@ pub struct Sender {
     pub run_events: &'static [&'static str],
     /// Those of its events that name an environment, so that `environments` may say which count.
     pub deployment_events: &'static [&'static str],
+    /// Headers that only its deliveries have, or those of kinds further up in [`SENDERS`].
+    pub known_by: &'static [&'static str],
     /// What an event's name is like, where this is none that the kind could send.
     pub never_sends: fn(&str) -> Option<String>,
     /// How a forge writes the names of repositories; `None` where it is no forge.
@@ -77,12 +78,22 @@ pub struct Sender {
     pub purge: DefaultPurge,
     /// What its routes answer to besides `GET <route>/<event>`.
     pub methods: &'static [Method],
-    /// The answer to another method than `POST`; it has no effect.
-    pub(super) handshake: Option<fn(&Route, &HeaderMap) -> Handshake>,
+    /// The answer to another method than `POST`; it has no effect. `true`: the headers show the route's
+    /// secret.
+    pub(super) handshake: Option<fn(&Options, bool, &HeaderMap) -> Handshake>,
     /// Refuses a body whose type or encoding can't be read. `true`: the files that it lists count.
     pub(super) check: fn(&HeaderMap, bool, &Options) -> Result<(), Unreadable>,
     /// What an authentic delivery says.
     pub(super) read: fn(&Input<'_>, &Options) -> Result<Reading, Unreadable>,
+}
+
+/// The answer to a `HEAD` or `OPTIONS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The status; 401 and 403 are refusals.
+    pub status: StatusCode,
+    /// Headers to answer with.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A way to authenticate the deliveries of a kind.
@@ -109,26 +120,6 @@ const fn signature(scheme: fn() -> Scheme) -> Auth {
         name: "signature",
         how: How::Fixed(scheme),
     }
-}
-
-/// How a forge writes the names of repositories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forge {
-    /// What is between the owner and the name.
-    pub groups: Groups,
-    /// Whether the addresses of Bitbucket Data Center are among them.
-    pub data_center: bool,
-}
-
-/// Whether there may be more before a repository's name than its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Groups {
-    /// Never.
-    Never,
-    /// Groups in groups.
-    Always,
-    /// Where the address of the forge has a path of its own.
-    InAddresses,
 }
 
 /// Whether deliveries name something.
@@ -179,6 +170,7 @@ impl Sender {
             default_events: &[],
             run_events: &[],
             deployment_events: &[],
+            known_by: &[],
             never_sends: |_| None,
             forge: None,
             repository: Named::Always,
@@ -298,16 +290,6 @@ impl Kind {
     pub const fn names_event(&self) -> bool {
         let pointer = self.options.fields.event.as_ref();
         self.sender.event.is_named(pointer)
-    }
-
-    /// What is purged where the configuration doesn't say.
-    #[must_use]
-    pub const fn default_purge(&self, has_origins: bool) -> Purge {
-        match self.sender.purge {
-            DefaultPurge::ScanOrFiles | DefaultPurge::ScanOrAll if has_origins => Purge::Scan,
-            DefaultPurge::Files | DefaultPurge::ScanOrFiles => Purge::Files,
-            DefaultPurge::ScanOrAll => Purge::All,
-        }
     }
 }
 

@@ -5,24 +5,29 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use data_encoding::HEXLOWER;
 use secrecy::SecretString;
 
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 
-use super::delivery::{Delivery, Unreadable, Wish};
-use super::diagnosis;
-use super::headers::bearer;
-use super::kind::Kind;
-use super::paths;
-use super::reading::{Ask, Events, Identity, Input, Reading};
-use super::refusal::Diagnosis;
-use super::scope::Scope;
-use super::secret::{SecretError, Secrets, sha256};
-use super::signature::Scheme;
-use super::verifier::{Authentic, Refused, Verifier, shows};
+use super::auth::headers::bearer;
+use super::auth::refused::Refused;
+use super::auth::secret::{SecretError, Secrets, sha256};
+use super::auth::signature::Scheme;
+use super::auth::verifier::{Authentic, Verifier, shows};
+use super::kind::{DefaultPurge, Handshake, Kind};
+use super::payload::content::Unreadable;
+use super::payload::paths;
+use super::payload::reading::{Ask, Events, Identity, Input, Reading};
+use delivery::{Delivery, Wish};
+use diagnosis::Diagnosis;
+use scope::Scope;
+
+pub(super) mod delivery;
+pub(super) mod diagnosis;
+mod scope;
 
 /// The longest id of a sender that is taken for a delivery's name.
 const MAX_EVENT_BYTES: usize = 128;
@@ -71,6 +76,18 @@ pub enum Purge {
     Assets(Vec<Asset>),
 }
 
+impl Purge {
+    /// What is purged where the configuration doesn't say.
+    #[must_use]
+    pub const fn default_of(kind: &Kind, has_origins: bool) -> Self {
+        match kind.sender.purge {
+            DefaultPurge::ScanOrFiles | DefaultPurge::ScanOrAll if has_origins => Self::Scan,
+            DefaultPurge::Files | DefaultPurge::ScanOrFiles => Self::Files,
+            DefaultPurge::ScanOrAll => Self::All,
+        }
+    }
+}
+
 /// One configured route: fixed kind, secrets, and what its deliveries mean.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -78,15 +95,6 @@ pub struct Route {
     scope: Scope,
     purge: Purge,
     secrets: Option<Secrets>,
-}
-
-/// The answer to a `HEAD` or `OPTIONS`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handshake {
-    /// The status; 401 and 403 are refusals.
-    pub status: StatusCode,
-    /// Headers to answer with.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Route {
@@ -110,7 +118,7 @@ impl Route {
         texts: &[SecretString],
         make: impl FnOnce(
             &[SecretString],
-            super::secret::Form,
+            super::auth::secret::Form,
             ring::hmac::Algorithm,
         ) -> Result<Secrets, SecretError>,
     ) -> Result<Self, SecretError> {
@@ -123,7 +131,7 @@ impl Route {
         let purge = settings
             .purge
             .clone()
-            .unwrap_or_else(|| settings.kind.default_purge(settings.has_origins));
+            .unwrap_or_else(|| Purge::default_of(&settings.kind, settings.has_origins));
         Ok(Self {
             scope: Scope::new(&settings),
             settings,
@@ -178,7 +186,7 @@ impl Route {
         let sender = self.settings.kind.sender;
         let answer = sender.handshake?;
         let asked = *method != Method::POST && sender.methods.contains(method);
-        asked.then(|| answer(self, headers))
+        asked.then(|| answer(&self.settings.kind.options, self.may_ask(headers), headers))
     }
 
     /// Begins to verify a delivery that came at `now_unix`, in seconds since 1970. An unusable
@@ -205,7 +213,7 @@ impl Route {
     /// As [`Route::may_ask`]; or why not.
     pub(super) fn asks(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match &self.secrets {
-            Some(_) if matches!(self.scheme(), Scheme::StandardEd25519) => Err(Refused::Wrong),
+            Some(_) if self.scheme().has_public_key() => Err(Refused::Wrong),
             Some(secrets) => {
                 let as_token = secrets.knows(bearer(headers));
                 let as_sent = shows(self.scheme(), secrets, headers);

@@ -134,9 +134,11 @@ fn ghost() -> Kind {
 #[tokio::test]
 async fn what_the_vendors_libraries_sign_is_believed() {
     let standard = || Kind::new(&kind::standard::SENDER);
-    let contentful = Kind::new(&kind::contentful::SENDER)
-        .with(Scheme::Contentful(Some("/proxied/hooks/www".to_owned())));
-    let gitlab = Kind::new(&kind::gitlab::SENDER).with(Scheme::Standard);
+    let contentful = Kind::new(&kind::contentful::SENDER).with(Scheme::Own(
+        &kind::contentful::PROTOCOL,
+        Some("/proxied/hooks/www".to_owned()),
+    ));
+    let gitlab = Kind::new(&kind::gitlab::SENDER).with(Scheme::Own(&kind::standard::HMAC, None));
     let (gitea, forgejo) = (
         Kind::new(&kind::gitea::GITEA),
         Kind::new(&kind::gitea::FORGEJO),

@@ -141,7 +141,7 @@ fn of_sender(
     }
     options.allowed_origins = origins?;
     kind.scheme = match (scheme?, external?) {
-        (Scheme::Contentful(_), external) => Scheme::Contentful(external),
+        (Scheme::Own(protocol, _), external) => Scheme::Own(protocol, external),
         (scheme, _) => scheme,
     };
     Ok(kind)

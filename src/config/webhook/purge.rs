@@ -82,7 +82,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
     let purge = match (&choice.purge.value, &choice.purge.span) {
         (None, Some(_)) => return,
         (Some(purge), _) => purge.clone(),
-        (None, None) => choice.kind.default_purge(choice.has_origins),
+        (None, None) => Purge::default_of(choice.kind, choice.has_origins),
     };
     let at_purge = |reader: &mut Reader<'_>, why: String, hint: &str| {
         if let Some(span) = &choice.purge.span {

@@ -43,7 +43,10 @@ pub(super) fn repositories(kind: Option<Kind>) -> Syntax<Vec<String>> {
     const HINT: &str = "write its name in quotes, or a list of such";
     let parse = move |name: &str| {
         named(name)?;
-        match kind.as_ref().map(|kind| check_repository(kind, name)) {
+        match kind
+            .as_ref()
+            .map(|kind| check_repository(kind.sender.forge, name))
+        {
             Some(Err(problem)) => complain(problem.to_string(), repository_hint(problem)),
             _ => Ok(name.to_owned()),
         }

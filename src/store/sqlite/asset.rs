@@ -7,6 +7,7 @@ use super::queue::word;
 use super::{int, time, uint, verify};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId, Seq, Source};
+use crate::store::sql;
 use crate::store::{AssetHistory, AssetPurge, Cause};
 
 /// How many changes that wait are told.
@@ -20,42 +21,14 @@ pub(in crate::store) fn history(
 ) -> rusqlite::Result<AssetHistory> {
     let (id, name) = (pipeline.as_str(), asset.as_str());
     let mut waiting: Vec<Cause> = connection
-        .prepare_cached(
-            "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage FROM (
-                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
-                 FROM change INDEXED BY change_queued_asset
-                 WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
-                 UNION ALL
-                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
-                 FROM change INDEXED BY change_failed
-                 WHERE stage = 'failed' AND pipeline = ?1 AND asset = ?2
-                 UNION ALL
-                 SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
-                 FROM change INDEXED BY change_dropped
-                 WHERE stage = 'dropped' AND pipeline = ?1 AND asset = ?2) AS waiting
-             ORDER BY seq DESC LIMIT ?3",
-        )?
+        .prepare_cached(sql::change::WAITING_OF_ASSET)?
         .query_map(params![id, name, int(WAITING)], |row| {
             cause(connection, row)
         })?
         .collect::<rusqlite::Result<_>>()?;
     waiting.reverse();
     let purges = connection
-        .prepare_cached(
-            "SELECT id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted,
-                    settled, why, covers
-             FROM request JOIN (
-                 SELECT request AS number, covers FROM (
-                     SELECT request, seq AS covers FROM request_asset
-                     WHERE asset = ?2 ORDER BY request DESC LIMIT ?4) AS named
-                 UNION ALL
-                 SELECT number, NULL FROM (
-                     SELECT id AS number FROM request INDEXED BY request_all
-                     WHERE pipeline = ?1 AND through IS NOT NULL ORDER BY id DESC LIMIT ?3) AS every
-             ) AS found ON request.id = number
-             WHERE pipeline = ?1
-             ORDER BY id DESC LIMIT ?3",
-        )?
+        .prepare_cached(sql::request::OF_ASSET)?
         // The same asset of other pipelines comes between.
         .query_map(params![id, name, int(limit), int(limit * 8)], |row| {
             let covers: Option<i64> = row.get("covers")?;
@@ -76,10 +49,7 @@ pub(in crate::store) fn history(
 
 fn change(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Cause>> {
     connection
-        .prepare_cached(
-            "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
-             FROM change WHERE seq = ?1",
-        )?
+        .prepare_cached(sql::change::CAUSE)?
         .query_row([seq], |row| cause(connection, row))
         .optional()
 }
@@ -93,11 +63,7 @@ fn of_everything(
     // A purge of everything may cover very many changes: both are found without looking at them.
     for name in [Some(asset), None] {
         let found = connection
-            .prepare_cached(
-                "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
-                 FROM change INDEXED BY change_request
-                 WHERE request = ?1 AND asset IS ?2 ORDER BY seq DESC LIMIT 1",
-            )?
+            .prepare_cached(sql::change::CAUSE_OF_REQUEST)?
             .query_row(params![int(request), name], |row| cause(connection, row))
             .optional()?;
         if found.is_some() {
@@ -140,11 +106,7 @@ fn delivery(
     seq: i64,
 ) -> rusqlite::Result<Option<(String, String)>> {
     connection
-        .prepare_cached(
-            "SELECT route, event FROM delivery INDEXED BY delivery_last
-             WHERE stage = 'made' AND last >= ?1 AND first <= ?1 AND pipeline = ?2
-             ORDER BY last LIMIT 1",
-        )?
+        .prepare_cached(sql::delivery::OF_CHANGE)?
         .query_row(params![seq, pipeline], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }

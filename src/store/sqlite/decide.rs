@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::{failed, int, operate};
+use super::{failed, history, int};
 use crate::core::change::PipelineId;
 use crate::core::purge::{Decision, Learned, Limit, Outcome, RequestId, Scope};
 use crate::core::time::Time;
 use crate::store::StoreError;
+use crate::store::sql;
 
 /// What a learned limit is of, as the table has it.
 pub(in crate::store) const RATE: &str = "rate";
@@ -24,14 +25,17 @@ pub(in crate::store) fn apply(
             first_seen,
             api_since,
             at,
-        } => open(
-            connection,
-            *request,
-            pipeline,
-            scope,
-            (*first_seen, *at, *api_since),
-        )
-        .map(|()| true),
+        } => {
+            let opened = Opened {
+                id: *request,
+                pipeline,
+                scope,
+                first_seen: *first_seen,
+                at: *at,
+                api_since: *api_since,
+            };
+            open(connection, &opened).map(|()| true)
+        }
         Decision::Accepted {
             request,
             remote_id,
@@ -53,11 +57,7 @@ pub(in crate::store) fn apply(
             reason,
             since,
         } => connection
-            .prepare_cached(
-                "INSERT INTO queued_all (pipeline, reason, since) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (pipeline) DO UPDATE
-                 SET reason = excluded.reason, since = excluded.since",
-            )
+            .prepare_cached(sql::request::QUEUE_ALL)
             .and_then(|mut insert| {
                 insert.execute(params![
                     pipeline.as_str(),
@@ -67,7 +67,7 @@ pub(in crate::store) fn apply(
             })
             .map(|_| true),
         Decision::Follow { request } => connection
-            .prepare_cached("UPDATE request SET follow = 1 WHERE id = ?1")
+            .prepare_cached(sql::request::FOLLOW)
             .and_then(|mut mark| mark.execute([int(request.0)]))
             .map(|rows| rows > 0),
         Decision::Learn(learned) => learn(connection, learned).map(|()| true),
@@ -82,23 +82,32 @@ pub(in crate::store) fn apply(
     }
 }
 
-fn open(
-    connection: &Connection,
+/// A request that is opened.
+struct Opened<'o> {
     id: RequestId,
-    pipeline: &PipelineId,
-    scope: &Scope,
-    (first_seen, at, api_since): (Time, Time, Option<Time>),
-) -> rusqlite::Result<()> {
+    pipeline: &'o PipelineId,
+    scope: &'o Scope,
+    /// When the oldest of what it covers was noticed, when it is opened, and the API's clock then.
+    first_seen: Time,
+    at: Time,
+    api_since: Option<Time>,
+}
+
+fn open(connection: &Connection, opened: &Opened<'_>) -> rusqlite::Result<()> {
+    let Opened {
+        id,
+        pipeline,
+        scope,
+        first_seen,
+        at,
+        api_since,
+    } = *opened;
     let (reason, through) = match scope {
         Scope::Assets(_) => (None, None),
         Scope::All { reason, through } => (Some(reason.as_str()), Some(int(through.0))),
     };
     connection
-        .prepare_cached(
-            "INSERT INTO request (id, pipeline, reason, through, stage, attempt, first_seen,
-                                  opened, api_since, why)
-             VALUES (?1, ?2, ?3, ?4, 'submitting', 0, ?5, ?6, ?7, '')",
-        )?
+        .prepare_cached(sql::request::OPEN)?
         .execute(params![
             int(id.0),
             pipeline.as_str(),
@@ -109,17 +118,12 @@ fn open(
             api_since.map(|since| int(since.millis()))
         ])?;
     connection
-        .prepare_cached(operate::SET)?
-        .execute(["last_request", &id.0.to_string()])?;
+        .prepare_cached(sql::meta::SET)?
+        .execute([history::LAST_REQUEST, &id.0.to_string()])?;
     match scope {
         Scope::Assets(assets) => {
-            let mut name = connection.prepare_cached(
-                "INSERT INTO request_asset (request, asset, seq) VALUES (?1, ?2, ?3)",
-            )?;
-            let mut take = connection.prepare_cached(
-                "UPDATE change SET stage = 'taken', request = ?1
-                 WHERE stage = 'queued' AND pipeline = ?2 AND asset = ?3 AND seq <= ?4",
-            )?;
+            let mut name = connection.prepare_cached(sql::request::NAME)?;
+            let mut take = connection.prepare_cached(sql::change::TAKE_ASSET)?;
             for (asset, seq) in assets {
                 name.execute(params![int(id.0), asset.as_str(), int(seq.0)])?;
                 take.execute(params![
@@ -132,22 +136,15 @@ fn open(
         }
         Scope::All { .. } => {
             connection
-                .prepare_cached(
-                    "UPDATE change SET stage = 'taken', request = ?1
-                     WHERE stage = 'queued' AND pipeline = ?2 AND seq <= ?3",
-                )?
+                .prepare_cached(sql::change::TAKE_ALL)?
                 .execute(params![int(id.0), pipeline.as_str(), through])?;
             connection
-                .prepare_cached("DELETE FROM queued_all WHERE pipeline = ?1")?
+                .prepare_cached(sql::request::UNQUEUE_ALL)?
                 .execute([pipeline.as_str()])?;
         }
     }
     connection
-        .prepare_cached(
-            "UPDATE request SET (attempt, overdue) =
-                 (SELECT coalesce(max(attempt), 0), coalesce(max(overdue), 0)
-                  FROM change WHERE request = ?1) WHERE id = ?1",
-        )?
+        .prepare_cached(sql::request::SUM_UP)?
         .execute([int(id.0)])?;
     Ok(())
 }
@@ -160,18 +157,11 @@ fn accept(
 ) -> rusqlite::Result<bool> {
     let (id, at) = (int(id.0), int(at.millis()));
     let rows = connection
-        .prepare_cached(
-            "UPDATE request SET stage = 'accepted', remote_id = ?2, accepted = ?3
-             WHERE id = ?1 AND settled IS NULL",
-        )?
+        .prepare_cached(sql::request::ACCEPT)?
         .execute(params![id, remote_id, at])?;
     // Only an `all` that the API took has emptied a cache.
     connection
-        .prepare_cached(
-            "INSERT INTO last_all (pipeline, at)
-             SELECT pipeline, ?2 FROM request WHERE id = ?1 AND through IS NOT NULL
-             ON CONFLICT (pipeline) DO UPDATE SET at = excluded.at",
-        )?
+        .prepare_cached(sql::request::EMPTIED)?
         .execute(params![id, at])?;
     Ok(rows > 0)
 }
@@ -182,10 +172,7 @@ fn learn(connection: &Connection, learned: &Learned) -> rusqlite::Result<()> {
         Limit::MaxAssets(pipeline) => (MAX_ASSETS, pipeline.as_str()),
     };
     connection
-        .prepare_cached(
-            "INSERT INTO learned (what, pipeline, value, at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (what, pipeline) DO UPDATE SET value = excluded.value, at = excluded.at",
-        )?
+        .prepare_cached(sql::request::LEARN)?
         .execute(params![
             what,
             pipeline,
@@ -203,10 +190,7 @@ fn settle(
     at: Time,
 ) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached(
-            "UPDATE request SET stage = ?2, why = ?3, settled = ?4
-             WHERE id = ?1 AND settled IS NULL",
-        )?
+        .prepare_cached(sql::request::SETTLE)?
         .execute(params![int(id.0), outcome.as_str(), why, int(at.millis())])
         .map(|rows| rows > 0)
 }
@@ -224,11 +208,7 @@ fn release(
         Outcome::Failed => "failed",
         Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
             connection
-                .prepare_cached(
-                    "UPDATE change SET stage = 'queued', attempt = ?2, not_before = ?3,
-                                       overdue = max(overdue, ?4)
-                     WHERE request = ?1 AND stage = 'taken'",
-                )?
+                .prepare_cached(sql::change::REQUEUE)?
                 .execute(params![
                     int(id.0),
                     attempt,
@@ -239,19 +219,12 @@ fn release(
         }
     };
     connection
-        .prepare_cached("UPDATE change SET stage = ?2 WHERE request = ?1 AND stage = 'taken'")?
+        .prepare_cached(sql::change::END)?
         .execute(params![int(id.0), stage])?;
     if outcome == Outcome::Done {
         // A later done that covers an asset clears its failure.
         connection
-            .prepare_cached(
-                "UPDATE change SET stage = 'done', request = ?1
-                 WHERE stage = 'failed'
-                   AND pipeline = (SELECT pipeline FROM request WHERE id = ?1)
-                   AND (seq <= (SELECT through FROM request WHERE id = ?1)
-                        OR seq <= (SELECT seq FROM request_asset
-                                   WHERE request = ?1 AND asset = change.asset))",
-            )?
+            .prepare_cached(sql::change::CLEAR_FAILURES)?
             .execute([int(id.0)])?;
     }
     Ok(())

@@ -14,6 +14,7 @@ use crate::core::delivery::{
     DeliveryRecord, DeliveryState, DueDeliveries, REASONED, Reason, ScanDone,
 };
 use crate::core::time::Time;
+use crate::store::sql;
 use crate::store::{DELIVERIES_KEPT, StageCounts, delivery_state};
 
 mod take;
@@ -63,32 +64,15 @@ impl Progress {
     }
 
     fn counts(&self, connection: &Connection) -> rusqlite::Result<StageCounts> {
-        connection
-            .prepare_cached(
-                "SELECT count(*) FILTER (WHERE stage = 'queued'),
-                        count(*) FILTER (WHERE stage = 'taken'),
-                        count(*) FILTER (WHERE stage = 'done'),
-                        count(*) FILTER (WHERE stage = 'failed'),
-                        count(*) FILTER (WHERE stage = 'dropped')
-                 FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3",
-            )?
-            .query_row(
-                params![self.first, self.last, self.pipeline],
-                history::stage_counts,
-            )
+        connection.prepare_cached(sql::change::STAGES)?.query_row(
+            params![self.first, self.last, self.pipeline],
+            history::stage_counts,
+        )
     }
 
     /// Why what is not purged is not.
     fn reasons(&self, connection: &Connection) -> rusqlite::Result<Vec<Reason>> {
-        let mut found = connection.prepare_cached(
-            "SELECT change.stage, change.asset, change.request, request.remote_id,
-                    coalesce(request.why, '') AS why
-             FROM change LEFT JOIN request ON request.id = change.request
-             WHERE change.seq BETWEEN ?1 AND ?2 AND change.pipeline = ?3
-               AND (change.stage = 'failed' OR change.stage = 'dropped'
-                    OR (change.stage = 'queued' AND request.why <> ''))
-             ORDER BY change.seq LIMIT ?4",
-        )?;
+        let mut found = connection.prepare_cached(sql::delivery::REASONS)?;
         let mut rows = found.query(params![self.first, self.last, self.pipeline, int(REASONED)])?;
         let mut reasons = Vec::new();
         while let Some(row) = rows.next()? {
@@ -112,6 +96,13 @@ impl Progress {
     }
 }
 
+/// The last number that a delivery was given; 0: none was.
+fn last_id(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(sql::delivery::LAST)?
+        .query_row([], |row| row.get(0))
+}
+
 /// What became of the last delivery of this name.
 pub(in crate::store) fn find(
     connection: &Connection,
@@ -124,10 +115,7 @@ pub(in crate::store) fn find(
         return Ok(None);
     };
     connection
-        .prepare_cached(
-            "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
-             WHERE id = ?1 AND route = ?2 AND event = ?3",
-        )?
+        .prepare_cached(sql::delivery::OF_EVENT)?
         .query_row(params![id, route, event], |row| record(connection, row))
         .optional()
 }
@@ -140,7 +128,7 @@ pub(in crate::store) fn record(
     let (id, progress): (i64, _) = (row.get("id")?, Progress::read(row)?);
     let counts = progress.counts(connection)?;
     let waiting: i64 = connection
-        .prepare_cached("SELECT count(*) FROM delivery_target WHERE delivery = ?1")?
+        .prepare_cached(sql::delivery::COUNT_TARGETS)?
         .query_row([id], |row| row.get(0))?;
     Ok(DeliveryRecord {
         event: row.get("event")?,
@@ -162,14 +150,9 @@ pub(in crate::store) fn begin(
     now: Time,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "UPDATE delivery SET due = ?1 + max(due - at, 0), known = ?1 + max(known - at, 0), at = ?1
-             WHERE at > ?1",
-        )?
+        .prepare_cached(sql::delivery::CLAMP)?
         .execute([int(now.millis())])?;
-    let mut nearer = connection.prepare_cached(
-        "UPDATE delivery SET due = ?2 WHERE stage <> 'made' AND route = ?1 AND due > ?2",
-    )?;
+    let mut nearer = connection.prepare_cached(sql::delivery::NEARER)?;
     for (route, delay) in delays {
         nearer.execute(params![route, int(now.after(*delay).millis())])?;
     }
@@ -179,12 +162,10 @@ pub(in crate::store) fn begin(
 /// When the first of each sort is due.
 pub(in crate::store) fn due(connection: &Connection) -> rusqlite::Result<DueDeliveries> {
     let changes: Option<i64> = connection
-        .prepare_cached("SELECT min(due) FROM delivery WHERE stage = 'waiting'")?
+        .prepare_cached(sql::delivery::FIRST_DUE)?
         .query_row([], |row| row.get(0))?;
     let scans = connection
-        .prepare_cached(
-            "SELECT pipeline, min(due) AS due FROM delivery WHERE stage = 'scan' GROUP BY pipeline",
-        )?
+        .prepare_cached(sql::delivery::FIRST_SCANS)?
         .query_map([], |row| {
             let pipeline: String = row.get("pipeline")?;
             Ok((PipelineId::new(&pipeline), time(row.get("due")?)))
@@ -204,20 +185,14 @@ pub(in crate::store) fn release(
     told: &AtomicU64,
 ) -> rusqlite::Result<usize> {
     let ready: Vec<(i64, String)> = connection
-        .prepare_cached(
-            "SELECT id, pipeline FROM delivery WHERE stage = 'waiting' AND due <= ?1
-             ORDER BY id LIMIT ?2",
-        )?
+        .prepare_cached(sql::delivery::READY)?
         .query_map(params![int(now.millis()), int(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let mut targets = connection
-        .prepare_cached("SELECT asset, detail FROM delivery_target WHERE delivery = ?1")?;
-    let mut made = connection.prepare_cached(
-        "UPDATE delivery SET stage = 'made', first = ?2, last = ?3 WHERE id = ?1",
-    )?;
-    let mut clear = connection.prepare_cached("DELETE FROM delivery_target WHERE delivery = ?1")?;
+    let mut targets = connection.prepare_cached(sql::delivery::TARGETS)?;
+    let mut made = connection.prepare_cached(sql::delivery::MADE)?;
+    let mut clear = connection.prepare_cached(sql::delivery::CLEAR_TARGETS)?;
     for (id, pipeline) in &ready {
         let pipeline = PipelineId::new(pipeline);
         let changes: Vec<NewChange> = targets
@@ -238,20 +213,10 @@ pub(in crate::store) fn release(
 /// noticed of the same deploy before and is not purged yet.
 pub(in crate::store) fn scanned(connection: &Connection, scan: &ScanDone) -> rusqlite::Result<()> {
     let unsettled: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(seq) FROM (
-                 SELECT min(seq) AS seq FROM change INDEXED BY change_queued_asset
-                 WHERE stage = 'queued' AND pipeline = ?1
-                 UNION ALL
-                 SELECT min(seq) FROM change WHERE request IN
-                     (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1)) AS unsettled",
-        )?
+        .prepare_cached(sql::change::FIRST_UNSETTLED)?
         .query_row([scan.pipeline.as_str()], |row| row.get(0))?;
     connection
-        .prepare_cached(
-            "UPDATE delivery SET stage = 'made', first = min(first, ?3), last = ?4
-             WHERE stage = 'scan' AND pipeline = ?1 AND due <= ?2",
-        )?
+        .prepare_cached(sql::delivery::SCANNED)?
         .execute(params![
             scan.pipeline.as_str(),
             int(scan.through.millis()),
@@ -269,19 +234,19 @@ pub(in crate::store) fn prune(
     now: Time,
     limit: usize,
 ) -> rusqlite::Result<u64> {
+    let last = last_id(connection)?;
     let deleted = connection
-        .prepare_cached(
-            "DELETE FROM delivery WHERE id IN (
-                 SELECT id FROM delivery
-                 WHERE stage = 'made'
-                   AND (id <= (SELECT max(id) FROM delivery) - ?3 OR (known <= ?2 AND at < ?1))
-                 ORDER BY id LIMIT ?4)",
-        )?
+        .prepare_cached(sql::delivery::PRUNE)?
         .execute(params![
             int(before.millis()),
             int(now.millis()),
             int(DELIVERIES_KEPT),
             int(limit)
         ])?;
+    if deleted > 0 {
+        connection
+            .prepare_cached(sql::delivery::KEEP_LAST)?
+            .execute([last])?;
+    }
     Ok(deleted as u64)
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 
 use super::int;
 use crate::store::DELIVERIES_KEPT;
+use crate::store::sql;
 
 /// Keys in memory: a few more than deliveries that are kept, so that not each has to forget one.
 const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
@@ -104,10 +105,7 @@ impl DeliveryKeys {
     }
 
     fn fill(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare(
-            "SELECT id, route, event, pipeline, dedupe FROM delivery
-             WHERE id > (SELECT coalesce(max(id), 0) FROM delivery) - ?1 ORDER BY id",
-        )?;
+        let mut statement = connection.prepare(sql::delivery::KEYS)?;
         let mut rows = statement.query(params![int(DELIVERIES_KEPT)])?;
         while let Some(row) = rows.next()? {
             let text = |column| row.get_ref(column).and_then(|text| Ok(text.as_str()?));

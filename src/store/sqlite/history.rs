@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::queue::word;
 use super::{decide, int, listing, operate, time, uint};
@@ -12,26 +12,23 @@ use crate::core::purge::{
     AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
 };
 use crate::core::time::Time;
+use crate::store::sql;
+use crate::store::sql::listing::REQUESTS;
 use crate::store::{Listed, RequestFilter, RequestRecord, StageCounts};
+
+/// The last number that a request was given.
+pub(super) const LAST_REQUEST: &str = "last_request";
 
 pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<Unsettled> {
     let last: Option<String> = connection
-        .query_row(
-            "SELECT value FROM meta WHERE key = 'last_request'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row(sql::meta::VALUE, [LAST_REQUEST], |row| row.get(0))
         .optional()?;
     let requests: Vec<OpenRequest> = connection
-        .prepare_cached(
-            "SELECT id, pipeline, reason, through, remote_id, attempt, first_seen, opened, overdue,
-                    api_since
-             FROM request WHERE settled IS NULL ORDER BY id",
-        )?
+        .prepare_cached(sql::request::UNSETTLED)?
         .query_map([], |row| open_request(connection, row))?
         .collect::<rusqlite::Result<_>>()?;
     let all = connection
-        .prepare_cached("SELECT pipeline, reason, since FROM queued_all ORDER BY pipeline")?
+        .prepare_cached(sql::request::QUEUED_ALL)?
         .query_map([], |row| {
             Ok(QueuedAll {
                 pipeline: pipeline(row)?,
@@ -41,11 +38,11 @@ pub(in crate::store) fn unsettled(connection: &Connection) -> rusqlite::Result<U
         })?
         .collect::<rusqlite::Result<_>>()?;
     let last_all = connection
-        .prepare_cached("SELECT pipeline, at FROM last_all")?
+        .prepare_cached(sql::request::LAST_ALL)?
         .query_map([], |row| Ok((pipeline(row)?, time(row.get("at")?))))?
         .collect::<rusqlite::Result<_>>()?;
     let learned = connection
-        .prepare_cached("SELECT what, pipeline, value, at FROM learned ORDER BY what, pipeline")?
+        .prepare_cached(sql::request::LEARNED)?
         .query_map([], |row| {
             let what: String = row.get("what")?;
             Ok(Learned {
@@ -78,11 +75,7 @@ fn settled_remote_ids(
         return Ok(Vec::new());
     }
     let mut newest: Vec<String> = connection
-        .prepare_cached(
-            "SELECT remote_id FROM request
-             WHERE settled IS NOT NULL AND remote_id IS NOT NULL
-             ORDER BY id DESC LIMIT ?1",
-        )?
+        .prepare_cached(sql::request::SETTLED_REMOTE_IDS)?
         .query_map([int(REMEMBERED_IDS)], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     newest.reverse();
@@ -119,7 +112,7 @@ fn open_request(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Open
 
 fn assets(connection: &Connection, request: u64) -> rusqlite::Result<BTreeMap<Asset, Seq>> {
     connection
-        .prepare_cached("SELECT asset, seq FROM request_asset WHERE request = ?1 ORDER BY asset")?
+        .prepare_cached(sql::request::ASSETS)?
         .query_map([int(request)], |row| {
             let asset: String = row.get("asset")?;
             Ok((Asset::from_stored(&asset), Seq(uint(row.get("seq")?))))
@@ -134,32 +127,17 @@ pub(in crate::store) fn requests(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let asset = filter.asset.as_ref().map(Asset::as_str);
     let id = filter.id.map(int);
-    let wanted: [(&str, Option<&dyn ToSql>); 5] = [
-        ("pipeline = ?", pipeline.as_ref().map(|value| value as _)),
-        ("stage = ?", filter.status.as_ref().map(|value| value as _)),
-        ("id = ?", id.as_ref().map(|value| value as _)),
-        (
-            "remote_id = ?",
-            filter.remote_id.as_ref().map(|value| value as _),
-        ),
-        (
-            "id IN (SELECT request FROM request_asset WHERE asset = ?)",
-            asset.as_ref().map(|value| value as _),
-        ),
+    let values = [
+        listing::value(pipeline.as_ref()),
+        listing::value(filter.status.as_ref()),
+        listing::value(id.as_ref()),
+        listing::value(filter.remote_id.as_ref()),
+        listing::value(asset.as_ref()),
     ];
-    listing::listed(
-        connection,
-        ("request", "id", COLUMNS),
-        &wanted,
-        filter.slice,
-        |row| record(connection, row),
-    )
+    listing::listed(connection, &REQUESTS, values, filter.slice, |row| {
+        record(connection, row)
+    })
 }
-
-/// What [`record`] reads of a request.
-const COLUMNS: &str =
-    "id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted,
-                       settled, why";
 
 pub(in crate::store) fn record(
     connection: &Connection,
@@ -207,19 +185,10 @@ pub(in crate::store) fn stages(
     first: Seq,
     last: Seq,
 ) -> rusqlite::Result<StageCounts> {
-    connection
-        .prepare_cached(
-            "SELECT count(*) FILTER (WHERE stage = 'queued'),
-                    count(*) FILTER (WHERE stage = 'taken'),
-                    count(*) FILTER (WHERE stage = 'done'),
-                    count(*) FILTER (WHERE stage = 'failed'),
-                    count(*) FILTER (WHERE stage = 'dropped')
-             FROM change WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR pipeline = ?3)",
-        )?
-        .query_row(
-            params![int(first.0), int(last.0), pipeline.map(PipelineId::as_str)],
-            stage_counts,
-        )
+    connection.prepare_cached(sql::change::STAGES)?.query_row(
+        params![int(first.0), int(last.0), pipeline.map(PipelineId::as_str)],
+        stage_counts,
+    )
 }
 
 pub(in crate::store) fn requests_of(
@@ -228,10 +197,7 @@ pub(in crate::store) fn requests_of(
     last: Seq,
 ) -> rusqlite::Result<Vec<u64>> {
     connection
-        .prepare_cached(
-            "SELECT DISTINCT request FROM change
-             WHERE seq BETWEEN ?1 AND ?2 AND request IS NOT NULL ORDER BY request",
-        )?
+        .prepare_cached(sql::change::REQUESTS)?
         .query_map(params![int(first.0), int(last.0)], |row| {
             Ok(uint(row.get(0)?))
         })?
@@ -242,10 +208,7 @@ pub(in crate::store) fn failed_assets(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<PipelineId, u64>> {
     connection
-        .prepare_cached(
-            "SELECT pipeline, count(DISTINCT coalesce(asset, '')) AS failed FROM change
-             WHERE stage = 'failed' GROUP BY pipeline",
-        )?
+        .prepare_cached(sql::change::FAILED_ASSETS)?
         .query_map([], |row| Ok((pipeline(row)?, uint(row.get("failed")?))))?
         .collect()
 }
@@ -258,17 +221,7 @@ pub(in crate::store) fn prune(
 ) -> rusqlite::Result<u64> {
     let before = int(before.millis());
     let mut left = limit;
-    for sql in [
-        "DELETE FROM change WHERE seq IN (
-             SELECT change.seq FROM request INDEXED BY request_settled
-             CROSS JOIN change INDEXED BY change_request ON change.request = request.id
-             WHERE request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
-        "DELETE FROM change WHERE seq IN (
-             SELECT seq FROM change INDEXED BY change_dropped
-             WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq",
-    ] {
+    for sql in [sql::change::PRUNE_DONE, sql::change::PRUNE_DROPPED] {
         let deleted: Vec<(String, Option<String>, i64)> = connection
             .prepare_cached(sql)?
             .query_map(params![before, int(left)], |row| {
@@ -276,6 +229,11 @@ pub(in crate::store) fn prune(
             })?
             .collect::<rusqlite::Result<_>>()?;
         left = left.saturating_sub(deleted.len());
+        if let Some(seq) = deleted.iter().map(|(_, _, seq)| *seq).max() {
+            connection
+                .prepare_cached(sql::change::KEEP_LAST)?
+                .execute([seq])?;
+        }
         let mut last = BTreeMap::new();
         for (pipeline, origin, seq) in deleted {
             if let Some(origin) = origin {
@@ -285,20 +243,12 @@ pub(in crate::store) fn prune(
         }
         for ((pipeline, origin), seq) in last {
             connection
-                .prepare_cached(
-                    "INSERT INTO pruned (pipeline, origin, seq) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (pipeline, origin) DO UPDATE
-                     SET seq = max(pruned.seq, excluded.seq)",
-                )?
+                .prepare_cached(sql::change::NOTE_PRUNED)?
                 .execute(params![pipeline, origin, seq])?;
         }
     }
     let deleted = connection
-        .prepare_cached(
-            "DELETE FROM request WHERE id IN (
-                 SELECT id FROM request INDEXED BY request_settled WHERE settled < ?1
-                   AND NOT EXISTS (SELECT 1 FROM change WHERE change.request = request.id) LIMIT ?2)",
-        )?
+        .prepare_cached(sql::request::PRUNE)?
         .execute(params![before, int(left)])?;
     left = left.saturating_sub(deleted);
     Ok((limit - left) as u64)
@@ -309,7 +259,7 @@ pub(in crate::store) fn pruned(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<(PipelineId, String), Seq>> {
     connection
-        .prepare("SELECT pipeline, origin, seq FROM pruned")?
+        .prepare(sql::change::PRUNED)?
         .query_map([], |row| {
             let seq: i64 = row.get("seq")?;
             Ok(((pipeline(row)?, row.get("origin")?), Seq(uint(seq))))

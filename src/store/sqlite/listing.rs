@@ -4,55 +4,31 @@ use rusqlite::{Connection, Row, ToSql};
 
 use super::{asset, deliveries, history, int, uint};
 use crate::core::change::{PipelineId, Seq};
+use crate::store::sql::listing::{CHANGES, DELIVERIES, List, Part};
 use crate::store::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 
-/// A condition on a column, and its value, where the list is narrowed by it.
-pub(super) type Wanted<'w> = (&'static str, Option<&'w dyn ToSql>);
-
-/// What is read of a change, and of a delivery.
-const CHANGE: &str =
-    "seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request";
-const DELIVERY: &str = "id, route, pipeline, stage, due, first, last, event, what, at";
-
-/// A part of the rows of a table that are wanted, in the order of the number in `key`, with
-/// these columns.
-pub(in crate::store) fn listed<T>(
+/// A part of the rows of a list, narrowed by the conditions that have a value.
+pub(in crate::store) fn listed<T, const CONDITIONS: usize>(
     connection: &Connection,
-    (table, key, columns): (&str, &str, &str),
-    wanted: &[Wanted<'_>],
+    list: &List<CONDITIONS>,
+    values: [Option<&dyn ToSql>; CONDITIONS],
     slice: Slice,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Listed<T>> {
-    let mut conditions = vec!["true"];
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    for (condition, value) in wanted {
-        if let Some(value) = value {
-            conditions.push(condition);
-            values.push(*value);
-        }
-    }
-    let conditions = conditions.join(" AND ");
+    let wanted = values.map(|value| value.is_some());
+    let mut values: Vec<&dyn ToSql> = values.into_iter().flatten().collect();
     let total: i64 = connection
-        .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE {conditions}"))?
+        .prepare_cached(&list.count(wanted))?
         .query_row(values.as_slice(), |row| row.get(0))?;
-    let (order, beyond) = if slice.ascending {
-        ("ASC", ">")
-    } else {
-        ("DESC", "<")
-    };
     let (cursor, limit, offset) = (slice.cursor.map(int), int(slice.limit), int(slice.offset));
-    let beyond = match &cursor {
-        Some(cursor) => {
-            values.push(cursor);
-            format!(" AND {key} {beyond} ?")
-        }
-        None => String::new(),
+    let part = Part {
+        ascending: slice.ascending,
+        beyond: cursor.is_some(),
     };
+    values.extend(value(cursor.as_ref()));
     values.extend([&limit as &dyn ToSql, &offset]);
     let rows = connection
-        .prepare_cached(&format!(
-            "SELECT {columns} FROM {table} WHERE {conditions}{beyond} ORDER BY {key} {order} LIMIT ? OFFSET ?"
-        ))?
+        .prepare_cached(&list.rows(wanted, part))?
         .query_map(values.as_slice(), read)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Listed {
@@ -73,28 +49,22 @@ pub(in crate::store) fn changes(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let number = |seq: Option<Seq>| seq.map(|seq| int(seq.0));
     let (first, last) = (number(filter.first), number(filter.last));
-    let wanted: [Wanted<'_>; 5] = [
-        ("seq >= ?", value(first.as_ref())),
-        ("seq <= ?", value(last.as_ref())),
-        ("pipeline = ?", value(pipeline.as_ref())),
-        ("stage = ?", value(filter.stage.as_ref())),
-        ("asset = ?", value(filter.asset.as_ref())),
+    let values = [
+        value(first.as_ref()),
+        value(last.as_ref()),
+        value(pipeline.as_ref()),
+        value(filter.stage.as_ref()),
+        value(filter.asset.as_ref()),
     ];
-    listed(
-        connection,
-        ("change", "seq", CHANGE),
-        &wanted,
-        filter.slice,
-        |row| {
-            let request: Option<i64> = row.get("request")?;
-            Ok(ChangeRecord {
-                pipeline_id: history::pipeline(row)?,
-                asset: row.get("asset")?,
-                request: request.map(uint),
-                cause: asset::cause(connection, row)?,
-            })
-        },
-    )
+    listed(connection, &CHANGES, values, filter.slice, |row| {
+        let request: Option<i64> = row.get("request")?;
+        Ok(ChangeRecord {
+            pipeline_id: history::pipeline(row)?,
+            asset: row.get("asset")?,
+            request: request.map(uint),
+            cause: asset::cause(connection, row)?,
+        })
+    })
 }
 
 pub(in crate::store) fn deliveries(
@@ -102,23 +72,14 @@ pub(in crate::store) fn deliveries(
     filter: &DeliveryFilter,
 ) -> rusqlite::Result<Listed<ListedDelivery>> {
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
-    let wanted: [Wanted<'_>; 2] = [
-        ("pipeline = ?", value(pipeline.as_ref())),
-        ("route = ?", value(filter.route.as_ref())),
-    ];
-    listed(
-        connection,
-        ("delivery", "id", DELIVERY),
-        &wanted,
-        filter.slice,
-        |row| {
-            let id: i64 = row.get("id")?;
-            Ok(ListedDelivery {
-                id: uint(id),
-                route: row.get("route")?,
-                pipeline_id: history::pipeline(row)?,
-                record: deliveries::record(connection, row)?,
-            })
-        },
-    )
+    let values = [value(pipeline.as_ref()), value(filter.route.as_ref())];
+    listed(connection, &DELIVERIES, values, filter.slice, |row| {
+        let id: i64 = row.get("id")?;
+        Ok(ListedDelivery {
+            id: uint(id),
+            route: row.get("route")?,
+            pipeline_id: history::pipeline(row)?,
+            record: deliveries::record(connection, row)?,
+        })
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::history::pipeline;
 use super::queue::{change, word};
@@ -12,18 +12,12 @@ use crate::core::pause::{Holder, LONGEST_OUTAGE, Pause, Retry};
 use crate::core::purge::AllReason;
 use crate::core::time::Time;
 use crate::store::Orphan;
-
-/// Sets the value of a key.
-pub(super) const SET: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)
-     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+use crate::store::sql;
 
 /// Every pause, whether it still holds or not.
 pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     connection
-        .prepare_cached(
-            "SELECT pipeline, holder, reason, since, length, until FROM pause
-             ORDER BY pipeline, holder",
-        )?
+        .prepare_cached(sql::pause::PAUSES)?
         .query_map([], |row| {
             let holder: String = row.get("holder")?;
             let length: Option<i64> = row.get("length")?;
@@ -43,13 +37,7 @@ pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<
 pub(in crate::store) fn pause(connection: &Connection, pause: &Pause) -> rusqlite::Result<()> {
     let length = pause.length.map(|length| int(length.as_millis()));
     connection
-        .prepare_cached(
-            "INSERT INTO pause (pipeline, holder, reason, since, length, until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (pipeline, holder) DO UPDATE
-             SET reason = excluded.reason, since = excluded.since, length = excluded.length,
-                 until = excluded.until",
-        )?
+        .prepare_cached(sql::pause::PAUSE)?
         .execute(params![
             pause.pipeline.as_str(),
             pause.holder.as_str(),
@@ -68,16 +56,14 @@ pub(in crate::store) fn resume(
     now: Time,
 ) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached(
-            "DELETE FROM pause WHERE until <= ?1 - CASE WHEN holder = ?2 THEN 0 ELSE ?3 END",
-        )?
+        .prepare_cached(sql::pause::END_PAUSES)?
         .execute(params![
             int(now.millis()),
             Holder::Operator.as_str(),
             int(LONGEST_OUTAGE.as_millis())
         ])?;
     let ended = connection
-        .prepare_cached("DELETE FROM pause WHERE pipeline = ?1 AND holder = ?2")?
+        .prepare_cached(sql::pause::RESUME)?
         .execute([pipeline.as_str(), holder.as_str()])?;
     Ok(ended > 0)
 }
@@ -87,28 +73,14 @@ pub(in crate::store) fn retry(
     what: &Retry,
     limit: usize,
 ) -> rusqlite::Result<Vec<Change>> {
-    let (pipeline, request) = match what {
-        Retry::Pipeline(pipeline) => (Some(pipeline.as_str()), None),
-        Retry::Request(request) => (None, Some(int(*request))),
-    };
-    let failed = match what {
-        Retry::Pipeline(_) => {
-            "SELECT seq FROM change INDEXED BY change_failed
-             WHERE stage = 'failed' AND pipeline = ?1 AND ?2 IS NULL LIMIT ?3"
-        }
-        Retry::Request(_) => {
-            "SELECT seq FROM change INDEXED BY change_request
-             WHERE stage = 'failed' AND request = ?2 AND ?1 IS NULL LIMIT ?3"
-        }
+    let limit = int(limit);
+    let (sql, of): (_, &dyn ToSql) = match what {
+        Retry::Pipeline(pipeline) => (sql::change::RETRY_PIPELINE, &pipeline.as_str()),
+        Retry::Request(request) => (sql::change::RETRY_REQUEST, &int(*request)),
     };
     let mut changes: Vec<Change> = connection
-        .prepare_cached(&format!(
-            "UPDATE change SET stage = 'queued', attempt = 0, not_before = 0, overdue = 0
-             WHERE seq IN ({failed})
-             RETURNING seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
-                       overdue, again"
-        ))?
-        .query_map(params![pipeline, request, int(limit)], change)?
+        .prepare_cached(sql)?
+        .query_map(params![of, limit], change)?
         .collect::<rusqlite::Result<_>>()?;
     changes.sort_by_key(|change| change.seq);
     Ok(changes)
@@ -121,19 +93,11 @@ pub(in crate::store) fn drop_queue(
 ) -> rusqlite::Result<u64> {
     let later = drop_later(connection, pipeline)?;
     let everything = connection
-        .prepare_cached("DELETE FROM queued_all WHERE pipeline = ?1")?
+        .prepare_cached(sql::request::UNQUEUE_ALL)?
         .execute([pipeline.as_str()])?;
     super::verify::forget(connection, pipeline)?;
     let changes = connection
-        .prepare_cached(
-            "UPDATE change SET stage = 'dropped' WHERE seq IN (
-                 SELECT seq FROM change INDEXED BY change_queued_asset
-                 WHERE stage = 'queued' AND pipeline = ?1
-                 UNION ALL
-                 SELECT seq FROM change INDEXED BY change_failed
-                 WHERE stage = 'failed' AND pipeline = ?1
-                 LIMIT ?2)",
-        )?
+        .prepare_cached(sql::change::DROP)?
         .execute(params![pipeline.as_str(), int(limit)])?;
     Ok((later + everything + changes) as u64)
 }
@@ -142,30 +106,21 @@ pub(in crate::store) fn drop_queue(
 /// delivery is told.
 fn drop_later(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Result<usize> {
     let waiting: Vec<i64> = connection
-        .prepare_cached("SELECT id FROM delivery WHERE stage = 'waiting' AND pipeline = ?1")?
+        .prepare_cached(sql::delivery::WAITING_OF)?
         .query_map([pipeline.as_str()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let mut dropped = 0;
     for id in waiting {
         let before = queue::last_seq(connection)?;
         dropped += connection
-            .prepare_cached(
-                "INSERT INTO change (pipeline, asset, kind, source, detail, seen, stage, attempt,
-                                     not_before)
-                 SELECT delivery.pipeline, asset, 'asked', 'webhook', detail, delivery.at, 'dropped',
-                        0, 0
-                 FROM delivery_target JOIN delivery ON delivery.id = delivery_target.delivery
-                 WHERE delivery.id = ?1",
-            )?
-            .execute([id])?;
+            .prepare_cached(sql::change::DROP_WAITING)?
+            .execute(params![id, int(before.0)])?;
         let last = queue::last_seq(connection)?;
         connection
-            .prepare_cached(
-                "UPDATE delivery SET stage = 'made', first = ?2, last = ?3 WHERE id = ?1",
-            )?
-            .execute(params![id, int(before.0 + 1), int(last.0)])?;
+            .prepare_cached(sql::delivery::MADE)?
+            .execute(params![id, int(before.next().0), int(last.0)])?;
         connection
-            .prepare_cached("DELETE FROM delivery_target WHERE delivery = ?1")?
+            .prepare_cached(sql::delivery::CLEAR_TARGETS)?
             .execute([id])?;
     }
     Ok(dropped)
@@ -180,15 +135,7 @@ pub(in crate::store) fn orphans(
     let mut at = String::new();
     loop {
         let next: Option<String> = connection
-            .prepare_cached(
-                "SELECT min(id) FROM (
-                     SELECT min(pipeline) AS id FROM change INDEXED BY change_queued_asset
-                     WHERE stage = 'queued' AND pipeline > ?1
-                     UNION ALL
-                     SELECT min(pipeline) FROM change INDEXED BY change_failed
-                     WHERE stage = 'failed' AND pipeline > ?1
-                     UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first",
-            )?
+            .prepare_cached(sql::change::NEXT_PIPELINE)?
             .query_row([&at], |row| row.get(0))?;
         let Some(next) = next else { break };
         at.clone_from(&next);
@@ -208,20 +155,14 @@ fn orphan(connection: &Connection, id: PipelineId) -> rusqlite::Result<Orphan> {
         Ok(uint(count))
     };
     let queued_all = connection
-        .prepare_cached("SELECT reason FROM queued_all WHERE pipeline = ?1")?
+        .prepare_cached(sql::request::QUEUED_ALL_OF)?
         .query_row([id.as_str()], |row: &Row<'_>| {
             word(row, "reason", AllReason::parse)
         })
         .optional()?;
     Ok(Orphan {
-        queued_changes: count(
-            "SELECT count(*) FROM change INDEXED BY change_queued_asset
-             WHERE stage = 'queued' AND pipeline = ?1",
-        )?,
-        failed_changes: count(
-            "SELECT count(*) FROM change INDEXED BY change_failed
-             WHERE stage = 'failed' AND pipeline = ?1",
-        )?,
+        queued_changes: count(sql::change::COUNT_QUEUED)?,
+        failed_changes: count(sql::change::COUNT_FAILED)?,
         queued_all,
         id,
     })
@@ -237,7 +178,7 @@ pub(in crate::store) fn noted(
     key: &str,
 ) -> rusqlite::Result<Option<String>> {
     connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .prepare_cached(sql::meta::VALUE)?
         .query_row([key_of(key)], |row| row.get(0))
         .optional()
 }
@@ -249,7 +190,7 @@ pub(in crate::store) fn note(
 ) -> rusqlite::Result<Option<String>> {
     let before = noted(connection, key)?;
     connection
-        .prepare_cached(SET)?
+        .prepare_cached(sql::meta::SET)?
         .execute([key_of(key).as_str(), word])?;
     Ok(before)
 }

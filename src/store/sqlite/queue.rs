@@ -7,13 +7,13 @@ use super::{int, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::store::Appended;
+use crate::store::sql;
 
 /// The last sequence number ever given.
 pub(in crate::store) fn last_seq(connection: &Connection) -> rusqlite::Result<Seq> {
-    let last: Option<i64> = connection
-        .prepare_cached("SELECT max(seq) FROM sqlite_sequence WHERE name = 'change'")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(last.map_or(0, uint)))
+    connection
+        .prepare_cached(sql::change::LAST)?
+        .query_row([], |row| Ok(Seq(uint(row.get(0)?))))
 }
 
 pub(in crate::store) fn append(
@@ -21,18 +21,17 @@ pub(in crate::store) fn append(
     changes: &[NewChange],
 ) -> rusqlite::Result<Appended> {
     let before = last_seq(connection)?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO change (pipeline, asset, kind, source, detail, origin, path, hash, seen,
-                             stage, attempt, not_before, former)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', 0, 0, ?10)",
-    )?;
+    let mut last = before;
+    let mut insert = connection.prepare_cached(sql::change::APPEND)?;
     for change in changes {
         let asset = match &change.target {
             Target::Asset(asset) => Some(asset.as_str()),
             Target::All => None,
         };
         let file = change.file.as_ref();
+        last = last.next();
         insert.execute(params![
+            int(last.0),
             change.pipeline.as_str(),
             asset,
             change.kind.as_str(),
@@ -45,12 +44,8 @@ pub(in crate::store) fn append(
             file.and_then(|file| file.former),
         ])?;
     }
-    let last = match changes {
-        [] => before,
-        _ => Seq(uint(connection.last_insert_rowid())),
-    };
     Ok(Appended {
-        first: Seq(before.0 + 1),
+        first: before.next(),
         last,
     })
 }
@@ -61,12 +56,7 @@ pub(in crate::store) fn queued_after(
     limit: usize,
 ) -> rusqlite::Result<Vec<Change>> {
     connection
-        .prepare_cached(
-            "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
-                    overdue, again
-             FROM change INDEXED BY change_queued
-             WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2",
-        )?
+        .prepare_cached(sql::change::QUEUED_AFTER)?
         .query_map(params![int(cursor.0), int(limit)], change)?
         .collect()
 }
@@ -113,11 +103,7 @@ pub(in crate::store) fn facts_after(
     limit: usize,
 ) -> rusqlite::Result<Vec<(Seq, FileFact)>> {
     connection
-        .prepare_cached(
-            "SELECT seq, path, hash, former FROM change
-             WHERE pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
-             ORDER BY seq LIMIT ?4",
-        )?
+        .prepare_cached(sql::change::FACTS_AFTER)?
         .query_map(
             params![pipeline.as_str(), origin, int(after.0), int(limit)],
             |row| {
@@ -140,17 +126,7 @@ pub(in crate::store) fn queued_files(
     limit: usize,
 ) -> rusqlite::Result<Vec<(Seq, NewChange)>> {
     connection
-        .prepare_cached(
-            "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
-                    attempt, not_before, overdue, again
-             FROM change WHERE seq IN (
-                 SELECT seq FROM change INDEXED BY change_queued
-                 WHERE stage = 'queued' AND pipeline = ?1 AND path IS NOT NULL AND seq > ?2
-                 UNION ALL
-                 SELECT seq FROM change WHERE stage = 'taken' AND path IS NOT NULL AND seq > ?2
-                   AND request IN (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))
-             ORDER BY seq LIMIT ?3",
-        )?
+        .prepare_cached(sql::change::QUEUED_FILES)?
         .query_map(
             params![pipeline.as_str(), int(after.0), int(limit)],
             |row| {

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension as _};
 
 use super::failed;
+use crate::store::sql;
 use crate::store::{StoreError, Why};
 
 /// Says that a database is edgepurge's queue: "EPQ1".
@@ -17,7 +18,7 @@ const APPLICATION: i32 = 0x4550_5131;
 /// Prepared statements that a connection keeps: about as many as there are.
 const STATEMENTS: usize = 64;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
@@ -26,6 +27,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0006_delivery_keys.sql"),
     include_str!("../migrations/0007_edge.sql"),
     include_str!("../migrations/0008_keys.sql"),
+    include_str!("../migrations/0009_numbers.sql"),
 ];
 
 /// Opens the database to write.
@@ -174,16 +176,11 @@ pub(super) fn identity(
     let remember = || -> rusqlite::Result<(String, String)> {
         let known = |key: &str| -> rusqlite::Result<Option<String>> {
             connection
-                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-                    row.get(0)
-                })
+                .query_row(sql::meta::VALUE, [key], |row| row.get(0))
                 .optional()
         };
         let keep = |key: &str, value: String| -> rusqlite::Result<String> {
-            connection.execute(
-                "INSERT INTO meta (key, value) VALUES (?1, ?2)",
-                [key, &value],
-            )?;
+            connection.execute(sql::meta::INSERT, [key, &value])?;
             Ok(value)
         };
         let epoch = match known("epoch")? {

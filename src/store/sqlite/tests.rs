@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::core::change::PipelineId;
+use crate::core::asset::Asset;
+use crate::core::change::{PipelineId, Target};
+use crate::core::delivery::{NewDelivery, Work};
 use crate::core::verify::FollowUps;
 use crate::store::contract::change;
-use crate::store::{RequestFilter, Slice};
+use crate::store::{DeliveryFilter, RequestFilter, Slice};
 
 /// Puts something else where the database should be.
 type Damage = dyn Fn(&Path);
@@ -347,4 +350,75 @@ fn an_error_names_what_is_beneath_it_and_has_it_as_its_source() {
     let source = std::error::Error::source(&error).unwrap();
     assert!(source.is::<rusqlite::Error>(), "{source:?}");
     assert!(error.to_string().contains(&source.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_number_is_never_given_twice_though_all_rows_are_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = || {
+        let path = change("www", "/a");
+        NewDelivery {
+            route: "/hooks/www".into(),
+            event: "e".into(),
+            pipeline: path.pipeline.clone(),
+            dedupe_key: None,
+            dedupe: Duration::ZERO,
+            what: "".into(),
+            at: Time::from_millis(1),
+            due: Time::from_millis(1),
+            work: Work::Changes(vec![path]),
+        }
+    };
+    let listed = async |store: &Store| {
+        let filter = DeliveryFilter {
+            slice: Slice::first(9),
+            ..DeliveryFilter::default()
+        };
+        let rows = store.deliveries(filter).await.unwrap().rows;
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let late = Time::from_millis(9_000);
+    for number in 1..=3 {
+        let (supervisor, _faults) = Supervisor::new();
+        let store = open(directory.path(), &supervisor).unwrap();
+        assert_eq!(store.lineage().last, Seq(number - 1));
+        store.take_delivery(asked()).await.unwrap();
+        assert_eq!(*store.subscribe().borrow(), Seq(number));
+        assert_eq!(listed(&store).await, [number]);
+        let dropped = store.drop_queue(PipelineId::new("www"), 9).await.unwrap();
+        assert_eq!(dropped, 1);
+        assert_eq!(store.prune(late, 9).await.unwrap(), 1);
+        assert_eq!(store.prune_deliveries(late, late, 9).await.unwrap(), 1);
+        close(store, &supervisor).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_delivery_of_version_8_waits_for_keeps_its_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = Connection::open(directory.path().join("queue.db")).unwrap();
+    connection
+        .execute_batch(include_str!("../fixtures/version_8.sql"))
+        .unwrap();
+    connection
+        .execute_batch(
+            "UPDATE sqlite_sequence SET seq = 20 WHERE name = 'change';
+             DELETE FROM delivery_target;
+             INSERT INTO delivery_target (delivery, asset, detail)
+             SELECT id, asset, 'd' FROM delivery,
+                 (SELECT '/z' AS asset UNION ALL SELECT NULL UNION ALL SELECT '/a')
+             WHERE stage = 'waiting';",
+        )
+        .unwrap();
+    drop(connection);
+    let (supervisor, _faults) = Supervisor::new();
+    let store = open(directory.path(), &supervisor).unwrap();
+    assert_eq!(store.lineage().last, Seq(20), "no number is given twice");
+    let late = Time::from_millis(9_000);
+    assert_eq!(store.release_deliveries(late, 9).await.unwrap(), 1);
+    let queued = store.queued_after(Seq(20), 9).await.unwrap();
+    let targets: Vec<_> = queued.iter().map(|row| (row.seq.0, &row.target)).collect();
+    let asset = |path: &str| Target::Asset(Asset::from_stored(path));
+    let (z, a) = (asset("/z"), asset("/a"));
+    assert_eq!(targets, [(21, &z), (22, &Target::All), (23, &a)]);
 }

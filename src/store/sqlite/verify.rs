@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::history::pipeline;
 use super::queue::word;
-use super::{int, time, uint};
+use super::{int, queue, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::purge::RequestId;
@@ -14,6 +14,7 @@ use crate::core::verify::{
     Check, FollowUp, FollowUps, FollowedUp, Follows, LONGEST_WAIT, Looked, SAMPLE, Seen, Then,
     WAITING, Word,
 };
+use crate::store::sql;
 
 mod known;
 
@@ -27,32 +28,26 @@ pub(in crate::store) fn begin(
     let verified = follows.iter().filter(|one| one.verify);
     let verified: Vec<&str> = verified.map(|one| one.pipeline.as_str()).collect();
     let known = connection
-        .prepare("SELECT DISTINCT pipeline FROM verification")?
+        .prepare(sql::verify::PIPELINES)?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     for pipeline in known {
         if !verified.contains(&pipeline.as_str()) {
-            connection.execute("DELETE FROM verification WHERE pipeline = ?1", [pipeline])?;
+            connection.execute(sql::verify::FORGET, [pipeline])?;
         }
     }
-    connection.execute(
-        "UPDATE verification SET due = min(due, ?1)",
-        [int(now.after(LONGEST_WAIT).millis())],
-    )?;
+    connection.execute(sql::verify::SOONER, [int(now.after(LONGEST_WAIT).millis())])?;
     for one in follows {
         let id = one.pipeline.as_str();
         match one.repurge_after {
             Some(after) => connection.execute(
-                "UPDATE repurge SET due = min(due, ?2) WHERE pipeline = ?1",
+                sql::verify::SOONER_REPURGE,
                 params![id, int(now.after(after).millis())],
             )?,
-            None => connection.execute("DELETE FROM repurge WHERE pipeline = ?1", [id])?,
+            None => connection.execute(sql::verify::FORGET_REPURGE, [id])?,
         };
         if !one.verify && one.repurge_after.is_none() {
-            connection.execute(
-                "UPDATE request SET follow = 0 WHERE follow = 1 AND pipeline = ?1",
-                [id],
-            )?;
+            connection.execute(sql::request::UNFOLLOW_ALL, [id])?;
         }
     }
     Ok(())
@@ -64,10 +59,7 @@ pub(in crate::store) fn follow_up(
     limit: usize,
 ) -> rusqlite::Result<FollowedUp> {
     let settled: Vec<(i64, Option<i64>, String)> = connection
-        .prepare_cached(
-            "SELECT id, through, stage FROM request INDEXED BY request_follow
-             WHERE follow = 1 AND pipeline = ?1 ORDER BY id LIMIT ?2",
-        )?
+        .prepare_cached(sql::request::TO_FOLLOW)?
         .query_map(params![plan.pipeline.as_str(), int(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
@@ -79,20 +71,17 @@ pub(in crate::store) fn follow_up(
                 followed.left_out += enrol(connection, plan, request, through)?;
             }
             if let Some(due) = plan.repurge {
-                repurge(connection, plan, (request, through), due)?;
+                let purged = Purged { request, through };
+                repurge(connection, plan, purged, due)?;
             }
         } else {
             // Nobody waits for a purge that will not be.
             connection
-                .prepare_cached(
-                    "DELETE FROM verification WHERE pipeline = ?1 AND stage = 'purging' AND EXISTS
-                         (SELECT 1 FROM change WHERE change.seq = verification.seq
-                          AND change.request = ?2)",
-                )?
+                .prepare_cached(sql::verify::FORGET_OF_REQUEST)?
                 .execute(params![plan.pipeline.as_str(), request])?;
         }
         connection
-            .prepare_cached("UPDATE request SET follow = 0 WHERE id = ?1")?
+            .prepare_cached(sql::request::UNFOLLOW)?
             .execute([request])?;
         followed.requests += 1;
     }
@@ -107,32 +96,19 @@ fn enrol(
     through: Option<i64>,
 ) -> rusqlite::Result<u64> {
     let (id, now) = (plan.pipeline.as_str(), int(plan.now.millis()));
-    let most = through.map_or(-1, |_| int(SAMPLE));
+    let most = through.map_or(i64::MAX, |_| int(SAMPLE));
     let assets: Vec<(String, i64, i64, Option<i64>)> = connection
-        .prepare_cached(
-            "SELECT asset, max(seq), min(seen), max(CASE WHEN path IS NOT NULL THEN seq END)
-             FROM change INDEXED BY change_request
-             WHERE request = ?1 AND asset IS NOT NULL GROUP BY asset ORDER BY max(seq) DESC LIMIT ?2",
-        )?
+        .prepare_cached(sql::change::ASSETS_OF_REQUEST)?
         .query_map(params![request, most], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let waiting: i64 = connection
-        .prepare_cached("SELECT count(*) FROM verification WHERE pipeline = ?1")?
+        .prepare_cached(sql::verify::COUNT)?
         .query_row([id], |row| row.get(0))?;
     let (mut waiting, mut left_out) = (uint(waiting), 0);
-    let mut known = connection
-        .prepare_cached("SELECT 1 FROM verification WHERE pipeline = ?1 AND asset = ?2")?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO verification (pipeline, asset, seq, cause, request, seen, round, tries, stage, due)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 'probe', ?7)
-         ON CONFLICT (pipeline, asset) DO UPDATE
-         SET seq = max(verification.seq, excluded.seq),
-             cause = coalesce(excluded.cause, verification.cause), request = excluded.request,
-             seen = min(verification.seen, excluded.seen), tries = 0, stage = 'probe',
-             due = excluded.due",
-    )?;
+    let mut known = connection.prepare_cached(sql::verify::IS_THERE)?;
+    let mut insert = connection.prepare_cached(sql::verify::ENROL)?;
     for (asset, seq, seen, cause) in assets {
         if !known.exists(params![id, asset])? {
             if waiting >= WAITING as u64 {
@@ -146,54 +122,48 @@ fn enrol(
     if let Some(through) = through {
         // What waited for a purge of its own had one.
         connection
-            .prepare_cached(
-                "UPDATE verification SET request = ?2, tries = 0, stage = 'probe', due = ?4
-                 WHERE pipeline = ?1 AND stage <> 'probe' AND seq <= ?3",
-            )?
+            .prepare_cached(sql::verify::PROBE_AFTER_ALL)?
             .execute(params![id, request, through, now])?;
     }
     Ok(left_out)
+}
+
+/// A request that is done, and for one of everything the last change that it covers.
+#[derive(Clone, Copy)]
+struct Purged {
+    request: i64,
+    through: Option<i64>,
 }
 
 /// What a request purged is purged once more, unless that was the second time.
 fn repurge(
     connection: &Connection,
     plan: &FollowUp,
-    (request, through): (i64, Option<i64>),
+    purged: Purged,
     due: Time,
 ) -> rusqlite::Result<()> {
+    let Purged { request, through } = purged;
     let (id, due) = (plan.pipeline.as_str(), int(due.millis()));
     let everything = |seq: i64| -> rusqlite::Result<()> {
         connection
-            .prepare_cached(
-                "INSERT INTO repurge (pipeline, asset, seq, due) VALUES (?1, '', ?2, ?3)
-                 ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
-            )?
+            .prepare_cached(sql::verify::REPURGE_ALL)?
             .execute(params![id, seq, due])?;
         Ok(())
     };
     if let Some(through) = through {
         let asked: bool = connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM change WHERE request = ?1 AND again = 0)
-                     OR NOT EXISTS (SELECT 1 FROM change WHERE request = ?1)",
-            )?
+            .prepare_cached(sql::change::WAS_ASKED)?
             .query_row([request], |row| row.get(0))?;
         return if asked { everything(through) } else { Ok(()) };
     }
     connection
-        .prepare_cached(
-            "INSERT INTO repurge (pipeline, asset, seq, due)
-             SELECT ?1, asset, max(seq), ?3 FROM change INDEXED BY change_request
-             WHERE request = ?2 AND asset IS NOT NULL AND again = 0 GROUP BY asset
-             ON CONFLICT (pipeline, asset) DO UPDATE SET seq = excluded.seq, due = excluded.due",
-        )?
+        .prepare_cached(sql::verify::REPURGE)?
         .execute(params![id, request, due])?;
     let waiting: i64 = connection
-        .prepare_cached("SELECT count(*) FROM repurge WHERE pipeline = ?1")?
+        .prepare_cached(sql::verify::COUNT_REPURGE)?
         .query_row([id], |row| row.get(0))?;
     if waiting > int(QUEUE_CAP) {
-        connection.execute("DELETE FROM repurge WHERE pipeline = ?1", [id])?;
+        connection.execute(sql::verify::FORGET_REPURGE, [id])?;
         everything(0)?;
     }
     Ok(())
@@ -205,30 +175,19 @@ pub(in crate::store) fn follow_ups(
     checks: usize,
 ) -> rusqlite::Result<FollowUps> {
     let unplanned = connection
-        .prepare_cached(
-            "SELECT DISTINCT pipeline FROM request INDEXED BY request_follow WHERE follow = 1",
-        )?
+        .prepare_cached(sql::request::PIPELINES_TO_FOLLOW)?
         .query_map([], pipeline)?
         .collect::<rusqlite::Result<_>>()?;
     let mut next = Vec::new();
     for pipeline in of {
-        let mut select = connection.prepare_cached(
-            "SELECT pipeline, asset, seq, cause, request, seen, round, tries, due
-             FROM verification INDEXED BY verification_probe
-             WHERE stage = 'probe' AND pipeline = ?1 ORDER BY due LIMIT ?2",
-        )?;
+        let mut select = connection.prepare_cached(sql::verify::PROBES)?;
         for found in select.query_map(params![pipeline.as_str(), int(checks)], check)? {
             next.push(found?);
         }
     }
     next.sort_by_key(|check: &Check| check.due);
     let again: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(due) FROM (
-                 SELECT min(due) AS due FROM verification INDEXED BY verification_due
-                 WHERE stage = 'again'
-                 UNION ALL SELECT min(due) FROM repurge) AS next",
-        )?
+        .prepare_cached(sql::verify::NEXT_AGAIN)?
         .query_row([], |row| row.get(0))?;
     Ok(FollowUps {
         unplanned,
@@ -261,43 +220,36 @@ pub(in crate::store) fn purge_again(
 ) -> rusqlite::Result<usize> {
     type Due = (String, String, i64, bool);
     let due: Vec<Due> = connection
-        .prepare_cached(
-            "SELECT pipeline, asset, seq, stale FROM (
-                 SELECT pipeline, asset, seq, 1 AS stale FROM verification INDEXED BY verification_due
-                 WHERE stage = 'again' AND due <= ?1
-                 UNION ALL
-                 SELECT pipeline, asset, seq, 0 FROM repurge WHERE due <= ?1) AS due LIMIT ?2",
-        )?
+        .prepare_cached(sql::verify::DUE)?
         .query_map(params![int(now.millis()), int(limit)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    for (pipeline, asset, seq, stale) in &due {
+    let numbers = queue::last_seq(connection)?.next().0..;
+    for ((pipeline, asset, seq, stale), number) in due.iter().zip(numbers) {
+        let number = int(number);
         let detail = if *stale {
             "stale at the edge"
         } else {
             "repurge_after"
         };
         connection
-            .prepare_cached(
-                "INSERT INTO change (pipeline, asset, kind, source, detail, seen, stage, attempt,
-                                     not_before, again)
-                 VALUES (?1, nullif(?2, ''), 'asked',
-                         coalesce((SELECT source FROM change WHERE seq = ?3), 'watch'), ?4, ?5,
-                         'queued', 0, 0, 1)",
-            )?
-            .execute(params![pipeline, asset, seq, detail, int(now.millis())])?;
-        let number = connection.last_insert_rowid();
+            .prepare_cached(sql::change::ASK_AGAIN)?
+            .execute(params![
+                pipeline,
+                asset,
+                seq,
+                detail,
+                int(now.millis()),
+                number
+            ])?;
         if *stale {
             connection
-                .prepare_cached(
-                    "UPDATE verification SET stage = 'purging', round = round + 1, seq = ?3
-                     WHERE pipeline = ?1 AND asset = ?2",
-                )?
+                .prepare_cached(sql::verify::PURGING)?
                 .execute(params![pipeline, asset, number])?;
         } else {
             connection
-                .prepare_cached("DELETE FROM repurge WHERE pipeline = ?1 AND asset = ?2")?
+                .prepare_cached(sql::verify::REPURGED)?
                 .execute(params![pipeline, asset])?;
         }
     }
@@ -316,16 +268,10 @@ pub(in crate::store) fn looked(connection: &Connection, looked: &Looked) -> rusq
     };
     let wanted = match stage {
         None => connection
-            .prepare_cached(
-                "DELETE FROM verification
-                 WHERE pipeline = ?1 AND asset = ?2 AND request = ?3 AND stage = 'probe'",
-            )?
+            .prepare_cached(sql::verify::OVER)?
             .execute(params![id, asset, request])?,
         Some(stage) => connection
-            .prepare_cached(
-                "UPDATE verification SET stage = ?4, due = ?5, seq = ?6, tries = ?7
-                 WHERE pipeline = ?1 AND asset = ?2 AND request = ?3 AND stage = 'probe'",
-            )?
+            .prepare_cached(sql::verify::LOOKED)?
             .execute(params![
                 id,
                 asset,
@@ -341,18 +287,12 @@ pub(in crate::store) fn looked(connection: &Connection, looked: &Looked) -> rusq
     }
     if matches!(looked.then, Then::Failed) {
         connection
-            .prepare_cached("UPDATE change SET stage = 'failed' WHERE seq = ?1 AND stage = 'done'")?
+            .prepare_cached(sql::change::FAIL)?
             .execute([int(check.seq.0)])?;
     }
     if !matches!(looked.then, Then::Wait(_)) {
         connection
-            .prepare_cached(
-                "INSERT INTO verified (request, asset, at, verdict, why, absent)
-                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM request WHERE id = ?1
-                 ON CONFLICT (request, asset) DO UPDATE
-                 SET at = excluded.at, verdict = excluded.verdict, why = excluded.why,
-                     absent = excluded.absent",
-            )?
+            .prepare_cached(sql::verify::VERDICT)?
             .execute(params![
                 request,
                 asset,
@@ -372,7 +312,7 @@ pub(in crate::store) fn seen(
     asset: &str,
 ) -> rusqlite::Result<Option<Seen>> {
     connection
-        .prepare_cached("SELECT at, verdict, why FROM verified WHERE request = ?1 AND asset = ?2")?
+        .prepare_cached(sql::verify::VERDICT_OF)?
         .query_row(params![int(request), asset], |row| {
             Ok(Seen {
                 at: time(row.get("at")?),
@@ -388,10 +328,7 @@ pub(in crate::store) fn forget(
     connection: &Connection,
     pipeline: &PipelineId,
 ) -> rusqlite::Result<()> {
-    for sql in [
-        "DELETE FROM verification WHERE pipeline = ?1",
-        "DELETE FROM repurge WHERE pipeline = ?1",
-    ] {
+    for sql in [sql::verify::FORGET, sql::verify::FORGET_REPURGE] {
         connection
             .prepare_cached(sql)?
             .execute([pipeline.as_str()])?;

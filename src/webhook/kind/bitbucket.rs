@@ -3,18 +3,20 @@
 
 use serde::Deserialize;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::branch::Ref;
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::hint;
-use crate::webhook::reading::{Ask, Input, Reading, Run};
-use crate::webhook::signature::{Mac, Scheme};
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::{Mac, Scheme};
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::reading::{Ask, Input, Reading, Run};
+use crate::webhook::payload::repository::{Forge, Groups};
 
-use super::{Forge, Groups, Options, Sender, signature};
+use super::{Options, Sender, signature};
 
 /// Bitbucket Cloud and Data Center.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-hub-signature"],
     events: &EVENTS,
     push_events: &["repo:push", "repo:refs_changed"],
     default_events: &DEFAULT_EVENTS,

@@ -10,16 +10,15 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::content::{self, parse, parse_any, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::{hint, one};
-use crate::webhook::paths::MAX_PATHS;
-use crate::webhook::reading::{Ask, Input, Reading};
-use crate::webhook::route::{Handshake, Route};
+use crate::webhook::auth::headers::{hint, one};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{self, parse, parse_any, refuse};
+use crate::webhook::payload::paths::MAX_PATHS;
+use crate::webhook::payload::reading::{Ask, Input, Reading};
 
 use super::generic::{self, BASIC, BEARER, Fields, TOKEN};
-use super::{Auth, DefaultPurge, Named, Options, Sender};
+use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender};
 
 /// `CloudEvents` over HTTP, with a token, or name and password.
 pub static SENDER: Sender = Sender {
@@ -47,8 +46,8 @@ const MAX_BATCH: usize = 1000;
 
 /// Answers a sender that asks whether it may send: only to the origins that are configured. The
 /// callback that it may offer is never called.
-fn handshake(route: &Route, headers: &HeaderMap) -> Handshake {
-    let allowed = &route.kind().options.allowed_origins;
+fn handshake(options: &Options, _: bool, headers: &HeaderMap) -> Handshake {
+    let allowed = &options.allowed_origins;
     let asked =
         one(headers, &HeaderName::from_static("webhook-request-origin")).unwrap_or_default();
     let known = allowed.iter().find(|one| one.eq_ignore_ascii_case(asked));

@@ -4,13 +4,14 @@
 use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::{hint, one};
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Claim, Encoding, Scheme};
-use crate::webhook::timestamp::{self, Unit};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::{hint, one};
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{Claim, Encoding, Protocol, Scheme, Signed};
+use crate::webhook::auth::timestamp::{self, Unit};
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading};
 
 use super::{Named, Options, Sender, may_begin, signature};
 
@@ -18,30 +19,42 @@ use super::{Named, Options, Sender, may_begin, signature};
 pub static SENDER: Sender = Sender {
     keys: &["external_path"],
     default_events: &DEFAULT_EVENTS,
+    known_by: &[SIGNATURE],
     never_sends,
     branch: Named::Never,
     lists_files: false,
     ..Sender::new(
         "contentful",
-        &[signature(|| Scheme::Contentful(None))],
+        &[signature(|| Scheme::Own(&PROTOCOL, None))],
         read,
     )
 };
 
+/// How Contentful signs.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "contentful",
+    form: Form::Exactly(SECRET_LENGTH),
+    signed: Signed::Body,
+    claim,
+    reads,
+    timestamp: Some(|_| (HeaderName::from_static(TIMESTAMP), Unit::Milliseconds)),
+    written: "32 bytes in lower-case hexadecimal",
+};
+
 /// Every secret has this many characters.
-pub(in crate::webhook) const SECRET_LENGTH: usize = 64;
+const SECRET_LENGTH: usize = 64;
 
 /// The most headers that may be signed.
 const MAX_HEADERS: usize = 64;
 
 const SIGNATURE: &str = "x-contentful-signature";
 const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
-pub(in crate::webhook) const TIMESTAMP: &str = "x-contentful-timestamp";
+const TIMESTAMP: &str = "x-contentful-timestamp";
 const TOPIC: &str = "x-contentful-topic";
 const KEY: &str = "x-contentful-idempotency-key";
 
 /// What has to be there to know who sends, the signature first; then what a delivery itself lists.
-pub(in crate::webhook) fn read_headers(headers: &HeaderMap) -> Vec<HeaderName> {
+fn reads(headers: &HeaderMap) -> Vec<HeaderName> {
     let own = [SIGNATURE, TIMESTAMP, SIGNED_HEADERS, TOPIC];
     let listed = hint(headers, SIGNED_HEADERS).unwrap_or_default();
     let listed = listed.split(',').take(MAX_HEADERS);
@@ -63,11 +76,7 @@ const DEFAULT_EVENTS: [&str; 6] = [
     "ContentManagement.Asset.delete",
 ];
 
-pub(in crate::webhook) fn claim(
-    path: &str,
-    headers: &HeaderMap,
-    now_unix: i64,
-) -> Result<Claim, Refused> {
+fn claim(path: &str, headers: &HeaderMap, now_unix: i64) -> Result<Claim, Refused> {
     let header = |name: &'static str| one(headers, &HeaderName::from_static(name));
     let signature = Encoding::HexLower
         .decode(header(SIGNATURE)?, 32)

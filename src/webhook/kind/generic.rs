@@ -5,15 +5,15 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::branch::Ref;
-use crate::webhook::content::{parse, parse_any, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::hint;
-use crate::webhook::paths::{self, Listed};
-use crate::webhook::pointer::{Pointer, Texts, There};
-use crate::webhook::printable::printable;
-use crate::webhook::reading::{Ask, Events, Identity, Input, Reading};
-use crate::webhook::signature::Scheme;
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::Scheme;
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::printable;
+use crate::webhook::payload::content::{parse, parse_any, refuse};
+use crate::webhook::payload::paths::{self, Listed};
+use crate::webhook::payload::pointer::{Pointer, Texts, There};
+use crate::webhook::payload::reading::{Ask, Events, Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, Sender};
 

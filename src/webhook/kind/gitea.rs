@@ -4,19 +4,21 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::branch::{Ref, is_proposal, is_proposed};
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::hint;
-use crate::webhook::pattern::file_of;
-use crate::webhook::push::{Files, Hides, Push, Repository, is_foreign};
-use crate::webhook::reading::{Ask, Input, Reading, Run};
-use crate::webhook::signature::{Mac, Scheme};
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::{Mac, Scheme};
+use crate::webhook::payload::branch::{Ref, is_proposal, is_proposed};
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::pattern::file_of;
+use crate::webhook::payload::push::{Files, Hides, Push, Repository, is_foreign};
+use crate::webhook::payload::reading::{Ask, Input, Reading, Run};
+use crate::webhook::payload::repository::{Forge, Groups};
 
-use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, Options, Sender, signature};
+use super::{ASSUME_NO_FORCE_PUSH, Auth, Options, Sender, signature};
 
 /// Gitea.
 pub static GITEA: Sender = Sender {
+    known_by: &["x-gitea-signature"],
     events: &["push", "workflow_run", "status", "release", "package"],
     default_events: &["workflow_run"],
     run_events: &["workflow_run", "status"],
@@ -31,6 +33,7 @@ pub static GITEA: Sender = Sender {
 
 /// Forgejo.
 pub static FORGEJO: Sender = Sender {
+    known_by: &["x-forgejo-signature"],
     events: &[
         "push",
         "action_run_success",

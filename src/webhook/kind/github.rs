@@ -4,21 +4,23 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::branch::{Ref, is_commit, is_proposal};
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::environment::{Environment, is_called_production, is_production};
-use crate::webhook::headers::hint;
-use crate::webhook::pattern::file_of;
-use crate::webhook::push::{Files, Hides, Push, Repository, is_foreign};
-use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
-use crate::webhook::signature::{Mac, Scheme};
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::{Mac, Scheme};
+use crate::webhook::payload::branch::{Ref, is_commit, is_proposal};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::environment::{Environment, is_called_production, is_production};
+use crate::webhook::payload::pattern::file_of;
+use crate::webhook::payload::push::{Files, Hides, Push, Repository, is_foreign};
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading, Run};
+use crate::webhook::payload::repository::{Forge, Groups};
 
-use super::{Forge, Groups, Options, Sender, signature};
+use super::{Options, Sender, signature};
 
 /// GitHub, and GitHub Enterprise Server.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-hub-signature-256"],
     events: &EVENTS,
     push_events: &["push"],
     default_events: &DEFAULT_EVENTS,

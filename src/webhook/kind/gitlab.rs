@@ -5,20 +5,22 @@
 use axum::http::HeaderName;
 use serde::Deserialize;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::branch::{Ref, is_proposal, is_proposed};
-use crate::webhook::content::{parse, refuse};
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::environment::{Environment, is_production};
-use crate::webhook::headers::hint;
-use crate::webhook::push::{Files, Hides, Project, Push};
-use crate::webhook::reading::{Ask, Identity, Input, Reading, Run};
-use crate::webhook::signature::Scheme;
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::Scheme;
+use crate::webhook::payload::branch::{Ref, is_proposal, is_proposed};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::{parse, refuse};
+use crate::webhook::payload::environment::{Environment, is_production};
+use crate::webhook::payload::push::{Files, Hides, Project, Push};
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading, Run};
+use crate::webhook::payload::repository::{Forge, Groups};
 
-use super::{ASSUME_NO_FORCE_PUSH, Auth, Forge, Groups, How, Options, Sender};
+use super::{ASSUME_NO_FORCE_PUSH, Auth, How, Options, Sender, standard};
 
 /// GitLab.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-gitlab-token"],
     keys: &[ASSUME_NO_FORCE_PUSH],
     events: &EVENTS,
     push_events: &["push", "tag_push"],
@@ -42,7 +44,7 @@ const AUTHS: [Auth; 2] = [
     // The signing token, `whsec_…`, of GitLab 19.0 and later.
     Auth {
         name: "signing_token",
-        how: How::Fixed(|| Scheme::Standard),
+        how: How::Fixed(|| Scheme::Own(&standard::HMAC, None)),
     },
 ];
 

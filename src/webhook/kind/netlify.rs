@@ -6,14 +6,15 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::webhook::branch::Ref;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::environment::Environment;
-use crate::webhook::headers::one;
-use crate::webhook::reading::{Ask, Identity, Input, Reading, matches};
-use crate::webhook::signature::{Claim, Scheme};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::one;
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{Claim, Protocol, Scheme, Signed};
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::environment::Environment;
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading, matches};
 
 use super::{Options, Sender, signature};
 
@@ -21,13 +22,29 @@ use super::{Options, Sender, signature};
 pub static SENDER: Sender = Sender {
     default_events: &DEFAULT_EVENTS,
     deployment_events: &STATES,
+    known_by: &[HEADER],
     never_sends,
     lists_files: false,
-    ..Sender::new("netlify", &[signature(|| Scheme::Netlify)], read)
+    ..Sender::new(
+        "netlify",
+        &[signature(|| Scheme::Own(&PROTOCOL, None))],
+        read,
+    )
+};
+
+/// How Netlify signs.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "netlify",
+    form: Form::Text,
+    signed: Signed::Digest,
+    claim: |_, headers, _| claim(headers),
+    reads: |_| vec![HeaderName::from_static(HEADER)],
+    timestamp: None,
+    written: "a token (JWS) of Netlify's, with HS256",
 };
 
 /// Where the token is.
-pub(in crate::webhook) const HEADER: &str = "x-webhook-signature";
+const HEADER: &str = "x-webhook-signature";
 
 /// The state of a deploy that visitors see.
 const DEFAULT_EVENTS: [&str; 1] = ["ready"];
@@ -68,7 +85,7 @@ struct Claims {
     sha256: String,
 }
 
-pub(in crate::webhook) fn claim(headers: &HeaderMap) -> Result<Claim, Refused> {
+fn claim(headers: &HeaderMap) -> Result<Claim, Refused> {
     let token = one(headers, &HeaderName::from_static(HEADER))?;
     let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
     let (head, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;

@@ -5,15 +5,14 @@
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
-use crate::webhook::bounded::Bounded;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::paths::{Listed, MAX_PATHS};
-use crate::webhook::reading::{Ask, Input, Reading};
-use crate::webhook::route::{Handshake, Route};
+use crate::webhook::payload::content::Bounded;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::paths::{Listed, MAX_PATHS};
+use crate::webhook::payload::reading::{Ask, Input, Reading};
 
 use super::generic::{BASIC, BEARER, TOKEN};
-use super::{Auth, DefaultPurge, Named, Options, Sender, may_begin};
+use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender, may_begin};
 
 /// `MinIO`, Ceph, and other senders of S3's event records, with a token, or name and password.
 pub static SENDER: Sender = Sender {
@@ -126,8 +125,8 @@ struct Object {
 
 /// `MinIO` asks, with what it authenticates its deliveries with, whether the route is there before it
 /// sends.
-fn handshake(route: &Route, headers: &HeaderMap) -> Handshake {
-    let status = if route.may_ask(headers) {
+fn handshake(_: &Options, shows_secret: bool, _: &HeaderMap) -> Handshake {
+    let status = if shows_secret {
         StatusCode::NO_CONTENT
     } else {
         StatusCode::UNAUTHORIZED

@@ -4,18 +4,19 @@
 use axum::http::HeaderName;
 use serde::de::IgnoredAny;
 
-use crate::webhook::content::parse_any;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::hint;
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
-use crate::webhook::timestamp::Unit;
+use crate::webhook::auth::headers::hint;
+use crate::webhook::auth::signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
+use crate::webhook::auth::timestamp::Unit;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse_any;
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading};
 
 use super::generic::{self, Fields};
 use super::{Named, Options, Sender, signature};
 
 /// Sanity.
 pub static SENDER: Sender = Sender {
+    known_by: &["sanity-webhook-signature"],
     repository: Named::Never,
     branch: Named::Never,
     event: Named::Never,

@@ -3,19 +3,24 @@
 
 use axum::http::{HeaderMap, HeaderName};
 use data_encoding::BASE64;
+use ring::digest::SHA256_OUTPUT_LEN;
 
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::headers::one;
-use crate::webhook::reading::{Identity, Input, Reading};
-use crate::webhook::signature::{Claim, MAX_SIGNATURES, Scheme};
-use crate::webhook::timestamp::{self, Unit};
-use crate::webhook::verifier::Refused;
+use crate::webhook::auth::headers::one;
+use crate::webhook::auth::refused::Refused;
+use crate::webhook::auth::secret::Form;
+use crate::webhook::auth::signature::{
+    Claim, ED25519_LENGTH, MAX_SIGNATURES, Protocol, Scheme, Signed,
+};
+use crate::webhook::auth::timestamp::{self, Unit};
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::reading::{Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, POINTERS, Sender, generic};
 
 /// Whoever follows the Standard Webhooks specification, or uses Svix.
 pub static SENDER: Sender = Sender {
     keys: &POINTERS,
+    known_by: &[WEBHOOK[2], SVIX[2]],
     repository: Named::AtPointer,
     branch: Named::AtPointer,
     event: Named::AtPointer,
@@ -27,14 +32,36 @@ const AUTHS: [Auth; 2] = [
     // With a shared secret, `whsec_…`: signatures `v1`.
     Auth {
         name: "hmac",
-        how: How::Fixed(|| Scheme::Standard),
+        how: How::Fixed(|| Scheme::Own(&HMAC, None)),
     },
     // With a key of which the public half is configured, `whpk_…`: signatures `v1a`.
     Auth {
         name: "ed25519",
-        how: How::Fixed(|| Scheme::StandardEd25519),
+        how: How::Fixed(|| Scheme::Own(&ED25519, None)),
     },
 ];
+
+/// How Standard Webhooks signs with a shared secret.
+pub static HMAC: Protocol = Protocol {
+    name: "standard",
+    form: Form::Whsec,
+    signed: Signed::Body,
+    claim: |_, headers, now_unix| claim(headers, now_unix, "v1,", SHA256_OUTPUT_LEN),
+    reads: |headers| names(headers).into(),
+    timestamp: Some(timestamp_header),
+    written: "`v1,` and 32 bytes in base64",
+};
+
+/// How it signs with a key of which the public half is configured.
+pub static ED25519: Protocol = Protocol {
+    name: "standard_ed25519",
+    form: Form::Whpk,
+    signed: Signed::Whole,
+    claim: |_, headers, now_unix| claim(headers, now_unix, "v1a,", ED25519_LENGTH),
+    reads: |headers| names(headers).into(),
+    timestamp: Some(timestamp_header),
+    written: "`v1a,` and 64 bytes in base64",
+};
 
 /// The longest id of a message.
 const MAX_ID_BYTES: usize = 256;
@@ -45,7 +72,7 @@ const WEBHOOK: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signatur
 const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
 
 /// The names of the headers that have id, timestamp and signature.
-pub(in crate::webhook) fn names(headers: &HeaderMap) -> [HeaderName; 3] {
+fn names(headers: &HeaderMap) -> [HeaderName; 3] {
     // The signature decides; where there is none, what else there is.
     let svix = match SVIX.map(|name| headers.contains_key(name)) {
         [.., true] => !headers.contains_key(WEBHOOK[2]),
@@ -55,8 +82,13 @@ pub(in crate::webhook) fn names(headers: &HeaderMap) -> [HeaderName; 3] {
     names.map(HeaderName::from_static)
 }
 
+fn timestamp_header(headers: &HeaderMap) -> (HeaderName, Unit) {
+    let [_, name, _] = names(headers);
+    (name, Unit::Seconds)
+}
+
 /// What the headers claim, of which signatures that begin with `version` count.
-pub(in crate::webhook) fn claim(
+fn claim(
     headers: &HeaderMap,
     now_unix: i64,
     version: &str,

@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::webhook::branch::Ref;
-use crate::webhook::content::parse;
-use crate::webhook::delivery::Unreadable;
-use crate::webhook::reading::{Ask, Identity, Input, Reading};
-use crate::webhook::signature::{Digest, Mac, Scheme};
+use crate::webhook::auth::signature::{Digest, Mac, Scheme};
+use crate::webhook::payload::branch::Ref;
+use crate::webhook::payload::content::Unreadable;
+use crate::webhook::payload::content::parse;
+use crate::webhook::payload::reading::{Ask, Identity, Input, Reading};
 
 use super::{Options, Sender, may_begin, signature};
 
 /// Vercel.
 pub static SENDER: Sender = Sender {
+    known_by: &["x-vercel-signature"],
     default_events: &DEFAULT_EVENTS,
     never_sends,
     lists_files: false,

@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use super::senders::*;
-use crate::webhook::refusal::Diagnosis;
+use crate::webhook::route::diagnosis::Diagnosis;
 
 const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
 

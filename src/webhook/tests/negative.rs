@@ -394,7 +394,7 @@ fn an_ed25519_body_that_can_not_be_kept_is_refused() {
 #[test]
 fn a_jws_that_chooses_its_own_algorithm() {
     let secret = Sender::Netlify.secret(1);
-    let digest = data_encoding::HEXLOWER.encode(&super::super::secret::sha256(BODY));
+    let digest = data_encoding::HEXLOWER.encode(&super::super::auth::secret::sha256(BODY));
     let claims = format!(r#"{{"iss":"netlify","sha256":"{digest}"}}"#);
     let hs256 = r#"{"alg":"HS256"}"#;
     let send = |token: String| vec![("x-webhook-signature", token)];

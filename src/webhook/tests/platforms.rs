@@ -428,7 +428,7 @@ fn the_default_is_a_scan_where_there_are_origins() {
         (Kind::new(&kind::s3::SENDER), Purge::Scan, Purge::Files),
         (Sender::GenericBearer.kind(), Purge::Files, Purge::Files),
     ] {
-        assert_eq!(kind.default_purge(true), with);
-        assert_eq!(kind.default_purge(false), without);
+        assert_eq!(Purge::default_of(&kind, true), with);
+        assert_eq!(Purge::default_of(&kind, false), without);
     }
 }

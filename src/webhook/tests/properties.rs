@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bench::*;
 use super::senders::*;
-use crate::webhook::client::{Client, Peer, Proxies};
+use crate::webhook::http::client::{Client, Peer, Proxies};
 use crate::webhook::*;
 
 fn sender() -> impl Strategy<Value = Sender> {
@@ -408,7 +408,7 @@ proptest! {
     ) {
         let canonical = text.parse::<i64>().ok().filter(|number| number.to_string() == text && *number >= 0);
         let near = canonical.is_some_and(|then| (i128::from(then) - i128::from(now)).abs() <= 300);
-        let found = timestamp::check(&text, Unit::Seconds, now);
+        let found = crate::webhook::auth::timestamp::check(&text, Unit::Seconds, now);
         // What is longer than twelve digits is none, as far as anybody's clock goes.
         prop_assert_eq!(found.is_ok(), near && text.len() <= 12);
     }

@@ -87,7 +87,7 @@ fn whsec(secret: &str) -> Vec<u8> {
 }
 
 fn key_pair(secret: &str) -> Ed25519KeyPair {
-    let seed = super::super::secret::sha256(secret.as_bytes());
+    let seed = super::super::auth::secret::sha256(secret.as_bytes());
     Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()
 }
 
@@ -109,12 +109,16 @@ impl Sender {
         match self {
             Self::Github => Kind::new(&kind::github::SENDER),
             Self::GitlabToken => Kind::new(&kind::gitlab::SENDER),
-            Self::GitlabSigning => Kind::new(&kind::gitlab::SENDER).with(Scheme::Standard),
+            Self::GitlabSigning => {
+                Kind::new(&kind::gitlab::SENDER).with(Scheme::Own(&kind::standard::HMAC, None))
+            }
             Self::Gitea => Kind::new(&kind::gitea::GITEA),
             Self::Forgejo => Kind::new(&kind::gitea::FORGEJO),
             Self::Bitbucket => Kind::new(&kind::bitbucket::SENDER),
             Self::Standard | Self::Svix => Kind::new(&kind::standard::SENDER),
-            Self::Ed25519 => Kind::new(&kind::standard::SENDER).with(Scheme::StandardEd25519),
+            Self::Ed25519 => {
+                Kind::new(&kind::standard::SENDER).with(Scheme::Own(&kind::standard::ED25519, None))
+            }
             Self::S3 => Kind::new(&kind::s3::SENDER),
             Self::Cloudevents => {
                 let mut kind = Kind::new(&kind::cloudevents::SENDER);
@@ -315,7 +319,7 @@ impl Sender {
                 vec![(header, format!("t={stamp},v1={tag}"))]
             }
             Self::Netlify => {
-                let digest = HEXLOWER.encode(&super::super::secret::sha256(body));
+                let digest = HEXLOWER.encode(&super::super::auth::secret::sha256(body));
                 let claims = format!(r#"{{"iss":"netlify","sha256":"{digest}"}}"#);
                 vec![(
                     header,

@@ -38,7 +38,7 @@ fn github() {
 
 #[test]
 fn standard_webhooks() {
-    let route_of = |secret: &str| route(standard(Scheme::Standard), secret);
+    let route_of = |secret: &str| route(standard(Scheme::Own(&kind::standard::HMAC, None)), secret);
     holds(
         &route_of("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
         &[

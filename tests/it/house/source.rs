@@ -40,9 +40,14 @@ impl Source {
 
     /// The rooms that it uses, its own among them.
     pub(super) fn rooms(&self) -> BTreeSet<&str> {
-        let inner = self.names.iter().filter(|name| name[0] == "crate");
+        self.within(&["crate"])
+    }
+
+    /// The rooms of a folder, `["crate", "webhook"]`, that it uses.
+    pub(super) fn within(&self, folder: &[&str]) -> BTreeSet<&str> {
+        let inner = self.names.iter().filter(|name| starts_with(name, folder));
         inner
-            .filter_map(|name| Some(name.get(1)?.as_str()))
+            .filter_map(|name| Some(name.get(folder.len())?.as_str()))
             .collect()
     }
 

@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use super::{Progress, asked, asset_of};
 use crate::core::change::{NewChange, PipelineId, Seq, Target};
 use crate::core::delivery::{DeliveryState, NewDelivery, Taken, Work};
+use crate::store::sql;
 use crate::store::sqlite::delivery_keys::{self, DeliveryKeys, event_key};
 use crate::store::sqlite::{int, queue, uint};
 
@@ -20,6 +21,8 @@ pub(in crate::store::sqlite) struct Taker<'c> {
     keys: &'c DeliveryKeys,
     told: &'c AtomicU64,
     insert: Insert<'c>,
+    /// The number of the last delivery.
+    last: i64,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
     /// while this transaction runs; a planner that hears of it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
@@ -39,6 +42,7 @@ impl<'c> Taker<'c> {
             keys,
             told,
             insert,
+            last: super::last_id(connection)?,
             before: None,
         })
     }
@@ -74,15 +78,20 @@ impl<'c> Taker<'c> {
             Work::Changes(changes) => ("waiting", Seq(0), Seq(0), changes.len()),
         };
         let event_key = event_key(&delivery.route, &delivery.event);
-        self.insert.row(delivery, stage, (first, last))?;
-        let id = connection.last_insert_rowid();
+        self.last += 1;
+        let id = self.last;
+        self.insert.row(&Row {
+            id,
+            delivery,
+            stage,
+            first,
+            last,
+        })?;
         self.keys.add(id, event_key, dedupe_key);
         if let (Work::Changes(changes), false) = (&delivery.work, now) {
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO delivery_target (delivery, asset, detail) VALUES (?1, ?2, ?3)",
-            )?;
-            for change in changes {
-                insert.execute(params![id, asset_of(change), &*change.detail])?;
+            let mut insert = connection.prepare_cached(sql::delivery::ADD_TARGET)?;
+            for (change, position) in changes.iter().zip(1_i64..) {
+                insert.execute(params![id, position, asset_of(change), &*change.detail])?;
             }
         }
         Ok(Taken::New(count))
@@ -111,6 +120,15 @@ impl<'c> Taker<'c> {
     }
 }
 
+/// A delivery as it is written, with the numbers of its changes.
+struct Row<'r> {
+    id: i64,
+    delivery: &'r NewDelivery,
+    stage: &'static str,
+    first: Seq,
+    last: Seq,
+}
+
 /// Writes the rows. What many deliveries have in common is bound once: to bind a text costs as much
 /// as to bind all the numbers.
 struct Insert<'c> {
@@ -121,23 +139,21 @@ struct Insert<'c> {
 
 impl<'c> Insert<'c> {
     fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let statement = connection.prepare_cached(
-            "INSERT INTO delivery (route, pipeline, what, stage, event, dedupe, at, due, known,
-                                   first, last)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?;
+        let statement = connection.prepare_cached(sql::delivery::INSERT)?;
         Ok(Self {
             statement,
             bound: None,
         })
     }
 
-    fn row(
-        &mut self,
-        delivery: &NewDelivery,
-        stage: &'static str,
-        (first, last): (Seq, Seq),
-    ) -> rusqlite::Result<()> {
+    fn row(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let Row {
+            id,
+            delivery,
+            stage,
+            first,
+            last,
+        } = *row;
         let statement = &mut self.statement;
         let is_bound = self.bound.as_ref().is_some_and(|bound| {
             (&*bound.0, &bound.1, &*bound.2, bound.3)
@@ -162,6 +178,7 @@ impl<'c> Insert<'c> {
         statement.raw_bind_parameter(9, int(delivery.at.after(delivery.dedupe).millis()))?;
         statement.raw_bind_parameter(10, int(first.0))?;
         statement.raw_bind_parameter(11, int(last.0))?;
+        statement.raw_bind_parameter(12, id)?;
         statement.raw_execute().map(drop)
     }
 }
@@ -183,11 +200,7 @@ fn first(
         return Ok(None);
     };
     connection
-        .prepare_cached(
-            "SELECT pipeline, stage, due, first, last FROM delivery
-             WHERE id = ?1 AND dedupe = ?2 AND route = ?3 AND known > ?4 AND pipeline = ?5
-               AND at > ?6",
-        )?
+        .prepare_cached(sql::delivery::OF_DEDUPE)?
         .query_row(
             params![
                 id,
@@ -224,11 +237,7 @@ fn open_of(
         return Ok(Open::Here(Seq(uint(first.first))));
     }
     let changes = connection
-        .prepare_cached(
-            "SELECT DISTINCT asset FROM change
-             WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3 AND stage <> 'done'
-             ORDER BY asset IS NULL, asset",
-        )?
+        .prepare_cached(sql::change::UNDONE_ASSETS)?
         .query_map(params![first.first, first.last, first.pipeline], |row| {
             let asset: Option<String> = row.get(0)?;
             Ok(asked(
@@ -268,10 +277,7 @@ fn queued_run(
     if changes.is_empty() || changes.len() > SHARED {
         return Ok(None);
     }
-    let mut find = connection.prepare_cached(
-        "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS ?2 AND not_before = 0 AND seq > ?3",
-    )?;
+    let mut find = connection.prepare_cached(sql::change::QUEUED_SINCE)?;
     let told = int(told.load(Ordering::Relaxed));
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {

@@ -1,0 +1,15 @@
+//! Pauses.
+
+statements! {
+    PAUSES =
+        "SELECT pipeline, holder, reason, since, length, until FROM pause
+         ORDER BY pipeline, holder";
+    PAUSE =
+        "INSERT INTO pause (pipeline, holder, reason, since, length, until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (pipeline, holder) DO UPDATE
+         SET reason = excluded.reason, since = excluded.since, length = excluded.length,
+             until = excluded.until";
+    END_PAUSES = "DELETE FROM pause WHERE until <= ?1 - CASE WHEN holder = ?2 THEN 0 ELSE ?3 END";
+    RESUME = "DELETE FROM pause WHERE pipeline = ?1 AND holder = ?2";
+}

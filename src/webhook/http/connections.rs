@@ -1,0 +1,245 @@
+//! The connections, in total and per client, and which one is closed when there is no place: the oldest
+//! that has sent nothing authentic.
+//!
+//! An unauthenticated connection ends with its answer, so that it can't keep a place by asking again and
+//! again, or by never reading. An authenticated one stays open.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Peer};
+use super::deadlines::Deadlines;
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    clients: BTreeMap<Client, usize>,
+    /// Those that have not sent an authentic delivery, in the order in which they came.
+    strangers: BTreeMap<u64, Unauthenticated>,
+    /// The number of the next.
+    next: u64,
+}
+
+/// A connection that nobody vouches for.
+#[derive(Debug)]
+struct Unauthenticated {
+    client: Option<Client>,
+    /// Cancelled when it has to make room.
+    leave: CancellationToken,
+}
+
+impl Open {
+    /// A place is given back.
+    fn back(&mut self, client: Option<Client>) {
+        self.total = self.total.saturating_sub(1);
+        let Some(client) = client else { return };
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
+}
+
+/// Counts connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(in crate::webhook) struct Connections {
+    total: usize,
+    per_client: usize,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Connections {
+    pub(in crate::webhook) fn new(total: usize, per_client: usize) -> Self {
+        Self {
+            total,
+            per_client,
+            open: Arc::default(),
+        }
+    }
+
+    /// Whether the next has to wait for one that leaves.
+    pub(in crate::webhook) fn is_full(&self) -> bool {
+        lock(&self.open).total >= self.total
+    }
+
+    /// Takes a place; `None` where there is none left. A `client` of `None` stands for many (it is
+    /// a trusted proxy, or the Unix socket), and only the total counts. When all are taken, the
+    /// stranger who came first has to leave: a sender that means it has said by then what it wants.
+    pub(in crate::webhook) fn open(
+        &self,
+        client: Option<Client>,
+        leave: CancellationToken,
+    ) -> Option<Place> {
+        let mut open = lock(&self.open);
+        if client.is_some_and(|client| open.clients.get(&client) >= Some(&self.per_client)) {
+            return None;
+        }
+        if open.total >= self.total {
+            let (_, oldest) = open.strangers.pop_first()?;
+            open.back(oldest.client);
+            oldest.leave.cancel();
+        }
+        if let Some(client) = client {
+            *open.clients.entry(client).or_default() += 1;
+        }
+        open.total += 1;
+        let number = open.next;
+        open.next += 1;
+        open.strangers
+            .insert(number, Unauthenticated { client, leave });
+        Some(Place {
+            number,
+            known: AtomicBool::new(false),
+            client,
+            open: Arc::clone(&self.open),
+        })
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of one connection, given back at its end.
+#[derive(Debug)]
+pub(in crate::webhook) struct Place {
+    number: u64,
+    /// Whether it has sent an authentic delivery.
+    known: AtomicBool,
+    client: Option<Client>,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Place {
+    /// It has sent an authentic delivery: it does not have to leave for others any more, unless it had
+    /// to already, which is `false`.
+    pub(in crate::webhook) fn vouch(&self) -> bool {
+        if self.known.load(Ordering::Relaxed) {
+            return true;
+        }
+        let stays = lock(&self.open).strangers.remove(&self.number).is_some();
+        self.known.store(stays, Ordering::Relaxed);
+        stays
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = lock(&self.open);
+        // One that had to leave has given its place back already.
+        if open.strangers.remove(&self.number).is_some() || self.known.load(Ordering::Relaxed) {
+            open.back(self.client);
+        }
+    }
+}
+
+/// One connection, as its requests share it.
+#[derive(Debug)]
+pub(in crate::webhook) struct Visitor {
+    /// Where it comes from.
+    pub(in crate::webhook) peer: Peer,
+    /// By when it has to do its next thing.
+    pub(in crate::webhook) deadlines: Deadlines,
+    /// What it takes of the places that there are.
+    pub(in crate::webhook) place: Place,
+}
+
+#[cfg(test)]
+impl Visitor {
+    /// One through the Unix socket, with all the time that a listener gives.
+    pub(in crate::webhook) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+        Self::of(&Connections::new(1, 1), clock)
+    }
+
+    /// One that has to leave, since another came.
+    pub(in crate::webhook) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+        let connections = Connections::new(1, 1);
+        let first = Self::of(&connections, clock);
+        drop(Self::of(&connections, clock));
+        first
+    }
+
+    fn of(connections: &Connections, clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+        let token = tokio_util::sync::CancellationToken::new();
+        std::sync::Arc::new(Self {
+            peer: Peer::Local,
+            deadlines: Deadlines::new(clock, std::time::Duration::from_secs(5)),
+            place: connections.open(None, token).unwrap(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> CancellationToken {
+        CancellationToken::new()
+    }
+
+    #[test]
+    fn one_client_cannot_take_every_place_and_places_come_back() {
+        let client = |last| Some(Client::of([10, 0, 0, last].into()));
+        let connections = Connections::new(4, 2);
+        let mine = [
+            connections.open(client(1), token()),
+            connections.open(client(1), token()),
+        ];
+        assert!(mine.iter().all(Option::is_some));
+        assert!(connections.open(client(1), token()).is_none());
+        let proxy = [
+            connections.open(None, token()),
+            connections.open(None, token()),
+        ];
+        assert!(proxy.iter().all(Option::is_some));
+        for place in mine.iter().chain(&proxy).flatten() {
+            assert!(place.vouch());
+        }
+        assert!(
+            connections.open(client(2), token()).is_none(),
+            "all are taken"
+        );
+        drop(mine);
+        assert!(connections.open(client(2), token()).is_some());
+        drop(proxy);
+        let open = connections.open.lock().unwrap();
+        assert_eq!((open.total, open.clients.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_stranger_who_came_first_makes_room() {
+        let connections = Connections::new(3, 3);
+        let tokens = [token(), token(), token(), token(), token()];
+        let open = |number: usize| connections.open(None, tokens[number].clone());
+        let left = || -> Vec<usize> {
+            let gone = |number: &usize| tokens[*number].is_cancelled();
+            (0..tokens.len()).filter(gone).collect()
+        };
+        let places = [open(0).unwrap(), open(1).unwrap(), open(2).unwrap()];
+        assert!(
+            places[0].vouch() && places[0].vouch(),
+            "as often as it likes"
+        );
+        let fourth = open(3).unwrap();
+        assert_eq!(left(), [1]);
+        assert!(!places[1].vouch(), "it is too late for that");
+        let [first, second, third] = places;
+        drop(second);
+        assert_eq!(
+            connections.open.lock().unwrap().total,
+            3,
+            "its place is given away"
+        );
+        assert!(fourth.vouch() && third.vouch());
+        assert!(open(4).is_none(), "none of them is a stranger");
+        drop((first, third, fourth));
+        assert_eq!(left(), [1]);
+        let open = connections.open.lock().unwrap();
+        assert_eq!((open.total, open.strangers.len()), (0, 0));
+    }
+}

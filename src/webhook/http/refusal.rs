@@ -1,0 +1,69 @@
+//! Why a call of the webhook listener is refused, in words for the log and the metrics. An answer
+//! says less of it.
+
+use crate::webhook::auth::refused::Refused;
+
+/// Why a call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::webhook) enum Reason {
+    /// It is not authentic.
+    Auth(Refused),
+    /// It asks for another origin than those that may send.
+    Origin,
+    /// The route takes other methods.
+    Method,
+    /// The body is over `webhooks.body_limit`.
+    OverLimit,
+    /// The body did not come in time.
+    Slow,
+    /// The body is not as its head says, or ended before its end.
+    Broken,
+    /// It is authentic, and not what its kind sends.
+    Unreadable,
+    /// There is no such route.
+    NoRoute,
+}
+
+impl Reason {
+    /// Every reason.
+    pub(in crate::webhook) const ALL: [Self; 13] = [
+        Self::Auth(Refused::Missing),
+        Self::Auth(Refused::Twice),
+        Self::Auth(Refused::Malformed),
+        Self::Auth(Refused::Expired),
+        Self::Auth(Refused::Wrong),
+        Self::Auth(Refused::TooLarge),
+        Self::Origin,
+        Self::Method,
+        Self::OverLimit,
+        Self::Slow,
+        Self::Broken,
+        Self::Unreadable,
+        Self::NoRoute,
+    ];
+
+    /// The word for it in logs and metrics.
+    pub(in crate::webhook) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth(refused) => refused.as_str(),
+            Self::Origin => "origin",
+            Self::Method => "method",
+            Self::OverLimit => "over_limit",
+            Self::Slow => "slow",
+            Self::Broken => "broken",
+            Self::Unreadable => "unreadable",
+            Self::NoRoute => "no_route",
+        }
+    }
+
+    /// Those for which a call of a route may be refused.
+    pub(in crate::webhook) fn of_routes() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|one| *one != Self::NoRoute)
+    }
+
+    /// Its place in [`Reason::ALL`].
+    pub(in crate::webhook) fn place(self) -> usize {
+        let found = Self::ALL.iter().position(|one| *one == self);
+        found.unwrap_or(Self::ALL.len() - 1)
+    }
+}
