@@ -21,6 +21,7 @@ use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
+use crate::jobs::{JobError, deliveries, loss, remap, retention, verification};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
@@ -32,25 +33,17 @@ use api::{check_projects, key_reader, key_source};
 use handover::Handover;
 
 mod api;
-mod deliveries;
 mod handover;
 mod herald;
-mod loss;
 mod reload;
-mod remap;
 mod settings;
 pub mod systemd;
-mod verification;
 mod webhooks;
 
 /// How long stopping may take before the process ends anyway.
 const STOP: Duration = Duration::from_secs(20);
 /// The same, where an origin's filesystem hangs: its worker does not stop at all.
 const STOP_HUNG: Duration = Duration::from_secs(3);
-/// How often old history is looked for.
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
-/// How many rows are deleted at once, so that no commit waits long for it.
-const PRUNE_STEP: usize = 500;
 
 /// Why the daemon does not start, with the exit code that says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +63,15 @@ impl From<StoreError> for StartError {
             StoreError::Locked(_) | StoreError::Failed(_) | StoreError::Closed => {
                 Self::Temporary(error.to_string())
             }
+        }
+    }
+}
+
+impl From<JobError> for StartError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Store(error) => error.into(),
+            JobError::Temporary(why) => Self::Temporary(why),
         }
     }
 }
@@ -181,14 +183,20 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
-        spawn_pruning(config, &store, clock, &supervisor);
+        retention::spawn(&store, config.state.retention, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
         spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
-        let told = (&handle, &metrics, clock);
-        let kept_in = (&store, &intake);
-        verification::spawn(config, kept_in, &pipelines, told, &supervisor).await?;
+        let parts = verification::Parts {
+            store: &store,
+            intake: &intake,
+            pipelines: &pipelines,
+            engine: &handle,
+            metrics: &metrics,
+            clock,
+        };
+        verification::spawn(config, parts, &supervisor).await?;
         let webhooks =
             webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
         let origins = pipelines
@@ -296,15 +304,6 @@ fn token(config: &Config) -> Result<Option<Token>, StartError> {
     let token = config.admin.token();
     let token = token.map_err(|problems| StartError::Config(problems.to_string()))?;
     Ok(token.map(|secret| secret.value))
-}
-
-/// Waits until every one of these origins is armed.
-async fn armed(origins: Vec<OriginHandle>) {
-    for origin in &origins {
-        let mut status = origin.subscribe();
-        // An origin that has ended is a fault, and stops the process.
-        drop(status.wait_for(|status| status.armed).await);
-    }
 }
 
 /// The origins, once they are started.
@@ -492,37 +491,6 @@ fn open_databases(
     let index = Index::open(&config.state.directory, store.lineage(), &ids)
         .map_err(|error| StartError::Temporary(error.to_string()))?;
     Ok((Arc::new(store), Arc::new(index)))
-}
-
-/// Deletes old history in small steps.
-fn spawn_pruning(config: &Config, store: &Arc<Store>, clock: Clock, supervisor: &Supervisor) {
-    let (store, stopping) = (Arc::clone(store), supervisor.stopping());
-    let retention = config.state.retention;
-    supervisor.spawn("retention", async move {
-        loop {
-            let age = clock.now().millis();
-            let age_kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-            let before = crate::core::time::Time::from_millis(age.saturating_sub(age_kept));
-            let pruned = async {
-                let history = store.prune(before, PRUNE_STEP).await?;
-                let deliveries = store.prune_deliveries(before, clock.now(), PRUNE_STEP);
-                Ok(history + deliveries.await?)
-            };
-            let more = match pruned.await {
-                Ok(deleted) => deleted > 0,
-                Err(StoreError::Closed) => return Ok(()),
-                Err(error) => {
-                    tracing::warn!("old history can't be deleted: {error}");
-                    false
-                }
-            };
-            let pause = if more { Duration::ZERO } else { PRUNE_EVERY };
-            tokio::select! {
-                () = stopping.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    });
 }
 
 /// What ended the wait for the end.

@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod engine;
 pub mod explain;
 pub mod intake;
+mod jobs;
 pub mod lineage;
 pub mod metrics;
 pub mod origin;

@@ -11,7 +11,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 23] = [
+const ROOMS: [(&str, &str); 24] = [
     ("main", "cli"),
     (
         "cli",
@@ -19,8 +19,12 @@ const ROOMS: [(&str, &str); 23] = [
     ),
     (
         "daemon",
-        "admin explain engine config sandbox webhook origin intake sink store verify metrics scaleway credentials \
+        "jobs admin explain engine config sandbox webhook origin intake sink store metrics scaleway credentials \
          supervise clock core",
+    ),
+    (
+        "jobs",
+        "admin engine config origin intake store verify metrics supervise clock core",
     ),
     (
         "admin",

@@ -30,19 +30,19 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins
 
 /// What the tasks share.
 #[derive(Clone)]
-pub(super) struct Waiting {
-    pub(super) store: Arc<Store>,
+pub struct Waiting {
+    pub store: Arc<Store>,
     /// Hears of deliveries that wait.
-    pub(super) heard: watch::Receiver<()>,
-    pub(super) clock: Clock,
-    pub(super) stopping: CancellationToken,
+    pub heard: watch::Receiver<()>,
+    pub clock: Clock,
+    pub stopping: CancellationToken,
 }
 
 /// Why a task ends.
 struct Stop;
 
 /// Starts a task for changes that wait for their time.
-pub(super) fn spawn_release(waiting: Waiting, supervisor: &Supervisor) {
+pub fn spawn_release(waiting: Waiting, supervisor: &Supervisor) {
     supervisor.spawn("delayed deliveries", async move {
         let Stop = waiting.release().await;
         Ok(())
@@ -51,7 +51,7 @@ pub(super) fn spawn_release(waiting: Waiting, supervisor: &Supervisor) {
 
 /// Starts a task for the scans of a pipeline. Without origins there is nothing to scan, and what
 /// waits for a scan waits until there are some again.
-pub(super) fn spawn_scans(
+pub fn spawn_scans(
     waiting: Waiting,
     id: &PipelineId,
     pipeline: &AdminPipeline,

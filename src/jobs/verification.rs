@@ -28,7 +28,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::JobError;
 use crate::admin::AdminPipeline;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -85,14 +85,30 @@ struct Shared {
 /// A look that runs.
 type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Send>>;
 
+/// The parts of the daemon that the job works with.
+pub struct Parts<'a> {
+    pub store: &'a Arc<Store>,
+    pub intake: &'a Arc<Intake>,
+    pub pipelines: &'a BTreeMap<PipelineId, AdminPipeline>,
+    pub engine: &'a EngineHandle,
+    pub metrics: &'a Arc<Metrics>,
+    pub clock: Clock,
+}
+
 /// Starts what follows on purges, where something does.
-pub(super) async fn spawn(
+pub async fn spawn(
     config: &Config,
-    (store, intake): (&Arc<Store>, &Arc<Intake>),
-    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
-    (engine, metrics, clock): (&EngineHandle, &Arc<Metrics>, Clock),
+    parts: Parts<'_>,
     supervisor: &Supervisor,
-) -> Result<(), StartError> {
+) -> Result<(), JobError> {
+    let Parts {
+        store,
+        intake,
+        pipelines,
+        engine,
+        metrics,
+        clock,
+    } = parts;
     let configured = config.pipelines.iter().map(|pipeline| Follows {
         pipeline: pipeline.id.clone(),
         verify: pipeline.verify.is_some(),
@@ -106,7 +122,7 @@ pub(super) async fn spawn(
             None => None,
             Some(verify) => Some(Look {
                 edge: Edge::new(verify.edge_url.clone(), verify.timeout)
-                    .map_err(|error| StartError::Temporary(error.to_string()))?,
+                    .map_err(|error| JobError::Temporary(error.to_string()))?,
                 missing: AtomicU32::new(0),
                 egress_budget: EgressBudget::open(
                     store,
