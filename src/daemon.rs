@@ -21,7 +21,7 @@ use crate::credentials::Credentials;
 use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
-use crate::jobs::{JobError, deliveries, loss, remap, retention, verification};
+use crate::jobs::{self, JobError, remap};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
@@ -183,20 +183,18 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
-        retention::spawn(&store, config.state.retention, clock, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
-        loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
-        spawn_deliveries(config, &store, &pipelines, clock, &supervisor).await?;
-        let parts = verification::Parts {
+        let parts = jobs::Parts {
             store: &store,
+            index: &index,
             intake: &intake,
             pipelines: &pipelines,
             engine: &handle,
             metrics: &metrics,
             clock,
         };
-        verification::spawn(config, parts, &supervisor).await?;
+        jobs::start(config, parts, &supervisor).await?;
         let webhooks =
             webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
         let origins = pipelines
@@ -440,34 +438,6 @@ fn start_origins(
         pipelines.insert(pipeline.id.clone(), entry);
     }
     Ok(pipelines)
-}
-
-/// Starts what serves deliveries that wait.
-async fn spawn_deliveries(
-    config: &Config,
-    store: &Arc<Store>,
-    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
-    clock: Clock,
-    supervisor: &Supervisor,
-) -> Result<(), StartError> {
-    let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
-    let delay = |webhook: &config::Webhook| {
-        let settings = &webhook.settings;
-        (settings.path.clone(), settings.delay)
-    };
-    let delays = routes.map(delay).collect();
-    store.begin_deliveries(delays, clock.now()).await?;
-    let waiting = deliveries::Waiting {
-        store: Arc::clone(store),
-        heard: store.subscribe_waiting(),
-        clock,
-        stopping: supervisor.stopping(),
-    };
-    for (id, pipeline) in pipelines {
-        deliveries::spawn_scans(waiting.clone(), id, pipeline, supervisor);
-    }
-    deliveries::spawn_release(waiting, supervisor);
-    Ok(())
 }
 
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {

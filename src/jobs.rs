@@ -1,23 +1,34 @@
 //! Background jobs, one file each, on one loop.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminPipeline;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::core::backoff::Backoff;
-use crate::origin::OriginHandle;
-use crate::store::StoreError;
+use crate::core::change::PipelineId;
+use crate::core::time::Time;
+use crate::engine::EngineHandle;
+use crate::intake::Intake;
+use crate::metrics::Metrics;
+use crate::origin::{Index, OriginHandle};
+use crate::store::{Store, StoreError};
+use crate::supervise::Supervisor;
 
-pub mod deliveries;
-pub mod loss;
-pub mod remap;
-pub mod retention;
-pub mod verification;
+mod deliveries;
+mod loss;
+pub(crate) mod remap;
+mod retention;
+mod verification;
 
 /// Why a job can't start.
 #[derive(Debug, thiserror::Error)]
-pub enum JobError {
+pub(crate) enum JobError {
     /// The queue can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -26,20 +37,54 @@ pub enum JobError {
     Temporary(String),
 }
 
-/// What a job does after a step that succeeded.
+/// The parts of the daemon that jobs work with.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) store: &'a Arc<Store>,
+    pub(crate) index: &'a Arc<Index>,
+    pub(crate) intake: &'a Arc<Intake>,
+    pub(crate) pipelines: &'a BTreeMap<PipelineId, AdminPipeline>,
+    pub(crate) engine: &'a EngineHandle,
+    pub(crate) metrics: &'a Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+/// Starts every job. The origins are there, and armed later.
+pub(crate) async fn start(
+    config: &Config,
+    parts: Parts<'_>,
+    supervisor: &Supervisor,
+) -> Result<(), JobError> {
+    let Parts { store, clock, .. } = parts;
+    retention::spawn(store, config.state.retention, clock, supervisor);
+    loss::spawn(&parts, supervisor)?;
+    deliveries::spawn(config, store, parts.pipelines, clock, supervisor).await?;
+    verification::spawn(config, &parts, supervisor).await
+}
+
+/// When the next step of a job is, after one that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The next step after this time.
+    /// After so long, or when the job is woken.
     After(Duration),
-    /// The job is over.
+    /// When the job is woken.
+    Woken,
+    /// Never: the job is over.
     Over,
+}
+
+impl Next {
+    /// At a time; `None`: when the job is woken.
+    fn at(due: Option<Time>, now: Time) -> Self {
+        due.map_or(Self::Woken, |due| Self::After(due.since(now)))
+    }
 }
 
 /// Why a step failed.
 #[derive(Debug)]
 enum StepError {
-    /// The store is closed: the process stops.
-    Closed,
+    /// The process stops.
+    Stopping,
     /// The step is tried again.
     Failed(String),
 }
@@ -47,19 +92,36 @@ enum StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Closed => Self::Closed,
+            StoreError::Closed => Self::Stopping,
             error => Self::Failed(error.to_string()),
         }
     }
 }
 
 /// Work that is done in steps.
-trait Job: Send {
+trait Job: Send + 'static {
     /// Does what is due, and says when the next step is.
     fn step(&mut self) -> impl Future<Output = Result<Next, StepError>> + Send;
 
+    /// Waits for what makes the next step due before its time. May be dropped at any moment.
+    fn woken(&mut self) -> impl Future<Output = Result<(), StepError>> + Send {
+        std::future::pending()
+    }
+
     /// Logs that a step failed. It is called once for each change of the reason.
     fn failed(&self, why: &str);
+}
+
+/// Starts a job as a task of this name, once these origins are armed.
+fn spawn(name: &'static str, job: impl Job, origins: Vec<OriginHandle>, supervisor: &Supervisor) {
+    let stopping = supervisor.stopping();
+    supervisor.spawn(name, async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = armed(origins) => run(job, stopping.clone()).await,
+        }
+        Ok(())
+    });
 }
 
 /// Runs a job until it is over, the store is closed, or the process stops. A step that began is
@@ -68,24 +130,38 @@ async fn run(mut job: impl Job, stopping: CancellationToken) {
     let mut rng = fastrand::Rng::new();
     let (mut failures, mut reason) = (0_u32, None);
     loop {
-        let wait = match job.step().await {
-            Ok(Next::Over) | Err(StepError::Closed) => return,
-            Ok(Next::After(wait)) => {
-                (failures, reason) = (0, None);
-                wait
+        let waited = match job.step().await {
+            Ok(Next::Over) => return,
+            Ok(next) => {
+                let due = async {
+                    match next {
+                        Next::After(wait) => tokio::time::sleep(wait).await,
+                        Next::Woken | Next::Over => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = due => Ok(()),
+                    woken = job.woken() => woken,
+                }
             }
+            Err(error) => Err(error),
+        };
+        match waited {
+            Ok(()) => (failures, reason) = (0, None),
+            Err(StepError::Stopping) => return,
             Err(StepError::Failed(why)) => {
                 failures = failures.saturating_add(1);
                 if reason.as_ref() != Some(&why) {
                     job.failed(&why);
                     reason = Some(why);
                 }
-                Backoff::JOB.wait(failures, &mut rng)
+                let wait = Backoff::JOB.wait(failures, &mut rng);
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
             }
-        };
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
         }
     }
 }
@@ -103,20 +179,19 @@ async fn armed(origins: Vec<OriginHandle>) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tokio::time::Instant;
-
     use super::*;
 
     /// A job that does what a list says, and notes when, and what is logged.
     struct Listed {
         steps: std::vec::IntoIter<Result<Next, StepError>>,
-        began: Arc<Mutex<Vec<Instant>>>,
+        clock: Clock,
+        began: Arc<Mutex<Vec<Time>>>,
         logged: Arc<Mutex<Vec<String>>>,
     }
 
     impl Job for Listed {
         async fn step(&mut self) -> Result<Next, StepError> {
-            self.began.lock().unwrap().push(Instant::now());
+            self.began.lock().unwrap().push(self.clock.now());
             self.steps.next().unwrap_or(Ok(Next::Over))
         }
 
@@ -127,15 +202,18 @@ mod tests {
 
     /// Runs these steps; returns the waits between them in seconds, and what was logged.
     async fn steps(steps: Vec<Result<Next, StepError>>) -> (Vec<f64>, Vec<String>) {
-        let (began, logged) = (Arc::default(), Arc::default());
+        let (began, logged) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
         let job = Listed {
             steps: steps.into_iter(),
+            clock: Clock::start(),
             began: Arc::clone(&began),
             logged: Arc::clone(&logged),
         };
         run(job, CancellationToken::new()).await;
         let began = began.lock().unwrap();
-        let waits = began.windows(2).map(|two| (two[1] - two[0]).as_secs_f64());
+        let waits = began
+            .windows(2)
+            .map(|two| two[1].since(two[0]).as_secs_f64());
         (waits.collect(), logged.lock().unwrap().clone())
     }
 
@@ -179,17 +257,64 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_in_the_middle_of_a_wait_ends_the_job_at_once() {
         let stopping = CancellationToken::new();
-        let began = Instant::now();
+        let clock = Clock::start();
+        let began = clock.now();
         let job = Listed {
+            clock,
             steps: vec![Ok(Next::After(Duration::from_hours(1)))].into_iter(),
             began: Arc::default(),
             logged: Arc::default(),
         };
         let stop = async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             stopping.cancel();
         };
         tokio::join!(run(job, stopping.clone()), stop);
-        assert!(began.elapsed() < Duration::from_secs(61));
+        assert!(clock.now().since(began) < Duration::from_secs(61));
+    }
+
+    /// Is woken once, after a minute, and fails in that.
+    struct Woken {
+        listed: Listed,
+        wakes: u32,
+    }
+
+    impl Job for Woken {
+        async fn step(&mut self) -> Result<Next, StepError> {
+            self.listed.step().await
+        }
+
+        async fn woken(&mut self) -> Result<(), StepError> {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            self.wakes += 1;
+            if self.wakes == 2 {
+                failed("woken").map(|_| ())
+            } else {
+                Ok(())
+            }
+        }
+
+        fn failed(&self, why: &str) {
+            self.listed.failed(why);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_wakes_a_job_makes_its_step_due_and_may_fail() {
+        let (began, logged) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
+        let listed = Listed {
+            clock: Clock::start(),
+            steps: vec![Ok(Next::Woken), Ok(Next::After(Duration::from_hours(1)))].into_iter(),
+            began: Arc::clone(&began),
+            logged: Arc::clone(&logged),
+        };
+        run(Woken { listed, wakes: 0 }, CancellationToken::new()).await;
+        let began = began.lock().unwrap();
+        let waits: Vec<u64> = began
+            .windows(2)
+            .map(|two| two[1].since(two[0]).as_secs())
+            .collect();
+        assert!(waits[0] == 60 && (62..=65).contains(&waits[1]), "{waits:?}");
+        assert_eq!(*logged.lock().unwrap(), ["woken"]);
     }
 }

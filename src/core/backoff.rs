@@ -17,11 +17,12 @@ impl Backoff {
         cap: Duration::from_mins(5),
     };
 
-    /// The waits between attempts of a background job: 5 s, doubling, at most 5 min.
+    /// The waits between attempts of a background job: 5 s, doubling, at most a minute.
     pub const JOB: Self = Self {
         first: Duration::from_secs(5),
-        cap: Duration::from_mins(5),
+        cap: Duration::from_mins(1),
     };
+
     /// Waits of `first`, doubling, at most `cap`.
     #[must_use]
     pub const fn new(first: Duration, cap: Duration) -> Self {

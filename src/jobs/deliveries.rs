@@ -1,15 +1,17 @@
 //! Deliveries that wait: for their time, then for the scans that they asked for. All of it is on
 //! disk; what runs here starts again where it was.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::armed;
+use super::{Job, Next, StepError};
 use crate::admin::AdminPipeline;
 use crate::clock::Clock;
+use crate::config::{self, Config};
 use crate::core::change::PipelineId;
 use crate::core::delivery::{DueDeliveries, ScanDone};
 use crate::core::time::Time;
@@ -25,115 +27,86 @@ const TOGETHER: Duration = Duration::from_millis(50);
 const CALM: Duration = Duration::from_secs(1);
 /// How often it is looked at for that, and how long at most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
-/// What fails is tried again after this, doubling to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
-/// What the tasks share.
-#[derive(Clone)]
-pub struct Waiting {
-    pub store: Arc<Store>,
-    /// Hears of deliveries that wait.
-    pub heard: watch::Receiver<()>,
-    pub clock: Clock,
-    pub stopping: CancellationToken,
-}
-
-/// Why a task ends.
-struct Stop;
-
-/// Starts a task for changes that wait for their time.
-pub fn spawn_release(waiting: Waiting, supervisor: &Supervisor) {
-    supervisor.spawn("delayed deliveries", async move {
-        let Stop = waiting.release().await;
-        Ok(())
-    });
-}
-
-/// Starts a task for the scans of a pipeline. Without origins there is nothing to scan, and what
+/// Starts the jobs, with the delays that the routes have now: one for changes that wait for their time,
+/// and one for the scans of each pipeline with origins. Without origins there is nothing to scan, and what
 /// waits for a scan waits until there are some again.
-pub fn spawn_scans(
-    waiting: Waiting,
-    id: &PipelineId,
-    pipeline: &AdminPipeline,
+pub(crate) async fn spawn(
+    config: &Config,
+    store: &Arc<Store>,
+    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
+    clock: Clock,
     supervisor: &Supervisor,
-) {
-    let scans = Scans {
-        waiting,
-        id: id.clone(),
-        name: Arc::clone(&pipeline.name),
-        origins: pipeline
-            .origins
-            .iter()
-            .map(|(_, origin)| origin.clone())
-            .collect(),
+) -> Result<(), StoreError> {
+    let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
+    let delay = |webhook: &config::Webhook| {
+        let settings = &webhook.settings;
+        (settings.path.clone(), settings.delay)
     };
-    if scans.origins.is_empty() {
-        return;
+    let delays = routes.map(delay).collect();
+    store.begin_deliveries(delays, clock.now()).await?;
+    let waiting = Waiting {
+        store: Arc::clone(store),
+        came: store.subscribe_waiting(),
+        clock,
+    };
+    for (id, pipeline) in pipelines {
+        let origins = pipeline.origins.iter().map(|(_, origin)| origin.clone());
+        let origins: Vec<OriginHandle> = origins.collect();
+        if origins.is_empty() {
+            continue;
+        }
+        let scans = Scans {
+            waiting: waiting.clone(),
+            id: id.clone(),
+            name: Arc::clone(&pipeline.name),
+            origins: origins.clone(),
+            fresh: true,
+            stopping: supervisor.stopping(),
+        };
+        super::spawn("webhook scans", scans, origins, supervisor);
     }
-    supervisor.spawn("webhook scans", async move {
-        let Stop = scans.run().await;
-        Ok(())
-    });
+    super::spawn("delayed deliveries", waiting, Vec::new(), supervisor);
+    Ok(())
+}
+
+/// What the jobs share; by itself, the changes that wait for their time.
+#[derive(Clone)]
+struct Waiting {
+    store: Arc<Store>,
+    /// Is notified of deliveries that wait.
+    came: watch::Receiver<()>,
+    clock: Clock,
 }
 
 impl Waiting {
-    async fn release(mut self) -> Stop {
-        let mut retry = Retry::default();
-        loop {
-            let step = async {
-                let due = self.store.due_deliveries().await?.changes;
-                let Some(due) = due else { return Ok(None) };
-                let now = self.clock.now();
-                if due > now {
-                    return Ok(Some(due));
-                }
-                self.store.release_deliveries(now, STEP).await?;
-                Ok(Some(now))
-            };
-            let next = match step.await {
-                Ok(next) => next,
-                Err(StoreError::Closed) => return Stop,
-                Err(error) => {
-                    tracing::error!("what deliveries asked for can't be queued: {error}");
-                    if self.pause(retry.next()).await.is_err() {
-                        return Stop;
-                    }
-                    continue;
-                }
-            };
-            retry = Retry::default();
-            if self.until(next).await.is_err() {
-                return Stop;
-            }
+    /// Waits until a delivery comes, and a moment more for others.
+    async fn came(&mut self) -> Result<(), StepError> {
+        if self.came.changed().await.is_err() {
+            return Err(StepError::Stopping);
         }
+        tokio::time::sleep(TOGETHER).await;
+        Ok(())
+    }
+}
+
+impl Job for Waiting {
+    async fn step(&mut self) -> Result<Next, StepError> {
+        let due = self.store.due_deliveries().await?.changes;
+        let now = self.clock.now();
+        if due.is_some_and(|due| due <= now) {
+            self.store.release_deliveries(now, STEP).await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        Ok(Next::at(due, now))
     }
 
-    /// Waits for a time, or until a delivery comes.
-    async fn until(&mut self, time: Option<Time>) -> Result<(), Stop> {
-        let clock = self.clock;
-        let sleep = async {
-            match time {
-                Some(time) => tokio::time::sleep_until(clock.instant(time)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.stopping.cancelled() => return Err(Stop),
-            () = sleep => return Ok(()),
-            changed = self.heard.changed() => {
-                if changed.is_err() {
-                    return Err(Stop);
-                }
-            }
-        }
-        self.pause(TOGETHER).await
+    fn woken(&mut self) -> impl Future<Output = Result<(), StepError>> + Send {
+        self.came()
     }
 
-    async fn pause(&self, wait: Duration) -> Result<(), Stop> {
-        tokio::select! {
-            () = self.stopping.cancelled() => Err(Stop),
-            () = tokio::time::sleep(wait) => Ok(()),
-        }
+    fn failed(&self, why: &str) {
+        tracing::error!("what deliveries asked for can't be queued: {why}; trying again");
     }
 }
 
@@ -143,64 +116,65 @@ struct Scans {
     id: PipelineId,
     name: Arc<str>,
     origins: Vec<OriginHandle>,
+    /// Whether the scan of the start still serves what was due before it.
+    fresh: bool,
+    stopping: CancellationToken,
 }
 
-/// Why scans did not serve a delivery.
-enum Unserved {
-    Stop,
-    Retry(String),
-}
-
-impl From<ScanError> for Unserved {
+impl From<ScanError> for StepError {
     fn from(error: ScanError) -> Self {
         match error {
-            ScanError::Stopping => Self::Stop,
-            ScanError::Busy => Self::Retry(error.to_string()),
+            ScanError::Stopping => Self::Stopping,
+            ScanError::Busy => Self::Failed(error.to_string()),
         }
     }
 }
 
-impl From<StoreError> for Unserved {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Closed => Self::Stop,
-            error => Self::Retry(error.to_string()),
+impl Job for Scans {
+    async fn step(&mut self) -> Result<Next, StepError> {
+        let Waiting { store, clock, .. } = &self.waiting;
+        let (store, clock) = (Arc::clone(store), *clock);
+        let due = self.due(store.due_deliveries().await?);
+        let now = clock.now();
+        let Some(due) = due.filter(|due| *due <= now) else {
+            self.fresh = false;
+            return Ok(Next::at(due, now));
+        };
+        // The scan of the start is as good as one for a delivery that was due before.
+        let began = self.last_scan().filter(|began| self.fresh && due <= *began);
+        if began.is_none() {
+            self.scan().await?;
         }
+        self.calm().await?;
+        self.scan().await?;
+        let last = store.append(Vec::new()).await?.last;
+        let done = ScanDone {
+            pipeline: self.id.clone(),
+            through: began.unwrap_or(now),
+            last,
+        };
+        store.scanned_for_deliveries(done).await?;
+        self.fresh = false;
+        tracing::info!(
+            pipeline = &*self.name,
+            "scanned for webhooks, twice; what differed is queued"
+        );
+        Ok(Next::After(Duration::ZERO))
+    }
+
+    fn woken(&mut self) -> impl Future<Output = Result<(), StepError>> + Send {
+        self.waiting.came()
+    }
+
+    fn failed(&self, why: &str) {
+        tracing::error!(
+            pipeline = &*self.name,
+            "the scan that a webhook asked for is still to be made: {why}; trying again"
+        );
     }
 }
 
 impl Scans {
-    async fn run(mut self) -> Stop {
-        tokio::select! {
-            () = self.waiting.stopping.cancelled() => return Stop,
-            () = armed(self.origins.clone()) => {}
-        }
-        let mut retry = Retry::default();
-        // The scan of the start is as good as one for a delivery that was due before.
-        let mut scanned = self.last_scan();
-        loop {
-            let next = match self.serve(scanned).await {
-                Ok(next) => next,
-                Err(Unserved::Stop) => return Stop,
-                Err(Unserved::Retry(why)) => {
-                    tracing::error!(
-                        pipeline = &*self.name,
-                        "the scan that a webhook asked for is still to be made: {why}; trying again"
-                    );
-                    if self.waiting.pause(retry.next()).await.is_err() {
-                        return Stop;
-                    }
-                    continue;
-                }
-            };
-            retry = Retry::default();
-            scanned = None;
-            if self.waiting.until(next).await.is_err() {
-                return Stop;
-            }
-        }
-    }
-
     /// When the last good scan of every origin began.
     fn last_scan(&self) -> Option<Time> {
         let began = |origin: &OriginHandle| {
@@ -216,46 +190,14 @@ impl Scans {
         scans.find(|(id, _)| *id == self.id).map(|(_, due)| due)
     }
 
-    /// Serves what is due, and tells when the next is.
-    async fn serve(&self, scanned: Option<Time>) -> Result<Option<Time>, Unserved> {
-        let Waiting { store, clock, .. } = &self.waiting;
-        let Some(due) = self.due(store.due_deliveries().await?) else {
-            return Ok(None);
-        };
-        let now = clock.now();
-        if due > now {
-            return Ok(Some(due));
-        }
-        let mut through = now;
-        match scanned {
-            Some(began) if due <= began => through = began,
-            _ => self.scan().await?,
-        }
-        self.calm().await?;
-        self.scan().await?;
-        let last = store.append(Vec::new()).await?.last;
-        store
-            .scanned_for_deliveries(ScanDone {
-                pipeline: self.id.clone(),
-                through,
-                last,
-            })
-            .await?;
-        tracing::info!(
-            pipeline = &*self.name,
-            "scanned for webhooks, twice; what differed is queued"
-        );
-        Ok(Some(now))
-    }
-
-    async fn scan(&self) -> Result<(), Unserved> {
+    async fn scan(&self) -> Result<(), StepError> {
         let scans = self
             .origins
             .iter()
             .map(|origin| origin.scan(ScanReason::Webhook, false));
         let scans = futures_util::future::try_join_all(scans).await?;
         if scans.iter().any(|scan| scan.held) {
-            return Err(Unserved::Retry(format!(
+            return Err(StepError::Failed(format!(
                 "so many files are gone at once that nothing of that is purged; if that is meant \
                  so: edgepurge scan {} --apply --accept-loss",
                 self.name
@@ -265,14 +207,15 @@ impl Scans {
     }
 
     /// Waits until nothing was noticed for a while; not for ever, since a site may never rest.
-    async fn calm(&self) -> Result<(), Unserved> {
+    async fn calm(&self) -> Result<(), StepError> {
         let (look, at_most) = LOOK;
         let clock = self.waiting.clock;
         let began = clock.now();
         let mut since = began;
         while clock.now().since(since) < CALM && clock.now().since(began) < at_most {
-            if self.waiting.pause(look).await.is_err() {
-                return Err(Unserved::Stop);
+            tokio::select! {
+                () = self.stopping.cancelled() => return Err(StepError::Stopping),
+                () = tokio::time::sleep(look) => {}
             }
             let busy = self.origins.iter().any(|origin| {
                 let status = origin.status();
@@ -283,17 +226,5 @@ impl Scans {
             }
         }
         Ok(())
-    }
-}
-
-/// Ever longer pauses.
-#[derive(Debug, Default)]
-struct Retry(Duration);
-
-impl Retry {
-    fn next(&mut self) -> Duration {
-        let (first, last) = RETRY;
-        self.0 = (self.0 * 2).clamp(first, last);
-        self.0
     }
 }

@@ -1,11 +1,9 @@
 //! When a database was lost, what changed before can't be known: each pipeline gets one purge of
 //! everything, made after its origins are watched, so that nothing falls between the two.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Job, JobError, Next, StepError, armed};
-use crate::admin::AdminPipeline;
+use super::{Job, JobError, Next, Parts, StepError};
 use crate::clock::Clock;
 use crate::core::change::{PipelineId, Source};
 use crate::intake::{AskError, AskedTargets, Intake};
@@ -13,15 +11,16 @@ use crate::origin::Index;
 use crate::store::StoreError;
 use crate::supervise::Supervisor;
 
-/// Starts a task for each pipeline whose past is lost. It is remembered on disk until its purge is
+/// Starts a job for each pipeline whose past is lost. It is remembered on disk until its purge is
 /// committed.
-pub fn make_good(
-    index: &Arc<Index>,
-    intake: &Arc<Intake>,
-    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
-    clock: Clock,
-    supervisor: &Supervisor,
-) -> Result<(), JobError> {
+pub(crate) fn spawn(parts: &Parts<'_>, supervisor: &Supervisor) -> Result<(), JobError> {
+    let Parts {
+        index,
+        intake,
+        pipelines,
+        clock,
+        ..
+    } = *parts;
     let losses = index
         .losses()
         .map_err(|error| JobError::Temporary(error.to_string()))?;
@@ -35,7 +34,6 @@ pub fn make_good(
             "what changed before this start can't be known, so everything will be purged once: {reason}"
         );
         let origins = pipeline.origins.iter().map(|(_, origin)| origin.clone());
-        let armed = armed(origins.collect());
         let job = Loss {
             index: Arc::clone(index),
             intake: Arc::clone(intake),
@@ -43,15 +41,7 @@ pub fn make_good(
             reason,
             clock,
         };
-        let stopping = supervisor.stopping();
-        supervisor.spawn("loss", async move {
-            tokio::select! {
-                () = stopping.cancelled() => return Ok(()),
-                () = armed => {}
-            }
-            super::run(job, stopping).await;
-            Ok(())
-        });
+        super::spawn("loss", job, origins.collect(), supervisor);
     }
     Ok(())
 }
@@ -73,7 +63,7 @@ impl Job for Loss {
             .asked(id, AskedTargets::All, Source::Scan, &self.reason, now);
         match asked.await {
             Ok(_) => {}
-            Err(AskError::Store(StoreError::Closed)) => return Err(StepError::Closed),
+            Err(AskError::Store(StoreError::Closed)) => return Err(StepError::Stopping),
             Err(error) => return Err(StepError::Failed(error.to_string())),
         }
         // A crash in between purges once more than needed, and never once less.

@@ -15,7 +15,11 @@ const PAGE: usize = 1_000;
 
 /// Adds what the mappings of now say of the files whose changes are not settled, where the mapping
 /// is another than at the last start. A crash in between adds it once more, which costs nothing.
-pub async fn remap(config: &Config, store: &Arc<Store>, intake: &Intake) -> Result<(), StoreError> {
+pub(crate) async fn remap(
+    config: &Config,
+    store: &Arc<Store>,
+    intake: &Intake,
+) -> Result<(), StoreError> {
     for pipeline in &config.pipelines {
         let Some(known) = intake.pipeline(&pipeline.id) else {
             continue;

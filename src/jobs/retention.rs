@@ -21,13 +21,10 @@ struct Retention {
 }
 
 /// Starts the job. History is kept for `kept`.
-pub fn spawn(store: &Arc<Store>, kept: Duration, clock: Clock, supervisor: &Supervisor) {
+pub(crate) fn spawn(store: &Arc<Store>, kept: Duration, clock: Clock, supervisor: &Supervisor) {
     let store = Arc::clone(store);
-    let (job, stopping) = (Retention { store, kept, clock }, supervisor.stopping());
-    supervisor.spawn("retention", async move {
-        super::run(job, stopping).await;
-        Ok(())
-    });
+    let job = Retention { store, kept, clock };
+    super::spawn("retention", job, Vec::new(), supervisor);
 }
 
 impl Job for Retention {

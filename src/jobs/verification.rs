@@ -26,17 +26,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio_util::sync::CancellationToken;
 
-use super::JobError;
-use crate::admin::AdminPipeline;
+use super::{Job, JobError, Next, Parts, StepError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
-use crate::core::time::Time;
 use crate::core::verify::{Check, FollowUp, Follows, Known, Looked, Then, Url, Verdict, Word};
-use crate::engine::{EngineHandle, Notice};
+use crate::engine::Notice;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -54,8 +51,6 @@ const STEP: usize = 500;
 /// An edge that said so often in a row that there is no such file, and had none, is another than the
 /// one that serves these files.
 const NONE_OF: u32 = 20;
-/// What fails in the store is tried again after this.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// A pipeline on whose purges something follows.
 struct Followed {
@@ -85,20 +80,10 @@ struct Shared {
 /// A look that runs.
 type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Send>>;
 
-/// The parts of the daemon that the job works with.
-pub struct Parts<'a> {
-    pub store: &'a Arc<Store>,
-    pub intake: &'a Arc<Intake>,
-    pub pipelines: &'a BTreeMap<PipelineId, AdminPipeline>,
-    pub engine: &'a EngineHandle,
-    pub metrics: &'a Arc<Metrics>,
-    pub clock: Clock,
-}
-
 /// Starts what follows on purges, where something does.
-pub async fn spawn(
+pub(crate) async fn spawn(
     config: &Config,
-    parts: Parts<'_>,
+    parts: &Parts<'_>,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let Parts {
@@ -108,7 +93,8 @@ pub async fn spawn(
         engine,
         metrics,
         clock,
-    } = parts;
+        ..
+    } = *parts;
     let configured = config.pipelines.iter().map(|pipeline| Follows {
         pipeline: pipeline.id.clone(),
         verify: pipeline.verify.is_some(),
@@ -150,7 +136,7 @@ pub async fn spawn(
     if followed.is_empty() {
         return Ok(());
     }
-    let task = Following {
+    let job = Following {
         shared: Arc::new(Shared {
             store: Arc::clone(store),
             followed,
@@ -161,16 +147,12 @@ pub async fn spawn(
         notices: Some(engine.notices()),
         looking: FuturesUnordered::new(),
         busy: BTreeSet::new(),
-        stopping: supervisor.stopping(),
     };
-    supervisor.spawn("verify", async move {
-        task.run().await;
-        Ok(())
-    });
+    super::spawn("verify", job, Vec::new(), supervisor);
     Ok(())
 }
 
-/// The task.
+/// The job.
 struct Following {
     shared: Arc<Shared>,
     /// `None` once the engine has ended.
@@ -178,51 +160,10 @@ struct Following {
     looking: FuturesUnordered<Looking>,
     /// What is being looked at.
     busy: BTreeSet<(PipelineId, Asset)>,
-    stopping: CancellationToken,
 }
 
-impl Following {
-    async fn run(mut self) {
-        loop {
-            let next = match self.step().await {
-                Ok(next) => next,
-                Err(StoreError::Closed) => return,
-                Err(error) => {
-                    tracing::error!("what follows on purges can't be planned: {error}");
-                    Some(self.shared.clock.now().after(RETRY))
-                }
-            };
-            let clock = self.shared.clock;
-            let sleep = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.stopping.cancelled() => return,
-                () = sleep => {}
-                () = settled(&mut self.notices) => {}
-                Some((check, looked)) = self.looking.next() => {
-                    self.busy.remove(&(check.pipeline, check.asset));
-                    match looked {
-                        Ok(()) => {}
-                        Err(StoreError::Closed) => return,
-                        Err(error) => {
-                            tracing::error!("a look at the edge can't be committed: {error}");
-                            tokio::select! {
-                                () = self.stopping.cancelled() => return,
-                                () = tokio::time::sleep(RETRY) => {}
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Does what is due, and tells when something is again.
-    async fn step(&mut self) -> Result<Option<Time>, StoreError> {
+impl Job for Following {
+    async fn step(&mut self) -> Result<Next, StepError> {
         let shared = Arc::clone(&self.shared);
         let of: Vec<PipelineId> = shared.followed.keys().cloned().collect();
         // Those that are looked at now are among the first.
@@ -257,9 +198,27 @@ impl Following {
                 }));
             }
         }
-        Ok(next)
+        Ok(Next::at(next, now))
     }
 
+    async fn woken(&mut self) -> Result<(), StepError> {
+        tokio::select! {
+            () = settled(&mut self.notices) => Ok(()),
+            Some((check, looked)) = self.looking.next() => {
+                self.busy.remove(&(check.pipeline, check.asset));
+                Ok(looked?)
+            }
+        }
+    }
+
+    fn failed(&self, why: &str) {
+        tracing::error!(
+            "what follows on purges can't be planned or committed: {why}; trying again"
+        );
+    }
+}
+
+impl Following {
     /// How many assets of a pipeline are being looked at: an edge that hangs holds up no other's.
     fn busy_with(&self, pipeline: &PipelineId) -> usize {
         let busy = self.busy.iter();
