@@ -7,15 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
-use super::fingerprint::Stat;
-use super::inbox::Inbox;
-use super::known::Known;
 use crate::core::change::{ContentHash, PipelineId, Seq};
 use crate::core::time::Time;
 use crate::lineage::Lineage;
+use crate::origin::index::known::Known;
+use crate::origin::tree::fingerprint::Stat;
+use crate::origin::watch::inbox::Inbox;
 
 mod directories;
+pub(super) mod known;
+pub(super) mod look;
 mod open;
+pub(super) mod rows;
 mod twins;
 mod write;
 

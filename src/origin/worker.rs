@@ -6,40 +6,54 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::OriginError;
-use super::batch::{Batch, Committer, Stopping};
-use super::doubt::Doubt;
-use super::following::Following;
-use super::guard::Root;
-use super::hints::{Cause, Mark};
-use super::ignore::Ignore;
-use super::inbox::Inbox;
-use super::index::IndexError;
-use super::large::LargeReader;
-use super::links_bound::Links;
-use super::look::Resolver;
-use super::losses::Losses;
-use super::mounts::Mounts;
-use super::reading::Reading;
-use super::scan::{Pending, Running};
-use super::scope::Former;
-use super::settings::OriginSettings;
-use super::status::{OriginStatus, ScanReason};
-use super::unreadable::Unreadable;
-use super::walk::open_above;
-use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
 use crate::core::time::Time;
+use crate::origin::error::OriginError;
+use crate::origin::index::IndexError;
+use crate::origin::settings::OriginSettings;
+use crate::origin::status::{OriginStatus, ScanReason};
+use crate::origin::tree::guard::Root;
+use crate::origin::tree::ignore::Ignore;
+use crate::origin::tree::links_bound::Links;
+use crate::origin::tree::mounts::Mounts;
+use crate::origin::tree::resolver::Resolver;
+use crate::origin::tree::walk::open_above;
+use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::inbox::Inbox;
+use crate::origin::watch::{Watch, WatchBackend};
+use crate::origin::worker::batch::{Batch, Committer, Stopping};
+use crate::origin::worker::doubt::Doubt;
+use crate::origin::worker::following::Following;
+use crate::origin::worker::large::LargeReader;
+use crate::origin::worker::losses::Losses;
+use crate::origin::worker::reading::Reading;
+use crate::origin::worker::scan::{Pending, Running};
+use crate::origin::worker::scope::Former;
+use crate::origin::worker::unreadable::Unreadable;
 
+pub(super) mod batch;
+mod doubt;
+mod examine;
+mod follow;
+mod following;
+pub(super) mod large;
+mod losses;
 mod publish;
+pub(super) mod reading;
 mod root;
+mod scan;
+mod scope;
+pub(super) mod stall;
+mod sweep;
+mod unlisted;
+mod unreadable;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
-pub(super) const STEP: usize = 512;
+const STEP: usize = 512;
 /// The shortest time between two rounds of hints, unless they are full.
-pub(super) const ROUND: Duration = Duration::from_millis(20);
+const ROUND: Duration = Duration::from_millis(20);
 /// Hints that come in faster than they are followed hold a batch open for so long at most.
 const HOLD: Duration = Duration::from_secs(30);
 /// The longest time between two recoveries from overflows.
@@ -47,7 +61,7 @@ const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a worker ends.
 #[derive(Debug)]
-pub(super) enum End {
+enum End {
     Stopping,
     Index(IndexError),
 }
@@ -70,16 +84,16 @@ impl From<IndexError> for End {
     reason = "independent facts, each asked for on its own"
 )]
 pub(super) struct Worker {
-    pub(super) settings: OriginSettings,
-    pub(super) ignore: Arc<Ignore>,
-    pub(super) committer: Committer,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) clock: Clock,
-    pub(super) status: OriginStatus,
+    settings: OriginSettings,
+    ignore: Arc<Ignore>,
+    committer: Committer,
+    inbox: Arc<Inbox>,
+    clock: Clock,
+    status: OriginStatus,
     published: tokio::sync::watch::Sender<OriginStatus>,
 
     backend: Box<dyn WatchBackend>,
-    pub(super) watch: Option<Arc<dyn Watch>>,
+    watch: Option<Arc<dyn Watch>>,
     /// A scan has come to everything since the watch began or lost something.
     covered: bool,
     /// When the directories without a watch are looked at next.
@@ -88,64 +102,64 @@ pub(super) struct Worker {
     rest: VecDeque<Vec<u8>>,
     /// Everything was polled a turn ago.
     polled: bool,
-    pub(super) root: Option<Root>,
+    root: Option<Root>,
     /// The root that was there last.
     root_before: Option<Root>,
     /// Since when there is none.
     missing: Option<Time>,
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) root_check: Time,
+    resolver: Arc<Resolver>,
+    root_check: Time,
     /// When the watch was in place.
-    pub(super) armed_at: Time,
+    armed_at: Time,
 
-    pub(super) batch: Batch,
-    pub(super) losses: Losses,
-    pub(super) pending: Option<Pending>,
-    pub(super) running: Option<Running>,
-    pub(super) next_rescan: Option<Time>,
-    pub(super) indexed: bool,
+    batch: Batch,
+    losses: Losses,
+    pending: Option<Pending>,
+    running: Option<Running>,
+    next_rescan: Option<Time>,
+    indexed: bool,
     /// The scope that the index is complete for, until a scan made it complete for today's.
-    pub(super) former: Option<Former>,
-    pub(super) reading: Reading,
-    pub(super) large: Arc<LargeReader>,
+    former: Option<Former>,
+    reading: Reading,
+    large: Arc<LargeReader>,
     /// Bytes read in this turn.
-    pub(super) read_bytes: u64,
+    read_bytes: u64,
     overflow_wait: Duration,
     /// When the last scan began that made up for an overflow.
-    pub(super) overflow_at: Time,
+    overflow_at: Time,
 
     /// Directories others may not enter, and those that cannot be listed: a change of a directory's
     /// mode counts only where it changes these.
-    pub(super) closed: BTreeSet<Vec<u8>>,
-    pub(super) unreadable: Unreadable,
+    closed: BTreeSet<Vec<u8>>,
+    unreadable: Unreadable,
     /// Files that have got another name, whose older names are to be looked for.
-    pub(super) new_twins: BTreeSet<u64>,
-    pub(super) twins_due: Option<Time>,
+    new_twins: BTreeSet<u64>,
+    twins_due: Option<Time>,
     /// Changes, by inode and ctime, whose other names were asked for.
-    pub(super) asked_twins: BTreeSet<(u64, i64)>,
+    asked_twins: BTreeSet<(u64, i64)>,
     /// Files whose bytes can't be read.
-    pub(super) unread: Unreadable,
+    unread: Unreadable,
     /// Some that could not be read can be now: they are to be read in the background.
-    pub(super) regained: bool,
+    regained: bool,
     /// What is mounted below the root.
-    pub(super) mounts: Mounts,
+    mounts: Mounts,
     /// Files that the next scan has to read, whatever their stat says.
-    pub(super) doubt: Doubt,
+    doubt: Doubt,
     /// The root's device had the first number before the reboot, and has the second.
-    pub(super) renumbered: Option<(u64, u64)>,
+    renumbered: Option<(u64, u64)>,
     /// What was kept for the next start.
     surroundings: String,
     next_round: Time,
     /// Counts looks at subtrees.
-    pub(super) swept: u64,
+    swept: u64,
     /// The last directory asked for by [`Worker::open_above`].
-    pub(super) above: Option<(Vec<u8>, bool)>,
+    above: Option<(Vec<u8>, bool)>,
     /// Since when hints come in faster than they are followed.
     behind: Option<Time>,
     holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
-    pub(super) following: Following,
+    following: Following,
 }
 
 impl Worker {
@@ -167,7 +181,7 @@ impl Worker {
             compare: settings.compare,
             follow: settings.follow_symlinks,
             group: settings.web_group,
-            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
+            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox) as _)),
         });
         let status = OriginStatus {
             name: Arc::clone(&settings.name),
@@ -363,7 +377,7 @@ impl Worker {
         });
     }
 
-    pub(super) fn resolver(&self) -> Arc<Resolver> {
+    fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
     }
 
@@ -406,7 +420,7 @@ impl Worker {
 
     /// Whether others may enter every directory above a path. In a round, most paths lie in the
     /// directory of the one before.
-    pub(super) fn open_above(&mut self, path: &[u8]) -> bool {
+    fn open_above(&mut self, path: &[u8]) -> bool {
         let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let directory = &path[..end];
         if let Some((known, open)) = &self.above
@@ -442,7 +456,7 @@ impl Worker {
     }
 
     /// Brings the batch to the sink and the index.
-    pub(super) fn commit(&mut self) -> Result<(), End> {
+    fn commit(&mut self) -> Result<(), End> {
         if self.batch.is_empty() {
             return Ok(());
         }

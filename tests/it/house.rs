@@ -48,6 +48,18 @@ const ROOMS: [(&str, &str); 23] = [
     ("core", ""),
 ];
 
+/// The same of the modules of `origin`. None of them uses `origin.rs` itself.
+const ORIGIN: [(&str, &str); 8] = [
+    ("worker", "index watch tree error status settings"),
+    ("queries", "index tree error settings"),
+    ("error", "index tree"),
+    ("index", "watch tree settings"),
+    ("watch", "tree status settings"),
+    ("tree", "settings"),
+    ("status", ""),
+    ("settings", ""),
+];
+
 /// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.
 const IMPURE: [&str; 7] = [
     "tokio",
@@ -78,47 +90,57 @@ const MEANING: [&str; 13] = [
 
 static PROGRAM: LazyLock<Program> = LazyLock::new(Program::read);
 
-#[test]
-fn dependence_goes_downwards_only() {
-    let program = &*PROGRAM;
+/// What the modules right below `above` do against their rules; `own` are the files without a module
+/// below it.
+fn misuses(above: &[&str], table: &[(&str, &str)], own: &[&str]) -> Vec<String> {
+    let sources: Vec<&Source> = PROGRAM.below(above).collect();
     let mut faults = Vec::new();
-    for (nth, (room, uses)) in ROOMS.iter().enumerate() {
-        let below: Vec<&str> = ROOMS[nth + 1..].iter().map(|(room, _)| *room).collect();
+    for (nth, (part, uses)) in table.iter().enumerate() {
+        let below: Vec<&str> = table[nth + 1..].iter().map(|(part, _)| *part).collect();
         let may: BTreeSet<&str> = uses.split_whitespace().collect();
         for used in may.iter().filter(|used| !below.contains(used)) {
-            faults.push(format!("{room} stands below {used}"));
+            faults.push(format!("{part} stands below {used}"));
         }
         let mut unused = may.clone();
-        for source in program
-            .sources
-            .iter()
-            .filter(|source| source.room() == *room)
-        {
-            for used in source.rooms() {
+        for source in sources.iter().filter(|source| source.part(above) == *part) {
+            for used in source.parts(above) {
                 unused.remove(used);
-                if used != *room && !may.contains(used) {
-                    faults.push(format!("{}: {room} uses {used}", source.path.display()));
+                if used != *part && !may.contains(used) {
+                    faults.push(format!("{}: {part} uses {used}", source.path.display()));
                 }
             }
         }
         faults.extend(
             unused
                 .iter()
-                .map(|unused| format!("{room} does not use {unused}")),
+                .map(|unused| format!("{part} does not use {unused}")),
         );
     }
-    let rooms: BTreeSet<&str> = program.sources.iter().map(Source::room).collect();
-    let ruled: BTreeSet<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["lib"]).collect();
+    let parts: BTreeSet<&str> = sources.iter().map(|source| source.part(above)).collect();
+    let ruled = table.iter().map(|(part, _)| *part);
+    let ruled: BTreeSet<&str> = ruled.chain(own.iter().copied()).collect();
     faults.extend(
-        rooms
+        parts
             .difference(&ruled)
-            .map(|room| format!("{room} has no rule")),
+            .map(|part| format!("{part} has no rule")),
     );
     faults.extend(
         ruled
-            .difference(&rooms)
-            .map(|room| format!("there is no room {room}")),
+            .difference(&parts)
+            .map(|part| format!("there is no {part}")),
     );
+    faults
+}
+
+#[test]
+fn dependence_goes_downwards_only() {
+    let faults = misuses(&[], &ROOMS, &["lib"]);
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn dependence_inside_origin_goes_downwards_only() {
+    let faults = misuses(&["origin"], &ORIGIN, &["origin"]);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 

@@ -4,8 +4,8 @@ use rusqlite::{Transaction, params};
 
 use super::{Edit, Entry, IndexError, OriginIndex};
 use crate::core::change::{FileFact, Seq};
-use crate::origin::fingerprint::Stat;
-use crate::origin::known::Known;
+use crate::origin::index::known::Known;
+use crate::origin::tree::fingerprint::Stat;
 
 impl OriginIndex {
     /// Writes rows, each only if it is still the one that was read, together with the sequence

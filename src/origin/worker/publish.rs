@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{End, Worker};
 use crate::core::alarm::{Alarm, AlarmKind};
-use crate::origin::scan::Running;
 use crate::origin::status::{Held, shown};
+use crate::origin::worker::scan::Running;
 
 impl Worker {
-    pub(in crate::origin) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
+    pub(super) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
         let published = self.published.clone();
         let origin = Arc::clone(&self.settings.name);
         move |why| {
@@ -55,12 +55,12 @@ impl Worker {
         )
     }
 
-    pub(in crate::origin) fn count_files(&mut self) -> Result<(), End> {
+    pub(super) fn count_files(&mut self) -> Result<(), End> {
         self.status.indexed_files = self.committer.index.files()?;
         Ok(())
     }
 
-    pub(in crate::origin) fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let unwatched = self.inbox.unwatched.summary();
         self.status.polling = self.polls_all() || unwatched.some;
         self.status.unwatched_directories = unwatched.directories;

@@ -8,21 +8,21 @@ use std::time::Duration;
 use super::{End, Worker};
 use crate::core::loss::was_missed;
 use crate::core::time::Time;
-use crate::origin::batch::Batch;
-use crate::origin::cover::Cover;
-use crate::origin::guard::{Events, Root};
-use crate::origin::hints::{Cause, Mark};
-use crate::origin::lasting::Surroundings;
-use crate::origin::look::{Resolver, nothing_there};
-use crate::origin::mounts::Mounts;
-use crate::origin::scan::Pending;
 use crate::origin::settings::{POLL, ROOT_CHECK, WatchMode};
 use crate::origin::status::ScanReason;
-use crate::origin::walk::Walk;
+use crate::origin::tree::guard::{Events, Root};
+use crate::origin::tree::mounts::Mounts;
+use crate::origin::tree::resolver::{Resolver, nothing_there};
+use crate::origin::tree::surroundings::Surroundings;
+use crate::origin::tree::walk::{DirectoryObserver, Walk};
+use crate::origin::watch::cover::Cover;
+use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::worker::batch::Batch;
+use crate::origin::worker::scan::Pending;
 
 impl Worker {
     /// Whether the root is still the directory it was; if not, everything starts over with it.
-    pub(in crate::origin) fn check_root(&mut self, now: Time) {
+    pub(super) fn check_root(&mut self, now: Time) {
         self.root_check = now.after(ROOT_CHECK);
         let path = &self.settings.root;
         let still = self.root.as_ref().map(|root| root.is_still(path));
@@ -118,7 +118,7 @@ impl Worker {
     }
 
     /// Keeps what this run knows for the next.
-    pub(in crate::origin) fn keep_surroundings(&mut self) -> Result<(), End> {
+    pub(super) fn keep_surroundings(&mut self) -> Result<(), End> {
         let Some(root) = &self.root else {
             return Ok(());
         };
@@ -136,7 +136,7 @@ impl Worker {
     }
 
     /// A mount hides files, or shows others, and no event tells of it.
-    pub(in crate::origin) fn check_mounts(&mut self) {
+    pub(super) fn check_mounts(&mut self) {
         if self.root.is_none() {
             return;
         }
@@ -188,7 +188,7 @@ impl Worker {
         }
     }
 
-    pub(in crate::origin) fn wants_events(&self) -> bool {
+    pub(super) fn wants_events(&self) -> bool {
         self.settings.watch == WatchMode::Auto
             && self
                 .root
@@ -198,7 +198,7 @@ impl Worker {
 
     /// Whether the whole origin is looked at every few seconds: there are no events, or they do not
     /// tell everything.
-    pub(in crate::origin) fn polls_all(&self) -> bool {
+    pub(super) fn polls_all(&self) -> bool {
         let partly = |root: &Root| root.events == Events::Some;
         self.settings.watch != WatchMode::Off
             && (self.watch.is_none()
@@ -208,7 +208,7 @@ impl Worker {
     }
 
     /// Sees that events come, for the scan that follows: it watches what it walks through.
-    pub(in crate::origin) fn arm(&mut self) {
+    pub(super) fn arm(&mut self) {
         let Some(root) = self.root.clone() else {
             return;
         };
@@ -228,7 +228,7 @@ impl Worker {
         if !self.indexed && self.watch.is_some() {
             // What the first scan finds was there before: so it may only come to what is watched.
             let (resolver, ignore) = (self.resolver(), Arc::clone(&self.ignore));
-            let mut walk = Walk::new(resolver, ignore, self.cover(), b"");
+            let mut walk = Walk::new(resolver, ignore, self.observer(), b"");
             while walk.next().is_some() && self.inbox.go_on() {}
         }
     }
@@ -273,14 +273,19 @@ impl Worker {
     }
 
     /// With what a walk covers directories; nothing without events.
-    pub(in crate::origin) fn cover(&self) -> Option<Cover> {
+    pub(super) fn cover(&self) -> Option<Cover> {
         let watch = self.watch.clone()?;
         let inbox = Arc::clone(&self.inbox);
         Some(Cover { inbox, watch })
     }
 
+    /// The same, as a walk takes it.
+    pub(super) fn observer(&self) -> Option<Arc<dyn DirectoryObserver>> {
+        Some(Arc::new(self.cover()?))
+    }
+
     /// A scan begins: whatever it does not come to is watched no more when it ends.
-    pub(in crate::origin) fn begin_round(&mut self) {
+    pub(super) fn begin_round(&mut self) {
         self.forget_bound();
         self.unreadable.begin_round();
         self.unread.begin_round();
@@ -293,7 +298,7 @@ impl Worker {
     }
 
     /// A scan has come to everything.
-    pub(in crate::origin) fn end_round(&mut self) {
+    pub(super) fn end_round(&mut self) {
         self.covered = true;
         self.unreadable.end_round();
         self.unread.end_round();
@@ -308,7 +313,7 @@ impl Worker {
 
     /// Looks at the directories that are not watched, if it is time: one, and then events get their
     /// turn. Returns whether there are more.
-    pub(in crate::origin) fn poll_rest(&mut self, now: Time) -> Result<bool, End> {
+    pub(super) fn poll_rest(&mut self, now: Time) -> Result<bool, End> {
         if self.running.is_some() || self.polls_all() {
             // That looks at all of them.
             self.rest.clear();
@@ -340,7 +345,7 @@ impl Worker {
     }
 
     /// From a moment on only scans find everything: the next one comes soon.
-    pub(in crate::origin) fn poll_soon(&mut self, now: Time) {
+    pub(super) fn poll_soon(&mut self, now: Time) {
         let polls = self.root.is_some() && self.polls_all();
         if polls && !self.polled {
             let soon = now.after(POLL);
@@ -350,14 +355,14 @@ impl Worker {
     }
 
     /// When [`Worker::poll_rest`] has something to do.
-    pub(in crate::origin) fn rest_wakes_at(&self) -> Option<Time> {
+    pub(super) fn rest_wakes_at(&self) -> Option<Time> {
         let waits = self.running.is_none() && !self.polls_all();
         let some = waits && self.inbox.unwatched.summary().some;
         some.then_some(self.rest_poll)
     }
 
     /// The root is another directory now.
-    pub(in crate::origin) fn found_root(&mut self, root: Root) {
+    pub(super) fn found_root(&mut self, root: Root) {
         self.resolver = Arc::new(Resolver {
             resolved: root.resolved.clone(),
             links: self.resolver.links.anew(),
