@@ -17,45 +17,50 @@ use crate::origin::tree::ignore::Ignore;
 use crate::origin::tree::links_bound::Links;
 use crate::origin::tree::mounts::Mounts;
 use crate::origin::tree::resolver::Resolver;
-use crate::origin::tree::walk::open_above;
 use crate::origin::watch::hints::{Cause, Mark};
-use crate::origin::watch::inbox::Inbox;
 use crate::origin::watch::{Watch, WatchBackend};
-use crate::origin::worker::batch::{Batch, Committer, Stopping};
-use crate::origin::worker::doubt::Doubt;
-use crate::origin::worker::following::Following;
-use crate::origin::worker::large::LargeReader;
-use crate::origin::worker::losses::Losses;
-use crate::origin::worker::reading::Reading;
-use crate::origin::worker::scan::{Pending, Running};
-use crate::origin::worker::scope::Former;
-use crate::origin::worker::unreadable::Unreadable;
 
 pub(super) mod batch;
+mod context;
+mod denied;
 mod doubt;
 mod examine;
 mod follow;
 mod following;
 pub(super) mod large;
+mod looks;
 mod losses;
 mod publish;
 pub(super) mod reading;
+mod report;
 mod root;
+mod rounds;
 mod scan;
 mod scope;
 pub(super) mod stall;
 mod sweep;
-mod unlisted;
+mod twins;
 mod unreadable;
+
+use batch::{Batch, Committer, Stopping};
+use context::Context;
+use denied::Denied;
+use doubt::Doubt;
+use following::Following;
+use large::LargeReader;
+use looks::Looks;
+use losses::Losses;
+use reading::Reading;
+use report::Report;
+use rounds::Rounds;
+use scan::{Pending, Running};
+use scope::Former;
+use twins::Twins;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 const STEP: usize = 512;
-/// The shortest time between two rounds of hints, unless they are full.
-const ROUND: Duration = Duration::from_millis(20);
-/// Hints that come in faster than they are followed hold a batch open for so long at most.
-const HOLD: Duration = Duration::from_secs(30);
 /// The longest time between two recoveries from overflows.
 const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
@@ -79,18 +84,9 @@ impl From<IndexError> for End {
 }
 
 /// What a worker knows and does.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each asked for on its own"
-)]
 pub(super) struct Worker {
-    settings: OriginSettings,
-    ignore: Arc<Ignore>,
-    committer: Committer,
-    inbox: Arc<Inbox>,
-    clock: Clock,
-    status: OriginStatus,
-    published: tokio::sync::watch::Sender<OriginStatus>,
+    context: Context,
+    report: Report,
 
     backend: Box<dyn WatchBackend>,
     watch: Option<Arc<dyn Watch>>,
@@ -122,25 +118,10 @@ pub(super) struct Worker {
     former: Option<Former>,
     reading: Reading,
     large: Arc<LargeReader>,
-    /// Bytes read in this turn.
-    read_bytes: u64,
     overflow_wait: Duration,
     /// When the last scan began that made up for an overflow.
     overflow_at: Time,
 
-    /// Directories others may not enter, and those that cannot be listed: a change of a directory's
-    /// mode counts only where it changes these.
-    closed: BTreeSet<Vec<u8>>,
-    unreadable: Unreadable,
-    /// Files that have got another name, whose older names are to be looked for.
-    new_twins: BTreeSet<u64>,
-    twins_due: Option<Time>,
-    /// Changes, by inode and ctime, whose other names were asked for.
-    asked_twins: BTreeSet<(u64, i64)>,
-    /// Files whose bytes can't be read.
-    unread: Unreadable,
-    /// Some that could not be read can be now: they are to be read in the background.
-    regained: bool,
     /// What is mounted below the root.
     mounts: Mounts,
     /// Files that the next scan has to read, whatever their stat says.
@@ -149,17 +130,13 @@ pub(super) struct Worker {
     renumbered: Option<(u64, u64)>,
     /// What was kept for the next start.
     surroundings: String,
-    next_round: Time,
-    /// Counts looks at subtrees.
-    swept: u64,
-    /// The last directory asked for by [`Worker::open_above`].
-    above: Option<(Vec<u8>, bool)>,
-    /// Since when hints come in faster than they are followed.
-    behind: Option<Time>,
-    holding: bool,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
     following: Following,
+    denied: Denied,
+    twins: Twins,
+    rounds: Rounds,
+    looks: Looks,
 }
 
 impl Worker {
@@ -188,13 +165,15 @@ impl Worker {
             ..OriginStatus::default()
         };
         Ok(Self {
-            inbox: Arc::clone(&committer.inbox),
-            settings,
-            ignore,
-            committer,
-            clock,
-            status,
-            published,
+            context: Context {
+                inbox: Arc::clone(&committer.inbox),
+                settings,
+                ignore,
+                committer,
+                clock,
+                published: published.clone(),
+            },
+            report: Report::new(status, published),
             backend,
             watch: None,
             covered: false,
@@ -216,28 +195,19 @@ impl Worker {
             former,
             reading: Reading::default(),
             large,
-            read_bytes: 0,
             overflow_wait: Duration::ZERO,
             overflow_at: Time::ZERO,
-            closed: BTreeSet::new(),
-            unreadable: Unreadable::default(),
-            new_twins: BTreeSet::new(),
-            twins_due: None,
-            asked_twins: BTreeSet::new(),
-            unread: Unreadable::default(),
-            regained: false,
             mounts: Mounts::default(),
             doubt: Doubt::default(),
             renumbered: None,
             surroundings: String::new(),
-            next_round: Time::ZERO,
-            swept: 0,
-            above: None,
-            behind: None,
-            holding: false,
             watch_trouble: None,
             root_trouble: None,
             following: Following::default(),
+            denied: Denied::default(),
+            twins: Twins::default(),
+            rounds: Rounds::default(),
+            looks: Looks::default(),
         })
     }
 
@@ -256,8 +226,8 @@ impl Worker {
     }
 
     fn redo(&mut self) -> Result<(), End> {
-        let mut status = self.trouble_reporter();
-        self.committer.redo(&mut status)?;
+        let mut trouble = self.context.trouble_reporter();
+        self.context.committer.redo(&mut trouble)?;
         Ok(())
     }
 
@@ -265,16 +235,16 @@ impl Worker {
         self.count_files()?;
         self.count_unread()?;
         loop {
-            if self.inbox.stopped() {
+            if self.context.inbox.stopped() {
                 return Err(End::Stopping);
             }
             self.take_mail();
-            let now = self.clock.now();
+            let now = self.context.clock.now();
             if now >= self.root_check {
                 self.check_root(now);
             }
             let mut busy = false;
-            self.read_bytes = 0;
+            self.looks.begin_turn();
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
                 self.poll_soon(now);
@@ -292,8 +262,9 @@ impl Worker {
             self.publish();
             if !busy {
                 let until = self.wakes_at(now);
-                self.inbox
-                    .wait(until, self.root.is_some().then_some(self.next_round));
+                self.context
+                    .inbox
+                    .wait(until, self.root.is_some().then_some(self.rounds.next()));
             }
         }
     }
@@ -304,7 +275,7 @@ impl Worker {
         [
             Some(self.root_check),
             self.next_rescan,
-            self.twins_due,
+            self.twins.wakes_at(),
             self.rest_wakes_at(),
             self.reading.wakes_at(),
             scan.filter(|_| self.running.is_none()),
@@ -324,8 +295,8 @@ impl Worker {
     }
 
     fn take_mail(&mut self) {
-        let now = self.clock.now();
-        let mut mail = self.inbox.lock();
+        let now = self.context.clock.now();
+        let mut mail = self.context.inbox.lock();
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
         if let Some(time) = mail.root_check {
@@ -333,8 +304,7 @@ impl Worker {
         }
         mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
-        self.status.lost_events = mail.lost_events;
-        self.status.hints_total = mail.hints_total;
+        self.report.set_events(mail.lost_events, mail.hints_total);
         drop(mail);
         if overflow {
             self.recover_from_overflow(now);
@@ -354,8 +324,8 @@ impl Worker {
     /// Storms get a scan at once, and then ever more rarely, but always one after the last overflow.
     fn recover_from_overflow(&mut self, now: Time) {
         self.covered = false;
-        self.inbox.cookies.give_up();
-        self.inbox.lock().hints.end_writing(now);
+        self.context.inbox.cookies.give_up();
+        self.context.inbox.lock().hints.end_writing(now);
         if self
             .pending
             .as_ref()
@@ -382,13 +352,16 @@ impl Worker {
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
-        if now < self.next_round {
+        if now < self.rounds.next() {
             return Ok(false);
         }
-        let due = self.inbox.take_due(now, HINTS);
-        let flood = self.inbox.lock().hints.flooded(now)
+        let due = self.context.inbox.take_due(now, HINTS);
+        let flood = self.context.inbox.lock().hints.flooded(now)
             || due.iter().any(|(_, mark)| mark.flood.is_some());
-        self.hold_batch(flood || due.len() == HINTS, now);
+        let behind = flood || due.len() == HINTS;
+        if let Some(hold) = self.rounds.hold(behind, self.pending.is_some(), now) {
+            self.context.scanning(hold);
+        }
         if due.is_empty() {
             return Ok(false);
         }
@@ -397,62 +370,24 @@ impl Worker {
             .filter(|(_, mark)| !mark.subtree)
             .map(|(path, _)| path.as_slice())
             .collect();
-        let mut rows = self.committer.index.rows(&paths)?;
-        self.above = None;
-        let swept = self.swept;
+        let mut rows = self.context.index().rows(&paths)?;
+        self.looks.forget_above();
+        let subtrees = self.looks.subtrees();
         for (path, mark) in &due {
             // A look at a subtree may have written what was read before it.
-            let row = if self.swept == swept {
+            let row = if self.looks.subtrees() == subtrees {
                 rows.remove(path)
             } else {
-                self.committer.index.get(path)?
+                self.context.index().get(path)?
             };
             self.follow(path, *mark, row)?;
             self.commit_if_full()?;
         }
         self.commit()?;
         if due.len() < HINTS {
-            // A stream of events is taken in rounds that are worth a transaction.
-            self.next_round = self.clock.now().after(ROUND);
+            self.rounds.ended(self.context.clock.now());
         }
         Ok(true)
-    }
-
-    /// Whether others may enter every directory above a path. In a round, most paths lie in the
-    /// directory of the one before.
-    fn open_above(&mut self, path: &[u8]) -> bool {
-        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let directory = &path[..end];
-        if let Some((known, open)) = &self.above
-            && known == directory
-        {
-            return *open;
-        }
-        let open = open_above(&self.resolver, path);
-        self.above = Some((directory.to_vec(), open));
-        open
-    }
-
-    /// While hints come in faster than they are followed, more of the same deploy is to come: its
-    /// batch is held open, though not for ever.
-    fn hold_batch(&mut self, behind: bool, now: Time) {
-        // So many hints that they became a scan: it holds the batch on its own, once it runs.
-        let behind = behind || (self.holding && self.pending.is_some());
-        let hold = match (behind, self.behind) {
-            (false, _) => {
-                self.behind = None;
-                false
-            }
-            (true, None) => {
-                self.behind = Some(now);
-                true
-            }
-            (true, Some(since)) => now.since(since) < HOLD,
-        };
-        if hold != self.holding {
-            self.holding = hold;
-            self.committer.sink.scanning(&self.settings.pipeline, hold);
-        }
     }
 
     /// Brings the batch to the sink and the index.
@@ -460,21 +395,22 @@ impl Worker {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         self.take_in_events();
         if self.batch.has_gone() {
             let believed = self.may_go(now)?;
             self.batch.keep_gone(believed);
         }
         let batch = std::mem::take(&mut self.batch);
-        let mut status = self.trouble_reporter();
-        let beaten = self.committer.commit(&batch, &mut status)?;
+        let mut status = self.context.trouble_reporter();
+        let beaten = self.context.committer.commit(&batch, &mut status)?;
         self.losses.committed(&batch, now);
         self.count_changes(batch.changes());
         self.count_files()?;
         for path in beaten {
-            self.inbox
-                .hint(&path, Mark::again(Cause::Watch, self.clock.now()));
+            self.context
+                .inbox
+                .hint(&path, Mark::again(Cause::Watch, self.context.clock.now()));
         }
         Ok(())
     }
@@ -490,7 +426,7 @@ impl Worker {
             return;
         };
         watch.take_in();
-        let mut mail = self.inbox.lock();
+        let mut mail = self.context.inbox.lock();
         let mut again = BTreeSet::new();
         for (path, first) in self.batch.unsure() {
             if mail.hints.event_at(path) {

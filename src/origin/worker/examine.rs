@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::large::Answer;
+use super::rounds::ROUND;
 use super::scan::{Pending, Running};
 use super::scope::Former;
-use super::{End, ROUND, Worker};
+use super::{End, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::loss::{Verdict, was_missed};
 use crate::core::time::Time;
@@ -26,18 +27,10 @@ use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// Bytes read before everything else gets its turn.
-const READ_AT_ONCE: u64 = 128 * 1024 * 1024;
 /// Files of so many bytes at most are read all the same.
 const SMALL: u64 = 64 * 1024;
 /// How often it is asked whether a large file was read; that it was is said at once.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// New names of known files are collected for so long: a deploy links many.
-const TWINS_WAIT: Duration = Duration::from_millis(500);
-/// More of them than this are left to a scan.
-const TWINS: usize = 65_536;
-/// Changes of files with many names whose other names were asked for, that are remembered.
-const ASKED: usize = 1_024;
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
@@ -108,7 +101,7 @@ impl Worker {
     }
 
     pub(super) fn commit_if_full(&mut self) -> Result<(), End> {
-        if !self.inbox.go_on() {
+        if !self.context.inbox.go_on() {
             return Err(End::Stopping);
         }
         if self.batch.is_full() {
@@ -122,8 +115,8 @@ impl Worker {
     pub(super) fn follow_link(&self, path: &[u8]) {
         let real = self.resolver.real(path);
         let Some(cover) = self.cover() else { return };
-        self.inbox.targets.add(path, &real);
-        let targets = self.inbox.links.add(&real, path);
+        self.context.inbox.targets.add(path, &real);
+        let targets = self.context.inbox.links.add(&real, path);
         cover.link_targets(&targets);
     }
 
@@ -131,7 +124,7 @@ impl Worker {
     fn patience(&self, silent: bool, reason: Reason, now: Time) -> Patience {
         if silent {
             Patience::Unread
-        } else if now >= reason.first.after(self.settings.write_wait) {
+        } else if now >= reason.first.after(self.context.settings.write_wait) {
             Patience::Over
         } else if reason.complete {
             Patience::Complete
@@ -143,11 +136,13 @@ impl Worker {
     /// A path that could not be looked at: a later look tries again, or its directory is tried until it
     /// can be listed.
     fn unknown(&mut self, path: &[u8], error: &io::Error, reason: Reason, now: Time) {
-        tracing::debug!(origin = %self.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
+        tracing::debug!(origin = %self.context.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
         if error.kind() != io::ErrorKind::PermissionDenied {
-            self.inbox.hint(path, reason.mark(now.after(TRY_AGAIN)));
+            self.context
+                .inbox
+                .hint(path, reason.mark(now.after(TRY_AGAIN)));
         } else if self.resolver.real(path).is_symlink() {
-            self.tell_closed(path);
+            self.denied.report_unlisted(&self.context, path);
         }
     }
 
@@ -163,7 +158,7 @@ impl Worker {
         if self.regrouped(row.as_ref(), &found, open) {
             return Ok(true);
         }
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let resolver = self.resolver();
         let row = row.map(|row| self.renumber(row));
         let silent = row.is_none()
@@ -174,7 +169,7 @@ impl Worker {
         if self.reads_enough(&found) {
             self.keep_doubt(path, row.as_ref(), reason);
             let mark = reason.mark(now.after(ROUND));
-            self.inbox.hint(
+            self.context.inbox.hint(
                 path,
                 Mark {
                     told: reason.told,
@@ -207,7 +202,9 @@ impl Worker {
                 self.keep_number(path, row);
             }
             Outcome::Directory => {
-                self.inbox.hint(path, Mark::below(reason.cause, now));
+                self.context
+                    .inbox
+                    .hint(path, Mark::below(reason.cause, now));
             }
             Outcome::Absent => {
                 if let Some(row) = row {
@@ -217,15 +214,15 @@ impl Worker {
             }
             Outcome::Unknown(error) => self.unknown(path, &error, reason, now),
             Outcome::Large(_) => {}
-            Outcome::Later(due) => self.inbox.hint(path, reason.mark(due)),
+            Outcome::Later(due) => self.context.inbox.hint(path, reason.mark(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
             Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, reason, now) => {
-                let due = reason.first.after(self.settings.gone_after);
-                self.inbox.hint(path, reason.mark(due));
+                let due = reason.first.after(self.context.settings.gone_after);
+                self.context.inbox.hint(path, reason.mark(due));
             }
             Outcome::Found(found) => {
                 if reason.cause == Cause::Scan(ScanReason::Rescan)
-                    && self.inbox.lock().hints.heard_of(path)
+                    && self.context.inbox.lock().hints.heard_of(path)
                 {
                     reason.cause = Cause::Watch;
                 }
@@ -239,12 +236,9 @@ impl Worker {
     /// is not kept waiting by a thousand films. A running scan rests by itself.
     fn reads_enough(&self, found: &io::Result<Option<Seen>>) -> bool {
         let large = matches!(found, Ok(Some(Seen::File(stat))) if stat.size > SMALL);
-        large && self.has_read_enough() && !self.running.as_ref().is_some_and(Running::walking)
-    }
-
-    /// Whether so much was read in this turn that everything else gets its turn.
-    pub(super) const fn has_read_enough(&self) -> bool {
-        self.read_bytes > READ_AT_ONCE
+        large
+            && self.looks.has_read_enough()
+            && !self.running.as_ref().is_some_and(Running::walking)
     }
 
     /// A row of a device that a reboot has given another number.
@@ -281,6 +275,17 @@ impl Worker {
         }
     }
 
+    /// Tries a file that could not be read, and is as it was.
+    pub(super) fn try_to_read(&mut self, path: &[u8]) -> Result<(), End> {
+        let read = self
+            .denied
+            .try_to_read(&self.context, &self.resolver, path)?;
+        if let Some(edit) = read {
+            self.batch.add(edit, None);
+        }
+        Ok(())
+    }
+
     /// Whether nobody can read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
     /// open a directory to others when all that is in it has been written. Like a file that is
     /// gone, it counts when it stays so.
@@ -288,7 +293,7 @@ impl Worker {
         found.kind.is_some()
             && !found.entry.readable
             && row.is_none_or(|row| row.entry.readable)
-            && now < reason.first.after(self.settings.gone_after)
+            && now < reason.first.after(self.context.settings.gone_after)
     }
 
     fn found(
@@ -302,7 +307,7 @@ impl Worker {
     ) -> Result<(), End> {
         if let Some(since) = row.and_then(|row| row.entry.absent) {
             self.losses.back(now);
-            if found.kind.is_none() && was_missed(since, now, self.settings.gone_after) {
+            if found.kind.is_none() && was_missed(since, now, self.context.settings.gone_after) {
                 // A visitor may have got a 404 meanwhile, and the edge may keep it.
                 found.kind = Some(Kind::New);
                 found.unchanged = false;
@@ -310,16 +315,16 @@ impl Worker {
         }
         match (found.entry.known, found.entry.hash) {
             (Known::Unread, _) => self.reading.add(),
-            (_, Some(_)) => self.read_bytes += found.entry.stat.size,
+            (_, Some(_)) => self.looks.count_read(found.entry.stat.size),
             (_, None) => {}
         }
         if found.entry.known == Known::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
             self.recheck(path, due, now);
         }
-        self.status.unchanged_total += u64::from(found.unchanged);
-        self.twins(path, row, &found, reason, now)?;
-        self.note_unread(path, &found);
+        self.report.count_unchanged(u64::from(found.unchanged));
+        self.note_twins(path, row, &found, reason, now)?;
+        self.denied.looked(&self.context, path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
@@ -330,14 +335,14 @@ impl Worker {
             self.ask_links(path, reason.told, now);
         }
         // What was waited for long enough is believed, whatever follows.
-        let over = now >= reason.first.after(self.settings.write_wait);
+        let over = now >= reason.first.after(self.context.settings.write_wait);
         let first = Some(reason.first).filter(|_| !over);
         self.batch.add_seen(edit, change, first);
         Ok(())
     }
 
     /// The other names of a file whose change an event told: nobody tells of those.
-    fn twins(
+    fn note_twins(
         &mut self,
         path: &[u8],
         row: Option<&Row>,
@@ -351,50 +356,35 @@ impl Worker {
         }
         let known =
             row.is_some_and(|row| row.entry.stat.links > 1 && row.entry.stat.inode == stat.inode);
-        if !known {
-            self.new_twins.insert(stat.inode);
-            self.twins_due.get_or_insert(now.after(TWINS_WAIT));
-            if self.new_twins.len() > TWINS {
-                self.new_twins.clear();
-                self.twins_due = None;
-                self.want(Pending::new(ScanReason::Directory));
-            }
+        if !known && !self.twins.add(stat.inode, now) {
+            self.want(Pending::new(ScanReason::Directory));
         }
-        if known && found.kind.is_some() {
-            if self.asked_twins.len() >= ASKED {
-                self.asked_twins.clear();
-            }
-            // Each of them is changed too, and would ask for all others.
-            if self.asked_twins.insert((stat.inode, stat.ctime_ns)) {
-                self.committer.index.hint_twins(stat.inode, path, now)?;
-            }
+        if known && found.kind.is_some() && self.twins.ask(stat) {
+            self.context.index().hint_twins(stat.inode, path, now)?;
         }
         Ok(())
     }
 
     /// Looks for the older names of files that have got another one.
     pub(super) fn find_twins(&mut self, now: Time) -> Result<(), End> {
-        if self.twins_due.is_none_or(|due| due > now) {
-            return Ok(());
+        if let Some(inodes) = self.twins.take_due(now) {
+            self.context.index().hint_new_twins(&inodes, now)?;
         }
-        self.twins_due = None;
-        let inodes = std::mem::take(&mut self.new_twins);
-        self.committer.index.hint_new_twins(&inodes, now)?;
         Ok(())
     }
 
     /// A file changed: the links to it are looked at too.
     fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
         let real = self.resolver.resolved.join(OsStr::from_bytes(path));
-        for link in self.inbox.links.to(&real) {
+        for link in self.context.inbox.links.to(&real) {
             let mark = Mark::again(Cause::Watch, now);
-            self.inbox.hint(&link, Mark { told, ..mark });
+            self.context.inbox.hint(&link, Mark { told, ..mark });
         }
     }
 
     /// One more look, when the file's times are old enough to be told apart.
     fn recheck(&self, path: &[u8], due: Time, now: Time) {
-        self.inbox.hint(
+        self.context.inbox.hint(
             path,
             Mark {
                 due,
@@ -412,7 +402,7 @@ impl Worker {
         };
         let changed = stat.changed_at();
         let before = changed < armed || changed > now.after(RACY);
-        before && !self.inbox.lock().hints.heard_of(path)
+        before && !self.context.inbox.lock().hints.heard_of(path)
     }
 
     /// Whether a file counts only since the configuration changed, and was there before the start.
@@ -448,7 +438,7 @@ impl Worker {
 
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
-        self.ignore.matches(path, false)
+        self.context.ignore.matches(path, false)
             || self.resolver.is_cut_off(path)
             || self
                 .former
@@ -461,12 +451,12 @@ impl Worker {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
-        self.unread.remove(&row.path);
+        self.denied.gone(&row.path);
         if self.left(&row.path) {
             self.batch.add(Edit::new(&row.path, Some(row), None), None);
             return Ok(());
         }
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let again = |due: Time| Mark {
             complete: true,
             event: false,
@@ -479,19 +469,21 @@ impl Worker {
             self.losses.missed(now);
             self.batch
                 .add(Edit::new(&row.path, Some(row), Some(entry)), None);
-            let due = now.after(self.settings.gone_after);
-            self.inbox.hint(&row.path, again(due));
+            let due = now.after(self.context.settings.gone_after);
+            self.context.inbox.hint(&row.path, again(due));
             return Ok(());
         };
         let accept = self.running.as_ref().is_some_and(Running::accepts_loss);
         let walking = self.running.as_ref().is_some_and(Running::walking);
         let verdict = self.losses.verdict(&row.path, since, now);
         match verdict {
-            Verdict::Wait(due) => self.inbox.hint(&row.path, again(due)),
+            Verdict::Wait(due) => self.context.inbox.hint(&row.path, again(due)),
             // Kept as it is; looked at again when the loss is over.
             Verdict::Held if !accept => {}
             Verdict::Judge if walking && !accept => {
-                self.inbox.hint(&row.path, again(now.after(AFTER_SCAN)));
+                self.context
+                    .inbox
+                    .hint(&row.path, again(now.after(AFTER_SCAN)));
             }
             Verdict::Held | Verdict::Judge | Verdict::Gone => {
                 let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
@@ -516,7 +508,7 @@ impl Worker {
             Cause::Watch | Cause::Recheck => (Source::Watch, ""),
         };
         FileChange {
-            origin: self.settings.name.clone(),
+            origin: self.context.settings.name.clone(),
             path: path.to_vec(),
             kind,
             hash: hash.filter(|_| kind != Kind::Gone),

@@ -9,9 +9,9 @@ use super::sweep::Sweep;
 use super::{End, STEP, Worker};
 use crate::origin::index::Row;
 use crate::origin::status::ScanReason;
-use crate::origin::tree::paths::{join, remove_below};
+use crate::origin::tree::paths::join;
 use crate::origin::tree::resolver::{Seen, Sight};
-use crate::origin::tree::walk::{Item, open_above};
+use crate::origin::tree::walk::Item;
 use crate::origin::watch::hints::{Cause, Mark};
 
 /// Files that differ from their rows whose rows are read at once.
@@ -48,12 +48,12 @@ impl Worker {
         let Sight { is_link, found } = resolver.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
         if mark.cause == Cause::Watch && is_dir {
-            if mark.named || self.directory_changed(path) {
+            if mark.named || self.denied.differs(&self.resolver, path) {
                 return self.look_into(path, mark);
             }
             return Ok(());
         }
-        let open = self.open_above(path);
+        let open = self.looks.open_above(&self.resolver, path);
         if is_link {
             self.follow_link(path);
         }
@@ -66,10 +66,10 @@ impl Worker {
 
     fn follow_root(&mut self, mark: Mark) {
         if mark.named && !mark.subtree {
-            self.check_root(self.clock.now());
+            self.check_root(self.context.clock.now());
             return;
         }
-        if !mark.subtree && !self.directory_changed(b"") {
+        if !mark.subtree && !self.denied.differs(&self.resolver, b"") {
             return;
         }
         let reason = match mark.cause {
@@ -79,27 +79,18 @@ impl Worker {
         self.want(Pending::new(reason));
     }
 
-    /// Whether a change of a directory's mode changes who gets at the files below it.
-    fn directory_changed(&self, path: &[u8]) -> bool {
-        let resolver = self.resolver();
-        let closed = !open_above(&resolver, &join(path, b"x"));
-        let unreadable = std::fs::read_dir(resolver.real(path))
-            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        closed != self.closed.contains(path) || unreadable != self.unreadable.contains(path)
-    }
-
     fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
         let from = [path, b"/"].concat();
         let to = [path, b"0"].concat();
         Ok(!self
-            .committer
-            .index
+            .context
+            .index()
             .briefs(&from, true, Some(&to), 1)?
             .is_empty())
     }
 
     fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
-        *self.status.scans.entry(ScanReason::Directory).or_default() += 1;
+        self.report.count_scan(ScanReason::Directory);
         self.notice_directory();
         self.look_below(path, mark)
     }
@@ -107,23 +98,22 @@ impl Worker {
     /// Looks at everything at and below `path`.
     pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         self.commit()?;
-        self.swept += 1;
+        self.looks.count_subtree();
         let resolver = self.resolver();
         let reason = Reason {
             baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
             ..Reason::of(&mark)
         };
-        self.inbox.forget_places(path);
-        self.inbox.unwatched.remove_below(path);
-        remove_below(&mut self.closed, path);
-        self.unreadable.remove_below(path);
-        let row = self.committer.index.get(path)?;
+        self.context.inbox.forget_places(path);
+        self.context.inbox.unwatched.remove_below(path);
+        self.denied.forget_below(path);
+        let row = self.context.index().get(path)?;
         self.examine_file(path, row, reason)?;
         let mut sweep = Sweep::new(
             &resolver,
-            &self.ignore,
+            &self.context.ignore,
             self.observer().as_ref(),
-            self.committer.index.clone(),
+            self.context.index().clone(),
             path,
             mark.cause,
             mark.first,
@@ -143,7 +133,7 @@ impl Worker {
             ..Reason::of(&Mark::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();
-        if !self.inbox.go_on() {
+        if !self.context.inbox.go_on() {
             return Err(End::Stopping);
         }
         for _ in 0..entries {
@@ -185,18 +175,15 @@ impl Worker {
                     }
                 }
                 Item::Directory { path, open } => {
-                    self.unreadable.remove(&path);
-                    if !open {
-                        self.closed.insert(path);
-                    }
+                    self.denied.listed(path, open);
                 }
                 Item::Unreadable { path } => {
                     self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
-                    self.look_through_closed(sweep, &path, reason)?;
+                    self.look_through_unlisted(sweep, &path, reason)?;
                 }
             }
             self.commit_if_full()?;
-            if self.has_read_enough() && self.running.is_some() {
+            if self.looks.has_read_enough() && self.running.is_some() {
                 break;
             }
         }
@@ -207,7 +194,7 @@ impl Worker {
     /// Looks at files that are not as the index had them a moment ago.
     fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
         let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
-        let mut rows = self.committer.index.rows(&paths)?;
+        let mut rows = self.context.index().rows(&paths)?;
         for Other {
             path,
             found,
@@ -223,6 +210,44 @@ impl Worker {
         Ok(())
     }
 
+    /// A directory that can't be listed, and so not be watched: its files in the index are
+    /// looked at one by one, from now on every few seconds, as far as they can be reached.
+    fn look_through_unlisted(
+        &mut self,
+        sweep: &mut Sweep,
+        directory: &[u8],
+        reason: Reason,
+    ) -> Result<(), End> {
+        if directory.is_empty() {
+            // The root itself: that is another trouble.
+            sweep.rows.skip_all();
+            return Ok(());
+        }
+        let end = [directory, b"0"].concat();
+        let mut some = false;
+        self.looks.forget_above();
+        while let Some(brief) = sweep.rows.next_before(Some(&end))? {
+            some = true;
+            let Ok(found) = self.resolver.see(&brief.path) else {
+                continue;
+            };
+            let open = self.looks.open_above(&self.resolver, &brief.path);
+            if let Some(Seen::File(stat)) = &found
+                && brief.is_unchanged(stat, self.resolver.readable(stat, open))
+            {
+                continue;
+            }
+            let row = self.context.index().get(&brief.path)?;
+            self.examine(&brief.path, Ok(found), row, open, reason)?;
+            self.commit_if_full()?;
+        }
+        if some && self.watch.is_some() {
+            self.context.inbox.unwatched.add(directory, false);
+        }
+        self.denied.report_unlisted(&self.context, directory);
+        Ok(())
+    }
+
     /// Everything that the index has before a path, and the disk has not.
     fn absent_before(
         &mut self,
@@ -232,10 +257,10 @@ impl Worker {
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
             if self.resolver.see(&brief.path).is_err() {
-                // Nobody can tell: it lies behind something that fails.
+                // It lies behind something that fails: whether it is there is not known.
                 continue;
             }
-            if let Some(row) = self.committer.index.get(&brief.path)? {
+            if let Some(row) = self.context.index().get(&brief.path)? {
                 self.absent(&row, reason)?;
                 self.commit_if_full()?;
             }

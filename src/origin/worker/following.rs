@@ -24,6 +24,13 @@ pub(super) struct Following {
     cut: Option<Cut>,
 }
 
+impl Following {
+    /// Directories with more names than are followed.
+    pub(super) fn unfollowed(&self) -> u64 {
+        self.cut.as_ref().map_or(0, |cut| cut.directories)
+    }
+}
+
 impl Worker {
     /// A scan begins: which names are followed is found anew.
     pub(super) fn forget_bound(&mut self) {
@@ -63,7 +70,7 @@ impl Worker {
         if self.pending.is_some() {
             return;
         }
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let following = &mut self.following;
         let last = following.wanted.unwrap_or(Time::ZERO);
         if now.since(last) > WAIT * 2 {
@@ -87,11 +94,10 @@ impl Worker {
             None => self.following.cut = None,
         }
         let cut = self.following.cut.as_ref();
-        self.status.unfollowed_directories = cut.map_or(0, |cut| cut.directories);
         cut.map(|cut| {
             format!(
                 "links of origin `{}` lead to each other, so that {} directories have more names than are followed: `{}`, which leads to {}, is the first that is not. What changes there is purged under the names with the fewest links, and not under all others: put those that nobody fetches into `ignore`, such as the directory that the link lies in, or set `follow_symlinks` to \"no\" (\"root\", where the links lead out of the root)",
-                self.settings.name,
+                self.context.settings.name,
                 cut.directories,
                 String::from_utf8_lossy(&cut.first).escape_debug(),
                 cut.leads_to.display(),

@@ -120,7 +120,7 @@ impl Worker {
         let same_root = self
             .root
             .as_ref()
-            .is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)));
+            .is_some_and(|root| matches!(root.is_still(&self.context.settings.root), Ok(true)));
         if !same_root {
             self.root_check = now;
             return Ok(Believed::Nothing);
@@ -138,9 +138,9 @@ impl Worker {
         if self.batch.judged() == 0 {
             return Ok(Believed::All);
         }
-        let (files, absent) = self.committer.index.counts()?;
+        let (files, absent) = self.context.index().counts()?;
         let judged = match self.losses.guard.judged_until() {
-            Some(until) => self.committer.index.count_absent_until(until)?,
+            Some(until) => self.context.index().count_absent_until(until)?,
             None => 0,
         };
         let open = absent.saturating_sub(judged);
@@ -169,7 +169,7 @@ impl Worker {
 
     /// What is mounted again is not lost any more.
     fn drop_mounted(&mut self) {
-        let (inbox, mounts) = (&self.inbox, &self.mounts);
+        let (inbox, mounts) = (&self.context.inbox, &self.mounts);
         let mounted = mounted_places(inbox, mounts);
         self.losses
             .vanished
@@ -180,8 +180,8 @@ impl Worker {
     pub(super) fn judge_losses(&mut self, looked: Option<Time>) -> Result<(), End> {
         if self.losses.guard.is_holding() {
             let until = self.losses.guard.held_until().unwrap_or_default();
-            let held = self.committer.index.count_absent_until(until)?;
-            let now = self.clock.now();
+            let held = self.context.index().count_absent_until(until)?;
+            let now = self.context.clock.now();
             if self.losses.guard.is_over(held, looked.is_some(), now) {
                 self.loss_over();
             }
@@ -192,7 +192,7 @@ impl Worker {
             if looked.is_some_and(|since| since >= self.losses.unmounted_at) {
                 let mut lost = Vec::new();
                 for place in std::mem::take(&mut self.losses.vanished) {
-                    let (files, absent) = self.committer.index.counts_below(&place)?;
+                    let (files, absent) = self.context.index().counts_below(&place)?;
                     if loss::vanished(absent, files, self.losses.percent) {
                         lost.push(place);
                     }
@@ -222,8 +222,8 @@ impl Worker {
         }
         let resolver = self.resolver();
         let back = self
-            .committer
-            .index
+            .context
+            .index()
             .some_absent(SAMPLE)?
             .iter()
             .any(|path| matches!(resolver.see(path), Ok(Some(_))));
@@ -244,16 +244,17 @@ impl Worker {
 
     /// Counts what is held, for the status.
     fn count_held(&mut self) -> Result<(), End> {
-        self.status.held = if self.losses.is_holding() {
-            let first = self.committer.index.some_absent(1)?.pop();
+        let held = if self.losses.is_holding() {
+            let first = self.context.index().some_absent(1)?.pop();
             Some(Held {
-                files: self.committer.index.counts()?.1,
+                files: self.context.index().counts()?.1,
                 first: shown(&first.unwrap_or_default()),
                 unmounted: self.losses.vanished.first().map(|path| shown(path)),
             })
         } else {
             None
         };
+        self.report.set_held(held);
         Ok(())
     }
 }

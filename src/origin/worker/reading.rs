@@ -10,6 +10,7 @@ use crate::origin::index::look::LARGE;
 use crate::origin::index::look::known_as;
 use crate::origin::index::{Edit, Row};
 use crate::origin::settings::ROOT_CHECK;
+use crate::origin::status::{OriginStatus, shown};
 use crate::origin::watch::hints::{Cause, Mark};
 
 /// Files read before anything else gets its turn, unless that takes longer than [`TURN`].
@@ -26,9 +27,9 @@ pub(in crate::origin) const RESTLESS: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     /// Files whose content is not known.
-    pub(super) unread: u64,
+    unread: u64,
     /// The first of them.
-    pub(super) first: Option<Vec<u8>>,
+    first: Option<Vec<u8>>,
     /// Some of those that are left can be read now.
     busy: bool,
     /// Files read since the first of them, or put off since they are restless or still being read.
@@ -45,8 +46,15 @@ impl Reading {
     }
 
     /// Whether there are some that can be read now.
-    pub(super) const fn is_busy(&self) -> bool {
+    const fn is_busy(&self) -> bool {
         self.busy && self.unread > 0
+    }
+
+    /// Sets what is left in the status.
+    pub(super) fn count(&self, status: &mut OriginStatus) {
+        status.unread_files = self.unread;
+        status.first_unread = self.first.as_deref().map(shown);
+        status.reading = self.is_busy();
     }
 
     /// There is one more.
@@ -59,8 +67,8 @@ impl Reading {
 impl Worker {
     /// Counts what is left to be read.
     pub(super) fn count_unread(&mut self) -> Result<(), End> {
-        let unread = self.committer.index.count_unread()?;
-        let first = self.committer.index.some_unread(b"", 1)?.pop();
+        let unread = self.context.index().count_unread()?;
+        let first = self.context.index().some_unread(b"", 1)?.pop();
         self.reading = Reading {
             unread,
             first: first.map(|row| row.path),
@@ -82,17 +90,17 @@ impl Worker {
         }
         let rows = if wanted {
             let after = &self.reading.after;
-            self.committer.index.some_unread(after, FILES)?
+            self.context.index().some_unread(after, FILES)?
         } else {
             Vec::new()
         };
         let mut last = None;
         for row in &rows {
-            if last.is_some() && self.clock.now().since(now) >= TURN {
+            if last.is_some() && self.context.clock.now().since(now) >= TURN {
                 break;
             }
             last = Some(&row.path);
-            if self.inbox.stopped() {
+            if self.context.inbox.stopped() {
                 return Err(End::Stopping);
             }
             self.read_one(row, now, &mut edits);
@@ -100,18 +108,16 @@ impl Worker {
         // An event at one of them is a change, and has to find it unread.
         if let Some(watch) = self.watch.as_ref().filter(|_| !edits.is_empty()) {
             watch.take_in();
-            let mut mail = self.inbox.lock();
+            let mut mail = self.context.inbox.lock();
             edits.retain(|edit| !mail.hints.event_at(&edit.path));
         }
         // A row that somebody wrote meanwhile is right without this.
-        let mut status = self.trouble_reporter();
-        let beaten = self
-            .committer
-            .write(&mut status, |index| index.apply(&edits, None))?;
+
+        let beaten = self.context.write(|index| index.apply(&edits, None))?;
         let read = u64::try_from(edits.len() - beaten.len()).unwrap_or(u64::MAX);
         self.reading.read += read;
         self.reading.unread = self.reading.unread.saturating_sub(read);
-        let ended = self.clock.now();
+        let ended = self.context.clock.now();
         if wanted {
             self.reading.due = ended.after(ended.since(now).max(SHORTEST));
         }
@@ -140,15 +146,21 @@ impl Worker {
             }
             return;
         }
-        match self.resolver.read(path, &row.entry, self.clock.now()) {
+        match self
+            .resolver
+            .read(path, &row.entry, self.context.clock.now())
+        {
             Some(entry) => {
                 if entry.hash.is_none() {
-                    self.tell_unread(path);
+                    self.denied.report_unread(&self.context, path);
                 }
                 edits.push(Edit::new(path, Some(row), Some(entry)));
             }
             // It has changed: an event says so too, or this does.
-            None => self.inbox.hint(path, Mark::again(Cause::Recheck, now)),
+            None => self
+                .context
+                .inbox
+                .hint(path, Mark::again(Cause::Recheck, now)),
         }
     }
 
@@ -157,13 +169,13 @@ impl Worker {
         let Some(done) = self.large.take_known() else {
             return Ok(());
         };
-        let Some(row) = self.committer.index.get(&done.path)? else {
+        let Some(row) = self.context.index().get(&done.path)? else {
             return Ok(());
         };
         let content = done
             .content
             .filter(|_| row.entry.known == Known::Unread && row.entry.stat.same(&done.stat));
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let entry = content.and_then(|content| known_as(&Ok(content), &row.entry, now));
         if let Some(entry) = entry {
             edits.push(Edit::new(&done.path, Some(&row), Some(entry)));

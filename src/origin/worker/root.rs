@@ -24,14 +24,14 @@ impl Worker {
     /// Whether the root is still the directory it was; if not, everything starts over with it.
     pub(super) fn check_root(&mut self, now: Time) {
         self.root_check = now.after(ROOT_CHECK);
-        let path = &self.settings.root;
+        let path = &self.context.settings.root;
         let still = self.root.as_ref().map(|root| root.is_still(path));
         let found = match still {
             Some(Ok(true)) => {
                 self.retry_watch();
                 self.check_mounts();
                 self.check_targets(now);
-                self.check_closed(now);
+                self.denied.retry(&self.context, &self.resolver, now);
                 return;
             }
             Some(Err(error)) => Err(error),
@@ -42,7 +42,7 @@ impl Worker {
                 self.missed_root(now);
                 self.missing = None;
                 let first = self.root.is_none() && self.armed_at == Time::ZERO;
-                tracing::info!(origin = %self.settings.name, root = %root.resolved.display(), "the root is there");
+                tracing::info!(origin = %self.context.settings.name, root = %root.resolved.display(), "the root is there");
                 self.root_trouble = None;
                 self.found_root(root);
                 self.abort_scan();
@@ -54,16 +54,17 @@ impl Worker {
                 }
                 // The way may have been changed once more, before it was watched.
                 let root = self.root.as_ref();
-                if !root.is_some_and(|root| matches!(root.is_still(&self.settings.root), Ok(true)))
-                {
-                    self.inbox.check_root();
+                if !root.is_some_and(|root| {
+                    matches!(root.is_still(&self.context.settings.root), Ok(true))
+                }) {
+                    self.context.inbox.check_root();
                 }
             }
             Err(error) => {
                 self.root_trouble = Some(format!(
                     "the root {} of origin `{}` cannot be read ({error}): nothing is purged and the index is kept; it goes on by itself when the directory is back",
-                    self.settings.root.display(),
-                    self.settings.name
+                    self.context.settings.root.display(),
+                    self.context.settings.name
                 ));
                 if self.root.take().is_some() {
                     self.abort_scan();
@@ -83,21 +84,21 @@ impl Worker {
     /// absent since then: an edge may have cached a 404 for it, so that its return is a change.
     fn missed_root(&mut self, now: Time) {
         let Some(since) = self.missing else { return };
-        let gone_after = self.settings.gone_after;
+        let gone_after = self.context.settings.gone_after;
         if !was_missed(since, now, gone_after) {
             let soon = since.after(gone_after).after(Duration::from_millis(1));
             self.root_check = self.root_check.min(soon);
             return;
         }
-        let index = &self.committer.index;
+        let index = &self.context.index();
         // What can't be written now is tried again at the next check.
         match index.all_absent(since) {
             Ok(0) => {}
             Ok(files) => {
-                tracing::warn!(origin = %self.settings.name, files, "the root is missing: its files are purged when they are back");
+                tracing::warn!(origin = %self.context.settings.name, files, "the root is missing: its files are purged when they are back");
             }
             Err(error) => {
-                tracing::warn!(origin = %self.settings.name, %error, "the missing root is not noted in the index yet");
+                tracing::warn!(origin = %self.context.settings.name, %error, "the missing root is not noted in the index yet");
             }
         }
     }
@@ -106,14 +107,14 @@ impl Worker {
     /// and is not.
     fn compare_surroundings(&mut self) {
         let Some(root) = &self.root else { return };
-        let before = self.committer.index.surroundings().ok().flatten();
+        let before = self.context.index().surroundings().ok().flatten();
         let before: Option<Surroundings> = before.and_then(|text| serde_json::from_str(&text).ok());
         let Some(before) = before else { return };
         let now = Surroundings::now(&root.resolved, root.id.device(), &self.mounts);
         self.renumbered = before.renumbered(&now);
         let mut gone = before.mounted;
         gone.retain(|place| !now.mounted.contains(place));
-        let time = self.clock.now();
+        let time = self.context.clock.now();
         self.unmounted(gone, time);
     }
 
@@ -127,9 +128,7 @@ impl Worker {
         now.mounted.extend(self.losses.vanished().iter().cloned());
         let text = serde_json::to_string(&now).unwrap_or_default();
         if self.surroundings != text {
-            let mut status = self.trouble_reporter();
-            self.committer
-                .write(&mut status, |index| index.keep_surroundings(&text))?;
+            self.context.write(|index| index.keep_surroundings(&text))?;
             self.surroundings = text;
         }
         Ok(())
@@ -146,7 +145,7 @@ impl Worker {
         let root = Path::new("/");
         let names = |point: &Path| {
             let point = Some(point).filter(|point| *point != root);
-            point.map_or_else(Vec::new, |point| self.inbox.names_of(point))
+            point.map_or_else(Vec::new, |point| self.context.inbox.names_of(point))
         };
         let gone: Vec<_> = self.mounts.gone(&now).flat_map(names).collect();
         let others: Vec<_> = now.new_since(&self.mounts).flat_map(names).collect();
@@ -155,7 +154,7 @@ impl Worker {
             return;
         }
         self.doubt.add_below(gone.iter().cloned().chain(others));
-        let time = self.clock.now();
+        let time = self.context.clock.now();
         self.unmounted(gone, time);
         self.covered = false;
         self.want(Pending::new(ScanReason::LostWatch));
@@ -179,17 +178,22 @@ impl Worker {
             return;
         }
         let resolver = self.resolver();
-        for changed in self.inbox.targets.changed(|link| resolver.real(link)) {
+        for changed in self
+            .context
+            .inbox
+            .targets
+            .changed(|link| resolver.real(link))
+        {
             let mark = Mark {
                 subtree: changed.directory,
                 ..Mark::again(Cause::Scan(ScanReason::Poll), now)
             };
-            self.inbox.hint(&changed.link, mark);
+            self.context.inbox.hint(&changed.link, mark);
         }
     }
 
     pub(super) fn wants_events(&self) -> bool {
-        self.settings.watch == WatchMode::Auto
+        self.context.settings.watch == WatchMode::Auto
             && self
                 .root
                 .as_ref()
@@ -200,11 +204,11 @@ impl Worker {
     /// tell everything.
     pub(super) fn polls_all(&self) -> bool {
         let partly = |root: &Root| root.events == Events::Some;
-        self.settings.watch != WatchMode::Off
+        self.context.settings.watch != WatchMode::Off
             && (self.watch.is_none()
                 || self.root.as_ref().is_some_and(partly)
-                || self.inbox.unwatched.summary().everything
-                || self.inbox.targets.too_many())
+                || self.context.inbox.unwatched.summary().everything
+                || self.context.inbox.targets.too_many())
     }
 
     /// Sees that events come, for the scan that follows: it watches what it walks through.
@@ -212,12 +216,12 @@ impl Worker {
         let Some(root) = self.root.clone() else {
             return;
         };
-        self.armed_at = self.clock.now();
+        self.armed_at = self.context.clock.now();
         self.covered = false;
-        self.inbox.forget_places(b"");
-        self.inbox.add_place(&root.resolved, b"");
-        self.inbox.cookies.watch(false);
-        self.inbox.unwatched.remove_below(b"");
+        self.context.inbox.forget_places(b"");
+        self.context.inbox.add_place(&root.resolved, b"");
+        self.context.inbox.cookies.watch(false);
+        self.context.inbox.unwatched.remove_below(b"");
         if !self.wants_events() {
             self.watch = None;
             self.watch_trouble = None;
@@ -227,9 +231,9 @@ impl Worker {
         self.cover_surroundings();
         if !self.indexed && self.watch.is_some() {
             // What the first scan finds was there before: so it may only come to what is watched.
-            let (resolver, ignore) = (self.resolver(), Arc::clone(&self.ignore));
+            let (resolver, ignore) = (self.resolver(), Arc::clone(&self.context.ignore));
             let mut walk = Walk::new(resolver, ignore, self.observer(), b"");
-            while walk.next().is_some() && self.inbox.go_on() {}
+            while walk.next().is_some() && self.context.inbox.go_on() {}
         }
     }
 
@@ -237,7 +241,7 @@ impl Worker {
         if self.watch.is_some() {
             return;
         }
-        let inbox = Arc::clone(&self.inbox);
+        let inbox = Arc::clone(&self.context.inbox);
         match self.backend.open(Box::new(move |event| inbox.take(event))) {
             Ok(watch) => {
                 self.watch = Some(watch);
@@ -246,7 +250,7 @@ impl Worker {
             Err(error) => {
                 self.watch_trouble = Some(format!(
                     "origin `{}` has no file events ({error}): it is scanned every few seconds; when the limit of inotify instances is reached, raise the sysctl fs.inotify.max_user_instances, it is taken up by itself",
-                    self.settings.name
+                    self.context.settings.name
                 ));
             }
         }
@@ -254,10 +258,10 @@ impl Worker {
 
     /// The root is missing: whoever makes it is told of.
     fn watch_way(&mut self) {
-        if self.settings.watch == WatchMode::Auto {
+        if self.context.settings.watch == WatchMode::Auto {
             self.open_watch();
             if let Some(cover) = self.cover() {
-                cover.way(&self.settings.root);
+                cover.way(&self.context.settings.root);
             }
         }
     }
@@ -265,17 +269,17 @@ impl Worker {
     /// What is watched beside the origin itself: the way to its root, and the cookies.
     fn cover_surroundings(&self) {
         let Some(cover) = self.cover() else { return };
-        cover.way(&self.settings.root);
-        let cookies = self.inbox.cookies.directory();
+        cover.way(&self.context.settings.root);
+        let cookies = self.context.inbox.cookies.directory();
         let told = cover.watch.add_names(cookies).is_ok();
-        let all = !self.polls_all() && !self.inbox.unwatched.summary().some;
-        self.inbox.cookies.watch(told && all);
+        let all = !self.polls_all() && !self.context.inbox.unwatched.summary().some;
+        self.context.inbox.cookies.watch(told && all);
     }
 
     /// With what a walk covers directories; nothing without events.
     pub(super) fn cover(&self) -> Option<Cover> {
         let watch = self.watch.clone()?;
-        let inbox = Arc::clone(&self.inbox);
+        let inbox = Arc::clone(&self.context.inbox);
         Some(Cover { inbox, watch })
     }
 
@@ -287,10 +291,9 @@ impl Worker {
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(super) fn begin_round(&mut self) {
         self.forget_bound();
-        self.unreadable.begin_round();
-        self.unread.begin_round();
-        self.inbox.unwatched.begin_round();
-        self.inbox.targets.begin_round();
+        self.denied.begin_round();
+        self.context.inbox.unwatched.begin_round();
+        self.context.inbox.targets.begin_round();
         if let Some(watch) = &self.watch {
             watch.begin_round();
         }
@@ -300,15 +303,14 @@ impl Worker {
     /// A scan has come to everything.
     pub(super) fn end_round(&mut self) {
         self.covered = true;
-        self.unreadable.end_round();
-        self.unread.end_round();
-        self.inbox.unwatched.end_round();
-        self.inbox.targets.end_round();
+        self.denied.end_round();
+        self.context.inbox.unwatched.end_round();
+        self.context.inbox.targets.end_round();
         if let Some(watch) = &self.watch {
             watch.end_round();
         }
         self.cover_surroundings();
-        self.rest_poll = self.clock.now().after(POLL);
+        self.rest_poll = self.context.clock.now().after(POLL);
     }
 
     /// Looks at the directories that are not watched, if it is time: one, and then events get their
@@ -323,11 +325,11 @@ impl Worker {
             if now < self.rest_poll {
                 return Ok(false);
             }
-            self.rest = self.inbox.unwatched.tops().into();
+            self.rest = self.context.inbox.unwatched.tops().into();
             self.rest_poll = now;
             if !self.rest.is_empty() {
-                self.inbox.unwatched.begin_round();
-                *self.status.scans.entry(ScanReason::Poll).or_default() += 1;
+                self.context.inbox.unwatched.begin_round();
+                self.report.count_scan(ScanReason::Poll);
             }
         }
         let Some(top) = self.rest.pop_front() else {
@@ -335,11 +337,11 @@ impl Worker {
         };
         self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
         if self.rest.is_empty() {
-            self.inbox.unwatched.end_round();
+            self.context.inbox.unwatched.end_round();
             self.cover_surroundings();
-            let ended = self.clock.now();
+            let ended = self.context.clock.now();
             let wait = POLL.max(ended.since(self.rest_poll).saturating_mul(10));
-            self.rest_poll = ended.after(wait.min(self.settings.rescan));
+            self.rest_poll = ended.after(wait.min(self.context.settings.rescan));
         }
         Ok(!self.rest.is_empty())
     }
@@ -357,7 +359,7 @@ impl Worker {
     /// When [`Worker::poll_rest`] has something to do.
     pub(super) fn rest_wakes_at(&self) -> Option<Time> {
         let waits = self.running.is_none() && !self.polls_all();
-        let some = waits && self.inbox.unwatched.summary().some;
+        let some = waits && self.context.inbox.unwatched.summary().some;
         some.then_some(self.rest_poll)
     }
 

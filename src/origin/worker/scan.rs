@@ -117,16 +117,15 @@ impl Worker {
             self.overflow_at = now;
         }
         self.begin_round();
-        self.closed.clear();
-        self.inbox.links.clear();
-        self.committer.sink.scanning(&self.settings.pipeline, true);
-        *self.status.scans.entry(pending.reason).or_default() += 1;
-        let started = self.clock.now();
+        self.context.inbox.links.clear();
+        self.context.scanning(true);
+        self.report.count_scan(pending.reason);
+        let started = self.context.clock.now();
         let mut sweep = Sweep::new(
             &self.resolver(),
-            &self.ignore,
+            &self.context.ignore,
             self.observer().as_ref(),
-            self.committer.index.clone(),
+            self.context.index().clone(),
             b"",
             Cause::Scan(pending.reason),
             started,
@@ -146,7 +145,7 @@ impl Worker {
             counts,
             answers,
         });
-        tracing::debug!(origin = %self.settings.name, reason = pending.reason.as_str(), "scan");
+        tracing::debug!(origin = %self.context.settings.name, reason = pending.reason.as_str(), "scan");
     }
 
     /// Goes on with the scan that runs. Returns whether there is more to do at once.
@@ -160,7 +159,7 @@ impl Worker {
         };
         let more = self.sweep(&mut sweep, entries)?;
         self.commit()?;
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let Some(running) = &mut self.running else {
             return Ok(true);
         };
@@ -172,8 +171,8 @@ impl Worker {
         running.walking = false;
         running.tail_check = now;
         running.give_up = now
-            .after(self.settings.write_wait)
-            .after(self.settings.gone_after)
+            .after(self.context.settings.write_wait)
+            .after(self.context.settings.gone_after)
             .after(ROOT_CHECK);
         self.walked()?;
         Ok(true)
@@ -186,10 +185,9 @@ impl Worker {
             .as_ref()
             .is_some_and(|running| running.baseline);
         if baseline || self.former.is_some() {
-            let scope = Scope::of(&self.settings).written();
-            let mut status = self.trouble_reporter();
-            self.committer
-                .write(&mut status, |index| index.set_indexed(&scope))?;
+            let scope = Scope::of(&self.context.settings).written();
+
+            self.context.write(|index| index.set_indexed(&scope))?;
             self.indexed = true;
             self.former = None;
             self.count_unread()?;
@@ -199,12 +197,12 @@ impl Worker {
         self.renumbered = None;
         self.keep_surroundings()?;
         self.count_files()?;
-        self.committer.sink.scanning(&self.settings.pipeline, false);
+        self.context.scanning(false);
         self.judge_losses(looked)
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let Some(running) = &mut self.running else {
             return Ok(());
         };
@@ -213,6 +211,7 @@ impl Worker {
         }
         running.tail_check = now.after(TAIL_CHECK);
         let left = self
+            .context
             .inbox
             .lock()
             .hints
@@ -231,7 +230,7 @@ impl Worker {
         // Looks that were put off may have found what was held.
         self.judge_losses(Some(running.started))?;
         self.count_files()?;
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let took = now.since(running.started);
         let [new, changed, gone] = running.counts;
         let summary = ScanSummary {
@@ -246,11 +245,11 @@ impl Worker {
             held: self.losses.is_holding(),
         };
         tracing::info!(
-            origin = %self.settings.name, reason = summary.reason.as_str(), files = summary.files,
+            origin = %self.context.settings.name, reason = summary.reason.as_str(), files = summary.files,
             new, changed, gone, held = summary.held, took = ?took, "scanned"
         );
-        self.status.last_scan = Some(summary);
-        if let Some(observer) = &self.settings.observer {
+        self.report.set_scanned(summary);
+        if let Some(observer) = &self.context.settings.observer {
             observer.scanned(took);
         }
         // Whoever gets the answer finds the same in the status.
@@ -261,9 +260,10 @@ impl Worker {
             }
         }
         let wait = if self.polls_all() {
-            POLL.max(took.saturating_mul(10)).min(self.settings.rescan)
+            POLL.max(took.saturating_mul(10))
+                .min(self.context.settings.rescan)
         } else {
-            self.settings.rescan
+            self.context.settings.rescan
         };
         self.next_rescan = Some(now.after(wait));
         Ok(())
@@ -275,7 +275,7 @@ impl Worker {
             return;
         };
         if let Some(sweep) = running.sweep {
-            self.committer.sink.scanning(&self.settings.pipeline, false);
+            self.context.scanning(false);
             self.doubt.add(sweep.doubt);
         }
         self.want(Pending {
@@ -297,7 +297,7 @@ impl Worker {
                 continue;
             }
             if *change.detail == *ScanReason::Rescan.as_str() {
-                self.status.drift_total += 1;
+                self.report.count_drift(1);
             }
             if let Some(running) = &mut self.running {
                 running.counts[slot] += 1;
