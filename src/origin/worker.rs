@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::core::time::Time;
@@ -26,16 +25,17 @@ mod denied;
 mod doubt;
 mod examine;
 mod follow;
-mod following;
 pub(super) mod large;
 mod looks;
 mod losses;
+mod names;
 mod publish;
 pub(super) mod reading;
 mod report;
 mod root;
 mod rounds;
 mod scan;
+mod scans;
 mod scope;
 pub(super) mod stall;
 mod sweep;
@@ -46,23 +46,21 @@ use batch::{Batch, Committer, Stopping};
 use context::Context;
 use denied::Denied;
 use doubt::Doubt;
-use following::Following;
 use large::LargeReader;
 use looks::Looks;
 use losses::Losses;
+use names::Names;
 use reading::Reading;
 use report::Report;
 use rounds::Rounds;
-use scan::{Pending, Running};
-use scope::Former;
+use scans::{Pending, Scans};
+use scope::IndexScope;
 use twins::Twins;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
 const STEP: usize = 512;
-/// The longest time between two recoveries from overflows.
-const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a worker ends.
 #[derive(Debug)]
@@ -96,31 +94,22 @@ pub(super) struct Worker {
     rest_poll: Time,
     /// Those of them that this poll has not come to.
     rest: VecDeque<Vec<u8>>,
-    /// Everything was polled a turn ago.
-    polled: bool,
     root: Option<Root>,
     /// The root that was there last.
     root_before: Option<Root>,
     /// Since when there is none.
     missing: Option<Time>,
-    resolver: Arc<Resolver>,
+    names: Names,
     root_check: Time,
     /// When the watch was in place.
     armed_at: Time,
 
     batch: Batch,
     losses: Losses,
-    pending: Option<Pending>,
-    running: Option<Running>,
-    next_rescan: Option<Time>,
-    indexed: bool,
-    /// The scope that the index is complete for, until a scan made it complete for today's.
-    former: Option<Former>,
+    scans: Scans,
+    scope: IndexScope,
     reading: Reading,
     large: Arc<LargeReader>,
-    overflow_wait: Duration,
-    /// When the last scan began that made up for an overflow.
-    overflow_at: Time,
 
     /// What is mounted below the root.
     mounts: Mounts,
@@ -132,7 +121,6 @@ pub(super) struct Worker {
     surroundings: String,
     watch_trouble: Option<String>,
     root_trouble: Option<String>,
-    following: Following,
     denied: Denied,
     twins: Twins,
     rounds: Rounds,
@@ -149,10 +137,9 @@ impl Worker {
         clock: Clock,
         published: tokio::sync::watch::Sender<OriginStatus>,
     ) -> Result<Self, OriginError> {
-        let (_, indexed) = committer.index.progress()?;
-        let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
+        let scope = IndexScope::new(&committer.index, &settings)?;
         let losses = Losses::new(&settings);
-        let resolver = Arc::new(Resolver {
+        let names = Names::new(Resolver {
             root: settings.root.clone(),
             resolved: settings.root.clone(),
             compare: settings.compare,
@@ -179,31 +166,24 @@ impl Worker {
             covered: false,
             rest_poll: Time::ZERO,
             rest: VecDeque::new(),
-            polled: false,
             root: None,
             root_before: None,
             missing: None,
-            resolver,
+            names,
             root_check: Time::ZERO,
             armed_at: Time::ZERO,
             batch: Batch::default(),
             losses,
-            pending: Some(Pending::new(ScanReason::Start)),
-            running: None,
-            next_rescan: None,
-            indexed,
-            former,
+            scans: Scans::new(),
+            scope,
             reading: Reading::default(),
             large,
-            overflow_wait: Duration::ZERO,
-            overflow_at: Time::ZERO,
             mounts: Mounts::default(),
             doubt: Doubt::default(),
             renumbered: None,
             surroundings: String::new(),
             watch_trouble: None,
             root_trouble: None,
-            following: Following::default(),
             denied: Denied::default(),
             twins: Twins::default(),
             rounds: Rounds::default(),
@@ -247,10 +227,12 @@ impl Worker {
             self.looks.begin_turn();
             if self.root.is_some() {
                 busy |= self.follow_hints(now)?;
-                self.poll_soon(now);
+                self.scans.poll_soon(self.polls_all(), now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
-                self.check_links();
+                if self.names.met_new_link() {
+                    self.scans.want_for_links(self.context.clock.now());
+                }
                 self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
@@ -271,16 +253,15 @@ impl Worker {
 
     /// The next time something has to be done without anything coming in.
     fn wakes_at(&self, now: Time) -> Time {
-        let scan = self.pending.as_ref().map(|pending| pending.not_before);
+        let [rescan, scan] = self.scans.wakes_at();
         [
             Some(self.root_check),
-            self.next_rescan,
+            rescan,
+            scan,
             self.twins.wakes_at(),
             self.rest_wakes_at(),
             self.reading.wakes_at(),
-            scan.filter(|_| self.running.is_none()),
-            self.running.as_ref().and_then(Running::wakes_at),
-            self.losses.wakes_at().filter(|_| self.running.is_none()),
+            self.losses.wakes_at().filter(|_| !self.scans.is_running()),
         ]
         .into_iter()
         .flatten()
@@ -311,13 +292,13 @@ impl Worker {
         }
         if lost {
             self.covered = false;
-            self.want(Pending::new(ScanReason::LostWatch));
+            self.scans.want(Pending::new(ScanReason::LostWatch));
         }
         for request in requests {
             let mut pending = Pending::new(request.reason);
             pending.accept_loss = request.accept_loss;
             pending.answers.push(request.answer);
-            self.want(pending);
+            self.scans.want(pending);
         }
     }
 
@@ -326,29 +307,11 @@ impl Worker {
         self.covered = false;
         self.context.inbox.cookies.give_up();
         self.context.inbox.lock().hints.end_writing(now);
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.overflow)
-        {
-            return;
-        }
-        if now.since(self.overflow_at) > OVERFLOW_WAIT * 2 {
-            self.overflow_wait = Duration::ZERO;
-        }
-        let not_before = self.overflow_at.after(self.overflow_wait).max(now);
-        self.overflow_wait = (self.overflow_wait * 2)
-            .max(Duration::from_secs(1))
-            .min(OVERFLOW_WAIT);
-        self.want(Pending {
-            overflow: true,
-            not_before,
-            ..Pending::new(ScanReason::Overflow)
-        });
+        self.scans.want_after_overflow(now);
     }
 
     fn resolver(&self) -> Arc<Resolver> {
-        Arc::clone(&self.resolver)
+        Arc::clone(self.names.resolver())
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
@@ -359,7 +322,7 @@ impl Worker {
         let flood = self.context.inbox.lock().hints.flooded(now)
             || due.iter().any(|(_, mark)| mark.flood.is_some());
         let behind = flood || due.len() == HINTS;
-        if let Some(hold) = self.rounds.hold(behind, self.pending.is_some(), now) {
+        if let Some(hold) = self.rounds.hold(behind, self.scans.is_waiting(), now) {
             self.context.scanning(hold);
         }
         if due.is_empty() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::large::Answer;
 use super::rounds::ROUND;
-use super::scan::{Pending, Running};
+use super::scans::Pending;
 use super::scope::Former;
 use super::{End, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
@@ -113,7 +113,7 @@ impl Worker {
     /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
     /// it is followed once in a while. So is what nobody could look at.
     pub(super) fn follow_link(&self, path: &[u8]) {
-        let real = self.resolver.real(path);
+        let real = self.names.resolver().real(path);
         let Some(cover) = self.cover() else { return };
         self.context.inbox.targets.add(path, &real);
         let targets = self.context.inbox.links.add(&real, path);
@@ -141,7 +141,7 @@ impl Worker {
             self.context
                 .inbox
                 .hint(path, reason.mark(now.after(TRY_AGAIN)));
-        } else if self.resolver.real(path).is_symlink() {
+        } else if self.names.resolver().real(path).is_symlink() {
             self.denied.report_unlisted(&self.context, path);
         }
     }
@@ -236,9 +236,7 @@ impl Worker {
     /// is not kept waiting by a thousand films. A running scan rests by itself.
     fn reads_enough(&self, found: &io::Result<Option<Seen>>) -> bool {
         let large = matches!(found, Ok(Some(Seen::File(stat))) if stat.size > SMALL);
-        large
-            && self.looks.has_read_enough()
-            && !self.running.as_ref().is_some_and(Running::walking)
+        large && self.looks.has_read_enough() && !self.scans.is_walking()
     }
 
     /// A row of a device that a reboot has given another number.
@@ -279,7 +277,7 @@ impl Worker {
     pub(super) fn try_to_read(&mut self, path: &[u8]) -> Result<(), End> {
         let read = self
             .denied
-            .try_to_read(&self.context, &self.resolver, path)?;
+            .try_to_read(&self.context, self.names.resolver(), path)?;
         if let Some(edit) = read {
             self.batch.add(edit, None);
         }
@@ -357,7 +355,7 @@ impl Worker {
         let known =
             row.is_some_and(|row| row.entry.stat.links > 1 && row.entry.stat.inode == stat.inode);
         if !known && !self.twins.add(stat.inode, now) {
-            self.want(Pending::new(ScanReason::Directory));
+            self.scans.want(Pending::new(ScanReason::Directory));
         }
         if known && found.kind.is_some() && self.twins.ask(stat) {
             self.context.index().hint_twins(stat.inode, path, now)?;
@@ -375,7 +373,7 @@ impl Worker {
 
     /// A file changed: the links to it are looked at too.
     fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
-        let real = self.resolver.resolved.join(OsStr::from_bytes(path));
+        let real = self.names.resolver().resolved.join(OsStr::from_bytes(path));
         for link in self.context.inbox.links.to(&real) {
             let mark = Mark::again(Cause::Watch, now);
             self.context.inbox.hint(&link, Mark { told, ..mark });
@@ -408,7 +406,7 @@ impl Worker {
     /// Whether a file counts only since the configuration changed, and was there before the start.
     fn entered(&self, path: &[u8], now: Time) -> bool {
         let counted = |former: &Former| former.counted(&self.resolver(), path);
-        self.former.as_ref().is_some_and(|former| !counted(former))
+        self.scope.former().is_some_and(|former| !counted(former))
             && self.was_there_before(path, Some(self.armed_at), now)
     }
 
@@ -423,10 +421,10 @@ impl Worker {
         let (Some(row), Ok(Some(Seen::File(stat)))) = (row, found) else {
             return false;
         };
-        let regroups = |former: &Former| former.regroups(&self.resolver);
-        let readable = self.resolver.readable(stat, open);
+        let regroups = |former: &Former| former.regroups(self.names.resolver());
+        let readable = self.names.resolver().readable(stat, open);
         let same = row.entry.stat.same(stat) && row.entry.absent.is_none();
-        if !self.former.as_ref().is_some_and(regroups) || !same || row.entry.readable == readable {
+        if !self.scope.former().is_some_and(regroups) || !same || row.entry.readable == readable {
             return false;
         }
         let mut entry = row.entry.clone();
@@ -439,10 +437,10 @@ impl Worker {
     /// Whether a file that does not count any more is as it was.
     fn left(&self, path: &[u8]) -> bool {
         self.context.ignore.matches(path, false)
-            || self.resolver.is_cut_off(path)
+            || self.names.resolver().is_cut_off(path)
             || self
-                .former
-                .as_ref()
+                .scope
+                .former()
                 .is_some_and(|former| former.counted(&self.resolver(), path))
     }
 
@@ -473,8 +471,8 @@ impl Worker {
             self.context.inbox.hint(&row.path, again(due));
             return Ok(());
         };
-        let accept = self.running.as_ref().is_some_and(Running::accepts_loss);
-        let walking = self.running.as_ref().is_some_and(Running::walking);
+        let accept = self.scans.accepts_loss();
+        let walking = self.scans.is_walking();
         let verdict = self.losses.verdict(&row.path, since, now);
         match verdict {
             Verdict::Wait(due) => self.context.inbox.hint(&row.path, again(due)),

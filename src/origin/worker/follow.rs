@@ -4,7 +4,7 @@
 use std::io;
 
 use super::examine::Reason;
-use super::scan::Pending;
+use super::scans::Pending;
 use super::sweep::Sweep;
 use super::{End, STEP, Worker};
 use crate::origin::index::Row;
@@ -41,19 +41,19 @@ impl Worker {
             return self.look_into(path, mark);
         }
         let reason = Reason::of(&mark);
-        if mark.named {
-            self.notice_link(path);
+        if mark.named && self.names.depend_on(path) {
+            self.scans.want_for_links(self.context.clock.now());
         }
         let resolver = self.resolver();
         let Sight { is_link, found } = resolver.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
         if mark.cause == Cause::Watch && is_dir {
-            if mark.named || self.denied.differs(&self.resolver, path) {
+            if mark.named || self.denied.differs(self.names.resolver(), path) {
                 return self.look_into(path, mark);
             }
             return Ok(());
         }
-        let open = self.looks.open_above(&self.resolver, path);
+        let open = self.looks.open_above(self.names.resolver(), path);
         if is_link {
             self.follow_link(path);
         }
@@ -69,14 +69,14 @@ impl Worker {
             self.check_root(self.context.clock.now());
             return;
         }
-        if !mark.subtree && !self.denied.differs(&self.resolver, b"") {
+        if !mark.subtree && !self.denied.differs(self.names.resolver(), b"") {
             return;
         }
         let reason = match mark.cause {
             Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
             _ => ScanReason::Directory,
         };
-        self.want(Pending::new(reason));
+        self.scans.want(Pending::new(reason));
     }
 
     fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
@@ -91,7 +91,9 @@ impl Worker {
 
     fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
         self.report.count_scan(ScanReason::Directory);
-        self.notice_directory();
+        if self.names.depend_on_directories() {
+            self.scans.want_for_links(self.context.clock.now());
+        }
         self.look_below(path, mark)
     }
 
@@ -101,7 +103,8 @@ impl Worker {
         self.looks.count_subtree();
         let resolver = self.resolver();
         let reason = Reason {
-            baseline: (mark.cause == Cause::Recheck && !self.indexed).then_some(self.armed_at),
+            baseline: (mark.cause == Cause::Recheck && !self.scope.is_complete())
+                .then_some(self.armed_at),
             ..Reason::of(&mark)
         };
         self.context.inbox.forget_places(path);
@@ -151,7 +154,7 @@ impl Worker {
                     let doubt = row.is_some() && sweep.doubts(&path, device);
                     if let (Some(row), Some(stat)) = (&row, &stat)
                         && !doubt
-                        && row.is_unchanged(stat, self.resolver.readable(stat, open))
+                        && row.is_unchanged(stat, self.names.resolver().readable(stat, open))
                     {
                         if row.may_be_unread() {
                             self.try_to_read(&path)?;
@@ -162,7 +165,7 @@ impl Worker {
                         Ok(Some(Seen::File(stat)))
                     } else {
                         self.follow_link(&path);
-                        self.resolver.see(&path)
+                        self.names.resolver().see(&path)
                     };
                     others.push(Other {
                         path,
@@ -183,7 +186,7 @@ impl Worker {
                 }
             }
             self.commit_if_full()?;
-            if self.looks.has_read_enough() && self.running.is_some() {
+            if self.looks.has_read_enough() && self.scans.is_running() {
                 break;
             }
         }
@@ -228,12 +231,12 @@ impl Worker {
         self.looks.forget_above();
         while let Some(brief) = sweep.rows.next_before(Some(&end))? {
             some = true;
-            let Ok(found) = self.resolver.see(&brief.path) else {
+            let Ok(found) = self.names.resolver().see(&brief.path) else {
                 continue;
             };
-            let open = self.looks.open_above(&self.resolver, &brief.path);
+            let open = self.looks.open_above(self.names.resolver(), &brief.path);
             if let Some(Seen::File(stat)) = &found
-                && brief.is_unchanged(stat, self.resolver.readable(stat, open))
+                && brief.is_unchanged(stat, self.names.resolver().readable(stat, open))
             {
                 continue;
             }
@@ -256,7 +259,7 @@ impl Worker {
         reason: Reason,
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
-            if self.resolver.see(&brief.path).is_err() {
+            if self.names.resolver().see(&brief.path).is_err() {
                 // It lies behind something that fails: whether it is there is not known.
                 continue;
             }

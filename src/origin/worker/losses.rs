@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::scan::{Pending, Running};
+use super::scans::Pending;
 use super::{End, Worker};
 use crate::core::loss::{self, LossGuard, Verdict};
 use crate::core::time::Time;
@@ -125,7 +125,7 @@ impl Worker {
             self.root_check = now;
             return Ok(Believed::Nothing);
         }
-        if self.running.as_ref().is_some_and(Running::accepts_loss) {
+        if self.scans.accepts_loss() {
             self.losses.guard.accept(now);
             self.losses.vanished.clear();
             return Ok(Believed::All);
@@ -212,7 +212,7 @@ impl Worker {
         let Some((time, wait)) = self.losses.check else {
             return Ok(());
         };
-        if time > now || self.running.is_some() {
+        if time > now || self.scans.is_running() {
             return Ok(());
         }
         self.judge_losses(None)?;
@@ -228,7 +228,7 @@ impl Worker {
             .iter()
             .any(|path| matches!(resolver.see(path), Ok(Some(_))));
         let wait = if back {
-            self.want(Pending::new(ScanReason::LostWatch));
+            self.scans.want(Pending::new(ScanReason::LostWatch));
             (wait * 2).min(LONGEST)
         } else {
             wait
@@ -239,7 +239,7 @@ impl Worker {
 
     /// What is absent now may go: look at all of it again.
     fn loss_over(&mut self) {
-        self.want(Pending::new(ScanReason::LostWatch));
+        self.scans.want(Pending::new(ScanReason::LostWatch));
     }
 
     /// Counts what is held, for the status.

@@ -3,7 +3,6 @@
 use super::{End, Worker};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::origin::status::Held;
-use crate::origin::worker::scan::Running;
 
 impl Worker {
     fn loss_text(&self, held: &Held) -> String {
@@ -32,7 +31,7 @@ impl Worker {
 
     /// Files can be read that could not be: there is more to read in the background.
     pub(super) fn count_regained(&mut self) -> Result<(), End> {
-        let walking = self.running.as_ref().is_some_and(Running::walking);
+        let walking = self.scans.is_walking();
         if !walking && self.denied.take_regained() {
             self.count_unread()?;
         }
@@ -43,21 +42,21 @@ impl Worker {
         let alarms = self.alarms();
         let unwatched = self.context.inbox.unwatched.summary();
         let polling = self.polls_all() || unwatched.some;
-        let scanning = self.running.as_ref().is_some_and(Running::walking);
+        let scanning = self.scans.is_walking();
         self.report.publish(|status| {
             status.polling = polling;
             status.unwatched_directories = unwatched.directories;
             status.watched_directories = self.watch.as_ref().map_or(0, |watch| watch.directories());
             // Without a watch it is polled, or not to be watched.
             status.armed = self.root.is_some() && status.last_scan.is_some();
-            status.unfollowed_directories = self.following.unfollowed();
+            status.unfollowed_directories = self.names.unfollowed();
             status.scanning = scanning;
             status.alarms = alarms;
             self.reading.count(status);
             self.denied.count(status);
         });
         // After that: what waits until all is noticed, and then asks for alarms, finds them.
-        let waits = self.pending.is_some() || self.twins.wakes_at().is_some() || !self.covered;
+        let waits = self.scans.is_waiting() || self.twins.wakes_at().is_some() || !self.covered;
         self.context.inbox.rest(waits);
     }
 
@@ -68,6 +67,8 @@ impl Worker {
                 self.context.settings.name
             )
         });
+        let scanning = self.scans.is_walking() || self.scans.is_waiting();
+        let links = self.names.alarm(&self.context, scanning);
         let alarms = [
             (AlarmKind::RootMissing, self.root_trouble.clone()),
             (
@@ -76,10 +77,10 @@ impl Worker {
             ),
             (AlarmKind::WatchLimit, limit),
             (AlarmKind::Watch, self.watch_trouble.clone()),
-            (AlarmKind::Links, self.link_alarm()),
+            (AlarmKind::Links, links),
             (
                 AlarmKind::Unreadable,
-                self.denied.alarm(&self.context, &self.resolver),
+                self.denied.alarm(&self.context, self.names.resolver()),
             ),
         ];
         let alarms = alarms.into_iter();

@@ -141,13 +141,14 @@ impl Worker {
             let rested = now.since(stat.changed_at()) >= RESTLESS;
             if rested {
                 // The result is taken when it is there, and the file not waited for.
-                let real = self.resolver.real(path);
+                let real = self.names.resolver().real(path);
                 self.large.know(path, real, stat);
             }
             return;
         }
         match self
-            .resolver
+            .names
+            .resolver()
             .read(path, &row.entry, self.context.clock.now())
         {
             Some(entry) => {

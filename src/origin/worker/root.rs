@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::scans::Pending;
 use super::{End, Worker};
 use crate::core::loss::was_missed;
 use crate::core::time::Time;
@@ -12,13 +13,12 @@ use crate::origin::settings::{POLL, ROOT_CHECK, WatchMode};
 use crate::origin::status::ScanReason;
 use crate::origin::tree::guard::{Events, Root};
 use crate::origin::tree::mounts::Mounts;
-use crate::origin::tree::resolver::{Resolver, nothing_there};
+use crate::origin::tree::resolver::nothing_there;
 use crate::origin::tree::surroundings::Surroundings;
 use crate::origin::tree::walk::{DirectoryObserver, Walk};
 use crate::origin::watch::cover::Cover;
 use crate::origin::watch::hints::{Cause, Mark};
 use crate::origin::worker::batch::Batch;
-use crate::origin::worker::scan::Pending;
 
 impl Worker {
     /// Whether the root is still the directory it was; if not, everything starts over with it.
@@ -31,7 +31,7 @@ impl Worker {
                 self.retry_watch();
                 self.check_mounts();
                 self.check_targets(now);
-                self.denied.retry(&self.context, &self.resolver, now);
+                self.denied.retry(&self.context, self.names.resolver(), now);
                 return;
             }
             Some(Err(error)) => Err(error),
@@ -50,7 +50,7 @@ impl Worker {
                 if first {
                     self.compare_surroundings();
                 } else {
-                    self.want(Pending::new(ScanReason::LostWatch));
+                    self.scans.want(Pending::new(ScanReason::LostWatch));
                 }
                 // The way may have been changed once more, before it was watched.
                 let root = self.root.as_ref();
@@ -157,18 +157,18 @@ impl Worker {
         let time = self.context.clock.now();
         self.unmounted(gone, time);
         self.covered = false;
-        self.want(Pending::new(ScanReason::LostWatch));
+        self.scans.want(Pending::new(ScanReason::LostWatch));
     }
 
     /// There was no watch to be had: perhaps there is one now.
     fn retry_watch(&mut self) {
-        if self.watch.is_some() || !self.wants_events() || self.running.is_some() {
+        if self.watch.is_some() || !self.wants_events() || self.scans.is_running() {
             return;
         }
         self.open_watch();
         if self.watch.is_some() {
             self.arm();
-            self.want(Pending::new(ScanReason::LostWatch));
+            self.scans.want(Pending::new(ScanReason::LostWatch));
         }
     }
 
@@ -229,7 +229,7 @@ impl Worker {
         }
         self.open_watch();
         self.cover_surroundings();
-        if !self.indexed && self.watch.is_some() {
+        if !self.scope.is_complete() && self.watch.is_some() {
             // What the first scan finds was there before: so it may only come to what is watched.
             let (resolver, ignore) = (self.resolver(), Arc::clone(&self.context.ignore));
             let mut walk = Walk::new(resolver, ignore, self.observer(), b"");
@@ -290,7 +290,7 @@ impl Worker {
 
     /// A scan begins: whatever it does not come to is watched no more when it ends.
     pub(super) fn begin_round(&mut self) {
-        self.forget_bound();
+        self.names.forget_bound();
         self.denied.begin_round();
         self.context.inbox.unwatched.begin_round();
         self.context.inbox.targets.begin_round();
@@ -316,7 +316,7 @@ impl Worker {
     /// Looks at the directories that are not watched, if it is time: one, and then events get their
     /// turn. Returns whether there are more.
     pub(super) fn poll_rest(&mut self, now: Time) -> Result<bool, End> {
-        if self.running.is_some() || self.polls_all() {
+        if self.scans.is_running() || self.polls_all() {
             // That looks at all of them.
             self.rest.clear();
             return Ok(false);
@@ -346,30 +346,16 @@ impl Worker {
         Ok(!self.rest.is_empty())
     }
 
-    /// From a moment on only scans find everything: the next one comes soon.
-    pub(super) fn poll_soon(&mut self, now: Time) {
-        let polls = self.root.is_some() && self.polls_all();
-        if polls && !self.polled {
-            let soon = now.after(POLL);
-            self.next_rescan = self.next_rescan.map(|time| time.min(soon));
-        }
-        self.polled = polls;
-    }
-
     /// When [`Worker::poll_rest`] has something to do.
     pub(super) fn rest_wakes_at(&self) -> Option<Time> {
-        let waits = self.running.is_none() && !self.polls_all();
+        let waits = !self.scans.is_running() && !self.polls_all();
         let some = waits && self.context.inbox.unwatched.summary().some;
         some.then_some(self.rest_poll)
     }
 
     /// The root is another directory now.
     pub(super) fn found_root(&mut self, root: Root) {
-        self.resolver = Arc::new(Resolver {
-            resolved: root.resolved.clone(),
-            links: self.resolver.links.anew(),
-            ..Resolver::clone(&self.resolver)
-        });
+        self.names.set_resolved(root.resolved.clone());
         match self.root_before.take() {
             None => {
                 self.mounts = Mounts::now();

@@ -1,308 +1,138 @@
-//! Scans of a whole origin: at most one runs and one waits. Owns when they begin, what they count
-//! and when they are done; the looking itself is in `examine`.
+//! What a scan does: begins, walks in steps, waits for the looks that were put off, and ends. When one
+//! begins is decided in `scans`; the looking itself is in `examine`.
 
-use std::time::Duration;
-
-use tokio::sync::oneshot;
-
+use super::scans::Running;
 use super::scope::Scope;
 use super::sweep::Sweep;
 use super::{End, Worker};
-use crate::core::change::Kind;
+use crate::core::change::Source;
 use crate::core::time::Time;
 use crate::origin::settings::{CHUNK, POLL, ROOT_CHECK};
-use crate::origin::status::{ScanReason, ScanSummary};
+use crate::origin::status::ScanReason;
 use crate::origin::watch::hints::Cause;
 use crate::sink::FileChange;
 
-/// How often the end of a scan's looks that were put off is looked for.
-const TAIL_CHECK: Duration = Duration::from_millis(100);
-
-/// A scan that has to be made.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) reason: ScanReason,
-    pub(super) not_before: Time,
-    /// It makes up for an overflow.
-    pub(super) overflow: bool,
-    pub(super) accept_loss: bool,
-    pub(super) answers: Vec<oneshot::Sender<ScanSummary>>,
-}
-
-impl Pending {
-    pub(super) const fn new(reason: ScanReason) -> Self {
-        Self {
-            reason,
-            not_before: Time::ZERO,
-            overflow: false,
-            accept_loss: false,
-            answers: Vec::new(),
-        }
-    }
-}
-
-/// A scan that runs.
-#[derive(Debug)]
-pub(super) struct Running {
-    /// `None` when everything was walked, and only looks that were put off are left; and while a step of
-    /// it is made.
-    sweep: Option<Sweep>,
-    walking: bool,
-    reason: ScanReason,
-    started: Time,
-    tail_check: Time,
-    /// Looks that are put off for longer than this are not waited for.
-    give_up: Time,
-    accept_loss: bool,
-    baseline: bool,
-    files: u64,
-    counts: [u64; 3],
-    answers: Vec<oneshot::Sender<ScanSummary>>,
-}
-
-impl Running {
-    pub(super) const fn walking(&self) -> bool {
-        self.walking
-    }
-
-    pub(super) const fn accepts_loss(&self) -> bool {
-        self.accept_loss
-    }
-
-    pub(super) fn wakes_at(&self) -> Option<Time> {
-        (!self.walking).then_some(self.tail_check)
-    }
-}
-
 impl Worker {
-    /// Asks for a scan: joins the one that waits, if one does.
-    pub(super) fn want(&mut self, mut wanted: Pending) {
-        match &mut self.pending {
-            None => self.pending = Some(wanted),
-            Some(pending) => {
-                pending.reason = pending.reason.max(wanted.reason);
-                pending.not_before = pending.not_before.min(wanted.not_before);
-                pending.overflow |= wanted.overflow;
-                pending.accept_loss |= wanted.accept_loss;
-                pending.answers.append(&mut wanted.answers);
-            }
-        }
-    }
-
     /// Begins the scan that waits, if it is time and none runs.
     pub(super) fn start_scan(&mut self, now: Time) {
-        if self.next_rescan.is_some_and(|time| time <= now) {
-            self.next_rescan = None;
-            self.want(Pending::new(if self.polls_all() {
-                ScanReason::Poll
-            } else {
-                ScanReason::Rescan
-            }));
-        }
-        if self.running.as_ref().is_some_and(Running::walking) {
-            return;
-        }
-        let Some(pending) = self.pending.take_if(|pending| pending.not_before <= now) else {
+        let polls = self.polls_all();
+        let Some(begun) = self.scans.take_due(polls, now) else {
             return;
         };
-        // What the scan before still waits for, this one finds too.
-        let before = self
-            .running
-            .take()
-            .filter(|before| !before.answers.is_empty());
-        let (mut answers, counts) =
-            before.map_or_else(Default::default, |before| (before.answers, before.counts));
-        answers.extend(pending.answers);
-        if pending.overflow {
-            self.overflow_at = now;
-        }
         self.begin_round();
         self.context.inbox.links.clear();
         self.context.scanning(true);
-        self.report.count_scan(pending.reason);
-        let started = self.context.clock.now();
+        self.report.count_scan(begun.reason);
         let mut sweep = Sweep::new(
-            &self.resolver(),
+            self.names.resolver(),
             &self.context.ignore,
             self.observer().as_ref(),
             self.context.index().clone(),
             b"",
-            Cause::Scan(pending.reason),
-            started,
+            Cause::Scan(begun.reason),
+            self.context.clock.now(),
         );
-        sweep.baseline = (!self.indexed).then_some(self.armed_at);
+        let baseline = !self.scope.is_complete();
+        sweep.baseline = baseline.then_some(self.armed_at);
         sweep.doubt = std::mem::take(&mut self.doubt);
-        self.running = Some(Running {
-            sweep: Some(sweep),
-            walking: true,
-            reason: pending.reason,
-            started,
-            tail_check: started,
-            give_up: started,
-            accept_loss: pending.accept_loss,
-            baseline: !self.indexed,
-            files: 0,
-            counts,
-            answers,
-        });
-        tracing::debug!(origin = %self.context.settings.name, reason = pending.reason.as_str(), "scan");
+        tracing::debug!(origin = %self.context.settings.name, reason = begun.reason.as_str(), "scan");
+        self.scans.begin(begun, sweep, baseline);
     }
 
     /// Goes on with the scan that runs. Returns whether there is more to do at once.
     pub(super) fn step_scan(&mut self, entries: usize) -> Result<bool, End> {
-        let Some(running) = &mut self.running else {
-            return Ok(false);
-        };
-        let Some(mut sweep) = running.sweep.take() else {
+        let Some(mut sweep) = self.scans.take_sweep() else {
             self.check_tail()?;
             return Ok(false);
         };
         let more = self.sweep(&mut sweep, entries)?;
         self.commit()?;
-        let now = self.context.clock.now();
-        let Some(running) = &mut self.running else {
-            return Ok(true);
-        };
-        running.files = sweep.files;
         if more {
-            running.sweep = Some(sweep);
+            self.scans.go_on(sweep);
             return Ok(true);
         }
-        running.walking = false;
-        running.tail_check = now;
-        running.give_up = now
-            .after(self.context.settings.write_wait)
-            .after(self.context.settings.gone_after)
-            .after(ROOT_CHECK);
-        self.walked()?;
+        let now = self.context.clock.now();
+        let settings = &self.context.settings;
+        let patience = settings.write_wait + settings.gone_after + ROOT_CHECK;
+        let walked = self.scans.walked(sweep.files, now.after(patience), now);
+        if let Some((started, baseline)) = walked.map(Running::walk) {
+            self.walked(started, baseline)?;
+        }
         Ok(true)
     }
 
-    /// Everything was walked once.
-    fn walked(&mut self) -> Result<(), End> {
-        let baseline = self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.baseline);
-        if baseline || self.former.is_some() {
+    /// Everything was walked once. `baseline`: for the first time.
+    fn walked(&mut self, started: Time, baseline: bool) -> Result<(), End> {
+        if baseline || self.scope.former().is_some() {
             let scope = Scope::of(&self.context.settings).written();
-
             self.context.write(|index| index.set_indexed(&scope))?;
-            self.indexed = true;
-            self.former = None;
+            self.scope.completed();
             self.count_unread()?;
         }
-        let looked = self.running.as_ref().map(|running| running.started);
         self.end_round();
         self.renumbered = None;
         self.keep_surroundings()?;
         self.count_files()?;
         self.context.scanning(false);
-        self.judge_losses(looked)
+        self.judge_losses(Some(started))
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
-        let now = self.context.clock.now();
-        let Some(running) = &mut self.running else {
-            return Ok(());
-        };
-        if running.tail_check > now {
-            return Ok(());
+        let inbox = &self.context.inbox;
+        let scans = |cause| matches!(cause, Cause::Scan(_));
+        let left = || inbox.lock().hints.any(|mark| scans(mark.cause));
+        match self.scans.take_ended(self.context.clock.now(), left) {
+            Some(ended) => self.end_scan(ended),
+            None => Ok(()),
         }
-        running.tail_check = now.after(TAIL_CHECK);
-        let left = self
-            .context
-            .inbox
-            .lock()
-            .hints
-            .any(|mark| matches!(mark.cause, Cause::Scan(_)));
-        if !left || now >= running.give_up {
-            self.end_scan()?;
-        }
-        Ok(())
     }
 
-    /// Ends the scan that runs, and answers whoever waits for it.
-    fn end_scan(&mut self) -> Result<(), End> {
-        let Some(running) = self.running.take() else {
-            return Ok(());
-        };
+    /// Ends a scan, and answers all that wait for it.
+    fn end_scan(&mut self, ended: Running) -> Result<(), End> {
         // Looks that were put off may have found what was held.
-        self.judge_losses(Some(running.started))?;
+        self.judge_losses(Some(ended.started()))?;
         self.count_files()?;
         let now = self.context.clock.now();
-        let took = now.since(running.started);
-        let [new, changed, gone] = running.counts;
-        let summary = ScanSummary {
-            reason: running.reason,
-            began: running.started,
-            ended: now,
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            files: running.files,
-            new,
-            changed,
-            gone,
-            held: self.losses.is_holding(),
-        };
+        let took = now.since(ended.started());
+        let summary = ended.summary(self.losses.is_holding(), now);
         tracing::info!(
             origin = %self.context.settings.name, reason = summary.reason.as_str(), files = summary.files,
-            new, changed, gone, held = summary.held, took = ?took, "scanned"
+            new = summary.new, changed = summary.changed, gone = summary.gone, held = summary.held,
+            took = ?took, "scanned"
         );
         self.report.set_scanned(summary);
         if let Some(observer) = &self.context.settings.observer {
             observer.scanned(took);
         }
-        // Whoever gets the answer finds the same in the status.
+        // What gets the answer finds the same in the status.
         self.publish();
-        for answer in running.answers {
-            if answer.send(summary).is_err() {
-                tracing::debug!("whoever asked for the scan has gone away");
-            }
-        }
+        ended.answer(summary);
+        let rescan = self.context.settings.rescan;
         let wait = if self.polls_all() {
-            POLL.max(took.saturating_mul(10))
-                .min(self.context.settings.rescan)
+            POLL.max(took.saturating_mul(10)).min(rescan)
         } else {
-            self.context.settings.rescan
+            rescan
         };
-        self.next_rescan = Some(now.after(wait));
+        self.scans.set_next(now.after(wait));
         Ok(())
     }
 
     /// Gives up the scan that runs: the root it looks at is no longer the root. It waits again.
     pub(super) fn abort_scan(&mut self) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
-        if let Some(sweep) = running.sweep {
+        if let Some(sweep) = self.scans.abort() {
             self.context.scanning(false);
             self.doubt.add(sweep.doubt);
         }
-        self.want(Pending {
-            accept_loss: running.accept_loss,
-            answers: running.answers,
-            ..Pending::new(running.reason)
-        });
     }
 
     /// Counts what was committed.
     pub(super) fn count_changes(&mut self, changes: &[FileChange]) {
-        for change in changes {
-            let slot = match change.kind {
-                Kind::New => 0,
-                Kind::Gone => 2,
-                Kind::Changed | Kind::Asked => 1,
-            };
-            if change.source == crate::core::change::Source::Watch {
-                continue;
-            }
-            if *change.detail == *ScanReason::Rescan.as_str() {
-                self.report.count_drift(1);
-            }
-            if let Some(running) = &mut self.running {
-                running.counts[slot] += 1;
-            }
-        }
         debug_assert!(changes.len() <= CHUNK + 1, "a batch is bounded");
+        let drift = |change: &&FileChange| {
+            change.source != Source::Watch && *change.detail == *ScanReason::Rescan.as_str()
+        };
+        let drift = changes.iter().filter(drift).count();
+        self.report.count_drift(drift as u64);
+        self.scans.count(changes);
     }
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::origin::error::OriginError;
+use crate::origin::index::OriginIndex;
 use crate::origin::settings::{FollowSymlinks, OriginSettings};
 use crate::origin::tree::ignore::Ignore;
 use crate::origin::tree::resolver::{Resolver, Seen};
@@ -35,6 +36,37 @@ impl Scope {
     }
 }
 
+/// What the index is complete for.
+#[derive(Debug)]
+pub(super) struct IndexScope {
+    /// A scan has come to everything once.
+    complete: bool,
+    /// The scope that it is complete for, until a scan made it complete for today's.
+    former: Option<Former>,
+}
+
+impl IndexScope {
+    pub(super) fn new(index: &OriginIndex, settings: &OriginSettings) -> Result<Self, OriginError> {
+        let (_, complete) = index.progress()?;
+        let former = Former::new(index.scope()?.as_deref(), settings)?;
+        Ok(Self { complete, former })
+    }
+
+    pub(super) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) const fn former(&self) -> Option<&Former> {
+        self.former.as_ref()
+    }
+
+    /// A scan has come to everything, in today's scope.
+    pub(super) fn completed(&mut self) {
+        self.complete = true;
+        self.former = None;
+    }
+}
+
 /// The scope that the index is complete for, where it is another than today's.
 #[derive(Debug)]
 pub(super) struct Former {
@@ -45,10 +77,7 @@ pub(super) struct Former {
 
 impl Former {
     /// `None` when it is today's, or not known.
-    pub(super) fn new(
-        written: Option<&str>,
-        settings: &OriginSettings,
-    ) -> Result<Option<Self>, OriginError> {
+    fn new(written: Option<&str>, settings: &OriginSettings) -> Result<Option<Self>, OriginError> {
         let Some(scope) = written.and_then(|text| serde_json::from_str::<Scope>(text).ok()) else {
             return Ok(None);
         };
