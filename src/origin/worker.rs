@@ -2,7 +2,7 @@
 //! should be, lets due looks and scans run, and sleeps. Decides when; what a look finds is decided
 //! in `examine`, what a scan does in `scan`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -11,24 +11,25 @@ use crate::origin::error::OriginError;
 use crate::origin::index::IndexError;
 use crate::origin::settings::OriginSettings;
 use crate::origin::status::{OriginStatus, ScanReason};
-use crate::origin::tree::guard::Root;
 use crate::origin::tree::ignore::Ignore;
 use crate::origin::tree::links_bound::Links;
-use crate::origin::tree::mounts::Mounts;
 use crate::origin::tree::resolver::Resolver;
+use crate::origin::watch::WatchBackend;
 use crate::origin::watch::hints::{Cause, Mark};
-use crate::origin::watch::{Watch, WatchBackend};
 
 pub(super) mod batch;
 mod context;
 mod denied;
 mod doubt;
 mod examine;
+mod filesystems;
 mod follow;
 pub(super) mod large;
 mod looks;
 mod losses;
 mod names;
+mod polls;
+mod presence;
 mod publish;
 pub(super) mod reading;
 mod report;
@@ -41,21 +42,25 @@ pub(super) mod stall;
 mod sweep;
 mod twins;
 mod unreadable;
+mod watching;
 
 use batch::{Batch, Committer, Stopping};
 use context::Context;
 use denied::Denied;
-use doubt::Doubt;
+use filesystems::Filesystems;
 use large::LargeReader;
 use looks::Looks;
 use losses::Losses;
 use names::Names;
+use polls::Polls;
+use presence::Presence;
 use reading::Reading;
 use report::Report;
 use rounds::Rounds;
 use scans::{Pending, Scans};
 use scope::IndexScope;
 use twins::Twins;
+use watching::Watching;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
@@ -86,23 +91,11 @@ pub(super) struct Worker {
     context: Context,
     report: Report,
 
-    backend: Box<dyn WatchBackend>,
-    watch: Option<Arc<dyn Watch>>,
-    /// A scan has come to everything since the watch began or lost something.
-    covered: bool,
-    /// When the directories without a watch are looked at next.
-    rest_poll: Time,
-    /// Those of them that this poll has not come to.
-    rest: VecDeque<Vec<u8>>,
-    root: Option<Root>,
-    /// The root that was there last.
-    root_before: Option<Root>,
-    /// Since when there is none.
-    missing: Option<Time>,
+    presence: Presence,
+    filesystems: Filesystems,
+    watching: Watching,
+    polls: Polls,
     names: Names,
-    root_check: Time,
-    /// When the watch was in place.
-    armed_at: Time,
 
     batch: Batch,
     losses: Losses,
@@ -111,16 +104,6 @@ pub(super) struct Worker {
     reading: Reading,
     large: Arc<LargeReader>,
 
-    /// What is mounted below the root.
-    mounts: Mounts,
-    /// Files that the next scan has to read, whatever their stat says.
-    doubt: Doubt,
-    /// The root's device had the first number before the reboot, and has the second.
-    renumbered: Option<(u64, u64)>,
-    /// What was kept for the next start.
-    surroundings: String,
-    watch_trouble: Option<String>,
-    root_trouble: Option<String>,
     denied: Denied,
     twins: Twins,
     rounds: Rounds,
@@ -161,29 +144,17 @@ impl Worker {
                 published: published.clone(),
             },
             report: Report::new(status, published),
-            backend,
-            watch: None,
-            covered: false,
-            rest_poll: Time::ZERO,
-            rest: VecDeque::new(),
-            root: None,
-            root_before: None,
-            missing: None,
+            presence: Presence::default(),
+            filesystems: Filesystems::default(),
+            watching: Watching::new(backend),
+            polls: Polls::default(),
             names,
-            root_check: Time::ZERO,
-            armed_at: Time::ZERO,
             batch: Batch::default(),
             losses,
             scans: Scans::new(),
             scope,
             reading: Reading::default(),
             large,
-            mounts: Mounts::default(),
-            doubt: Doubt::default(),
-            renumbered: None,
-            surroundings: String::new(),
-            watch_trouble: None,
-            root_trouble: None,
             denied: Denied::default(),
             twins: Twins::default(),
             rounds: Rounds::default(),
@@ -220,12 +191,12 @@ impl Worker {
             }
             self.take_mail();
             let now = self.context.clock.now();
-            if now >= self.root_check {
+            if now >= self.presence.check_at() {
                 self.check_root(now);
             }
             let mut busy = false;
             self.looks.begin_turn();
-            if self.root.is_some() {
+            if self.presence.is_there() {
                 busy |= self.follow_hints(now)?;
                 self.scans.poll_soon(self.polls_all(), now);
                 self.start_scan(now);
@@ -244,9 +215,10 @@ impl Worker {
             self.publish();
             if !busy {
                 let until = self.wakes_at(now);
-                self.context
-                    .inbox
-                    .wait(until, self.root.is_some().then_some(self.rounds.next()));
+                self.context.inbox.wait(
+                    until,
+                    self.presence.is_there().then_some(self.rounds.next()),
+                );
             }
         }
     }
@@ -255,7 +227,7 @@ impl Worker {
     fn wakes_at(&self, now: Time) -> Time {
         let [rescan, scan] = self.scans.wakes_at();
         [
-            Some(self.root_check),
+            Some(self.presence.check_at()),
             rescan,
             scan,
             self.twins.wakes_at(),
@@ -266,12 +238,12 @@ impl Worker {
         .into_iter()
         .flatten()
         .min()
-        .unwrap_or(self.root_check)
+        .unwrap_or(self.presence.check_at())
         // Without a root, nothing is due but the next look at it.
-        .max(if self.root.is_some() {
+        .max(if self.presence.is_there() {
             now
         } else {
-            self.root_check
+            self.presence.check_at()
         })
     }
 
@@ -281,7 +253,7 @@ impl Worker {
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
         if let Some(time) = mail.root_check {
-            self.root_check = self.root_check.min(time);
+            self.presence.check_by(time);
         }
         mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
@@ -291,7 +263,7 @@ impl Worker {
             self.recover_from_overflow(now);
         }
         if lost {
-            self.covered = false;
+            self.watching.lose();
             self.scans.want(Pending::new(ScanReason::LostWatch));
         }
         for request in requests {
@@ -304,7 +276,7 @@ impl Worker {
 
     /// Storms get a scan at once, and then ever more rarely, but always one after the last overflow.
     fn recover_from_overflow(&mut self, now: Time) {
-        self.covered = false;
+        self.watching.lose();
         self.context.inbox.cookies.give_up();
         self.context.inbox.lock().hints.end_writing(now);
         self.scans.want_after_overflow(now);
@@ -382,8 +354,8 @@ impl Worker {
     /// it is being replaced is looked at again.
     fn take_in_events(&mut self) {
         let Some(watch) = self
-            .watch
-            .as_ref()
+            .watching
+            .watch()
             .filter(|_| self.batch.unsure().next().is_some())
         else {
             return;

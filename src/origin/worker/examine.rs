@@ -114,7 +114,9 @@ impl Worker {
     /// it is followed once in a while. So is what nobody could look at.
     pub(super) fn follow_link(&self, path: &[u8]) {
         let real = self.names.resolver().real(path);
-        let Some(cover) = self.cover() else { return };
+        let Some(cover) = self.watching.cover(&self.context) else {
+            return;
+        };
         self.context.inbox.targets.add(path, &real);
         let targets = self.context.inbox.links.add(&real, path);
         cover.link_targets(&targets);
@@ -160,7 +162,7 @@ impl Worker {
         }
         let now = self.context.clock.now();
         let resolver = self.resolver();
-        let row = row.map(|row| self.renumber(row));
+        let row = row.map(|row| self.filesystems.renumber(row));
         let silent = row.is_none()
             && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
         let patience = self.patience(silent, reason, now);
@@ -239,23 +241,10 @@ impl Worker {
         large && self.looks.has_read_enough() && !self.scans.is_walking()
     }
 
-    /// A row of a device that a reboot has given another number.
-    fn renumber(&self, mut row: Row) -> Row {
-        if let Some((before, now)) = self.renumbered
-            && row.entry.stat.dev == before
-        {
-            row.entry.stat.dev = now;
-        }
-        row
-    }
-
     /// A file is as its row says, but for the number of its device, which may be another since a
     /// reboot: the row takes it over, so that the next start compares with it.
     fn keep_number(&mut self, path: &[u8], row: Option<Row>) {
-        let renumbered = |row: &Row| {
-            let now = self.renumbered.map(|(_, now)| now);
-            now == Some(row.entry.stat.dev)
-        };
+        let renumbered = |row: &Row| self.filesystems.is_renumbered(row);
         if let Some(row) = row.filter(renumbered) {
             self.batch
                 .add(Edit::new(path, Some(&row), Some(row.entry.clone())), None);
@@ -407,7 +396,7 @@ impl Worker {
     fn entered(&self, path: &[u8], now: Time) -> bool {
         let counted = |former: &Former| former.counted(&self.resolver(), path);
         self.scope.former().is_some_and(|former| !counted(former))
-            && self.was_there_before(path, Some(self.armed_at), now)
+            && self.was_there_before(path, Some(self.watching.armed_at()), now)
     }
 
     /// Takes over in silence who may read a file that is as it was, when the configuration has another

@@ -104,7 +104,7 @@ impl Worker {
         let resolver = self.resolver();
         let reason = Reason {
             baseline: (mark.cause == Cause::Recheck && !self.scope.is_complete())
-                .then_some(self.armed_at),
+                .then_some(self.watching.armed_at()),
             ..Reason::of(&mark)
         };
         self.context.inbox.forget_places(path);
@@ -123,7 +123,7 @@ impl Worker {
         );
         sweep.baseline = reason.baseline;
         sweep.told = mark.told;
-        sweep.doubt = self.doubt.clone();
+        sweep.doubt = self.filesystems.doubt().clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
     }
@@ -244,7 +244,7 @@ impl Worker {
             self.examine(&brief.path, Ok(found), row, open, reason)?;
             self.commit_if_full()?;
         }
-        if some && self.watch.is_some() {
+        if some && self.watching.is_open() {
             self.context.inbox.unwatched.add(directory, false);
         }
         self.denied.report_unlisted(&self.context, directory);

@@ -10,7 +10,6 @@ use crate::core::loss::{self, LossGuard, Verdict};
 use crate::core::time::Time;
 use crate::origin::settings::{OriginSettings, ROOT_CHECK};
 use crate::origin::status::{Held, ScanReason, shown};
-use crate::origin::tree::mounts::Mounts;
 use crate::origin::tree::paths::below;
 
 /// The longest time between two scans that only ask whether a loss is over.
@@ -117,12 +116,8 @@ impl Worker {
     /// Whether what seems gone may be believed: the root is the one it was, nothing was unmounted, and
     /// not too much is gone at once.
     pub(super) fn may_go(&mut self, now: Time) -> Result<Believed, End> {
-        let same_root = self
-            .root
-            .as_ref()
-            .is_some_and(|root| matches!(root.is_still(&self.context.settings.root), Ok(true)));
-        if !same_root {
-            self.root_check = now;
+        if !self.presence.is_still(&self.context.settings.root) {
+            self.presence.check_by(now);
             return Ok(Believed::Nothing);
         }
         if self.scans.accepts_loss() {
@@ -169,8 +164,7 @@ impl Worker {
 
     /// What is mounted again is not lost any more.
     fn drop_mounted(&mut self) {
-        let (inbox, mounts) = (&self.context.inbox, &self.mounts);
-        let mounted = mounted_places(inbox, mounts);
+        let mounted = self.filesystems.mounted_places(&self.context.inbox);
         self.losses
             .vanished
             .retain(|place| !mounted.contains(place));
@@ -257,15 +251,4 @@ impl Worker {
         self.report.set_held(held);
         Ok(())
     }
-}
-
-/// The places of an origin that something is mounted at, or that lie below such a place.
-pub(super) fn mounted_places(
-    inbox: &crate::origin::watch::inbox::Inbox,
-    mounts: &Mounts,
-) -> Vec<Vec<u8>> {
-    let points = mounts
-        .points()
-        .filter(|point| *point != std::path::Path::new("/"));
-    points.flat_map(|point| inbox.names_of(point)).collect()
 }

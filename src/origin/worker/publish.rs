@@ -46,9 +46,10 @@ impl Worker {
         self.report.publish(|status| {
             status.polling = polling;
             status.unwatched_directories = unwatched.directories;
-            status.watched_directories = self.watch.as_ref().map_or(0, |watch| watch.directories());
+            status.watched_directories =
+                self.watching.watch().map_or(0, |watch| watch.directories());
             // Without a watch it is polled, or not to be watched.
-            status.armed = self.root.is_some() && status.last_scan.is_some();
+            status.armed = self.presence.is_there() && status.last_scan.is_some();
             status.unfollowed_directories = self.names.unfollowed();
             status.scanning = scanning;
             status.alarms = alarms;
@@ -56,7 +57,9 @@ impl Worker {
             self.denied.count(status);
         });
         // After that: what waits until all is noticed, and then asks for alarms, finds them.
-        let waits = self.scans.is_waiting() || self.twins.wakes_at().is_some() || !self.covered;
+        let waits = self.scans.is_waiting()
+            || self.twins.wakes_at().is_some()
+            || !self.watching.is_covered();
         self.context.inbox.rest(waits);
     }
 
@@ -70,13 +73,13 @@ impl Worker {
         let scanning = self.scans.is_walking() || self.scans.is_waiting();
         let links = self.names.alarm(&self.context, scanning);
         let alarms = [
-            (AlarmKind::RootMissing, self.root_trouble.clone()),
+            (AlarmKind::RootMissing, self.presence.trouble().cloned()),
             (
                 AlarmKind::Loss,
                 self.report.held().map(|held| self.loss_text(held)),
             ),
             (AlarmKind::WatchLimit, limit),
-            (AlarmKind::Watch, self.watch_trouble.clone()),
+            (AlarmKind::Watch, self.watching.trouble().cloned()),
             (AlarmKind::Links, links),
             (
                 AlarmKind::Unreadable,

@@ -106,7 +106,7 @@ impl Worker {
             self.read_one(row, now, &mut edits);
         }
         // An event at one of them is a change, and has to find it unread.
-        if let Some(watch) = self.watch.as_ref().filter(|_| !edits.is_empty()) {
+        if let Some(watch) = self.watching.watch().filter(|_| !edits.is_empty()) {
             watch.take_in();
             let mut mail = self.context.inbox.lock();
             edits.retain(|edit| !mail.hints.event_at(&edit.path));

@@ -33,8 +33,8 @@ impl Worker {
             self.context.clock.now(),
         );
         let baseline = !self.scope.is_complete();
-        sweep.baseline = baseline.then_some(self.armed_at);
-        sweep.doubt = std::mem::take(&mut self.doubt);
+        sweep.baseline = baseline.then_some(self.watching.armed_at());
+        sweep.doubt = self.filesystems.take_doubt();
         tracing::debug!(origin = %self.context.settings.name, reason = begun.reason.as_str(), "scan");
         self.scans.begin(begun, sweep, baseline);
     }
@@ -70,8 +70,9 @@ impl Worker {
             self.count_unread()?;
         }
         self.end_round();
-        self.renumbered = None;
-        self.keep_surroundings()?;
+        let root = self.presence.root();
+        self.filesystems
+            .scanned(&self.context, root, &self.losses)?;
         self.count_files()?;
         self.context.scanning(false);
         self.judge_losses(Some(started))
@@ -121,7 +122,7 @@ impl Worker {
     pub(super) fn abort_scan(&mut self) {
         if let Some(sweep) = self.scans.abort() {
             self.context.scanning(false);
-            self.doubt.add(sweep.doubt);
+            self.filesystems.give_back(sweep.doubt);
         }
     }
 
