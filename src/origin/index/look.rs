@@ -25,7 +25,7 @@ pub(in crate::origin) enum Outcome {
     Directory,
     /// No file: nothing there, or something no web server serves.
     Absent,
-    /// Nobody can tell now; what is remembered stays.
+    /// It can't be known now; what is remembered stays.
     Unknown(io::Error),
     /// It is in writing; look again then.
     Later(Time),
@@ -37,7 +37,7 @@ pub(in crate::origin) enum Outcome {
     Large(Observed),
 }
 
-/// How sure the caller is that nobody is writing.
+/// How sure the caller is that the file is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::origin) enum Patience {
     /// Nothing is known: young files are waited for.

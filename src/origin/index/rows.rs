@@ -7,7 +7,7 @@ use super::{Brief, IndexError, OriginIndex};
 /// Rows read at once.
 const PAGE: usize = 512;
 
-/// The rows of a subtree, in order, read ahead: somebody else may have written since. So a row
+/// The rows of a subtree, in order, read ahead: another call may have written since. So a row
 /// that matters is read again.
 #[derive(Debug)]
 pub(in crate::origin) struct Rows {

@@ -11,7 +11,7 @@ use crate::core::time::Time;
 use crate::origin::watch::hints::{Cause, Mark};
 use crate::origin::watch::inbox::Inbox;
 
-/// Rows looked through at once, so that nobody waits long for the database.
+/// Rows looked through at once, so that no other call waits long for the database.
 const STEP: u32 = 20_000;
 
 impl OriginIndex {

@@ -143,7 +143,7 @@ impl Comparison {
         tell: &mut impl FnMut(Difference) -> Result<(), E>,
     ) -> Result<(), E> {
         while let Some(row) = self.rows.next_before(path).map_err(OriginError::from)? {
-            // Where a stat fails, nobody can tell.
+            // Where a stat fails, it is not known.
             if self.resolver.see(&row.path).is_ok()
                 && !self.ignore.matches(&row.path, false)
                 && !self.resolver.is_cut_off(&row.path)

@@ -1,4 +1,4 @@
-//! A walk on threads of its own, ahead of whoever compares: listing and stat are most of the work of
+//! A walk on threads of its own, ahead of the comparison: listing and stat are most of the work of
 //! a scan, reading the index is the rest. The directories right below the root are shared out among
 //! the threads, and what is found comes in order all the same.
 
@@ -137,14 +137,14 @@ fn lead(mut walk: Walk, found: &SyncSender<Piece>, hand_out: &SyncSender<Job>) {
         };
         if chunk.len() == CHUNK || (below.is_some() && !chunk.is_empty()) {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-            // Nobody listens any more: the scan was given up.
+            // The receiver is gone: the scan was given up.
             if found.send(Piece::Items(full)).is_err() {
                 return;
             }
         }
         if let Some(walk) = below {
             let (sender, receiver) = sync_channel(WAITING);
-            // The reader first: whoever walks may have to wait until something is read.
+            // The reader first: a walk may have to wait until something is read.
             if found.send(Piece::Below(receiver)).is_err() || hand_out.send((walk, sender)).is_err()
             {
                 return;

@@ -105,7 +105,7 @@ impl Stat {
         !like_other.same(other)
     }
 
-    /// When its metadata last changed; nobody can set that.
+    /// When its metadata last changed; no call can set that.
     pub(in crate::origin) fn changed_at(&self) -> Time {
         time(self.ctime_ns)
     }

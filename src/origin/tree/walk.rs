@@ -31,7 +31,7 @@ pub(in crate::origin) enum Item {
     },
     /// A directory that was listed, and whether others may enter it. What is in it comes next.
     Directory { path: Vec<u8>, open: bool },
-    /// A directory that cannot be listed; nobody knows what is below.
+    /// A directory that cannot be listed; what is below is not known.
     Unreadable { path: Vec<u8> },
 }
 

@@ -73,12 +73,12 @@ impl Cookies {
         }
     }
 
-    /// Events were dropped, perhaps those of cookies: whoever waits for one waits for a scan.
+    /// Events were dropped, perhaps those of cookies: a wait for one becomes a wait for a scan.
     pub(in crate::origin) fn give_up(&self) {
         self.state().waiting.clear();
     }
 
-    /// Makes a cookie; `None` when nobody would tell of it.
+    /// Makes a cookie; `None` when no event would report it.
     pub(in crate::origin) fn make(&self) -> io::Result<Option<Cookie>> {
         let name = OsString::from(uuid::Uuid::new_v4().to_string());
         let path = self.directory.join(&name);

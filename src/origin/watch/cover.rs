@@ -34,7 +34,7 @@ impl Cover {
         }
     }
 
-    /// Everything on the way to the root: whoever renames or replaces it there changes the root.
+    /// Everything on the way to the root: a rename or replacement there changes the root.
     pub(in crate::origin) fn way(&self, root: &Path) {
         let way = way(root);
         for directory in way.iter().filter_map(|step| step.parent()) {

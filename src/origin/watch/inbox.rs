@@ -40,7 +40,7 @@ const TURN: Duration = Duration::from_secs(2);
 /// The link through which the files of a Kubernetes volume are reached, and which is swapped.
 const DATA: &str = "..data";
 
-/// A scan that somebody waits for.
+/// A scan that a caller waits for.
 #[derive(Debug)]
 pub(in crate::origin) struct Request {
     pub(in crate::origin) reason: ScanReason,
@@ -169,7 +169,7 @@ impl Inbox {
     pub(in crate::origin) fn stop(&self) {
         let mut mail = self.lock();
         mail.stop = true;
-        // Whoever waits for these hears that nobody is left to answer.
+        // What waits for these gets an error: no worker is left to answer.
         mail.requests.clear();
         mail.waiters.clear();
         drop(mail);
@@ -297,7 +297,7 @@ impl Inbox {
         self.lock().hints.count_marks(|mark| mark.writing.is_some())
     }
 
-    /// Adds a place to look at, for somebody else than the worker, who has to be woken.
+    /// Adds a place to look at, from another thread than the worker's, which has to be woken.
     pub(in crate::origin) fn ask(&self, path: &[u8], mark: Mark) {
         let mut mail = self.lock();
         mail.hints.insert(path, mark);

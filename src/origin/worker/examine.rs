@@ -111,7 +111,7 @@ impl Worker {
     }
 
     /// If this is a link to a file, what happens on the way to the file is watched, and leads back; and
-    /// it is followed once in a while. So is what nobody could look at.
+    /// it is followed once in a while. So is what could not be looked at.
     pub(super) fn follow_link(&self, path: &[u8]) {
         let real = self.names.resolver().real(path);
         let Some(cover) = self.watching.cover(&self.context) else {
@@ -273,7 +273,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether nobody can read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
+    /// Whether visitors can't read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
     /// open a directory to others when all that is in it has been written. Like a file that is
     /// gone, it counts when it stays so.
     fn closes(&self, row: Option<&Row>, found: &Found, reason: Reason, now: Time) -> bool {
@@ -328,7 +328,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The other names of a file whose change an event told: nobody tells of those.
+    /// Hints at the other names of a changed file: an event reports only the name that was written.
     fn note_twins(
         &mut self,
         path: &[u8],

@@ -1,5 +1,5 @@
 //! After a first scan, which remembers stats only, the files are read in the background: slowly, so
-//! that whoever serves them does not notice, and never in the way of an event.
+//! that the web server does not notice, and never in the way of an event.
 
 use std::time::Duration;
 
@@ -111,8 +111,7 @@ impl Worker {
             let mut mail = self.context.inbox.lock();
             edits.retain(|edit| !mail.hints.event_at(&edit.path));
         }
-        // A row that somebody wrote meanwhile is right without this.
-
+        // A row that was written meanwhile is right without this.
         let beaten = self.context.write(|index| index.apply(&edits, None))?;
         let read = u64::try_from(edits.len() - beaten.len()).unwrap_or(u64::MAX);
         self.reading.read += read;

@@ -19,7 +19,7 @@ pub(super) struct Sweep {
     pub(super) tour: Tour,
     pub(super) rows: Rows,
     pub(super) cause: Cause,
-    /// Since when somebody wants this look.
+    /// Since when this look is wanted.
     pub(super) first: Time,
     /// When the newest event came that brings the look.
     pub(super) told: Option<Time>,
