@@ -31,7 +31,7 @@ use crate::origin::tree::fingerprint::Stat;
 
 /// How far a row can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::origin) enum Known {
+pub(in crate::origin) enum Confidence {
     /// As long as the stat is the same, so are the bytes.
     Surely,
     /// It was hashed so soon after its last change that another one may hide behind the same
@@ -45,7 +45,7 @@ pub(in crate::origin) enum Known {
     Unread,
 }
 
-impl Known {
+impl Confidence {
     pub(in crate::origin) const fn code(self) -> i64 {
         match self {
             Self::Surely => 0,
@@ -82,7 +82,7 @@ pub(in crate::origin) struct Observed {
     /// The hash of its bytes, where they were read.
     pub(in crate::origin) hash: Option<ContentHash>,
     /// What is known of it from now on.
-    pub(in crate::origin) known: Known,
+    pub(in crate::origin) known: Confidence,
 }
 
 /// A file that is not as remembered.
@@ -101,15 +101,15 @@ impl Entry {
     /// to a write.
     pub(in crate::origin) fn is_settled_by_stat(&self, signs: Signs) -> bool {
         match self.known {
-            Known::Surely => !signs.doubt && (self.hash.is_some() || !signs.event),
-            Known::Unread => signs == Signs::default(),
-            Known::Racy | Known::HashOnly => false,
+            Confidence::Surely => !signs.doubt && (self.hash.is_some() || !signs.event),
+            Confidence::Unread => signs == Signs::default(),
+            Confidence::Racy | Confidence::HashOnly => false,
         }
     }
 
     /// Whether the file holds other bytes for sure, whatever they are: it need not be read to know that.
     pub(in crate::origin) fn surely_differs(&self, stat: &Stat) -> bool {
-        self.hash.is_none() || (self.known != Known::HashOnly && self.stat.size != stat.size)
+        self.hash.is_none() || (self.known != Confidence::HashOnly && self.stat.size != stat.size)
     }
 }
 
@@ -130,13 +130,13 @@ pub(in crate::origin) fn judge(row: Option<&Entry>, now: Observed, signs: Signs)
             unchanged: false,
         };
     };
-    let stat_known = row.known != Known::HashOnly;
+    let stat_known = row.known != Confidence::HashOnly;
     let other_bytes = if let (Some(old), Some(new)) = (row.hash, now.hash) {
         old != new
     } else {
         // No call can set the ctime, so that it tells of a write that kept size and times. It also
         // tells of another owner or mode: without bytes to compare, that is the same.
-        let unread = row.known == Known::Unread;
+        let unread = row.known == Confidence::Unread;
         (stat_known && row.stat.rewritten(&now.stat)) || signs.event || (signs.doubt && unread)
     };
     let other_readers = stat_known && row.readable != now.readable;
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    fn row(known: Known, hash: Option<ContentHash>) -> Entry {
+    fn row(known: Confidence, hash: Option<ContentHash>) -> Entry {
         Entry {
             known,
             stat: stat(1, 1, 1, 1),
@@ -187,7 +187,7 @@ mod tests {
             stat,
             readable: true,
             hash,
-            known: Known::Surely,
+            known: Confidence::Surely,
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn same_bytes_are_no_change_and_other_bytes_keep_the_former_hash() {
-        for known in [Known::Surely, Known::Racy, Known::HashOnly] {
+        for known in [Confidence::Surely, Confidence::Racy, Confidence::HashOnly] {
             for signs in [NO_SIGN, EVENT, DOUBT] {
                 let old = row(known, Some(OLD));
                 let now = stat(1, 2, 3, 3);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn who_may_read_is_part_of_a_file() {
-        let old = row(Known::Surely, Some(OLD));
+        let old = row(Confidence::Surely, Some(OLD));
         let closed = Observed {
             readable: false,
             ..seen(old.stat, Some(OLD))
@@ -241,7 +241,7 @@ mod tests {
                 ..stat(1, 1, 1, 1)
             },
         ];
-        for known in [Known::Unread, Known::Surely] {
+        for known in [Confidence::Unread, Confidence::Surely] {
             for hash in [None, Some(NEW)] {
                 let old = row(known, None);
                 let kind = |stat, signs| judge(Some(&old), seen(stat, hash), signs).kind;
@@ -252,7 +252,7 @@ mod tests {
                 assert_eq!(kind(old.stat, NO_SIGN), None);
             }
         }
-        let unread = row(Known::Unread, None);
+        let unread = row(Confidence::Unread, None);
         let doubted = judge(Some(&unread), seen(unread.stat, Some(NEW)), DOUBT);
         assert_eq!(doubted.kind, Some(Kind::Changed));
     }
@@ -260,26 +260,26 @@ mod tests {
     #[test]
     fn a_stat_settles_only_what_nothing_points_to() {
         let settled = |known, hash, signs| row(known, hash).is_settled_by_stat(signs);
-        assert!(settled(Known::Surely, Some(OLD), NO_SIGN));
-        assert!(settled(Known::Surely, Some(OLD), EVENT));
-        assert!(!settled(Known::Surely, Some(OLD), DOUBT));
+        assert!(settled(Confidence::Surely, Some(OLD), NO_SIGN));
+        assert!(settled(Confidence::Surely, Some(OLD), EVENT));
+        assert!(!settled(Confidence::Surely, Some(OLD), DOUBT));
         // Metadata only, or unreadable.
-        assert!(settled(Known::Surely, None, NO_SIGN));
-        assert!(!settled(Known::Surely, None, EVENT));
-        assert!(settled(Known::Unread, None, NO_SIGN));
-        assert!(!settled(Known::Unread, None, EVENT));
-        assert!(!settled(Known::Unread, None, DOUBT));
-        assert!(!settled(Known::Racy, Some(OLD), NO_SIGN));
-        assert!(!settled(Known::HashOnly, Some(OLD), NO_SIGN));
+        assert!(settled(Confidence::Surely, None, NO_SIGN));
+        assert!(!settled(Confidence::Surely, None, EVENT));
+        assert!(settled(Confidence::Unread, None, NO_SIGN));
+        assert!(!settled(Confidence::Unread, None, EVENT));
+        assert!(!settled(Confidence::Unread, None, DOUBT));
+        assert!(!settled(Confidence::Racy, Some(OLD), NO_SIGN));
+        assert!(!settled(Confidence::HashOnly, Some(OLD), NO_SIGN));
     }
 
     #[test]
     fn a_large_file_of_another_size_need_not_be_read_to_differ() {
         let other_size = stat(2, 1, 1, 1);
         let same_size = stat(1, 2, 2, 1);
-        assert!(row(Known::Surely, Some(OLD)).surely_differs(&other_size));
-        assert!(!row(Known::Surely, Some(OLD)).surely_differs(&same_size));
-        assert!(!row(Known::HashOnly, Some(OLD)).surely_differs(&other_size));
-        assert!(row(Known::Unread, None).surely_differs(&same_size));
+        assert!(row(Confidence::Surely, Some(OLD)).surely_differs(&other_size));
+        assert!(!row(Confidence::Surely, Some(OLD)).surely_differs(&same_size));
+        assert!(!row(Confidence::HashOnly, Some(OLD)).surely_differs(&other_size));
+        assert!(row(Confidence::Unread, None).surely_differs(&same_size));
     }
 }

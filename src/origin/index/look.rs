@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Entry;
-use super::known::{Found, Known, Observed, Signs, judge};
+use super::known::{Confidence, Found, Observed, Signs, judge};
 use crate::core::time::Time;
 use crate::origin::settings::{Compare, RACY, RACY_FINE, SETTLED};
 use crate::origin::tree::fingerprint::{Content, Stat, content};
@@ -89,7 +89,7 @@ impl Resolver {
             stat,
             readable: self.readable(&stat, open),
             hash: None,
-            known: Known::Unread,
+            known: Confidence::Unread,
         };
         if let Some(row) = row
             && row.stat.same(&stat)
@@ -99,7 +99,7 @@ impl Resolver {
             if row.is_settled_by_stat(signs) {
                 return Outcome::Same;
             }
-            if row.known == Known::Racy
+            if row.known == Confidence::Racy
                 && let Some(time) = racy_until(&stat, now)
             {
                 return Outcome::Recheck(time);
@@ -112,7 +112,7 @@ impl Resolver {
         }
         match self.compare {
             Compare::Metadata => {
-                seen.known = Known::Surely;
+                seen.known = Confidence::Surely;
                 Outcome::Found(judge(row, seen, signs))
             }
             Compare::Content if patience == Patience::Unread => {
@@ -150,7 +150,11 @@ pub(in crate::origin) fn known_as(
     };
     let racy = hash.is_some() && racy_until(&stat, now).is_some();
     Some(Entry {
-        known: if racy { Known::Racy } else { Known::Surely },
+        known: if racy {
+            Confidence::Racy
+        } else {
+            Confidence::Surely
+        },
         stat,
         hash,
         ..entry.clone()
@@ -188,9 +192,9 @@ pub(in crate::origin) fn read_as(
         Err(error) => return Outcome::Unknown(error),
     }
     seen.known = if seen.hash.is_some() && (moving || racy_until(&seen.stat, now).is_some()) {
-        Known::Racy
+        Confidence::Racy
     } else {
-        Known::Surely
+        Confidence::Surely
     };
     Outcome::Found(judge(row, seen, signs))
 }

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::{Edit, Entry, IndexError, OriginIndex};
 use crate::core::change::{FileFact, Seq};
-use crate::origin::index::known::Known;
+use crate::origin::index::known::Confidence;
 use crate::origin::tree::fingerprint::Stat;
 
 impl OriginIndex {
@@ -48,7 +48,7 @@ impl OriginIndex {
             let becomes = fact.hash.map(|hash| {
                 let old = row.as_ref().and_then(|row| row.entry.hash);
                 Entry {
-                    known: Known::HashOnly,
+                    known: Confidence::HashOnly,
                     stat: Stat::default(),
                     readable: true,
                     hash: Some(hash),

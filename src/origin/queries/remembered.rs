@@ -6,7 +6,7 @@ use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::origin::error::OriginError;
 use crate::origin::index::Index;
-use crate::origin::index::known::Known;
+use crate::origin::index::known::Confidence;
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
@@ -70,7 +70,7 @@ pub fn remembered_file(
     let row = index.get(path)?;
     Ok(row.map(|row| Remembered {
         absent: row.entry.absent,
-        read: row.entry.known != Known::Unread,
+        read: row.entry.known != Confidence::Unread,
     }))
 }
 

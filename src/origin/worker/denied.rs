@@ -10,7 +10,7 @@ use super::context::Context;
 use super::unreadable::Unreadable;
 use crate::core::time::Time;
 use crate::origin::index::Edit;
-use crate::origin::index::known::{Found, Known};
+use crate::origin::index::known::{Confidence, Found};
 use crate::origin::settings::{Compare, WatchMode};
 use crate::origin::status::{OriginStatus, ScanReason, shown};
 use crate::origin::tree::fingerprint::may_read;
@@ -150,7 +150,7 @@ impl Denied {
 
     /// Whether a file's bytes could be read, when it was looked at.
     pub(super) fn looked(&mut self, context: &Context, path: &[u8], found: &Found) {
-        if found.entry.hash.is_none() && found.entry.known != Known::Unread {
+        if found.entry.hash.is_none() && found.entry.known != Confidence::Unread {
             self.report_unread(context, path);
         } else {
             self.unread.remove(path);
@@ -189,7 +189,7 @@ impl Denied {
             return Ok(None);
         };
         let mut entry = row.entry.clone();
-        entry.known = Known::Unread;
+        entry.known = Confidence::Unread;
         self.regained = true;
         Ok(Some(Edit::new(path, Some(&row), Some(entry))))
     }

@@ -14,7 +14,7 @@ use super::{End, Worker};
 use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::loss::{Verdict, was_missed};
 use crate::core::time::Time;
-use crate::origin::index::known::{Found, Known, Signs};
+use crate::origin::index::known::{Confidence, Found, Signs};
 use crate::origin::index::look::{Outcome, Patience, racy_until, read_as};
 use crate::origin::index::{Edit, Row};
 use crate::origin::settings::RACY;
@@ -197,7 +197,7 @@ impl Worker {
         match outcome {
             Outcome::Same => {
                 let unread =
-                    |row: &Row| row.entry.known == Known::Surely && row.entry.hash.is_none();
+                    |row: &Row| row.entry.known == Confidence::Surely && row.entry.hash.is_none();
                 if row.as_ref().is_some_and(unread) {
                     self.try_to_read(path)?;
                 }
@@ -256,7 +256,7 @@ impl Worker {
     fn keep_doubt(&mut self, path: &[u8], row: Option<&Row>, reason: Reason) {
         if let Some(row) = row.filter(|_| reason.doubt) {
             let mut entry = row.entry.clone();
-            entry.known = Known::HashOnly;
+            entry.known = Confidence::HashOnly;
             self.batch
                 .add(Edit::new(path, Some(row), Some(entry)), None);
         }
@@ -301,11 +301,11 @@ impl Worker {
             }
         }
         match (found.entry.known, found.entry.hash) {
-            (Known::Unread, _) => self.reading.add(),
+            (Confidence::Unread, _) => self.reading.add(),
             (_, Some(_)) => self.looks.count_read(found.entry.stat.size),
             (_, None) => {}
         }
-        if found.entry.known == Known::Racy {
+        if found.entry.known == Confidence::Racy {
             let due = racy_until(&found.entry.stat, now).unwrap_or(now.after(RACY));
             self.recheck(path, due, now);
         }

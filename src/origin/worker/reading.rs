@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{End, Worker};
 use crate::core::time::Time;
-use crate::origin::index::known::Known;
+use crate::origin::index::known::Confidence;
 use crate::origin::index::look::LARGE;
 use crate::origin::index::look::known_as;
 use crate::origin::index::{Edit, Row};
@@ -174,7 +174,7 @@ impl Worker {
         };
         let content = done
             .content
-            .filter(|_| row.entry.known == Known::Unread && row.entry.stat.same(&done.stat));
+            .filter(|_| row.entry.known == Confidence::Unread && row.entry.stat.same(&done.stat));
         let now = self.context.clock.now();
         let entry = content.and_then(|content| known_as(&Ok(content), &row.entry, now));
         if let Some(entry) = entry {
