@@ -5,47 +5,14 @@
 //! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
 //! then the index takes over.
 
-mod access;
-mod ahead;
-mod batch;
-mod closed;
-mod cookie;
-mod cover;
-mod differences;
-mod doubt;
-mod examine;
-mod fingerprint;
-mod follow;
-mod following;
-mod guard;
-mod hints;
-mod hung;
-mod ignore;
-mod inbox;
+mod error;
 mod index;
-mod known;
-mod large;
-mod lasting;
-mod links;
-mod links_bound;
-mod links_census;
-mod look;
-mod losses;
-mod mounts;
-mod places;
-mod reading;
-mod remembered;
-mod scan;
-mod scope;
+mod queries;
 mod settings;
 mod status;
-mod sweep;
-mod targets;
 #[cfg(test)]
 mod tests;
-mod unreadable;
-mod unwatched;
-mod walk;
+mod tree;
 mod watch;
 mod worker;
 
@@ -53,68 +20,33 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-pub use access::{Access, access};
-pub use differences::{Difference, differences};
+pub use error::OriginError;
 pub use index::{Index, IndexError};
-pub use links_bound::not_followed;
-pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
+pub use queries::{
+    Access, Difference, Ignored, Remembered, access, differences, ignored_by, remembered,
+    remembered_file,
+};
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
-pub use status::{Held, OriginStatus, ScanReason, ScanSummary, WaitingFile, WaitsFor};
+pub use status::{Held, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile, WaitsFor};
+pub use tree::ignore::PatternError;
+pub use tree::links_bound::not_followed;
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
-use batch::Committer;
-use cookie::Cookies;
-use hints::{Cause, Mark};
-use hung::Place;
-use inbox::{Inbox, Request};
 use status::shown;
+use tree::ignore::Ignore;
 use watch::WatchBackend;
+use watch::cookie::Cookies;
+use watch::hints::{Cause, Mark};
+use watch::inbox::{Inbox, Request};
 use worker::Worker;
-
-/// Why an origin could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginError {
-    /// A pattern is not gitignore syntax: correct the configuration.
-    #[error("the ignore pattern `{pattern}` is not valid: {why}")]
-    Ignore {
-        /// The pattern as written.
-        pattern: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The index could not be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// There is nothing to compare with.
-    #[error("the origin {} was not indexed yet; start the daemon and wait until `status` says watching", .0.display())]
-    NotIndexed(std::path::PathBuf),
-    /// The root can't be read.
-    #[error("the root {} can't be read: {error}", root.display())]
-    Root {
-        /// The root.
-        root: std::path::PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The system gave no thread: starting again is the cure.
-    #[error("the system gave no thread for the origin: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
-/// Why a scan was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScanError {
-    /// Too many wait for a scan already: try again.
-    #[error("too many scans of this origin are waited for; try again")]
-    Busy,
-    /// The process is stopping.
-    #[error("the process is stopping")]
-    Stopping,
-}
+use worker::batch::Committer;
+use worker::large::LargeReader;
+use worker::reading::RESTLESS;
+use worker::stall::{self, Place};
 
 /// Files that are named in the status, of those that are being written.
 const NAMED: usize = 5;
@@ -156,7 +88,7 @@ impl Origin {
         supervisor: &Supervisor,
         runtime: tokio::runtime::Handle,
     ) -> Result<OriginHandle, OriginError> {
-        let ignore = Arc::new(ignore::Ignore::new(&settings.ignore)?);
+        let ignore = Arc::new(Ignore::new(&settings.ignore)?);
         let cookies = Cookies::new(&settings.cookies);
         let inbox = Arc::new(Inbox::new(
             Arc::clone(&ignore),
@@ -184,7 +116,7 @@ impl Origin {
         let name = format!("origin {}", settings.name);
         let task = name.clone();
         committer.index.listen(&inbox);
-        let large = large::LargeReader::new(supervisor.clone(), Arc::clone(&inbox), clock);
+        let large = LargeReader::new(supervisor.clone(), Arc::clone(&inbox), clock);
         let large = Arc::new(large);
         let (tell_hung, hung) = tokio::sync::watch::channel(false);
         let place = Arc::new(Place {
@@ -206,7 +138,7 @@ impl Origin {
             supervisor.spawn(&format!("{name} stop"), async move {
                 tokio::select! {
                     () = stopping.cancelled() => {}
-                    never = hung::mind(&inbox, &tell_hung) => match never {},
+                    never = stall::mind(&inbox, &tell_hung) => match never {},
                 }
                 inbox.stop();
                 Ok(())
@@ -240,7 +172,7 @@ pub struct OriginHandle {
     before: Arc<OriginStatus>,
     hung: tokio::sync::watch::Receiver<bool>,
     place: Arc<Place>,
-    large: Arc<large::LargeReader>,
+    large: Arc<LargeReader>,
 }
 
 /// A pipeline, and the name of an origin of it.
@@ -299,7 +231,7 @@ impl OriginHandle {
         // A large file that changed a moment ago is read when it has rested; one that is not read
         // then changes on and on, and is not waited for.
         let known = status.wait_for(|status| status.unread_files == 0);
-        let rested = reading::RESTLESS * 3 / 2;
+        let rested = RESTLESS * 3 / 2;
         if let Ok(known) = tokio::time::timeout(rested, known).await {
             return known.map(drop).map_err(|_| ScanError::Stopping);
         }
@@ -366,7 +298,7 @@ impl OriginHandle {
         if self.is_hung() {
             // Nobody knows what has changed there.
             status.pending_hints += 1;
-            status.alarms.push(hung::alarm(&self.inbox, &self.place));
+            status.alarms.push(stall::alarm(&self.inbox, &self.place));
         }
         status
     }

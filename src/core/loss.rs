@@ -1,6 +1,6 @@
 //! The guard against sudden loss: which absent files may be believed gone, which are held back, and how
 //! that ends. It counts; it knows no path and reads no disk. A deletion is the one change that a disaster
-//! looks like. Property tests compare the guard with deploys of every style; `origin/losses.rs` counts for
+//! looks like. Property tests compare the guard with deploys of every style; `origin/worker/losses.rs` counts for
 //! it.
 //!
 //! 1. **Absent.** A look that finds no file stores the time (`absent`, in the index). If the file is back

@@ -7,15 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
-use super::fingerprint::Stat;
-use super::inbox::Inbox;
-use super::known::Known;
 use crate::core::change::{ContentHash, PipelineId, Seq};
 use crate::core::time::Time;
 use crate::lineage::Lineage;
+use crate::origin::index::known::Confidence;
+use crate::origin::tree::fingerprint::Stat;
+use crate::origin::watch::inbox::Inbox;
 
 mod directories;
+pub(super) mod known;
+pub(super) mod look;
 mod open;
+pub(super) mod rows;
 mod twins;
 mod write;
 
@@ -61,7 +64,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
 /// What is remembered of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) known: Known,
+    pub(super) known: Confidence,
     pub(super) stat: Stat,
     /// The web server may read it: by its own mode, and that of the directories above it.
     pub(super) readable: bool,
@@ -85,7 +88,7 @@ pub(super) struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Brief {
     pub(super) path: Vec<u8>,
-    known: Known,
+    known: Confidence,
     stat: Stat,
     readable: bool,
     /// Since when it was found absent.
@@ -96,12 +99,12 @@ pub(super) struct Brief {
 impl Brief {
     /// Whether its bytes are not known, though they were to be read.
     pub(super) fn may_be_unread(&self) -> bool {
-        self.known == Known::Surely && !self.hashed
+        self.known == Confidence::Surely && !self.hashed
     }
 
     /// Whether a file with this stat, that is readable or not, is as remembered, for sure.
     pub(super) fn is_unchanged(&self, stat: &Stat, readable: bool) -> bool {
-        matches!(self.known, Known::Surely | Known::Unread)
+        matches!(self.known, Confidence::Surely | Confidence::Unread)
             && self.absent.is_none()
             && self.stat.same(stat)
             && self.readable == readable
@@ -359,7 +362,7 @@ impl OriginIndex {
         let rows = statement.query_map(params![self.id, after, end, limit], |row| {
             Ok(Brief {
                 path: row.get(0)?,
-                known: Known::parse(row.get(1)?),
+                known: Confidence::parse(row.get(1)?),
                 stat: Stat {
                     size: row.get::<_, i64>(2)?.cast_unsigned(),
                     mtime_ns: row.get(3)?,
@@ -490,7 +493,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
         path: row.get(0)?,
         rev: row.get(1)?,
         entry: Entry {
-            known: Known::parse(row.get(2)?),
+            known: Confidence::parse(row.get(2)?),
             stat: Stat {
                 size: row.get::<_, i64>(3)?.cast_unsigned(),
                 mtime_ns: row.get(4)?,

@@ -210,3 +210,14 @@ impl OriginStatus {
         }
     }
 }
+
+/// Why a scan was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// Too many wait for a scan already: try again.
+    #[error("too many scans of this origin are waited for; try again")]
+    Busy,
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}

@@ -20,12 +20,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::hints::Nature;
 use crate::core::time::Time;
+use crate::origin::watch::hints::Nature;
 
+pub(super) mod cookie;
+pub(super) mod cover;
+pub(super) mod hints;
+pub(super) mod inbox;
 mod inotify;
 #[cfg(test)]
 mod tests;
+pub(super) mod unwatched;
 mod watched;
 
 pub(super) use inotify::Inotify;

@@ -2,52 +2,74 @@
 //! should be, lets due looks and scans run, and sleeps. Decides when; what a look finds is decided
 //! in `examine`, what a scan does in `scan`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::OriginError;
-use super::batch::{Batch, Committer, Stopping};
-use super::doubt::Doubt;
-use super::following::Following;
-use super::guard::Root;
-use super::hints::{Cause, Mark};
-use super::ignore::Ignore;
-use super::inbox::Inbox;
-use super::index::IndexError;
-use super::large::LargeReader;
-use super::links_bound::Links;
-use super::look::Resolver;
-use super::losses::Losses;
-use super::mounts::Mounts;
-use super::reading::Reading;
-use super::scan::{Pending, Running};
-use super::scope::Former;
-use super::settings::OriginSettings;
-use super::status::{OriginStatus, ScanReason};
-use super::unreadable::Unreadable;
-use super::walk::open_above;
-use super::watch::{Watch, WatchBackend};
 use crate::clock::Clock;
 use crate::core::time::Time;
+use crate::origin::error::OriginError;
+use crate::origin::index::IndexError;
+use crate::origin::settings::OriginSettings;
+use crate::origin::status::{OriginStatus, ScanReason};
+use crate::origin::tree::ignore::Ignore;
+use crate::origin::tree::links_bound::Links;
+use crate::origin::tree::resolver::Resolver;
+use crate::origin::watch::WatchBackend;
+use crate::origin::watch::hints::{Cause, Mark};
 
+pub(super) mod batch;
+mod context;
+mod denied;
+mod doubt;
+mod examine;
+mod filesystems;
+mod follow;
+pub(super) mod large;
+mod looks;
+mod losses;
+mod names;
+mod polls;
+mod presence;
 mod publish;
+pub(super) mod reading;
+mod report;
 mod root;
+mod rounds;
+mod scan;
+mod scans;
+mod scope;
+pub(super) mod stall;
+mod sweep;
+mod twins;
+mod unreadable;
+mod watching;
+
+use batch::{Batch, Committer, Stopping};
+use context::Context;
+use denied::Denied;
+use filesystems::Filesystems;
+use large::LargeReader;
+use looks::Looks;
+use losses::Losses;
+use names::Names;
+use polls::Polls;
+use presence::Presence;
+use reading::Reading;
+use report::Report;
+use rounds::Rounds;
+use scans::{Pending, Scans};
+use scope::IndexScope;
+use twins::Twins;
+use watching::Watching;
 
 /// Hints looked at before anything else gets its turn.
 const HINTS: usize = 512;
 /// Entries of a running scan before anything else gets its turn.
-pub(super) const STEP: usize = 512;
-/// The shortest time between two rounds of hints, unless they are full.
-pub(super) const ROUND: Duration = Duration::from_millis(20);
-/// Hints that come in faster than they are followed hold a batch open for so long at most.
-const HOLD: Duration = Duration::from_secs(30);
-/// The longest time between two recoveries from overflows.
-const OVERFLOW_WAIT: Duration = Duration::from_mins(1);
+const STEP: usize = 512;
 
 /// Why a worker ends.
 #[derive(Debug)]
-pub(super) enum End {
+enum End {
     Stopping,
     Index(IndexError),
 }
@@ -65,87 +87,27 @@ impl From<IndexError> for End {
 }
 
 /// What a worker knows and does.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each asked for on its own"
-)]
 pub(super) struct Worker {
-    pub(super) settings: OriginSettings,
-    pub(super) ignore: Arc<Ignore>,
-    pub(super) committer: Committer,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) clock: Clock,
-    pub(super) status: OriginStatus,
-    published: tokio::sync::watch::Sender<OriginStatus>,
+    context: Context,
+    report: Report,
 
-    backend: Box<dyn WatchBackend>,
-    pub(super) watch: Option<Arc<dyn Watch>>,
-    /// A scan has come to everything since the watch began or lost something.
-    covered: bool,
-    /// When the directories without a watch are looked at next.
-    rest_poll: Time,
-    /// Those of them that this poll has not come to.
-    rest: VecDeque<Vec<u8>>,
-    /// Everything was polled a turn ago.
-    polled: bool,
-    pub(super) root: Option<Root>,
-    /// The root that was there last.
-    root_before: Option<Root>,
-    /// Since when there is none.
-    missing: Option<Time>,
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) root_check: Time,
-    /// When the watch was in place.
-    pub(super) armed_at: Time,
+    presence: Presence,
+    filesystems: Filesystems,
+    watching: Watching,
+    polls: Polls,
+    names: Names,
 
-    pub(super) batch: Batch,
-    pub(super) losses: Losses,
-    pub(super) pending: Option<Pending>,
-    pub(super) running: Option<Running>,
-    pub(super) next_rescan: Option<Time>,
-    pub(super) indexed: bool,
-    /// The scope that the index is complete for, until a scan made it complete for today's.
-    pub(super) former: Option<Former>,
-    pub(super) reading: Reading,
-    pub(super) large: Arc<LargeReader>,
-    /// Bytes read in this turn.
-    pub(super) read_bytes: u64,
-    overflow_wait: Duration,
-    /// When the last scan began that made up for an overflow.
-    pub(super) overflow_at: Time,
+    batch: Batch,
+    losses: Losses,
+    scans: Scans,
+    scope: IndexScope,
+    reading: Reading,
+    large: Arc<LargeReader>,
 
-    /// Directories others may not enter, and those that cannot be listed: a change of a directory's
-    /// mode counts only where it changes these.
-    pub(super) closed: BTreeSet<Vec<u8>>,
-    pub(super) unreadable: Unreadable,
-    /// Files that have got another name, whose older names are to be looked for.
-    pub(super) new_twins: BTreeSet<u64>,
-    pub(super) twins_due: Option<Time>,
-    /// Changes, by inode and ctime, whose other names were asked for.
-    pub(super) asked_twins: BTreeSet<(u64, i64)>,
-    /// Files whose bytes can't be read.
-    pub(super) unread: Unreadable,
-    /// Some that could not be read can be now: they are to be read in the background.
-    pub(super) regained: bool,
-    /// What is mounted below the root.
-    pub(super) mounts: Mounts,
-    /// Files that the next scan has to read, whatever their stat says.
-    pub(super) doubt: Doubt,
-    /// The root's device had the first number before the reboot, and has the second.
-    pub(super) renumbered: Option<(u64, u64)>,
-    /// What was kept for the next start.
-    surroundings: String,
-    next_round: Time,
-    /// Counts looks at subtrees.
-    pub(super) swept: u64,
-    /// The last directory asked for by [`Worker::open_above`].
-    pub(super) above: Option<(Vec<u8>, bool)>,
-    /// Since when hints come in faster than they are followed.
-    behind: Option<Time>,
-    holding: bool,
-    watch_trouble: Option<String>,
-    root_trouble: Option<String>,
-    pub(super) following: Following,
+    denied: Denied,
+    twins: Twins,
+    rounds: Rounds,
+    looks: Looks,
 }
 
 impl Worker {
@@ -158,72 +120,45 @@ impl Worker {
         clock: Clock,
         published: tokio::sync::watch::Sender<OriginStatus>,
     ) -> Result<Self, OriginError> {
-        let (_, indexed) = committer.index.progress()?;
-        let former = Former::new(committer.index.scope()?.as_deref(), &settings)?;
+        let scope = IndexScope::new(&committer.index, &settings)?;
         let losses = Losses::new(&settings);
-        let resolver = Arc::new(Resolver {
+        let names = Names::new(Resolver {
             root: settings.root.clone(),
             resolved: settings.root.clone(),
             compare: settings.compare,
             follow: settings.follow_symlinks,
             group: settings.web_group,
-            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox))),
+            links: Links::new(Arc::clone(&ignore), Some(Arc::clone(&committer.inbox) as _)),
         });
         let status = OriginStatus {
             name: Arc::clone(&settings.name),
             ..OriginStatus::default()
         };
         Ok(Self {
-            inbox: Arc::clone(&committer.inbox),
-            settings,
-            ignore,
-            committer,
-            clock,
-            status,
-            published,
-            backend,
-            watch: None,
-            covered: false,
-            rest_poll: Time::ZERO,
-            rest: VecDeque::new(),
-            polled: false,
-            root: None,
-            root_before: None,
-            missing: None,
-            resolver,
-            root_check: Time::ZERO,
-            armed_at: Time::ZERO,
+            context: Context {
+                inbox: Arc::clone(&committer.inbox),
+                settings,
+                ignore,
+                committer,
+                clock,
+                published: published.clone(),
+            },
+            report: Report::new(status, published),
+            presence: Presence::default(),
+            filesystems: Filesystems::default(),
+            watching: Watching::new(backend),
+            polls: Polls::default(),
+            names,
             batch: Batch::default(),
             losses,
-            pending: Some(Pending::new(ScanReason::Start)),
-            running: None,
-            next_rescan: None,
-            indexed,
-            former,
+            scans: Scans::new(),
+            scope,
             reading: Reading::default(),
             large,
-            read_bytes: 0,
-            overflow_wait: Duration::ZERO,
-            overflow_at: Time::ZERO,
-            closed: BTreeSet::new(),
-            unreadable: Unreadable::default(),
-            new_twins: BTreeSet::new(),
-            twins_due: None,
-            asked_twins: BTreeSet::new(),
-            unread: Unreadable::default(),
-            regained: false,
-            mounts: Mounts::default(),
-            doubt: Doubt::default(),
-            renumbered: None,
-            surroundings: String::new(),
-            next_round: Time::ZERO,
-            swept: 0,
-            above: None,
-            behind: None,
-            holding: false,
-            watch_trouble: None,
-            root_trouble: None,
-            following: Following::default(),
+            denied: Denied::default(),
+            twins: Twins::default(),
+            rounds: Rounds::default(),
+            looks: Looks::default(),
         })
     }
 
@@ -242,8 +177,8 @@ impl Worker {
     }
 
     fn redo(&mut self) -> Result<(), End> {
-        let mut status = self.trouble_reporter();
-        self.committer.redo(&mut status)?;
+        let mut trouble = self.context.trouble_reporter();
+        self.context.committer.redo(&mut trouble)?;
         Ok(())
     }
 
@@ -251,22 +186,24 @@ impl Worker {
         self.count_files()?;
         self.count_unread()?;
         loop {
-            if self.inbox.stopped() {
+            if self.context.inbox.stopped() {
                 return Err(End::Stopping);
             }
             self.take_mail();
-            let now = self.clock.now();
-            if now >= self.root_check {
+            let now = self.context.clock.now();
+            if now >= self.presence.check_at() {
                 self.check_root(now);
             }
             let mut busy = false;
-            self.read_bytes = 0;
-            if self.root.is_some() {
+            self.looks.begin_turn();
+            if self.presence.is_there() {
                 busy |= self.follow_hints(now)?;
-                self.poll_soon(now);
+                self.scans.poll_soon(self.polls_all(), now);
                 self.start_scan(now);
                 busy |= self.step_scan(STEP)?;
-                self.check_links();
+                if self.names.met_new_link() {
+                    self.scans.want_for_links(self.context.clock.now());
+                }
                 self.check_losses(now)?;
                 self.find_twins(now)?;
                 busy |= self.poll_rest(now)?;
@@ -278,103 +215,88 @@ impl Worker {
             self.publish();
             if !busy {
                 let until = self.wakes_at(now);
-                self.inbox
-                    .wait(until, self.root.is_some().then_some(self.next_round));
+                self.context.inbox.wait(
+                    until,
+                    self.presence.is_there().then_some(self.rounds.next()),
+                );
             }
         }
     }
 
     /// The next time something has to be done without anything coming in.
     fn wakes_at(&self, now: Time) -> Time {
-        let scan = self.pending.as_ref().map(|pending| pending.not_before);
+        let [rescan, scan] = self.scans.wakes_at();
         [
-            Some(self.root_check),
-            self.next_rescan,
-            self.twins_due,
+            Some(self.presence.check_at()),
+            rescan,
+            scan,
+            self.twins.wakes_at(),
             self.rest_wakes_at(),
             self.reading.wakes_at(),
-            scan.filter(|_| self.running.is_none()),
-            self.running.as_ref().and_then(Running::wakes_at),
-            self.losses.wakes_at().filter(|_| self.running.is_none()),
+            self.losses.wakes_at().filter(|_| !self.scans.is_running()),
         ]
         .into_iter()
         .flatten()
         .min()
-        .unwrap_or(self.root_check)
+        .unwrap_or(self.presence.check_at())
         // Without a root, nothing is due but the next look at it.
-        .max(if self.root.is_some() {
+        .max(if self.presence.is_there() {
             now
         } else {
-            self.root_check
+            self.presence.check_at()
         })
     }
 
     fn take_mail(&mut self) {
-        let now = self.clock.now();
-        let mut mail = self.inbox.lock();
+        let now = self.context.clock.now();
+        let mut mail = self.context.inbox.lock();
         let overflow = std::mem::take(&mut mail.overflow);
         let lost = std::mem::take(&mut mail.lost_watch);
         if let Some(time) = mail.root_check {
-            self.root_check = self.root_check.min(time);
+            self.presence.check_by(time);
         }
         mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
-        self.status.lost_events = mail.lost_events;
-        self.status.hints_total = mail.hints_total;
+        self.report.set_events(mail.lost_events, mail.hints_total);
         drop(mail);
         if overflow {
             self.recover_from_overflow(now);
         }
         if lost {
-            self.covered = false;
-            self.want(Pending::new(ScanReason::LostWatch));
+            self.watching.lose();
+            self.scans.want(Pending::new(ScanReason::LostWatch));
         }
         for request in requests {
             let mut pending = Pending::new(request.reason);
             pending.accept_loss = request.accept_loss;
             pending.answers.push(request.answer);
-            self.want(pending);
+            self.scans.want(pending);
         }
     }
 
     /// Storms get a scan at once, and then ever more rarely, but always one after the last overflow.
     fn recover_from_overflow(&mut self, now: Time) {
-        self.covered = false;
-        self.inbox.cookies.give_up();
-        self.inbox.lock().hints.end_writing(now);
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.overflow)
-        {
-            return;
-        }
-        if now.since(self.overflow_at) > OVERFLOW_WAIT * 2 {
-            self.overflow_wait = Duration::ZERO;
-        }
-        let not_before = self.overflow_at.after(self.overflow_wait).max(now);
-        self.overflow_wait = (self.overflow_wait * 2)
-            .max(Duration::from_secs(1))
-            .min(OVERFLOW_WAIT);
-        self.want(Pending {
-            overflow: true,
-            not_before,
-            ..Pending::new(ScanReason::Overflow)
-        });
+        self.watching.lose();
+        self.context.inbox.cookies.give_up();
+        self.context.inbox.lock().hints.end_writing(now);
+        self.scans.want_after_overflow(now);
     }
 
-    pub(super) fn resolver(&self) -> Arc<Resolver> {
-        Arc::clone(&self.resolver)
+    fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(self.names.resolver())
     }
 
     fn follow_hints(&mut self, now: Time) -> Result<bool, End> {
-        if now < self.next_round {
+        if now < self.rounds.next() {
             return Ok(false);
         }
-        let due = self.inbox.take_due(now, HINTS);
-        let flood = self.inbox.lock().hints.flooded(now)
+        let due = self.context.inbox.take_due(now, HINTS);
+        let flood = self.context.inbox.lock().hints.flooded(now)
             || due.iter().any(|(_, mark)| mark.flood.is_some());
-        self.hold_batch(flood || due.len() == HINTS, now);
+        let behind = flood || due.len() == HINTS;
+        if let Some(hold) = self.rounds.hold(behind, self.scans.is_waiting(), now) {
+            self.context.scanning(hold);
+        }
         if due.is_empty() {
             return Ok(false);
         }
@@ -383,84 +305,47 @@ impl Worker {
             .filter(|(_, mark)| !mark.subtree)
             .map(|(path, _)| path.as_slice())
             .collect();
-        let mut rows = self.committer.index.rows(&paths)?;
-        self.above = None;
-        let swept = self.swept;
+        let mut rows = self.context.index().rows(&paths)?;
+        self.looks.forget_above();
+        let subtrees = self.looks.subtrees();
         for (path, mark) in &due {
             // A look at a subtree may have written what was read before it.
-            let row = if self.swept == swept {
+            let row = if self.looks.subtrees() == subtrees {
                 rows.remove(path)
             } else {
-                self.committer.index.get(path)?
+                self.context.index().get(path)?
             };
             self.follow(path, *mark, row)?;
             self.commit_if_full()?;
         }
         self.commit()?;
         if due.len() < HINTS {
-            // A stream of events is taken in rounds that are worth a transaction.
-            self.next_round = self.clock.now().after(ROUND);
+            self.rounds.ended(self.context.clock.now());
         }
         Ok(true)
     }
 
-    /// Whether others may enter every directory above a path. In a round, most paths lie in the
-    /// directory of the one before.
-    pub(super) fn open_above(&mut self, path: &[u8]) -> bool {
-        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let directory = &path[..end];
-        if let Some((known, open)) = &self.above
-            && known == directory
-        {
-            return *open;
-        }
-        let open = open_above(&self.resolver, path);
-        self.above = Some((directory.to_vec(), open));
-        open
-    }
-
-    /// While hints come in faster than they are followed, more of the same deploy is to come: its
-    /// batch is held open, though not for ever.
-    fn hold_batch(&mut self, behind: bool, now: Time) {
-        // So many hints that they became a scan: it holds the batch on its own, once it runs.
-        let behind = behind || (self.holding && self.pending.is_some());
-        let hold = match (behind, self.behind) {
-            (false, _) => {
-                self.behind = None;
-                false
-            }
-            (true, None) => {
-                self.behind = Some(now);
-                true
-            }
-            (true, Some(since)) => now.since(since) < HOLD,
-        };
-        if hold != self.holding {
-            self.holding = hold;
-            self.committer.sink.scanning(&self.settings.pipeline, hold);
-        }
-    }
-
     /// Brings the batch to the sink and the index.
-    pub(super) fn commit(&mut self) -> Result<(), End> {
+    fn commit(&mut self) -> Result<(), End> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         self.take_in_events();
         if self.batch.has_gone() {
             let believed = self.may_go(now)?;
             self.batch.keep_gone(believed);
         }
         let batch = std::mem::take(&mut self.batch);
-        let mut status = self.trouble_reporter();
-        let beaten = self.committer.commit(&batch, &mut status)?;
+        let mut status = self.context.trouble_reporter();
+        let beaten = self.context.committer.commit(&batch, &mut status)?;
         self.losses.committed(&batch, now);
         self.count_changes(batch.changes());
         self.count_files()?;
         for path in beaten {
-            self.inbox
-                .hint(&path, Mark::again(Cause::Watch, self.clock.now()));
+            self.context
+                .inbox
+                .hint(&path, Mark::again(Cause::Watch, self.context.clock.now()));
         }
         Ok(())
     }
@@ -469,14 +354,14 @@ impl Worker {
     /// it is being replaced is looked at again.
     fn take_in_events(&mut self) {
         let Some(watch) = self
-            .watch
-            .as_ref()
+            .watching
+            .watch()
             .filter(|_| self.batch.unsure().next().is_some())
         else {
             return;
         };
         watch.take_in();
-        let mut mail = self.inbox.lock();
+        let mut mail = self.context.inbox.lock();
         let mut again = BTreeSet::new();
         for (path, first) in self.batch.unsure() {
             if mail.hints.event_at(path) {

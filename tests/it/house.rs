@@ -52,6 +52,27 @@ const ROOMS: [(&str, &str); 24] = [
     ("core", ""),
 ];
 
+/// The same of the modules of `origin`. None of them uses `origin.rs` itself.
+const ORIGIN: [(&str, &str); 8] = [
+    ("worker", "index watch tree error status settings"),
+    ("queries", "index tree error settings"),
+    ("error", "index tree"),
+    ("index", "watch tree settings"),
+    ("watch", "tree status settings"),
+    ("tree", "settings"),
+    ("status", ""),
+    ("settings", ""),
+];
+
+/// The same of the modules of `webhook`.
+const WEBHOOK: [(&str, &str); 5] = [
+    ("http", "route kind payload auth"),
+    ("route", "kind payload auth"),
+    ("kind", "payload auth"),
+    ("payload", ""),
+    ("auth", ""),
+];
+
 /// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.
 const IMPURE: [&str; 7] = [
     "tokio",
@@ -63,90 +84,73 @@ const IMPURE: [&str; 7] = [
     "async",
 ];
 
-/// The rooms inside `webhook`, as in [`ROOMS`].
-const WEBHOOK: [(&str, &str); 5] = [
-    ("http", "route kind payload auth"),
-    ("route", "kind payload auth"),
-    ("kind", "payload auth"),
-    ("payload", ""),
-    ("auth", ""),
-];
-
 /// The rooms inside `webhook` that say what a delivery means.
 const MEANING: [&str; 4] = ["route", "kind", "payload", "auth"];
 
 static PROGRAM: LazyLock<Program> = LazyLock::new(Program::read);
 
-/// What breaks the rules of a table. Each source comes with its room and the rooms that it uses.
-fn broken<'a>(
-    table: &[(&str, &str)],
-    sources: &[(&'a Source, &'a str, BTreeSet<&'a str>)],
-) -> Vec<String> {
+/// What the modules right below `above` do against their rules; `own` are the files without a module
+/// below it.
+fn misuses(program: &Program, above: &[&str], table: &[(&str, &str)], own: &[&str]) -> Vec<String> {
+    let sources: Vec<&Source> = program.below(above).collect();
     let mut faults = Vec::new();
-    for (nth, (room, uses)) in table.iter().enumerate() {
-        let below: Vec<&str> = table[nth + 1..].iter().map(|(room, _)| *room).collect();
+    for (nth, (part, uses)) in table.iter().enumerate() {
+        let below: Vec<&str> = table[nth + 1..].iter().map(|(part, _)| *part).collect();
         let may: BTreeSet<&str> = uses.split_whitespace().collect();
         for used in may.iter().filter(|used| !below.contains(used)) {
-            faults.push(format!("{room} stands below {used}"));
+            faults.push(format!("{part} stands below {used}"));
         }
         let mut unused = may.clone();
-        for (source, _, rooms) in sources.iter().filter(|(_, own, _)| own == room) {
-            for used in rooms {
+        for source in sources.iter().filter(|source| source.part(above) == *part) {
+            for used in source.parts(above) {
                 unused.remove(used);
-                if used != room && !may.contains(used) {
-                    faults.push(format!("{}: {room} uses {used}", source.path.display()));
+                if used != *part && !may.contains(used) {
+                    faults.push(format!("{}: {part} uses {used}", source.path.display()));
                 }
             }
         }
         faults.extend(
             unused
                 .iter()
-                .map(|unused| format!("{room} does not use {unused}")),
+                .map(|unused| format!("{part} does not use {unused}")),
         );
     }
-    let rooms: BTreeSet<&str> = sources.iter().map(|(_, room, _)| *room).collect();
-    let ruled: BTreeSet<&str> = table.iter().map(|(room, _)| *room).collect();
+    let parts: BTreeSet<&str> = sources.iter().map(|source| source.part(above)).collect();
+    let ruled = table.iter().map(|(part, _)| *part);
+    let ruled: BTreeSet<&str> = ruled.chain(own.iter().copied()).collect();
     faults.extend(
-        rooms
+        parts
             .difference(&ruled)
-            .map(|room| format!("{room} has no rule")),
+            .map(|part| format!("{part} has no rule")),
     );
     faults.extend(
         ruled
-            .difference(&rooms)
-            .map(|room| format!("there is no room {room}")),
+            .difference(&parts)
+            .map(|part| format!("there is no {part}")),
     );
     faults
 }
 
 #[test]
 fn dependence_goes_downwards_only() {
-    let sources = PROGRAM.sources.iter();
-    let sources: Vec<_> = sources
-        .filter(|source| source.room() != "lib")
-        .map(|source| (source, source.room(), source.rooms()))
-        .collect();
-    let faults = broken(&ROOMS, &sources);
+    let faults = misuses(&PROGRAM, &[], &ROOMS, &["lib"]);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// The sources below `webhook`, with the room inside it that each is in, and those that it uses.
-fn in_webhook(program: &Program) -> Vec<(&Source, &str, BTreeSet<&str>)> {
-    let sources = program.below(&["webhook"]);
-    let inner = sources.filter_map(|source| Some((source, source.module.get(1)?)));
-    inner
-        .map(|(source, room)| (source, room.as_str(), source.within(&["crate", "webhook"])))
-        .collect()
+#[test]
+fn dependence_inside_origin_goes_downwards_only() {
+    let faults = misuses(&PROGRAM, &["origin"], &ORIGIN, &["origin"]);
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
 fn dependence_inside_the_webhook_goes_downwards_only() {
-    let faults = broken(&WEBHOOK, &in_webhook(&PROGRAM));
+    let faults = misuses(&PROGRAM, &["webhook"], &WEBHOOK, &["webhook"]);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
-fn a_circle_inside_the_webhook_is_seen() {
+fn a_circle_inside_a_room_is_seen() {
     for text in [
         "use crate::webhook::kind::Kind;",
         "use super::super::kind;",
@@ -159,7 +163,7 @@ fn a_circle_inside_the_webhook_is_seen() {
             sources: vec![Source::of("signature.rs".into(), module, text)],
             ..Program::default()
         };
-        let faults = broken(&WEBHOOK, &in_webhook(&program));
+        let faults = misuses(&program, &["webhook"], &WEBHOOK, &["webhook"]);
         let found = faults.iter().any(|fault| fault.contains("auth uses"));
         assert!(found, "{text}: {faults:#?}");
     }

@@ -6,7 +6,7 @@ use crate::lineage::Beginning;
 
 fn entry(size: u64) -> Entry {
     Entry {
-        known: Known::Surely,
+        known: Confidence::Surely,
         stat: Stat {
             size,
             ..Stat::default()
@@ -111,7 +111,7 @@ fn redo_brings_hashes_and_the_sequence_number() {
         .unwrap();
     let row = index.get(b"a").unwrap().unwrap().entry;
     assert_eq!((row.hash, row.former), (Some([9; 32]), Some([7; 32])));
-    assert_eq!(row.known, Known::HashOnly);
+    assert_eq!(row.known, Confidence::HashOnly);
     assert_eq!(index.get(b"b").unwrap(), None);
     assert_eq!(index.progress().unwrap(), (Seq(6), false));
 }

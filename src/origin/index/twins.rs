@@ -8,10 +8,10 @@ use rusqlite::{Connection, params};
 
 use super::{IndexError, OriginIndex};
 use crate::core::time::Time;
-use crate::origin::hints::{Cause, Mark};
-use crate::origin::inbox::Inbox;
+use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::inbox::Inbox;
 
-/// Rows looked through at once, so that nobody waits long for the database.
+/// Rows looked through at once, so that no other call waits long for the database.
 const STEP: u32 = 20_000;
 
 impl OriginIndex {

@@ -4,8 +4,8 @@ use rusqlite::{Transaction, params};
 
 use super::{Edit, Entry, IndexError, OriginIndex};
 use crate::core::change::{FileFact, Seq};
-use crate::origin::fingerprint::Stat;
-use crate::origin::known::Known;
+use crate::origin::index::known::Confidence;
+use crate::origin::tree::fingerprint::Stat;
 
 impl OriginIndex {
     /// Writes rows, each only if it is still the one that was read, together with the sequence
@@ -48,7 +48,7 @@ impl OriginIndex {
             let becomes = fact.hash.map(|hash| {
                 let old = row.as_ref().and_then(|row| row.entry.hash);
                 Entry {
-                    known: Known::HashOnly,
+                    known: Confidence::HashOnly,
                     stat: Stat::default(),
                     readable: true,
                     hash: Some(hash),

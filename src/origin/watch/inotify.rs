@@ -19,8 +19,8 @@ use super::watched::{Descriptor, Watched};
 use super::{Event, Handler, Watch, WatchBackend, WatchError};
 use crate::clock::Clock;
 use crate::core::time::Time;
-use crate::origin::guard::identity;
-use crate::origin::hints::Nature;
+use crate::origin::tree::guard::identity;
+use crate::origin::watch::hints::Nature;
 use crate::supervise::{Fault, Supervisor};
 
 /// Bytes of events read at once: some hundreds to thousands of events.

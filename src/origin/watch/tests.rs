@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Event, Inotify, Watch, WatchBackend};
 use crate::clock::Clock;
-use crate::origin::hints::Nature;
+use crate::origin::watch::hints::Nature;
 use crate::supervise::Supervisor;
 
 /// Longer than an event takes on a loaded machine.

@@ -33,22 +33,25 @@ impl Source {
         }
     }
 
-    /// The top module that this file belongs to; `lib` and `main` for the two roots.
-    pub(super) fn room(&self) -> &str {
-        self.module.first().map_or("lib", String::as_str)
+    /// The module right below `above` that this file belongs to: a room, where that is empty; the
+    /// last name of `above` where it is that module itself.
+    pub(super) fn part<'a>(&'a self, above: &[&'a str]) -> &'a str {
+        let own = above.last().copied().unwrap_or("lib");
+        self.module.get(above.len()).map_or(own, String::as_str)
+    }
+
+    /// The modules right below `above` that it uses, its own among them.
+    pub(super) fn parts(&self, above: &[&str]) -> BTreeSet<&str> {
+        let path = [&["crate"], above].concat();
+        let inner = { self.names.iter() }.filter(|name| starts_with(name, &path));
+        inner
+            .filter_map(|name| Some(name.get(path.len())?.as_str()))
+            .collect()
     }
 
     /// The rooms that it uses, its own among them.
     pub(super) fn rooms(&self) -> BTreeSet<&str> {
-        self.within(&["crate"])
-    }
-
-    /// The rooms of a folder, `["crate", "webhook"]`, that it uses.
-    pub(super) fn within(&self, folder: &[&str]) -> BTreeSet<&str> {
-        let inner = self.names.iter().filter(|name| starts_with(name, folder));
-        inner
-            .filter_map(|name| Some(name.get(folder.len())?.as_str()))
-            .collect()
+        self.parts(&[])
     }
 
     /// Whether it uses this word or this path, as in `tokio` and `std::fs`.

@@ -1,0 +1,273 @@
+//! Where a hint leads: to one path, or to everything below it. What is found there is examined one by
+//! one (`examine`).
+
+use std::io;
+
+use super::examine::Reason;
+use super::scans::Pending;
+use super::sweep::Sweep;
+use super::{End, STEP, Worker};
+use crate::origin::index::Row;
+use crate::origin::status::ScanReason;
+use crate::origin::tree::paths::join;
+use crate::origin::tree::resolver::{Seen, Sight};
+use crate::origin::tree::walk::Item;
+use crate::origin::watch::hints::{Cause, Mark};
+
+/// Files that differ from their rows whose rows are read at once.
+const TOGETHER: usize = 128;
+
+/// A file that is not as the index had it.
+struct Other {
+    path: Vec<u8>,
+    found: io::Result<Option<Seen>>,
+    /// Others may enter the directories above it.
+    open: bool,
+    /// Its stat says nothing.
+    doubt: bool,
+}
+
+impl Worker {
+    /// Follows one hint. `row`: what is remembered of the path, unless the mark is of a subtree.
+    pub(super) fn follow(&mut self, path: &[u8], mark: Mark, row: Option<Row>) -> Result<(), End> {
+        if path.is_empty() {
+            self.follow_root(mark);
+            return Ok(());
+        }
+        if self.batch.contains(path) {
+            self.commit()?;
+        }
+        if mark.subtree {
+            return self.look_into(path, mark);
+        }
+        let reason = Reason::of(&mark);
+        if mark.named && self.names.depend_on(path) {
+            self.scans.want_for_links(self.context.clock.now());
+        }
+        let resolver = self.resolver();
+        let Sight { is_link, found } = resolver.sight(path);
+        let is_dir = matches!(found, Ok(Some(Seen::Directory)));
+        if mark.cause == Cause::Watch && is_dir {
+            if mark.named || self.denied.differs(self.names.resolver(), path) {
+                return self.look_into(path, mark);
+            }
+            return Ok(());
+        }
+        let open = self.looks.open_above(self.names.resolver(), path);
+        if is_link {
+            self.follow_link(path);
+        }
+        let there = self.examine(path, found, row, open, reason)?;
+        if !there && self.has_rows_below(path)? {
+            return self.look_into(path, mark);
+        }
+        Ok(())
+    }
+
+    fn follow_root(&mut self, mark: Mark) {
+        if mark.named && !mark.subtree {
+            self.check_root(self.context.clock.now());
+            return;
+        }
+        if !mark.subtree && !self.denied.differs(self.names.resolver(), b"") {
+            return;
+        }
+        let reason = match mark.cause {
+            Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
+            _ => ScanReason::Directory,
+        };
+        self.scans.want(Pending::new(reason));
+    }
+
+    fn has_rows_below(&self, path: &[u8]) -> Result<bool, End> {
+        let from = [path, b"/"].concat();
+        let to = [path, b"0"].concat();
+        Ok(!self
+            .context
+            .index()
+            .briefs(&from, true, Some(&to), 1)?
+            .is_empty())
+    }
+
+    fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+        self.report.count_scan(ScanReason::Directory);
+        if self.names.depend_on_directories() {
+            self.scans.want_for_links(self.context.clock.now());
+        }
+        self.look_below(path, mark)
+    }
+
+    /// Looks at everything at and below `path`.
+    pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+        self.commit()?;
+        self.looks.count_subtree();
+        let resolver = self.resolver();
+        let reason = Reason {
+            baseline: (mark.cause == Cause::Recheck && !self.scope.is_complete())
+                .then_some(self.watching.armed_at()),
+            ..Reason::of(&mark)
+        };
+        self.context.inbox.forget_places(path);
+        self.context.inbox.unwatched.remove_below(path);
+        self.denied.forget_below(path);
+        let row = self.context.index().get(path)?;
+        self.examine_file(path, row, reason)?;
+        let mut sweep = Sweep::new(
+            &resolver,
+            &self.context.ignore,
+            self.observer().as_ref(),
+            self.context.index().clone(),
+            path,
+            mark.cause,
+            mark.first,
+        );
+        sweep.baseline = reason.baseline;
+        sweep.told = mark.told;
+        sweep.doubt = self.filesystems.doubt().clone();
+        while self.sweep(&mut sweep, STEP)? {}
+        self.commit()
+    }
+
+    /// Goes on with a look at a subtree. Returns whether there is more to do.
+    pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
+        let reason = Reason {
+            baseline: sweep.baseline,
+            told: sweep.told,
+            ..Reason::of(&Mark::again(sweep.cause, sweep.first))
+        };
+        let mut others = Vec::new();
+        if !self.context.inbox.go_on() {
+            return Err(End::Stopping);
+        }
+        for _ in 0..entries {
+            let Some(item) = sweep.tour.next() else {
+                self.examine_others(&mut others, reason)?;
+                self.absent_before(sweep, None, reason)?;
+                return Ok(false);
+            };
+            match item {
+                Item::File { path, stat, open } => {
+                    sweep.files += 1;
+                    self.absent_before(sweep, Some(&path), reason)?;
+                    let row = sweep.rows.take(&path)?;
+                    let device = stat.as_ref().map(|stat| stat.dev);
+                    let doubt = row.is_some() && sweep.doubts(&path, device);
+                    if let (Some(row), Some(stat)) = (&row, &stat)
+                        && !doubt
+                        && row.is_unchanged(stat, self.names.resolver().readable(stat, open))
+                    {
+                        if row.may_be_unread() {
+                            self.try_to_read(&path)?;
+                        }
+                        continue;
+                    }
+                    let found = if let Some(stat) = stat {
+                        Ok(Some(Seen::File(stat)))
+                    } else {
+                        self.follow_link(&path);
+                        self.names.resolver().see(&path)
+                    };
+                    others.push(Other {
+                        path,
+                        found,
+                        open,
+                        doubt,
+                    });
+                    if others.len() == TOGETHER {
+                        self.examine_others(&mut others, reason)?;
+                    }
+                }
+                Item::Directory { path, open } => {
+                    self.denied.listed(path, open);
+                }
+                Item::Unreadable { path } => {
+                    self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
+                    self.look_through_unlisted(sweep, &path, reason)?;
+                }
+            }
+            self.commit_if_full()?;
+            if self.looks.has_read_enough() && self.scans.is_running() {
+                break;
+            }
+        }
+        self.examine_others(&mut others, reason)?;
+        Ok(true)
+    }
+
+    /// Looks at files that are not as the index had them a moment ago.
+    fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
+        let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
+        let mut rows = self.context.index().rows(&paths)?;
+        for Other {
+            path,
+            found,
+            open,
+            doubt,
+        } in others.drain(..)
+        {
+            let row = rows.remove(&path);
+            let reason = Reason { doubt, ..reason };
+            self.examine(&path, found, row, open, reason)?;
+            self.commit_if_full()?;
+        }
+        Ok(())
+    }
+
+    /// A directory that can't be listed, and so not be watched: its files in the index are
+    /// looked at one by one, from now on every few seconds, as far as they can be reached.
+    fn look_through_unlisted(
+        &mut self,
+        sweep: &mut Sweep,
+        directory: &[u8],
+        reason: Reason,
+    ) -> Result<(), End> {
+        if directory.is_empty() {
+            // The root itself: that is another trouble.
+            sweep.rows.skip_all();
+            return Ok(());
+        }
+        let end = [directory, b"0"].concat();
+        let mut some = false;
+        self.looks.forget_above();
+        while let Some(brief) = sweep.rows.next_before(Some(&end))? {
+            some = true;
+            let Ok(found) = self.names.resolver().see(&brief.path) else {
+                continue;
+            };
+            let open = self.looks.open_above(self.names.resolver(), &brief.path);
+            if let Some(Seen::File(stat)) = &found
+                && brief.is_unchanged(stat, self.names.resolver().readable(stat, open))
+            {
+                continue;
+            }
+            let row = self.context.index().get(&brief.path)?;
+            self.examine(&brief.path, Ok(found), row, open, reason)?;
+            self.commit_if_full()?;
+        }
+        if some && self.watching.is_open() {
+            self.context.inbox.unwatched.add(directory, false);
+        }
+        self.denied.report_unlisted(&self.context, directory);
+        Ok(())
+    }
+
+    /// Everything that the index has before a path, and the disk has not.
+    fn absent_before(
+        &mut self,
+        sweep: &mut Sweep,
+        path: Option<&[u8]>,
+        reason: Reason,
+    ) -> Result<(), End> {
+        while let Some(brief) = sweep.rows.next_before(path)? {
+            if self.names.resolver().see(&brief.path).is_err() {
+                // It lies behind something that fails: whether it is there is not known.
+                continue;
+            }
+            if let Some(row) = self.context.index().get(&brief.path)? {
+                self.absent(&row, reason)?;
+                self.commit_if_full()?;
+            }
+        }
+        Ok(())
+    }
+}
