@@ -14,6 +14,8 @@ use crate::bench::{Bench, PIPELINE, skip, until};
 use crate::hostile::{limits, losses, machine, unreadable};
 use crate::webhooks;
 
+mod shipped;
+
 /// What README and dashboards name: each has to be there, under this name.
 const PROMISED: [&str; 33] = [
     "changes_total",
@@ -68,6 +70,13 @@ pub(crate) async fn scrape(bench: &Bench, accept: Option<&str>) -> (String, Stri
     (response.text().await.unwrap(), kind)
 }
 
+/// Prometheus' own tool, where it is there.
+fn promtool() -> Option<PathBuf> {
+    let named = std::env::var_os("EDGEPURGE_TEST_PROMTOOL").map(PathBuf::from);
+    let installed = Path::new("/usr/bin/promtool").to_path_buf();
+    named.or_else(|| installed.exists().then_some(installed))
+}
+
 /// Gives a program a text, and returns all that it says, and whether it succeeded.
 async fn given(mut program: Command, text: &str) -> (String, bool) {
     let mut child = program
@@ -99,9 +108,7 @@ async fn worked() -> Bench {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_finds_nothing_wrong_with_the_text_that_everyone_gets() {
-    let named = std::env::var_os("EDGEPURGE_TEST_PROMTOOL").map(PathBuf::from);
-    let installed = Path::new("/usr/bin/promtool").to_path_buf();
-    let Some(promtool) = named.or_else(|| installed.exists().then_some(installed)) else {
+    let Some(promtool) = promtool() else {
         return skip("promtool is not installed; tests/run unpacks it");
     };
     let bench = worked().await;
