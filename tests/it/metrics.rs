@@ -17,7 +17,7 @@ use crate::webhooks;
 mod shipped;
 
 /// What README and dashboards name: each has to be there, under this name.
-const PROMISED: [&str; 33] = [
+const PROMISED: [&str; 34] = [
     "changes_total",
     "unchanged_total",
     "drift_total",
@@ -28,6 +28,7 @@ const PROMISED: [&str; 33] = [
     "indexed_files",
     "watched_directories",
     "unwatched_directories",
+    "max_user_watches",
     "unreadable_directories",
     "unreadable_files",
     "purge_requests_total",
@@ -206,6 +207,8 @@ impl Ledger {
         of_it.into_iter().any(|(_, values)| match kind {
             // It is what it is for as long as the process lives.
             "gauge" if name == "build_info" => values.contains("1"),
+            // The system's: no work of the daemon changes it.
+            "gauge" if name == "max_user_watches" => values.iter().any(|value| value != "0"),
             "gauge" => values.len() > 1,
             _ => values.iter().any(|value| value != "0"),
         })
