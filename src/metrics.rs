@@ -32,6 +32,8 @@ const PREFIX: &str = "edgepurge";
 const WAITS: [f64; 14] = [
     0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 7_200.0,
 ];
+/// Buckets for the parts of such a wait: they tell which part is long, and `fresh_seconds` how long.
+const PARTS: [f64; 8] = [0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0];
 /// Buckets for calls to the API, in seconds, up to the default `request_timeout`.
 const CALLS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -112,6 +114,10 @@ fn waits() -> Histogram {
     Histogram::new(WAITS)
 }
 
+fn parts() -> Histogram {
+    Histogram::new(PARTS)
+}
+
 /// A handle of a metric, whatever its type, for the tables of names.
 #[derive(Debug)]
 struct Any(Box<dyn Metric>);
@@ -153,8 +159,8 @@ impl Metrics {
             calls: Family::default(),
             call_seconds: Histogram::new(CALLS),
             rate_limited: Counter::default(),
-            wait: Family::new_with_constructor(waits),
-            settle: Family::new_with_constructor(waits),
+            wait: Family::new_with_constructor(parts),
+            settle: Family::new_with_constructor(parts),
             fresh: Family::new_with_constructor(waits),
             unverified: Family::default(),
             scan_seconds: Histogram::new(SCANS),

@@ -63,6 +63,8 @@ const TABLE: &[Row] = &[
         |s| total(s, |o| o.watched_directories)),
     Row("unwatched_directories", Gauge, "Directories that can't be watched, and are polled",
         |s| total(s, |o| o.unwatched_directories)),
+    Row("max_user_watches", Gauge, "Directories that the system lets each user watch, fs.inotify.max_user_watches",
+        |_| max_user_watches()),
 ];
 
 /// A value, and the labels that it has.
@@ -113,6 +115,13 @@ fn origins(status: &Status, value: fn(&OriginStatus) -> u64) -> Vec<Sample> {
 fn total(status: &Status, value: fn(&OriginStatus) -> u64) -> Vec<Sample> {
     let origins = status.pipelines.iter().flat_map(|one| &one.origins);
     one(Value::Whole(origins.map(value).sum()))
+}
+
+/// The limit of the moment; no sample where the system does not tell it.
+fn max_user_watches() -> Vec<Sample> {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
+    let limit = limit.ok().and_then(|text| text.trim().parse().ok());
+    limit.map_or_else(Vec::new, |limit| one(Value::Whole(limit)))
 }
 
 /// The end of the last scan, in seconds since the epoch; 0 before the first.
