@@ -1,6 +1,7 @@
 //! The rules, the dashboard and the two documents for operators name what the binary has, and all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 
 use edgepurge::core::alarm::AlarmKind;
@@ -103,7 +104,11 @@ async fn promtool_accepts_the_rules_their_test_and_every_query_of_the_dashboard(
     let mut rules = "groups:\n  - name: dashboard\n    rules:\n".to_owned();
     for (number, query) in queries().into_iter().enumerate() {
         let query = serde_json::json!(query.replace("$__rate_interval", "5m"));
-        rules += &format!("      - record: query:{number}\n        expr: {query}\n");
+        writeln!(
+            rules,
+            "      - record: query:{number}\n        expr: {query}"
+        )
+        .unwrap();
     }
     std::fs::write(&made, rules).unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/prometheus");
