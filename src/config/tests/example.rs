@@ -78,7 +78,7 @@ fn every_block_of_the_documents_is_valid() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap_or_default())
         .collect();
-    assert!(blocks.len() >= 6, "{}", blocks.len());
+    assert!(blocks.len() >= 5, "{}", blocks.len());
     for block in blocks {
         let begins = block.trim_start();
         let above = match begins.split(']').next().unwrap_or_default() {
