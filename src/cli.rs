@@ -23,6 +23,7 @@ mod explain;
 mod failure;
 mod init;
 mod man;
+mod moment;
 mod operate;
 mod output;
 mod owner;
@@ -33,6 +34,8 @@ mod run;
 mod scan;
 mod schema;
 mod status;
+mod style;
+mod terminal;
 mod wait;
 mod way;
 
@@ -162,6 +165,7 @@ impl Cli {
 
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
+        style::choose(global.color);
         global.start_logs(matches!(command, Command::Run(_)))?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // On a single core threads would only take turns, and wake each other for each task.
@@ -224,16 +228,11 @@ impl Global {
 
     /// The daemon logs what it does; a command only what goes wrong.
     fn start_logs(&self, daemon: bool) -> Result<(), Failure> {
-        use std::io::IsTerminal as _;
         let level = self
             .log_level
             .as_deref()
             .unwrap_or(if daemon { "info" } else { "warn" });
-        let color = match self.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => std::io::stderr().is_terminal(),
-        };
+        let color = style::on_stderr();
         let journal = telemetry::stderr_is_journal(Environment::of_process().get("JOURNAL_STREAM"));
         telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))

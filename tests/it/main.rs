@@ -38,6 +38,7 @@ mod sdk;
 mod service;
 mod signers;
 mod snapshots;
+mod status;
 mod storm;
 mod swaps;
 mod unit;
