@@ -154,7 +154,7 @@ impl Admin {
             .find(|(id, pipeline)| &*pipeline.name == name || id.as_str() == name)
             .ok_or_else(|| {
                 let known: Vec<&str> = self.pipelines.values().map(|p| &*p.name).collect();
-                AdminError::NotFound(format!(
+                AdminError::UnknownPipeline(format!(
                     "there is no pipeline `{name}` in the config; it has {}",
                     known.join(", ")
                 ))

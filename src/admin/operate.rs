@@ -117,7 +117,7 @@ pub(super) async fn retry(
     let target = &body.target;
     let unknown = match pipeline_or_orphan(&admin, target).await {
         Ok(id) => return retried(&admin, &id, Retry::Pipeline(id.clone())).await,
-        Err(unknown @ AdminError::NotFound(_)) => unknown,
+        Err(unknown @ AdminError::UnknownPipeline(_)) => unknown,
         Err(error) => return Err(error),
     };
     let Some(request) = request(&admin, target).await? else {

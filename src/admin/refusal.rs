@@ -24,6 +24,9 @@ pub(crate) enum AdminError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// There is no pipeline of that name.
+    #[error("{0}")]
+    UnknownPipeline(String),
     /// The path takes other methods.
     #[error("this path does not take that method; the header `Allow` lists those that it takes")]
     Method,
@@ -56,6 +59,7 @@ impl AdminError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnknownPipeline(_) => (StatusCode::NOT_FOUND, "unknown_pipeline"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "invalid"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid"),

@@ -10,7 +10,7 @@ use super::api::{
     Cause, CauseWord, OldestChange, OrphanStatus, PipelineStatus, Pipelines, State as Word, Status,
     WebhooksStatus,
 };
-use super::cause::causes;
+use super::cause::{causes, counted};
 use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline};
 use crate::core::alarm::{Alarm, AlarmKind, Place};
@@ -257,9 +257,9 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
         || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
         |request| format!("request {}: {}", request.id, request.why),
     );
-    let (assets, name) = (pipeline.failed_assets, &pipeline.name);
+    let (assets, name) = (counted(pipeline.failed_assets, "asset"), &pipeline.name);
     let text = format!(
-        "{assets} assets are failed, and may be stale: {why}; when that is mended, \
+        "{assets} failed, and may be stale: {why}; when that is mended, \
          `edgepurge retry {name}`"
     );
     Ok(Alarm::new(AlarmKind::Failed, text).of_pipeline(name))

@@ -51,6 +51,14 @@ impl Failure {
         self.code == 75
     }
 
+    /// The same, with one more thing that helps, on a line of its own.
+    #[must_use]
+    pub(super) fn help(mut self, help: &str) -> Self {
+        self.text.push_str("\n  = help: ");
+        self.text.push_str(help);
+        self
+    }
+
     fn new(code: u8, text: impl Into<String>) -> Self {
         Self {
             code,

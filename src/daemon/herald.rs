@@ -134,7 +134,7 @@ fn summary(status: &Status) -> String {
             more => format!(" (and {more} more)"),
         };
         format!(
-            "starting: waits for the first look at origin {} of {pipeline}{more}; {files} so far",
+            "indexing {pipeline}, origin {}{more}: {files} so far",
             origin.name
         )
     } else if let Some(alarm) = status.alarms.first() {

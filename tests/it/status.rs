@@ -208,5 +208,57 @@ async fn what_waits_says_what_for_and_a_restart_still_knows_how_long_it_took() {
         restored.then(|| status["pipelines"][0]["recent"].clone())
     })
     .await;
-    assert_eq!(again, recent);
+    for key in [
+        "fresh_p50_ms",
+        "fresh_p95_ms",
+        "requests_today",
+        "assets_today",
+    ] {
+        assert_eq!(again[key], recent[key], "{key}");
+    }
+    assert!(again["last_purge"].is_string(), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_says_what_helps() {
+    let bench = Bench::new().await;
+    bench.config();
+    // No daemon runs.
+    let none = bench.run(&["status"]).await;
+    assert_eq!(none.status.code(), Some(75), "{none:?}");
+    let said = text(&none.stderr);
+    assert!(said.contains("edgepurge is not running"), "{said}");
+    assert!(
+        said.contains("\n  = help: sudo systemctl start edgepurge"),
+        "{said}"
+    );
+    let none = bench.run(&["status", "--check"]).await;
+    assert_eq!(none.status.code(), Some(75), "{none:?}");
+    assert!(text(&none.stdout).starts_with("CRITICAL - "), "{none:?}");
+    let order = bench.run(&["purge", "/a.css", "www"]).await;
+    assert_eq!(order.status.code(), Some(2), "{order:?}");
+    let said = text(&order.stderr);
+    assert!(said.contains("the pipeline comes first"), "{said}");
+    assert!(
+        said.contains("= help: edgepurge purge www /a.css"),
+        "{said}"
+    );
+    let id = bench.run(&["requests", "get", "nope"]).await;
+    assert_eq!(id.status.code(), Some(2), "{id:?}");
+
+    let wrong = "[scaleway]\nrequest_per_second = 10\n";
+    std::fs::write(bench.path("config.toml"), wrong).unwrap();
+    let check = bench.run(&["--color", "always", "check"]).await;
+    assert_eq!(check.status.code(), Some(78), "{check:?}");
+    let said = text(&check.stderr);
+    assert!(said.contains("\x1b[31merror:"), "{said}");
+    let said = text(&bench.run(&["check"]).await.stderr);
+    let shown = [
+        "error: scaleway.request_per_second: is not a key that is known here\n --> ",
+        "config.toml:2:1\n  |\n2 | request_per_second = 10\n  | ^^^^^^^^^^^^^^^^^^\n  = help: did you \
+         mean requests_per_second?\n",
+    ];
+    for part in shown {
+        assert!(said.contains(part), "{part} in {said}");
+    }
 }
