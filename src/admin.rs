@@ -51,6 +51,7 @@ mod status;
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
+pub(crate) use cause::progress;
 pub use guard::{Door, Token};
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;

@@ -101,7 +101,9 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
             .find(|alarm| alarm.reason == AlarmKind::RootMissing);
         let what = match missing {
             Some(alarm) => alarm.text.as_str(),
-            None if origin.scanning => "the first look at all files runs",
+            None if origin.scanning => {
+                &format!("the first look at all files runs{}", progress(origin))
+            }
             None => "it was not looked at yet",
         };
         add(CauseWord::Unseen, what.to_owned());
@@ -144,7 +146,11 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
         );
     }
     if origin.armed && origin.scanning {
-        add(CauseWord::Looking, "a look at all files runs".to_owned());
+        let progress = progress(origin);
+        add(
+            CauseWord::Looking,
+            format!("a look at all files runs{progress}"),
+        );
     }
     let places = origin.pending_hints.saturating_sub(origin.writing_files);
     if places > 0 {
@@ -154,6 +160,17 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
         );
     }
     causes
+}
+
+/// How far a scan is: the files, and of how many where the index knows.
+pub(crate) fn progress(origin: &OriginStatus) -> String {
+    let (files, known) = (origin.scanned_files, origin.indexed_files);
+    if files == 0 {
+        return String::new();
+    }
+    let percent = (files.saturating_mul(100)).checked_div(known);
+    let percent = percent.map_or_else(String::new, |percent| format!(", {} %", percent.min(100)));
+    format!(": {}{percent}", counted(files, "file"))
 }
 
 /// What a file waits for.
@@ -167,5 +184,30 @@ fn waiting(file: &WaitingFile) -> String {
             size / MIB
         ),
         None => format!("{path} is being written since {since}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_says_how_far_it_is_and_of_how_many_where_that_is_known() {
+        let mut origin = OriginStatus {
+            scanning: true,
+            scanned_files: 113_549,
+            ..OriginStatus::default()
+        };
+        assert_eq!(progress(&origin), ": 113549 files");
+        origin.indexed_files = 300_000;
+        assert_eq!(progress(&origin), ": 113549 files, 37 %");
+        let pipeline = &of_origin(&origin)[0];
+        assert!(
+            pipeline
+                .text
+                .ends_with("the first look at all files runs: 113549 files, 37 %")
+        );
+        origin.scanned_files = 0;
+        assert_eq!(progress(&origin), "");
     }
 }

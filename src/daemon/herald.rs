@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, AlarmTimes, Status, counted};
+use crate::admin::{Admin, AlarmTimes, Status, counted, progress};
 use crate::core::alarm::Alarm;
+use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
 
@@ -19,6 +20,8 @@ use crate::supervise::Supervisor;
 const GAP: Duration = Duration::from_secs(1);
 /// What nothing tells of (a filesystem that hangs, a secret that was replaced) is looked for so often.
 const AT_LEAST: Duration = Duration::from_secs(15);
+/// How far a start is that takes long is logged so often.
+const PROGRESS: Duration = Duration::from_secs(30);
 /// The most characters of `STATUS=`.
 const STATUS: usize = 300;
 
@@ -27,6 +30,8 @@ struct Herald {
     told: Arc<AlarmTimes>,
     /// The last `STATUS=` that was sent.
     status: String,
+    /// When the log was told how far a start is.
+    told_progress: Time,
 }
 
 /// Starts it.
@@ -35,6 +40,7 @@ pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<AlarmTimes>, supervisor: &Sup
         admin: Arc::clone(admin),
         told: Arc::clone(told),
         status: String::new(),
+        told_progress: Time::ZERO,
     };
     let stopping = supervisor.stopping();
     supervisor.spawn("herald", async move {
@@ -55,6 +61,7 @@ impl Herald {
             if let Some(status) = self.admin.status().await {
                 tell(&self.told, &status);
                 self.tell_systemd(&status);
+                self.tell_progress(&status);
             }
             let news = async {
                 tokio::time::sleep(GAP).await;
@@ -68,6 +75,17 @@ impl Herald {
                 () = stopping.cancelled() => return,
                 () = news => {}
             }
+        }
+    }
+
+    /// Says in the log how far a start is that takes long.
+    fn tell_progress(&mut self, status: &Status) {
+        let due = status.now.since(self.told_progress) >= PROGRESS;
+        if due && unready(status).next().is_some() {
+            if self.told_progress > Time::ZERO {
+                tracing::info!("{}", self.status);
+            }
+            self.told_progress = status.now;
         }
     }
 
@@ -133,8 +151,9 @@ fn summary(status: &Status) -> String {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
+        let progress = progress(origin);
         format!(
-            "indexing {pipeline}, origin {}{more}: {files} so far",
+            "indexing {pipeline}, origin {}{progress}{more}",
             origin.name
         )
     } else if let Some(alarm) = status.alarms.first() {

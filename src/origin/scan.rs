@@ -65,6 +65,11 @@ impl Running {
         self.walking
     }
 
+    /// The files that it has looked at.
+    pub(super) const fn files(&self) -> u64 {
+        self.files
+    }
+
     pub(super) const fn accepts_loss(&self) -> bool {
         self.accept_loss
     }

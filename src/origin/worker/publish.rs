@@ -73,6 +73,8 @@ impl Worker {
         self.status.first_unread = self.reading.first.as_deref().map(shown);
         self.status.reading = self.reading.is_busy();
         self.status.scanning = self.running.as_ref().is_some_and(Running::walking);
+        let walks = self.running.as_ref().filter(|running| running.walking());
+        self.status.scanned_files = walks.map_or(0, Running::files);
         let limit = unwatched.limit.then(|| {
             format!(
                 "not every directory of origin `{}` can be watched: the limit of inotify watches is reached; the others are looked at every few seconds; raise the sysctl fs.inotify.max_user_watches, it is taken up by itself",
