@@ -43,6 +43,73 @@ pub(super) async fn guard(State(door): State<Arc<Door>>, request: Request, next:
     }
 }
 
+/// What the page knows of a request besides its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// Whether it may read without a session.
+    pub(crate) reads: bool,
+    /// What a session is begun with; without it nothing can be changed.
+    pub(crate) token: Option<Token>,
+}
+
+/// Lets a request for the page pass, with its [`Access`]: the page has sessions, and says itself who
+/// may read and act.
+pub(super) async fn page_guard(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check_page(&door, &request) {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn check_page(door: &Door, request: &Request) -> Result<Access, AdminError> {
+    let host = host(request);
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        check_form(request.headers(), host.as_ref())?;
+    }
+    let Door::Tcp { address, token } = door else {
+        return Ok(Access {
+            reads: true,
+            token: None,
+        });
+    };
+    if host.is_none() {
+        return Err(AdminError::Misdirected);
+    }
+    let bears = |token: &Token| bears(request.headers(), token);
+    Ok(Access {
+        reads: address.ip().is_loopback() || token.as_ref().is_some_and(bears),
+        token: token.clone(),
+    })
+}
+
+/// Refuses a form that another page than this daemon's sends. Behind a proxy the browser's origin is that
+/// of the proxy, so that only the browser knows whether it is the same; no page can make it say so.
+fn check_form(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), AdminError> {
+    let mut sites = headers.get_all(FETCH_SITE).iter();
+    match (sites.next(), sites.next()) {
+        (Some(site), None) if site == "same-origin" => Ok(()),
+        (None, _) if headers.contains_key(ORIGIN) => check_origin(headers, host),
+        _ => Err(AdminError::Forbidden(
+            "this form was not sent by this daemon's own page; open the page anew, and send it there"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Whether this is the token. It takes the same time for every text.
+pub(crate) fn is_token(given: &str, token: &Token) -> bool {
+    // Of equal length whatever was sent, so that the comparison tells nothing.
+    let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+    digest(given).ct_eq(&digest(token.expose_secret())).into()
+}
+
 fn check(door: &Door, request: &Request) -> Result<(), AdminError> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let host = host(request);
@@ -105,11 +172,7 @@ fn bears(headers: &HeaderMap, token: &Token) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    given.is_some_and(|(_, given)| {
-        // Of equal length whatever was sent, so that the comparison tells nothing.
-        let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
-        digest(given).ct_eq(&digest(token.expose_secret())).into()
-    })
+    given.is_some_and(|(_, given)| is_token(given, token))
 }
 
 /// The host that a request is for, where that is this daemon: a name that no stranger's DNS can point

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, select_all};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, Status, counted};
+use crate::admin::{Admin, News, Status, counted};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
@@ -54,28 +51,20 @@ pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<Told>, supervisor: &Superviso
 
 impl Herald {
     async fn run(mut self, stopping: CancellationToken) {
-        let mut turned = self.admin.engine.turned();
-        let mut reloads = self.admin.reloads.subscribe();
-        let origins = self.admin.pipelines.values().flat_map(|one| &one.origins);
-        let mut origins: Vec<watch::Receiver<OriginStatus>> =
-            origins.map(|(_, origin)| origin.subscribe()).collect();
+        let mut news = News::of(&self.admin);
         loop {
             // An engine that does not answer is the watchdog's business.
             if let Some(status) = self.admin.status().await {
                 self.told.tell(&status);
                 self.tell_systemd(&status);
             }
-            let news = async {
+            let next = async {
                 tokio::time::sleep(GAP).await;
-                let mut sources: Vec<BoxFuture<'_, _>> =
-                    vec![turned.changed().boxed(), reloads.changed().boxed()];
-                let origins = origins.iter_mut();
-                sources.extend(origins.map(|origin| origin.changed().boxed()));
-                drop(tokio::time::timeout(AT_LEAST, select_all(sources)).await);
+                news.next(AT_LEAST).await;
             };
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = news => {}
+                () = next => {}
             }
         }
     }
