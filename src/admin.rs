@@ -5,6 +5,7 @@
 //! needs the token; the socket is guarded by its file permission.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::clock::Clock;
 use crate::config::SecretSource;
+use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
 use crate::core::planner::View;
+use crate::core::time::Time;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
@@ -25,6 +28,7 @@ use crate::scaleway::Client;
 use crate::store::{Orphan, Store};
 use crate::webhook::ListenerHandle;
 
+mod alarm_times;
 pub mod api;
 mod cause;
 pub(crate) mod explain;
@@ -45,6 +49,7 @@ mod remote;
 pub(crate) mod scan;
 mod status;
 
+pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
 pub(crate) use guard::{Access, is_token};
@@ -69,6 +74,10 @@ pub struct AdminPipeline {
     pub max_assets: usize,
     /// Its origins, by name.
     pub origins: Vec<(Arc<str>, OriginHandle)>,
+    /// Where its id is in the configuration.
+    pub place: Option<Place>,
+    /// Where the roots of its origins are, by the origins' names.
+    pub roots: BTreeMap<Arc<str>, Place>,
 }
 
 /// What the routes work with.
@@ -97,6 +106,12 @@ pub struct Admin {
     pub key: Option<SecretSource>,
     /// The secrets that are copies of systemd's.
     pub credentials: Credentials,
+    /// Since when the alarms are on.
+    pub alarm_times: Arc<AlarmTimes>,
+    /// The file of the configuration.
+    pub config_file: PathBuf,
+    /// When it was read.
+    pub config_read: Time,
     /// The clock.
     pub clock: Clock,
 }

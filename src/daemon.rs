@@ -37,6 +37,7 @@ mod deliveries;
 mod handover;
 mod herald;
 mod loss;
+mod recent;
 mod reload;
 mod remap;
 mod settings;
@@ -183,6 +184,7 @@ impl Daemon {
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
         spawn_pruning(config, &store, clock, &supervisor);
+        recent::spawn(config, &store, &metrics, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
         loss::make_good(&index, &intake, &pipelines, clock, &supervisor)?;
@@ -213,6 +215,9 @@ impl Daemon {
             ),
             key: key_source(config, environment),
             credentials: credentials.clone(),
+            alarm_times: Arc::clone(&handover.told),
+            config_file: config.file.clone(),
+            config_read: clock.now(),
             clock,
         });
         herald::spawn(&admin, &handover.told, &supervisor);
@@ -419,7 +424,7 @@ fn start_origins(
     })?;
     let observer = Arc::new(settings::Observing::new(&handover.metrics));
     let mut pipelines = BTreeMap::new();
-    for pipeline in &config.pipelines {
+    for (at, pipeline) in config.pipelines.iter().enumerate() {
         let mut origins = Vec::new();
         for mut settings in settings::origins(config, pipeline) {
             settings.observer = Some(Arc::clone(&observer) as _);
@@ -439,6 +444,8 @@ fn start_origins(
             name: pipeline.name.as_str().into(),
             max_assets: pipeline.max_assets,
             origins,
+            place: settings::place(config, &format!("pipeline[{at}]"), "id"),
+            roots: settings::roots(config, at, pipeline),
         };
         pipelines.insert(pipeline.id.clone(), entry);
     }

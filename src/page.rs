@@ -77,6 +77,7 @@ pub(crate) fn routes(admin: &Arc<Admin>, stopping: CancellationToken) -> Router 
         .route("/logout", post(login::logout))
         .route("/do", post(act::act))
         .route("/events", get(events::events))
+        .route("/icon.svg", get(assets::icon))
         .route("/page.css", get(assets::style))
         .route("/page.js", get(assets::script))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

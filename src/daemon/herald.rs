@@ -1,16 +1,14 @@
 //! Says in the log when an alarm begins and when it is over, each of every kind, and tells systemd what the
 //! daemon waits for. Looks at the read model whenever something may have changed it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, News, Status, counted};
-use crate::core::alarm::{Alarm, AlarmKind};
-use crate::core::time::Time;
+use crate::admin::{Admin, AlarmTimes, News, Status, counted};
+use crate::core::alarm::Alarm;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
 
@@ -21,22 +19,15 @@ const AT_LEAST: Duration = Duration::from_secs(15);
 /// The most characters of `STATUS=`.
 const STATUS: usize = 300;
 
-/// One alarm: the pipeline, the origin, the reason.
-type Key = (Option<String>, Option<String>, AlarmKind);
-
-/// The alarms that are on, as far as the log has them, each since when. Outlives a reload.
-#[derive(Debug, Default)]
-pub(super) struct Told(Mutex<BTreeMap<Key, Time>>);
-
 struct Herald {
     admin: Arc<Admin>,
-    told: Arc<Told>,
+    told: Arc<AlarmTimes>,
     /// The last `STATUS=` that was sent.
     status: String,
 }
 
 /// Starts it.
-pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<Told>, supervisor: &Supervisor) {
+pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<AlarmTimes>, supervisor: &Supervisor) {
     let herald = Herald {
         admin: Arc::clone(admin),
         told: Arc::clone(told),
@@ -55,7 +46,7 @@ impl Herald {
         loop {
             // An engine that does not answer is the watchdog's business.
             if let Some(status) = self.admin.status().await {
-                self.told.tell(&status);
+                tell(&self.told, &status);
                 self.tell_systemd(&status);
             }
             let next = async {
@@ -78,46 +69,40 @@ impl Herald {
     }
 }
 
-impl Told {
-    /// Logs what began and what is over since the last time.
-    fn tell(&self, status: &Status) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = |alarm: &Alarm| {
-            let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
-            (pipeline, origin, alarm.reason)
-        };
-        for alarm in &status.alarms {
-            told.entry(key(alarm)).or_insert_with(|| {
-                let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
-                let text = one_line(&alarm.text);
-                tracing::error!(pipeline, reason, "ALARM: {text}");
-                status.now
-            });
-        }
-        // What was started anew has not looked yet whether they are.
-        if unready(status).next().is_some() {
-            return;
-        }
-        told.retain(|(pipeline, origin, reason), since| {
-            let on = |alarm: &Alarm| {
-                let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
-                whose == (&*pipeline, &*origin, &*reason)
-            };
-            let stays = status.alarms.iter().any(on);
-            if !stays {
-                let after_s = status.now.since(*since).as_secs();
-                let reason = reason.as_str();
-                tracing::info!(
-                    pipeline,
-                    origin,
-                    reason,
-                    after_s,
-                    "the alarm {reason} is over"
-                );
-            }
-            stays
+/// Logs what began and what is over since the last time.
+fn tell(told: &AlarmTimes, status: &Status) {
+    let mut told = told.lock();
+    for alarm in &status.alarms {
+        told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
+            let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
+            let text = one_line(&alarm.text);
+            tracing::error!(pipeline, reason, "ALARM: {text}");
+            alarm.since.unwrap_or(status.now)
         });
     }
+    // What was started anew has not looked yet whether they are.
+    if unready(status).next().is_some() {
+        return;
+    }
+    told.retain(|(pipeline, origin, reason), since| {
+        let on = |alarm: &Alarm| {
+            let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
+            whose == (&*pipeline, &*origin, &*reason)
+        };
+        let stays = status.alarms.iter().any(on);
+        if !stays {
+            let after_s = status.now.since(*since).as_secs();
+            let reason = reason.as_str();
+            tracing::info!(
+                pipeline,
+                origin,
+                reason,
+                after_s,
+                "the alarm {reason} is over"
+            );
+        }
+        stays
+    });
 }
 
 /// The origins that a start waits for, each with its pipeline.

@@ -1,4 +1,4 @@
-//! The style sheet, the script, and the headers of all that the page answers.
+//! The style sheet, the script, the icon, and the headers of all that the page answers.
 
 use std::sync::LazyLock;
 
@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+const ICON: &str = include_str!("icon.svg");
 
 /// What a browser may do on the page: nothing that leaves the origin, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -29,9 +30,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Names the contents of both files in their addresses, so that a browser may keep them.
+/// Names the contents of these files in their addresses, so that a browser may keep them.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let hash = blake3::hash([STYLE, SCRIPT].concat().as_bytes());
+    let hash = blake3::hash([STYLE, SCRIPT, ICON].concat().as_bytes());
     hash.to_hex()[..12].to_owned()
 });
 
@@ -55,6 +56,11 @@ pub(super) async fn style() -> Response {
 /// `GET /page.js`
 pub(super) async fn script() -> Response {
     kept("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// `GET /icon.svg`
+pub(super) async fn icon() -> Response {
+    kept("image/svg+xml", ICON)
 }
 
 fn kept(kind: &'static str, content: &'static str) -> Response {

@@ -5,8 +5,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::Page;
 use super::assets::VERSION;
-use super::state::State;
-use super::text::{counted, moment};
+use super::state::mark;
+use super::text::{age, counted, moment};
 use super::visitor::Visitor;
 use crate::admin::api::Status;
 
@@ -47,6 +47,7 @@ impl Frame<'_> {
                         @if alarms > 0 { "(" (alarms) ") " }
                         (self.title) " · edgepurge · " (page.host)
                     }
+                    link rel="icon" type="image/svg+xml" href={ (self.base) "icon.svg?" (*VERSION) };
                     link rel="stylesheet" href={ (self.base) "page.css?" (*VERSION) };
                     script src={ (self.base) "page.js?" (*VERSION) } defer {}
                     @if self.status.is_some() {
@@ -112,7 +113,9 @@ impl Frame<'_> {
     fn footer(&self, status: &Status) -> Markup {
         html! {
             footer id="foot" data-live data-now=(status.now.to_string()) {
-                "edgepurge " (status.version) " · API " (status.api_url)
+                "edgepurge " (status.version) ", up " (age(status.now, status.started))
+                " · " code { (status.config_file.display()) } ", read " (moment(status.config_read))
+                " · API " (status.api_url)
                 " · made " (moment(status.now))
                 " · " a href={ (self.base) "metrics" } { "metrics" }
                 " · " a href={ (self.base) "api/v1/status" } { "status as JSON" }
@@ -123,9 +126,8 @@ impl Frame<'_> {
 
 /// The state of all, in a line.
 fn summary(status: &Status) -> Markup {
-    let state = State::of_all(status);
     html! {
-        (state.mark()) " "
+        (mark(status.state)) " "
         @match status.alarms.len() {
             0 => { (counted(status.pipelines.len(), "pipeline")) }
             alarms => { (counted(alarms, "alarm")) }

@@ -1,6 +1,7 @@
 //! `GET /`: is everything fresh, and if not, why, and what is to be done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::response::Html;
@@ -8,13 +9,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::Frame;
-use super::state::State as Word;
-use super::text::{age, counted, number, segment};
+use super::state;
+use super::text::{age, counted, moment, number, segment, span};
 use super::visitor::{PageError, Visitor};
 use super::{Page, buttons, live};
 use crate::admin::AdminError;
-use crate::admin::api::{PipelineStatus, Status};
+use crate::admin::api::{Cause, CauseWord, PipelineStatus, Status};
 use crate::core::alarm::Alarm;
+use crate::core::time::Time;
 
 /// Pipelines on the page, at most; a filter shows the others.
 const PIPELINES: usize = 200;
@@ -49,7 +51,7 @@ pub(super) async fn now(
     };
     let content = html! {
         h1 class="unseen" { "Now" }
-        div id="alarms" data-live { (alarms(status.alarms.iter(), "")) }
+        div id="alarms" data-live { (alarms(status.alarms.iter(), status.now, "")) }
         (tiles(&status))
         (pipelines(&status, &visitor, &query.q))
         section id="recent" data-live {
@@ -70,23 +72,45 @@ pub(super) async fn status(page: &Page) -> Result<Status, AdminError> {
 }
 
 /// Alarms, each with what it is about.
-pub(super) fn alarms<'a>(alarms: impl Iterator<Item = &'a Alarm>, base: &str) -> Markup {
+pub(super) fn alarms<'a>(alarms: impl Iterator<Item = &'a Alarm>, now: Time, base: &str) -> Markup {
     let alarms: Vec<&Alarm> = alarms.collect();
     html! {
-        @for alarm in alarms.iter().take(ALARMS) {
-            section class="alarm" {
-                h2 {
-                    span aria-hidden="true" { "▲ " }
-                    @if let Some(pipeline) = &alarm.pipeline {
-                        a href={ (base) "p/" (segment(pipeline)) } { (pipeline) } ": "
-                    }
-                    (alarm.reason.as_str())
-                }
-                p { (alarm.text) }
-            }
-        }
+        @for alarm in alarms.iter().take(ALARMS) { (of_alarm(alarm, now, base)) }
         @if alarms.len() > ALARMS {
             p { "and " (counted(alarms.len() - ALARMS, "more alarm")) ": each is on the page of its pipeline" }
+        }
+    }
+}
+
+/// An alarm: what it means, since when, why, and what to do.
+fn of_alarm(alarm: &Alarm, now: Time, base: &str) -> Markup {
+    html! {
+        section class="alarm" {
+            h2 {
+                span aria-hidden="true" { "▲ " }
+                @if let Some(pipeline) = &alarm.pipeline {
+                    a href={ (base) "p/" (segment(pipeline)) } { (pipeline) } ": "
+                }
+                (alarm.meaning)
+            }
+            p class="since" {
+                @if let Some(since) = alarm.since {
+                    "since " (moment(since)) " (" (age(now, since)) ") · "
+                }
+                code { (alarm.reason.as_str()) }
+                @if let Some(place) = &alarm.place { " · " code { (place) } }
+            }
+            p { (alarm.text) }
+            p { b { "Do: " } (commands(&alarm.remedy)) }
+        }
+    }
+}
+
+/// A text with its commands, which stand between backquotes.
+fn commands(text: &str) -> Markup {
+    html! {
+        @for (nth, part) in text.split('`').enumerate() {
+            @if nth % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -94,7 +118,11 @@ pub(super) fn alarms<'a>(alarms: impl Iterator<Item = &'a Alarm>, base: &str) ->
 fn tiles(status: &Status) -> Markup {
     let planned = || status.pipelines.iter().map(|one| &one.planned);
     let waiting: usize = planned().map(|one| one.queued_assets).sum();
-    let oldest = planned().filter_map(|one| one.oldest_queued).min();
+    let oldest = status
+        .pipelines
+        .iter()
+        .filter_map(|one| one.oldest.as_ref());
+    let oldest = oldest.map(|oldest| oldest.seen).min();
     let flying: usize = planned().map(|one| one.in_flight).sum();
     let failed: u64 = status.pipelines.iter().map(|one| one.failed_assets).sum();
     let origins = || status.pipelines.iter().flat_map(|one| &one.origins);
@@ -102,6 +130,15 @@ fn tiles(status: &Status) -> Markup {
     let files: u64 = origins().map(|one| one.indexed_files).sum();
     html! {
         dl id="tiles" data-live {
+            div {
+                dt { "From change to fresh" }
+                dd {
+                    @match slowest(status) {
+                        Some(p95) => { (span(p95)) " " small { "p95 of 24 h, the slowest pipeline" } }
+                        None => { "–" " " small { "nothing was purged in 24 h" } }
+                    }
+                }
+            }
             div {
                 dt { "Waiting" }
                 dd {
@@ -122,14 +159,23 @@ fn tiles(status: &Status) -> Markup {
     }
 }
 
+/// The largest of the pipelines' 95th percentiles.
+fn slowest(status: &Status) -> Option<Duration> {
+    let each = status.pipelines.iter();
+    let slowest = each.filter_map(|one| one.recent.fresh_p95_ms).max();
+    slowest.map(Duration::from_millis)
+}
+
 fn pipelines(status: &Status, visitor: &Visitor, filter: &str) -> Markup {
-    let mut shown: Vec<(Word, &PipelineStatus)> = status
+    let named = status
         .pipelines
         .iter()
-        .filter(|pipeline| pipeline.name.contains(filter))
-        .map(|pipeline| (Word::of(status, pipeline), pipeline))
-        .collect();
-    shown.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
+        .filter(|one| one.name.contains(filter));
+    let mut shown: Vec<&PipelineStatus> = named.collect();
+    shown.sort_by(|one, other| {
+        let trouble = other.state.cmp(&one.state);
+        trouble.then_with(|| one.name.cmp(&other.name))
+    });
     let found = shown.len();
     html! {
         section {
@@ -143,15 +189,13 @@ fn pipelines(status: &Status, visitor: &Visitor, filter: &str) -> Markup {
             table id="pipelines" data-live aria-labelledby="pipelines-title" {
                 thead {
                     tr {
-                        @for title in ["Pipeline", "State", "Waiting", "In flight", "Files", "Action"] {
+                        @for title in ["Pipeline", "State", "Waiting, and why", "In flight", "Fresh after", "Purged today", "Files", "Action"] {
                             th scope="col" { (title) }
                         }
                     }
                 }
                 tbody {
-                    @for (state, pipeline) in shown.iter().take(PIPELINES) {
-                        (row(status, *state, pipeline, visitor))
-                    }
+                    @for pipeline in shown.iter().take(PIPELINES) { (row(status, pipeline, visitor)) }
                 }
             }
             @if found == 0 { p class="empty" { "No pipeline has this in its name." } }
@@ -160,21 +204,74 @@ fn pipelines(status: &Status, visitor: &Visitor, filter: &str) -> Markup {
     }
 }
 
-fn row(status: &Status, state: Word, pipeline: &PipelineStatus, visitor: &Visitor) -> Markup {
+fn row(status: &Status, pipeline: &PipelineStatus, visitor: &Visitor) -> Markup {
     let (planned, name) = (&pipeline.planned, &pipeline.name);
     let files: u64 = pipeline.origins.iter().map(|one| one.indexed_files).sum();
     html! {
         tr {
             th scope="row" { a href={ "p/" (segment(name)) } { (name) } }
-            td data-label="State" { (state.mark()) }
-            td data-label="Waiting" {
-                @if planned.queued_assets > 0 { (number(planned.queued_assets)) " " }
-                @if let Some(oldest) = planned.oldest_queued { "for " (age(status.now, oldest)) " " }
-                @for cause in pipeline.causes.iter().take(CAUSES) { span class="cause" { (cause.text) } }
-            }
+            td data-label="State" { (state::mark(pipeline.state)) }
+            td data-label="Waiting" { (waiting(status, pipeline)) }
             td data-label="In flight" { @if planned.in_flight > 0 { (number(planned.in_flight)) } }
+            td data-label="Fresh after" { (fresh_after(pipeline)) }
+            td data-label="Purged today" { (today(pipeline)) }
             td data-label="Files" { (number(files)) }
             td class="act" { (buttons::of_row(pipeline, visitor)) }
+        }
+    }
+}
+
+/// What waits, how long, and why; what an alarm says stands there already.
+fn waiting(status: &Status, pipeline: &PipelineStatus) -> Markup {
+    let planned = &pipeline.planned;
+    let said = |cause: &&Cause| {
+        let alarms = state::alarms(status, &pipeline.name);
+        let mut texts = alarms.map(|alarm| alarm.text.as_str());
+        texts.any(|text| text.contains(&*cause.text) || cause.text.contains(text))
+    };
+    let counted = |cause: &&Cause| matches!(cause.word, CauseWord::Queued | CauseWord::InFlight);
+    let told = pipeline.causes.iter();
+    let told = told.filter(|cause| !said(cause) && !counted(cause));
+    html! {
+        @if planned.queued_assets > 0 { (number(planned.queued_assets)) " " }
+        @if let Some(all) = planned.queued_all { "everything (" (all.as_str()) ") " }
+        @if let Some(oldest) = &pipeline.oldest { "for " (age(status.now, oldest.seen)) " " }
+        @for cause in told.take(CAUSES) { span class="cause" { (why(status.now, cause)) } }
+        @for alarm in state::alarms(status, &pipeline.name).filter(|one| one.pipeline.is_some()) {
+            span class="cause bad" { (alarm.reason.as_str()) }
+        }
+    }
+}
+
+/// A cause of waiting, and when it is over by itself.
+pub(super) fn why(now: Time, cause: &Cause) -> Markup {
+    html! {
+        (cause.text)
+        @if let Some(until) = cause.until.filter(|until| *until > now) { ", for " (span(until.since(now))) " more" }
+    }
+}
+
+/// The percentiles of a day.
+pub(super) fn fresh_after(pipeline: &PipelineStatus) -> Markup {
+    let recent = &pipeline.recent;
+    let shown = |millis: u64| span(Duration::from_millis(millis));
+    html! {
+        @if let (Some(p50), Some(p95)) = (recent.fresh_p50_ms, recent.fresh_p95_ms) {
+            (shown(p50)) " " small { "p95 " (shown(p95)) }
+        }
+    }
+}
+
+/// What was purged since midnight.
+pub(super) fn today(pipeline: &PipelineStatus) -> Markup {
+    let recent = &pipeline.recent;
+    html! {
+        @if recent.requests_today > 0 {
+            (number(recent.assets_today)) " "
+            small {
+                "in " (counted(recent.requests_today, "request"))
+                @if recent.all_today > 0 { ", " (number(recent.all_today)) "× everything" }
+            }
         }
     }
 }

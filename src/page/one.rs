@@ -7,8 +7,8 @@ use axum::response::Html;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::now::{alarms, status};
-use super::state::{self, State as Word};
+use super::now::{alarms, fresh_after, status, today, why};
+use super::state;
 use super::text::{age, counted, encoded, moment, name as shown, number, span};
 use super::visitor::{PageError, Visitor};
 use super::{Page, buttons, live};
@@ -42,8 +42,8 @@ pub(super) async fn one(
     };
     let content = html! {
         div id="one" data-live {
-            h1 { (pipeline.name) " " (Word::of(&status, pipeline).mark()) }
-            (alarms(state::alarms(&status, &pipeline.name), "../"))
+            h1 { (pipeline.name) " " (state::mark(pipeline.state)) }
+            (alarms(state::alarms(&status, &pipeline.name), status.now, "../"))
             (queue(&status, pipeline))
             (failed)
         }
@@ -77,10 +77,18 @@ fn queue(status: &Status, pipeline: &PipelineStatus) -> Markup {
                 p class="empty" { "Nothing waits: every change that was noticed is purged." }
             }
             ul {
-                @for cause in &pipeline.causes { li { (cause.text) } }
-                @if let Some(oldest) = planned.oldest_queued {
-                    li { "the oldest change waits for " (age(status.now, oldest)) ", since " (moment(oldest)) }
+                @for cause in &pipeline.causes { li { (why(status.now, cause)) } }
+                @if let Some(oldest) = &pipeline.oldest {
+                    li {
+                        "the oldest change waits for " (age(status.now, oldest.seen)) ", since " (moment(oldest.seen))
+                        @if let Some(change) = &oldest.change { ": " (live::why(change)) }
+                    }
                 }
+                @if pipeline.recent.fresh_p50_ms.is_some() {
+                    li { "fresh after " (fresh_after(pipeline)) ", of 24 h" }
+                }
+                @if pipeline.recent.requests_today > 0 { li { "purged today: " (today(pipeline)) } }
+                @if let Some(last) = pipeline.recent.last_purge { li { "last purge " (age(status.now, last)) " ago" } }
                 @for pause in &planned.pauses { li { (pause) } }
                 @if let Some(most) = planned.learned_max_assets {
                     li { "the API was found to take " (number(most)) " assets in a request" }

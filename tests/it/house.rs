@@ -38,7 +38,7 @@ const ROOMS: [(&str, &str); 24] = [
     ("sink", "core"),
     ("store", "lineage supervise core"),
     ("verify", "core"),
-    ("metrics", "scaleway core"),
+    ("metrics", "scaleway clock core"),
     ("scaleway", "clock core"),
     ("credentials", "core"),
     ("lineage", "core"),

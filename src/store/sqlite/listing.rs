@@ -10,9 +10,9 @@ use crate::store::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDel
 pub(super) type Wanted<'w> = (&'static str, Option<&'w dyn ToSql>);
 
 /// What is read of a change, and of a delivery.
-const CHANGE: &str =
+pub(super) const CHANGE: &str =
     "seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request";
-const DELIVERY: &str = "id, route, pipeline, stage, due, first, last, event, what, at";
+pub(super) const DELIVERY: &str = "id, route, pipeline, stage, due, first, last, event, what, at";
 
 /// A part of the rows of a table that are wanted, in the order of the number in `key`, with
 /// these columns.
@@ -85,16 +85,19 @@ pub(in crate::store) fn changes(
         ("change", "seq", CHANGE),
         &wanted,
         filter.slice,
-        |row| {
-            let request: Option<i64> = row.get("request")?;
-            Ok(ChangeRecord {
-                pipeline_id: history::pipeline(row)?,
-                asset: row.get("asset")?,
-                request: request.map(uint),
-                cause: asset::cause(connection, row)?,
-            })
-        },
+        |row| change(connection, row),
     )
+}
+
+/// Reads the columns of [`CHANGE`].
+pub(super) fn change(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
+    let request: Option<i64> = row.get("request")?;
+    Ok(ChangeRecord {
+        pipeline_id: history::pipeline(row)?,
+        asset: row.get("asset")?,
+        request: request.map(uint),
+        cause: asset::cause(connection, row)?,
+    })
 }
 
 pub(in crate::store) fn deliveries(
@@ -111,14 +114,17 @@ pub(in crate::store) fn deliveries(
         ("delivery", "id", DELIVERY),
         &wanted,
         filter.slice,
-        |row| {
-            let id: i64 = row.get("id")?;
-            Ok(ListedDelivery {
-                id: uint(id),
-                route: row.get("route")?,
-                pipeline_id: history::pipeline(row)?,
-                record: deliveries::record(connection, row)?,
-            })
-        },
+        |row| delivery(connection, row),
     )
+}
+
+/// Reads the columns of [`DELIVERY`].
+pub(super) fn delivery(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<ListedDelivery> {
+    let id: i64 = row.get("id")?;
+    Ok(ListedDelivery {
+        id: uint(id),
+        route: row.get("route")?,
+        pipeline_id: history::pipeline(row)?,
+        record: deliveries::record(connection, row)?,
+    })
 }
