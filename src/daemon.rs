@@ -221,9 +221,8 @@ impl Daemon {
             clock,
         });
         herald::spawn(&admin, &handover.told, &supervisor);
-        let token = token(config)?;
         let page = page::routes(&admin, supervisor.stopping());
-        listeners.serve(&admin, &page, token, &supervisor);
+        listeners.serve(&admin, &page, token(config)?, &supervisor);
         Ok(Self {
             supervisor,
             faults,

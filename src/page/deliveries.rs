@@ -11,7 +11,7 @@ use super::frame::Frame;
 use super::history::{Asked, choice};
 use super::live;
 use super::now::{routes, status};
-use super::text::{counted, moment, name, number};
+use super::text::{id, moment, name, number};
 use super::visitor::{PageError, Visitor};
 use crate::admin::api::{DeliveryPage, Status};
 use crate::admin::history::deliveries as list_of;
@@ -37,7 +37,7 @@ pub(super) async fn deliveries(
     let paths = status.webhooks.iter().flat_map(|one| &one.routes);
     let paths = paths.map(|route| route.route.clone());
     let content = html! {
-        h1 { "Deliveries " small { (counted(listed.page.total_count, "authentic delivery").replace("deliverys", "deliveries")) } }
+        h1 { "Deliveries " small { (number(listed.page.total_count)) " authentic" } }
         (routes(&status))
         form class="filter" method="get" role="search" {
             (choice("Pipeline", "pipeline", names, asked.get("pipeline")))
@@ -81,7 +81,7 @@ fn row(status: &Status, delivery: &ListedDelivery) -> Markup {
     ];
     html! {
         tr {
-            th scope="row" { (name(&record.event)) }
+            th scope="row" { (id(&record.event)) }
             td data-label="Came" { (moment(record.at)) }
             td data-label="Route" { code { (delivery.route) } " → " (live::pipeline(status, &delivery.pipeline_id)) }
             td data-label="Says" { (name(&record.what)) }

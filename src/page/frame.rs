@@ -97,7 +97,8 @@ impl Frame<'_> {
 
     /// What the last action came to.
     fn said(&self, page: &Page) -> Markup {
-        let session = self.visitor.session.as_ref();
+        let reader = Some(self.visitor).filter(|visitor| !visitor.script);
+        let session = reader.and_then(|visitor| visitor.session.as_ref());
         let said = session.and_then(|session| page.sessions.said(&session.id));
         html! {
             @if let Some(said) = said {

@@ -12,7 +12,7 @@ use super::Page;
 use super::frame::Frame;
 use super::live;
 use super::now::status;
-use super::text::{counted, encoded, moment, name, number, span};
+use super::text::{self, counted, encoded, moment, name, number, span};
 use super::visitor::{PageError, Visitor};
 use crate::admin::api::{RequestPage, Status};
 use crate::admin::history::requests;
@@ -162,7 +162,7 @@ fn row(status: &Status, request: &RequestRecord) -> Markup {
             td data-label="Status" {
                 span class=[bad.then_some("bad")] { (request.status) }
                 @if !request.why.is_empty() { span class="cause" { (request.why) } }
-                @if let Some(id) = &request.remote_id { span class="cause id" { (id) } }
+                @if let Some(id) = &request.remote_id { span class="cause id" { (text::id(id)) } }
             }
             td data-label="Took" { @if let Some(took) = took { (span(took)) } }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::Page;
-use super::text::{counted, encoded, moment, name, span};
+use super::text::{counted, encoded, id, moment, name, span};
 use crate::admin::AdminError;
 use crate::admin::api::Status;
 use crate::core::change::{PipelineId, Seq};
@@ -135,7 +135,7 @@ pub(super) fn why(change: &ChangeRecord) -> Markup {
     html! {
         @match (&cause.file, &cause.delivery) {
             (Some((_, path)), _) => { (name(path)) " " (cause.kind.as_str()) }
-            (None, Some((route, event))) => { "delivery " (name(event)) " at " (name(route)) }
+            (None, Some((route, event))) => { "delivery " (id(event)) " at " (name(route)) }
             (None, None) if cause.detail.is_empty() => { (cause.kind.as_str()) }
             (None, None) => { (cause.detail) }
         }

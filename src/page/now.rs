@@ -229,11 +229,11 @@ fn waiting(status: &Status, pipeline: &PipelineStatus) -> Markup {
         let mut texts = alarms.map(|alarm| alarm.text.as_str());
         texts.any(|text| text.contains(&*cause.text) || cause.text.contains(text))
     };
-    let counted = |cause: &&Cause| matches!(cause.word, CauseWord::Queued | CauseWord::InFlight);
+    let numbers = |cause: &&Cause| matches!(cause.word, CauseWord::Queued | CauseWord::InFlight);
     let told = pipeline.causes.iter();
-    let told = told.filter(|cause| !said(cause) && !counted(cause));
+    let told = told.filter(|cause| !said(cause) && !numbers(cause));
     html! {
-        @if planned.queued_assets > 0 { (number(planned.queued_assets)) " " }
+        @if planned.queued_assets > 0 { (counted(planned.queued_assets, "asset")) " " }
         @if let Some(all) = planned.queued_all { "everything (" (all.as_str()) ") " }
         @if let Some(oldest) = &pipeline.oldest { "for " (age(status.now, oldest.seen)) " " }
         @for cause in told.take(CAUSES) { span class="cause" { (why(status.now, cause)) } }

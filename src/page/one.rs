@@ -13,7 +13,8 @@ use super::text::{age, counted, encoded, moment, name as shown, number, span};
 use super::visitor::{PageError, Visitor};
 use super::{Page, buttons, live};
 use crate::admin::AdminError;
-use crate::admin::api::{PipelineStatus, Status};
+use crate::admin::api::{CauseWord, PipelineStatus, Status};
+use crate::core::pause::{Holder, Pause};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::store::{ChangeFilter, Slice};
@@ -77,7 +78,9 @@ fn queue(status: &Status, pipeline: &PipelineStatus) -> Markup {
                 p class="empty" { "Nothing waits: every change that was noticed is purged." }
             }
             ul {
-                @for cause in &pipeline.causes { li { (why(status.now, cause)) } }
+                @for cause in pipeline.causes.iter().filter(|cause| cause.word != CauseWord::Paused) {
+                    li { (why(status.now, cause)) }
+                }
                 @if let Some(oldest) = &pipeline.oldest {
                     li {
                         "the oldest change waits for " (age(status.now, oldest.seen)) ", since " (moment(oldest.seen))
@@ -89,7 +92,7 @@ fn queue(status: &Status, pipeline: &PipelineStatus) -> Markup {
                 }
                 @if pipeline.recent.requests_today > 0 { li { "purged today: " (today(pipeline)) } }
                 @if let Some(last) = pipeline.recent.last_purge { li { "last purge " (age(status.now, last)) " ago" } }
-                @for pause in &planned.pauses { li { (pause) } }
+                @for pause in &planned.pauses { li { (paused(status.now, pause)) } }
                 @if let Some(most) = planned.learned_max_assets {
                     li { "the API was found to take " (number(most)) " assets in a request" }
                 }
@@ -101,6 +104,16 @@ fn queue(status: &Status, pipeline: &PipelineStatus) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// A pause: by whom, since when, until when, and why.
+fn paused(now: Time, pause: &Pause) -> Markup {
+    html! {
+        "paused by " @match &pause.holder { Holder::Operator => "an operator", Holder::Deploy(_) => "a deploy" }
+        " since " (moment(pause.since)) " (" (age(now, pause.since)) ")"
+        @match pause.until { Some(until) => { ", until " (moment(until)) } None => ", until resumed" }
+        @if !pause.reason.is_empty() { ": " b { bdi { (pause.reason) } } }
     }
 }
 

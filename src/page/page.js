@@ -27,7 +27,7 @@ async function refresh() {
   }
   fetching = true;
   try {
-    const answer = await fetch(location.href, { credentials: 'same-origin' });
+    const answer = await fetch(location.href, { headers: { 'x-script': '1' } });
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       document.title = fresh.title;

@@ -6,11 +6,14 @@ use maud::{Markup, html};
 
 use crate::core::time::Time;
 
-/// A time of day. The script turns it into local time; the whole time, in UTC, is in the title.
+/// Letters of an id that are shown.
+const ID: usize = 12;
+
+/// A time. The script turns it into local time; the whole time, in UTC, is in the title.
 pub(super) fn moment(time: Time) -> Markup {
     let whole = time.to_string();
-    let day = whole.get(11..19).unwrap_or(&whole);
-    html! { time class="moment" datetime=(whole) title=(whole) { (day) " UTC" } }
+    let seconds = whole.get(..19).unwrap_or(&whole).replace('T', " ");
+    html! { time class="moment" datetime=(whole) title=(whole) { (seconds) " UTC" } }
 }
 
 /// How long ago a time is. The script keeps it true.
@@ -65,6 +68,15 @@ pub(super) fn name(text: &str) -> Markup {
     html! { bdi { code { (text) } } }
 }
 
+/// An id: its beginning, which tells it from others, and the whole of it in the title.
+pub(super) fn id(text: &str) -> Markup {
+    let mut letters = text.chars();
+    let begins: String = letters.by_ref().take(ID).collect();
+    html! {
+        @if letters.next().is_some() { span title=(text) { (name(&begins)) "…" } } @else { (name(text)) }
+    }
+}
+
 /// A value in a query.
 pub(super) fn encoded(value: &str) -> String {
     url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
@@ -111,6 +123,16 @@ mod tests {
         assert_eq!(numbers, ["0", "999", "1,000", "48,211", "1,234,567"]);
         assert_eq!(counted(1_usize, "file"), "1 file");
         assert_eq!(counted(2_000_u64, "file"), "2,000 files");
+    }
+
+    #[test]
+    fn a_long_id_is_cut_and_whole_in_its_title() {
+        assert_eq!(id("42").into_string(), "<bdi><code>42</code></bdi>");
+        let long = id("0123456789ab<script>").into_string();
+        assert_eq!(
+            long,
+            "<span title=\"0123456789ab&lt;script&gt;\"><bdi><code>0123456789ab</code></bdi>…</span>"
+        );
     }
 
     #[test]

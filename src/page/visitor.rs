@@ -13,6 +13,9 @@ use super::Page;
 use super::session::Session;
 use crate::admin::{Access, AdminError};
 
+/// What the script says of its requests.
+const SCRIPT: &str = "x-script";
+
 /// The name of the cookie.
 pub(super) const NAME: &str = "edgepurge_session";
 
@@ -23,6 +26,8 @@ pub(super) struct Visitor {
     pub(super) session: Option<Session>,
     /// Whether one can be begun: there is a token.
     pub(super) may_log_in: bool,
+    /// Whether the script of a page asks, which takes nothing in but what is live.
+    pub(super) script: bool,
 }
 
 impl Visitor {
@@ -39,6 +44,7 @@ impl Visitor {
         Self {
             session,
             may_log_in: access.token.is_some(),
+            script: headers.contains_key(SCRIPT),
         }
     }
 }

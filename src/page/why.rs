@@ -13,7 +13,7 @@ use super::Page;
 use super::frame::Frame;
 use super::history::{Asked, choice};
 use super::now::status;
-use super::text::{encoded, moment, name, span};
+use super::text::{self, encoded, moment, name, span};
 use super::visitor::{PageError, Visitor};
 use crate::admin::AdminError;
 use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery};
@@ -286,7 +286,7 @@ fn of_purge(purge: &AssetPurge) -> Markup {
                 (moment(request.created_at)) " request #" (request.id)
                 @if let Some(reason) = &request.reason { " of everything (" (reason) ")" }
                 @if request.attempt > 0 { ", attempt " (request.attempt + 1) }
-                @if let Some(id) = &request.remote_id { " " span class="id" { (id) } }
+                @if let Some(id) = &request.remote_id { " " span class="id" { (text::id(id)) } }
             }
             @if let Some(at) = request.settled_at {
                 li {
@@ -312,7 +312,7 @@ fn of_cause(cause: &Cause) -> Markup {
     html! {
         (moment(cause.seen)) " "
         @if let Some((origin, path)) = &cause.file { (name(path)) " " (cause.kind.as_str()) ", origin " (origin) " " }
-        @if let Some((route, event)) = &cause.delivery { "delivery " (name(event)) " at " (name(route)) " " }
+        @if let Some((route, event)) = &cause.delivery { "delivery " (text::id(event)) " at " (name(route)) " " }
         "(" (cause.source.as_str()) @if !cause.detail.is_empty() { ", " (name(&cause.detail)) } ")"
     }
 }
