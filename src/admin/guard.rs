@@ -338,6 +338,62 @@ mod tests {
         assert_eq!(checked(&tcp, "GET", &twice), Some(421));
     }
 
+    fn page(door: &Door, method: &str, headers: &[(&str, &str)]) -> Result<bool, u16> {
+        let mut request = Request::builder().method(method).uri("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        check_page(door, &request)
+            .map(|access| access.reads)
+            .map_err(|refusal| refusal.into_response().status().as_u16())
+    }
+
+    #[test]
+    fn the_page_is_read_on_loopback_and_elsewhere_with_the_token_or_a_session() {
+        let host = ("host", "127.0.0.1:9787");
+        let bears = ("authorization", "Bearer sixteen-bytes-xx");
+        let loopback = tcp("127.0.0.1:9787", Some("sixteen-bytes-xx"));
+        let public = tcp("192.0.2.1:9787", Some("sixteen-bytes-xx"));
+        assert_eq!(page(&loopback, "GET", &[host]), Ok(true));
+        assert_eq!(page(&public, "GET", &[host]), Ok(false), "it has to log in");
+        assert_eq!(page(&public, "GET", &[host, bears]), Ok(true));
+        assert_eq!(page(&Door::Socket, "GET", &[]), Ok(true));
+        for foreign in ["evil.example", "127.0.0.1.evil.example"] {
+            let sent = [("host", foreign), bears];
+            assert_eq!(page(&loopback, "GET", &sent), Err(421), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_form_comes_from_the_page_itself() {
+        let door = tcp("127.0.0.1:9787", Some("sixteen-bytes-xx"));
+        let host = ("host", "127.0.0.1:9787");
+        let own = ("origin", "http://127.0.0.1:9787");
+        let proxied = ("origin", "https://ops.example.com");
+        let site = |site| ("sec-fetch-site", site);
+        for good in [
+            &[own][..],
+            &[own, site("same-origin")],
+            &[proxied, site("same-origin")],
+        ] {
+            let sent = [&[host][..], good].concat();
+            assert_eq!(page(&door, "POST", &sent), Ok(true), "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &[proxied],
+            &[("origin", "null")],
+            &[own, site("cross-site")],
+            &[own, site("same-site")],
+            &[own, site("none")],
+            &[own, site("same-origin"), site("cross-site")],
+        ] {
+            let sent = [&[host][..], bad].concat();
+            assert_eq!(page(&door, "POST", &sent), Err(403), "{bad:?}");
+        }
+    }
+
     #[test]
     fn the_socket_is_guarded_by_its_file() {
         assert_eq!(check(&Door::Socket, "POST", "anything", None), None);

@@ -28,12 +28,15 @@ pub(super) async fn one(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Html<String>, PageError> {
-    let status = status(&page).await?;
-    let pipeline = status.pipeline(&name).ok_or_else(|| {
-        AdminError::NotFound("there is no such pipeline in the config".to_owned())
-    })?;
-    let recent = live::recent(&page, &status, Some(&pipeline.id), "../").await?;
-    let failed = failed(&page, pipeline).await?;
+    let status = status(&page).await.map_err(PageError::below)?;
+    let unknown = || {
+        let text = "there is no such pipeline in the config";
+        PageError::below(AdminError::NotFound(text.to_owned()))
+    };
+    let pipeline = status.pipeline(&name).ok_or_else(unknown)?;
+    let recent = live::recent(&page, &status, Some(&pipeline.id), "../").await;
+    let recent = recent.map_err(PageError::below)?;
+    let failed = failed(&page, pipeline).await.map_err(PageError::below)?;
     let frame = Frame {
         title: &pipeline.name,
         at: "p",

@@ -5,6 +5,7 @@
 const events = document.body.dataset.events;
 const stream = document.getElementById('stream');
 let source = null;
+const shown = new Map();
 let fetching = false;
 let again = false;
 
@@ -15,9 +16,11 @@ function say(text) {
   }
 }
 
-// What the reader has in hand is left alone: a focus inside, or a part that was opened.
+// What the reader has in hand is left alone: a focus inside, a selection, or a part that was opened.
 function inHand(element) {
-  return element.contains(document.activeElement) || element.querySelector('details[open]') !== null;
+  const selection = getSelection();
+  return element.contains(document.activeElement) || element.querySelector('details[open]') !== null
+    || (!selection.isCollapsed && element.contains(selection.anchorNode));
 }
 
 async function refresh() {
@@ -33,11 +36,11 @@ async function refresh() {
       document.title = fresh.title;
       for (const old of document.querySelectorAll('[data-live]')) {
         const made = fresh.getElementById(old.id);
-        if (made && made.innerHTML !== old.dataset.made && !inHand(old)) {
-          const html = made.innerHTML;
-          old.replaceWith(document.adoptNode(made));
-          made.dataset.made = html;
-          local(made);
+        const html = made?.innerHTML;
+        if (made && html !== shown.get(old.id) && !inHand(old)) {
+          shown.set(old.id, html);
+          old.replaceChildren(...made.childNodes);
+          local(old);
         }
       }
       say('live · ' + new Date().toLocaleTimeString());
@@ -87,6 +90,7 @@ function follow() {
   }
 }
 
+for (const part of document.querySelectorAll('[data-live]')) shown.set(part.id, part.innerHTML);
 local(document);
 setInterval(tick, 1000);
 document.addEventListener('visibilitychange', follow);

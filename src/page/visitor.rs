@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::Page;
+use super::assets::VERSION;
 use super::session::Session;
 use crate::admin::{Access, AdminError};
 
@@ -87,24 +88,54 @@ fn base(path: &str) -> &'static str {
 
 /// Why a page can't be shown.
 #[derive(Debug)]
-pub(super) struct PageError(AdminError);
+pub(super) struct PageError {
+    error: AdminError,
+    /// The way back to the root of the page.
+    base: &'static str,
+}
+
+impl PageError {
+    /// Of a page below the root.
+    pub(super) fn below(error: impl Into<AdminError>) -> Self {
+        let (error, base) = (error.into(), "../");
+        Self { error, base }
+    }
+}
 
 impl<E: Into<AdminError>> From<E> for PageError {
     fn from(error: E) -> Self {
-        Self(error.into())
+        let (error, base) = (error.into(), "");
+        Self { error, base }
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let status = self.0.status();
         let text = html! {
             (maud::DOCTYPE)
             html lang="en" {
-                head { meta charset="utf-8"; title { "edgepurge" } }
-                body { h1 { "This can't be shown" } p { (self.0) } }
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { "edgepurge" }
+                    link rel="stylesheet" href={ (self.base) "page.css?" (*VERSION) };
+                }
+                body {
+                    main {
+                        h1 { "This was not done, or can't be shown" }
+                        p class="said refused" role="alert" { (self.error) }
+                        p {
+                            a href={ (self.base) "." } { "Now" } " · "
+                            a href={ (self.base) "login" } { "Log in" }
+                        }
+                    }
+                }
             }
         };
-        (status, axum::response::Html(text.into_string())).into_response()
+        (
+            self.error.status(),
+            axum::response::Html(text.into_string()),
+        )
+            .into_response()
     }
 }
