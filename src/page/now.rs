@@ -10,13 +10,14 @@ use serde::Deserialize;
 
 use super::frame::Frame;
 use super::state;
-use super::text::{age, counted, moment, number, segment, span};
+use super::text::{age, counted, moment, name, number, segment, span};
 use super::visitor::{PageError, Visitor};
 use super::{Page, buttons, live};
 use crate::admin::AdminError;
 use crate::admin::api::{Cause, CauseWord, PipelineStatus, Status};
 use crate::core::alarm::Alarm;
 use crate::core::time::Time;
+use crate::webhook::{LastRefusal, RouteStatus};
 
 /// Pipelines on the page, at most; a filter shows the others.
 const PIPELINES: usize = 200;
@@ -292,15 +293,7 @@ pub(super) fn routes(status: &Status) -> Markup {
                             Some(last) => { "last delivery " (age(status.now, last.at)) " ago" }
                             None => "no delivery since the start",
                         }
-                        @let refused: u64 = route.refusals.values().sum();
-                        @if refused > 0 {
-                            span class="cause bad" {
-                                "refused: "
-                                @for (nth, (why, count)) in route.refusals.iter().filter(|(_, n)| **n > 0).enumerate() {
-                                    @if nth > 0 { ", " } (why) " × " (number(*count))
-                                }
-                            }
-                        }
+                        @if let Some(refusal) = &route.last_refusal { (refused(status.now, route, refusal)) }
                     }
                 }
             }
@@ -308,5 +301,23 @@ pub(super) fn routes(status: &Status) -> Markup {
                 p class="cause" { (counted(webhooks.unknown_calls, "call")) " of no route since the start" }
             }
         }
+    }
+}
+
+/// What a route refused: plain where a delivery was taken since.
+fn refused(now: Time, route: &RouteStatus, refusal: &LastRefusal) -> Markup {
+    let over = route.last.as_ref().is_some_and(|last| last.at > refusal.at);
+    let counts = route.refusals.iter().filter(|(_, count)| **count > 0);
+    html! {
+        span class={ "cause" @if !over { " bad" } } {
+            "refused: "
+            @for (why, count) in counts { (why) " × " (number(*count)) " " }
+            "since " (moment(refusal.since)) " (" (age(now, refusal.since)) ")"
+            @if over { ", and a delivery was taken since" }
+        }
+        span class="cause" {
+            "the last from " (refusal.client) " at " (moment(refusal.at)) ": " (name(&refusal.what))
+        }
+        @if !over { span { b { "Do: " } (commands(&refusal.remedy)) } }
     }
 }

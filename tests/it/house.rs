@@ -22,7 +22,7 @@ const ROOMS: [(&str, &str); 24] = [
         "page admin explain engine config sandbox webhook origin intake sink store verify metrics scaleway credentials \
          supervise clock core",
     ),
-    ("page", "admin explain origin intake store core"),
+    ("page", "admin explain webhook origin intake store core"),
     (
         "admin",
         "explain engine config webhook origin intake store metrics scaleway credentials supervise clock \

@@ -65,6 +65,25 @@ const cases = {
     clean(page);
   },
 
+  async refused() {
+    const send = token => fetch(HOOK, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: '{"all": true}',
+    });
+    const page = await open();
+    assert.equal((await send('a wrong one')).status, 401);
+    await page.reload();
+    const routes = page.locator('#routes');
+    for (const part of ['refused: wrong × 1', 'since', '127.0.0.1', 'Do: compare the secret']) {
+      await routes.getByText(part).first().waitFor();
+    }
+    assert.equal((await send(SECRET)).status, 202);
+    await routes.getByText('a delivery was taken since').waitFor();
+    assert.equal(await routes.getByText('Do:').count(), 0);
+    clean(page);
+  },
+
   async alarm() {
     const page = await open();
     await page.getByText('live ·').waitFor();

@@ -71,6 +71,11 @@ async fn an_alarm_comes_and_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_delivery_says_since_when_from_whom_and_what_to_do() {
+    in_a_browser("refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_from_files_senders_and_operators_are_text() {
     in_a_browser("hostile").await;
 }
