@@ -31,28 +31,33 @@ use crate::webhook::ListenerHandle;
 mod alarm_times;
 pub mod api;
 mod cause;
-mod explain;
+pub(crate) mod explain;
 mod gauges;
 mod guard;
 mod health;
-mod history;
-mod input;
+pub(crate) mod history;
+pub(crate) mod input;
 pub mod listen;
-mod operate;
+mod news;
+pub(crate) mod operate;
 mod paging;
 mod peer;
-mod purge;
+pub(crate) mod purge;
 mod refusal;
 mod reloads;
 mod remote;
-mod scan;
+pub(crate) mod scan;
 mod status;
 
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
 pub(crate) use cause::progress;
+pub(crate) use guard::{Access, is_token};
 pub use guard::{Door, Token};
+pub(crate) use news::News;
+pub(crate) use paging::ListQuery;
+pub(crate) use peer::Peer;
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 
@@ -193,8 +198,10 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
     ]
 }
 
-/// All routes, behind the guard of a door.
-pub fn router(admin: Arc<Admin>, door: Door) -> Router {
+/// All routes, behind the guard of a door; `page` are those of the page, which has sessions.
+pub fn router(admin: Arc<Admin>, page: Router, door: Door) -> Router {
+    let door = Arc::new(door);
+    let page_guard = axum::middleware::from_fn_with_state(Arc::clone(&door), guard::page_guard);
     let pages = pages();
     let paths = pages.each_ref().map(|(path, _)| *path).join(" ");
     let unknown =
@@ -207,9 +214,7 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         .method_not_allowed_fallback(async || AdminError::Method)
         .fallback(unknown)
         .layer(axum::extract::DefaultBodyLimit::disable())
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::new(door),
-            guard::guard,
-        ))
+        .layer(axum::middleware::from_fn_with_state(door, guard::guard))
         .with_state(admin)
+        .merge(page.layer(page_guard))
 }

@@ -22,6 +22,7 @@ use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::page;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError, StoreSettings};
@@ -220,8 +221,8 @@ impl Daemon {
             clock,
         });
         herald::spawn(&admin, &handover.told, &supervisor);
-        let token = token(config)?;
-        listeners.serve(&admin, token, &supervisor);
+        let page = page::routes(&admin, supervisor.stopping());
+        listeners.serve(&admin, &page, token(config)?, &supervisor);
         Ok(Self {
             supervisor,
             faults,

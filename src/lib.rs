@@ -25,6 +25,7 @@ pub mod intake;
 pub mod lineage;
 pub mod metrics;
 pub mod origin;
+mod page;
 pub mod sandbox;
 pub mod scaleway;
 pub mod sink;

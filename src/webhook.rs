@@ -67,7 +67,7 @@ pub use secret::{MAX_SECRETS, SecretError};
 pub use server::{Hook, ServerSettings};
 pub use signature::{Digest, Encoding, Mac, Piece, Scheme, Stamp, StampPlace};
 pub use socket::{Listen, Sockets};
-pub use tally::{LastDelivery, RouteStatus, Tallies};
+pub use tally::{LastDelivery, LastRefusal, RouteStatus, Tallies};
 pub use timestamp::Unit;
 pub use verifier::{Authentic, Refused, Verifier};
 

@@ -51,6 +51,11 @@ pub(crate) enum AdminError {
 }
 
 impl AdminError {
+    /// The status of the answer.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
     /// The status, and the class: a word that a program can go by.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {

@@ -4,13 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, select_all};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, AlarmTimes, Status, counted, progress};
+use crate::admin::{Admin, AlarmTimes, News, Status, counted, progress};
 use crate::core::alarm::Alarm;
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
@@ -51,11 +48,7 @@ pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<AlarmTimes>, supervisor: &Sup
 
 impl Herald {
     async fn run(mut self, stopping: CancellationToken) {
-        let mut turned = self.admin.engine.turned();
-        let mut reloads = self.admin.reloads.subscribe();
-        let origins = self.admin.pipelines.values().flat_map(|one| &one.origins);
-        let mut origins: Vec<watch::Receiver<OriginStatus>> =
-            origins.map(|(_, origin)| origin.subscribe()).collect();
+        let mut news = News::of(&self.admin);
         loop {
             // An engine that does not answer is the watchdog's business.
             if let Some(status) = self.admin.status().await {
@@ -63,17 +56,13 @@ impl Herald {
                 self.tell_systemd(&status);
                 self.tell_progress(&status);
             }
-            let news = async {
+            let next = async {
                 tokio::time::sleep(GAP).await;
-                let mut sources: Vec<BoxFuture<'_, _>> =
-                    vec![turned.changed().boxed(), reloads.changed().boxed()];
-                let origins = origins.iter_mut();
-                sources.extend(origins.map(|origin| origin.changed().boxed()));
-                drop(tokio::time::timeout(AT_LEAST, select_all(sources)).await);
+                news.next(AT_LEAST).await;
             };
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = news => {}
+                () = next => {}
             }
         }
     }

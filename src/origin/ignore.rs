@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn the_documents_name_the_whole_list() {
         for document in [
-            include_str!("../../README.md"),
+            include_str!("../../docs/urls.md"),
             include_str!("../../config.example.toml"),
         ] {
             let words: Vec<&str> = document.split([' ', '`', ',', '\n', ')']).collect();

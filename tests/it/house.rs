@@ -11,7 +11,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 23] = [
+const ROOMS: [(&str, &str); 24] = [
     ("main", "cli"),
     (
         "cli",
@@ -19,9 +19,10 @@ const ROOMS: [(&str, &str); 23] = [
     ),
     (
         "daemon",
-        "admin explain engine config sandbox webhook origin intake sink store verify metrics scaleway credentials \
+        "page admin explain engine config sandbox webhook origin intake sink store verify metrics scaleway credentials \
          supervise clock core",
     ),
+    ("page", "admin explain webhook origin intake store core"),
     (
         "admin",
         "explain engine config webhook origin intake store metrics scaleway credentials supervise clock \

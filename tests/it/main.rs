@@ -27,6 +27,7 @@ mod loss;
 mod metrics;
 mod names;
 mod operate;
+mod page;
 mod prompt;
 mod random;
 mod rate;

@@ -65,9 +65,15 @@ fn what_is_left_out_of_it_is_valid() {
 }
 
 #[test]
-fn every_block_of_the_readme_is_valid() {
-    let readme = include_str!("../../../README.md");
-    let blocks: Vec<&str> = readme
+fn every_block_of_the_documents_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap();
+    let pages = pages.map(|page| page.unwrap().path());
+    let text: String = std::iter::once(root.join("README.md"))
+        .chain(pages)
+        .map(|page| std::fs::read_to_string(page).unwrap())
+        .collect();
+    let blocks: Vec<&str> = text
         .split("```toml\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap_or_default())
