@@ -5,6 +5,7 @@
 //! needs the token; the socket is guarded by its file permission.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::clock::Clock;
 use crate::config::SecretSource;
+use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
 use crate::core::planner::View;
+use crate::core::time::Time;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
@@ -25,28 +28,36 @@ use crate::scaleway::Client;
 use crate::store::{Orphan, Store};
 use crate::webhook::ListenerHandle;
 
+mod alarm_times;
 pub mod api;
 mod cause;
-mod explain;
+pub(crate) mod explain;
 mod gauges;
 mod guard;
 mod health;
-mod history;
-mod input;
+pub(crate) mod history;
+pub(crate) mod input;
 pub mod listen;
-mod operate;
+mod news;
+pub(crate) mod operate;
 mod paging;
 mod peer;
-mod purge;
+pub(crate) mod purge;
 mod refusal;
 mod reloads;
 mod remote;
-mod scan;
+pub(crate) mod scan;
 mod status;
 
+pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
+pub(crate) use cause::progress;
+pub(crate) use guard::{Access, is_token};
 pub use guard::{Door, Token};
+pub(crate) use news::News;
+pub(crate) use paging::ListQuery;
+pub(crate) use peer::Peer;
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 
@@ -64,6 +75,10 @@ pub struct AdminPipeline {
     pub max_assets: usize,
     /// Its origins, by name.
     pub origins: Vec<(Arc<str>, OriginHandle)>,
+    /// Where its id is in the configuration.
+    pub place: Option<Place>,
+    /// Where the roots of its origins are, by the origins' names.
+    pub roots: BTreeMap<Arc<str>, Place>,
 }
 
 /// What the routes work with.
@@ -92,6 +107,12 @@ pub struct Admin {
     pub key: Option<SecretSource>,
     /// The secrets that are copies of systemd's.
     pub credentials: Credentials,
+    /// Since when the alarms are on.
+    pub alarm_times: Arc<AlarmTimes>,
+    /// The file of the configuration.
+    pub config_file: PathBuf,
+    /// When it was read.
+    pub config_read: Time,
     /// The clock.
     pub clock: Clock,
 }
@@ -139,7 +160,7 @@ impl Admin {
             .find(|(id, pipeline)| &*pipeline.name == name || id.as_str() == name)
             .ok_or_else(|| {
                 let known: Vec<&str> = self.pipelines.values().map(|p| &*p.name).collect();
-                AdminError::NotFound(format!(
+                AdminError::UnknownPipeline(format!(
                     "there is no pipeline `{name}` in the config; it has {}",
                     known.join(", ")
                 ))
@@ -177,8 +198,10 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
     ]
 }
 
-/// All routes, behind the guard of a door.
-pub fn router(admin: Arc<Admin>, door: Door) -> Router {
+/// All routes, behind the guard of a door; `page` are those of the page, which has sessions.
+pub fn router(admin: Arc<Admin>, page: Router, door: Door) -> Router {
+    let door = Arc::new(door);
+    let page_guard = axum::middleware::from_fn_with_state(Arc::clone(&door), guard::page_guard);
     let pages = pages();
     let paths = pages.each_ref().map(|(path, _)| *path).join(" ");
     let unknown =
@@ -191,9 +214,7 @@ pub fn router(admin: Arc<Admin>, door: Door) -> Router {
         .method_not_allowed_fallback(async || AdminError::Method)
         .fallback(unknown)
         .layer(axum::extract::DefaultBodyLimit::disable())
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::new(door),
-            guard::guard,
-        ))
+        .layer(axum::middleware::from_fn_with_state(door, guard::guard))
         .with_state(admin)
+        .merge(page.layer(page_guard))
 }

@@ -23,6 +23,7 @@ mod explain;
 mod failure;
 mod init;
 mod man;
+mod moment;
 mod notify;
 mod operate;
 mod output;
@@ -34,6 +35,8 @@ mod run;
 mod scan;
 mod schema;
 mod status;
+mod style;
+mod terminal;
 mod wait;
 mod way;
 
@@ -42,10 +45,60 @@ pub use failure::Failure;
 /// Threads that are at work when a command has ended are given so long.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// The help of `edgepurge`: its commands by what they are for. A test holds it against the commands.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Set up:
+  init         Write a commented configuration for this machine
+  check        Validate the configuration; --online asks the API
+  demo         Everything on this machine: edge, purge API, daemon and a site
+  run          The daemon; --dry-run sends nothing
+
+Look:
+  status       How each pipeline stands, and what needs attention
+  explain      Which rule matches a file, what would be purged, and why
+  scan         Compare the origins with what is remembered of them
+  wait         Wait until everything that changed before now is purged
+
+Act:
+  deploy       Hold purges back while COMMAND replaces the files, then purge
+  purge        Purge assets, URLs or globs, or everything
+  pause        Send nothing until resumed; changes still queue
+  resume       End a pause
+  retry        Queue again what is failed
+  drop         Give up what is queued and failed
+
+The API and the shell:
+  requests     The purge-request API as it is: list, get, create
+  completions  What a shell needs to complete this command line
+  man          The manual pages
+  schema       The JSON schema of the configuration, for editors
+  help         This, or the help of a command
+
+Options:
+{options}{after-help}";
+
+/// What most begin with.
+const EXAMPLES: &str = "\
+Examples:
+  edgepurge demo                             try it on this machine
+  edgepurge status                           is every site fresh, and if not, why
+  edgepurge deploy www -- rsync -a build/ /srv/www/
+  edgepurge explain /blog/                   what it is purged for, and when it was";
+
 /// Keeps a Scaleway Edge Services cache fresh: watches the origin, purges exactly what changed,
 /// tracks every purge to its end.
 #[derive(Debug, Parser)]
-#[command(name = "edgepurge", version, about, max_term_width = 100)]
+#[command(
+    name = "edgepurge",
+    version,
+    about,
+    max_term_width = 100,
+    help_template = TEMPLATE,
+    after_help = EXAMPLES
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -55,6 +108,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The configuration.
     #[arg(
@@ -65,17 +119,35 @@ pub struct Global {
         default_value = "/etc/edgepurge/config.toml"
     )]
     config: PathBuf,
-    /// How results are written to stdout; json: one document with stable keys.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// How results are written to stdout: text, or json: one document with stable keys.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     format: Format,
-    /// How logs are written to stderr; auto: to the journal under systemd, else text.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// How logs are written to stderr: auto, text, json or journald; auto: to the journal under systemd, else text.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or a filter like `edgepurge=debug`.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Whether colours are used.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// Whether colours are used: auto, always or never.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     color: Color,
 }
 
@@ -168,6 +240,7 @@ impl Cli {
 
     fn dispatch(self) -> Result<ExitCode, Failure> {
         let Self { global, command } = self;
+        style::choose(global.color);
         global.start_logs(matches!(command, Command::Run(_)))?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // On a single core threads would only take turns, and wake each other for each task.
@@ -231,18 +304,35 @@ impl Global {
 
     /// The daemon logs what it does; a command only what goes wrong.
     fn start_logs(&self, daemon: bool) -> Result<(), Failure> {
-        use std::io::IsTerminal as _;
         let level = self
             .log_level
             .as_deref()
             .unwrap_or(if daemon { "info" } else { "warn" });
-        let color = match self.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => std::io::stderr().is_terminal(),
-        };
+        let color = style::on_stderr();
         let journal = telemetry::stderr_is_journal(Environment::of_process().get("JOURNAL_STREAM"));
         telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_each_command_once() {
+        let listed = TEMPLATE.lines().filter_map(|line| line.strip_prefix("  "));
+        let mut listed: Vec<&str> = listed.filter_map(|line| line.split(' ').next()).collect();
+        listed.sort_unstable();
+        let command = Cli::command();
+        let mut commands: Vec<&str> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        commands.push("help");
+        commands.sort_unstable();
+        assert_eq!(listed, commands);
     }
 }

@@ -47,7 +47,7 @@ pub use manual::manual;
 pub use model::{ApiUrl, Config, Group, Percent, SecretPlace, Webhook, WebhookListen};
 pub use origin::Origin;
 pub use pipeline::Pipeline;
-pub use problem::{Problem, Problems};
+pub use problem::{Part, Problem, Problems};
 pub use scaleway::Scaleway;
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, read_secret};
@@ -109,8 +109,8 @@ impl Config {
 }
 
 fn read_file(path: &Path) -> Result<String, Problems> {
-    const HINT: &str = "name another file with --config or EDGEPURGE_CONFIG, or start from \
-                        config.example.toml";
+    const HINT: &str = "`edgepurge init` writes one; --config or EDGEPURGE_CONFIG names \
+                        another";
     let problem = |why: &str, hint: &str| Problems::from(Problem::of_file(path, "", why, hint));
     let unreadable = |error: std::io::Error| problem(&format!("can't be read: {error}"), HINT);
     let file = File::open(path).map_err(unreadable)?;

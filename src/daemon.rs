@@ -23,6 +23,7 @@ use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::page;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError, StoreSettings};
@@ -35,6 +36,7 @@ use handover::Handover;
 mod api;
 mod handover;
 mod herald;
+mod recent;
 mod reload;
 mod settings;
 pub mod systemd;
@@ -183,6 +185,7 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
+        recent::spawn(config, &store, &metrics, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
         let parts = jobs::Parts {
@@ -218,11 +221,14 @@ impl Daemon {
             ),
             key: key_source(config, environment),
             credentials: credentials.clone(),
+            alarm_times: Arc::clone(&handover.told),
+            config_file: config.file.clone(),
+            config_read: clock.now(),
             clock,
         });
         herald::spawn(&admin, &handover.told, &supervisor);
-        let token = token(config)?;
-        listeners.serve(&admin, token, &supervisor);
+        let page = page::routes(&admin, supervisor.stopping());
+        listeners.serve(&admin, &page, token(config)?, &supervisor);
         Ok(Self {
             supervisor,
             faults,
@@ -414,7 +420,7 @@ fn start_origins(
     })?;
     let observer = Arc::new(settings::Observing::new(&handover.metrics));
     let mut pipelines = BTreeMap::new();
-    for pipeline in &config.pipelines {
+    for (at, pipeline) in config.pipelines.iter().enumerate() {
         let mut origins = Vec::new();
         for mut settings in settings::origins(config, pipeline) {
             settings.observer = Some(Arc::clone(&observer) as _);
@@ -434,6 +440,8 @@ fn start_origins(
             name: pipeline.name.as_str().into(),
             max_assets: pipeline.max_assets,
             origins,
+            place: settings::place(config, &format!("pipeline[{at}]"), "id"),
+            roots: settings::roots(config, at, pipeline),
         };
         pipelines.insert(pipeline.id.clone(), entry);
     }

@@ -26,6 +26,7 @@ mod jobs;
 pub mod lineage;
 pub mod metrics;
 pub mod origin;
+mod page;
 pub mod sandbox;
 pub mod scaleway;
 pub mod sink;

@@ -22,8 +22,10 @@ use crate::core::purge::{AllReason, Outcome};
 use crate::scaleway::{CLASSES, OPERATIONS};
 
 mod exposition;
+mod recent;
 
 pub use exposition::Exposition;
+pub use recent::{DAY, Recent, RecentStatus, Settled};
 
 /// What every name begins with.
 const PREFIX: &str = "edgepurge";
@@ -108,6 +110,8 @@ pub struct Metrics {
     fresh: Family<PipelineLabel, Histogram>,
     unverified: Family<PipelineLabel, Counter>,
     scan_seconds: Histogram,
+    /// What was purged in the last day.
+    pub recent: Recent,
 }
 
 fn waits() -> Histogram {
@@ -164,6 +168,7 @@ impl Metrics {
             fresh: Family::new_with_constructor(waits),
             unverified: Family::default(),
             scan_seconds: Histogram::new(SCANS),
+            recent: Recent::default(),
             registry: Registry::default(),
         };
         let mut registry = Registry::with_prefix(PREFIX);
@@ -298,6 +303,8 @@ impl Metrics {
             .get_or_create(&request_labels(pipeline, scope, outcome))
             .inc();
         if outcome == Outcome::Done {
+            let count = (scope == "assets").then_some(assets as u64);
+            self.recent.done(pipeline, count);
             let label = PipelineLabel {
                 pipeline: word(pipeline),
             };
@@ -319,6 +326,7 @@ impl Metrics {
 
     /// The edge is fresh, as far as is known, so long after a change was seen.
     pub fn verified(&self, pipeline: &str, fresh: Duration) {
+        self.recent.fresh(pipeline, fresh);
         let label = PipelineLabel {
             pipeline: word(pipeline),
         };

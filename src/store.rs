@@ -31,6 +31,7 @@ use crate::core::delivery::{
     DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
 };
 use crate::core::pause::{Holder, Pause, Retry};
+use crate::core::planner::Stands;
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
 use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
@@ -46,14 +47,14 @@ mod sqlite;
 
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 pub use record::{
-    AssetHistory, AssetPurge, Cause, Orphan, RequestFilter, RequestRecord, StageCounts,
+    AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
 pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use sqlite::{
     DeliveryBatcher, DeliveryKeys, Lane, announce, asset, decide, deliveries, failed, history,
-    listing as lists, operate, queue, tell, verify,
+    listing as lists, operate, queue, recent, tell, verify,
 };
 
 /// What went wrong in a store, classed by what must be done about it.
@@ -320,6 +321,21 @@ impl Store {
     /// The history of deliveries.
     pub fn deliveries(&self, filter: DeliveryFilter) -> StoreFuture<'_, Listed<ListedDelivery>> {
         self.read(move |connection| lists::deliveries(connection, &filter))
+    }
+
+    /// The changes that are the oldest of their pipelines, as far as they are in the history.
+    pub fn oldest(&self, of: Vec<(PipelineId, Stands)>) -> StoreFuture<'_, Vec<ChangeRecord>> {
+        self.read(move |connection| recent::oldest(connection, &of))
+    }
+
+    /// The requests that were done from `from` on and before `until`.
+    pub fn done_between(&self, from: Time, until: Time) -> StoreFuture<'_, Vec<DoneRequest>> {
+        self.read(move |connection| recent::done_between(connection, from, until))
+    }
+
+    /// The last delivery of each route, of the last thousand.
+    pub fn last_deliveries(&self) -> StoreFuture<'_, Vec<ListedDelivery>> {
+        self.read(recent::last_deliveries)
     }
 
     /// The stages of the changes from `first` to `last`, both included.

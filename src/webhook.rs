@@ -33,7 +33,7 @@ pub use http::answer::Outcome;
 pub use http::listener::{ListenerHandle, serve};
 pub use http::server::{Hook, ServerSettings};
 pub use http::socket::{Listen, Sockets};
-pub use http::tally::{LastDelivery, RouteStatus, Tallies};
+pub use http::tally::{LastDelivery, LastRefusal, RouteStatus, Tallies};
 pub use kind::{Handshake, Kind};
 pub use payload::content::Unreadable;
 pub(crate) use payload::pattern::{BranchProblem, check_branch};

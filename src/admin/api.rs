@@ -15,5 +15,6 @@ pub use calls::{
 pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 pub use history::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, Page, RequestPage};
 pub use status::{
-    Cause, CauseWord, OrphanStatus, PipelineStatus, Pipelines, Status, WebhooksStatus,
+    Cause, CauseWord, OldestChange, OrphanStatus, PipelineStatus, Pipelines, State, Status,
+    WebhooksStatus,
 };

@@ -3,6 +3,7 @@
 
 use super::api::{Cause, CauseWord, PipelineStatus};
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::planner::Reason;
 use crate::origin::{OriginStatus, WaitingFile, WaitsFor};
 
 /// Everything that a pipeline waits for; these are its alarms, and those of all pipelines.
@@ -11,7 +12,7 @@ pub(super) fn causes<'a>(
     alarms: impl Iterator<Item = &'a Alarm>,
 ) -> Vec<Cause> {
     let mut causes: Vec<Cause> = pipeline.origins.iter().flat_map(of_origin).collect();
-    let mut add = |word, text: String| causes.push(Cause { word, text });
+    let mut add = |word, text: String, until| causes.push(Cause { word, text, until });
     let planned = &pipeline.planned;
     let queued = planned.queued_all.is_some() || planned.queued_assets > 0;
     for pause in planned.pauses.iter().filter(|_| queued) {
@@ -19,19 +20,21 @@ pub(super) fn causes<'a>(
             "" => String::new(),
             reason => format!(" ({})", reason.escape_debug()),
         };
-        add(CauseWord::Paused, format!("it is paused{why}"));
+        add(CauseWord::Paused, format!("it is paused{why}"), pause.until);
     }
     if let Some(reason) = planned.queued_all {
         let reason = reason.as_str();
         add(
             CauseWord::Queued,
             format!("a purge of everything is queued ({reason})"),
+            None,
         );
     }
     if planned.queued_assets > 0 {
         add(
             CauseWord::Queued,
             format!("{} queued", counted(planned.queued_assets as u64, "asset")),
+            None,
         );
     }
     if planned.in_flight > 0 {
@@ -41,21 +44,41 @@ pub(super) fn causes<'a>(
                 "{} in flight",
                 counted(planned.in_flight as u64, "purge request")
             ),
+            None,
         );
+    }
+    for wait in planned.waits.iter().filter(|_| planned.pauses.is_empty()) {
+        let (word, text) = waits_for(wait.reason);
+        add(word, text.to_owned(), wait.until);
     }
     if queued || planned.in_flight > 0 {
         for alarm in alarms.filter(|alarm| alarm.reason.stalls()) {
-            add(CauseWord::Refused, alarm.text.clone());
+            add(CauseWord::Refused, alarm.text.clone(), None);
         }
     }
     if pipeline.failed_assets > 0 {
         add(
             CauseWord::Failed,
             format!("{} failed", counted(pipeline.failed_assets, "asset")),
+            None,
         );
     }
     causes.sort_by_key(|cause| cause.word);
     causes
+}
+
+/// Why what is queued is not sent yet, as a cause.
+const fn waits_for(reason: Reason) -> (CauseWord, &'static str) {
+    match reason {
+        Reason::Debounce => (CauseWord::Debounce, "more changes may come"),
+        Reason::Scan => (CauseWord::Debounce, "a look at its files runs"),
+        Reason::Auth => (CauseWord::Auth, "the API does not accept the key"),
+        Reason::Backoff => (CauseWord::Backoff, "it is tried again"),
+        Reason::Cooldown => (CauseWord::Cooldown, "everything was purged a moment ago"),
+        Reason::Rate => (CauseWord::Rate, "the API takes so many calls a second"),
+        Reason::Room => (CauseWord::Room, "so many requests may be in flight"),
+        Reason::Hot => (CauseWord::Hot, "assets that change all the time"),
+    }
 }
 
 /// A number of things.
@@ -69,10 +92,7 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = &origin.name;
     let mut add = |word, text: String| {
-        causes.push(Cause {
-            word,
-            text: format!("origin {name}: {text}"),
-        });
+        causes.push(Cause::new(word, format!("origin {name}: {text}")));
     };
     if !origin.armed {
         let missing = origin
@@ -81,7 +101,9 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
             .find(|alarm| alarm.reason == AlarmKind::RootMissing);
         let what = match missing {
             Some(alarm) => alarm.text.as_str(),
-            None if origin.scanning => "the first look at all files runs",
+            None if origin.scanning => {
+                &format!("the first look at all files runs{}", progress(origin))
+            }
             None => "it was not looked at yet",
         };
         add(CauseWord::Unseen, what.to_owned());
@@ -124,7 +146,11 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
         );
     }
     if origin.armed && origin.scanning {
-        add(CauseWord::Looking, "a look at all files runs".to_owned());
+        let progress = progress(origin);
+        add(
+            CauseWord::Looking,
+            format!("a look at all files runs{progress}"),
+        );
     }
     let places = origin.pending_hints.saturating_sub(origin.writing_files);
     if places > 0 {
@@ -134,6 +160,17 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
         );
     }
     causes
+}
+
+/// How far a scan is: the files, and of how many where the index knows.
+pub(crate) fn progress(origin: &OriginStatus) -> String {
+    let (files, known) = (origin.scanned_files, origin.indexed_files);
+    if files == 0 {
+        return String::new();
+    }
+    let percent = (files.saturating_mul(100)).checked_div(known);
+    let percent = percent.map_or_else(String::new, |percent| format!(", {} %", percent.min(100)));
+    format!(": {}{percent}", counted(files, "file"))
 }
 
 /// What a file waits for.
@@ -147,5 +184,30 @@ fn waiting(file: &WaitingFile) -> String {
             size / MIB
         ),
         None => format!("{path} is being written since {since}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_says_how_far_it_is_and_of_how_many_where_that_is_known() {
+        let mut origin = OriginStatus {
+            scanning: true,
+            scanned_files: 113_549,
+            ..OriginStatus::default()
+        };
+        assert_eq!(progress(&origin), ": 113549 files");
+        origin.indexed_files = 300_000;
+        assert_eq!(progress(&origin), ": 113549 files, 37 %");
+        let pipeline = &of_origin(&origin)[0];
+        assert!(
+            pipeline
+                .text
+                .ends_with("the first look at all files runs: 113549 files, 37 %")
+        );
+        origin.scanned_files = 0;
+        assert_eq!(progress(&origin), "");
     }
 }

@@ -13,7 +13,7 @@ use crate::core::change::PipelineId;
 use crate::intake::parse_asset;
 
 /// `GET /api/v1/explain`
-pub(super) async fn explain(
+pub(crate) async fn explain(
     State(admin): State<Arc<Admin>>,
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<ExplainAnswer>, AdminError> {

@@ -43,6 +43,73 @@ pub(super) async fn guard(State(door): State<Arc<Door>>, request: Request, next:
     }
 }
 
+/// What the page knows of a request besides its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// Whether it may read without a session.
+    pub(crate) reads: bool,
+    /// What a session is begun with; without it nothing can be changed.
+    pub(crate) token: Option<Token>,
+}
+
+/// Lets a request for the page pass, with its [`Access`]: the page has sessions, and says itself who
+/// may read and act.
+pub(super) async fn page_guard(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check_page(&door, &request) {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn check_page(door: &Door, request: &Request) -> Result<Access, AdminError> {
+    let host = host(request);
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        check_form(request.headers(), host.as_ref())?;
+    }
+    let Door::Tcp { address, token } = door else {
+        return Ok(Access {
+            reads: true,
+            token: None,
+        });
+    };
+    if host.is_none() {
+        return Err(AdminError::Misdirected);
+    }
+    let bears = |token: &Token| bears(request.headers(), token);
+    Ok(Access {
+        reads: address.ip().is_loopback() || token.as_ref().is_some_and(bears),
+        token: token.clone(),
+    })
+}
+
+/// Refuses a form that another page than this daemon's sends. Behind a proxy the browser's origin is that
+/// of the proxy, so that only the browser knows whether it is the same; no page can make it say so.
+fn check_form(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), AdminError> {
+    let mut sites = headers.get_all(FETCH_SITE).iter();
+    match (sites.next(), sites.next()) {
+        (Some(site), None) if site == "same-origin" => Ok(()),
+        (None, _) if headers.contains_key(ORIGIN) => check_origin(headers, host),
+        _ => Err(AdminError::Forbidden(
+            "this form was not sent by this daemon's own page; open the page anew, and send it there"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Whether this is the token. It takes the same time for every text.
+pub(crate) fn is_token(given: &str, token: &Token) -> bool {
+    // Of equal length whatever was sent, so that the comparison tells nothing.
+    let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+    digest(given).ct_eq(&digest(token.expose_secret())).into()
+}
+
 fn check(door: &Door, request: &Request) -> Result<(), AdminError> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let host = host(request);
@@ -105,11 +172,7 @@ fn bears(headers: &HeaderMap, token: &Token) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    given.is_some_and(|(_, given)| {
-        // Of equal length whatever was sent, so that the comparison tells nothing.
-        let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
-        digest(given).ct_eq(&digest(token.expose_secret())).into()
-    })
+    given.is_some_and(|(_, given)| is_token(given, token))
 }
 
 /// The host that a request is for, where that is this daemon: a name that no stranger's DNS can point
@@ -273,6 +336,62 @@ mod tests {
         assert_eq!(checked(&Door::Socket, "POST", &rebound), Some(403));
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(checked(&tcp, "GET", &twice), Some(421));
+    }
+
+    fn page(door: &Door, method: &str, headers: &[(&str, &str)]) -> Result<bool, u16> {
+        let mut request = Request::builder().method(method).uri("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        check_page(door, &request)
+            .map(|access| access.reads)
+            .map_err(|refusal| refusal.into_response().status().as_u16())
+    }
+
+    #[test]
+    fn the_page_is_read_on_loopback_and_elsewhere_with_the_token_or_a_session() {
+        let host = ("host", "127.0.0.1:9787");
+        let bears = ("authorization", "Bearer sixteen-bytes-xx");
+        let loopback = tcp("127.0.0.1:9787", Some("sixteen-bytes-xx"));
+        let public = tcp("192.0.2.1:9787", Some("sixteen-bytes-xx"));
+        assert_eq!(page(&loopback, "GET", &[host]), Ok(true));
+        assert_eq!(page(&public, "GET", &[host]), Ok(false), "it has to log in");
+        assert_eq!(page(&public, "GET", &[host, bears]), Ok(true));
+        assert_eq!(page(&Door::Socket, "GET", &[]), Ok(true));
+        for foreign in ["evil.example", "127.0.0.1.evil.example"] {
+            let sent = [("host", foreign), bears];
+            assert_eq!(page(&loopback, "GET", &sent), Err(421), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_form_comes_from_the_page_itself() {
+        let door = tcp("127.0.0.1:9787", Some("sixteen-bytes-xx"));
+        let host = ("host", "127.0.0.1:9787");
+        let own = ("origin", "http://127.0.0.1:9787");
+        let proxied = ("origin", "https://ops.example.com");
+        let site = |site| ("sec-fetch-site", site);
+        for good in [
+            &[own][..],
+            &[own, site("same-origin")],
+            &[proxied, site("same-origin")],
+        ] {
+            let sent = [&[host][..], good].concat();
+            assert_eq!(page(&door, "POST", &sent), Ok(true), "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &[proxied],
+            &[("origin", "null")],
+            &[own, site("cross-site")],
+            &[own, site("same-site")],
+            &[own, site("none")],
+            &[own, site("same-origin"), site("cross-site")],
+        ] {
+            let sent = [&[host][..], bad].concat();
+            assert_eq!(page(&door, "POST", &sent), Err(403), "{bad:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ const UNSETTLED: [&str; 2] = ["submitting", "accepted"];
 /// The API's own filter names, and `status`, `asset`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RequestQuery {
+pub(crate) struct RequestQuery {
     #[serde(alias = "pipeline")]
     pipeline_id: Option<String>,
     project_id: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct RequestQuery {
 }
 
 /// `GET /api/v1/requests`
-pub(super) async fn requests(
+pub(crate) async fn requests(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<RequestQuery>,
 ) -> Result<Json<RequestPage>, AdminError> {
@@ -82,7 +82,7 @@ pub(super) async fn request(
 }
 
 /// `GET /api/v1/changes`
-pub(super) async fn changes(
+pub(crate) async fn changes(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<ChangeQuery>,
 ) -> Result<Json<ChangePage>, AdminError> {
@@ -126,7 +126,7 @@ async fn progress(
 /// Which deliveries are asked about.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DeliveryQuery {
+pub(crate) struct DeliveryQuery {
     /// Only those of this pipeline, by name or id.
     #[serde(alias = "pipeline")]
     pipeline_id: Option<String>,
@@ -134,7 +134,7 @@ pub(super) struct DeliveryQuery {
 }
 
 /// `GET /api/v1/deliveries`
-pub(super) async fn deliveries(
+pub(crate) async fn deliveries(
     State(admin): State<Arc<Admin>>,
     ListQuery { filter, slice }: ListQuery<DeliveryQuery>,
 ) -> Result<Json<DeliveryPage>, AdminError> {

@@ -14,7 +14,7 @@ use super::{AdminError, BODY_LIMIT};
 const READ_LIMIT: usize = 8 * BODY_LIMIT;
 
 /// A query, as `T` has it.
-pub(super) struct Query<T>(pub(super) T);
+pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> Query<T> {
     /// The query of a URI.
@@ -55,7 +55,7 @@ async fn whole(body: axum::body::Body) -> Result<Vec<u8>, AdminError> {
 }
 
 /// A JSON body, as `T` has it.
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = AdminError;

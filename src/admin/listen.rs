@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::peer::Peer;
@@ -73,11 +74,18 @@ impl Listeners {
     }
 
     /// Serves until the supervisor stops, then removes the socket file.
-    pub fn serve(self, admin: &Arc<Admin>, token: Option<Token>, supervisor: &Supervisor) {
+    pub fn serve(
+        self,
+        admin: &Arc<Admin>,
+        page: &Router,
+        token: Option<Token>,
+        supervisor: &Supervisor,
+    ) {
         if let Some(tcp) = self.tcp
             && let Ok(address) = tcp.local_addr()
         {
-            let routes = router(Arc::clone(admin), Door::Tcp { address, token })
+            let door = Door::Tcp { address, token };
+            let routes = router(Arc::clone(admin), page.clone(), door)
                 .into_make_service_with_connect_info::<Peer>();
             let stopping = supervisor.stopping();
             supervisor.spawn("admin", async move {
@@ -87,8 +95,8 @@ impl Listeners {
                     .map_err(|error| fault("admin", &error))
             });
         }
-        let routes =
-            router(Arc::clone(admin), Door::Socket).into_make_service_with_connect_info::<Peer>();
+        let routes = router(Arc::clone(admin), page.clone(), Door::Socket)
+            .into_make_service_with_connect_info::<Peer>();
         let stopping = supervisor.stopping();
         supervisor.spawn("admin socket", async move {
             let served = axum::serve(self.socket, routes)

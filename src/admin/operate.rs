@@ -20,7 +20,7 @@ const LONGEST_TEXT: usize = 500;
 const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
 
 /// `POST /api/v1/pause`
-pub(super) async fn pause(
+pub(crate) async fn pause(
     State(admin): State<Arc<Admin>>,
     Body(body): Body<PauseBody>,
 ) -> Result<Json<PauseAnswer>, AdminError> {
@@ -55,7 +55,7 @@ pub(super) async fn pause(
 }
 
 /// `POST /api/v1/resume`
-pub(super) async fn resume(
+pub(crate) async fn resume(
     State(admin): State<Arc<Admin>>,
     Body(body): Body<ResumeBody>,
 ) -> Result<Json<PauseAnswer>, AdminError> {
@@ -110,14 +110,14 @@ async fn answer(
 }
 
 /// `POST /api/v1/retry`
-pub(super) async fn retry(
+pub(crate) async fn retry(
     State(admin): State<Arc<Admin>>,
     Body(body): Body<RetryBody>,
 ) -> Result<Json<CountAnswer>, AdminError> {
     let target = &body.target;
     let unknown = match pipeline_or_orphan(&admin, target).await {
         Ok(id) => return retried(&admin, &id, Retry::Pipeline(id.clone())).await,
-        Err(unknown @ AdminError::NotFound(_)) => unknown,
+        Err(unknown @ AdminError::UnknownPipeline(_)) => unknown,
         Err(error) => return Err(error),
     };
     let Some(request) = request(&admin, target).await? else {
@@ -181,7 +181,7 @@ async fn request(admin: &Admin, id: &str) -> Result<Option<RequestRecord>, Admin
 }
 
 /// `POST /api/v1/drop`
-pub(super) async fn drop_queue(
+pub(crate) async fn drop_queue(
     State(admin): State<Arc<Admin>>,
     Body(body): Body<DropBody>,
 ) -> Result<Json<CountAnswer>, AdminError> {

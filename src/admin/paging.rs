@@ -64,18 +64,24 @@ impl Wanted {
 }
 
 /// The query of a list: what is wanted of it, and which page.
-pub(super) struct ListQuery<T> {
+pub(crate) struct ListQuery<T> {
     /// What narrows the list.
-    pub(super) filter: T,
+    pub(crate) filter: T,
     /// The page.
-    pub(super) slice: Slice,
+    pub(crate) slice: Slice,
 }
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for ListQuery<T> {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AdminError> {
-        let query = parts.uri.query().unwrap_or_default();
+        Self::of(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl<T: DeserializeOwned> ListQuery<T> {
+    /// Reads a query.
+    pub(crate) fn of(query: &str) -> Result<Self, AdminError> {
         let pairs = form_urlencoded::parse(query.as_bytes());
         let (paging, filter): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| KEYS.contains(&&**key));
         let paging: Wanted = read(paging)?;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 /// Who is at the other end, in words: `root`, `uid 1000`, or an address.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(pub(super) Arc<str>);
+pub(crate) struct Peer(pub(crate) Arc<str>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {

@@ -19,7 +19,7 @@ use crate::intake::{AskError, AskedTargets, parse_asset};
 const SPELLED: usize = 1_000;
 
 /// `POST /api/v1/purge`
-pub(super) async fn purge(
+pub(crate) async fn purge(
     State(admin): State<Arc<Admin>>,
     ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Body(body): Body<PurgeBody>,
@@ -30,7 +30,7 @@ pub(super) async fn purge(
 }
 
 /// Queues what a person asks for; `of` says how the assets are meant.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     admin: &Admin,
     body: &PurgeBody,
     detail: &str,

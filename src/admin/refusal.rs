@@ -24,6 +24,9 @@ pub(crate) enum AdminError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// There is no pipeline of that name.
+    #[error("{0}")]
+    UnknownPipeline(String),
     /// The path takes other methods.
     #[error("this path does not take that method; the header `Allow` lists those that it takes")]
     Method,
@@ -48,6 +51,11 @@ pub(crate) enum AdminError {
 }
 
 impl AdminError {
+    /// The status of the answer.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
     /// The status, and the class: a word that a program can go by.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
@@ -56,6 +64,7 @@ impl AdminError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnknownPipeline(_) => (StatusCode::NOT_FOUND, "unknown_pipeline"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "invalid"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid"),

@@ -12,7 +12,7 @@ use crate::core::alarm::AlarmKind;
 use crate::origin::{ScanError, ScanReason};
 
 /// `POST /api/v1/scan`: answers when everything that changed before is committed.
-pub(super) async fn scan(
+pub(crate) async fn scan(
     State(admin): State<Arc<Admin>>,
     Body(body): Body<ScanBody>,
 ) -> Result<Json<ScanAnswer>, AdminError> {

@@ -7,18 +7,19 @@ use axum::Json;
 use axum::extract::State;
 
 use super::api::{
-    Cause, CauseWord, OrphanStatus, PipelineStatus, Pipelines, Status, WebhooksStatus,
+    Cause, CauseWord, OldestChange, OrphanStatus, PipelineStatus, Pipelines, State as Word, Status,
+    WebhooksStatus,
 };
-use super::cause::causes;
+use super::cause::{causes, counted};
 use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline};
-use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::alarm::{Alarm, AlarmKind, Place};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::planner::View;
 use crate::credentials::Credential;
 use crate::origin::OriginStatus;
-use crate::store::{Orphan, RequestFilter, Slice};
+use crate::store::{ChangeRecord, Orphan, RequestFilter, Slice};
 use crate::webhook::ListenerHandle;
 
 impl From<&ListenerHandle> for WebhooksStatus {
@@ -68,13 +69,21 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         .pipelines
         .iter()
         .zip(origins)
-        .map(|((id, pipeline), origins)| pipeline_status(id, pipeline, origins, &view, &failed))
+        .map(|((id, pipeline), origins)| {
+            pipeline_status(admin, id, pipeline, origins, &view, &failed)
+        })
         .collect();
     let credentials = admin.credentials.look();
     let mut alarms = alarms(admin, &view, &pipelines, &credentials);
     for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
         alarms.push(failed_alarm(admin, pipeline).await?);
     }
+    let now = admin.clock.now();
+    for alarm in &mut alarms {
+        alarm.since = Some(admin.alarm_times.since(alarm, now));
+        alarm.place = place(admin, alarm);
+    }
+    oldest(admin, &view, &mut pipelines).await?;
     for pipeline in &mut pipelines {
         let name = pipeline.name.clone();
         let ours = || {
@@ -83,14 +92,23 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         };
         pipeline.causes = causes(pipeline, ours());
         pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
+        pipeline.state = state(pipeline, ours());
     }
     // What is given up waits for a person.
     let waits = |cause: &Cause| cause.word != CauseWord::Failed;
     let waits = pipelines.iter().flat_map(|one| &one.causes).any(waits);
     let delivered = waiting == DueDeliveries::default();
+    let states = pipelines.iter().map(|one| one.state);
+    let alarmed = alarms.first().map(|_| Word::Trouble);
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        now: admin.clock.now(),
+        now,
+        started: admin.metrics.recent.began(),
+        config_file: admin.config_file.clone(),
+        config_read: admin.config_read,
+        state: states.chain(alarmed).max().unwrap_or_default(),
+        recent_since: admin.metrics.recent.since(),
+        last_deliveries: admin.store.last_deliveries().await?,
         api_url: admin.api_url.clone(),
         settled: !waits && delivered && view.settled(),
         fresh: delivered && alarms.is_empty() && pipelines.iter().all(|one| one.fresh),
@@ -141,6 +159,7 @@ fn origins(pipeline: &AdminPipeline) -> Vec<OriginStatus> {
 }
 
 fn pipeline_status(
+    admin: &Admin,
     id: &PipelineId,
     pipeline: &AdminPipeline,
     origins: Vec<OriginStatus>,
@@ -157,6 +176,71 @@ fn pipeline_status(
         origins,
         fresh: false,
         causes: Vec::new(),
+        state: Word::default(),
+        oldest: None,
+        recent: admin.metrics.recent.status(&pipeline.name),
+        place: pipeline.place.clone(),
+    }
+}
+
+/// The state of a pipeline; these are its alarms, and those of all pipelines.
+fn state<'a>(pipeline: &PipelineStatus, mut alarms: impl Iterator<Item = &'a Alarm>) -> Word {
+    let waits = !pipeline.causes.is_empty();
+    // What is about all pipelines is the trouble of those that it holds back.
+    let troubles = |alarm: &Alarm| {
+        alarm.pipeline.is_some()
+            || (alarm.reason.stalls() && (waits || alarm.reason == AlarmKind::Unauthorized))
+    };
+    if alarms.any(troubles) {
+        Word::Trouble
+    } else if pipeline.origins.iter().any(|origin| !origin.armed) {
+        Word::Starting
+    } else if pipeline.paused {
+        Word::Paused
+    } else if waits {
+        Word::Working
+    } else {
+        Word::Fresh
+    }
+}
+
+/// Adds the oldest change of each pipeline.
+async fn oldest(
+    admin: &Admin,
+    view: &View,
+    pipelines: &mut [PipelineStatus],
+) -> Result<(), AdminError> {
+    let views = view.pipelines.iter();
+    let oldest = views.filter_map(|(id, view)| Some((id, view.oldest.as_ref()?)));
+    let wanted = oldest.map(|(id, oldest)| (id.clone(), oldest.stands.clone()));
+    let changes = admin.store.oldest(wanted.collect()).await?;
+    let mut changes: BTreeMap<PipelineId, ChangeRecord> = changes
+        .into_iter()
+        .map(|change| (change.pipeline_id.clone(), change))
+        .collect();
+    for pipeline in pipelines {
+        let change = changes.remove(&pipeline.id);
+        let oldest = pipeline.planned.oldest.take();
+        pipeline.oldest = oldest.map(|oldest| OldestChange {
+            seen: oldest.seen,
+            change,
+        });
+    }
+    Ok(())
+}
+
+/// The line of the configuration that an alarm is about.
+fn place(admin: &Admin, alarm: &Alarm) -> Option<Place> {
+    use AlarmKind as Kind;
+    let mut pipelines = admin.pipelines.values();
+    let pipeline = pipelines.find(|one| alarm.pipeline.as_deref() == Some(&*one.name))?;
+    match (&alarm.origin, alarm.reason) {
+        (Some(_), Kind::WatchLimit | Kind::Commit) => None,
+        (Some(origin), _) => pipeline.roots.get(origin.as_str()).cloned(),
+        (None, Kind::Forbidden | Kind::Unready | Kind::AllRepeats | Kind::QueueFull) => {
+            pipeline.place.clone()
+        }
+        (None, _) => None,
     }
 }
 
@@ -173,9 +257,9 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
         || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
         |request| format!("request {}: {}", request.id, request.why),
     );
-    let (assets, name) = (pipeline.failed_assets, &pipeline.name);
+    let (assets, name) = (counted(pipeline.failed_assets, "asset"), &pipeline.name);
     let text = format!(
-        "{assets} assets are failed, and may be stale: {why}; when that is mended, \
+        "{assets} failed, and may be stale: {why}; when that is mended, \
          `edgepurge retry {name}`"
     );
     Ok(Alarm::new(AlarmKind::Failed, text).of_pipeline(name))
@@ -194,6 +278,7 @@ fn alarms(
         for alarm in refused.filter(|alarm| alarm.reason == AlarmKind::Unauthorized) {
             let more = format!("; the key is from: {key}; {}", key.renewal());
             alarm.text.push_str(&more);
+            alarm.remedy = key.renewal();
         }
     }
     for (id, planned) in &view.pipelines {
@@ -210,11 +295,11 @@ fn alarms(
     alarms.extend(replaced.map(|text| Alarm::new(AlarmKind::Credential, text)));
     for pipeline in pipelines {
         for origin in &pipeline.origins {
-            alarms.extend(origin.alarms.iter().map(|alarm| Alarm {
-                pipeline: Some(pipeline.name.clone()),
-                origin: Some(origin.name.to_string()),
-                reason: alarm.reason,
-                text: format!("origin {}: {}", origin.name, alarm.text),
+            alarms.extend(origin.alarms.iter().map(|alarm| {
+                let mut alarm = alarm.clone().of_pipeline(&pipeline.name);
+                alarm.text = format!("origin {}: {}", origin.name, alarm.text);
+                alarm.origin = Some(origin.name.to_string());
+                alarm
             }));
         }
     }

@@ -1,5 +1,6 @@
 //! `edgepurge check [--online] [--print]`
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -53,6 +54,7 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
 /// Asks the API about every pipeline.
 async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
     let mut problems = Vec::new();
+    let mut refused = BTreeMap::new();
     for pipeline in &config.pipelines {
         let name = &pipeline.name;
         match way.pipeline(&pipeline.id).await {
@@ -70,13 +72,20 @@ async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
             Err(failure) if failure.is_temporary() => {
                 return Err(Failure::temporary(format!("pipeline {name}: {failure}")));
             }
-            Err(failure) => problems.push(format!(
-                "pipeline {name} ({}): {failure}; check the id, and that the key may use Edge \
-                 Services in its project",
-                pipeline.id
-            )),
+            Err(failure) => {
+                let pipelines: &mut Vec<&str> = refused.entry(failure.to_string()).or_default();
+                pipelines.push(name);
+            }
         }
     }
+    // What refuses several, such as a wrong key, is one problem.
+    problems.extend(refused.into_iter().map(|(why, pipelines)| {
+        let pipelines = pipelines.join(", ");
+        format!(
+            "pipeline {pipelines}: {why}\n  = help: check the id, and that the key may use Edge Services \
+             in its project"
+        )
+    }));
     if problems.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! Speaks to a running daemon through its socket.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) struct Reply<T> {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal.class.as_str() {
-            "invalid" => Self::usage(refusal.error),
+            "invalid" | "unknown_pipeline" => Self::usage(refusal.error),
             "unavailable" | "rate_limited" | "transient" | "unknown_outcome" | "unready" => {
                 Self::temporary(refusal.error)
             }
@@ -45,31 +46,39 @@ impl From<Refusal> for Failure {
 }
 
 impl Daemon {
-    /// The daemon behind a socket; `None` when none listens there.
+    /// The daemon behind a socket; `None` when none listens there, or may be spoken to.
     pub(super) async fn find(socket: &Path) -> Option<Self> {
-        tokio::net::UnixStream::connect(socket).await.ok()?;
+        Self::reach(socket).await.ok()?
+    }
+
+    /// The daemon behind a socket.
+    async fn reach(socket: &Path) -> io::Result<Option<Self>> {
+        tokio::net::UnixStream::connect(socket).await?;
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .build()
-            .ok()?;
-        Some(Self {
+            .ok();
+        Ok(http.map(|http| Self {
             http,
             socket: socket.display().to_string(),
-        })
+        }))
     }
 
     /// The daemon behind a socket, or the failure of a command that needs it.
     pub(super) async fn need(socket: &Path) -> Result<Self, Failure> {
-        Self::find(socket).await.ok_or_else(|| {
-            Failure::temporary(format!(
-                "no daemon answers at {}; start it with `systemctl start edgepurge`, or check \
-                 admin.socket and your permission to open it",
+        match Self::reach(socket).await {
+            Ok(Some(daemon)) => Ok(daemon),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(refused(socket)),
+            Ok(None) | Err(_) => Err(Failure::temporary(format!(
+                "edgepurge is not running: no daemon answers at {}",
                 socket.display()
             ))
-        })
+            .help("sudo systemctl start edgepurge")
+            .help("is it running with another configuration? edgepurge --config FILE status")),
+        }
     }
 
     /// The whole status.
@@ -155,6 +164,16 @@ impl Daemon {
         })?;
         Ok(Ok(Reply { value, document }))
     }
+}
+
+/// What to say where a daemon is there that may not be spoken to.
+pub(super) fn refused(socket: &Path) -> Failure {
+    Failure::temporary(format!(
+        "you may not open the daemon's socket {}: permission denied",
+        socket.display()
+    ))
+    .help("sudo edgepurge ...")
+    .help("or once: sudo adduser $USER edgepurge, and log in again")
 }
 
 fn url(path: &str) -> String {

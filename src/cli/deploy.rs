@@ -29,7 +29,7 @@ pub(super) struct DeployArgs {
     /// The pipeline's name or id.
     pipeline: String,
     /// How long to wait, once COMMAND has ended, until what changed is purged.
-    #[arg(long, value_name = "T", default_value = "10m", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
     timeout: Duration,
     /// What replaces the files, with its arguments.
     #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
@@ -245,6 +245,11 @@ impl Deploy {
         }
         match purged {
             Ok(purged) => {
+                if ended != 0 {
+                    output::to_stderr(&format!(
+                        "COMMAND failed (exit {ended}): what it changed is purged all the same\n"
+                    ));
+                }
                 output::to_stderr(&format!(
                     "{}: {} purged, {} failed\n",
                     self.pipeline, purged.done, purged.failed

@@ -13,25 +13,16 @@ use crate::admin::api::{CountAnswer, DropBody, Status};
 pub(super) struct DropArgs {
     /// The pipeline's name or id; the id where it is in the config no more.
     pipeline: String,
+    /// The pipeline's name or id once more, in place of the questions, where there is no terminal.
+    #[arg(long, value_name = "PIPELINE")]
+    confirm: Option<String>,
 }
 
 pub(super) async fn drop_queue(global: &Global, args: DropArgs) -> Result<ExitCode, Failure> {
     let daemon = Daemon::need(&global.socket()?).await?;
     let status = daemon.status().await?.value;
     let left = left(&status, &args.pipeline)?;
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!(
-            "drop asks twice before it gives up {left}, and stdin is no terminal: run it in one, or \
-             POST {{\"pipeline\": \"{0}\", \"confirm\": \"{0}\"}} to /api/v1/drop of the admin socket",
-            args.pipeline
-        )));
-    }
-    let name = args.pipeline.clone();
-    let sure = tokio::task::spawn_blocking(move || confirmed(&name, &left));
-    let sure = sure
-        .await
-        .map_err(|error| Failure::failed(format!("the question ended: {error}")))?;
-    if !sure? {
+    if !is_sure(&args, left).await? {
         return Err(Failure::failed("nothing was dropped"));
     }
     let body = DropBody {
@@ -47,6 +38,28 @@ pub(super) async fn drop_queue(global: &Global, args: DropArgs) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether it is meant: said by `--confirm`, or answered twice.
+async fn is_sure(args: &DropArgs, left: String) -> Result<bool, Failure> {
+    let name = args.pipeline.clone();
+    match &args.confirm {
+        Some(confirm) if *confirm == name => return Ok(true),
+        Some(confirm) => {
+            let text = format!("--confirm {confirm} names another pipeline than {name}");
+            return Err(Failure::usage(text));
+        }
+        None => {}
+    }
+    if !io::stdin().is_terminal() {
+        let text = format!("drop asks twice before it gives up {left}, and stdin is no terminal");
+        let help = format!("edgepurge drop {name} --confirm {name}");
+        return Err(Failure::usage(text).help(&help));
+    }
+    let answer = tokio::task::spawn_blocking(move || confirmed(&name, &left));
+    answer
+        .await
+        .map_err(|error| Failure::failed(format!("the question ended: {error}")))?
+}
+
 /// What would be given up, in words.
 fn left(status: &Status, name: &str) -> Result<String, Failure> {
     let mut orphans = status.orphaned.iter().map(|orphan| &orphan.left);
@@ -57,7 +70,7 @@ fn left(status: &Status, name: &str) -> Result<String, Failure> {
     } else if let Some(one) = orphans.find(|one| one.id.as_str() == name) {
         (one.queued_changes, one.failed_changes, one.queued_all)
     } else {
-        return Err(Failure::failed(format!(
+        return Err(Failure::usage(format!(
             "there is no pipeline `{name}`, neither in the config nor among what is left of others; \
              `edgepurge status` has them"
         )));

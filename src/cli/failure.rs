@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use super::style::{BAD, styled};
 use crate::config::Environment;
 use crate::telemetry;
 
@@ -50,6 +51,14 @@ impl Failure {
         self.code == 75
     }
 
+    /// The same, with one more thing that helps, on a line of its own.
+    #[must_use]
+    pub(super) fn help(mut self, help: &str) -> Self {
+        self.text.push_str("\n  = help: ");
+        self.text.push_str(help);
+        self
+    }
+
     fn new(code: u8, text: impl Into<String>) -> Self {
         Self {
             code,
@@ -60,14 +69,15 @@ impl Failure {
     /// Says it on stderr.
     pub(super) fn report(&self) -> ExitCode {
         if !self.text.is_empty() {
-            let mut text = format!("error: {}", self.text.trim_end());
+            let error = styled(BAD, "error:");
+            let mut text = format!("{error} {}", self.text.trim_end());
             let stream = Environment::of_process();
             if telemetry::stderr_is_journal(stream.get("JOURNAL_STREAM")) {
                 // Each line is an entry there, and says of what priority.
                 text = format!("<3>{}", text.replace('\n', "\n<3>"));
             }
             // Where stderr is gone, the exit code has to say it alone.
-            drop(writeln!(std::io::stderr(), "{text}"));
+            drop(writeln!(anstream::stderr(), "{text}"));
         }
         ExitCode::from(self.code)
     }

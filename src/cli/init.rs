@@ -25,11 +25,14 @@ const ID: &str = "11111111-1111-4111-8111-111111111111";
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
     /// The pipeline's id, from the console.
-    #[arg(long, value_name = "U")]
+    #[arg(long, value_name = "UUID")]
     pipeline_id: Option<Uuid>,
     /// The directory that the pipeline serves; left out: one that is usual, and is here.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Every setting with its default, as comments.
+    #[arg(long)]
+    full: bool,
 }
 
 pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure> {
@@ -40,8 +43,17 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure
             .map_err(|error| Failure::usage(format!("--root {}: {error}", root.display())))?,
         None => usual().unwrap_or_else(|| ROOTS[0].into()),
     };
-    let text = configuration(id.as_deref().unwrap_or(ID), &root)?;
+    let id_or_example = id.as_deref().unwrap_or(ID);
+    let text = if args.full {
+        configuration(id_or_example, &root)?
+    } else {
+        short(id_or_example, &root)?
+    };
     let path = &global.config;
+    if let Some(directory) = path.parent() {
+        // Where that fails, what can't be written says why.
+        drop(std::fs::create_dir_all(directory));
+    }
     let written = std::fs::File::options()
         .write(true)
         .create_new(true)
@@ -64,15 +76,48 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a person decides, and where more is to be found.
+fn short(id: &str, root: &Path) -> Result<String, Failure> {
+    let root = toml_text(root)?;
+    let yours = if id == ID { "   # put yours here" } else { "" };
+    Ok(format!(
+        "# edgepurge: keeps the cache of Edge Services pipelines fresh.\n\
+         # All settings: `edgepurge init --full --config FILE`, or man edgepurge.toml.\n\
+         \n\
+         # The API's secret key is not written here. It is taken from the systemd credential\n\
+         # scw_secret_key (/etc/credstore/edgepurge.scw_secret_key), or from a file:\n\
+         #[scaleway]\n\
+         #secret_key_file = \"/etc/edgepurge/secret_key\"\n\
+         \n\
+         [[pipeline]]\n\
+         name = \"www\"\n\
+         id = \"{id}\"{yours}\n\
+         \n\
+         # What the pipeline serves at /.\n\
+         [[pipeline.origin]]\n\
+         root = {root}\n\
+         \n\
+         # What a file stands for beside its own URL; the first rule that matches holds.\n\
+         [[pipeline.rule]]\n\
+         match = [\"404.html\"]\n\
+         purge = \"all\"\n"
+    ))
+}
+
+/// A path as TOML writes it.
+fn toml_text(path: &Path) -> Result<String, Failure> {
+    // As it is meant: without `.` and doubled slashes.
+    let path: PathBuf = path.components().collect();
+    let text = path.to_str().ok_or_else(|| {
+        let path = path.display();
+        Failure::usage(format!("{path} is no text, which the file has to be"))
+    })?;
+    Ok(toml::Value::from(text).to_string())
+}
+
 /// The example with every default as a comment, so that what is set stands out.
 fn configuration(id: &str, root: &Path) -> Result<String, Failure> {
-    let root = root.to_str().ok_or_else(|| {
-        Failure::usage(format!(
-            "{} is no text, which the file has to be",
-            root.display()
-        ))
-    })?;
-    let root = toml::Value::from(root).to_string();
+    let root = toml_text(root)?;
     let mut text = String::new();
     for line in EXAMPLE.lines() {
         let line = match line.split_once(" = ") {
@@ -127,6 +172,20 @@ fn next_steps(has_id: bool, root: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_one_is_read_at_a_glance_and_its_root_is_tidy() {
+        let text = short(ID, Path::new("/srv/./www//current/")).unwrap();
+        assert!(text.lines().count() <= 25, "{text}");
+        let config = crate::config::Config::parse(
+            Path::new("c.toml"),
+            &text,
+            &crate::config::Environment::default(),
+        );
+        let config = config.unwrap();
+        let origin = &config.pipelines[0].origins[0];
+        assert_eq!(origin.root, Path::new("/srv/www/current"));
+    }
 
     #[test]
     fn only_what_a_person_decides_is_set() {

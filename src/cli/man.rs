@@ -1,6 +1,7 @@
 //! `edgepurge man`: the manual pages, one for each command and one of the configuration.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _};
@@ -14,10 +15,59 @@ pub(super) struct ManArgs {
     directory: PathBuf,
 }
 
+/// What stands at the end of each command's page.
+const SECTIONS: &str = r#".SH "EXIT STATUS"
+0: done. 1: it failed, and stderr says why. 2: the command line is wrong. 70: a bug. 75: try again later, or no
+daemon runs. 78: the configuration is wrong.
+.SH FILES
+.TP
+I/etc/edgepurge/config.tomlR
+The configuration: Bedgepurge.tomlR(5).
+.TP
+I/etc/credstore/edgepurge.scw_secret_keyR
+The API's secret key, which systemd hands over.
+.TP
+I/run/edgepurge/admin.sockR
+The socket by which commands speak to the daemon; the group edgepurge may open it.
+.TP
+I/var/lib/edgepurgeR
+The state: queue, history and index.
+.SH ENVIRONMENT
+.TP
+BEDGEPURGE_CONFIGR
+The configuration, where B\-\-configR names none.
+.TP
+BSCW_SECRET_KEYR, BSCW_API_URLR, BSCW_PROFILER, BSCW_CONFIG_PATHR
+As for other clients of Scaleway: Bedgepurge.tomlR(5).
+.TP
+BNO_COLORR
+Where it is set, no colours are used, unless B\-\-color alwaysR.
+.SH "SEE ALSO"
+BedgepurgeR(1), Bedgepurge.tomlR(5), BsystemctlR(1), BjournalctlR(1)
+"#;
+
+/// Adds the sections that are the same for all commands to their pages.
+fn complete(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let ours = name.is_some_and(|name| name.starts_with("edgepurge"));
+        if ours && path.extension().is_some_and(|ending| ending == "1") {
+            let mut page = std::fs::read_to_string(&path)?;
+            if !page.contains(SECTIONS) {
+                page.push_str(SECTIONS);
+                std::fs::write(&path, page)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
     let directory = &args.directory;
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .and_then(|()| complete(directory))
         .and_then(|()| std::fs::write(directory.join("edgepurge.toml.5"), config::manual()))
         .map_err(|error| {
             Failure::failed(format!(

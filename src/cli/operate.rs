@@ -15,10 +15,15 @@ pub(super) struct PauseArgs {
     /// The pipeline's name or id.
     pipeline: String,
     /// Resume by itself after so long: 10m, 1h, 30d.
-    #[arg(long = "for", value_name = "T", value_parser = crate::config::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::parse_duration)]
     length: Option<Duration>,
     /// Why, for others to read in `status`.
-    #[arg(long, value_name = "R", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     reason: String,
 }
 

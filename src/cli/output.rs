@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::client::Reply;
 use super::{Failure, Format, Global};
 
-/// Writes a line.
+/// Writes a line. Its colours are left out where there are none.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = anstream::stdout().lock();
     written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
 }
 
@@ -41,7 +41,7 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 
 /// Writes to stderr what is not the result. Where stderr is gone, it is lost.
 pub(super) fn to_stderr(text: &str) {
-    drop(write!(io::stderr(), "{text}"));
+    drop(write!(anstream::stderr(), "{text}"));
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {

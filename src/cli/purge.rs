@@ -17,7 +17,13 @@ use crate::explain::is_glob;
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("target").required(true).multiple(false).args(["assets", "all"]))]
+#[command(
+    group = clap::ArgGroup::new("target").required(true).multiple(false).args(["assets", "all"]),
+    override_usage = "edgepurge purge [OPTIONS] <PIPELINE> <ASSET|URL|GLOB>...\n       \
+                      edgepurge purge [OPTIONS] <PIPELINE> --all",
+    after_help = "Examples:\n  edgepurge purge www /blog/ /feed.xml\n  \
+                  edgepurge purge www '/img/**' --wait\n  edgepurge purge www --all"
+)]
 pub(super) struct PurgeArgs {
     /// The pipeline's name or id.
     pipeline: String,
@@ -35,11 +41,22 @@ pub(super) struct PurgeArgs {
     #[arg(long)]
     wait: bool,
     /// With --wait: give up after so long, with exit code 75; the purge goes on.
-    #[arg(long, value_name = "T", default_value = "10m", requires = "wait", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", requires = "wait", value_parser = crate::config::parse_duration)]
     timeout: Duration,
 }
 
+/// Fails where an asset stands in the place of the pipeline.
+fn pipeline_first(args: &PurgeArgs) -> Result<(), Failure> {
+    let first = args.pipeline.as_str();
+    if !first.starts_with('/') && !first.contains("://") {
+        return Ok(());
+    }
+    let failure = Failure::usage(format!("the pipeline comes first, and `{first}` is none"));
+    Err(failure.help(&format!("edgepurge purge www {first}")))
+}
+
 pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, Failure> {
+    pipeline_first(&args)?;
     let daemon = Daemon::need(&global.socket()?).await?;
     let (globs, assets) = args.assets.into_iter().partition(|text| is_glob(text));
     let body = PurgeBody {

@@ -2,6 +2,7 @@
 //! daemon and its rate limit where there is one, else straight to the API.
 
 use std::fmt;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::progress::Line;
+use super::style::{NAME, styled};
 use super::way::Way;
 use super::{Failure, Format, Global, output};
 use crate::scaleway::{ListQuery, OrderBy};
@@ -67,6 +69,7 @@ enum Order {
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
     /// The API's id of the purge request.
+    #[arg(value_name = "UUID", value_parser = uuid_text)]
     id: String,
     /// Wait until it is done or failed; exit 1 unless done.
     #[arg(long)]
@@ -88,6 +91,11 @@ pub(super) struct CreateArgs {
     /// Wait until it is done or failed; exit 1 unless done.
     #[arg(long)]
     wait: bool,
+}
+
+/// An id, as it is written.
+fn uuid_text(text: &str) -> Result<String, uuid::Error> {
+    uuid::Uuid::parse_str(text).map(|_| text.to_owned())
 }
 
 pub(super) async fn requests(
@@ -199,6 +207,14 @@ fn show_list(global: &Global, document: &Value) -> Result<(), Failure> {
     }
     let page: Page<Row> = read(document)?;
     let requests = page.purge_requests.unwrap_or_default();
+    if io::stdout().is_terminal() && !requests.is_empty() {
+        let (id, created) = ("ID", "CREATED");
+        let head = format!(
+            "{id:<36}  STATUS    {created:<24}  {:<36}  TARGET",
+            "PIPELINE"
+        );
+        output::line(&styled(NAME, head))?;
+    }
     for request in &requests {
         output::line(&request.to_string())?;
     }

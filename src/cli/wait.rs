@@ -7,10 +7,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Daemon;
+use super::moment::length;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
 use crate::admin::api::{Cause, CauseWord, WaitAnswer, WaitQuery};
 use crate::core::alarm::AlarmKind;
+use crate::core::time::Time;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -20,7 +22,7 @@ pub(super) struct WaitArgs {
     /// The pipeline's name or id.
     pipeline: String,
     /// Give up after so long, with exit code 75.
-    #[arg(long, value_name = "T", default_value = "10m", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
     timeout: Duration,
 }
 
@@ -106,13 +108,17 @@ pub(super) async fn show_causes<T>(
             () = tokio::time::sleep_until(line.due()) => {}
         }
         let show = async {
-            let causes = causes(daemon, pipeline).await;
+            let (causes, now) = causes(daemon, pipeline).await;
             if causes.is_empty() {
                 // To be asked again a moment later.
                 tokio::time::sleep(LOOK).await;
                 return;
             }
-            line.say(&format!("{pipeline}{} waits: {}", so_far(), texts(&causes)));
+            line.say(&format!(
+                "{pipeline}{} waits: {}",
+                so_far(),
+                texts(&causes, now)
+            ));
         };
         tokio::select! {
             done = &mut work => return done,
@@ -122,17 +128,22 @@ pub(super) async fn show_causes<T>(
 }
 
 /// What a pipeline waits for, as far as the daemon answers.
-async fn causes(daemon: &Daemon, name: &str) -> Vec<Cause> {
-    let status = daemon.status().await;
-    let pipeline = status.as_ref().ok();
-    let pipeline = pipeline.and_then(|status| status.value.pipeline(name));
-    pipeline.map_or_else(Vec::new, |pipeline| pipeline.causes.clone())
+async fn causes(daemon: &Daemon, name: &str) -> (Vec<Cause>, Time) {
+    let Ok(status) = daemon.status().await else {
+        return (Vec::new(), Time::ZERO);
+    };
+    let pipeline = status.value.pipeline(name);
+    let causes = pipeline.map_or_else(Vec::new, |pipeline| pipeline.causes.clone());
+    (causes, status.value.now)
 }
 
 /// The causes as people read them.
-fn texts(causes: &[Cause]) -> String {
-    let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
-    texts.join("; ")
+fn texts(causes: &[Cause], now: Time) -> String {
+    let texts = causes.iter().map(|cause| match cause.until {
+        Some(until) => format!("{} (in {})", cause.text, length(until.since(now))),
+        None => cause.text.clone(),
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// Some assets are given up: visitors may get old bytes, whatever was done now.
@@ -158,11 +169,11 @@ pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
 
 /// Says that it took too long, and what it waits for.
 pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> Failure {
-    let causes = causes(daemon, name).await;
+    let (causes, now) = causes(daemon, name).await;
     let mut why = if causes.is_empty() {
         "`edgepurge status` says what it waits for".to_owned()
     } else {
-        texts(&causes)
+        texts(&causes, now)
     };
     if causes.iter().any(|cause| cause.word == CauseWord::Paused) {
         why = format!("{why}; `edgepurge resume {name}` ends the pause");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::client::Daemon;
+use super::client::{self, Daemon};
 use super::{Failure, Global};
 use crate::admin::api::PurgeBody;
 use crate::config::Config;
@@ -96,12 +96,7 @@ impl Way {
 /// Whether a daemon is there that may not be spoken to: to go round it would break its rate limit.
 async fn is_shut(socket: &Path) -> Result<(), Failure> {
     match tokio::net::UnixStream::connect(socket).await {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err(Failure::temporary(format!(
-                "you may not open the daemon's socket {}: run this as a user or group that may",
-                socket.display()
-            )))
-        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(client::refused(socket)),
         _ => Ok(()),
     }
 }

@@ -80,6 +80,50 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The problem as compilers show theirs: what, where, the line with the place underlined, and what
+    /// helps. Each part is given to `paint` with what it is.
+    #[must_use]
+    pub fn diagnostic(&self, word: &str, paint: impl Fn(Part, &str) -> String) -> String {
+        let mut text = paint(Part::Word, &format!("{word}:"));
+        let key = Some(self.key.as_str()).filter(|key| !key.is_empty());
+        let key = key.map(|key| format!("{key}:"));
+        let said = [key.as_deref(), self.value.as_deref(), Some(&self.why)];
+        for part in said.into_iter().flatten() {
+            text.push(' ');
+            text.push_str(part);
+        }
+        let line = self.line.map_or_else(String::new, |line| line.to_string());
+        let indent = " ".repeat(line.len());
+        let numbers = [self.line, self.column].into_iter().flatten();
+        let numbers = numbers.map(|number| format!(":{number}"));
+        let (place, numbers) = (&self.place, numbers.collect::<String>());
+        let frame = |text: &str| paint(Part::Frame, text);
+        let mut lines = vec![text, format!("{indent}{} {place}{numbers}", frame("-->"))];
+        if let (Some((excerpt, width)), Some(column)) = (&self.excerpt, self.column) {
+            // A tab is as wide in the line above as in the line below.
+            let tab = |c| if c == '\t' { '\t' } else { ' ' };
+            let before: String = excerpt.chars().take(column - 1).map(tab).collect();
+            let marks = paint(Part::Word, &"^".repeat((*width).max(1)));
+            let (bar, number) = (frame("|"), frame(&line));
+            lines.push(format!("{indent} {bar}"));
+            lines.push(format!("{number} {bar} {excerpt}"));
+            lines.push(format!("{indent} {bar} {before}{marks}"));
+        }
+        lines.push(format!("{indent} {} help: {}", frame("="), self.hint));
+        lines.join("\n")
+    }
+}
+
+/// A part of a diagnostic that may have a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `error:` or `warning:`, and the marks below the place.
+    Word,
+    /// The arrow, the number of the line, and what stands at its left.
+    Frame,
+}
+
 /// The summary, then the line of the file with the place underlined.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

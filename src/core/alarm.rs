@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::time::Time;
+
 /// One thing an operator should act on, until it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
@@ -15,9 +17,39 @@ pub struct Alarm {
     pub origin: Option<String>,
     /// Its kind: a short word, the label of the metric.
     pub reason: AlarmKind,
-    /// What, where, why, and what to do.
+    /// What, where and why.
     pub text: String,
+    /// Since when, where the part that raises it knows; set for all where alarms of several are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// What it means for the site.
+    #[serde(default)]
+    pub meaning: String,
+    /// What to do.
+    #[serde(default)]
+    pub remedy: String,
+    /// The place in the configuration that it is about, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
+
+/// A line of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What stands for the pipeline's name in the remedies.
+const NAME: &str = "{pipeline}";
 
 impl Alarm {
     /// An alarm that does not name its pipeline and origin yet.
@@ -28,6 +60,19 @@ impl Alarm {
             origin: None,
             reason,
             text: text.into(),
+            since: None,
+            meaning: reason.meaning().to_owned(),
+            remedy: reason.remedy().to_owned(),
+            place: None,
+        }
+    }
+
+    /// The same, since then.
+    #[must_use]
+    pub fn since(self, since: Time) -> Self {
+        Self {
+            since: Some(since),
+            ..self
         }
     }
 
@@ -36,14 +81,16 @@ impl Alarm {
     pub fn of_pipeline(self, name: &str) -> Self {
         Self {
             pipeline: Some(name.to_owned()),
+            remedy: self.remedy.replace(NAME, name),
             ..self
         }
     }
 }
 
-/// Makes [`AlarmKind`] of a table: the kind, its word, and whether it stalls purges.
+/// Makes [`AlarmKind`] of a table: the kind, its word, whether it stalls purges, what it means for the
+/// site, and what to do.
 macro_rules! alarm_kinds {
-    ($($(#[$text:meta])+ $kind:ident $word:literal $stalls:literal,)+) => {
+    ($($(#[$text:meta])+ $kind:ident $word:literal $stalls:literal: $meaning:literal; $remedy:literal,)+) => {
         /// The kinds of alarms.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum AlarmKind {
@@ -62,6 +109,22 @@ macro_rules! alarm_kinds {
                 }
             }
 
+            /// What it means for the site, as a sentence without its full stop.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $meaning,)+
+                }
+            }
+
+            /// What to do about it. `{pipeline}` stands for the pipeline's name.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $remedy,)+
+                }
+            }
+
             /// Whether it says why what is queued or in flight stays so.
             #[must_use]
             pub const fn stalls(self) -> bool {
@@ -75,47 +138,89 @@ macro_rules! alarm_kinds {
 
 alarm_kinds! {
     /// The file of the configuration is refused, and the configuration of before is at work.
-    Config "config" false,
+    Config "config" false:
+        "the configuration from before is at work; changes are purged as it says";
+        "correct what `edgepurge check` says, then `systemctl reload edgepurge`",
     /// A secret was replaced while a copy of the old one is in use.
-    Credential "credential" false,
+    Credential "credential" false:
+        "a copy of the old secret is in use until a restart";
+        "`systemctl restart edgepurge`",
     /// The API does not answer, or answers with an error of its own.
-    Api "api" true,
+    Api "api" true:
+        "nothing is purged until the API answers; changes wait on disk, none is lost";
+        "if it lasts: look at the vendor's status page, and at the network and DNS of this machine; it goes on by itself",
     /// The API limits the rate again and again.
-    RateLimited "rate_limited" true,
+    RateLimited "rate_limited" true:
+        "purges take longer; changes wait on disk, none is lost";
+        "lower requests_per_second if this repeats, or find out what else calls the API for this organization; it goes on by itself",
     /// The API does not accept the secret key.
-    Unauthorized "unauthorized" true,
+    Unauthorized "unauthorized" true:
+        "nothing is purged; changes wait on disk, none is lost";
+        "replace the secret key by a valid one; it goes on by itself once that is read",
     /// The secret key may not purge this pipeline.
-    Forbidden "forbidden" true,
+    Forbidden "forbidden" true:
+        "nothing of this pipeline is purged, its changes wait on disk; other pipelines go on";
+        "give the key's IAM application EdgeServicesFullAccess in the project of the pipeline, or correct `id`; it goes on by itself",
     /// The API takes no purge of this pipeline yet.
-    Unready "unready" true,
+    Unready "unready" true:
+        "nothing of this pipeline is purged, its changes wait on disk; other pipelines go on";
+        "look at the pipeline in the console: it may be locked, over its quota or being changed; it goes on by itself",
     /// Several purge requests in a row came to nothing.
-    Fruitless "fruitless" true,
+    Fruitless "fruitless" true:
+        "what changed may be stale at the edge; it is tried again without end";
+        "look at the last purge requests: `edgepurge requests list`; if the API is at fault, ask the vendor with the request's id",
     /// A purge request is pending for too long.
-    Overdue "overdue" true,
+    Overdue "overdue" true:
+        "what the request purges may be stale at the edge; it is waited for and not sent again";
+        "ask the vendor about the request, then `edgepurge retry {pipeline}`, or purge its assets",
     /// The status of a purge request can't be asked for.
-    Untracked "untracked" true,
+    Untracked "untracked" true:
+        "whether the request is done is not known; it goes on asking";
+        "if it lasts: look at the vendor's status page, and whether the key may read purge requests",
     /// Assets are given up.
-    Failed "failed" false,
+    Failed "failed" false:
+        "the edge may keep old bytes of these assets";
+        "mend what the reason says, then `edgepurge retry {pipeline}`",
     /// The whole cache is purged again and again.
-    AllRepeats "all_repeats" false,
+    AllRepeats "all_repeats" false:
+        "the whole cache is emptied again and again, and the origin has to serve more";
+        "find out what rewrites the origin (`edgepurge explain /ASSET`), or raise all_above",
     /// The queue takes nothing more.
-    QueueFull "queue_full" false,
+    QueueFull "queue_full" false:
+        "what changes now waits, files where they are and webhooks at their senders; nothing is lost";
+        "let the queue drain, or purge everything: `edgepurge purge {pipeline} --all`, or give it up: `edgepurge drop {pipeline}`",
     /// Changes of an origin can't be committed.
-    Commit "commit" false,
+    Commit "commit" false:
+        "changes of the origin are kept in memory and tried again; they are not purged yet";
+        "make room on the disk of the state directory, or mend it; it goes on by itself",
     /// The filesystem of an origin does not answer.
-    Hung "hung" false,
+    Hung "hung" false:
+        "changes of the origin are not noticed; other origins go on";
+        "mend the filesystem or its server, or mount it again; it goes on by itself",
     /// Links lead to a directory in too many ways.
-    Links "links" false,
+    Links "links" false:
+        "changes behind some of the links are purged under some of their names only";
+        "lead fewer links to the directory, or set follow_symlinks = \"no\"",
     /// So many files of an origin are gone at once that they are held back.
-    Loss "loss" false,
+    Loss "loss" false:
+        "nothing of what is gone is purged; what is there is watched as before";
+        "put the files back, or accept the loss: `edgepurge scan {pipeline} --apply --accept-loss`",
     /// The root of an origin is not there.
-    RootMissing "root_missing" false,
+    RootMissing "root_missing" false:
+        "nothing of the origin is purged, and its index is kept; other origins go on";
+        "put it back, or correct `root`; it goes on by itself",
     /// Directories or files of an origin can't be read.
-    Unreadable "unreadable" false,
+    Unreadable "unreadable" false:
+        "changes in what can't be read are not purged, or are noticed by size and times only";
+        "let the user of the service read it: its group in SupplementaryGroups= (`systemctl edit edgepurge`), then restart",
     /// An origin can't be watched.
-    Watch "watch" false,
+    Watch "watch" false:
+        "changes are found by scans every few seconds, and not at once";
+        "mend what the reason says; it goes on by itself",
     /// Some directories of an origin can't be watched, since a limit of the system is reached.
-    WatchLimit "watch_limit" false,
+    WatchLimit "watch_limit" false:
+        "changes in these directories are found by scans, and not at once";
+        "raise the limit: `sysctl fs.inotify.max_user_watches=524288`, and in /etc/sysctl.d/ for good",
 }
 
 impl fmt::Display for AlarmKind {

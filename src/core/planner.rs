@@ -40,13 +40,15 @@ mod pipeline;
 mod purge_damper;
 mod size;
 mod view;
+mod waits;
 mod wire;
 
 use circuit::{Asked, Circuit};
 use flight::{Flight, Usual};
 use listing::Lists;
 use pipeline::Pipeline;
-pub use view::{HotAsset, PipelineView, View};
+pub use view::{HotAsset, Oldest, PipelineView, Stands, View};
+pub use waits::{Reason, Wait};
 pub use wire::MOST_CALLS;
 use wire::Wire;
 

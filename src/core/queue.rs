@@ -197,6 +197,30 @@ impl Queue {
         entries.chain(open).chain(all).min()
     }
 
+    /// The asset whose change was noticed first of those that are queued.
+    #[must_use]
+    pub fn oldest_asset(&self) -> Option<(&Asset, Time)> {
+        let entries = self.entries.iter();
+        entries
+            .map(|(asset, kept)| (asset, kept.entry.first_seen))
+            .min_by_key(|(_, seen)| *seen)
+    }
+
+    /// Until when the next of those waits that are hot, and of those that came to nothing.
+    #[must_use]
+    pub fn delayed_until(&self) -> [Option<Time>; 2] {
+        let mut until = [None; 2];
+        for (at, asset) in &self.delayed {
+            let attempt = self.entries.get(asset).map_or(0, |kept| kept.entry.attempt);
+            let next = &mut until[usize::from(attempt > 0)];
+            *next = next.or(Some(*at));
+            if until.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        until
+    }
+
     /// The highest number of attempts that came to nothing for anything queued.
     #[must_use]
     pub fn attempts(&self) -> u32 {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StartError;
-use super::herald::Told;
 use super::webhooks::{self, Bound};
+use crate::admin::AlarmTimes;
 use crate::admin::listen::Listeners;
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
@@ -16,8 +16,8 @@ use crate::webhook::{Sockets, Tallies};
 /// What stays.
 pub(super) struct Handover {
     pub(super) metrics: Arc<Metrics>,
-    /// The alarms that the log has.
-    pub(super) told: Arc<Told>,
+    /// The alarms that are on, as far as the log has them.
+    pub(super) told: Arc<AlarmTimes>,
     /// What the routes have counted.
     pub(super) routes: Tallies,
     /// What the origins have counted, in their last status.

@@ -1,18 +1,14 @@
 //! Says in the log when an alarm begins and when it is over, each of every kind, and tells systemd what the
 //! daemon waits for. Looks at the read model whenever something may have changed it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, select_all};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, Status, counted};
-use crate::core::alarm::{Alarm, AlarmKind};
+use crate::admin::{Admin, AlarmTimes, News, Status, counted, progress};
+use crate::core::alarm::Alarm;
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
@@ -21,29 +17,27 @@ use crate::supervise::Supervisor;
 const GAP: Duration = Duration::from_secs(1);
 /// What nothing tells of (a filesystem that hangs, a secret that was replaced) is looked for so often.
 const AT_LEAST: Duration = Duration::from_secs(15);
+/// How far a start is that takes long is logged so often.
+const PROGRESS: Duration = Duration::from_secs(30);
 /// The most characters of `STATUS=`.
 const STATUS: usize = 300;
 
-/// One alarm: the pipeline, the origin, the reason.
-type Key = (Option<String>, Option<String>, AlarmKind);
-
-/// The alarms that are on, as far as the log has them, each since when. Outlives a reload.
-#[derive(Debug, Default)]
-pub(super) struct Told(Mutex<BTreeMap<Key, Time>>);
-
 struct Herald {
     admin: Arc<Admin>,
-    told: Arc<Told>,
+    told: Arc<AlarmTimes>,
     /// The last `STATUS=` that was sent.
     status: String,
+    /// When the log was told how far a start is.
+    told_progress: Time,
 }
 
 /// Starts it.
-pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<Told>, supervisor: &Supervisor) {
+pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<AlarmTimes>, supervisor: &Supervisor) {
     let herald = Herald {
         admin: Arc::clone(admin),
         told: Arc::clone(told),
         status: String::new(),
+        told_progress: Time::ZERO,
     };
     let stopping = supervisor.stopping();
     supervisor.spawn("herald", async move {
@@ -54,29 +48,33 @@ pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<Told>, supervisor: &Superviso
 
 impl Herald {
     async fn run(mut self, stopping: CancellationToken) {
-        let mut turned = self.admin.engine.turned();
-        let mut reloads = self.admin.reloads.subscribe();
-        let origins = self.admin.pipelines.values().flat_map(|one| &one.origins);
-        let mut origins: Vec<watch::Receiver<OriginStatus>> =
-            origins.map(|(_, origin)| origin.subscribe()).collect();
+        let mut news = News::of(&self.admin);
         loop {
             // An engine that does not answer is the watchdog's business.
             if let Some(status) = self.admin.status().await {
-                self.told.tell(&status);
+                tell(&self.told, &status);
                 self.tell_systemd(&status);
+                self.tell_progress(&status);
             }
-            let news = async {
+            let next = async {
                 tokio::time::sleep(GAP).await;
-                let mut sources: Vec<BoxFuture<'_, _>> =
-                    vec![turned.changed().boxed(), reloads.changed().boxed()];
-                let origins = origins.iter_mut();
-                sources.extend(origins.map(|origin| origin.changed().boxed()));
-                drop(tokio::time::timeout(AT_LEAST, select_all(sources)).await);
+                news.next(AT_LEAST).await;
             };
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = news => {}
+                () = next => {}
             }
+        }
+    }
+
+    /// Says in the log how far a start is that takes long.
+    fn tell_progress(&mut self, status: &Status) {
+        let due = status.now.since(self.told_progress) >= PROGRESS;
+        if due && unready(status).next().is_some() {
+            if self.told_progress > Time::ZERO {
+                tracing::info!("{}", self.status);
+            }
+            self.told_progress = status.now;
         }
     }
 
@@ -89,46 +87,40 @@ impl Herald {
     }
 }
 
-impl Told {
-    /// Logs what began and what is over since the last time.
-    fn tell(&self, status: &Status) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = |alarm: &Alarm| {
-            let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
-            (pipeline, origin, alarm.reason)
-        };
-        for alarm in &status.alarms {
-            told.entry(key(alarm)).or_insert_with(|| {
-                let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
-                let text = one_line(&alarm.text);
-                tracing::error!(pipeline, reason, "ALARM: {text}");
-                status.now
-            });
-        }
-        // What was started anew has not looked yet whether they are.
-        if unready(status).next().is_some() {
-            return;
-        }
-        told.retain(|(pipeline, origin, reason), since| {
-            let on = |alarm: &Alarm| {
-                let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
-                whose == (&*pipeline, &*origin, &*reason)
-            };
-            let stays = status.alarms.iter().any(on);
-            if !stays {
-                let after_s = status.now.since(*since).as_secs();
-                let reason = reason.as_str();
-                tracing::info!(
-                    pipeline,
-                    origin,
-                    reason,
-                    after_s,
-                    "the alarm {reason} is over"
-                );
-            }
-            stays
+/// Logs what began and what is over since the last time.
+fn tell(told: &AlarmTimes, status: &Status) {
+    let mut told = told.lock();
+    for alarm in &status.alarms {
+        told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
+            let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
+            let text = one_line(&alarm.text);
+            tracing::error!(pipeline, reason, "ALARM: {text}");
+            alarm.since.unwrap_or(status.now)
         });
     }
+    // What was started anew has not looked yet whether they are.
+    if unready(status).next().is_some() {
+        return;
+    }
+    told.retain(|(pipeline, origin, reason), since| {
+        let on = |alarm: &Alarm| {
+            let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
+            whose == (&*pipeline, &*origin, &*reason)
+        };
+        let stays = status.alarms.iter().any(on);
+        if !stays {
+            let after_s = status.now.since(*since).as_secs();
+            let reason = reason.as_str();
+            tracing::info!(
+                pipeline,
+                origin,
+                reason,
+                after_s,
+                "the alarm {reason} is over"
+            );
+        }
+        stays
+    });
 }
 
 /// The origins that a start waits for, each with its pipeline.
@@ -148,8 +140,9 @@ fn summary(status: &Status) -> String {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
+        let progress = progress(origin);
         format!(
-            "starting: waits for the first look at origin {} of {pipeline}{more}; {files} so far",
+            "indexing {pipeline}, origin {}{progress}{more}",
             origin.name
         )
     } else if let Some(alarm) = status.alarms.first() {

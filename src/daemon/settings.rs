@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, Provenance};
+use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
@@ -113,17 +114,37 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
     Ok(pipelines)
 }
 
+/// Where a key is in the configuration's file, if it is.
+pub(super) fn place(config: &Config, section: &str, name: &str) -> Option<Place> {
+    let mut settings = config.settings.iter();
+    let setting = settings.find(|one| one.section == section && one.name == name)?;
+    match &setting.from {
+        Provenance::File { file, line } => Some(Place {
+            file: file.clone(),
+            line: *line,
+        }),
+        _ => None,
+    }
+}
+
+/// Where the roots of a pipeline's origins are in the configuration's file, by the origins' names.
+pub(super) fn roots(
+    config: &Config,
+    at: usize,
+    pipeline: &config::Pipeline,
+) -> BTreeMap<Arc<str>, Place> {
+    let origins = pipeline.origins.iter().enumerate();
+    let roots = origins.filter_map(|(number, origin)| {
+        let place = place(config, &format!("pipeline[{at}].origin[{number}]"), "root")?;
+        Some((origin.name.as_str().into(), place))
+    });
+    roots.collect()
+}
+
 /// The configuration, as it can be explained.
 pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
     let mut known = intake(config)?;
-    let line = |section: &str, name: &str| {
-        let mut settings = config.settings.iter();
-        let setting = settings.find(|one| one.section == section && one.name == name)?;
-        match setting.from {
-            Provenance::File { line, .. } => Some(line),
-            _ => None,
-        }
-    };
+    let line = |section: &str, name: &str| place(config, section, name).map(|place| place.line);
     let mut pipelines = Vec::new();
     for (at, pipeline) in config.pipelines.iter().enumerate() {
         let Some(known) = known.remove(&pipeline.id) else {

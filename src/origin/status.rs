@@ -136,6 +136,9 @@ pub struct OriginStatus {
     pub armed: bool,
     /// Whether a scan of the whole origin runs.
     pub scanning: bool,
+    /// The files that the scan which runs has looked at.
+    #[serde(default)]
+    pub scanned_files: u64,
     /// Whether it is scanned every few seconds, for want of events.
     pub polling: bool,
     /// Files in the index.

@@ -1,5 +1,7 @@
 //! What the history tells of requests, changes and assets.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Slice;
@@ -85,6 +87,22 @@ pub struct Orphan {
     pub queued_all: Option<AllReason>,
     /// Changes failed.
     pub failed_changes: u64,
+}
+
+/// A purge request that is done, as far as the statistics need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoneRequest {
+    /// Whose cache.
+    pub pipeline: PipelineId,
+    /// When it was done.
+    pub at: Time,
+    /// How long after its first change the edge was fresh: when it was done, or the last of its assets was
+    /// verified.
+    pub fresh: Duration,
+    /// Its assets; none for a purge of everything.
+    pub assets: u64,
+    /// Whether it purged everything.
+    pub all: bool,
 }
 
 /// Why an asset was to be purged.

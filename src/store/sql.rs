@@ -19,6 +19,7 @@ pub(super) mod delivery;
 pub(super) mod listing;
 pub(super) mod meta;
 pub(super) mod pause;
+pub(super) mod recent;
 pub(super) mod request;
 pub(super) mod verify;
 
@@ -30,6 +31,7 @@ pub fn statements() -> Vec<(String, String)> {
         ("delivery", delivery::ALL),
         ("meta", meta::ALL),
         ("pause", pause::ALL),
+        ("recent", recent::ALL),
         ("request", request::ALL),
         ("verify", verify::ALL),
     ];

@@ -31,6 +31,7 @@ mod lock;
 mod offline;
 pub(super) mod operate;
 pub(super) mod queue;
+pub(super) mod recent;
 mod schema;
 pub(super) mod verify;
 mod worker;

@@ -14,10 +14,10 @@ use serde_json::Value;
 use crate::bench::Bench;
 
 /// The admin token.
-const TOKEN: &str = "an-admin-token-of-many-bytes";
+pub(crate) const TOKEN: &str = "an-admin-token-of-many-bytes";
 
 /// Gives the daemon a token, so that it can be changed over TCP.
-fn with_token(bench: &mut Bench) {
+pub(crate) fn with_token(bench: &mut Bench) {
     let path = bench.path("admin_token");
     fs::write(&path, TOKEN).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -25,14 +25,14 @@ fn with_token(bench: &mut Bench) {
 }
 
 /// Where the admin side is.
-enum Door {
+pub(crate) enum Door {
     Tcp(String),
     Socket,
 }
 
 impl Door {
     /// The TCP address, as the log has it.
-    fn tcp(bench: &Bench) -> Self {
+    pub(crate) fn tcp(bench: &Bench) -> Self {
         let log = bench.log();
         let address = log
             .split("admin=\"")

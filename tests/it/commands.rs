@@ -267,9 +267,9 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
     let written = bench.run(&["man", pages.to_str().unwrap()]).await;
     assert!(written.status.success(), "{written:?}");
     let help = text(&bench.run(&["help"]).await.stdout);
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = help.lines().skip_while(|line| *line != "Set up:").skip(1);
     let mut found = 0;
-    for line in commands.take_while(|line| !line.is_empty()) {
+    for line in commands.take_while(|line| *line != "Options:") {
         // A text that goes on in the next line is further to the right.
         let listed = line
             .strip_prefix("  ")
@@ -279,7 +279,19 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
         };
         if name != "help" {
             let page = std::fs::read_to_string(pages.join(format!("edgepurge-{name}.1"))).unwrap();
-            assert!(page.contains(".SH SYNOPSIS"), "{name}");
+            for section in [
+                "SYNOPSIS",
+                "EXIT STATUS",
+                "FILES",
+                "ENVIRONMENT",
+                "SEE ALSO",
+            ] {
+                let header = [format!(".SH {section}"), format!(".SH \"{section}\"")];
+                let has = page
+                    .lines()
+                    .any(|line| header.iter().any(|one| one == line));
+                assert!(has, "{name}: {section}");
+            }
             found += 1;
         }
     }
@@ -294,6 +306,7 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
     match std::process::Command::new("groff")
         .args(["-man", "-ww", "-Tutf8", "-z"])
         .arg(pages.join("edgepurge.toml.5"))
+        .arg(pages.join("edgepurge-status.1"))
         .output()
     {
         Ok(checked) => assert_eq!(text(&checked.stderr), ""),

@@ -109,7 +109,7 @@ async fn a_deploy_ends_as_its_command_did_and_what_it_changed_is_purged() {
     let none = bench.run(&["deploy", "www"]).await;
     assert_eq!(none.status.code(), Some(2), "{none:?}");
     let nobody = bench.run(&["deploy", "nobody", "--", "touch", "ran"]).await;
-    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    assert_eq!(nobody.status.code(), Some(2), "{nobody:?}");
     assert!(!std::path::Path::new("ran").exists(), "it was not run");
 
     let refuse = Fault::Typed(ErrorType::BAD_ASSETS);

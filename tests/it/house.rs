@@ -11,7 +11,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 24] = [
+const ROOMS: [(&str, &str); 25] = [
     ("main", "cli"),
     (
         "cli",
@@ -19,9 +19,10 @@ const ROOMS: [(&str, &str); 24] = [
     ),
     (
         "daemon",
-        "jobs admin explain engine config sandbox webhook origin intake sink store metrics scaleway credentials \
+        "page jobs admin explain engine config sandbox webhook origin intake sink store metrics scaleway credentials \
          supervise clock core",
     ),
+    ("page", "admin explain webhook origin intake store core"),
     (
         "jobs",
         "admin engine config origin intake store verify metrics supervise clock core",
@@ -41,7 +42,7 @@ const ROOMS: [(&str, &str); 24] = [
     ("sink", "core"),
     ("store", "lineage supervise core"),
     ("verify", "core"),
-    ("metrics", "scaleway core"),
+    ("metrics", "scaleway clock core"),
     ("scaleway", "clock core"),
     ("credentials", "core"),
     ("lineage", "core"),

@@ -177,9 +177,9 @@ async fn what_is_failed_is_purged_when_a_person_retries_it() {
     let retried = bench.json(&["retry", "3"]).await;
     assert_eq!(retried["changes"], 1, "{retried}");
     bench.purged("/b.css").await;
-    for unknown in ["99", OTHER, "nobody"] {
+    for (unknown, code) in [("99", 1), (OTHER, 2), ("nobody", 2)] {
         let refused = bench.run(&["retry", unknown]).await;
-        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(code), "{refused:?}");
     }
 }
 
@@ -200,6 +200,8 @@ async fn drop_asks_twice_and_only_at_a_terminal() {
     let blind = bench.run(&["drop", "www"]).await;
     assert_eq!(blind.status.code(), Some(2), "{blind:?}");
     assert!(text(&blind.stderr).contains("no terminal"), "{blind:?}");
+    let other = bench.run(&["drop", "www", "--confirm", "shop"]).await;
+    assert_eq!(other.status.code(), Some(2), "{other:?}");
     let (code, said) = at_a_terminal(&bench, "drop www", "drop\nno\n").await;
     assert_eq!(code, Some(1), "{said}");
     queued(&bench, 1).await;

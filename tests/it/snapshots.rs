@@ -101,6 +101,7 @@ fn masked(bench: &Bench, text: &str) -> String {
     for at in times.into_iter().rev() {
         text.replace_range(at..at + 24, "TIME");
     }
+    text = without_ages(&text);
     if let Some((before, _)) = text.split_once(" at once") {
         let number = before.rsplit(' ').next().unwrap_or_default();
         text = text.replace(&format!("{number} at once"), "SO MANY at once");
@@ -109,6 +110,36 @@ fn masked(bench: &Bench, text: &str) -> String {
         text = text.replace(&rest[..36], "UUID");
     }
     text
+}
+
+/// The text without times of this day, and without lengths.
+fn without_ages(text: &str) -> String {
+    let clock = |word: &str| {
+        let word = word.trim_end_matches([',', ')', ':', ';']);
+        word.len() == 8
+            && word
+                .split(':')
+                .all(|part| part.len() == 2 && part.parse::<u8>().is_ok())
+    };
+    let units = ["s", "min", "h"];
+    let lines = text.lines().map(|line| {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for at in 0..words.len() {
+            if clock(&words[at]) {
+                words[at].replace_range(..8, "CLOCK");
+            }
+            let number = words[at].trim_start_matches('(').parse::<f64>().is_ok();
+            let unit = words
+                .get(at + 1)
+                .map(|unit| unit.trim_end_matches([',', ')', ':', ';']));
+            if number && unit.is_some_and(|unit| units.contains(&unit)) {
+                words[at] = words[at].replace(|one: char| one.is_ascii_digit() || one == '.', "");
+                words[at].push('N');
+            }
+        }
+        words.join(" ")
+    });
+    lines.map(|line| line + "\n").collect()
 }
 
 async fn shown(bench: &Bench, name: &str) {

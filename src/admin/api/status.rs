@@ -1,14 +1,17 @@
 //! The status: what `status`, the metrics, the log and systemd show.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::core::alarm::Alarm;
+use crate::core::alarm::{Alarm, Place};
 use crate::core::change::PipelineId;
 use crate::core::planner::PipelineView;
 use crate::core::time::Time;
 use crate::credentials::Credential;
+use crate::metrics::RecentStatus;
 use crate::origin::OriginStatus;
-use crate::store::Orphan;
+use crate::store::{ChangeRecord, ListedDelivery, Orphan};
 use crate::webhook::RouteStatus;
 
 /// The whole status.
@@ -18,6 +21,22 @@ pub struct Status {
     pub version: String,
     /// The time.
     pub now: Time,
+    /// When the process started.
+    #[serde(default)]
+    pub started: Time,
+    /// The file of the configuration.
+    #[serde(default)]
+    pub config_file: PathBuf,
+    /// When that was read.
+    #[serde(default)]
+    pub config_read: Time,
+    /// All in a word: the worst of the pipelines' states, and trouble where an alarm is on.
+    #[serde(default)]
+    pub state: State,
+    /// From when on the percentiles and counts of the pipelines know what was purged: 24 h ago, or the
+    /// start until the history is read.
+    #[serde(default)]
+    pub recent_since: Time,
     /// The API's URL.
     pub api_url: String,
     /// Whether no pipeline and no delivery waits for anything: every change is noticed and purged, or
@@ -36,6 +55,9 @@ pub struct Status {
     pub orphaned: Vec<OrphanStatus>,
     /// The webhook listener; `None` where no pipeline has a webhook.
     pub webhooks: Option<WebhooksStatus>,
+    /// The last delivery of each route, as far as it is among the last thousand.
+    #[serde(default)]
+    pub last_deliveries: Vec<ListedDelivery>,
     /// The secrets that are copies of systemd's.
     pub credentials: Vec<Credential>,
     /// What an operator should act on.
@@ -72,12 +94,64 @@ pub struct PipelineStatus {
     pub failed_assets: u64,
     /// Whether nothing is sent, since a pause holds it back.
     pub paused: bool,
+    /// Its state in a word.
+    #[serde(default)]
+    pub state: State,
+    /// The oldest change that is not settled, and why it was made.
+    #[serde(default)]
+    pub oldest: Option<OldestChange>,
+    /// What was purged in the last day.
+    #[serde(default)]
+    pub recent: RecentStatus,
+    /// Where its id is in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// Its origins.
     pub origins: Vec<OriginStatus>,
     /// Whether nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
     pub fresh: bool,
     /// What it waits for.
     pub causes: Vec<Cause>,
+}
+
+/// How it stands with a pipeline, or with all, in a word; the worst is the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// All that changed is purged.
+    #[default]
+    Fresh,
+    /// A pause holds back what changes.
+    Paused,
+    /// Changes are on their way.
+    Working,
+    /// An origin is not watched and compared yet.
+    Starting,
+    /// A person has to act.
+    Trouble,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Paused => "paused",
+            Self::Working => "working",
+            Self::Starting => "starting",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
+/// The oldest change of a pipeline that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldestChange {
+    /// When it was noticed.
+    pub seen: Time,
+    /// The change, where the history has it.
+    pub change: Option<ChangeRecord>,
 }
 
 /// A pipeline that left the configuration.
@@ -108,6 +182,20 @@ pub struct Cause {
     pub word: CauseWord,
     /// What is waited for, for a person.
     pub text: String,
+    /// When it is over by itself, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+impl Cause {
+    /// A cause of which it is not known when it is over.
+    pub(in crate::admin) const fn new(word: CauseWord, text: String) -> Self {
+        Self {
+            word,
+            text,
+            until: None,
+        }
+    }
 }
 
 /// The kinds of causes, in the order in which they are listed.
@@ -128,6 +216,20 @@ pub enum CauseWord {
     Paused,
     /// Assets wait for a purge request.
     Queued,
+    /// The open batch waits for more changes, or for a scan.
+    Debounce,
+    /// The time between two purges of everything is not over.
+    Cooldown,
+    /// The rate of calls to the API is used up.
+    Rate,
+    /// As many requests are in flight as may be.
+    Room,
+    /// Assets that change all the time wait for their turn.
+    Hot,
+    /// What the API refused is tried again later.
+    Backoff,
+    /// The API does not accept the key.
+    Auth,
     /// Purge requests are not settled.
     InFlight,
     /// The API does not take what is queued, or does not answer what became of what is in flight.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::config::{Config, Environment, Problem, Problems, Setting, as_toml};
+use crate::cli::style::{BAD, BUSY, WARN, styled};
+use crate::config::{Config, Environment, Part, Problem, Problems, Setting, as_toml};
 
 /// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,16 @@ fn as_text(
     warnings: &[Problem],
     secret_key: Option<&str>,
 ) -> String {
-    let mut lines: Vec<String> = problems.iter().map(|p| format!("error: {p}")).collect();
-    lines.extend(warnings.iter().map(|w| format!("warning: {w}")));
+    let shown = |problem: &Problem, word, style| {
+        let paint = |part, text: &str| match part {
+            Part::Word => styled(style, text),
+            Part::Frame => styled(BUSY, text),
+        };
+        problem.diagnostic(word, paint) + "\n"
+    };
+    let problems_shown = problems.iter().map(|one| shown(one, "error", BAD));
+    let warnings_shown = warnings.iter().map(|one| shown(one, "warning", WARN));
+    let mut lines: Vec<String> = problems_shown.chain(warnings_shown).collect();
     if let Some(source) = secret_key {
         lines.push(format!("the secret key is from: {source}"));
     }
@@ -153,7 +162,7 @@ mod tests {
         let cut = |text: String| text.replace(&format!("{}/", directory.path().display()), "");
         Checked {
             stdout: cut(checked.stdout),
-            stderr: cut(checked.stderr),
+            stderr: cut(anstream::adapter::strip_str(&checked.stderr).to_string()),
             exit_code: checked.exit_code,
         }
     }
@@ -185,11 +194,10 @@ mod tests {
             found,
             Checked {
                 stdout: String::new(),
-                stderr:
-                    "error: config.toml:2:9: scaleway.burst: 0 would let nothing through; hint: \
-                         write at least 1\n    2 | burst = 0\n      |         ^\n\
-                         config.toml: 1 problem\n"
-                        .to_owned(),
+                stderr: "error: scaleway.burst: 0 would let nothing through\n \
+                         --> config.toml:2:9\n  |\n2 | burst = 0\n  |         ^\n  \
+                         = help: write at least 1\n\nconfig.toml: 1 problem\n"
+                    .to_owned(),
                 exit_code: 78,
             }
         );

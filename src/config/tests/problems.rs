@@ -647,7 +647,7 @@ fn a_file_that_cannot_be_read() {
             .to_string()
             .replace(directory.path().to_str().unwrap(), "")
     };
-    let hint = "hint: name another file with --config or EDGEPURGE_CONFIG, or start from config.example.toml";
+    let hint = "hint: `edgepurge init` writes one; --config or EDGEPURGE_CONFIG names another";
     assert_eq!(
         load("none.toml", None),
         format!("/none.toml: can't be read: No such file or directory (os error 2); {hint}")

@@ -94,7 +94,7 @@ impl Planner {
 
     /// The pipeline whose turn it is to submit: manual first, then round robin. None gets more than
     /// half of what may be in flight while another waits.
-    fn next_pipeline(&self, now: Time) -> Option<PipelineId> {
+    pub(super) fn next_pipeline(&self, now: Time) -> Option<PipelineId> {
         let most = self.limits.max_in_flight;
         if self.flights.len() >= most {
             return None;

@@ -32,7 +32,7 @@ pub(super) struct Refused {
     /// When it came.
     at: Time,
     failures: u32,
-    retry_at: Time,
+    pub(super) retry_at: Time,
 }
 
 /// What the next request is made of.
@@ -67,7 +67,7 @@ pub(super) struct Pipeline {
     pub(super) fruitless: String,
     /// Who holds it back; some may have ended by themselves.
     pub(super) pauses: Vec<Pause>,
-    scans: u32,
+    pub(super) scans: u32,
     /// The open batch waits until then for what is still looked at.
     held: Time,
     pub(super) cooldown: Cooldown,
@@ -164,7 +164,7 @@ impl Pipeline {
         self.settings.all_above.is_none() && self.queue.len() >= self.settings.queue_cap
     }
 
-    fn closes(&self) -> Option<Time> {
+    pub(super) fn closes(&self) -> Option<Time> {
         if self.scans > 0 {
             return self.queue.opened().map(|first| first.after(SCAN_HOLD));
         }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::Planner;
 use super::flight::Flight;
 use super::pipeline::Pipeline;
+use super::waits::Wait;
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 use crate::core::pause::Pause;
-use crate::core::purge::{AllReason, Refusal};
+use crate::core::purge::{AllReason, Refusal, RequestId};
 use crate::core::time::Time;
 
 /// How many hot assets are named.
@@ -36,9 +38,33 @@ pub struct PipelineView {
     pub hot: Vec<HotAsset>,
     /// What holds it back.
     pub pauses: Vec<Pause>,
+    /// Why what is queued is not sent yet, but for pauses.
+    #[serde(skip)]
+    pub waits: Vec<Wait>,
+    /// The oldest change that is not settled.
+    #[serde(skip)]
+    pub oldest: Option<Oldest>,
     /// What an operator should act on.
     #[serde(skip)]
     pub alarms: Vec<Alarm>,
+}
+
+/// The oldest change of a pipeline that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When it was noticed.
+    pub seen: Time,
+    /// Where it is.
+    pub stands: Stands,
+}
+
+/// Where a change is that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// In the queue, as a change of this asset; `None`: of everything.
+    Queued(Option<Asset>),
+    /// In a request in flight.
+    InFlight(RequestId),
 }
 
 impl PipelineView {
@@ -96,6 +122,16 @@ impl Planner {
         for flight in self.flights.values() {
             let view = pipelines.entry(flight.pipeline.clone()).or_default();
             view.in_flight += 1;
+            if view
+                .oldest
+                .as_ref()
+                .is_none_or(|oldest| flight.first_seen < oldest.seen)
+            {
+                view.oldest = Some(Oldest {
+                    seen: flight.first_seen,
+                    stands: Stands::InFlight(flight.id),
+                });
+            }
             view.alarms.extend(self.flight_alarms(flight, now));
         }
         for (id, pipeline) in &self.pipelines {
@@ -103,6 +139,9 @@ impl Planner {
             view.queued_assets = pipeline.queue.len();
             view.queued_all = pipeline.queue.all().map(|all| all.reason);
             view.oldest_queued = pipeline.queue.oldest();
+            let oldest = [view.oldest.take(), oldest_queued(pipeline)];
+            view.oldest = oldest.into_iter().flatten().min_by_key(|one| one.seen);
+            view.waits = self.waits(id, pipeline, now);
             view.learned_max_assets = pipeline.size.learned();
             view.hot = hot(pipeline, now);
             let pauses = pipeline.pauses.iter();
@@ -139,7 +178,7 @@ impl Planner {
                 "the API refuses calls since {}: {}; {advice}",
                 trouble.since, trouble.refusal
             );
-            Alarm::new(kind, text)
+            Alarm::new(kind, text).since(trouble.since)
         })
     }
 
@@ -150,7 +189,7 @@ impl Planner {
                  is waited for and not sent again; ask the vendor, then purge its assets",
                 flight.id, flight.opened
             );
-            Alarm::new(AlarmKind::Overdue, text)
+            Alarm::new(AlarmKind::Overdue, text).since(flight.opened)
         });
         let late = now.since(flight.opened) >= self.limits.track_timeout;
         let untracked = flight.trouble.as_ref().filter(|_| late).map(|why| {
@@ -158,7 +197,7 @@ impl Planner {
                 "the status of purge request {} can't be had since {}: {why}; it goes on asking",
                 flight.id, flight.opened
             );
-            Alarm::new(AlarmKind::Untracked, text)
+            Alarm::new(AlarmKind::Untracked, text).since(flight.opened)
         });
         overdue.into_iter().chain(untracked)
     }
@@ -170,7 +209,6 @@ impl Planner {
         now: Time,
         alarms: &mut Vec<Alarm>,
     ) {
-        let mut raise = |kind, text| alarms.push(Alarm::new(kind, text));
         let flights = || {
             self.flights
                 .values()
@@ -181,15 +219,14 @@ impl Planner {
             // What passes by itself is tried again only while something waits for it.
             && (waits || !trouble.refusal.passes())
         {
-            raise(
-                trouble.refusal.alarm(),
-                format!(
-                    "the API refuses purges of this pipeline since {}: {}; it tries again by \
-                     itself",
-                    trouble.since, trouble.refusal
-                ),
+            let text = format!(
+                "the API refuses purges of this pipeline since {}: {}; it tries again by \
+                 itself",
+                trouble.since, trouble.refusal
             );
+            alarms.push(Alarm::new(trouble.refusal.alarm(), text).since(trouble.since));
         }
+        let mut raise = |kind, text| alarms.push(Alarm::new(kind, text));
         let attempts = flights()
             .map(|flight| flight.attempt)
             .fold(pipeline.queue.attempts(), u32::max);
@@ -221,6 +258,17 @@ impl Planner {
             raise(AlarmKind::AllRepeats, text);
         }
     }
+}
+
+fn oldest_queued(pipeline: &Pipeline) -> Option<Oldest> {
+    let all = pipeline.queue.all().map(|all| (None, all.since));
+    let asset = pipeline.queue.oldest_asset();
+    let asset = asset.map(|(asset, seen)| (Some(asset.clone()), seen));
+    let (asset, seen) = all.into_iter().chain(asset).min_by_key(|(_, seen)| *seen)?;
+    Some(Oldest {
+        seen,
+        stands: Stands::Queued(asset),
+    })
 }
 
 fn hot(pipeline: &Pipeline, now: Time) -> Vec<HotAsset> {

@@ -43,6 +43,7 @@ impl Worker {
         let unwatched = self.context.inbox.unwatched.summary();
         let polling = self.polls_all() || unwatched.some;
         let scanning = self.scans.is_walking();
+        let scanned = self.scans.walked_files();
         self.report.publish(|status| {
             status.polling = polling;
             status.unwatched_directories = unwatched.directories;
@@ -52,6 +53,7 @@ impl Worker {
             status.armed = self.presence.is_there() && status.last_scan.is_some();
             status.unfollowed_directories = self.names.unfollowed();
             status.scanning = scanning;
+            status.scanned_files = scanned;
             status.alarms = alarms;
             self.reading.count(status);
             self.denied.count(status);

@@ -169,6 +169,12 @@ impl Scans {
         { self.running.as_ref() }.is_some_and(|running| running.walking)
     }
 
+    /// The files that the running walk has looked at; 0 where none runs.
+    pub(super) fn walked_files(&self) -> u64 {
+        let walks = self.running.as_ref().filter(|running| running.walking);
+        walks.map_or(0, |running| running.files)
+    }
+
     pub(super) fn accepts_loss(&self) -> bool {
         { self.running.as_ref() }.is_some_and(|running| running.begun.accept_loss)
     }

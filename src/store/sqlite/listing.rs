@@ -57,13 +57,18 @@ pub(in crate::store) fn changes(
         value(filter.asset.as_ref()),
     ];
     listed(connection, &CHANGES, values, filter.slice, |row| {
-        let request: Option<i64> = row.get("request")?;
-        Ok(ChangeRecord {
-            pipeline_id: history::pipeline(row)?,
-            asset: row.get("asset")?,
-            request: request.map(uint),
-            cause: asset::cause(connection, row)?,
-        })
+        change(connection, row)
+    })
+}
+
+/// Reads the columns of [`CHANGE`].
+pub(super) fn change(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
+    let request: Option<i64> = row.get("request")?;
+    Ok(ChangeRecord {
+        pipeline_id: history::pipeline(row)?,
+        asset: row.get("asset")?,
+        request: request.map(uint),
+        cause: asset::cause(connection, row)?,
     })
 }
 
@@ -74,12 +79,17 @@ pub(in crate::store) fn deliveries(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let values = [value(pipeline.as_ref()), value(filter.route.as_ref())];
     listed(connection, &DELIVERIES, values, filter.slice, |row| {
-        let id: i64 = row.get("id")?;
-        Ok(ListedDelivery {
-            id: uint(id),
-            route: row.get("route")?,
-            pipeline_id: history::pipeline(row)?,
-            record: deliveries::record(connection, row)?,
-        })
+        delivery(connection, row)
+    })
+}
+
+/// Reads the columns of [`DELIVERY`].
+pub(super) fn delivery(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<ListedDelivery> {
+    let id: i64 = row.get("id")?;
+    Ok(ListedDelivery {
+        id: uint(id),
+        route: row.get("route")?,
+        pipeline_id: history::pipeline(row)?,
+        record: deliveries::record(connection, row)?,
     })
 }

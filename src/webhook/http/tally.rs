@@ -26,6 +26,26 @@ pub struct RouteStatus {
     pub answers: BTreeMap<String, u64>,
     /// Calls since the start that were refused, by why.
     pub refusals: BTreeMap<String, u64>,
+    /// The last refusal that was logged since the start.
+    #[serde(default)]
+    pub last_refusal: Option<LastRefusal>,
+}
+
+/// A call that was refused, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefusal {
+    /// When the first one was since the last delivery that was committed.
+    pub since: Time,
+    /// When this one was.
+    pub at: Time,
+    /// Who sent it.
+    pub client: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// A delivery that was committed.
@@ -96,6 +116,7 @@ pub(in crate::webhook) struct Tally {
     refusals: [AtomicU64; Reason::ALL.len()],
     lines: [Mutex<Lines>; Reason::ALL.len()],
     last: Mutex<Option<LastDelivery>>,
+    last_refusal: Mutex<Option<LastRefusal>>,
 }
 
 impl Tally {
@@ -124,6 +145,23 @@ impl Tally {
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
+    /// Keeps a refusal that was logged; its `since` is that of those before it, if nothing was delivered
+    /// meanwhile.
+    pub(in crate::webhook) fn logged(&self, mut refusal: LastRefusal) {
+        let delivered = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let delivered = delivered.as_ref().map(|last| last.at);
+        let mut kept = self
+            .last_refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = &*kept
+            && delivered.is_none_or(|at| at < before.since)
+        {
+            refusal.since = before.since;
+        }
+        *kept = Some(refusal);
+    }
+
     pub(in crate::webhook) fn delivered(&self, event: Arc<str>, at: Time) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastDelivery { event, at });
@@ -136,7 +174,12 @@ impl Tally {
         pipeline: &str,
     ) -> RouteStatus {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = self
+            .last_refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         RouteStatus {
+            last_refusal: refusal.clone(),
             route: route.to_owned(),
             kind: kind.to_owned(),
             pipeline: pipeline.to_owned(),
@@ -158,6 +201,29 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_are_since_the_first_after_a_delivery() {
+        let tally = Tally::default();
+        let refused = |at: u64| {
+            let at = Time::from_millis(at);
+            tally.logged(LastRefusal {
+                since: at,
+                at,
+                client: "192.0.2.1".to_owned(),
+                reason: "wrong".to_owned(),
+                what: "what".to_owned(),
+                remedy: "remedy".to_owned(),
+            });
+            let status = tally.status("/hooks/www", "generic", "www");
+            status.last_refusal.unwrap().since.millis()
+        };
+        assert_eq!(refused(10), 10);
+        assert_eq!(refused(20), 10);
+        tally.delivered("event".into(), Time::from_millis(30));
+        assert_eq!(refused(40), 40);
+        assert_eq!(refused(50), 40);
+    }
 
     #[test]
     fn a_flood_gets_ten_lines_a_minute_and_what_got_none_is_counted() {

@@ -121,7 +121,10 @@ async fn every_refusal_is_a_json_document_that_says_what_is_wrong() {
             let why = document["error"].as_str().unwrap();
             assert!(why.contains(says), "{method} {path}: {document}");
             let class = document["class"].as_str().unwrap();
-            assert!(matches!(class, "invalid" | "not_found"), "{document}");
+            assert!(
+                matches!(class, "invalid" | "not_found" | "unknown_pipeline"),
+                "{document}"
+            );
         }
         let long = "x".repeat(9 << 20);
         let large = call("POST", "/api/v1/purge").json(&json!({ "pipeline": long }));

@@ -93,8 +93,8 @@ async fn a_directory_of_the_web_servers_group_is_an_alarm_that_ends_when_edgepur
     )
     .await;
     let told = String::from_utf8(bench.run(&["status"]).await.stdout).unwrap();
-    assert!(told.contains("1 directories can't be listed"), "{told}");
-    assert!(told.contains("ALARM www: unreadable"), "{told}");
+    assert!(told.contains("1 directory can't be listed"), "{told}");
+    assert!(told.contains("▲ www: unreadable"), "{told}");
 
     // The operator joins the group.
     assert_eq!(bench.terminate().await, Some(0));

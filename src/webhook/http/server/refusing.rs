@@ -11,7 +11,7 @@ use crate::webhook::http::body::Unread;
 use crate::webhook::http::client::Peer;
 use crate::webhook::http::meant;
 use crate::webhook::http::refusal::Reason;
-use crate::webhook::http::tally::Line;
+use crate::webhook::http::tally::{LastRefusal, Line};
 use crate::webhook::payload::content::Unreadable;
 use crate::webhook::payload::content::printable;
 use crate::webhook::route::diagnosis::Diagnosis;
@@ -129,18 +129,28 @@ impl Server {
 
     /// Counts a refused call of a route, and tells it.
     pub(super) fn refused(&self, call: Call<'_>, why: Reason, say: impl FnOnce() -> Diagnosis) {
-        let Some(line) = call.served.tally.refused(why, self.clock.now()) else {
+        let now = self.clock.now();
+        let Some(line) = call.served.tally.refused(why, now) else {
             return;
         };
         let Diagnosis { what, remedy } = say();
+        let client = self.proxies.client(call.peer, call.headers).to_string();
         tracing::warn!(
             route = &*call.served.path,
-            client = %self.proxies.client(call.peer, call.headers),
+            client,
             reason = why.as_str(),
             suppressed = line.told(),
             "a delivery is refused: {what}; {remedy}{}",
             line.end()
         );
+        call.served.tally.logged(LastRefusal {
+            since: now,
+            at: now,
+            client,
+            reason: why.as_str().to_owned(),
+            what,
+            remedy,
+        });
     }
 
     /// Counts a call of no route, and tells which one was meant.

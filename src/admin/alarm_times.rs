@@ -1,0 +1,33 @@
+//! Since when each alarm is on. What notices alarms writes it; the status reads it. Outlives a reload.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::time::Time;
+
+/// One alarm: the pipeline, the origin, the reason.
+pub(crate) type AlarmKey = (Option<String>, Option<String>, AlarmKind);
+
+/// The alarms that are on, each since when it is known.
+#[derive(Debug, Default)]
+pub struct AlarmTimes(Mutex<BTreeMap<AlarmKey, Time>>);
+
+impl AlarmTimes {
+    /// The alarms that are on.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<AlarmKey, Time>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which alarm it is.
+    pub(crate) fn key(alarm: &Alarm) -> AlarmKey {
+        let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
+        (pipeline, origin, alarm.reason)
+    }
+
+    /// Since when an alarm is on: as its part knows, or as it was noticed.
+    pub(super) fn since(&self, alarm: &Alarm, now: Time) -> Time {
+        let noticed = || self.lock().get(&Self::key(alarm)).copied();
+        alarm.since.or_else(noticed).unwrap_or(now)
+    }
+}

@@ -1,0 +1,170 @@
+//! `GET /history`: the purge requests, a page at a time. The query has the names of `/api/v1/requests`, so
+//! that a link says the same in both places.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Html;
+use maud::{Markup, html};
+use url::form_urlencoded;
+
+use super::Page;
+use super::frame::Frame;
+use super::live;
+use super::now::status;
+use super::text::{self, counted, encoded, moment, name, number, span};
+use super::visitor::{PageError, Visitor};
+use crate::admin::api::{RequestPage, Status};
+use crate::admin::history::requests;
+use crate::admin::{AdminError, ListQuery};
+use crate::core::purge::Outcome;
+use crate::store::RequestRecord;
+
+/// Assets of a request that are named; the others are behind a summary.
+const NAMED: usize = 3;
+
+/// The filters of a list as a form sent them: empty ones are none.
+pub(super) struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    /// Reads the query of a page.
+    pub(super) fn of(query: Option<String>) -> Self {
+        let query = query.unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self(pairs.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// The value of a filter; empty where it is not set.
+    pub(super) fn get(&self, key: &str) -> &str {
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The list that this asks for.
+    pub(super) fn list<T: serde::de::DeserializeOwned>(&self) -> Result<ListQuery<T>, AdminError> {
+        ListQuery::of(&self.query(None))
+    }
+
+    /// The query; with a cursor, that of another page.
+    pub(super) fn query(&self, cursor: Option<u64>) -> String {
+        let kept = self.0.iter();
+        let kept =
+            kept.filter(|(name, _)| cursor.is_none() || !matches!(&**name, "cursor" | "page"));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(kept);
+        if let Some(cursor) = cursor {
+            query.append_pair("cursor", &cursor.to_string());
+        }
+        query.finish()
+    }
+}
+
+/// `GET /history`
+pub(super) async fn history(
+    State(page): State<Arc<Page>>,
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+) -> Result<Html<String>, PageError> {
+    let asked = Asked::of(query);
+    let status = status(&page).await?;
+    let listed = requests(page.admin(), asked.list()?).await?.0;
+    let frame = Frame {
+        title: "History",
+        at: "history",
+        base: "",
+        status: Some(&status),
+        visitor: &visitor,
+    };
+    let content = html! {
+        h1 { "History " small { (counted(listed.page.total_count, "purge request")) } }
+        (filter(&status, &asked))
+        section id="list" data-live { (list(&status, &listed, &asked)) }
+    };
+    Ok(frame.show(&page, &content))
+}
+
+/// A choice of a form.
+pub(super) fn choice(
+    label: &str,
+    key: &str,
+    options: impl Iterator<Item = String>,
+    chosen: &str,
+) -> Markup {
+    html! {
+        label {
+            (label) " "
+            select name=(key) {
+                option value="" { "all" }
+                @for option in options { option selected[option == chosen] { (option) } }
+            }
+        }
+    }
+}
+
+fn filter(status: &Status, asked: &Asked) -> Markup {
+    let names = status.pipelines.iter().map(|one| one.name.clone());
+    let open = ["submitting", "accepted"].into_iter();
+    let words = open
+        .chain(Outcome::ALL.map(Outcome::as_str))
+        .map(str::to_owned);
+    html! {
+        form class="filter" method="get" role="search" {
+            (choice("Pipeline", "pipeline", names, asked.get("pipeline")))
+            (choice("Status", "status", words, asked.get("status")))
+            label { "Asset " input type="search" name="asset" value=(asked.get("asset")) placeholder="/blog/"; }
+            button { "Filter" }
+        }
+    }
+}
+
+fn list(status: &Status, listed: &RequestPage, asked: &Asked) -> Markup {
+    html! {
+        @if listed.purge_requests.is_empty() {
+            p class="empty" { "No purge request is like this." }
+        } @else {
+            table {
+                thead {
+                    tr {
+                        @for title in ["Number", "Made", "Pipeline", "Purges", "Status", "Took"] {
+                            th scope="col" { (title) }
+                        }
+                    }
+                }
+                tbody { @for request in &listed.purge_requests { (row(status, request)) } }
+            }
+        }
+        @if let Some(next) = listed.page.next {
+            p { a class="next" href={ "history?" (asked.query(Some(next))) } { "Older" } }
+        }
+    }
+}
+
+fn row(status: &Status, request: &RequestRecord) -> Markup {
+    let took = request.settled_at.map(|at| at.since(request.first_seen));
+    let bad = !matches!(&*request.status, "done" | "submitting" | "accepted");
+    html! {
+        tr {
+            th scope="row" { "#" (request.id) }
+            td data-label="Made" { (moment(request.created_at)) }
+            td data-label="Pipeline" { (live::pipeline(status, &request.pipeline_id)) }
+            td data-label="Purges" {
+                @if request.all { "everything: " (request.reason.as_deref().unwrap_or_default()) }
+                @for asset in request.assets.iter().take(NAMED) {
+                    a href={ "why?q=" (encoded(asset)) } { (name(asset)) } " "
+                }
+                @if request.assets.len() > NAMED {
+                    details {
+                        summary { (number(request.assets.len() - NAMED)) " more" }
+                        @for asset in request.assets.iter().skip(NAMED) { (name(asset)) " " }
+                    }
+                }
+            }
+            td data-label="Status" {
+                span class=[bad.then_some("bad")] { (request.status) }
+                @if !request.why.is_empty() { span class="cause" { (request.why) } }
+                @if let Some(id) = &request.remote_id { span class="cause id" { (text::id(id)) } }
+            }
+            td data-label="Took" { @if let Some(took) = took { (span(took)) } }
+        }
+    }
+}
