@@ -36,7 +36,6 @@ use handover::Handover;
 mod api;
 mod handover;
 mod herald;
-mod recent;
 mod reload;
 mod settings;
 pub mod systemd;
@@ -155,11 +154,7 @@ impl Daemon {
         warn(config, environment);
         let credentials = credentials(config, environment);
         let (store, index) = open_databases(config, &supervisor)?;
-        let Process {
-            clock,
-            reloads,
-            handover,
-        } = process;
+        let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
         let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
@@ -185,10 +180,9 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
-        recent::spawn(config, &store, &metrics, &supervisor);
         let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
         watched.are(&pipelines);
-        let parts = jobs::Parts {
+        let jobs = jobs::Parts {
             store: &store,
             index: &index,
             intake: &intake,
@@ -197,14 +191,11 @@ impl Daemon {
             metrics: &metrics,
             clock,
         };
-        jobs::start(config, parts, &supervisor).await?;
+        jobs::start(config, jobs, &supervisor).await?;
         let webhooks =
             webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
-        let origins = pipelines
-            .values()
-            .flat_map(|pipeline| pipeline.origins.iter().map(|(_, origin)| origin.clone()))
-            .collect();
-        let admin_address = listeners.address();
+        let origins = { pipelines.values() }.flat_map(|pipeline| &pipeline.origins);
+        let origins = origins.map(|(_, origin)| origin.clone()).collect();
         let admin = Arc::new(Admin {
             engine: handle.clone(),
             store,
@@ -228,6 +219,7 @@ impl Daemon {
         });
         herald::spawn(&admin, &handover.told, &supervisor);
         let page = page::routes(&admin, supervisor.stopping());
+        let admin_address = listeners.address();
         listeners.serve(&admin, &page, token(config)?, &supervisor);
         Ok(Self {
             supervisor,

@@ -22,6 +22,7 @@ use crate::supervise::Supervisor;
 
 mod deliveries;
 mod loss;
+mod recent;
 pub(crate) mod remap;
 mod retention;
 mod verification;
@@ -57,6 +58,7 @@ pub(crate) async fn start(
 ) -> Result<(), JobError> {
     let Parts { store, clock, .. } = parts;
     retention::spawn(store, config.state.retention, clock, supervisor);
+    recent::spawn(config, &parts, supervisor);
     loss::spawn(&parts, supervisor)?;
     deliveries::spawn(config, store, parts.pipelines, clock, supervisor).await?;
     verification::spawn(config, &parts, supervisor).await
