@@ -1,4 +1,4 @@
-//! The steps of the README for CI jobs, run as they stand there.
+//! The steps of docs/webhooks.md for CI jobs, run as they stand there.
 
 use std::process::{Output, Stdio};
 
@@ -7,11 +7,11 @@ use tokio::process::Command;
 use super::*;
 use edgepurge::sandbox::{ErrorType, Fault, Operation};
 
-/// The script of the README's step that is named so: the block below its `run: |` or `script:`.
+/// The script of docs/webhooks.md's step that is named so: the block below its `run: |` or `script:`.
 fn script(after: &str) -> String {
-    let readme = include_str!("../../../README.md");
-    let from = readme.find(after).expect("the README has that step");
-    let block = readme[from..].split("```").nth(1).unwrap();
+    let document = include_str!("../../../docs/webhooks.md");
+    let from = document.find(after).expect("the document has that step");
+    let block = document[from..].split("```").nth(1).unwrap();
     let mut lines = block
         .lines()
         .skip_while(|line| !line.trim_end().ends_with('|'));

@@ -1,4 +1,4 @@
-//! The routes of the README, one for each kind, as they stand there: each takes a delivery of its
+//! The routes of docs/webhooks.md, one for each kind, as they stand there: each takes a delivery of its
 //! sender, signed with its own secret, and what is made of it is done.
 
 use std::collections::BTreeSet;
@@ -10,10 +10,10 @@ use ring::hmac;
 
 use super::*;
 
-/// The routes of the README's block.
+/// The routes of docs/webhooks.md's block.
 fn routes() -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("### A route for each sender").unwrap();
+    let document = include_str!("../../../docs/webhooks.md");
+    let (_, section) = document.split_once("## A route for each sender").unwrap();
     let block = section.split("```").nth(1).unwrap();
     block.strip_prefix("toml\n").unwrap().to_owned()
 }
@@ -141,7 +141,7 @@ fn headers(kind: &str, secret: &str, body: &str) -> Vec<(&'static str, String)> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_of_the_readme_takes_its_senders_deliveries_and_nobody_elses() {
+async fn every_route_of_the_document_takes_its_senders_deliveries_and_nobody_elses() {
     let mut bench = Bench::new().await;
     let parsed: toml::Table = toml::from_str(&routes()).unwrap();
     let routes_of = |key: &str| -> Vec<String> {
