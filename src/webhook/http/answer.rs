@@ -108,6 +108,8 @@ pub(in crate::webhook) enum Answer {
     NoRoute,
     /// There is no such delivery, or not any more.
     NoEvent,
+    /// `wait` in the query of a question can't be read.
+    BadWait,
     /// The route takes other methods only.
     Method(&'static [Method]),
     /// The body is over the limit.
@@ -137,6 +139,7 @@ impl Answer {
             | Self::Handshake(_)
             | Self::NoRoute
             | Self::NoEvent
+            | Self::BadWait
             | Self::Method(_) => return None,
         })
     }
@@ -147,7 +150,9 @@ impl Answer {
             Self::Duplicate | Self::Ignored(_) | Self::State(..) => StatusCode::OK,
             Self::Handshake(handshake) => handshake.status,
             Self::Unreadable(Unreadable::MediaType(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unreadable(Unreadable::NotJson { .. }) | Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Unreadable(Unreadable::NotJson { .. }) | Self::Broken | Self::BadWait => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unreadable(Unreadable::Payload { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
@@ -187,6 +192,7 @@ impl Answer {
             Self::Throttled => refusal("too many failed authentications"),
             Self::NoRoute => refusal("there is no such route"),
             Self::NoEvent => refusal("there is no such delivery"),
+            Self::BadWait => refusal("`wait` has to be seconds, as in ?wait=30s"),
             Self::Method(_) => refusal("the route takes no such method"),
             Self::TooLarge => refusal("the body is too large"),
             Self::Cut => refusal("the body did not come in time"),

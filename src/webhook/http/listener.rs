@@ -113,7 +113,13 @@ pub fn serve(
         total,
     };
     let server = Arc::new(Server::new(
-        hooks, tallies, settings, limits, deliveries, clock,
+        hooks,
+        tallies,
+        settings,
+        limits,
+        deliveries,
+        supervisor.stopping(),
+        clock,
     ));
     let handle = ListenerHandle {
         addresses: sockets.addresses().into(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response};
@@ -12,6 +13,8 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::body::{self, BodyLimits, Unread};
@@ -22,7 +25,7 @@ use super::failures::Failures;
 use super::refusal::Reason;
 use super::tally::{RouteStatus, Tallies, Tally};
 use crate::clock::Clock;
-use crate::core::delivery::{Intent, NewDelivery, Taken};
+use crate::core::delivery::{DeliveryState, Intent, NewDelivery, Taken};
 use crate::core::time::Time;
 use crate::sink::Deliveries;
 use crate::webhook::auth::verifier::Authentic;
@@ -40,6 +43,13 @@ const KEPT: usize = 32 << 20;
 const FIRST: usize = 32 << 10;
 /// A body above this is read on a thread where it holds up nobody.
 const LARGE: usize = 128 << 10;
+
+/// The longest that a question about a delivery waits for its end.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How often a delivery that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Questions that wait at once; those above are answered at once.
+const WAITERS: usize = 64;
 
 /// Where calls of no route are counted: every route begins with a slash.
 const NO_ROUTE: &str = "";
@@ -82,6 +92,9 @@ pub(in crate::webhook) struct Server {
     budget: Budget,
     limits: BodyLimits,
     deliveries: Arc<dyn Deliveries>,
+    /// Places for questions that wait.
+    waiters: Semaphore,
+    stopping: CancellationToken,
     clock: Clock,
 }
 
@@ -92,6 +105,7 @@ impl Server {
         settings: ServerSettings,
         limits: BodyLimits,
         deliveries: Arc<dyn Deliveries>,
+        stopping: CancellationToken,
         clock: Clock,
     ) -> Self {
         let routes = hooks.into_iter().map(|hook| {
@@ -111,6 +125,8 @@ impl Server {
             budget: Budget::new(KEPT, FIRST),
             limits,
             deliveries,
+            waiters: Semaphore::new(WAITERS),
+            stopping,
             clock,
         }
     }
@@ -154,7 +170,7 @@ impl Server {
             let answer = self.called(served, &mut head, body, &visitor);
             served.tally.answered(answer.await)
         } else if let Some((served, event)) = self.event(&head) {
-            let answer = self.asked(served, &head.headers, event, &visitor);
+            let answer = self.asked(served, &head, event, &visitor);
             served.tally.answered(answer.await)
         } else {
             self.unknown(&head, visitor.peer)
@@ -314,21 +330,15 @@ impl Server {
         }
     }
 
-    /// What became of a delivery.
-    async fn asked(
-        &self,
-        served: &Served,
-        headers: &HeaderMap,
-        event: &str,
-        visitor: &Visitor,
-    ) -> Answer {
-        if !served.hook.route.may_ask(headers) {
-            let peer = visitor.peer;
-            return self.may_not_ask(Call {
+    /// What became of a delivery; with `?wait=30s` in the query, when it has ended, or after that time.
+    async fn asked(&self, served: &Served, head: &Parts, event: &str, visitor: &Visitor) -> Answer {
+        if !served.hook.route.may_ask(&head.headers) {
+            let call = Call {
                 served,
-                headers,
-                peer,
-            });
+                headers: &head.headers,
+                peer: visitor.peer,
+            };
+            return self.may_not_ask(call);
         }
         if !visitor.place.vouch() {
             return Answer::Unavailable;
@@ -336,15 +346,43 @@ impl Server {
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
             return Answer::NoEvent;
         };
-        match self.deliveries.delivery(&served.path, &event).await {
-            Ok(Some(record)) => Answer::State(Arc::clone(&served.hook.pipeline), Box::new(record)),
-            Ok(None) => Answer::NoEvent,
-            Err(error) => {
-                tracing::error!("a delivery can't be looked up: {error}");
-                Answer::Unavailable
+        let Some(wait) = wait_of(head.uri.query().unwrap_or_default()) else {
+            return Answer::BadWait;
+        };
+        // Where too many wait already, the answer comes at once, as without `wait`.
+        let place = self.waiters.try_acquire();
+        let wait = if place.is_ok() { wait } else { Duration::ZERO };
+        let until = self.clock.now().after(wait);
+        loop {
+            let record = match self.deliveries.delivery(&served.path, &event).await {
+                Ok(Some(record)) => record,
+                Ok(None) => return Answer::NoEvent,
+                Err(error) => {
+                    tracing::error!("a delivery can't be looked up: {error}");
+                    return Answer::Unavailable;
+                }
+            };
+            let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
+            if ended || self.clock.now() >= until || self.stopping.is_cancelled() {
+                return Answer::State(Arc::clone(&served.hook.pipeline), Box::new(record));
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
+}
+
+/// How long a question may wait: `wait=30s` or `wait=30` in its query, at most a minute. `None`: it can't be
+/// read.
+fn wait_of(query: &str) -> Option<Duration> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let Some((_, value)) = pairs.find(|(name, _)| *name == "wait") else {
+        return Some(Duration::ZERO);
+    };
+    let seconds: u64 = value.strip_suffix('s').unwrap_or(value).parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 impl Peer {

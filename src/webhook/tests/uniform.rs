@@ -59,6 +59,7 @@ fn server(sender: Sender, clock: Clock) -> Arc<Server> {
         settings,
         limits,
         Arc::new(Refusing),
+        tokio_util::sync::CancellationToken::new(),
         clock,
     )
     .into()

@@ -214,3 +214,63 @@ async fn a_repeated_delivery_and_a_file_of_the_token_are_taken() {
     let output = notify("", &[&url, "--token-file", file.to_str().unwrap()]).await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+/// Asks about a delivery, with this query.
+async fn ask(url: &str, event: &str, query: &str) -> (u16, Value) {
+    let asked = reqwest::Client::new()
+        .get(format!("{url}/{event}?{query}"))
+        .bearer_auth(SECRET)
+        .send()
+        .await
+        .unwrap();
+    (asked.status().as_u16(), asked.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_waits_is_answered_when_the_delivery_has_ended() {
+    let (bench, url) = unwatched().await;
+    assert!(bench.run(&["pause", "www"]).await.status.success());
+    let output = notify(SECRET, &[&url, "--path", "b.css", "--format", "json"]).await;
+    let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let event = taken["event"].as_str().unwrap().to_owned();
+    // Without a wait, or when it is over, it says how far it is.
+    for query in ["", "wait=1s", "wait=0"] {
+        let (status, body) = ask(&url, &event, query).await;
+        assert_eq!((status, &body["state"]), (200, &json!("queued")), "{query}");
+    }
+    let (status, body) = ask(&url, &event, "wait=soon").await;
+    assert_eq!(status, 400, "{body}");
+    assert!(
+        body["error"].as_str().unwrap().contains("?wait=30s"),
+        "{body}"
+    );
+    let (waiting, for_it) = (url.clone(), event.clone());
+    let waiting = tokio::spawn(async move { ask(&waiting, &for_it, "wait=60s").await });
+    assert!(bench.run(&["resume", "www"]).await.status.success());
+    let (status, body) = waiting.await.unwrap();
+    assert_eq!((status, &body["state"]), (200, &json!("done")), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_waits_holds_up_no_stop() {
+    let (mut bench, url) = unwatched().await;
+    assert!(bench.run(&["pause", "www"]).await.status.success());
+    let output = notify(SECRET, &[&url, "--path", "b.css", "--format", "json"]).await;
+    let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let event = taken["event"].as_str().unwrap().to_owned();
+    let asked = tokio::spawn({
+        let (url, event) = (url.clone(), event.clone());
+        async move { ask(&url, &event, "wait=60s").await }
+    });
+    // One that is asked later is answered: the first one waits.
+    until("a later question is answered", async || {
+        let (status, _) = ask(&url, &event, "").await;
+        (status == 200 && !asked.is_finished()).then_some(())
+    })
+    .await;
+    let began = std::time::Instant::now();
+    assert_eq!(bench.terminate().await, Some(0));
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    let (status, body) = asked.await.unwrap();
+    assert_eq!((status, &body["state"]), (200, &json!("queued")), "{body}");
+}

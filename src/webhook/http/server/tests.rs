@@ -83,6 +83,7 @@ fn server(taker: &Arc<Taker>) -> Arc<Server> {
         settings,
         LIMITS,
         Arc::clone(taker) as _,
+        tokio_util::sync::CancellationToken::new(),
         clock,
     ))
 }
