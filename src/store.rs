@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
-    /// tells how many it were.
+    /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
         let told = Arc::clone(&self.told);
         self.write_and_announce(move |connection| {

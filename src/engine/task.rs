@@ -146,7 +146,7 @@ impl Task {
         });
     }
 
-    /// Waits a moment, while those who ask are answered.
+    /// Waits a moment; questions are answered meanwhile.
     async fn pause(&mut self, steps: &Steps) -> Result<(), End> {
         let over = tokio::time::sleep(COMMIT_RETRY);
         tokio::pin!(over);

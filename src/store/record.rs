@@ -1,4 +1,4 @@
-//! What the history tells of requests, changes and assets.
+//! The records of requests, changes and assets that the history returns.
 
 use std::time::Duration;
 

@@ -134,8 +134,8 @@ pub(in crate::origin) fn judge(row: Option<&Entry>, now: Observed, signs: Signs)
     let other_bytes = if let (Some(old), Some(new)) = (row.hash, now.hash) {
         old != new
     } else {
-        // No call can set the ctime, so that it tells of a write that kept size and times. It also
-        // tells of another owner or mode: without bytes to compare, that is the same.
+        // No call can set the ctime: it changes also with a write that kept size and times. It also
+        // changes with another owner or mode: without bytes to compare, that is the same.
         let unread = row.known == Confidence::Unread;
         (stat_known && row.stat.rewritten(&now.stat)) || signs.event || (signs.doubt && unread)
     };

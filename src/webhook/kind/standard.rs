@@ -17,7 +17,7 @@ use crate::webhook::payload::reading::{Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, POINTERS, Sender, generic};
 
-/// Whoever follows the Standard Webhooks specification, or uses Svix.
+/// A sender that follows the Standard Webhooks specification, or that uses Svix.
 pub static SENDER: Sender = Sender {
     keys: &POINTERS,
     known_by: &[WEBHOOK[2], SVIX[2]],

@@ -321,53 +321,26 @@ mod tests {
 
     #[test]
     fn what_can_never_be_a_repository_is_refused() {
+        let (github, bitbucket) = (kind::github::SENDER.forge, kind::bitbucket::SENDER.forge);
         for (kind, text, problem) in [
+            (github, "site", RepositoryProblem::NoOwner),
             (
-                kind::github::SENDER.forge,
-                "site",
-                RepositoryProblem::NoOwner,
-            ),
-            (
-                kind::github::SENDER.forge,
+                github,
                 "https://github.com/acme",
                 RepositoryProblem::NoOwner,
             ),
+            (github, "acme/*", RepositoryProblem::Pattern),
+            (github, "acme/site/tree/main", RepositoryProblem::TooLong),
             (
-                kind::github::SENDER.forge,
-                "acme/*",
-                RepositoryProblem::Pattern,
-            ),
-            (
-                kind::github::SENDER.forge,
-                "acme/site/tree/main",
-                RepositoryProblem::TooLong,
-            ),
-            (
-                kind::github::SENDER.forge,
+                github,
                 "https://github.com/acme/site/tree/main",
                 RepositoryProblem::TooLong,
             ),
-            (
-                kind::bitbucket::SENDER.forge,
-                "a/b/c",
-                RepositoryProblem::TooLong,
-            ),
+            (bitbucket, "a/b/c", RepositoryProblem::TooLong),
             (gitea(), "a/b/c", RepositoryProblem::TooLong),
-            (
-                kind::github::SENDER.forge,
-                "acme /site",
-                RepositoryProblem::Impossible,
-            ),
-            (
-                kind::github::SENDER.forge,
-                "acme//site",
-                RepositoryProblem::Impossible,
-            ),
-            (
-                kind::github::SENDER.forge,
-                "../site",
-                RepositoryProblem::Impossible,
-            ),
+            (github, "acme /site", RepositoryProblem::Impossible),
+            (github, "acme//site", RepositoryProblem::Impossible),
+            (github, "../site", RepositoryProblem::Impossible),
             (gitlab(), "", RepositoryProblem::Impossible),
         ] {
             assert_eq!(
