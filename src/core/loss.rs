@@ -216,10 +216,11 @@ impl LossGuard {
         let due = since.after(self.gone_after);
         if due > now {
             Verdict::Wait(due)
+        } else if self.hold.is_some_and(|hold| since <= hold.until) {
+            // Before what is accepted: a file that may go later does not end the hold.
+            Verdict::Held
         } else if self.accepted.is_some_and(|until| since <= until) {
             Verdict::Gone
-        } else if self.hold.is_some_and(|hold| since <= hold.until) {
-            Verdict::Held
         } else {
             Verdict::Judge
         }
