@@ -180,7 +180,15 @@ impl Daemon {
         let intake = Arc::new(intake(config, &store, &index, &handle)?);
         remap::remap(config, &store, &intake).await?;
         supervisor.spawn("engine", engine.run(supervisor.stopping()));
-        let pipelines = start_origins(config, &index, &intake, &handover, clock, &supervisor)?;
+        let pipelines = start_origins(
+            config,
+            environment,
+            &index,
+            &intake,
+            &handover,
+            clock,
+            &supervisor,
+        )?;
         watched.are(&pipelines);
         let jobs = jobs::Parts {
             store: &store,
@@ -194,8 +202,6 @@ impl Daemon {
         jobs::start(config, jobs, &supervisor).await?;
         let webhooks =
             webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
-        let origins = { pipelines.values() }.flat_map(|pipeline| &pipeline.origins);
-        let origins = origins.map(|(_, origin)| origin.clone()).collect();
         let admin = Arc::new(Admin {
             engine: handle.clone(),
             store,
@@ -206,10 +212,7 @@ impl Daemon {
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
             reloads: Arc::clone(&reloads),
-            api_url: sandbox.as_ref().map_or_else(
-                || config.scaleway.api_url.as_str().to_owned(),
-                Sandbox::api_url,
-            ),
+            api_url: api_url(config, sandbox.as_ref()),
             key: key_source(config, environment),
             credentials: credentials.clone(),
             alarm_times: Arc::clone(&handover.told),
@@ -229,7 +232,7 @@ impl Daemon {
             webhooks,
             socket: config.admin.socket.clone(),
             sandbox,
-            origins,
+            origins: handles(&admin.pipelines),
             clock,
             reloads,
             credentials,
@@ -279,6 +282,18 @@ impl Daemon {
         let stopped = tokio::time::timeout(patience, supervisor.stop()).await;
         (handover, stopped.is_ok())
     }
+}
+
+/// The origins of all pipelines.
+fn handles(pipelines: &BTreeMap<PipelineId, AdminPipeline>) -> Vec<OriginHandle> {
+    let origins = pipelines.values().flat_map(|pipeline| &pipeline.origins);
+    origins.map(|(_, origin)| origin.clone()).collect()
+}
+
+/// Where the API is.
+fn api_url(config: &Config, sandbox: Option<&Sandbox>) -> String {
+    let configured = || config.scaleway.api_url.as_str().to_owned();
+    sandbox.map_or_else(configured, Sandbox::api_url)
 }
 
 /// Says what looks wrong with the configuration and its secrets.
@@ -398,6 +413,7 @@ fn intake(
 
 fn start_origins(
     config: &Config,
+    environment: &Environment,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
     handover: &Handover,
@@ -420,13 +436,17 @@ fn start_origins(
             let (name, root) = (Arc::clone(&settings.name), settings.root.clone());
             let origin = Origin::start(settings, index, sink, clock, supervisor, Handle::current())
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
-            let before = handover
-                .origins
-                .get(origin.id())
-                .cloned()
-                .unwrap_or_default();
-            let origin = origin.counting_on(before);
-            origins.push((name, origin));
+            origins.push((name, counting_on(handover, origin)));
+        }
+        for mut settings in settings::buckets(config, environment, pipeline) {
+            settings.observer = Some(Arc::clone(&observer) as _);
+            let sink: Arc<dyn Sink> = Arc::clone(intake) as Arc<dyn Sink>;
+            let name = Arc::clone(&settings.name);
+            let bucket = settings.bucket.name.clone();
+            let runtime = Handle::current();
+            let origin = Origin::start_bucket(settings, index, sink, clock, supervisor, &runtime)
+                .map_err(|error| unstarted(&pipeline.name, Path::new(&bucket), &error))?;
+            origins.push((name, counting_on(handover, origin)));
         }
         let entry = AdminPipeline {
             name: pipeline.name.as_str().into(),
@@ -438,6 +458,13 @@ fn start_origins(
         pipelines.insert(pipeline.id.clone(), entry);
     }
     Ok(pipelines)
+}
+
+/// The origin, with what was counted before a reload.
+fn counting_on(handover: &Handover, origin: OriginHandle) -> OriginHandle {
+    let before = handover.origins.get(origin.id());
+    let before = before.cloned().unwrap_or_default();
+    origin.counting_on(before)
 }
 
 fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> StartError {

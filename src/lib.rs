@@ -27,6 +27,7 @@ pub mod lineage;
 pub mod metrics;
 pub mod origin;
 mod page;
+pub mod s3;
 pub mod sandbox;
 pub mod scaleway;
 pub mod sink;

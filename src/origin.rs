@@ -5,6 +5,7 @@
 //! nor the API. The order that nothing is lost by: first watch, then list; first the sink commits,
 //! then the index takes over.
 
+mod bucket;
 mod error;
 mod index;
 mod queries;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use bucket::BucketOrigin;
 pub use error::OriginError;
 pub use index::{Index, IndexError};
 pub use queries::{
@@ -27,15 +29,19 @@ pub use queries::{
     remembered_file,
 };
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
-pub use status::{Held, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile, WaitsFor};
+pub use status::{
+    BucketStatus, Held, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile, WaitsFor,
+};
 pub use tree::ignore::PatternError;
 pub use tree::links_bound::not_followed;
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::core::time::Time;
+use crate::s3::Bucket;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
+use bucket::{Parts, Remote, Waits, Walker};
 use status::shown;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
@@ -114,7 +120,6 @@ impl Origin {
         };
         let id = Arc::new((settings.pipeline.clone(), Arc::clone(&settings.name)));
         let name = format!("origin {}", settings.name);
-        let task = name.clone();
         committer.index.listen(&inbox);
         let large = LargeReader::new(supervisor.clone(), Arc::clone(&inbox), clock);
         let large = Arc::new(large);
@@ -132,34 +137,117 @@ impl Origin {
             clock,
             status,
         )?;
-        {
-            let _context = context.enter();
+        let stop = {
             let inbox = Arc::clone(&inbox);
-            supervisor.spawn(&format!("{name} stop"), async move {
+            async move {
                 tokio::select! {
                     () = stopping.cancelled() => {}
                     never = stall::mind(&inbox, &tell_hung) => match never {},
                 }
                 inbox.stop();
-                Ok(())
-            });
-        }
-        supervisor.thread(&name, move || {
-            worker.run().map_err(|error| Fault::Failed {
-                task,
-                message: error.to_string(),
-            })
-        })?;
+            }
+        };
+        spawn(&name, supervisor, &context, stop, move || worker.run())?;
         Ok(OriginHandle {
             id,
             inbox,
             status: seen,
             before: Arc::default(),
-            hung,
-            place,
-            large,
+            files: Some(Files { hung, place, large }),
         })
     }
+
+    /// Starts listing a bucket: a supervised thread that ends when the supervisor stops. A bucket that can't be
+    /// reached is an alarm, not an error.
+    ///
+    /// # Errors
+    /// When a pattern is wrong, the index cannot be read, there is no thread to be had, or the bucket can have
+    /// no client.
+    pub fn start_bucket(
+        settings: BucketOrigin,
+        index: &Arc<Index>,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        supervisor: &Supervisor,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<OriginHandle, OriginError> {
+        let ignore = Arc::new(Ignore::new(&settings.ignore)?);
+        // Nothing watches a bucket, so that there are no cookies.
+        let inbox = Inbox::new(
+            Arc::clone(&ignore),
+            Cookies::new(std::path::Path::new("")),
+            std::time::Duration::ZERO,
+            clock,
+        );
+        let inbox = Arc::new(inbox);
+        let status = OriginStatus {
+            name: Arc::clone(&settings.name),
+            ..OriginStatus::default()
+        };
+        let (published, seen) = tokio::sync::watch::channel(status);
+        let stopping = supervisor.stopping();
+        let id = Arc::new((settings.pipeline.clone(), Arc::clone(&settings.name)));
+        let name = format!("origin {}", settings.name);
+        let walker = Walker::new(Parts {
+            storage: Remote {
+                bucket: Bucket::new(settings.bucket.clone(), clock)?,
+                runtime: runtime.clone(),
+                stopping: stopping.clone(),
+            },
+            ignore,
+            committer: Committer {
+                pipeline: settings.pipeline.clone(),
+                origin: Arc::clone(&settings.name),
+                sink,
+                index: index.origin(&settings.pipeline, &settings.name)?,
+                inbox: Arc::clone(&inbox),
+                runtime: runtime.clone(),
+                stopping: stopping.clone(),
+            },
+            settings,
+            clock,
+            waits: Waits::default(),
+            published,
+        })?;
+        let stop = {
+            let inbox = Arc::clone(&inbox);
+            async move {
+                stopping.cancelled().await;
+                inbox.stop();
+            }
+        };
+        spawn(&name, supervisor, runtime, stop, move || walker.run())?;
+        Ok(OriginHandle {
+            id,
+            inbox,
+            status: seen,
+            before: Arc::default(),
+            files: None,
+        })
+    }
+}
+
+/// Starts the thread of an origin, and the task that ends its waiting.
+fn spawn(
+    name: &str,
+    supervisor: &Supervisor,
+    runtime: &tokio::runtime::Handle,
+    stop: impl Future<Output = ()> + Send + 'static,
+    run: impl FnOnce() -> Result<(), IndexError> + Send + 'static,
+) -> Result<(), OriginError> {
+    let _context = runtime.enter();
+    supervisor.spawn(&format!("{name} stop"), async move {
+        stop.await;
+        Ok(())
+    });
+    let task = name.to_owned();
+    supervisor.thread(name, move || {
+        run().map_err(|error| Fault::Failed {
+            task,
+            message: error.to_string(),
+        })
+    })?;
+    Ok(())
 }
 
 /// A running origin.
@@ -170,6 +258,13 @@ pub struct OriginHandle {
     status: tokio::sync::watch::Receiver<OriginStatus>,
     /// What was counted before it was started anew.
     before: Arc<OriginStatus>,
+    /// What only a directory has.
+    files: Option<Files>,
+}
+
+/// What the handle of a directory knows of its worker.
+#[derive(Clone, Debug)]
+struct Files {
     hung: tokio::sync::watch::Receiver<bool>,
     place: Arc<Place>,
     large: Arc<LargeReader>,
@@ -249,7 +344,9 @@ impl OriginHandle {
             since,
             read: None,
         });
-        let reading = self.large.progress().map(|read| WaitingFile {
+        let files = self.files.as_ref();
+        let reading = files.and_then(|files| files.large.progress());
+        let reading = reading.map(|read| WaitingFile {
             path: shown(&read.path),
             state: WaitsFor::Reading,
             since: read.since,
@@ -272,17 +369,25 @@ impl OriginHandle {
     /// Whether the worker waits for a filesystem that does not answer.
     #[must_use]
     pub fn is_hung(&self) -> bool {
-        *self.hung.borrow()
+        self.files
+            .as_ref()
+            .is_some_and(|files| *files.hung.borrow())
     }
 
     /// Waits until the origin is armed, or in alarm. A root that is missing, or a filesystem that does not
     /// answer, makes no start wait longer.
     pub async fn ready(&self) {
-        let (mut status, mut hung) = (self.status.clone(), self.hung.clone());
+        let mut status = self.status.clone();
+        let hung = async {
+            match self.files.clone() {
+                Some(mut files) => drop(files.hung.wait_for(|hung| *hung).await),
+                None => std::future::pending().await,
+            }
+        };
         // An origin that has ended is a fault, and stops the process.
         tokio::select! {
             ready = status.wait_for(OriginStatus::is_ready) => drop(ready),
-            hung = hung.wait_for(|hung| *hung) => drop(hung),
+            () = hung => {}
         }
     }
 
@@ -295,10 +400,10 @@ impl OriginHandle {
         status.pending_hints = pending_hints;
         self.tell_waiting(&mut status);
         status.count_on(&self.before);
-        if self.is_hung() {
-            // Nobody knows what has changed there.
+        if let Some(files) = self.files.as_ref().filter(|_| self.is_hung()) {
+            // What has changed there is not known.
             status.pending_hints += 1;
-            status.alarms.push(stall::alarm(&self.inbox, &self.place));
+            status.alarms.push(stall::alarm(&self.inbox, &files.place));
         }
         status
     }

@@ -98,7 +98,7 @@ fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
         let missing = origin
             .alarms
             .iter()
-            .find(|alarm| alarm.reason == AlarmKind::RootMissing);
+            .find(|alarm| matches!(alarm.reason, AlarmKind::RootMissing | AlarmKind::Bucket));
         let what = match missing {
             Some(alarm) => alarm.text.as_str(),
             None if origin.scanning => {

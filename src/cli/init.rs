@@ -184,7 +184,7 @@ mod tests {
         );
         let config = config.unwrap();
         let origin = &config.pipelines[0].origins[0];
-        assert_eq!(origin.root, Path::new("/srv/www/current"));
+        assert_eq!(origin.root.as_deref(), Some(Path::new("/srv/www/current")));
     }
 
     #[test]

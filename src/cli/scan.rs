@@ -41,6 +41,13 @@ pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Fa
     if args.apply {
         return apply(global, &config, args).await;
     }
+    let mut buckets = pipeline.origins.iter().filter(|one| one.bucket.is_some());
+    if let Some(bucket) = buckets.next() {
+        return Err(Failure::usage(format!(
+            "origin {} of pipeline {} is a bucket, which only the daemon lists: edgepurge scan {} --apply",
+            bucket.name, pipeline.name, pipeline.name
+        )));
+    }
     if Daemon::find(&config.admin.socket).await.is_none() {
         owner::check(&config.state.directory)?;
     }

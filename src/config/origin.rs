@@ -1,13 +1,15 @@
-//! `[[pipeline.origin]]`: a directory that a pipeline serves, and how it is watched.
+//! `[[pipeline.origin]]`: a directory or a bucket that a pipeline serves, and how its changes are noticed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ignore::gitignore::GitignoreBuilder;
 use toml::de::DeValue;
+use url::Url;
 
 use crate::origin::{Compare, FollowSymlinks, WatchMode};
 
+use super::bucket;
 use super::glob::may_match;
 use super::keys::table;
 use super::model::{Group, Percent};
@@ -24,15 +26,28 @@ use super::value::{Complaint, complain, group, line, path, percent, text, words}
 const PATIENCE: Duration = Duration::from_secs(2);
 
 table! {
-    /// Zero or more: the directories that the pipeline serves.
-    "[[pipeline.origin]]" => Option<Origin>, OriginKeys {
+    /// Zero or more: the directories and buckets that the pipeline serves.
+    "[[pipeline.origin]]" => Origin, OriginKeys {
         /// Its name, unique in the pipeline. What is remembered belongs to this name, not to the root.
         /// Left out: `url_prefix`.
         name: String = own(read_name), line();
         /// The directory, absolute. It may be, or lie behind, a symlink that a deploy swaps; it may not
-        /// exist now.
-        root: PathBuf = required("name the directory that the pipeline serves, such as root = \"/srv/www\""),
-            path();
+        /// exist now. An origin has a root or a bucket.
+        root: PathBuf = optional(), path();
+        /// The bucket of Object Storage, which is listed to find its changes. An origin has a root or a bucket.
+        bucket: String = optional(), bucket::name();
+        /// The region that the bucket is in; a bucket needs it.
+        region: String = optional(), bucket::region();
+        /// What the keys begin with that are served: empty, or something that ends with `/`.
+        prefix: String = default(String::new()), bucket::prefix();
+        /// Time between two listings of a bucket; what asks for a scan has it listed at once.
+        poll: Duration = default(5 * MINUTE), time(SECOND..=DAY);
+        /// The server of a bucket. Left out: that of Scaleway in the region.
+        endpoint: Url = optional(), bucket::endpoint();
+        /// The file that holds the access key of a bucket, where that is another than the one of the API.
+        access_key_file: PathBuf = optional(), path();
+        /// The file that holds the secret key of a bucket, where that is another than the one of the API.
+        secret_key_file: PathBuf = optional(), path();
         /// What its paths begin with as assets; begins and ends with `/`.
         url_prefix: String = default(String::from("/")), url_prefix();
         /// What is compared to find a change of a file: its content (a hash), or metadata (size, times, inode).
@@ -106,7 +121,7 @@ pub(super) fn read_all(
     reader
         .tables(pipeline, "origin")
         .into_iter()
-        .filter_map(|section| read(reader, section, state, &mut names))
+        .map(|section| read(reader, section, state, &mut names))
         .collect()
 }
 
@@ -115,10 +130,11 @@ fn read(
     mut section: Section<'_>,
     state: &Path,
     names: &mut Unique,
-) -> Option<Origin> {
+) -> Origin {
     let mut keys = OriginKeys::read(reader, &mut section);
     refuse_state(reader, &section, &mut keys.root, state);
     warn_of_root(reader, &section, &keys.root);
+    bucket::check(reader, &section);
     if !keys.url_prefix.refused || keys.name.span.is_some() {
         check_name(reader, &section, &keys.name, names);
     }

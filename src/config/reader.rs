@@ -139,6 +139,18 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// Whether something is wrong with the value of a key already.
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        self.problems.iter().any(|problem| problem.key == key)
+    }
+
+    /// Forgets what holds for keys that have no meaning in a section.
+    pub(super) fn forget(&mut self, section: &Section<'_>, names: &[&str]) {
+        self.settings.retain(|setting| {
+            setting.section != section.path || !names.contains(&setting.name.as_str())
+        });
+    }
+
     /// Reports a problem that has no place in the file.
     pub(super) fn report_elsewhere(&mut self, problem: Problem) {
         self.problems.push(problem);

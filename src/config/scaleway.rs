@@ -29,6 +29,8 @@ table! {
         api_url: ApiUrl = own(read_api_url, usual_url()), api_url(), env "SCW_API_URL";
         /// The file that holds the API key's secret.
         secret_key_file: PathBuf = optional(), path();
+        /// The file that holds the API key's access key, which only buckets need.
+        access_key_file: PathBuf = optional(), path();
         /// The profile of the scw config file. Left out: the environment, then the file's `active_profile`.
         profile: Option<String> = own(read_profile), profile(), env "SCW_PROFILE";
         /// All calls to the API together.

@@ -1,5 +1,5 @@
 //! The scw command's config file: finds it, and merges the chosen profile over the root values.
-//! Knows only the two keys that are needed here; everything else is left alone.
+//! Knows only the three keys that are needed here; everything else is left alone.
 
 use std::path::PathBuf;
 
@@ -19,6 +19,8 @@ pub(super) struct ScwProfile {
     pub(super) name: String,
     /// Its API URL.
     pub(super) api_url: Option<String>,
+    /// Its access key.
+    pub(super) access_key: Option<SecretString>,
     /// Its secret key.
     pub(super) secret_key: Option<SecretString>,
     /// Who may read or write the file and should not, and what to do.
@@ -96,6 +98,7 @@ pub(super) fn load(
     };
     Ok(Some(ScwProfile {
         api_url: value("api_url"),
+        access_key: value("access_key").map(SecretString::from),
         secret_key: value("secret_key").map(SecretString::from),
         exposed,
         file,

@@ -8,9 +8,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::Environment;
 use super::model::{ApiUrl, Config, SecretPlace};
+use super::origin::Origin;
 use super::problem::{Problem, Problems};
 use super::scaleway::Scaleway;
-use super::scw_profile::{self, ProfileError};
+use super::scw_profile::{self, ProfileError, ScwProfile};
 use super::secret_doubts::{self, Doubt};
 use super::secret_file;
 use super::state::Admin;
@@ -98,19 +99,10 @@ impl Scaleway {
     /// an unfit one is an error, never passed over. The sandbox needs none, and takes the one of
     /// `secret_key_file` or `SCW_SECRET_KEY` for its own, so that other clients can speak to it.
     pub fn secret_key(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
-        const KEY: &str = "scaleway.secret_key";
         if self.api_url == ApiUrl::Sandbox {
-            return self.key_given(environment);
+            return self.given(&self.secret(), environment);
         }
-        if let Some(found) = credential(environment, CREDENTIAL).filter(|found| found.path.exists())
-        {
-            let text = from_file(&found.path, KEY, !found.copied)?;
-            return self.key(&text, found.source, KEY).map(Some);
-        }
-        if let Some(given) = self.key_given(environment)? {
-            return Ok(Some(given));
-        }
-        self.key_of_profile(environment)?.map_or_else(
+        self.find(&self.secret(), environment)?.map_or_else(
             || {
                 Err(Problem::of(
                     "secret key",
@@ -128,28 +120,91 @@ impl Scaleway {
         )
     }
 
-    fn key_given(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
-        if let Some(path) = &self.secret_key_file {
-            const KEY: &str = "scaleway.secret_key_file";
-            let text = from_file(path, KEY, true)?;
-            return self
-                .key(&text, SecretSource::File(path.clone()), KEY)
-                .map(Some);
-        }
-        environment
-            .get(VARIABLE)
-            .map(|text| {
-                let text = secret_doubts::unwrapped(text);
-                self.key(
-                    text,
-                    SecretSource::Variable(VARIABLE),
-                    "scaleway.secret_key",
-                )
-            })
-            .transpose()
+    /// Reads the access key that belongs to the secret key, from the first place that has one, in the same
+    /// order: the systemd credential `scw_access_key`, `access_key_file`, `SCW_ACCESS_KEY`, the scw config
+    /// file. Only buckets need it.
+    pub fn access_key(&self, environment: &Environment) -> Result<Secret, Problems> {
+        self.find(&self.access(), environment)?.ok_or_else(|| {
+            Problem::of(
+                "access key",
+                "scaleway.access_key_file",
+                "there is no access key, which a bucket needs beside the secret key: neither a systemd credential \
+                 scw_access_key, nor access_key_file, nor SCW_ACCESS_KEY, nor an access key in the scw config file",
+                "write it into /etc/credstore/edgepurge.scw_access_key for the systemd unit; elsewhere into a file \
+                 with mode 0600, and name that in access_key_file; it begins with SCW",
+            )
+            .into()
+        })
     }
 
-    fn key_of_profile(&self, environment: &Environment) -> Result<Option<Secret>, Problems> {
+    fn secret(&self) -> Wanted<'_> {
+        Wanted {
+            key: "scaleway.secret_key",
+            credential: CREDENTIAL,
+            file: self.secret_key_file.as_deref(),
+            file_key: "scaleway.secret_key_file",
+            variable: VARIABLE,
+            of_profile: |profile| profile.secret_key.take(),
+            read: Self::key,
+        }
+    }
+
+    fn access(&self) -> Wanted<'_> {
+        Wanted {
+            key: "scaleway.access_key",
+            credential: "scw_access_key",
+            file: self.access_key_file.as_deref(),
+            file_key: "scaleway.access_key_file",
+            variable: "SCW_ACCESS_KEY",
+            of_profile: |profile| profile.access_key.take(),
+            read: |_, text, source, key| {
+                let doubts = secret_doubts::of_secret(text);
+                fit(text, source, key, doubts)
+            },
+        }
+    }
+
+    /// Looks in every place.
+    fn find(
+        &self,
+        wanted: &Wanted<'_>,
+        environment: &Environment,
+    ) -> Result<Option<Secret>, Problems> {
+        let found = credential(environment, wanted.credential);
+        if let Some(found) = found.filter(|found| found.path.exists()) {
+            let text = from_file(&found.path, wanted.key, !found.copied)?;
+            return (wanted.read)(self, &text, found.source, wanted.key).map(Some);
+        }
+        match self.given(wanted, environment)? {
+            Some(given) => Ok(Some(given)),
+            None => self.of_profile(wanted, environment),
+        }
+    }
+
+    /// Looks into the file that is named, and the environment.
+    fn given(
+        &self,
+        wanted: &Wanted<'_>,
+        environment: &Environment,
+    ) -> Result<Option<Secret>, Problems> {
+        if let Some(path) = wanted.file {
+            let text = from_file(path, wanted.file_key, true)?;
+            let source = SecretSource::File(path.to_owned());
+            return (wanted.read)(self, &text, source, wanted.file_key).map(Some);
+        }
+        let given = environment.get(wanted.variable).map(|text| {
+            let text = secret_doubts::unwrapped(text);
+            let source = SecretSource::Variable(wanted.variable);
+            (wanted.read)(self, text, source, wanted.key)
+        });
+        given.transpose()
+    }
+
+    fn of_profile(
+        &self,
+        wanted: &Wanted<'_>,
+        environment: &Environment,
+    ) -> Result<Option<Secret>, Problems> {
         const KEY: &str = "scaleway.profile";
         let profile = scw_profile::load(environment, self.profile.as_deref()).map_err(|error| {
             Problems::from(match error {
@@ -159,10 +214,10 @@ impl Scaleway {
                 ProfileError::File(problem) => *problem,
             })
         })?;
-        let Some(profile) = profile else {
+        let Some(mut profile) = profile else {
             return Ok(None);
         };
-        let Some(value) = profile.secret_key else {
+        let Some(value) = (wanted.of_profile)(&mut profile) else {
             return Ok(None);
         };
         if let Some((why, hint)) = profile.exposed {
@@ -173,7 +228,7 @@ impl Scaleway {
             file: profile.file,
         };
         let text = secret_doubts::unwrapped(value.expose_secret());
-        self.key(text, source, KEY).map(Some)
+        (wanted.read)(self, text, source, KEY).map(Some)
     }
 
     /// An API key: a fit secret that also can stand in an HTTP header.
@@ -194,6 +249,48 @@ impl Scaleway {
             ApiUrl::Sandbox => false,
         };
         fit(text, source, key, secret_doubts::of_api_key(text, scaleway))
+    }
+}
+
+/// A key of the API, and where it is looked for.
+struct Wanted<'s> {
+    key: &'static str,
+    credential: &'static str,
+    file: Option<&'s Path>,
+    file_key: &'static str,
+    variable: &'static str,
+    of_profile: fn(&mut ScwProfile) -> Option<SecretString>,
+    read: fn(&Scaleway, &str, SecretSource, &str) -> Result<Secret, Problems>,
+}
+
+impl Origin {
+    /// Reads the access key and the secret key of a bucket: its own, or those of the API.
+    pub fn keys(
+        &self,
+        scaleway: &Scaleway,
+        environment: &Environment,
+    ) -> Result<(Secret, Secret), Problems> {
+        let own = |path: &Path, key: &str| {
+            let text = from_file(path, key, true)?;
+            let doubts = secret_doubts::of_secret(&text);
+            fit(&text, SecretSource::File(path.to_owned()), key, doubts)
+        };
+        if let (Some(access), Some(secret)) = (&self.access_key_file, &self.secret_key_file) {
+            return Ok((
+                own(access, "pipeline.origin.access_key_file")?,
+                own(secret, "pipeline.origin.secret_key_file")?,
+            ));
+        }
+        let access = scaleway.access_key(environment)?;
+        let secret = scaleway.secret_key(environment)?.ok_or_else(|| {
+            Problem::of(
+                "secret key",
+                "scaleway.secret_key_file",
+                "there is no secret key, which a bucket needs also where the API is the sandbox",
+                "name the bucket's own in access_key_file and secret_key_file of the origin",
+            )
+        })?;
+        Ok((access, secret))
     }
 }
 
@@ -220,7 +317,11 @@ impl Config {
     pub fn secret_warnings(&self, environment: &Environment) -> Vec<Problem> {
         let key = self.scaleway.secret_key(environment).ok().flatten();
         let token = self.admin.token().ok().flatten();
-        let own = key.into_iter().chain(token);
+        let origins = self.pipelines.iter().flat_map(|one| &one.origins);
+        let buckets = origins.filter(|origin| origin.bucket.is_some());
+        let of_buckets = buckets.filter_map(|one| one.keys(&self.scaleway, environment).ok());
+        let of_buckets = of_buckets.map(|(access, _)| access);
+        let own = key.into_iter().chain(token).chain(of_buckets);
         let webhooks = self.pipelines.iter().flat_map(|one| &one.webhooks);
         own.flat_map(|secret| secret.warnings)
             .chain(webhooks.flat_map(|webhook| webhook.secret_warnings(environment)))
@@ -231,8 +332,12 @@ impl Config {
     #[must_use]
     pub fn credentials(&self, environment: &Environment) -> Vec<String> {
         let key = self.scaleway.secret_key(environment).ok().flatten();
+        let mut origins = self.pipelines.iter().flat_map(|one| &one.origins);
+        let buckets = origins.any(|one| one.bucket.is_some() && one.access_key_file.is_none());
+        let access = buckets.then(|| self.scaleway.access_key(environment).ok());
         let mut names: Vec<String> = key
             .into_iter()
+            .chain(access.flatten())
             .filter_map(|key| match key.source {
                 SecretSource::Credential(name) => Some(name),
                 _ => None,

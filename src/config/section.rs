@@ -76,6 +76,11 @@ impl<'t> Section<'t> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Where the value of one of its keys is.
+    pub(super) fn place(&self, key: &str) -> Option<Range<usize>> {
+        Some(self.table?.get(key)?.span())
+    }
+
     /// Where its header is.
     pub(super) fn span(&self) -> &Range<usize> {
         &self.span

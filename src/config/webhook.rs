@@ -191,7 +191,10 @@ fn read(
             workflows: scope.workflows.span.is_some(),
             delay: delay.value,
             has_origins: around.has_origins,
-            watched: around.origins.iter().any(|o| o.watch != WatchMode::Off),
+            watched: around
+                .origins
+                .iter()
+                .any(|o| o.root.is_some() && o.watch != WatchMode::Off),
         },
     );
     Some(Webhook {

@@ -189,6 +189,10 @@ alarm_kinds! {
     QueueFull "queue_full" false:
         "what changes now waits, files where they are and webhooks at their senders; nothing is lost";
         "let the queue drain, or purge everything: `edgepurge purge {pipeline} --all`, or give it up: `edgepurge drop {pipeline}`",
+    /// A bucket can't be listed, or its objects not be read.
+    Bucket "bucket" false:
+        "changes of the bucket are not noticed, and its index is kept; other origins go on";
+        "mend what the reason says: the key, its rights, the bucket's name or region; it goes on by itself",
     /// Changes of an origin can't be committed.
     Commit "commit" false:
         "changes of the origin are kept in memory and tried again; they are not purged yet";

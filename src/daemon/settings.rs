@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Provenance};
+use crate::config::{self, Config, Environment, Provenance};
 use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
@@ -16,7 +16,8 @@ use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer, Root};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
-use crate::origin::{OriginSettings, ScanObserver};
+use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
+use crate::s3::{BucketSettings, KeyReader, Keys};
 use crate::sandbox::{self, Mount, SandboxSettings};
 use crate::scaleway::Observer;
 
@@ -127,7 +128,7 @@ pub(super) fn place(config: &Config, section: &str, name: &str) -> Option<Place>
     }
 }
 
-/// Where the roots of a pipeline's origins are in the configuration's file, by the origins' names.
+/// Where the roots and buckets of a pipeline's origins are in the configuration's file, by the origins' names.
 pub(super) fn roots(
     config: &Config,
     at: usize,
@@ -135,7 +136,8 @@ pub(super) fn roots(
 ) -> BTreeMap<Arc<str>, Place> {
     let origins = pipeline.origins.iter().enumerate();
     let roots = origins.filter_map(|(number, origin)| {
-        let place = place(config, &format!("pipeline[{at}].origin[{number}]"), "root")?;
+        let key = origin.root.as_ref().map_or("bucket", |_| "root");
+        let place = place(config, &format!("pipeline[{at}].origin[{number}]"), key)?;
         Some((origin.name.as_str().into(), place))
     });
     roots.collect()
@@ -150,14 +152,15 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         let Some(known) = known.remove(&pipeline.id) else {
             continue;
         };
-        let roots = pipeline.origins.iter().enumerate().map(|(number, origin)| {
+        let roots = pipeline.origins.iter().enumerate();
+        let roots = roots.filter_map(|(number, origin)| {
             let root = Root {
-                directory: origin.root.clone(),
+                directory: origin.root.clone()?,
                 ignore: origin.ignore.clone(),
                 line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
                 follow: origin.follow_symlinks,
             };
-            (origin.name.as_str().into(), root)
+            Some((origin.name.as_str().into(), root))
         });
         pipelines.push(Explained {
             id: pipeline.id.clone(),
@@ -189,9 +192,11 @@ pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
         edge.origins = pipeline
             .origins
             .iter()
-            .map(|origin| Mount {
-                url_prefix: origin.url_prefix.clone(),
-                root: origin.root.clone(),
+            .filter_map(|origin| {
+                Some(Mount {
+                    url_prefix: origin.url_prefix.clone(),
+                    root: origin.root.clone()?,
+                })
             })
             .collect();
         settings.pipelines.push(edge);
@@ -217,21 +222,72 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
     pipeline
         .origins
         .iter()
-        .map(|origin| OriginSettings {
-            pipeline: pipeline.id.clone(),
-            name: origin.name.as_str().into(),
-            root: origin.root.clone(),
-            compare: origin.compare,
-            watch: origin.watch,
-            rescan: origin.rescan,
-            write_wait: origin.write_wait,
-            gone_after: origin.gone_after,
-            max_loss_percent: origin.max_loss.get(),
-            follow_symlinks: origin.follow_symlinks,
-            web_group: origin.web_group.as_ref().map(|group| group.id),
-            ignore: origin.ignore.clone(),
-            cookies: cookies(config),
-            observer: None,
+        .filter_map(|origin| {
+            Some(OriginSettings {
+                pipeline: pipeline.id.clone(),
+                name: origin.name.as_str().into(),
+                root: origin.root.clone()?,
+                compare: origin.compare,
+                watch: origin.watch,
+                rescan: origin.rescan,
+                write_wait: origin.write_wait,
+                gone_after: origin.gone_after,
+                max_loss_percent: origin.max_loss.get(),
+                follow_symlinks: origin.follow_symlinks,
+                web_group: origin.web_group.as_ref().map(|group| group.id),
+                ignore: origin.ignore.clone(),
+                cookies: cookies(config),
+                observer: None,
+            })
         })
         .collect()
+}
+
+/// The origins of a pipeline that are buckets.
+pub(super) fn buckets(
+    config: &Config,
+    environment: &Environment,
+    pipeline: &config::Pipeline,
+) -> Vec<BucketOrigin> {
+    let settings = |origin: &config::Origin| {
+        let Some(config::Place::Bucket {
+            name,
+            region,
+            endpoint,
+        }) = origin.place()
+        else {
+            return None;
+        };
+        Some(BucketOrigin {
+            pipeline: pipeline.id.clone(),
+            name: origin.name.as_str().into(),
+            bucket: BucketSettings {
+                endpoint,
+                region: region.to_owned(),
+                name: name.to_owned(),
+                prefix: origin.prefix.clone(),
+                timeout: config.scaleway.request_timeout,
+                keys: keys(config, environment, origin),
+            },
+            poll: origin.poll,
+            max_loss_percent: origin.max_loss.get(),
+            ignore: origin.ignore.clone(),
+            observer: None,
+        })
+    };
+    pipeline.origins.iter().filter_map(settings).collect()
+}
+
+/// Reads the keys of a bucket, from wherever they are by then.
+fn keys(config: &Config, environment: &Environment, origin: &config::Origin) -> KeyReader {
+    let (scaleway, environment) = (config.scaleway.clone(), environment.clone());
+    let origin = origin.clone();
+    Arc::new(move || {
+        let keys = origin.keys(&scaleway, &environment);
+        let (access, secret) = keys.map_err(|problems| problems.to_string())?;
+        Ok(Keys {
+            access: access.value,
+            secret: secret.value,
+        })
+    })
 }

@@ -23,6 +23,9 @@ pub enum OriginError {
         /// Why.
         error: std::io::Error,
     },
+    /// The client of a bucket can't be made.
+    #[error(transparent)]
+    Bucket(#[from] crate::s3::SetupError),
     /// The system gave no thread: starting again is the cure.
     #[error("the system gave no thread for the origin: {0}")]
     Thread(#[from] std::io::Error),

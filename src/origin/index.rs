@@ -18,6 +18,7 @@ mod directories;
 pub(super) mod known;
 pub(super) mod look;
 mod open;
+mod pages;
 pub(super) mod rows;
 mod twins;
 mod write;

@@ -118,8 +118,21 @@ pub struct WaitingFile {
 }
 
 /// A path as it is shown. A name may hold any bytes.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(in crate::origin) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
+}
+
+/// What only an origin that is a bucket has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketStatus {
+    /// Calls to the bucket since the start.
+    pub calls_total: u64,
+    /// Objects whose headers are not read yet: one that is written again counts as changed.
+    pub unread_headers: u64,
+    /// Keys that the last complete listing had and that are no paths, so that they are left out.
+    pub refused_keys: u64,
+    /// The first of them.
+    pub first_refused: Option<String>,
 }
 
 /// An origin as it is now.
@@ -188,6 +201,9 @@ pub struct OriginStatus {
     pub scans: BTreeMap<ScanReason, u64>,
     /// The last scan of the whole origin.
     pub last_scan: Option<ScanSummary>,
+    /// What only a bucket has; `None` for a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketStatus>,
     /// What an operator should act on.
     #[serde(skip)]
     pub alarms: Vec<Alarm>,

@@ -18,7 +18,7 @@ use crate::origin::watch::WatchBackend;
 use crate::origin::watch::hints::{Cause, Mark};
 
 pub(super) mod batch;
-mod context;
+pub(super) mod context;
 mod denied;
 mod doubt;
 mod examine;

@@ -157,6 +157,10 @@ fn of_origin(now: Time, origin: &OriginStatus) -> Markup {
         (true, false) => "watched",
         (false, false) => "not looked at yet",
     };
+    let bucket = origin.bucket.as_ref();
+    let (refused, unread_headers) = bucket.map_or((0, 0), |bucket| {
+        (bucket.refused_keys, bucket.unread_headers)
+    });
     let mut facts = vec![
         ("Files", origin.indexed_files),
         ("still to be read", origin.unread_files),
@@ -170,6 +174,8 @@ fn of_origin(now: Time, origin: &OriginStatus) -> Markup {
         ("Files that can't be read", origin.unreadable_files),
         ("Changes that only a scan found", origin.drift_total),
         ("Times that events were lost", origin.lost_events),
+        ("Keys that no URL leads to", refused),
+        ("Objects whose headers are not read yet", unread_headers),
     ];
     facts.retain(|(what, count)| *count > 0 || *what == "Files");
     html! {

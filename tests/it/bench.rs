@@ -91,6 +91,8 @@ pub(crate) struct Bench {
     pub(crate) pipeline: String,
     /// Lines for `[[pipeline.origin]]`.
     pub(crate) origin: String,
+    /// The lines that say where the origin is; left out: the directory of the site.
+    pub(crate) place: Option<String>,
 }
 
 impl Bench {
@@ -119,6 +121,7 @@ impl Bench {
             admin: String::new(),
             pipeline: String::new(),
             origin: String::new(),
+            place: None,
         }
     }
 
@@ -142,12 +145,13 @@ impl Bench {
         let key = self.path("secret_key");
         fs::write(&key, self.sandbox.secret_key().expose_secret()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let root = || format!("root = \"{}/site\"", self.home.path().display());
         let text = format!(
             "[scaleway]\napi_url = \"{api}\"\nsecret_key_file = \"{key}\"\n{scaleway}\n\
              [state]\ndirectory = \"{home}/state\"\n{state}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n{admin}\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
-             [[pipeline.origin]]\nroot = \"{home}/site\"\n{origin}\n",
+             [[pipeline.origin]]\n{place}\n{origin}\n",
             api = self.sandbox.api_url(),
             key = key.display(),
             scaleway = self.scaleway,
@@ -156,6 +160,7 @@ impl Bench {
             home = self.home.path().display(),
             pipeline = self.pipeline,
             origin = self.origin,
+            place = self.place.clone().unwrap_or_else(root),
         );
         let path = self.path("config.toml");
         fs::write(&path, text).unwrap();

@@ -11,7 +11,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 25] = [
+const ROOMS: [(&str, &str); 26] = [
     ("main", "cli"),
     (
         "cli",
@@ -19,8 +19,8 @@ const ROOMS: [(&str, &str); 25] = [
     ),
     (
         "daemon",
-        "page jobs admin explain engine config sandbox webhook origin intake sink store metrics scaleway credentials \
-         supervise clock core",
+        "page jobs admin explain engine config sandbox webhook origin s3 intake sink store metrics scaleway \
+         credentials supervise clock core",
     ),
     ("page", "admin explain webhook origin intake store core"),
     (
@@ -37,7 +37,8 @@ const ROOMS: [(&str, &str); 25] = [
     ("config", "webhook origin core"),
     ("sandbox", "supervise clock core"),
     ("webhook", "sink supervise clock socket_file core"),
-    ("origin", "sink lineage supervise clock core"),
+    ("origin", "s3 sink lineage supervise clock core"),
+    ("s3", "clock"),
     ("intake", "sink store core"),
     ("sink", "core"),
     ("store", "lineage supervise core"),
@@ -54,7 +55,8 @@ const ROOMS: [(&str, &str); 25] = [
 ];
 
 /// The same of the modules of `origin`. None of them uses `origin.rs` itself.
-const ORIGIN: [(&str, &str); 8] = [
+const ORIGIN: [(&str, &str); 9] = [
+    ("bucket", "worker index watch tree error status settings"),
     ("worker", "index watch tree error status settings"),
     ("queries", "index tree error settings"),
     ("error", "index tree"),

@@ -12,6 +12,7 @@
 mod admin;
 mod bench;
 mod booted;
+mod buckets;
 mod commands;
 mod config;
 mod crash;

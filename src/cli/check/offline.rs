@@ -67,6 +67,20 @@ pub(super) fn check(
         if let Err(found) = config.admin.token() {
             problems.extend(found.into_list());
         }
+        let origins = config.pipelines.iter().flat_map(|one| &one.origins);
+        let buckets = origins.filter(|origin| origin.bucket.is_some());
+        let mut unusable: Vec<Problem> = Vec::new();
+        for bucket in buckets {
+            if let Err(found) = bucket.keys(&config.scaleway, environment) {
+                unusable.extend(found.into_list());
+            }
+        }
+        // What many buckets want is one problem, and so is what the API wants as well.
+        for problem in unusable {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
         for webhook in config.pipelines.iter().flat_map(|p| &p.webhooks) {
             if let Err(found) = webhook.route(environment) {
                 problems.extend(found.into_list());

@@ -71,7 +71,10 @@ pub(super) async fn warnings(config: &Config) -> Vec<Problem> {
     let is_daemon = owner(config).is_some_and(|(uid, _)| uid == me.as_raw());
     let mut found = Vec::new();
     for (at, pipeline) in config.pipelines.iter().enumerate() {
-        for (nth, settings) in daemon::origins(config, pipeline).into_iter().enumerate() {
+        let origins = pipeline.origins.iter().enumerate();
+        let directories = origins.filter(|(_, origin)| origin.root.is_some());
+        let settings = daemon::origins(config, pipeline);
+        for ((nth, _), settings) in directories.zip(settings) {
             let place = Place {
                 config,
                 section: format!("pipeline[{at}].origin[{nth}]"),

@@ -338,6 +338,22 @@ fn origin_lines(origin: &OriginStatus, view: &View) -> Vec<String> {
             "origin {name}: {state}, {files}{directories}{polled}{scan}"
         ));
     }
+    if let Some(bucket) = origin.bucket.as_ref().filter(|_| view.detail) {
+        add(format!(
+            "origin {name}: {} to the bucket since the start, the headers of {} still to be read",
+            counted(bucket.calls_total, "call"),
+            counted(bucket.unread_headers, "object")
+        ));
+    }
+    if let Some((bucket, first)) = { origin.bucket.as_ref() }
+        .and_then(|bucket| Some((bucket, bucket.first_refused.as_deref()?)))
+    {
+        add(format!(
+            "origin {name}: {} left out, since no URL leads there for sure, the first is {}",
+            counted(bucket.refused_keys, "key"),
+            first.escape_debug()
+        ));
+    }
     if origin.unreadable_directories > 0 {
         let many = match origin.unreadable_directories {
             1 => "1 directory".to_owned(),

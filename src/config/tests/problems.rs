@@ -62,7 +62,7 @@ fn missing_keys() {
             "c.toml:1:1: pipeline[0].id: is missing; hint: write the pipeline's id; the Scaleway \
              console shows it, and `scw edge-services pipeline list`",
             "c.toml:2:1: pipeline[0].origin[0].root: is missing; hint: name the directory that the \
-             pipeline serves, such as root = \"/srv/www\"",
+             pipeline serves, such as root = \"/srv/www\", or its bucket, such as bucket = \"my-site\"",
             "c.toml:3:1: pipeline[0].rule[0].match: is missing; hint: say which files the rule is \
              about, such as match = [\"posts/*.json\"]",
             "c.toml:3:1: pipeline[0].rule[0].purge: is missing; hint: write \"all\", \"nothing\", or a \

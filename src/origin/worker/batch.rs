@@ -23,11 +23,11 @@ const FULL: Duration = Duration::from_secs(1);
 
 /// The process is stopping; what was not committed is found again at the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopping;
+pub(in crate::origin) struct Stopping;
 
 /// Facts and rows that belong together.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(in crate::origin) struct Batch {
     changes: Vec<FileChange>,
     edits: Vec<Edit>,
     /// With each, since when it waits to be looked at, if what was seen is believed only when no event
@@ -44,15 +44,15 @@ impl Batch {
         self.paths.contains_key(path)
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::origin) fn is_full(&self) -> bool {
         self.edits.len() >= CHUNK
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::origin) fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    pub(super) fn add(&mut self, edit: Edit, change: Option<FileChange>) {
+    pub(in crate::origin) fn add(&mut self, edit: Edit, change: Option<FileChange>) {
         self.add_seen(edit, change, None);
     }
 
@@ -66,7 +66,7 @@ impl Batch {
     }
 
     /// New files.
-    pub(super) const fn came(&self) -> u64 {
+    pub(in crate::origin) const fn came(&self) -> u64 {
         self.came
     }
 
@@ -132,7 +132,7 @@ impl Batch {
         self.paths.retain(|path, _| !kept.contains(path));
     }
 
-    pub(super) fn changes(&self) -> &[FileChange] {
+    pub(in crate::origin) fn changes(&self) -> &[FileChange] {
         &self.changes
     }
 }
@@ -156,7 +156,7 @@ impl Committer {
     /// Commits a batch, for as long as it takes. `trouble` hears why it did not work yet, and
     /// `None` when it did. Returns the paths whose rows had changed meanwhile: they have to be
     /// looked at again.
-    pub(super) fn commit(
+    pub(in crate::origin) fn commit(
         &self,
         batch: &Batch,
         trouble: &mut dyn FnMut(Option<String>),
@@ -172,7 +172,7 @@ impl Committer {
     }
 
     /// Writes to the index, for as long as it takes.
-    pub(super) fn write<T>(
+    pub(in crate::origin) fn write<T>(
         &self,
         trouble: &mut dyn FnMut(Option<String>),
         write: impl Fn(&OriginIndex) -> Result<T, IndexError>,
@@ -183,7 +183,10 @@ impl Committer {
     }
 
     /// Brings the index up to what was committed before a crash.
-    pub(super) fn redo(&self, trouble: &mut dyn FnMut(Option<String>)) -> Result<(), Stopping> {
+    pub(in crate::origin) fn redo(
+        &self,
+        trouble: &mut dyn FnMut(Option<String>),
+    ) -> Result<(), Stopping> {
         loop {
             let again = |error: IndexError| Refusal::Again(error.to_string());
             let after = self

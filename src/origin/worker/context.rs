@@ -44,30 +44,38 @@ impl Context {
     }
 
     pub(super) fn trouble_reporter(&self) -> impl FnMut(Option<String>) + use<> {
-        let published = self.published.clone();
-        let origin = Arc::clone(&self.settings.name);
-        move |why| {
-            let Some(why) = why else {
-                published.send_if_modified(|status| {
-                    let before = status.alarms.len();
-                    status
-                        .alarms
-                        .retain(|alarm| alarm.reason != AlarmKind::Commit);
-                    before != status.alarms.len()
-                });
-                return;
-            };
-            let text = format!(
-                "changes of origin `{origin}` are not committed yet, and nothing is lost: {why}; tried again until it works"
-            );
+        commit_trouble_reporter(&self.published, &self.settings.name)
+    }
+}
+
+/// Raises the alarm of an origin while its changes can't be committed; `None` ends it.
+pub(in crate::origin) fn commit_trouble_reporter(
+    published: &tokio::sync::watch::Sender<OriginStatus>,
+    origin: &Arc<str>,
+) -> impl FnMut(Option<String>) + use<> {
+    let published = published.clone();
+    let origin = Arc::clone(origin);
+    move |why| {
+        let Some(why) = why else {
             published.send_if_modified(|status| {
-                let mut alarms = status.alarms.iter();
-                if alarms.any(|alarm| alarm.reason == AlarmKind::Commit) {
-                    return false;
-                }
-                status.alarms.push(Alarm::new(AlarmKind::Commit, &text));
-                true
+                let before = status.alarms.len();
+                status
+                    .alarms
+                    .retain(|alarm| alarm.reason != AlarmKind::Commit);
+                before != status.alarms.len()
             });
-        }
+            return;
+        };
+        let text = format!(
+            "changes of origin `{origin}` are not committed yet, and nothing is lost: {why}; tried again until it works"
+        );
+        published.send_if_modified(|status| {
+            let mut alarms = status.alarms.iter();
+            if alarms.any(|alarm| alarm.reason == AlarmKind::Commit) {
+                return false;
+            }
+            status.alarms.push(Alarm::new(AlarmKind::Commit, &text));
+            true
+        });
     }
 }

@@ -1,0 +1,206 @@
+//! The keys of `[[pipeline.origin]]` that are of a bucket, and what they mean together.
+
+use std::path::PathBuf;
+
+use url::{Host, Url};
+
+use super::origin::Origin;
+use super::reader::Reader;
+use super::section::Section;
+use super::shape::Shape;
+use super::syntax::{Syntax, parsed};
+use super::value::complain;
+
+/// What an origin serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place<'o> {
+    /// A directory.
+    Directory(&'o PathBuf),
+    /// A bucket.
+    Bucket {
+        /// Its name.
+        name: &'o str,
+        /// Its region.
+        region: &'o str,
+        /// Its server.
+        endpoint: Url,
+    },
+}
+
+impl Origin {
+    /// What it serves; `None` for one that was refused.
+    #[must_use]
+    pub fn place(&self) -> Option<Place<'_>> {
+        if let Some(root) = &self.root {
+            return Some(Place::Directory(root));
+        }
+        let (name, region) = (self.bucket.as_deref()?, self.region.as_deref()?);
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => Url::parse(&format!("https://s3.{region}.scw.cloud")).ok()?,
+        };
+        Some(Place::Bucket {
+            name,
+            region,
+            endpoint,
+        })
+    }
+}
+
+pub(super) fn name() -> Syntax<String> {
+    const HINT: &str = "write the name of the bucket, such as bucket = \"my-site\"";
+    let shape = Shape::pattern("the name of a bucket", "^[A-Za-z0-9._-]{3,255}$");
+    let parse = |text: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if (3..=255).contains(&text.len()) && text.bytes().all(fits) {
+            return Ok(text.to_owned());
+        }
+        complain("is not the name of a bucket", HINT)
+    };
+    parsed(shape, HINT, parse, String::clone)
+}
+
+pub(super) fn region() -> Syntax<String> {
+    const HINT: &str = "write the region of the bucket, such as region = \"fr-par\"";
+    let shape = Shape::pattern("the name of a region", "^[a-z0-9-]{2,63}$");
+    let parse = |text: &str| {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (2..=63).contains(&text.len()) && text.bytes().all(fits) {
+            return Ok(text.to_owned());
+        }
+        complain("is not the name of a region", HINT)
+    };
+    parsed(shape, HINT, parse, String::clone)
+}
+
+pub(super) fn prefix() -> Syntax<String> {
+    const HINT: &str = "write what the keys begin with, such as prefix = \"site/\"";
+    let shape = Shape::pattern("a prefix that ends with `/`, or nothing", "^$|^[^/].*/$");
+    let parse = |text: &str| {
+        if !text.is_empty() && (!text.ends_with('/') || text.starts_with('/')) {
+            return complain("does not end with /, or begins with one", HINT);
+        }
+        if text
+            .split('/')
+            .rev()
+            .skip(1)
+            .any(|part| matches!(part, "" | "." | ".."))
+            && !text.is_empty()
+        {
+            return complain("has a part that no URL has", HINT);
+        }
+        Ok(text.to_owned())
+    };
+    parsed(shape, HINT, parse, String::clone)
+}
+
+pub(super) fn endpoint() -> Syntax<Url> {
+    const HINT: &str = "write the server of the bucket without the bucket's name, such as \"https://s3.fr-par.scw.cloud\"";
+    let parse = |text: &str| {
+        let Ok(url) = Url::parse(text) else {
+            return complain("is not a URL", HINT);
+        };
+        let plain = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !plain {
+            return complain("has a user, a password, a query or a fragment", HINT);
+        }
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => return complain("names no host", HINT),
+        };
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if loopback => Ok(url),
+            "http" => complain(
+                "would send signatures and keys of objects without encryption",
+                "write https://; http is only for loopback addresses",
+            ),
+            _ => complain("is not an https URL", HINT),
+        }
+    };
+    parsed(Shape::pattern("a URL", "^[a-zA-Z]+:"), HINT, parse, |url| {
+        url.as_str().trim_end_matches('/').to_owned()
+    })
+}
+
+/// Reports what can't stand together: an origin is a directory or a bucket, and each has keys of its own.
+pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>) {
+    match (section.has("root"), section.has("bucket")) {
+        (true, true) => {
+            let why = "stands beside a root, and an origin is a directory or a bucket";
+            let hint = "remove one of them, or write a second [[pipeline.origin]]";
+            refuse(reader, section, "bucket", why, hint);
+        }
+        (false, false) => {
+            let hint = "name the directory that the pipeline serves, such as root = \"/srv/www\", or its \
+                        bucket, such as bucket = \"my-site\"";
+            reader.missing(section, "root", hint);
+        }
+        (true, false) => {
+            let why = "is of a bucket, and this is a directory";
+            others(reader, section, &OF_BUCKETS, why);
+        }
+        (false, true) => {
+            if !section.has("region") {
+                let hint = "write the region that the bucket is in, such as region = \"fr-par\"";
+                reader.missing(section, "region", hint);
+            }
+            let why = "is of a directory, and this is a bucket";
+            others(reader, section, &OF_DIRECTORIES, why);
+            pair(reader, section);
+        }
+    }
+}
+
+/// Keys that only a bucket has.
+const OF_BUCKETS: [&str; 6] = [
+    "region",
+    "prefix",
+    "poll",
+    "endpoint",
+    "access_key_file",
+    "secret_key_file",
+];
+/// Keys that only a directory has.
+const OF_DIRECTORIES: [&str; 7] = [
+    "compare",
+    "watch",
+    "rescan",
+    "write_wait",
+    "gone_after",
+    "follow_symlinks",
+    "web_group",
+];
+
+/// Reports a key that can't stand there, if nothing else is wrong with it.
+fn refuse(reader: &mut Reader<'_>, section: &Section<'_>, name: &str, why: &str, hint: &str) {
+    let key = section.key(name);
+    if let Some(span) = section.place(name).filter(|_| !reader.is_refused(&key)) {
+        reader.report_key(&key, &span, why, hint);
+    }
+}
+
+/// Reports keys that have no meaning for this sort of origin, and forgets their defaults.
+fn others(reader: &mut Reader<'_>, section: &Section<'_>, names: &[&str], why: &str) {
+    for name in names {
+        refuse(reader, section, name, why, "remove it");
+    }
+    reader.forget(section, names);
+}
+
+/// Reports a key of a pair without the other.
+fn pair(reader: &mut Reader<'_>, section: &Section<'_>) {
+    let (access, secret) = ("access_key_file", "secret_key_file");
+    for (one, other) in [(access, secret), (secret, access)] {
+        if !section.has(other) {
+            let why = format!("stands without {other}, and the two are a pair");
+            let hint = format!("add {other}, or remove it to use the keys of [scaleway]");
+            refuse(reader, section, one, &why, &hint);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A pipeline whose origin is a bucket: the real binary beside a real server (moto), which a real client (the AWS
+//! CLI) uploads to.
+
+mod between;
+mod server;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::bench::{Bench, until};
+use between::{Between, Fault};
+use server::Server;
+
+/// A daemon whose origin is the bucket, as it is reached there.
+async fn bench(endpoint: &str, origin: &str) -> Bench {
+    let mut bench = Bench::new().await;
+    let key = bench.path("access_key");
+    fs::write(&key, server::ACCESS_KEY).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    bench.scaleway = format!("access_key_file = \"{}\"", key.display());
+    bench.place = Some(format!(
+        "bucket = \"{}\"\nregion = \"fr-par\"\nendpoint = \"{endpoint}\"\n",
+        server::BUCKET
+    ));
+    origin.clone_into(&mut bench.origin);
+    bench
+}
+
+/// Waits until the daemon has listed everything once, and knows every object's headers.
+async fn known(bench: &mut Bench, objects: u64) {
+    bench
+        .started(|origin| {
+            origin["indexed_files"] == objects && origin["bucket"]["unread_headers"] == 0
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_thousand_objects_the_seven_that_differ_are_purged() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let mut bench = bench(&server.endpoint(), "poll = \"1d\"").await;
+    for number in 0..2_000 {
+        bench.write(&format!("p/{number:04}.html"), &format!("page {number}"));
+    }
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 2_000).await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+
+    // The client uploads every object again, so that all times are others.
+    server.upload(&bench).await;
+    bench.rested().await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    assert_eq!(bench.of_origin().await["unchanged"], 2_000);
+
+    for number in [3, 700, 1_999] {
+        bench.write(&format!("p/{number:04}.html"), "another page");
+    }
+    bench.write("p/0999b.html", "a new page");
+    bench.write("new/üñ x+y.html", "a new page in a new folder");
+    fs::remove_file(bench.site().join("p/1000.html")).unwrap();
+    server.sync(&bench, &["--delete"]).await;
+    server.set_header("p/0042.html", "max-age=60").await;
+    bench.rested().await;
+    let mut expected = [
+        "/p/0003.html",
+        "/p/0042.html",
+        "/p/0700.html",
+        "/p/0999b.html",
+        "/p/1000.html",
+        "/p/1999.html",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut purges = bench.purges();
+    // One file, and the spellings that browsers send.
+    let odd: Vec<String> = purges
+        .extract_if(.., |asset| asset.starts_with("/new/"))
+        .collect();
+    assert!(
+        odd.contains(&"/new/%C3%BC%C3%B1%20x+y.html".to_owned()),
+        "{odd:?}"
+    );
+    expected.sort();
+    assert_eq!(purges, expected);
+
+    // And nothing after that, also over a restart.
+    let before = bench.purges();
+    assert_eq!(bench.terminate().await, Some(0));
+    bench.spawn();
+    known(&mut bench, 2_001).await;
+    bench.rested().await;
+    assert_eq!(bench.purges(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_breaks_off_or_loses_a_page_loses_no_change() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let between = Between::start(server.endpoint()).await;
+    let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
+    for number in 0..45 {
+        bench.write(&format!("{number:02}.html"), "page");
+    }
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 45).await;
+
+    // Its policy is turned off for a while, and things change meanwhile.
+    between.set(Fault::Denied);
+    let text = bench.alarm("bucket").await;
+    assert!(text.contains("AccessDenied"), "{text}");
+    bench.write("07.html", "changed");
+    fs::remove_file(bench.site().join("33.html")).unwrap();
+    server.sync(&bench, &["--delete"]).await;
+    between.met(3).await;
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    between.set(Fault::None);
+    bench.no_alarm().await;
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/07.html", "/33.html"]);
+
+    // A listing that ends after its first page, and says that it is whole.
+    between.set(Fault::LosesPages);
+    between.met(3).await;
+    bench.rested().await;
+    // One that breaks off in the middle of its second page.
+    between.set(Fault::CutShort);
+    bench.alarm("bucket").await;
+    bench.write("02.html", "changed");
+    bench.write("40.html", "changed");
+    server.sync(&bench, &[]).await;
+    between.met(6).await;
+    between.set(Fault::None);
+    bench.no_alarm().await;
+    bench.rested().await;
+    let expected = ["/02.html", "/07.html", "/33.html", "/40.html"];
+    assert_eq!(bench.purges(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let mut bench = bench(&server.endpoint(), "poll = \"1s\"").await;
+    for number in 0..45 {
+        bench.write(&format!("{number:02}.html"), "page");
+    }
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 45).await;
+    for number in 0..40 {
+        fs::remove_file(bench.site().join(format!("{number:02}.html"))).unwrap();
+    }
+    server.sync(&bench, &["--delete"]).await;
+    let text = bench.alarm("loss").await;
+    assert!(text.contains("40 objects"), "{text}");
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    server.delete_bucket().await;
+    let text = bench.alarm("bucket").await;
+    assert!(text.contains("NoSuchBucket"), "{text}");
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    server.make_bucket().await;
+    for number in 0..45 {
+        bench.write(&format!("{number:02}.html"), "page");
+    }
+    server.sync(&bench, &[]).await;
+    until("the loss is over", async || {
+        let status = bench.status().await;
+        (status["alarms"] == serde_json::json!([])).then_some(())
+    })
+    .await;
+    // They were missing, so that an edge may have kept the 404.
+    bench.rested().await;
+    let purges = bench.purges();
+    for number in 0..40 {
+        assert!(purges.contains(&format!("/{number:02}.html")), "{purges:?}");
+    }
+}

@@ -1,0 +1,104 @@
+//! What stands between the daemon and the server: it makes pages small, and has faults.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::bench::until;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nothing.
+    None,
+    /// Every call is refused.
+    Denied,
+    /// The first page of a listing says that it is the last one.
+    LosesPages,
+    /// Every page but the first is cut short.
+    CutShort,
+}
+
+/// A proxy.
+#[derive(Clone)]
+pub(super) struct Between {
+    server: String,
+    address: std::net::SocketAddr,
+    state: Arc<Mutex<(Fault, u32)>>,
+}
+
+impl Between {
+    pub(super) async fn start(server: String) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let between = Self {
+            server,
+            address: listener.local_addr().unwrap(),
+            state: Arc::new(Mutex::new((Fault::None, 0))),
+        };
+        let router = Router::new().fallback(pass).with_state(between.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        between
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(super) fn set(&self, fault: Fault) {
+        *self.state.lock().unwrap() = (fault, 0);
+    }
+
+    /// Waits until so many calls have met the fault.
+    pub(super) async fn met(&self, times: u32) {
+        until("the fault is met", async || {
+            (self.state.lock().unwrap().1 >= times).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn pass(State(between): State<Between>, request: Request) -> Response {
+    let fault = between.state.lock().unwrap().0;
+    let meets = || between.state.lock().unwrap().1 += 1;
+    if fault == Fault::Denied {
+        meets();
+        let document = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+        return (StatusCode::FORBIDDEN, document).into_response();
+    }
+    let path = request.uri().path_and_query().unwrap().as_str();
+    let listing = path.contains("list-type=2");
+    let small = if listing { "&max-keys=30" } else { "" };
+    let url = format!("{}{path}{small}", between.server);
+    let client = reqwest::Client::new();
+    let answer = client.request(request.method().clone(), url).send().await;
+    let answer = answer.unwrap();
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let mut body = answer.bytes().await.unwrap().to_vec();
+    let mut response = Response::builder().status(status);
+    let first = !path.contains("continuation-token");
+    match fault {
+        Fault::LosesPages if listing && first => {
+            meets();
+            let text = String::from_utf8(body).unwrap();
+            let text = text.replace("<IsTruncated>true<", "<IsTruncated>false<");
+            body = text.into_bytes();
+        }
+        Fault::CutShort if listing && !first => {
+            meets();
+            body.truncate(body.len() / 2);
+        }
+        _ => {}
+    }
+    for (name, value) in &headers {
+        let own = [header::TRANSFER_ENCODING, header::CONNECTION];
+        let whole = *name == header::CONTENT_LENGTH && listing;
+        if !own.contains(name) && !whole {
+            response = response.header(name, value);
+        }
+    }
+    response.body(Body::from(body)).unwrap()
+}
