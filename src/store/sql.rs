@@ -1,4 +1,4 @@
-//! Every statement, in one text that `SQLite` and `PostgreSQL` run: `sqlite/` binds the values and
+//! Every statement, in one text that `SQLite` and `PostgreSQL` run: `calls/` binds the values and
 //! reads the rows. A driver for `PostgreSQL` changes two things in a text, by rule: `?1` becomes `$1`,
 //! and `INDEXED BY name` is left out. A test has a `PostgreSQL` prepare each statement.
 //!

@@ -12,32 +12,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::{deliveries, history, queue};
 use super::{Store, StoreError, StoreFuture, Why};
 use crate::core::change::{Change, Seq};
-use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
-pub(super) mod asset;
-pub(super) mod decide;
-pub(super) mod deliveries;
 mod delivery_batcher;
-mod delivery_keys;
-pub(super) mod history;
+mod driver;
 mod inline;
 mod lane;
-pub(super) mod listing;
 mod lock;
 mod offline;
-pub(super) mod operate;
-pub(super) mod queue;
-pub(super) mod recent;
 mod schema;
-pub(super) mod verify;
 mod worker;
 
 pub(super) use delivery_batcher::DeliveryBatcher;
-pub(super) use delivery_keys::DeliveryKeys;
 pub use inline::InlineDatabase;
 pub(super) use lane::Lane;
 use lock::Lock;
@@ -61,7 +52,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let keys = DeliveryKeys::read(&writer).map_err(failed)?;
+    let keys = DeliveryKeys::read(&writer)?;
     let told = Arc::default();
     let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
         .answering_from_a_task(supervisor);
@@ -110,8 +101,8 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let (epoch, api) = schema::identity(&connection, api_url)?;
     let lineage = Lineage {
         epoch,
-        last: queue::last_seq(&connection).map_err(failed)?,
-        pruned: history::pruned(&connection).map_err(failed)?,
+        last: queue::last_seq(&connection)?,
+        pruned: history::pruned(&connection)?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
@@ -144,20 +135,6 @@ pub(super) fn announce(last: &watch::Sender<Seq>, appended: Seq) {
         *last = appended.max(*last);
         grown
     });
-}
-
-/// A number for the database, which has signed ones only.
-fn int(number: impl TryInto<i64>) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
-}
-
-/// A number from the database. None that was written there is negative.
-fn uint(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-fn time(millis: i64) -> Time {
-    Time::from_millis(uint(millis))
 }
 
 #[cfg(test)]

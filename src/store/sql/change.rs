@@ -48,11 +48,11 @@ statements! {
                 OR seq <= (SELECT seq FROM request_asset
                            WHERE request = ?1 AND asset = change.asset))";
     STAGES =
-        "SELECT count(*) FILTER (WHERE stage = 'queued'),
-                count(*) FILTER (WHERE stage = 'taken'),
-                count(*) FILTER (WHERE stage = 'done'),
-                count(*) FILTER (WHERE stage = 'failed'),
-                count(*) FILTER (WHERE stage = 'dropped')
+        "SELECT count(*) FILTER (WHERE stage = 'queued') AS queued,
+                count(*) FILTER (WHERE stage = 'taken') AS taken,
+                count(*) FILTER (WHERE stage = 'done') AS done,
+                count(*) FILTER (WHERE stage = 'failed') AS failed,
+                count(*) FILTER (WHERE stage = 'dropped') AS dropped
          FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = coalesce(?3, pipeline)";
     FIRST_UNSETTLED =
         "SELECT min(seq) FROM (
@@ -155,7 +155,8 @@ statements! {
         "SELECT count(*) FROM change INDEXED BY change_failed
          WHERE stage = 'failed' AND pipeline = ?1";
     ASSETS_OF_REQUEST =
-        "SELECT asset, max(seq), min(seen), max(CASE WHEN path IS NOT NULL THEN seq END)
+        "SELECT asset, max(seq) AS last, min(seen) AS first_seen,
+                max(CASE WHEN path IS NOT NULL THEN seq END) AS cause
          FROM change INDEXED BY change_request
          WHERE request = ?1 AND asset IS NOT NULL GROUP BY asset ORDER BY max(seq) DESC LIMIT ?2";
     WAS_ASKED =

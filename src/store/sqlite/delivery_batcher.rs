@@ -8,15 +8,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::delivery_keys::DeliveryKeys;
 use super::worker::{Finish, Job};
-use super::{Lane, StoreError, StoreFuture, announce, deliveries, failed, lane, queue};
+use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane, queue};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
+use crate::store::db::Db;
 use crate::supervise::Supervisor;
 
 /// Deliveries that wait at most; the senders of more are asked to try again.
@@ -174,7 +173,7 @@ impl DeliveryBatcher {
     /// The job that takes all that have arrived by then.
     fn job(&self) -> Job {
         let arrivals = self.clone();
-        Box::new(move |connection| {
+        Box::new(move |db| {
             let waiting = {
                 let mut waiting = arrivals.lock();
                 waiting.sent = false;
@@ -182,8 +181,8 @@ impl DeliveryBatcher {
                 let room = Vec::with_capacity(waiting.arrivals.len());
                 std::mem::replace(&mut waiting.arrivals, room)
             };
-            let result = match connection {
-                Some(connection) => take_all(connection, &waiting, &arrivals.keys, &arrivals.told),
+            let result = match db {
+                Some(db) => take_all(db, &waiting, &arrivals.keys, &arrivals.told),
                 None => Err(StoreError::Closed),
             };
             let kept = result.is_ok();
@@ -225,18 +224,16 @@ impl DeliveryBatcher {
 
 /// Takes them in order, and tells the last sequence number.
 fn take_all(
-    connection: &Connection,
+    db: &dyn Db,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
     told: &AtomicU64,
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
-    let all = || {
-        let mut taker = deliveries::Taker::new(connection, keys, told)?;
-        let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
-        let became = each.collect::<rusqlite::Result<_>>()?;
-        Ok((became, queue::last_seq(connection)?))
-    };
-    all().map_err(failed)
+    let mut taker = deliveries::Taker::new(db, keys, told)?;
+    let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
+    let became = each.collect::<Result<_, _>>()?;
+    taker.finish()?;
+    Ok((became, queue::last_seq(db)?))
 }
 
 #[cfg(test)]

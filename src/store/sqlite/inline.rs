@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::lane::lock;
 use super::{
-    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, failed,
-    history, queue, schema,
+    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, history,
+    queue, schema,
 };
 
 /// An empty database of this version: to copy it is much faster than to run the migrations.
@@ -51,10 +51,10 @@ impl InlineDatabase {
     /// # Errors
     /// When the database can't be read.
     pub fn open(&self) -> Result<Store, StoreError> {
-        self.store(lock(&self.worker).connection()).map_err(failed)
+        self.store(lock(&self.worker).connection())
     }
 
-    fn store(&self, connection: &Connection) -> rusqlite::Result<Store> {
+    fn store(&self, connection: &Connection) -> Result<Store, StoreError> {
         let lineage = Lineage {
             epoch: "inline".to_owned(),
             last: queue::last_seq(connection)?,

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::failed;
+use crate::store::calls::operate::meta;
+use crate::store::db::{Db, values};
 use crate::store::sql;
 use crate::store::{StoreError, Why};
 
@@ -173,27 +175,16 @@ pub(super) fn identity(
     connection: &Connection,
     api_url: &str,
 ) -> Result<(String, String), StoreError> {
-    let remember = || -> rusqlite::Result<(String, String)> {
-        let known = |key: &str| -> rusqlite::Result<Option<String>> {
-            connection
-                .query_row(sql::meta::VALUE, [key], |row| row.get(0))
-                .optional()
-        };
-        let keep = |key: &str, value: String| -> rusqlite::Result<String> {
-            connection.execute(sql::meta::INSERT, [key, &value])?;
-            Ok(value)
-        };
-        let epoch = match known("epoch")? {
-            Some(epoch) => epoch,
-            None => keep("epoch", uuid::Uuid::new_v4().to_string())?,
-        };
-        let api = match known("api_url")? {
-            Some(api) => api,
-            None => keep("api_url", api_url.to_owned())?,
-        };
-        Ok((epoch, api))
+    let known = |key: &str, new: &dyn Fn() -> String| {
+        if let Some(known) = meta(connection, key)? {
+            return Ok(known);
+        }
+        let new = new();
+        Db::execute(connection, sql::meta::INSERT, &values![key, &new])?;
+        Ok(new)
     };
-    remember().map_err(failed)
+    let epoch = known("epoch", &|| uuid::Uuid::new_v4().to_string())?;
+    Ok((epoch, known("api_url", &|| api_url.to_owned())?))
 }
 
 fn unusable(path: &Path, error: rusqlite::Error) -> StoreError {

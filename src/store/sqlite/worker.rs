@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::delivery_batcher::DeliveryBatcher;
 use super::lock::Lock;
-use super::{StoreError, Why, failed};
+use super::{StoreError, Why};
+use crate::store::db::Db;
 
 /// How many jobs share a transaction at most, so that the first does not wait for ever.
 const GROUP: usize = 512;
@@ -17,7 +18,7 @@ const GROUP: usize = 512;
 pub(in crate::store) type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Work for a connection, or for none, when it can't be done: whether what it did is to be kept, and
 /// how to answer.
-pub(in crate::store) type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Finish) + Send>;
+pub(in crate::store) type Job = Box<dyn FnOnce(Option<&dyn Db>) -> (bool, Finish) + Send>;
 
 /// A connection and how to work with it.
 pub(in crate::store) struct Worker {
@@ -93,7 +94,7 @@ impl Worker {
             if !alone {
                 result = result.and_then(|()| self.execute("SAVEPOINT job"));
             }
-            let able = result.is_ok().then_some(&self.connection);
+            let able = result.is_ok().then_some(&self.connection as &dyn Db);
             let (kept, finish) = job(able);
             answers.push(finish);
             result = result.and_then(|()| {
@@ -136,10 +137,6 @@ impl Worker {
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute([]))
-            .map(drop)
-            .map_err(failed)
+        Db::execute(&self.connection, sql, &[]).map(drop)
     }
 }
