@@ -43,6 +43,8 @@ mod calls;
 mod contract;
 mod db;
 mod listing;
+#[cfg(test)]
+mod postgres;
 mod record;
 mod sql;
 mod sqlite;

@@ -34,6 +34,24 @@ pub(in crate::store) trait Db {
     ) -> Result<(), StoreError>;
 }
 
+/// A connection on which one thread works, with its transactions.
+pub(in crate::store) trait Session: Send {
+    /// Begins a transaction, beside which nothing else is written.
+    fn begin(&self) -> Result<(), StoreError>;
+
+    /// Ends it, and keeps what it wrote. An error: nothing of it is kept.
+    fn commit(&self) -> Result<(), StoreError>;
+
+    /// Ends it, and keeps nothing.
+    fn roll_back(&self) -> Result<(), StoreError>;
+
+    /// Whether a transaction is open: on some errors an engine ends it.
+    fn in_transaction(&self) -> bool;
+
+    /// What runs statements.
+    fn db(&self) -> &dyn Db;
+}
+
 /// Takes a row. It may run other statements.
 pub(in crate::store) type Read<'r> = dyn FnMut(&Row<'_>) -> Result<(), StoreError> + 'r;
 

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::calls::delivery_keys::DeliveryKeys;
-use super::calls::{deliveries, history, queue};
+use super::calls::{deliveries, history, operate, queue};
 use super::{Store, StoreError, StoreFuture, Why};
 use crate::core::change::{Change, Seq};
 use crate::lineage::{Beginning, Lineage, set_aside};
@@ -33,7 +33,8 @@ pub use inline::InlineDatabase;
 pub(super) use lane::Lane;
 use lock::Lock;
 pub use offline::history_of;
-use worker::{Job, Worker};
+use worker::Job;
+pub(super) use worker::Worker;
 
 /// Where the store is, and what it belongs to.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
-    let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), lock)));
+    let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
     Ok(Store {
         writer: Lane::thread("queue writer", writer, supervisor)?,
         reader: Lane::thread("queue reader", Worker::reader(reader), supervisor)?,
@@ -98,7 +99,7 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let mut connection = schema::open(path)?;
     schema::migrate(&mut connection, path)?;
     schema::check(&connection, path)?;
-    let (epoch, api) = schema::identity(&connection, api_url)?;
+    let (epoch, api) = operate::identity(&connection, api_url)?;
     let lineage = Lineage {
         epoch,
         last: queue::last_seq(&connection)?,

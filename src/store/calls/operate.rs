@@ -143,6 +143,23 @@ pub(in crate::store) fn meta(db: &dyn Db, key: &str) -> Result<Option<String>, S
     db.optional(sql::meta::VALUE, &values![key], |row| row.get("value"))
 }
 
+/// The name of this queue, and the API it is for. A new one takes `api_url`.
+pub(in crate::store) fn identity(
+    db: &dyn Db,
+    api_url: &str,
+) -> Result<(String, String), StoreError> {
+    let known = |key: &str, new: &dyn Fn() -> String| {
+        if let Some(known) = meta(db, key)? {
+            return Ok(known);
+        }
+        let new = new();
+        db.execute(sql::meta::INSERT, &values![key, &new])?;
+        Ok(new)
+    };
+    let epoch = known("epoch", &|| uuid::Uuid::new_v4().to_string())?;
+    Ok((epoch, known("api_url", &|| api_url.to_owned())?))
+}
+
 pub(in crate::store) fn note(
     db: &dyn Db,
     key: &str,

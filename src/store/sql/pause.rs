@@ -10,6 +10,6 @@ statements! {
          ON CONFLICT (pipeline, holder) DO UPDATE
          SET reason = excluded.reason, since = excluded.since, length = excluded.length,
              until = excluded.until";
-    END_PAUSES = "DELETE FROM pause WHERE until <= ?1 - CASE WHEN holder = ?2 THEN 0 ELSE ?3 END";
+    END_PAUSES = "DELETE FROM pause WHERE until + CASE WHEN holder = ?2 THEN 0 ELSE ?3 END <= ?1";
     RESUME = "DELETE FROM pause WHERE pipeline = ?1 AND holder = ?2";
 }

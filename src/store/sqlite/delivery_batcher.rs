@@ -82,7 +82,7 @@ impl std::fmt::Debug for DeliveryBatcher {
 
 impl DeliveryBatcher {
     /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
-    pub(super) fn new(
+    pub(in crate::store) fn new(
         keys: DeliveryKeys,
         told: Arc<AtomicU64>,
         last: Arc<watch::Sender<Seq>>,
@@ -98,7 +98,7 @@ impl DeliveryBatcher {
     }
 
     /// The same, whose answers a task gives instead of the thread that writes.
-    pub(super) fn answering_from_a_task(self, supervisor: &Supervisor) -> Self {
+    pub(in crate::store) fn answering_from_a_task(self, supervisor: &Supervisor) -> Self {
         let (answers, mut answered) = mpsc::channel::<Answers>(ANSWERS);
         supervisor.spawn("answers to deliveries", async move {
             while let Some(answers) = answered.recv().await {

@@ -5,7 +5,29 @@ use rusqlite::{Connection, ParamsFromIter, ToSql, params_from_iter};
 
 use super::failed;
 use crate::store::StoreError;
-use crate::store::db::{Columns, Db, Read, Row, Value};
+use crate::store::db::{Columns, Db, Read, Row, Session, Value};
+
+impl Session for Connection {
+    fn begin(&self) -> Result<(), StoreError> {
+        Db::execute(self, "BEGIN IMMEDIATE", &[]).map(drop)
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        Db::execute(self, "COMMIT", &[]).map(drop)
+    }
+
+    fn roll_back(&self) -> Result<(), StoreError> {
+        Db::execute(self, "ROLLBACK", &[]).map(drop)
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.is_autocommit()
+    }
+
+    fn db(&self) -> &dyn Db {
+        self
+    }
+}
 
 impl Db for Connection {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {

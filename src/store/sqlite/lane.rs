@@ -32,7 +32,7 @@ impl std::fmt::Debug for Lane {
 }
 
 impl Lane {
-    pub(super) fn thread(
+    pub(in crate::store) fn thread(
         name: &str,
         worker: Worker,
         supervisor: &Supervisor,

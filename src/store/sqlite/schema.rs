@@ -10,9 +10,6 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::failed;
-use crate::store::calls::operate::meta;
-use crate::store::db::{Db, values};
-use crate::store::sql;
 use crate::store::{StoreError, Why};
 
 /// Says that a database is edgepurge's queue: "EPQ1".
@@ -168,23 +165,6 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     Err(StoreError::Damaged(
         format!("{} is damaged: {found}", path.display()).into(),
     ))
-}
-
-/// The name of this queue, and the API it is for. A new one takes `api_url`.
-pub(super) fn identity(
-    connection: &Connection,
-    api_url: &str,
-) -> Result<(String, String), StoreError> {
-    let known = |key: &str, new: &dyn Fn() -> String| {
-        if let Some(known) = meta(connection, key)? {
-            return Ok(known);
-        }
-        let new = new();
-        Db::execute(connection, sql::meta::INSERT, &values![key, &new])?;
-        Ok(new)
-    };
-    let epoch = known("epoch", &|| uuid::Uuid::new_v4().to_string())?;
-    Ok((epoch, known("api_url", &|| api_url.to_owned())?))
 }
 
 fn unusable(path: &Path, error: rusqlite::Error) -> StoreError {
