@@ -46,17 +46,16 @@ fn change(db: &dyn Db, seq: Seq) -> Result<Option<Cause>, StoreError> {
 /// What led to a purge of everything: a change of the asset, or one that asked for everything.
 fn of_everything(db: &dyn Db, request: u64, asset: &Asset) -> Result<Option<Cause>, StoreError> {
     // A purge of everything may cover very many changes: both are found without looking at them.
-    for name in [Some(asset), None] {
-        let found = db.optional(
-            sql::change::CAUSE_OF_REQUEST,
-            &values![request, name],
-            |row| cause(db, row),
-        )?;
-        if found.is_some() {
-            return Ok(found);
-        }
+    let of_asset = values![request, asset];
+    let found = db.optional(sql::change::CAUSE_OF_REQUEST, &of_asset, |row| {
+        cause(db, row)
+    })?;
+    if found.is_some() {
+        return Ok(found);
     }
-    Ok(None)
+    db.optional(sql::change::CAUSE_OF_ALL, &values![request], |row| {
+        cause(db, row)
+    })
 }
 
 pub(in crate::store) fn cause(db: &dyn Db, row: &Row<'_>) -> Result<Cause, StoreError> {

@@ -22,9 +22,10 @@ pub(in crate::store) fn oldest(
     for (pipeline, stands) in of {
         let read = |row: &Row<'_>| listing::change(db, row);
         let change = match stands {
-            Stands::Queued(asset) => {
-                db.optional(sql::OLDEST_QUEUED, &values![pipeline, asset.as_ref()], read)
+            Stands::Queued(Some(asset)) => {
+                db.optional(sql::OLDEST_QUEUED, &values![pipeline, asset], read)
             }
+            Stands::Queued(None) => db.optional(sql::OLDEST_ALL_QUEUED, &values![pipeline], read),
             Stands::InFlight(request) => db.optional(sql::OF_REQUEST, &values![*request], read),
         };
         found.extend(change?);

@@ -67,8 +67,12 @@ statements! {
          GROUP BY asset ORDER BY asset IS NULL, asset";
     QUEUED_SINCE =
         "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS NOT DISTINCT FROM ?2
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
            AND not_before = 0 AND seq > ?3";
+    ALL_QUEUED_SINCE =
+        "SELECT max(seq) FROM change INDEXED BY change_queued_asset
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS NULL
+           AND not_before = 0 AND seq > ?2";
     REQUESTS =
         "SELECT DISTINCT request FROM change
          WHERE seq BETWEEN ?1 AND ?2 AND request IS NOT NULL ORDER BY request";
@@ -111,8 +115,11 @@ statements! {
     CAUSE_OF_REQUEST =
         "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
          FROM change INDEXED BY change_request
-         WHERE request = ?1 AND asset IS NOT DISTINCT FROM ?2
-         ORDER BY seq DESC LIMIT 1";
+         WHERE request = ?1 AND asset = ?2 ORDER BY seq DESC LIMIT 1";
+    CAUSE_OF_ALL =
+        "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+         FROM change INDEXED BY change_request
+         WHERE request = ?1 AND asset IS NULL ORDER BY seq DESC LIMIT 1";
     RETRY_PIPELINE =
         "UPDATE change SET stage = 'queued', attempt = 0, not_before = 0, overdue = 0
          WHERE seq IN (SELECT seq FROM change INDEXED BY change_failed

@@ -1,12 +1,16 @@
 //! What the status shows of the history.
 
 statements! {
-    /// The oldest change of a pipeline that waits for this asset; without one, for everything.
+    /// The oldest change of a pipeline that waits for this asset.
     OLDEST_QUEUED =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request
          FROM change
-         WHERE pipeline = ?1 AND asset IS NOT DISTINCT FROM ?2 AND stage = 'queued'
-         ORDER BY seq LIMIT 1";
+         WHERE pipeline = ?1 AND asset = ?2 AND stage = 'queued' ORDER BY seq LIMIT 1";
+    /// The oldest change of a pipeline that waits for everything.
+    OLDEST_ALL_QUEUED =
+        "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request
+         FROM change
+         WHERE pipeline = ?1 AND asset IS NULL AND stage = 'queued' ORDER BY seq LIMIT 1";
     /// A change of a request.
     OF_REQUEST =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request

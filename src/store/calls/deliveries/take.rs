@@ -265,10 +265,13 @@ fn queued_run(
     let told = told.load(Ordering::Relaxed);
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
-        let of = values![pipeline, &change.target, told];
-        let Some(seq) = db.value(sql::change::QUEUED_SINCE, &of)? else {
-            return Ok(None);
+        let found = match &change.target {
+            Target::Asset(asset) => {
+                db.value(sql::change::QUEUED_SINCE, &values![pipeline, asset, told])
+            }
+            Target::All => db.value(sql::change::ALL_QUEUED_SINCE, &values![pipeline, told]),
         };
+        let Some(seq) = found? else { return Ok(None) };
         first = first.min(seq);
         last = last.max(seq);
     }
