@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
-use subtle::ConstantTimeEq as _;
 
 use super::Page;
 use super::session::{Said, Session};
@@ -67,7 +66,7 @@ pub(super) async fn act(
     let Some(session) = Visitor::of(&page, &access, &headers).session else {
         return Err(AdminError::Forbidden("the session is over; log in again".to_owned()).into());
     };
-    if !bool::from(session.form.as_bytes().ct_eq(form.form.as_bytes())) {
+    if !session.sent(&form.form) {
         let text = "this form is of another session; open the page anew, and send it again";
         return Err(AdminError::Forbidden(text.to_owned()).into());
     }
