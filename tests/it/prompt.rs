@@ -43,9 +43,9 @@ async fn a_change_is_sent_when_debounce_is_over_and_not_when_it_was_looked_at() 
     }
     beyond.sort();
     println!("beyond debounce: {beyond:?}");
-    // A machine that has other work makes many late. Counted from the look, not one would be in time.
+    // A machine with other work makes many of them late. Counted from the look, each would be 50 ms late.
     let quarter = beyond[beyond.len() / 4];
-    assert!(quarter <= Duration::from_millis(5), "{beyond:?}");
+    assert!(quarter <= Duration::from_millis(25), "{beyond:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
