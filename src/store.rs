@@ -333,6 +333,11 @@ impl Store {
         self.read(move |connection| recent::done_between(connection, from, until))
     }
 
+    /// When the last request of a pipeline was done, as far as the history goes.
+    pub fn last_done(&self, pipeline: PipelineId) -> StoreFuture<'_, Option<Time>> {
+        self.read(move |connection| recent::last_done(connection, &pipeline))
+    }
+
     /// The last delivery of each route, of the last thousand.
     pub fn last_deliveries(&self) -> StoreFuture<'_, Vec<ListedDelivery>> {
         self.read(recent::last_deliveries)
