@@ -353,6 +353,8 @@ impl Server {
         let place = self.waiters.try_acquire();
         let wait = if place.is_ok() { wait } else { Duration::ZERO };
         let until = self.clock.now().after(wait);
+        let (route, seconds) = (&*served.path, wait.as_secs());
+        tracing::debug!(route, event = &*event, seconds, "asked about a delivery");
         let asked = async {
             while let Some(record) = self.deliveries.delivery(&served.path, &event).await? {
                 let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
