@@ -52,7 +52,7 @@ mod status;
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
-pub(crate) use cause::progress;
+pub(crate) use cause::{causes, progress};
 pub(crate) use guard::{Access, is_token};
 pub use guard::{Door, Token};
 pub(crate) use news::News;
@@ -62,7 +62,7 @@ pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 
 /// How long an answer may take that needs the engine or the store.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// A request's body at most, in bytes: what a purge of the longest list of assets takes.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 

@@ -11,6 +11,7 @@ pub mod asset;
 pub mod backoff;
 pub mod budget;
 pub mod capacity;
+pub mod cause;
 pub mod change;
 pub mod delivery;
 pub mod loss;

@@ -192,8 +192,7 @@ impl Daemon {
             clock,
         };
         jobs::start(config, jobs, &supervisor).await?;
-        let webhooks =
-            webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
+        let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let origins = { pipelines.values() }.flat_map(|pipeline| &pipeline.origins);
         let origins = origins.map(|(_, origin)| origin.clone()).collect();
         let admin = Arc::new(Admin {

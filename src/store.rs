@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
 };
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::planner::Stands;
@@ -210,7 +210,20 @@ impl Store {
     ) -> StoreFuture<'_, Option<DeliveryRecord>> {
         let keys = self.keys.clone();
         // By the thread that writes: the keys have what is not committed yet, which others can't see.
-        self.alter(move |connection| deliveries::find(connection, &keys, &route, &event))
+        let read = deliveries::record;
+        self.alter(move |connection| deliveries::find(connection, &keys, &route, &event, read))
+    }
+
+    /// How far the last delivery of that name is. It counts all changes of it, so that it takes longer
+    /// than [`Store::delivery`].
+    pub fn delivery_progress(
+        &self,
+        route: String,
+        event: String,
+    ) -> StoreFuture<'_, Option<DeliveryProgress>> {
+        let keys = self.keys.clone();
+        let read = deliveries::progress;
+        self.alter(move |connection| deliveries::find(connection, &keys, &route, &event, read))
     }
 
     /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
@@ -331,6 +344,11 @@ impl Store {
     /// The requests that were done from `from` on and before `until`.
     pub fn done_between(&self, from: Time, until: Time) -> StoreFuture<'_, Vec<DoneRequest>> {
         self.read(move |connection| recent::done_between(connection, from, until))
+    }
+
+    /// When the last request of a pipeline was done, as far as the history goes.
+    pub fn last_done(&self, pipeline: PipelineId) -> StoreFuture<'_, Option<Time>> {
+        self.read(move |connection| recent::last_done(connection, &pipeline))
     }
 
     /// The last delivery of each route, of the last thousand.

@@ -90,7 +90,8 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
             let ours = |alarm: &&Alarm| alarm.pipeline.as_ref().is_none_or(|of| *of == name);
             alarms.iter().filter(ours)
         };
-        pipeline.causes = causes(pipeline, ours());
+        let (origins, planned) = (&pipeline.origins, &pipeline.planned);
+        pipeline.causes = causes(origins, planned, pipeline.failed_assets, ours());
         pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
         pipeline.state = state(pipeline, ours());
     }

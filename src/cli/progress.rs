@@ -42,6 +42,12 @@ impl Line {
         self.clock.instant(self.next)
     }
 
+    /// Says it now: it is something else than before.
+    pub(super) fn say_now(&mut self, text: &str) {
+        self.next = self.clock.now();
+        self.say(text);
+    }
+
     /// Says what is waited for, if it is time.
     pub(super) fn say(&mut self, text: &str) {
         let now = self.clock.now();

@@ -138,7 +138,7 @@ async fn causes(daemon: &Daemon, name: &str) -> (Vec<Cause>, Time) {
 }
 
 /// The causes as people read them.
-fn texts(causes: &[Cause], now: Time) -> String {
+pub(super) fn texts(causes: &[Cause], now: Time) -> String {
     let texts = causes.iter().map(|cause| match cause.until {
         Some(until) => format!("{} (in {})", cause.text, length(until.since(now))),
         None => cause.text.clone(),

@@ -1,11 +1,20 @@
 //! The webhook listener, from the configuration to a bound socket and routes at work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StartError;
+use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, WebhookListen};
+use crate::core::cause::Cause;
+use crate::core::change::PipelineId;
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken};
+use crate::engine::EngineHandle;
 use crate::intake::Intake;
+use crate::jobs;
+use crate::origin::OriginHandle;
+use crate::sink::{Deliveries, SinkFuture};
 use crate::supervise::Supervisor;
 use crate::webhook::{Hook, Listen, ListenerHandle, ServerSettings, Sockets, Tallies, serve};
 
@@ -85,6 +94,81 @@ fn check_open(config: &Config, sockets: &Sockets) -> Result<(), StartError> {
     }
 }
 
+/// Deliveries, and what their pipelines wait for.
+struct Followed {
+    intake: Arc<Intake>,
+    engine: EngineHandle,
+    /// The pipeline of each route, and its origins.
+    routes: BTreeMap<String, (PipelineId, Vec<OriginHandle>)>,
+    clock: Clock,
+}
+
+impl Followed {
+    fn new(hooks: &[Hook], parts: &jobs::Parts<'_>) -> Self {
+        let origins = |id: &PipelineId| {
+            let pipeline = parts.pipelines.get(id);
+            let origins = pipeline.into_iter().flat_map(|one| &one.origins);
+            origins.map(|(_, origin)| origin.clone()).collect()
+        };
+        let routes = hooks.iter().map(|hook| {
+            let id = hook.route.pipeline();
+            (hook.route.path().to_owned(), (id.clone(), origins(id)))
+        });
+        Self {
+            routes: routes.collect(),
+            intake: Arc::clone(parts.intake),
+            engine: parts.engine.clone(),
+            clock: parts.clock,
+        }
+    }
+
+    /// What the pipeline of a route waits for; none where the engine does not answer.
+    async fn causes(&self, route: &str) -> Vec<Cause> {
+        let Some((id, origins)) = self.routes.get(route) else {
+            return Vec::new();
+        };
+        // In the direction that changes flow, as the status is gathered.
+        let origins: Vec<_> = origins.iter().map(OriginHandle::status).collect();
+        let view = tokio::time::timeout(admin::PATIENCE, self.engine.view()).await;
+        let Ok(Some(view)) = view else {
+            return Vec::new();
+        };
+        let planned = view.pipelines.get(id).cloned().unwrap_or_default();
+        let alarms = planned.alarms.iter().chain(&view.alarms);
+        admin::causes(&origins, &planned, 0, alarms)
+    }
+}
+
+impl Deliveries for Followed {
+    fn deliver(&self, delivery: NewDelivery<Intent>) -> SinkFuture<'_, Taken> {
+        self.intake.deliver(delivery)
+    }
+
+    fn delivery<'a>(
+        &'a self,
+        route: &'a str,
+        event: &'a str,
+    ) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        self.intake.delivery(route, event)
+    }
+
+    fn progress<'a>(
+        &'a self,
+        route: &'a str,
+        event: &'a str,
+    ) -> SinkFuture<'a, Option<DeliveryProgress>> {
+        Box::pin(async move {
+            Ok(match self.intake.progress(route, event).await? {
+                Some(progress) if !progress.has_ended() => {
+                    let causes = self.causes(route).await;
+                    Some(progress.waiting_for(causes, self.clock.now()))
+                }
+                found => found,
+            })
+        })
+    }
+}
+
 impl Bound {
     fn new(config: &Config, sockets: Sockets, hooks: Vec<Hook>) -> Self {
         Self {
@@ -105,13 +189,13 @@ impl Bound {
     /// Serves until the supervisor stops.
     pub(super) fn serve(
         self,
-        intake: &Arc<Intake>,
+        parts: &jobs::Parts<'_>,
         tallies: &Tallies,
-        clock: Clock,
         supervisor: &Supervisor,
     ) -> ListenerHandle {
         let (routes, systemd) = (self.hooks.len(), self.sockets.from_systemd);
-        let deliveries = Arc::clone(intake) as Arc<_>;
+        let clock = parts.clock;
+        let deliveries = Arc::new(Followed::new(&self.hooks, parts));
         let (sockets, hooks, settings) = (self.sockets, self.hooks, self.settings);
         let handle = serve(
             sockets, hooks, tallies, settings, deliveries, clock, supervisor,

@@ -256,7 +256,7 @@ impl Journal {
             Outcome::Done => {
                 self.metrics.done(name, at.since(notice.opened));
                 if !self.verified.contains(&notice.pipeline) {
-                    self.metrics.verified(name, fresh);
+                    self.metrics.fresh(name, fresh);
                 }
                 tracing::info!(
                     pipeline = name,

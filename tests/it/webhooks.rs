@@ -30,6 +30,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, until};
+use crate::metrics::value as metric;
 
 /// The secret of every route.
 pub(crate) const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
@@ -160,19 +161,4 @@ fn event(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(answer.body["pipeline"], "www");
     answer.body["event"].as_str().unwrap().to_owned()
-}
-
-/// A metric's value.
-async fn metric(bench: &Bench, line: &str) -> Option<f64> {
-    let socket = bench.path("admin.sock");
-    let output = tokio::process::Command::new("curl")
-        .args(["-sS", "--unix-socket"])
-        .arg(socket)
-        .arg("http://localhost/metrics")
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let found = text.lines().find_map(|one| one.strip_prefix(line));
-    found.and_then(|value| value.trim().parse().ok())
 }

@@ -1,7 +1,9 @@
 //! Deliveries: taken once, kept until they are due, followed to the end.
 
 use super::*;
-use crate::core::delivery::{DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work};
+use crate::core::delivery::{
+    DeliveryProgress, DeliveryState, DueDeliveries, NewDelivery, Phase, ScanDone, Taken, Work,
+};
 use std::time::Duration;
 
 contract! {
@@ -18,6 +20,7 @@ contract! {
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
     of_many_that_come_at_once_each_is_taken_once
     why_it_is_not_purged_is_told_in_the_api_s_words
+    how_far_it_is_is_counted_in_assets_and_requests
     what_waits_is_announced_though_nobody_waits_for_the_answer
 }
 
@@ -440,6 +443,50 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
     let gone = store.delivery("/hooks/www".to_owned(), "a".to_owned());
     assert_eq!(gone.await.unwrap(), None);
     assert_eq!(state(&store, "w").await, DeliveryState::Queued);
+}
+
+async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Store>) {
+    let told = async |event: &str| {
+        let found = store.delivery_progress("/hooks/www".to_owned(), event.to_owned());
+        let progress = found.await.unwrap().unwrap();
+        let DeliveryProgress {
+            phase,
+            assets,
+            requests,
+            ..
+        } = progress;
+        (phase, assets, requests)
+    };
+    let delayed = NewDelivery {
+        due: at(5_000),
+        ..delivery("later", changes(&["/a", "*"]))
+    };
+    store.take_delivery(delayed).await.unwrap();
+    assert_eq!(told("later").await, (Phase::Delayed, 1, 0));
+    store
+        .take_delivery(delivery("scan", Work::Scan))
+        .await
+        .unwrap();
+    assert_eq!(told("scan").await, (Phase::Scanning, 0, 0));
+    fill(&store, &["/a", "/b", "/a"]).await;
+    store.append(vec![change(SHOP, "/other")]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Scanning, 2, 0), "so far");
+    let done = ScanDone {
+        pipeline: pipeline(WWW),
+        through: at(1_000),
+        last: Seq(4),
+    };
+    store.scanned_for_deliveries(done).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Queued, 2, 0));
+    let first = open(1, WWW, &[("/a", 3)]);
+    store.decide(vec![first]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Queued, 2, 1));
+    let second = open(2, WWW, &[("/b", 2)]);
+    store.decide(vec![second]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Submitted, 2, 2));
+    let ends = vec![settled(1, Outcome::Done), settled(2, Outcome::Failed)];
+    store.decide(ends).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Failed, 2, 2));
 }
 
 async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Store>) {

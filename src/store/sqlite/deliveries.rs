@@ -11,7 +11,8 @@ use super::{history, int, time, uint};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, PipelineId, Source, Target};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, REASONED, Reason, ScanDone,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, Phase, REASONED, Reason,
+    ScanDone,
 };
 use crate::core::time::Time;
 use crate::store::sql;
@@ -103,21 +104,51 @@ fn last_id(connection: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-/// What became of the last delivery of this name.
-pub(in crate::store) fn find(
+/// Reads the last delivery of this name.
+pub(in crate::store) fn find<T>(
     connection: &Connection,
     keys: &DeliveryKeys,
     route: &str,
     event: &str,
-) -> rusqlite::Result<Option<DeliveryRecord>> {
+    read: fn(&Connection, &Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
     keys.renew(connection)?;
     let Some(id) = keys.of_event(event_key(route, event)) else {
         return Ok(None);
     };
     connection
         .prepare_cached(sql::delivery::OF_EVENT)?
-        .query_row(params![id, route, event], |row| record(connection, row))
+        .query_row(params![id, route, event], |row| read(connection, row))
         .optional()
+}
+
+/// How far a delivery is, from its row.
+pub(in crate::store) fn progress(
+    connection: &Connection,
+    row: &Row<'_>,
+) -> rusqlite::Result<DeliveryProgress> {
+    let (record, progress) = (record(connection, row)?, Progress::read(row)?);
+    let (phase, last) = match progress.stage.as_str() {
+        "waiting" => (Phase::Delayed, progress.last),
+        // What was noticed since it came.
+        "scan" => (Phase::Scanning, i64::MAX),
+        _ => (record.state.into(), progress.last),
+    };
+    let id: i64 = row.get("id")?;
+    let (assets, requests): (i64, i64) = connection
+        .prepare_cached(sql::delivery::COVERED)?
+        .query_row(
+            params![progress.first, last, progress.pipeline, id],
+            |row| Ok((row.get("assets")?, row.get("requests")?)),
+        )?;
+    Ok(DeliveryProgress {
+        phase,
+        due: progress.due,
+        assets: uint(assets),
+        requests: uint(requests),
+        causes: Vec::new(),
+        record,
+    })
 }
 
 /// What became of a delivery, from its row.

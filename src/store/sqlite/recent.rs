@@ -60,6 +60,17 @@ pub(in crate::store) fn done_between(
         .collect()
 }
 
+/// When the last request of a pipeline was done, as far as the history goes.
+pub(in crate::store) fn last_done(
+    connection: &Connection,
+    pipeline: &PipelineId,
+) -> rusqlite::Result<Option<Time>> {
+    connection
+        .prepare_cached(sql::LAST_DONE)?
+        .query_row([pipeline.as_str()], |row| Ok(time(row.get("settled")?)))
+        .optional()
+}
+
 /// The last delivery of each route, of the last thousand.
 pub(in crate::store) fn last_deliveries(
     connection: &Connection,

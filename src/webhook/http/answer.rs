@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::core::delivery::DeliveryRecord;
+use crate::core::delivery::DeliveryProgress;
 use crate::webhook::kind::Handshake;
 use crate::webhook::payload::content::Unreadable;
 
@@ -95,7 +95,7 @@ pub(in crate::webhook) enum Answer {
     /// Asks for nothing, and why.
     Ignored(String),
     /// What became of a delivery.
-    State(Arc<str>, Box<DeliveryRecord>),
+    State(Arc<str>, Box<DeliveryProgress>),
     /// What a `HEAD` or `OPTIONS` gets.
     Handshake(Handshake),
     /// Not what the kind sends.
@@ -181,8 +181,8 @@ impl Answer {
             }
             Self::Duplicate => json!({ "ignored": "duplicate delivery" }).to_string(),
             Self::Ignored(why) => json!({ "ignored": why }).to_string(),
-            Self::State(pipeline, record) => {
-                let mut document = json!(record);
+            Self::State(pipeline, progress) => {
+                let mut document = json!(progress);
                 document["pipeline"] = json!(**pipeline);
                 document.to_string()
             }

@@ -353,22 +353,29 @@ impl Server {
         let place = self.waiters.try_acquire();
         let wait = if place.is_ok() { wait } else { Duration::ZERO };
         let until = self.clock.now().after(wait);
-        loop {
-            let record = match self.deliveries.delivery(&served.path, &event).await {
-                Ok(Some(record)) => record,
-                Ok(None) => return Answer::NoEvent,
-                Err(error) => {
-                    tracing::error!("a delivery can't be looked up: {error}");
-                    return Answer::Unavailable;
+        let (route, seconds) = (&*served.path, wait.as_secs());
+        tracing::debug!(route, event = &*event, seconds, "asked about a delivery");
+        let asked = async {
+            while let Some(record) = self.deliveries.delivery(&served.path, &event).await? {
+                let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
+                if ended || self.clock.now() >= until || self.stopping.is_cancelled() {
+                    break;
                 }
-            };
-            let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
-            if ended || self.clock.now() >= until || self.stopping.is_cancelled() {
-                return Answer::State(Arc::clone(&served.hook.pipeline), Box::new(record));
+                tokio::select! {
+                    () = self.stopping.cancelled() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
             }
-            tokio::select! {
-                () = self.stopping.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
+            self.deliveries.progress(&served.path, &event).await
+        };
+        match asked.await {
+            Ok(Some(progress)) => {
+                Answer::State(Arc::clone(&served.hook.pipeline), Box::new(progress))
+            }
+            Ok(None) => Answer::NoEvent,
+            Err(error) => {
+                tracing::error!("a delivery can't be looked up: {error}");
+                Answer::Unavailable
             }
         }
     }

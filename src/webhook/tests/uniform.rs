@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 
 use super::senders::*;
 use crate::clock::Clock;
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken};
 use crate::sink::{Deliveries, SinkError, SinkFuture};
 use crate::webhook::http::body::BodyLimits;
 use crate::webhook::http::connections::Visitor;
@@ -29,6 +29,10 @@ impl Deliveries for Refusing {
     }
 
     fn delivery<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn progress<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryProgress>> {
         Box::pin(async { Ok(None) })
     }
 }

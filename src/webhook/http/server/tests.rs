@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::core::change::PipelineId;
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery};
 use crate::sink::{SinkError, SinkFuture};
 use crate::webhook::http::deadlines::RanOut;
 use crate::webhook::kind::generic;
@@ -39,6 +39,10 @@ impl Deliveries for Taker {
         _route: &'a str,
         _event: &'a str,
     ) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn progress<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryProgress>> {
         Box::pin(async { Ok(None) })
     }
 }
