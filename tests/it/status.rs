@@ -2,15 +2,34 @@
 //! monitoring.
 
 use std::process::Stdio;
-use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{ChildStdout, Command};
 
-use crate::bench::{Bench, SHOP, text, until};
+use crate::bench::{Bench, LIMIT, SHOP, text, until};
 
-/// Runs the binary on a terminal of this size, with these keys typed at the end.
-async fn on_a_terminal(bench: &Bench, arguments: &str, size: (u16, u16), keys: &str) -> String {
+/// Reads what a program prints until this is in it, or its end.
+async fn read_until(stdout: &mut ChildStdout, shown: &mut String, wanted: Option<&str>) {
+    let mut bytes = std::mem::take(shown).into_bytes();
+    let there =
+        |bytes: &[u8]| wanted.is_some_and(|one| String::from_utf8_lossy(bytes).contains(one));
+    let read = async { while !there(&bytes) && stdout.read_buf(&mut bytes).await.unwrap() > 0 {} };
+    let in_time = tokio::time::timeout(LIMIT, read).await.is_ok();
+    *shown = text(&bytes);
+    assert!(in_time, "{wanted:?} does not come: {shown}");
+    if let Some(wanted) = wanted {
+        assert!(shown.contains(wanted), "{wanted} did not come: {shown}");
+    }
+}
+
+/// Runs the binary on a terminal of this size; where `keys` are given, the first is typed when the second
+/// is to be seen.
+async fn on_a_terminal(
+    bench: &Bench,
+    arguments: &str,
+    size: (u16, u16),
+    keys: Option<(&str, &str)>,
+) -> String {
     let (columns, rows) = size;
     let binary = env!("CARGO_BIN_EXE_edgepurge");
     let config = bench.config();
@@ -35,16 +54,16 @@ async fn on_a_terminal(bench: &Bench, arguments: &str, size: (u16, u16), keys: &
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    if !keys.is_empty() {
-        // The screen has to be there before a key is typed.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut stdout = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    if let Some((keys, seen)) = keys {
+        read_until(&mut stdout, &mut shown, Some(seen)).await;
         stdin.write_all(keys.as_bytes()).await.unwrap();
     }
-    let ended = tokio::time::timeout(Duration::from_secs(20), child.wait_with_output());
-    let output = ended.await.expect("it ends").unwrap();
-    assert!(output.status.success(), "{output:?}");
-    drop(stdin);
-    text(&output.stdout)
+    read_until(&mut stdout, &mut shown, None).await;
+    let status = child.wait().await.unwrap();
+    assert!(status.success(), "{status}: {shown}");
+    shown
 }
 
 /// A bench with a second pipeline, `shop`, whose root is gone once it is started.
@@ -122,9 +141,9 @@ async fn on_a_terminal_it_has_colours_and_fits_and_without_one_it_has_none() {
     let bench = with_trouble().await;
     let plain = text(&bench.run(&["status"]).await.stdout);
     assert!(!plain.contains('\x1b'), "{plain}");
-    let wide = on_a_terminal(&bench, "status", (60, 40), "").await;
+    let wide = on_a_terminal(&bench, "status", (60, 40), None).await;
     assert!(wide.contains("\x1b[1m\x1b[31m▲"), "{wide}");
-    let never = on_a_terminal(&bench, "--color never status", (60, 40), "").await;
+    let never = on_a_terminal(&bench, "--color never status", (60, 40), None).await;
     assert!(!never.contains('\x1b'), "{never}");
     let always = bench.run(&["--color", "always", "status"]).await;
     assert!(text(&always.stdout).contains('\x1b'));
@@ -133,7 +152,7 @@ async fn on_a_terminal_it_has_colours_and_fits_and_without_one_it_has_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn watching_takes_the_screen_and_gives_it_back() {
     let bench = with_trouble().await;
-    let seen = on_a_terminal(&bench, "status --watch", (60, 12), "q").await;
+    let seen = on_a_terminal(&bench, "status --watch", (60, 12), Some(("q", "q quits"))).await;
     let (before, rest) = seen.split_once("\x1b[?1049h").expect("another screen");
     assert_eq!(before.trim(), "");
     let (screen, after) = rest.split_once("\x1b[?1049l").expect("and the old one");
@@ -146,27 +165,19 @@ async fn watching_takes_the_screen_and_gives_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn watched_without_a_terminal_what_changes_is_said_with_the_time() {
     let bench = with_trouble().await;
-    let mut child = bench.command(&["status", "--watch"]);
-    let child = child
+    let mut child = bench
+        .command(&["status", "--watch"])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    read_until(&mut stdout, &mut seen, Some("▲ shop: root_missing")).await;
     std::fs::rename(bench.path("gone"), bench.path("shop")).unwrap();
-    bench.no_alarm().await;
-    bench.settle().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let pid = child.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .arg(&pid)
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
-    let seen = text(&child.wait_with_output().await.unwrap().stdout);
+    read_until(&mut stdout, &mut seen, Some("● fresh")).await;
+    child.kill().await.unwrap();
+    read_until(&mut stdout, &mut seen, None).await;
     let blocks: Vec<&str> = seen.split("--- 20").skip(1).collect();
     assert!(blocks.len() >= 2 && blocks.len() < 6, "{seen}");
     assert!(blocks[0].contains("▲ shop: root_missing"), "{seen}");
