@@ -296,6 +296,11 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
         }
     }
     assert!(found > 10, "{help}");
+    let page = std::fs::read_to_string(pages.join("edgepurge-status.1")).unwrap();
+    let file = "\n\\fI/etc/edgepurge/config.toml\\fR\n";
+    assert!(page.contains(file), "{page}");
+    let control = |c: char| c.is_control() && c != '\n';
+    assert!(!page.contains(control), "{page:?}");
     let page = std::fs::read_to_string(pages.join("edgepurge.toml.5")).unwrap();
     for header in [".SH [state]", ".SH [[pipeline.webhook]]"] {
         assert!(page.lines().any(|line| line == header), "{page}");
