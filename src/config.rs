@@ -29,7 +29,6 @@ mod section;
 mod shape;
 mod size;
 mod state;
-mod suggestion;
 mod syntax;
 mod unique;
 mod value;
