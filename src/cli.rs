@@ -42,6 +42,10 @@ mod way;
 
 pub use failure::Failure;
 
+/// The configuration, and the environment variable that names another.
+const CONFIG: &str = "/etc/edgepurge/config.toml";
+const CONFIG_VARIABLE: &str = "EDGEPURGE_CONFIG";
+
 /// Threads that are at work when a command has ended are given so long.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -114,9 +118,9 @@ pub struct Global {
     #[arg(
         long,
         global = true,
-        env = "EDGEPURGE_CONFIG",
+        env = CONFIG_VARIABLE,
         value_name = "FILE",
-        default_value = "/etc/edgepurge/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     /// How results are written to stdout: text, or json: one document with stable keys.
@@ -229,6 +233,13 @@ enum Command {
 const RUNTIME_THREADS: usize = 2;
 
 impl Cli {
+    /// Reads the command line; ends the process where it is wrong, or a shell only completes it.
+    #[must_use]
+    pub fn of_process() -> Self {
+        completions::answer();
+        Self::parse()
+    }
+
     /// Runs the command, and says on stderr why it failed.
     #[must_use]
     pub fn main(self) -> ExitCode {

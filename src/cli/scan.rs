@@ -20,6 +20,7 @@ const NAMED: usize = 10_000;
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// Queue what changed; this needs the daemon.
     #[arg(long)]

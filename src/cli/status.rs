@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Only these pipelines, by name or id, in detail.
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", add = super::completions::pipelines())]
     pipelines: Vec<String>,
     /// Keep showing it: on a terminal the whole screen, q quits; else again whenever it changes.
     #[arg(long)]
