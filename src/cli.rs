@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Pipeline};
 use crate::daemon;
 use crate::scaleway::Client;
 use crate::telemetry::{self, LogFormat};
@@ -324,6 +324,38 @@ impl Global {
         telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))
     }
+}
+
+/// The pipeline of this name or id.
+fn named<'a>(config: &'a Config, name: &str) -> Result<&'a Pipeline, Failure> {
+    let mut pipelines = config.pipelines.iter();
+    pipelines
+        .find(|one| one.name == name || one.id.as_str() == name)
+        .ok_or_else(|| {
+            let known: Vec<&str> = config
+                .pipelines
+                .iter()
+                .map(|one| one.name.as_str())
+                .collect();
+            let known = known.join(", ");
+            Failure::usage(format!(
+                "there is no pipeline `{name}` in the config; there are: {known}"
+            ))
+        })
+}
+
+/// The pipelines whose `edge_url` has the host and port of this URL; none where it is no URL, or of none.
+fn of_url<'a>(config: &'a Config, text: &str) -> Vec<&'a Pipeline> {
+    let Ok(url) = url::Url::parse(text) else {
+        return Vec::new();
+    };
+    let edge = |one: &Pipeline| {
+        let verify = one.verify.as_ref()?;
+        let edge = &verify.edge_url;
+        Some((edge.host_str(), edge.port()) == (url.host_str(), url.port()))
+    };
+    let pipelines = config.pipelines.iter();
+    pipelines.filter(|one| edge(one) == Some(true)).collect()
 }
 
 #[cfg(test)]
