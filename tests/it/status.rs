@@ -131,6 +131,13 @@ async fn trouble_comes_first_with_since_when_what_it_means_and_what_to_do() {
         said.starts_with("OK - 1 pipeline fresh | queued=0 oldest=0s"),
         "{said}"
     );
+    let check = bench.run(&["status", "--check", "nope"]).await;
+    assert_eq!(check.status.code(), Some(2));
+    let said = text(&check.stdout);
+    assert!(
+        said.starts_with("CRITICAL - there is no pipeline `nope`"),
+        "{said}"
+    );
     let unknown = bench.run(&["status", "nope"]).await;
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
     assert!(text(&unknown.stderr).contains("there are: "), "{unknown:?}");
@@ -147,6 +154,44 @@ async fn on_a_terminal_it_has_colours_and_fits_and_without_one_it_has_none() {
     assert!(!never.contains('\x1b'), "{never}");
     let always = bench.run(&["--color", "always", "status"]).await;
     assert!(text(&always.stdout).contains('\x1b'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_waits_for_stays_on_one_line_of_the_terminal() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    let reason = "a reason that is much longer than forty columns of a terminal";
+    bench.run(&["pause", "www", "--reason", reason]).await;
+    let waits = "purge www /a.css --wait --timeout 3s; true";
+    let shown = on_a_terminal(&bench, waits, (40, 12), None).await;
+    let live: Vec<&str> = shown.split("\r\x1b[2K").collect();
+    assert!(live.len() > 2, "{shown:?}");
+    for line in &live[1..live.len() - 1] {
+        assert!(
+            line.starts_with("www, 0 of 1") || line.starts_with("www waits: "),
+            "{shown:?}"
+        );
+        assert!(line.chars().count() < 40, "{line:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_requests_has_names_and_ages_on_a_terminal_and_is_as_ever_elsewhere() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    bench.run(&["purge", "www", "/a.css", "--wait"]).await;
+    let shown = on_a_terminal(&bench, "--color never requests list", (160, 12), None).await;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("ID "), "{shown}");
+    let place = |what: &str| lines[0].find(what).unwrap();
+    assert_eq!(&lines[1][place("STATUS")..][..4], "done");
+    assert!(
+        lines[1][place("CREATED")..].contains(" s)  www "),
+        "{shown}"
+    );
+    assert_eq!(&lines[1][place("TARGET")..], "/a.css");
+    let elsewhere = text(&bench.run(&["requests", "list"]).await.stdout);
+    assert!(elsewhere.contains(crate::bench::PIPELINE), "{elsewhere}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,6 +291,9 @@ async fn a_mistake_says_what_helps() {
     let none = bench.run(&["status", "--check"]).await;
     assert_eq!(none.status.code(), Some(75), "{none:?}");
     assert!(text(&none.stdout).starts_with("CRITICAL - "), "{none:?}");
+    let said = text(&none.stdout);
+    assert!(said.contains("edgepurge is not running"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     let order = bench.run(&["purge", "/a.css", "www"]).await;
     assert_eq!(order.status.code(), Some(2), "{order:?}");
     let said = text(&order.stderr);
