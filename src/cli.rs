@@ -69,6 +69,7 @@ Look:
 Act:
   deploy       Hold purges back while COMMAND replaces the files, then purge
   purge        Purge assets, URLs or globs, or everything
+  notify       Tell another machine's edgepurge of a deploy, by its webhook
   pause        Send nothing until resumed; changes still queue
   resume       End a pause
   retry        Queue again what is failed
