@@ -258,7 +258,7 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
     let completed = |words: &str| {
         let asks = format!(
             ". {}; COMP_WORDS=(edgepurge {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _clap_complete_edgepurge edgepurge; echo \"${{COMPREPLY[*]}}\"",
+             _clap_complete_edgepurge edgepurge \"${{COMP_WORDS[COMP_CWORD]}}\"; echo \"${{COMPREPLY[*]}}\"",
             file.display()
         );
         let shell = std::process::Command::new("bash")
