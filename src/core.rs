@@ -21,5 +21,6 @@ pub mod planner;
 pub mod purge;
 pub mod queue;
 pub mod refusal;
+pub mod suggestion;
 pub mod time;
 pub mod verify;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId};
-use crate::core::mapping::{Decided, Effect};
+use crate::core::mapping::{Decided, Effect, Mapped};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::origin::{self, FollowSymlinks, OriginError};
 
@@ -119,7 +119,11 @@ pub struct Verdict {
 pub struct AssetFiles {
     /// The origin and path of each file whose change purges it.
     pub files: Vec<(String, String)>,
-    /// Those of them that are absent and not taken for gone, with the time since when.
+    /// The files that answer at it and of which a rule purges something else: everything, nothing, or
+    /// other assets.
+    #[serde(default)]
+    pub ruled: Vec<Ruled>,
+    /// Those of `files` that are absent and not taken for gone, with the time since when.
     pub absent: BTreeMap<String, String>,
     /// Whether there are more than are named.
     pub truncated: bool,
@@ -127,6 +131,25 @@ pub struct AssetFiles {
     pub purged_as: Option<String>,
     /// Origins that are not indexed yet, so that their files are not known.
     pub unindexed: Vec<String>,
+}
+
+impl AssetFiles {
+    /// Whether all files are known and none has to do with the asset.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.files.is_empty() && self.ruled.is_empty() && self.unindexed.is_empty()
+    }
+}
+
+/// A file of which a rule does not purge what it answers at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruled {
+    /// The origin's name.
+    pub origin: String,
+    /// The path below its root.
+    pub path: String,
+    /// What the rule purges.
+    pub verdict: Verdict,
 }
 
 impl Explainer {
@@ -228,7 +251,10 @@ impl Explained {
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, kind);
+        self.verdict_of(mapping.effect(&origin.url_prefix, path, kind))
+    }
+
+    fn verdict_of(&self, mapped: Mapped) -> Verdict {
         let (rule, pattern) = match mapped.decided {
             Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
             Decided::BuiltIn => (None, None),
@@ -256,9 +282,23 @@ impl Explained {
         let canonical = asset.canonical();
         for (name, origin) in &self.known.origins {
             let indexed = origin::remembered(state, &self.id, name, |path, absent| {
-                let assets = self.assets_of(origin, path);
-                let exactly = assets.contains(asset);
-                let leads = exactly || assets.contains(&canonical);
+                let mapping = &self.known.mapping;
+                let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked);
+                let has =
+                    |asset| matches!(&mapped.effect, Effect::Assets(all) if all.contains(asset));
+                let exactly = has(asset);
+                let leads = exactly || has(&canonical);
+                if !leads && mapped.decided != Decided::BuiltIn && found.ruled.len() < NAMED {
+                    let own = mapping.own(&origin.url_prefix, path);
+                    if own.contains(asset) || own.contains(&canonical) {
+                        found.ruled.push(Ruled {
+                            origin: name.to_string(),
+                            path: String::from_utf8_lossy(path).into_owned(),
+                            verdict: self.verdict_of(mapped),
+                        });
+                    }
+                    return Ok(());
+                }
                 if leads && !exactly {
                     found.purged_as = Some(canonical.to_string());
                 }

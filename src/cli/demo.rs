@@ -26,6 +26,7 @@ use edge::Edge;
 
 /// The demo's pipeline.
 const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+const PIPELINE_NAME: &str = "demo";
 /// How many names a line shows.
 const SHOWN: usize = 6;
 
@@ -138,7 +139,7 @@ fn config(
         "[scaleway]\napi_url = \"sandbox\"\n\n\
          [state]\ndirectory = {state}\n\n\
          [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\n\n\
-         [[pipeline]]\nname = \"demo\"\nid = \"{PIPELINE}\"\n\n\
+         [[pipeline]]\nname = \"{PIPELINE_NAME}\"\nid = \"{PIPELINE}\"\n\n\
          [[pipeline.origin]]\nroot = {root}\n",
         state = quoted(&home.join("state")),
         socket = quoted(&home.join("admin.sock")),
@@ -159,37 +160,56 @@ async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, file: &Path) -> Re
             .map(|sandbox| sandbox.secret_key().expose_secret().to_owned())
             .unwrap_or_default(),
     };
-    let admin = daemon
+    let page = daemon
         .admin_address
-        .map(|address| format!("http://{address}/api/v1/status"))
+        .map(|address| format!("http://{address}/"))
         .unwrap_or_default();
     // The first visitor: from now on the edge has the front page cached.
     let visit = edge.visit("/").await;
+    let command = format!("{} --config {}", program(), quoted(file));
     output::line(&format!(
         "edgepurge demo: an edge cache, its purge API, and edgepurge, all on this machine\n\
          \n\
+         page     {page}\n\
          origin   {root}\n\
          edge     {edge}/   ({visit})\n\
          API      {api}\n\
          key      {key}\n\
-         admin    {admin}\n\
          config   {file}\n\
          \n\
-         Change files below the origin, and fetch them from the edge:\n\
+         Open the page in a browser. Then, in another terminal, change a file, and fetch it from the edge:\n\
          \n\
-         echo '<h1>Fresh</h1>' > {page}\n\
+         echo '<h1>Fresh</h1>' > {index}\n\
          curl -i {edge}/\n\
          \n\
-         Every command works with it:\n\
+         Every command works with it, such as:\n\
          \n\
-         edgepurge --config {file} status\n\
+         {command} status --watch\n\
+         {command} explain /\n\
+         {command} purge {PIPELINE_NAME} '/blog/**' --wait\n\
          \n\
          Ctrl-C ends the demo.\n",
         root = root.display(),
         edge = edge.url(),
         file = file.display(),
-        page = root.join("index.html").display(),
+        index = quoted(&root.join("index.html")),
     ))
+}
+
+/// This program, as it was called.
+fn program() -> String {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    called.map_or_else(|| "edgepurge".to_owned(), |path| quoted(&path))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@,".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn say(daemon: &Daemon, what: &str, text: &str) -> Result<(), Failure> {

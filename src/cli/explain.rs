@@ -1,4 +1,4 @@
-//! `edgepurge explain PATH|/ASSET ...`
+//! `edgepurge explain PATH|/ASSET|URL ... [--pipeline PIPELINE]`
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,12 @@ pub(super) struct ExplainArgs {
     ///
     /// What lies below the root of an origin is a file; a relative path is tried from here, then
     /// from the root of each origin.
-    #[arg(required = true, value_name = "PATH|/ASSET")]
+    /// The host of a URL chooses the pipelines whose `edge_url` has it, if there are any.
+    #[arg(required = true, value_name = "PATH|/ASSET|URL")]
     subjects: Vec<String>,
+    /// Only of this pipeline, by name or id.
+    #[arg(long, add = super::completions::pipelines())]
+    pipeline: Option<String>,
 }
 
 /// What is known of one argument.
@@ -55,6 +59,16 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<ExitCo
     let mut subjects = Vec::new();
     let mut unknown = None;
     for given in args.subjects {
+        let mut explainer = explainer.clone();
+        let wanted = match &args.pipeline {
+            Some(name) => vec![super::named(&config, name)?],
+            None => super::of_url(&config, &given),
+        };
+        if !wanted.is_empty() {
+            explainer
+                .pipelines
+                .retain(|one| wanted.iter().any(|wanted| wanted.id == one.id));
+        }
         let found = subject(&explainer, daemon.as_ref(), given, &mut unknown).await?;
         if global.format == Format::Text {
             output::text(&text::subject(&found, &explainer.file))?;

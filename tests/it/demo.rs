@@ -16,6 +16,9 @@ struct Demo {
     api: String,
     key: String,
     config: PathBuf,
+    page: String,
+    /// What is shown to be typed.
+    shown: Vec<String>,
 }
 
 impl Demo {
@@ -46,16 +49,25 @@ impl Demo {
             api: String::new(),
             key: String::new(),
             config: PathBuf::new(),
+            page: String::new(),
+            shown: Vec::new(),
         };
+        let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
+        demo.page = last(demo.line("page ").await);
         let origin = demo.line("origin ").await;
         demo.origin = origin.split_whitespace().last().unwrap().into();
         let edge = demo.line("edge ").await;
         demo.edge = edge.split_whitespace().nth(1).unwrap().to_owned();
-        let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
         demo.api = last(demo.line("API ").await);
         demo.key = last(demo.line("key ").await);
         demo.config = last(demo.line("config ").await).into();
-        demo.line("Ctrl-C ends the demo").await;
+        loop {
+            let line = demo.line("").await;
+            if line.contains("Ctrl-C ends the demo") {
+                break;
+            }
+            demo.shown.push(line);
+        }
         demo
     }
 
@@ -153,6 +165,36 @@ async fn a_stranger_sees_each_change_reach_the_edge_and_the_purge_that_did_it() 
         0,
         "the demo's directory goes with it"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_shows_to_be_tried_works_as_it_is_pasted_and_the_page_is_there() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let parent = tempfile::tempdir().unwrap();
+    let temporary = parent.path().join("it's a place");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = Demo::start(&temporary, &[]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = client.get(&demo.page).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(page.text().await.unwrap().contains("<html"));
+
+    let commands = { demo.shown.iter() }.filter(|line| {
+        ["echo ", "curl "].iter().any(|one| line.starts_with(one)) || line.contains(" --config ")
+    });
+    let mut tried = Vec::new();
+    for line in commands {
+        // That one goes on until it is ended.
+        let line = line.replace("status --watch", "status");
+        let pasted = Command::new("sh").args(["-c", &line]).output().await;
+        let pasted = pasted.unwrap();
+        assert!(pasted.status.success(), "{line}: {pasted:?}");
+        tried.push(line);
+    }
+    for word in ["echo ", "curl ", " status", " explain /", " purge "] {
+        let found = tried.iter().any(|line| line.contains(word));
+        assert!(found, "{word}: {:#?}", demo.shown);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,3 +49,16 @@ pub struct AssetExplained {
     /// What the history has; `None` where there is none.
     pub history: Option<AssetHistory>,
 }
+
+impl AssetExplained {
+    /// Whether there is anything to say of it: a file, or a purge in the history.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        let files = self.stands_for.as_ref();
+        let history = self.history.as_ref();
+        files.is_some_and(|files| {
+            !files.files.is_empty() || files.purged_as.is_some() || !files.ruled.is_empty()
+        }) || history
+            .is_some_and(|history| !history.purges.is_empty() || !history.waiting.is_empty())
+    }
+}

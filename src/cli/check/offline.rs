@@ -1,6 +1,7 @@
 //! `edgepurge check`, as far as it goes without asking the API: says everything that is wrong with
 //! a configuration, and what holds in the end. Prints nothing itself.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -126,11 +127,15 @@ fn as_text(
     warnings: &[Problem],
     secret_key: Option<&str>,
 ) -> String {
+    let file = std::fs::read_to_string(path).ok();
+    let file = file.and_then(|text| text.parse::<toml::Table>().ok());
     let shown = |problem: &Problem, word, style| {
         let paint = |part, text: &str| match part {
             Part::Word => styled(style, text),
             Part::Frame => styled(BUSY, text),
         };
+        let mut problem = problem.clone();
+        problem.key = spoken(&problem.key, file.as_ref());
         problem.diagnostic(word, paint) + "\n"
     };
     let problems_shown = problems.iter().map(|one| shown(one, "error", BAD));
@@ -141,10 +146,43 @@ fn as_text(
     }
     lines.push(match problems.len() {
         0 => format!("{}: no problems", path.display()),
-        1 => format!("{}: 1 problem", path.display()),
-        many => format!("{}: {many} problems", path.display()),
+        many => {
+            let (path, s) = (path.display(), if many == 1 { "" } else { "s" });
+            format!(
+                "{path}: {many} problem{s}; correct the file, then again: edgepurge --config {path} check"
+            )
+        }
     });
     lines.join("\n") + "\n"
+}
+
+/// A key with pipelines and origins by their names: `pipeline "www", origin[0].root`. As it is where the
+/// file can't be read, or has no name there.
+fn spoken(key: &str, file: Option<&toml::Table>) -> String {
+    let mut table = file;
+    let mut spoken = String::new();
+    for part in key.split('.') {
+        let index = part.strip_suffix(']').and_then(|part| part.split_once('['));
+        let below = index.and_then(|(list, at)| {
+            let list = table?.get(list)?.as_array()?;
+            list.get(at.parse::<usize>().ok()?)?.as_table()
+        });
+        let name = below.and_then(|table| table.get("name")?.as_str());
+        let named = spoken.ends_with('"');
+        spoken += match (spoken.is_empty(), named) {
+            (true, _) => "",
+            (_, true) => ", ",
+            _ => ".",
+        };
+        match (index, name) {
+            (Some((list, _)), Some(name)) => {
+                write!(spoken, "{list} \"{}\"", name.escape_debug()).unwrap_or_default();
+            }
+            _ => spoken += part,
+        }
+        table = below;
+    }
+    spoken
 }
 
 #[cfg(test)]
@@ -170,7 +208,7 @@ mod tests {
     const KEY: (&str, &str) = ("SCW_SECRET_KEY", "5ec7e75e-c7e7-4ec7-8ec7-5ec7e75ec7e7");
 
     const PIPELINE: &str =
-        "[[pipeline]]\nname = \"www\"\nid = \"11111111-1111-4111-8111-111111111111\"\n";
+        "[[pipeline]]\nname = \"www\"\nid = \"22222222-2222-4222-8222-222222222222\"\n";
 
     #[test]
     fn a_good_file_says_so_and_where_the_key_is_from() {
@@ -196,7 +234,8 @@ mod tests {
                 stdout: String::new(),
                 stderr: "error: scaleway.burst: 0 would let nothing through\n \
                          --> config.toml:2:9\n  |\n2 | burst = 0\n  |         ^\n  \
-                         = help: write at least 1\n\nconfig.toml: 1 problem\n"
+                         = help: write at least 1\n\nconfig.toml: 1 problem; correct the file, then again: edgepurge \
+                         --config config.toml check\n"
                     .to_owned(),
                 exit_code: 78,
             }
@@ -214,7 +253,36 @@ mod tests {
         assert_eq!(found.exit_code, 78);
         assert!(found.stderr.contains("there is no secret key"), "{found:?}");
         assert!(found.stderr.contains("chmod 600"), "{found:?}");
-        assert!(found.stderr.ends_with("config.toml: 2 problems\n"));
+        assert!(found.stderr.contains("config.toml: 2 problems; "));
+    }
+
+    #[test]
+    fn a_problem_names_the_pipeline_and_the_origin_that_it_is_about() {
+        let toml = format!(
+            "{PIPELINE}[[pipeline.origin]]\nname = \"site\"\nroot = \"x\"\n[[pipeline.rule]]\nmatch = [\"\"]\n"
+        );
+        let found = checked(&toml, &[KEY], false, Format::Text).stderr;
+        let said = "error: pipeline \"www\", origin \"site\", root: \"x\" is not an absolute path";
+        assert!(found.contains(said), "{found}");
+        assert!(
+            found.contains("error: pipeline \"www\", rule[0].match"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn the_id_of_the_example_is_no_pipeline_s_at_the_vendor() {
+        let toml = PIPELINE.replace(
+            "22222222-2222-4222-8222-222222222222",
+            crate::config::EXAMPLE_ID,
+        );
+        let found = checked(&toml, &[KEY], false, Format::Text);
+        assert_eq!(found.exit_code, 0, "{found:?}");
+        let said = "warning: pipeline \"www\", id: \"11111111-1111-4111-8111-111111111111\" is the id of the example";
+        assert!(found.stderr.contains(said), "{found:?}");
+        let sandbox = format!("[scaleway]\napi_url = \"sandbox\"\n{toml}");
+        let found = checked(&sandbox, &[], false, Format::Text);
+        assert!(!found.stderr.contains("warning"), "{found:?}");
     }
 
     #[test]

@@ -396,7 +396,7 @@ fn after(status: &Status, view: &View) -> Vec<String> {
         lines.extend(dimmed(view.below(0, &text)));
     }
     let text = format!(
-        "API {}, {:.1} calls a second, {} at once · {}, read {}",
+        "API {}, at most {:.1} calls a second and {} at once · {}, read {}",
         status.api_url,
         status.api_rate_limit,
         status.api_calls_at_once,

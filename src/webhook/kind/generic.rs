@@ -10,7 +10,7 @@ use crate::webhook::auth::signature::Scheme;
 use crate::webhook::payload::branch::Ref;
 use crate::webhook::payload::content::Unreadable;
 use crate::webhook::payload::content::printable;
-use crate::webhook::payload::content::{parse, parse_any, refuse};
+use crate::webhook::payload::content::{near_key, parse, parse_any, refuse};
 use crate::webhook::payload::paths::{self, Listed};
 use crate::webhook::payload::pointer::{Pointer, Texts, There};
 use crate::webhook::payload::reading::{Ask, Events, Identity, Input, Reading};
@@ -218,13 +218,20 @@ fn own_ask(body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
             }
             files.ask()
         }
-        _ => refuse(
-            ".",
-            "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; for another \
-             sender's body, set purge in the route",
-        ),
+        _ => {
+            let near = near_key(body, ["paths", "all", "scan"]);
+            let near = near.map_or_else(String::new, |key| {
+                format!("; it has a key that is nearly `{key}`: did you mean that?")
+            });
+            let hint = format!("{OWN_BODY}{near}");
+            refuse("the body", &hint)
+        }
     }
 }
+
+/// What edgepurge's own body may be.
+const OWN_BODY: &str = "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; \
+                        for another sender's body, set purge in the route";
 
 /// Paths that somebody wrote for us: one that is refused is told.
 #[derive(Default)]

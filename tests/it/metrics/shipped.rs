@@ -64,6 +64,37 @@ fn every_alarm_has_its_entry_and_every_entry_its_alarm() {
     assert_eq!(entries(&file("docs/alarms.md")), kinds.collect());
 }
 
+#[test]
+fn every_rule_leads_to_an_entry_that_a_link_reaches() {
+    let document = file("docs/alarms.md");
+    let headings = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "));
+    let cells = document.split("<a id=\"").skip(1);
+    let cells = cells.filter_map(|rest| rest.split('"').next());
+    let anchors: BTreeSet<&str> = headings.chain(cells).collect();
+    let rules = file("contrib/prometheus/edgepurge.rules.yml");
+    let links = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("documentation: "));
+    let alerts = rules.matches("- alert: ").count();
+    assert!(alerts > 5 && links.clone().count() == alerts, "{alerts}");
+    for link in links {
+        let anchor = link
+            .trim_matches('"')
+            .strip_prefix("docs/alarms.md#")
+            .expect(link);
+        match anchor {
+            "{{ $labels.reason }}" => {
+                let kinds = AlarmKind::ALL.iter().map(|kind| kind.as_str());
+                let lost: Vec<&str> = kinds.filter(|kind| !anchors.contains(kind)).collect();
+                assert!(lost.is_empty(), "{lost:?}");
+            }
+            anchor => assert!(anchors.contains(anchor), "{anchor}: {anchors:?}"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_rules_dashboard_and_document_name_is_in_a_scrape() {
     let (text, _) = scrape(&worked().await, None).await;
