@@ -184,6 +184,23 @@ impl Server {
         }
         Answer::NoRoute
     }
+
+    /// Counts a TLS handshake that came to nothing, and tells why.
+    pub(in crate::webhook::http) fn failed_handshake(&self, peer: Peer, why: Diagnosis) {
+        let reason = Reason::Handshake;
+        let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
+            return;
+        };
+        let Diagnosis { what, remedy } = why;
+        let client = self.proxies.client(peer, &HeaderMap::new());
+        tracing::warn!(
+            %client,
+            reason = reason.as_str(),
+            suppressed = line.told(),
+            "a connection is refused: {what}; {remedy}{}",
+            line.end()
+        );
+    }
 }
 
 impl Line {
