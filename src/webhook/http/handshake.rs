@@ -13,6 +13,14 @@ use super::deadlines::{Deadlines, RanOut};
 use crate::core::time::Time;
 use crate::webhook::route::diagnosis::Diagnosis;
 
+/// Why a handshake came to nothing.
+pub(super) enum Unfinished {
+    /// The client closed the connection, as one does that only tries whether the port is open.
+    Left,
+    /// It can't go on.
+    Failed(Diagnosis),
+}
+
 /// Accepts a connection in TLS. Once everything stops, it has so long.
 pub(super) async fn handshake<S>(
     acceptor: TlsAcceptor,
@@ -20,7 +28,7 @@ pub(super) async fn handshake<S>(
     deadlines: &Deadlines,
     stopping: &CancellationToken,
     begin: Duration,
-) -> Result<TlsStream<S>, Diagnosis>
+) -> Result<TlsStream<S>, Unfinished>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -30,43 +38,43 @@ where
     };
     let late =
         async { while deadlines.run_out(Time::from_millis(u64::MAX)).await != RanOut::Head {} };
-    tokio::select! {
+    let why = tokio::select! {
         biased;
-        accepted = acceptor.accept(stream) => accepted.map_err(|error| diagnosis(&error)),
-        () = late => Err(Diagnosis::new(
+        accepted = acceptor.accept(stream) => match accepted {
+            Ok(stream) => return Ok(stream),
+            Err(error) => diagnosis(&error).ok_or(Unfinished::Left)?,
+        },
+        () = late => Diagnosis::new(
             "the handshake did not come in time",
             "see to the network between the client and this machine",
-        )),
-        () = stopped => Err(Diagnosis::new("edgepurge stops", "let the sender try again")),
-    }
+        ),
+        () = stopped => Diagnosis::new("edgepurge stops", "let the sender try again"),
+    };
+    Err(Unfinished::Failed(why))
 }
 
-/// Why a handshake came to nothing, and what to do.
-fn diagnosis(error: &io::Error) -> Diagnosis {
-    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match of_tls {
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Diagnosis::new(
+/// What is wrong with a handshake, and what to do; `None` where the connection was closed.
+fn diagnosis(error: &io::Error) -> Option<Diagnosis> {
+    let of_tls = error.get_ref()?.downcast_ref()?;
+    Some(match of_tls {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => Diagnosis::new(
             "the client does not speak TLS",
             "let the sender call https://, not http://",
         ),
-        Some(Error::PeerIncompatible(why)) => Diagnosis::new(
+        Error::PeerIncompatible(why) => Diagnosis::new(
             format!("the client speaks no TLS that is taken here: {why:?}"),
             "let it speak TLS 1.2 or 1.3",
         ),
-        Some(Error::NoApplicationProtocol) => Diagnosis::new(
+        Error::NoApplicationProtocol => Diagnosis::new(
             "the client wants another protocol than HTTP/1.1",
             "let it offer http/1.1 by ALPN, or nothing",
         ),
-        Some(Error::AlertReceived(alert)) => refused(*alert),
-        Some(other) => Diagnosis::new(
+        Error::AlertReceived(alert) => refused(*alert),
+        other => Diagnosis::new(
             format!("the handshake failed: {other}"),
             "see what the client is, and what stands between",
         ),
-        None => Diagnosis::new(
-            format!("the client left before the handshake was done: {error}"),
-            "nothing, if it only tries whether the port is open",
-        ),
-    }
+    })
 }
 
 /// The client has said why it does not go on.
