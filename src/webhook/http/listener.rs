@@ -269,22 +269,25 @@ impl Accept {
         });
         let stopping = self.stopping.clone();
         let acceptor = self.certificate.as_ref().map(|current| current.acceptor());
-        let talk = async move {
-            let Some(acceptor) = acceptor else {
-                return converse(stream, server, visitor, clock, stopping).await;
-            };
-            let shaken = handshake(acceptor, stream, &visitor.deadlines, &stopping, BEGIN);
-            match shaken.await {
-                Ok(stream) => converse(stream, server, visitor, clock, stopping).await,
-                Err(why) => server.failed_handshake(peer, why),
-            }
-        };
         self.supervisor.spawn("webhook connection", async move {
             tokio::select! {
                 biased;
                 // At once, whatever it is at: its place is given away.
                 () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
-                () = talk => {}
+                () = async {
+                    let Some(acceptor) = acceptor else {
+                        return converse(stream, server, visitor, clock, stopping).await;
+                    };
+                    // TLS takes much more memory, which a plain connection must not be given too.
+                    Box::pin(async {
+                        let shaken = handshake(acceptor, stream, &visitor.deadlines, &stopping, BEGIN);
+                        match shaken.await {
+                            Ok(stream) => converse(stream, server, visitor, clock, stopping).await,
+                            Err(why) => server.failed_handshake(peer, why),
+                        }
+                    })
+                    .await;
+                } => {}
             }
             Ok(())
         });
