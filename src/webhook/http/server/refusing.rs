@@ -138,7 +138,7 @@ impl Server {
         let client = self.proxies.client(call.peer, call.headers).to_string();
         tracing::warn!(
             route = &*call.served.path,
-            client,
+            %client,
             reason = why.as_str(),
             suppressed = line.told(),
             "a delivery is refused: {what}; {remedy}{}",
