@@ -4,6 +4,7 @@
 //! It is the only reader of the environment. It starts nothing and keeps nothing; secrets are read
 //! when they are asked for, and again each time.
 
+mod certificate;
 mod document;
 mod duration;
 mod effective;

@@ -23,6 +23,7 @@ mod http;
 pub mod kind;
 mod payload;
 mod route;
+mod tls;
 
 pub use auth::refused::Refused;
 pub use auth::secret::{MAX_SECRETS, SecretError};
@@ -30,6 +31,7 @@ pub use auth::signature::{Digest, Encoding, Mac, Piece, Protocol, Scheme, Stamp,
 pub use auth::timestamp::Unit;
 pub use auth::verifier::{Authentic, Verifier};
 pub use http::answer::Outcome;
+pub use http::certificate::{CertificateReader, CertificateStatus, CurrentCertificate};
 pub use http::listener::{ListenerHandle, serve};
 pub use http::server::{Hook, ServerSettings};
 pub use http::socket::{Listen, Sockets};
@@ -41,6 +43,7 @@ pub use payload::pointer::Pointer;
 pub(crate) use payload::repository::{RepositoryProblem, check_repository};
 pub use route::delivery::{Delivery, Wish};
 pub use route::{Purge, Route, RouteSettings};
+pub use tls::{Certificate, CertificateError, CertificateFacts};
 
 #[cfg(test)]
 mod tests;

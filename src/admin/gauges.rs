@@ -55,7 +55,7 @@ const TABLE: &[Row] = &[
     Row("edgepurge_alarms", Gauge, "Alarms that are on, by reason", alarms),
     Row("edgepurge_webhooks", Counter, "Calls of webhook routes, by the outcome that they were answered with",
         |s| routes(s).flat_map(|r| counts(r, "outcome", &r.answers)).collect()),
-    Row("edgepurge_webhook_refusals", Counter, "Calls that were refused, by route and reason; the route of calls of no route is `unknown`",
+    Row("edgepurge_webhook_refusals", Counter, "Calls that were refused, by route and reason; the route of calls of no route, and of failed TLS handshakes, is `unknown`",
         refusals),
     Row("edgepurge_api_rate_limit", Gauge, "Calls per second that the API accepts, as far as is known",
         |s| one(Value::Real(s.api_rate_limit))),
@@ -197,12 +197,18 @@ fn counts<'a>(
 
 /// What a caller chose as a path is no label.
 fn refusals(status: &Status) -> Vec<Sample> {
-    let unknown = status.webhooks.iter().map(|webhooks| Sample {
+    let of_no_route = |reason: &str, count| Sample {
         labels: vec![
             ("route", "unknown".to_owned()),
-            ("reason", "no_route".to_owned()),
+            ("reason", reason.to_owned()),
         ],
-        value: Value::Whole(webhooks.unknown_calls),
+        value: Value::Whole(count),
+    };
+    let unknown = status.webhooks.iter().flat_map(|webhooks| {
+        [
+            of_no_route("no_route", webhooks.unknown_calls),
+            of_no_route("handshake", webhooks.failed_handshakes),
+        ]
     });
     let refused = routes(status).flat_map(|route| counts(route, "reason", &route.refusals));
     refused.chain(unknown).collect()

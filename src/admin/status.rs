@@ -28,6 +28,8 @@ impl From<&ListenerHandle> for WebhooksStatus {
             listen: listener.addresses().to_vec(),
             routes: listener.status(),
             unknown_calls: listener.unknown_calls(),
+            failed_handshakes: listener.failed_handshakes(),
+            certificate: listener.certificate(),
         }
     }
 }
@@ -294,6 +296,12 @@ fn alarms(
     }
     let replaced = credentials.iter().filter_map(Credential::alarm);
     alarms.extend(replaced.map(|text| Alarm::new(AlarmKind::Credential, text)));
+    let certificate = admin
+        .webhooks
+        .as_ref()
+        .and_then(ListenerHandle::certificate);
+    let due = certificate.and_then(|certificate| certificate.alarm(admin.clock.now()));
+    alarms.extend(due.map(|text| Alarm::new(AlarmKind::Certificate, text)));
     for pipeline in pipelines {
         for origin in &pipeline.origins {
             alarms.extend(origin.alarms.iter().map(|alarm| {

@@ -316,7 +316,7 @@ pub fn read_secret(path: &Path) -> Result<SecretString, Problems> {
 
 /// The text of a secret's file, without what an editor puts around it. With `private`, only the users that the
 /// secret is for may be able to read the file.
-fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
+pub(super) fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
     let refused =
         |(why, hint): (String, String)| Problems::from(Problem::of_file(path, key, &why, &hint));
     let content = secret_file::read(path).map_err(refused)?;

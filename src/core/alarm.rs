@@ -145,6 +145,10 @@ alarm_kinds! {
     Credential "credential" false:
         "a copy of the old secret is in use until a restart";
         "`systemctl restart edgepurge`",
+    /// The certificate of the webhook listener ends soon or has ended, or its files can't be read.
+    Certificate "certificate" false:
+        "webhooks are taken with the certificate from before; once it has expired, senders refuse it and no delivery comes";
+        "renew the certificate, and correct what `edgepurge check` says of its files; it goes on by itself",
     /// The API does not answer, or answers with an error of its own.
     Api "api" true:
         "nothing is purged until the API answers; changes wait on disk, none is lost";

@@ -93,6 +93,8 @@ impl Daemon {
                 .map(drop)
                 .map_err(|error| error.to_string()),
         );
+        let certificate = webhooks::certificate(new).map(drop);
+        note(certificate.map_err(|error| error.to_string()));
         note(settings::explainer(new).map(drop));
         if new.scaleway.api_url != ApiUrl::Sandbox {
             match client(new, environment, None, None, self.clock) {

@@ -16,7 +16,9 @@ use crate::jobs;
 use crate::origin::OriginHandle;
 use crate::sink::{Deliveries, SinkFuture};
 use crate::supervise::Supervisor;
-use crate::webhook::{Hook, Listen, ListenerHandle, ServerSettings, Sockets, Tallies, serve};
+use crate::webhook::{
+    CurrentCertificate, Hook, Listen, ListenerHandle, ServerSettings, Sockets, Tallies, serve,
+};
 
 /// A listener that is bound, and answers nothing yet.
 #[derive(Debug)]
@@ -43,6 +45,18 @@ pub(super) fn hooks(config: &Config, environment: &Environment) -> Result<Vec<Ho
     Ok(hooks)
 }
 
+/// The certificate, with its files read; `None` for plain HTTP.
+pub(super) fn certificate(config: &Config) -> Result<Option<CurrentCertificate>, StartError> {
+    let Some(files) = config.webhooks.certificate_files() else {
+        return Ok(None);
+    };
+    let paths = [files.certificate.clone(), files.key.clone()];
+    let read = move || files.read().map_err(|problems| problems.to_string());
+    CurrentCertificate::open(paths, Box::new(read))
+        .map(Some)
+        .map_err(StartError::Config)
+}
+
 /// Reads the secrets and binds, unless sockets are there already; `None` where no pipeline has a
 /// webhook.
 pub(super) async fn bind(
@@ -54,9 +68,10 @@ pub(super) async fn bind(
     if hooks.is_empty() {
         return Ok(None);
     }
+    let certificate = certificate(config)?;
     if let Some(sockets) = bound.take() {
         check_open(config, &sockets)?;
-        return Ok(Some(Bound::new(config, sockets, hooks)));
+        return Ok(Some(Bound::new(config, sockets, hooks, certificate)));
     }
     let (listen, shown) = match &config.webhooks.listen {
         WebhookListen::Tcp(address) => (Listen::Tcp(*address), address.to_string()),
@@ -71,7 +86,7 @@ pub(super) async fn bind(
         ))
     })?;
     check_open(config, &sockets)?;
-    Ok(Some(Bound::new(config, sockets, hooks)))
+    Ok(Some(Bound::new(config, sockets, hooks, certificate)))
 }
 
 /// A route without a secret is refused where others can reach it. What the configuration says of
@@ -170,7 +185,12 @@ impl Deliveries for Followed {
 }
 
 impl Bound {
-    fn new(config: &Config, sockets: Sockets, hooks: Vec<Hook>) -> Self {
+    fn new(
+        config: &Config,
+        sockets: Sockets,
+        hooks: Vec<Hook>,
+        certificate: Option<CurrentCertificate>,
+    ) -> Self {
         Self {
             sockets,
             hooks,
@@ -178,6 +198,7 @@ impl Bound {
                 body_limit: config.webhooks.body_limit,
                 trusted_proxies: config.webhooks.trusted_proxies.clone(),
                 failed_auth_per_minute: config.webhooks.failed_auth_per_minute,
+                certificate: certificate.map(Arc::new),
             },
         }
     }
@@ -200,6 +221,12 @@ impl Bound {
         let handle = serve(
             sockets, hooks, tallies, settings, deliveries, clock, supervisor,
         );
+        if let Some(certificate) = handle.certificate() {
+            let (facts, validity) = (&certificate.facts, certificate.facts.validity(clock.now()));
+            tracing::info!(
+                "webhooks are taken in TLS, with the certificate of {facts}; {validity}"
+            );
+        }
         tracing::info!(
             addresses = handle.addresses().join(", "),
             systemd,

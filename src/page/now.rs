@@ -300,6 +300,9 @@ pub(super) fn routes(status: &Status) -> Markup {
             @if webhooks.unknown_calls > 0 {
                 p class="cause" { (counted(webhooks.unknown_calls, "call")) " of no route since the start" }
             }
+            @if webhooks.failed_handshakes > 0 {
+                p class="cause" { (counted(webhooks.failed_handshakes, "failed TLS handshake")) " since the start" }
+            }
         }
     }
 }

@@ -5,10 +5,12 @@
 pub(super) mod answer;
 pub(super) mod body;
 mod budget;
+pub(super) mod certificate;
 pub(super) mod client;
 pub(super) mod connections;
 mod deadlines;
 mod failures;
+mod handshake;
 pub(super) mod listener;
 mod meant;
 mod refusal;

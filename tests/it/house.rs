@@ -66,12 +66,13 @@ const ORIGIN: [(&str, &str); 8] = [
 ];
 
 /// The same of the modules of `webhook`.
-const WEBHOOK: [(&str, &str); 5] = [
-    ("http", "route kind payload auth"),
+const WEBHOOK: [(&str, &str); 6] = [
+    ("http", "route kind payload auth tls"),
     ("route", "kind payload auth"),
     ("kind", "payload auth"),
     ("payload", ""),
     ("auth", ""),
+    ("tls", ""),
 ];
 
 /// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.

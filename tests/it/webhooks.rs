@@ -19,6 +19,7 @@ mod repeated;
 mod senders;
 mod sockets;
 mod texts;
+mod tls;
 mod wire;
 
 use std::fs;

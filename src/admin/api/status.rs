@@ -13,7 +13,7 @@ use crate::credentials::Credential;
 use crate::metrics::RecentStatus;
 use crate::origin::OriginStatus;
 use crate::store::{ChangeRecord, ListedDelivery, Orphan};
-use crate::webhook::RouteStatus;
+use crate::webhook::{CertificateStatus, RouteStatus};
 
 /// The whole status.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -174,4 +174,10 @@ pub struct WebhooksStatus {
     pub routes: Vec<RouteStatus>,
     /// Calls since the start that were of no route.
     pub unknown_calls: u64,
+    /// TLS handshakes since the start that came to nothing.
+    #[serde(default)]
+    pub failed_handshakes: u64,
+    /// Its certificate, where TLS is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
 }

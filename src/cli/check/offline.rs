@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::style::{BAD, BUSY, WARN, styled};
+use crate::clock::Clock;
 use crate::config::{Config, Environment, Part, Problem, Problems, Setting, as_toml};
+use crate::webhook::CertificateFacts;
 
 /// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,9 @@ struct Document<'a> {
     warnings: &'a [Problem],
     /// Where the API's secret key is from; `null` for the sandbox and where there is none.
     secret_key: Option<String>,
+    /// The certificate of the webhook listener, where TLS is on and it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a CertificateFacts>,
     /// With `print` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<&'a [Setting]>,
@@ -59,7 +64,8 @@ pub(super) fn check(
         Ok(config) => (Some(config), Vec::new()),
         Err(problems) => (None, problems.into_list()),
     };
-    let mut secret_key = None;
+    let now = Clock::start().now();
+    let (mut secret_key, mut certificate, mut due) = (None, None, None);
     if let Some(config) = &config {
         match config.scaleway.secret_key(environment) {
             Ok(key) => secret_key = key.map(|key| key.source.to_string()),
@@ -67,6 +73,15 @@ pub(super) fn check(
         }
         if let Err(found) = config.admin.token() {
             problems.extend(found.into_list());
+        }
+        if let Some(files) = config.webhooks.certificate_files() {
+            match files.read() {
+                Ok(read) => {
+                    due = files.warning(&read, now);
+                    certificate = Some(read.facts);
+                }
+                Err(found) => problems.extend(found.into_list()),
+            }
         }
         for webhook in config.pipelines.iter().flat_map(|p| &p.webhooks) {
             if let Err(found) = webhook.route(environment) {
@@ -88,6 +103,7 @@ pub(super) fn check(
     if let Some(config) = &config {
         warnings.extend(config.secret_warnings(environment));
     }
+    warnings.extend(due);
     warnings.extend(more);
     let (stdout, stderr) = match format {
         Format::Json => {
@@ -97,14 +113,23 @@ pub(super) fn check(
                 problems: &problems,
                 warnings: &warnings,
                 secret_key,
+                certificate: certificate.as_ref(),
                 settings,
             };
             (as_json(&document), String::new())
         }
-        Format::Text => (
-            settings.map(as_toml).unwrap_or_default(),
-            as_text(path, &problems, &warnings, secret_key.as_deref()),
-        ),
+        Format::Text => {
+            let key = secret_key.map(|source| format!("the secret key is from: {source}"));
+            let certificate = certificate.map(|facts| {
+                let validity = facts.validity(now);
+                format!("the certificate of the webhook listener is for {facts}; {validity}")
+            });
+            let facts = key.into_iter().chain(certificate);
+            (
+                settings.map(as_toml).unwrap_or_default(),
+                as_text(path, &problems, &warnings, facts),
+            )
+        }
     };
     Checked {
         stdout,
@@ -125,7 +150,7 @@ fn as_text(
     path: &Path,
     problems: &[Problem],
     warnings: &[Problem],
-    secret_key: Option<&str>,
+    facts: impl Iterator<Item = String>,
 ) -> String {
     let file = std::fs::read_to_string(path).ok();
     let file = file.and_then(|text| text.parse::<toml::Table>().ok());
@@ -141,9 +166,7 @@ fn as_text(
     let problems_shown = problems.iter().map(|one| shown(one, "error", BAD));
     let warnings_shown = warnings.iter().map(|one| shown(one, "warning", WARN));
     let mut lines: Vec<String> = problems_shown.chain(warnings_shown).collect();
-    if let Some(source) = secret_key {
-        lines.push(format!("the secret key is from: {source}"));
-    }
+    lines.extend(facts);
     lines.push(match problems.len() {
         0 => format!("{}: no problems", path.display()),
         many => {

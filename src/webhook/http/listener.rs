@@ -20,10 +20,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::body::BodyLimits;
+use super::certificate::{CertificateStatus, CurrentCertificate};
 use super::client::Peer;
 use super::connections::Connections;
 use super::connections::Visitor;
 use super::deadlines::{Deadlines, RanOut};
+use super::handshake::handshake;
 use super::reused::Shelf;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
@@ -33,7 +35,7 @@ use crate::core::time::Time;
 use crate::sink::Deliveries;
 use crate::supervise::Supervisor;
 
-/// From the first moment, or the last answer, to a whole head.
+/// From the first moment, or the last answer, to a whole head; a TLS handshake is part of it.
 const HEAD: Duration = Duration::from_secs(5);
 /// Bytes of a head, and of a body that wait to be taken.
 const BUFFER: usize = 16 << 10;
@@ -61,6 +63,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 pub struct ListenerHandle {
     server: Arc<Server>,
     addresses: Arc<[String]>,
+    certificate: Option<Arc<CurrentCertificate>>,
 }
 
 impl std::fmt::Debug for ListenerHandle {
@@ -88,6 +91,18 @@ impl ListenerHandle {
         self.server.unknown_calls()
     }
 
+    /// How many TLS handshakes came to nothing.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.server.failed_handshakes()
+    }
+
+    /// The certificate at work, where TLS is on.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateStatus> {
+        Some(self.certificate.as_ref()?.status())
+    }
+
     /// The counts of the routes, to go on with.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
@@ -105,6 +120,11 @@ pub fn serve(
     clock: Clock,
     supervisor: &Supervisor,
 ) -> ListenerHandle {
+    let certificate = settings.certificate.clone();
+    if let Some(certificate) = &certificate {
+        let renew = Arc::clone(certificate).renew(clock, supervisor.stopping());
+        supervisor.spawn("webhook certificate", renew.map(Ok));
+    }
     let (allowance, total) = BODY;
     let limits = BodyLimits {
         bytes: settings.body_limit,
@@ -124,6 +144,7 @@ pub fn serve(
     let handle = ListenerHandle {
         addresses: sockets.addresses().into(),
         server: Arc::clone(&server),
+        certificate: certificate.clone(),
     };
     let connections = Connections::new(connections_at_most(), PER_CLIENT);
     let (mut made, inherited) = (sockets.made, sockets.from_systemd);
@@ -132,6 +153,7 @@ pub fn serve(
         let accept = Accept {
             server: Arc::clone(&server),
             connections: connections.clone(),
+            certificate: certificate.clone(),
             supervisor: supervisor.clone(),
             stopping: supervisor.stopping(),
             clock,
@@ -171,6 +193,7 @@ fn connections_at_most() -> usize {
 struct Accept {
     server: Arc<Server>,
     connections: Connections,
+    certificate: Option<Arc<CurrentCertificate>>,
     supervisor: Supervisor,
     stopping: CancellationToken,
     clock: Clock,
@@ -245,12 +268,26 @@ impl Accept {
             place,
         });
         let stopping = self.stopping.clone();
+        let acceptor = self.certificate.as_ref().map(|current| current.acceptor());
         self.supervisor.spawn("webhook connection", async move {
             tokio::select! {
                 biased;
                 // At once, whatever it is at: its place is given away.
                 () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
-                () = converse(stream, server, visitor, clock, stopping) => {}
+                () = async {
+                    let Some(acceptor) = acceptor else {
+                        return converse(stream, server, visitor, clock, stopping).await;
+                    };
+                    // TLS takes much more memory, which a plain connection must not be given too.
+                    Box::pin(async {
+                        let shaken = handshake(acceptor, stream, &visitor.deadlines, &stopping, BEGIN);
+                        match shaken.await {
+                            Ok(stream) => converse(stream, server, visitor, clock, stopping).await,
+                            Err(why) => server.failed_handshake(peer, why),
+                        }
+                    })
+                    .await;
+                } => {}
             }
             Ok(())
         });

@@ -22,11 +22,13 @@ pub(in crate::webhook) enum Reason {
     Unreadable,
     /// There is no such route.
     NoRoute,
+    /// The TLS handshake came to nothing, so that the route is not known.
+    Handshake,
 }
 
 impl Reason {
     /// Every reason.
-    pub(in crate::webhook) const ALL: [Self; 13] = [
+    pub(in crate::webhook) const ALL: [Self; 14] = [
         Self::Auth(Refused::Missing),
         Self::Auth(Refused::Twice),
         Self::Auth(Refused::Malformed),
@@ -40,6 +42,7 @@ impl Reason {
         Self::Broken,
         Self::Unreadable,
         Self::NoRoute,
+        Self::Handshake,
     ];
 
     /// The word for it in logs and metrics.
@@ -53,12 +56,15 @@ impl Reason {
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
             Self::NoRoute => "no_route",
+            Self::Handshake => "handshake",
         }
     }
 
     /// Those for which a call of a route may be refused.
     pub(in crate::webhook) fn of_routes() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|one| *one != Self::NoRoute)
+        let of_no_route = [Self::NoRoute, Self::Handshake];
+        let reasons = Self::ALL.into_iter();
+        reasons.filter(move |one| !of_no_route.contains(one))
     }
 
     /// Its place in [`Reason::ALL`].

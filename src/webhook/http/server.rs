@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, Unread};
 use super::budget::{Budget, Kept};
+use super::certificate::CurrentCertificate;
 use super::client::{Client, Peer, Proxies};
 use super::connections::Visitor;
 use super::failures::Failures;
@@ -63,6 +64,8 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Failed authentications per client and minute.
     pub failed_auth_per_minute: NonZeroU32,
+    /// The certificate that is shown; without one, there is no TLS.
+    pub certificate: Option<Arc<CurrentCertificate>>,
 }
 
 /// A route, and the name of its pipeline.
@@ -85,7 +88,7 @@ struct Served {
 /// Answers requests.
 pub(in crate::webhook) struct Server {
     routes: BTreeMap<Arc<str>, Arc<Served>>,
-    /// Counts calls of no route.
+    /// Counts calls of no route, and handshakes that came to nothing.
     unknown: Arc<Tally>,
     pub(in crate::webhook) proxies: Proxies,
     failures: Failures,
@@ -143,6 +146,11 @@ impl Server {
     /// How many calls were of no route.
     pub(in crate::webhook) fn unknown_calls(&self) -> u64 {
         self.unknown.count(Reason::NoRoute)
+    }
+
+    /// How many TLS handshakes came to nothing.
+    pub(in crate::webhook) fn failed_handshakes(&self) -> u64 {
+        self.unknown.count(Reason::Handshake)
     }
 
     pub(in crate::webhook) fn status(&self) -> Vec<RouteStatus> {

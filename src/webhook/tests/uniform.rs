@@ -49,6 +49,7 @@ fn server(sender: Sender, clock: Clock) -> Arc<Server> {
         body_limit: 1 << 20,
         trusted_proxies: Vec::new(),
         failed_auth_per_minute: NonZeroU32::MAX,
+        certificate: None,
     };
     let limits = BodyLimits {
         bytes: settings.body_limit,

@@ -9,6 +9,7 @@ use crate::webhook::auth::refused::Refused;
 use crate::webhook::http::answer::Answer;
 use crate::webhook::http::body::Unread;
 use crate::webhook::http::client::Peer;
+use crate::webhook::http::handshake::Unfinished;
 use crate::webhook::http::meant;
 use crate::webhook::http::refusal::Reason;
 use crate::webhook::http::tally::{LastRefusal, Line};
@@ -183,6 +184,26 @@ impl Server {
             );
         }
         Answer::NoRoute
+    }
+
+    /// Counts a TLS handshake that came to nothing, and tells why.
+    pub(in crate::webhook::http) fn failed_handshake(&self, peer: Peer, why: Unfinished) {
+        let reason = Reason::Handshake;
+        let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
+            return;
+        };
+        let client = self.proxies.client(peer, &HeaderMap::new());
+        let (reason, suppressed, end) = (reason.as_str(), line.told(), line.end());
+        match why {
+            Unfinished::Left => tracing::info!(
+                %client, reason, suppressed,
+                "a client left before its TLS handshake was done{end}"
+            ),
+            Unfinished::Failed(Diagnosis { what, remedy }) => tracing::warn!(
+                %client, reason, suppressed,
+                "a connection is refused: {what}; {remedy}{end}"
+            ),
+        }
     }
 }
 

@@ -79,6 +79,7 @@ fn server(taker: &Arc<Taker>) -> Arc<Server> {
         body_limit: LIMITS.bytes,
         trusted_proxies: Vec::new(),
         failed_auth_per_minute: NonZeroU32::new(2).unwrap(),
+        certificate: None,
     };
     let clock = Clock::start();
     Arc::new(Server::new(
