@@ -27,6 +27,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs a script in the directory that the site is in; it has to succeed.
+/// Who runs the tests, as the daemon names a user of its socket.
+pub(crate) fn user() -> String {
+    let output = std::process::Command::new("id").arg("-un").output();
+    text(&output.unwrap().stdout).trim().to_owned()
+}
+
 pub(crate) fn sh(bench: &Bench, script: &str) {
     let output = std::process::Command::new("sh")
         .args(["-ec", script])
