@@ -147,7 +147,7 @@ mod tests {
         let at = |second: u64| Time::from_millis((1_000_000 + second) * 1_000);
         let hot: Vec<_> = damper.hot(at(300)).collect();
         assert_eq!(hot.len(), 1);
-        assert_eq!(hot[0].1, TEN);
+        assert_eq!((hot[0].1, hot[0].2), (at(0), TEN));
         assert_eq!(damper.hot(at(320)).count(), 0);
     }
 
