@@ -40,6 +40,8 @@ pub struct Explained {
     pub name: Arc<str>,
     /// Its mapping and origins.
     pub known: IntakePipeline,
+    /// The host of its `edge_url`, where verify is on.
+    pub edge_host: Option<String>,
     /// The roots of its origins, by the origin's name.
     pub roots: BTreeMap<Arc<str>, Root>,
     /// The line of each rule in the configuration file.
@@ -57,6 +59,24 @@ pub struct Root {
     pub line: Option<usize>,
     /// Which links below it are followed.
     pub follow: FollowSymlinks,
+}
+
+/// The host of a URL; `None` where the text is none.
+#[must_use]
+pub fn host_of(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let web = matches!(url.scheme(), "http" | "https");
+    url.host_str().filter(|_| web).map(str::to_owned)
+}
+
+/// Why a file that is not there is not purged.
+#[must_use]
+pub fn absent(since: &str) -> String {
+    format!(
+        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many \
+         files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are \
+         back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
+    )
 }
 
 /// What a change of a file would purge.
@@ -160,6 +180,19 @@ impl Explainer {
         pipelines.find(|one| &*one.name == name || one.id.as_str() == name)
     }
 
+    /// The pipelines that an asset may be of: those whose `edge_url` has the host of its URL, or else all.
+    #[must_use]
+    pub fn of_host(&self, host: Option<&str>) -> Vec<&Explained> {
+        let all = || self.pipelines.iter();
+        let serving = |one: &&Explained| host.is_some() && one.edge_host.as_deref() == host;
+        let found: Vec<_> = all().filter(serving).collect();
+        if found.is_empty() {
+            all().collect()
+        } else {
+            found
+        }
+    }
+
     /// Explains a file by its absolute path, in every origin that it lies in; or by a path below
     /// any root.
     ///
@@ -217,6 +250,16 @@ fn below(root: &Path, path: &Path) -> Option<Vec<u8>> {
 }
 
 impl Explained {
+    /// What is to be said where the pipeline is known by another host than that of a URL.
+    #[must_use]
+    pub fn other_host(&self, host: &str) -> Option<String> {
+        let edge = self.edge_host.as_deref().filter(|edge| *edge != host)?;
+        Some(format!(
+            "edge_url of {} has the host {edge}, and not {host}: this is what is known of the path",
+            self.name
+        ))
+    }
+
     fn file(
         &self,
         name: &str,

@@ -49,6 +49,7 @@ pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDeli
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
+pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
 pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 

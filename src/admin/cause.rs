@@ -21,7 +21,11 @@ pub(crate) fn causes<'a>(
             "" => String::new(),
             reason => format!(" ({})", reason.escape_debug()),
         };
-        add(CauseWord::Paused, format!("it is paused{why}"), pause.until);
+        add(
+            CauseWord::Paused,
+            format!("it is {}{why}", pause.what()),
+            pause.until,
+        );
     }
     if let Some(reason) = planned.queued_all {
         let reason = reason.as_str();

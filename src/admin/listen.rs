@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::peer::Peer;
-use super::{Admin, Door, Token, router};
+use super::{Admin, Door, PageRoutes, Token, router};
 use crate::socket_file::{self, Stays};
 use crate::supervise::{Fault, Supervisor};
 
@@ -77,7 +76,7 @@ impl Listeners {
     pub fn serve(
         self,
         admin: &Arc<Admin>,
-        page: &Router,
+        page: &PageRoutes,
         token: Option<Token>,
         supervisor: &Supervisor,
     ) {

@@ -12,7 +12,7 @@ use super::{Failure, Format, Global, output, owner};
 use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use crate::core::asset::Asset;
 use crate::daemon;
-use crate::explain::{Explainer, FileExplained};
+use crate::explain::{Explainer, FileExplained, host_of};
 use crate::intake::parse_asset;
 use crate::store::history_of;
 
@@ -105,9 +105,10 @@ async fn subject(
     given: String,
     unknown: &mut Option<Failure>,
 ) -> Result<Subject, Failure> {
+    let host = host_of(&given);
     let (files, wanted) = match meaning(explainer, &given)? {
         Meaning::Asset(asset) => {
-            let all = explainer.pipelines.iter();
+            let all = explainer.of_host(host.as_deref()).into_iter();
             let wanted = all.map(|pipeline| (pipeline.name.to_string(), asset.clone(), true));
             (Vec::new(), wanted.collect())
         }
@@ -129,7 +130,11 @@ async fn subject(
             None => look(explainer, pipeline, asset, whole).await,
         };
         match found {
-            Ok(Some(found)) => assets.push(found),
+            Ok(Some(mut found)) => {
+                let of = explainer.pipeline(&found.pipeline);
+                found.other_host = of.and_then(|one| one.other_host(host.as_deref()?));
+                assets.push(found);
+            }
             Ok(None) => {}
             Err(failure) => *unknown = Some(failure),
         }
@@ -201,6 +206,7 @@ async fn look(
         Ok(Some(AssetExplained {
             pipeline: name,
             asset: asset.to_string(),
+            other_host: None,
             stands_for,
             history,
         }))

@@ -64,17 +64,17 @@ impl SecretSource {
         const RESTART: &str = "then restart edgepurge: systemctl restart edgepurge";
         match self {
             Self::Credential(name) => format!(
-                "write a valid one to where LoadCredential={name}: of the unit takes it from \
+                "write a valid key to where LoadCredential={name}: of the unit takes it from \
                  (/etc/credstore/edgepurge.{name}), {RESTART} (a credential is a copy that systemd makes at \
                  the start, a reload does not renew it)"
             ),
             Self::File(path) => format!(
-                "write a valid one into {}, and it goes on by itself",
+                "write a valid key into {}, and it goes on by itself",
                 path.display()
             ),
-            Self::Variable(name) => format!("set {name} to a valid one, {RESTART}"),
+            Self::Variable(name) => format!("set {name} to a valid key, {RESTART}"),
             Self::Profile { name, file } => format!(
-                "write a valid one into profile {name} of {}, and it goes on by itself",
+                "write a valid key into profile {name} of {}, and it goes on by itself",
                 file.display()
             ),
         }

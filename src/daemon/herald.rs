@@ -93,8 +93,8 @@ fn tell(told: &AlarmTimes, status: &Status) {
     for alarm in &status.alarms {
         told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
             let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
-            let text = one_line(&alarm.text);
-            tracing::error!(pipeline, reason, "ALARM: {text}");
+            let (text, remedy) = (one_line(&alarm.text), &alarm.remedy);
+            tracing::error!(pipeline, reason, "ALARM: {text}; to do: {remedy}");
             alarm.since.unwrap_or(status.now)
         });
     }

@@ -104,10 +104,6 @@ async fn carry_out(page: &Page, session: &Session, form: &ActForm) -> Result<Str
 }
 
 async fn pause(page: &Page, session: &Session, form: &ActForm) -> Result<String, AdminError> {
-    let reason = match form.reason.trim() {
-        "" => format!("by {}", session.who),
-        reason => format!("{reason}, by {}", session.who),
-    };
     let minutes =
         match form.minutes.trim() {
             "" => None,
@@ -118,10 +114,10 @@ async fn pause(page: &Page, session: &Session, form: &ActForm) -> Result<String,
     let body = PauseBody {
         pipeline: form.pipeline.clone(),
         seconds: minutes.map(|minutes| minutes.saturating_mul(60)),
-        reason,
+        reason: form.reason.trim().to_owned(),
         lease: None,
     };
-    let answer = operate::pause(page.admin(), Body(body)).await?.0;
+    let answer = operate::pause_by(&page.admin, &session.who, body).await?.0;
     let name = answer.pipeline;
     Ok(format!(
         "{name} is paused: changes queue, and nothing is sent."

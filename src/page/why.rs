@@ -12,14 +12,14 @@ use maud::{Markup, html};
 use super::Page;
 use super::frame::Frame;
 use super::history::{Asked, choice};
-use super::now::status;
+use super::now::{commands, status};
 use super::text::{self, encoded, moment, name, span};
 use super::visitor::{PageError, Visitor};
 use crate::admin::AdminError;
 use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery};
 use crate::admin::explain::explain;
 use crate::admin::input::Query;
-use crate::explain::{AssetFiles, FileExplained, Verdict};
+use crate::explain::{AssetFiles, FileExplained, Verdict, absent};
 use crate::store::{AssetPurge, Cause};
 
 /// Assets of a file that are shown with their history.
@@ -145,7 +145,7 @@ fn of_file(file: &FileExplained, config: &Path) -> Markup {
                 }
             } @else {
                 @match &file.absent {
-                    Some(since) => { p class="answer" { "Absent since " (since) ", and not purged: it counts as gone after gone_after, but for a loss that is held back." } }
+                    Some(since) => { p class="answer" { (commands(&absent(since))) } }
                     None if !file.exists => { p { "There is no such file now." } }
                     None => {}
                 }
@@ -202,9 +202,10 @@ fn of_assets(assets: &[AssetExplained], config: &Path) -> Markup {
         @if let Some(first) = unknown.first() {
             section class="explained" {
                 p {
-                    (name(&first.asset)) " stands for no file that is indexed, and was never purged, in "
+                    (name(&first.asset)) " stands for no file that is indexed, and no purge of it is in the history, in "
                     (unknown.iter().map(|one| one.pipeline.as_str()).collect::<Vec<_>>().join(", ")) "."
                 }
+                @for other in unknown.iter().filter_map(|one| one.other_host.as_ref()) { p class="cause" { (other) } }
             }
         }
     }
@@ -221,6 +222,7 @@ fn of_asset(one: &AssetExplained, config: &Path) -> Markup {
         section class="explained" {
             h2 { (name(&one.asset)) " " small { "of " (one.pipeline) } }
             (answer(&waiting, &purges))
+            @if let Some(other) = &one.other_host { p class="cause" { (other) } }
             @if let Some(files) = &one.stands_for { (stands_for(files, config)) }
             ol class="trail" {
                 @for cause in waiting {
@@ -248,7 +250,7 @@ fn answer(waiting: &[&Cause], purges: &[&AssetPurge]) -> Markup {
                     }
                     @if let Some(seen) = &purge.verified { " The edge was " (seen.verdict.as_str()) " afterwards." }
                 }
-                (None, None) => "It was not purged: no change of it is in the history.",
+                (None, None) => "No change and no purge of it is in the history.",
             }
         }
     }
@@ -261,7 +263,7 @@ fn stands_for(files: &AssetFiles, config: &Path) -> Markup {
                 li {
                     "stands for " a href={ "why?q=" (encoded(path)) } { (name(path)) } ", origin " (origin)
                     @if let Some(since) = files.absent.get(path) {
-                        span class="cause" { "absent since " (since) ", and not taken for gone" }
+                        span class="cause" { (commands(&absent(since))) }
                     }
                 }
             }

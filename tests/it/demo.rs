@@ -19,6 +19,7 @@ struct Demo {
     page: String,
     /// What is shown to be typed.
     shown: Vec<String>,
+    token: String,
 }
 
 impl Demo {
@@ -51,9 +52,13 @@ impl Demo {
             config: PathBuf::new(),
             page: String::new(),
             shown: Vec::new(),
+            token: String::new(),
         };
         let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
         demo.page = last(demo.line("page ").await);
+        let token = demo.line("log in ").await;
+        let token = token.split_whitespace().nth(3).unwrap();
+        demo.token = token.trim_end_matches(',').to_owned();
         let origin = demo.line("origin ").await;
         demo.origin = origin.split_whitespace().last().unwrap().into();
         let edge = demo.line("edge ").await;
@@ -304,4 +309,47 @@ async fn a_key_that_is_given_is_the_sandbox_s_and_is_not_repeated() {
     let given = run(&format!("secret_key_file = \"{}\"", file.display())).await;
     assert!(given.contains(&file.display().to_string()), "{given}");
     assert!(!given.contains(key), "{given}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_page_is_the_first_thing_it_names_and_its_three_commands_work() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path(), &[]).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    std::fs::write(demo.origin.join("index.html"), "<h1>Fresh</h1>").unwrap();
+    demo.line("fresh").await;
+    let page = client.get(&demo.page).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains(">demo</a>") && page.contains("index.html"),
+        "{page}"
+    );
+
+    let log_in = async |token: &str| {
+        let form = client.post(format!("{}login", demo.page));
+        let form = form.header("sec-fetch-site", "same-origin");
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let sent = form
+            .body(format!("token={}", token.replace(' ', "+")))
+            .send()
+            .await
+            .unwrap();
+        sent.status().as_u16()
+    };
+    assert_eq!(log_in(&demo.token).await, 303);
+    assert_eq!(log_in("another token of many bytes").await, 401);
+
+    let status = demo.run(&["status"]).await;
+    assert!(status.status.success(), "{status:?}");
+    let explained = demo.run(&["explain", "/"]).await;
+    let said = String::from_utf8(explained.stdout).unwrap();
+    assert!(
+        said.contains("stands for index.html") && said.contains("done"),
+        "{said}"
+    );
 }

@@ -44,6 +44,9 @@ pub struct AssetExplained {
     pub pipeline: String,
     /// The asset, as it was spelled.
     pub asset: String,
+    /// What is to be said where it was given as a URL of another host than the pipeline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_host: Option<String>,
     /// The files that it stands for; `None` where only its history was asked for.
     pub stands_for: Option<AssetFiles>,
     /// What the history has; `None` where there is none.

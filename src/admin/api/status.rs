@@ -47,6 +47,12 @@ pub struct Status {
     pub fresh: bool,
     /// The calls a second that the API is found to take; what is configured while it takes that.
     pub api_rate_limit: f64,
+    /// The calls a second that are configured.
+    #[serde(default)]
+    pub api_rate_configured: f64,
+    /// Since when the API is found to take fewer; `None`: it takes them.
+    #[serde(default)]
+    pub api_limits_since: Option<Time>,
     /// How many calls may be on the wire at once, as fast as the API answers now.
     pub api_calls_at_once: usize,
     /// The pipelines.
@@ -66,6 +72,18 @@ pub struct Status {
 }
 
 impl Status {
+    /// What the rate of calls to the API is counted in, and, where the API limits it, what that means.
+    #[must_use]
+    pub fn api_rate(&self) -> String {
+        match self.api_limits_since {
+            None => "calls a second".to_owned(),
+            Some(_) => format!(
+                "calls a second of {:.1}: the API limits the rate, which grows back by itself",
+                self.api_rate_configured
+            ),
+        }
+    }
+
     /// The pipeline of this name or id.
     #[must_use]
     pub fn pipeline(&self, name: &str) -> Option<&PipelineStatus> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Subject;
 use crate::admin::api::AssetExplained;
-use crate::explain::{AssetFiles, FileExplained, Verdict};
+use crate::explain::{AssetFiles, FileExplained, Verdict, absent};
 use crate::store::{AssetPurge, Cause};
 
 pub(super) fn subject(subject: &Subject, config: &Path) -> String {
@@ -93,13 +93,6 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     Ok(())
 }
 
-/// Why a file that is not there is not purged.
-fn absent(since: &str) -> String {
-    format!(
-        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
-    )
-}
-
 fn of_verdict(verdict: &Verdict, config: &Path) -> String {
     let purges = match verdict.assets.as_slice() {
         _ if verdict.all => "everything".to_owned(),
@@ -125,6 +118,9 @@ fn shown(text: &str) -> String {
 
 fn of_asset(text: &mut String, explained: &AssetExplained, config: &Path) -> std::fmt::Result {
     writeln!(text, "{} of {}", explained.asset, explained.pipeline)?;
+    if let Some(other) = &explained.other_host {
+        writeln!(text, "  {other}")?;
+    }
     if let Some(files) = &explained.stands_for {
         of_files(text, files, config)?;
     }

@@ -69,6 +69,7 @@ fn every_block_of_the_documents_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pages = std::fs::read_dir(root.join("docs")).unwrap();
     let pages = pages.map(|page| page.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|ext| ext == "md"));
     let text: String = std::iter::once(root.join("README.md"))
         .chain(pages)
         .map(|page| std::fs::read_to_string(page).unwrap())

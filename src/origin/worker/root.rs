@@ -56,7 +56,7 @@ impl Worker {
             }
             Err(error) => {
                 let trouble = format!(
-                    "the root {} of origin `{}` cannot be read ({error}): nothing is purged and the index is kept; it goes on by itself when the directory is back",
+                    "the root {} of origin `{}` cannot be read ({error})",
                     self.context.settings.root.display(),
                     self.context.settings.name
                 );

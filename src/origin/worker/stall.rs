@@ -36,7 +36,7 @@ pub(in crate::origin) async fn mind(
 
 pub(in crate::origin) fn alarm(inbox: &Inbox, place: &Place) -> Alarm {
     let text = format!(
-        "the filesystem of {} has not answered for {} s (a network mount whose server is away, or a very large file that is being read): nothing is noticed in origin `{}` until it does, nothing is lost, and it goes on by itself; see to its server, or unmount it",
+        "the filesystem of {} has not answered for {} s (a network mount whose server is away, or a very large file that is being read): nothing is noticed in origin `{}` until it does, and nothing is lost",
         place.root.display(),
         inbox.silent().as_secs(),
         place.name

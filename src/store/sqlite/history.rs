@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::queue::word;
 use super::{decide, int, listing, operate, time, uint};
 use crate::core::asset::Asset;
-use crate::core::change::{PipelineId, Seq};
+use crate::core::change::{PipelineId, Seq, Source};
 use crate::core::purge::{
     AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
 };
@@ -127,16 +127,34 @@ pub(in crate::store) fn requests(
     let pipeline = filter.pipeline.as_ref().map(PipelineId::as_str);
     let asset = filter.asset.as_ref().map(Asset::as_str);
     let id = filter.id.map(int);
+    let from = filter.from.map(|from| int(from.millis()));
+    let source = filter.source.map(Source::as_str);
+    let text = filter.text.as_deref().map(pattern);
     let values = [
         listing::value(pipeline.as_ref()),
         listing::value(filter.status.as_ref()),
         listing::value(id.as_ref()),
         listing::value(filter.remote_id.as_ref()),
         listing::value(asset.as_ref()),
+        listing::value(from.as_ref()),
+        listing::value(source.as_ref()),
+        listing::value(text.as_ref()),
     ];
     listing::listed(connection, &REQUESTS, values, filter.slice, |row| {
         record(connection, row)
     })
+}
+
+/// What `LIKE` finds a text with.
+fn pattern(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern + "%"
 }
 
 pub(in crate::store) fn record(

@@ -25,6 +25,7 @@ pub(in crate::store) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<
             Ok(Pause {
                 pipeline: pipeline(row)?,
                 holder: Holder::parse(&holder),
+                who: row.get("who")?,
                 reason: row.get("reason")?,
                 since: time(row.get("since")?),
                 length: length.map(|millis| Duration::from_millis(uint(millis))),
@@ -45,6 +46,7 @@ pub(in crate::store) fn pause(connection: &Connection, pause: &Pause) -> rusqlit
             int(pause.since.millis()),
             length,
             pause.until.map(|until| int(until.millis())),
+            pause.who,
         ])?;
     Ok(())
 }

@@ -31,6 +31,25 @@ pub struct RouteStatus {
     pub last_refusal: Option<LastRefusal>,
 }
 
+impl RouteStatus {
+    /// What it refused since the start: `wrong × 3, timestamp × 1`.
+    #[must_use]
+    pub fn refused(&self) -> String {
+        let counts = self.refusals.iter().filter(|(_, count)| **count > 0);
+        let counts: Vec<_> = counts
+            .map(|(why, count)| format!("{why} × {count}"))
+            .collect();
+        counts.join(", ")
+    }
+
+    /// Whether a delivery was taken after the last refusal.
+    #[must_use]
+    pub fn refusal_is_over(&self) -> bool {
+        let refusal = self.last_refusal.as_ref().map(|refusal| refusal.at);
+        self.last.as_ref().map(|last| last.at) > refusal
+    }
+}
+
 /// A call that was refused, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {

@@ -18,7 +18,8 @@ fn documents() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"].map(|name| root().join(name));
     let docs = docs.map(|entry| entry.unwrap().path());
-    top.into_iter().chain(docs).collect()
+    let texts = docs.filter(|path| path.extension().is_some_and(|ext| ext == "md"));
+    top.into_iter().chain(texts).collect()
 }
 
 /// The paths in a text: its words that end as a source or a document does, or begin with a directory
