@@ -25,7 +25,7 @@ use super::payload::reading::{Input, Reading};
 use super::payload::repository::Forge;
 
 /// Every kind, in the order in which messages name them.
-pub static SENDERS: [&Sender; 13] = [
+pub static SENDERS: &[&Sender] = &[
     &github::SENDER,
     &gitlab::SENDER,
     &gitea::GITEA,
@@ -45,6 +45,9 @@ pub static SENDERS: [&Sender; 13] = [
 pub struct Sender {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// A commented route in TOML, for `config.example.toml` and `docs/webhooks.md`. What is a comment
+    /// there is a key too: a default, or one that few need.
+    pub example: &'static str,
     /// The ways to authenticate its deliveries, besides none at all; the default first.
     pub auths: &'static [Auth],
     /// The keys of a route that this kind has, and not every other.
@@ -163,6 +166,7 @@ impl Sender {
     ) -> Self {
         Self {
             name,
+            example: "",
             auths,
             keys: &[],
             events: &[],

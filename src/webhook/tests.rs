@@ -1,6 +1,6 @@
 //! What must hold for deploy webhooks, in the words of those who send and receive them.
 
-mod bench;
+pub(super) mod bench;
 mod bodies;
 mod diagnosis;
 mod environments;
@@ -15,6 +15,5 @@ mod properties;
 mod routes;
 mod runs;
 mod scopes;
-mod senders;
+pub(super) mod senders;
 mod uniform;
-mod vectors;

@@ -16,6 +16,14 @@ use super::{Options, Sender, signature};
 
 /// Bitbucket Cloud and Data Center.
 pub static SENDER: Sender = Sender {
+    example: r#"# Bitbucket: Repository settings, Webhooks. Cloud (repo:push repo:commit_status_created repo:commit_status_updated) and Data
+# Center (repo:refs_changed, which is a push).
+[[pipeline.webhook]]
+route = "/hooks/bitbucket"
+kind = "bitbucket"
+credential = "bitbucket_secret"
+events = ["repo:commit_status_updated"]
+"#,
     known_by: &["x-hub-signature"],
     events: &EVENTS,
     push_events: &["repo:push", "repo:refs_changed"],

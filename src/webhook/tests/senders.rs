@@ -10,7 +10,7 @@ use crate::webhook::*;
 
 /// A sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
+pub(in crate::webhook) enum Sender {
     Github,
     GitlabToken,
     GitlabSigning,
@@ -101,7 +101,7 @@ pub(super) fn jws(secret: &str, head: &str, claims: &str) -> String {
 
 impl Sender {
     /// The kind that receives it.
-    pub(super) fn kind(self) -> Kind {
+    pub(in crate::webhook) fn kind(self) -> Kind {
         let mac = |mac| Kind::new(&kind::generic::SENDER).with(Scheme::Mac(mac));
         let stamp = |place, unit| Some(Stamp { place, unit });
         let field = || StampPlace::Field("t".to_owned());
