@@ -296,7 +296,7 @@ impl OriginHandle {
         self.tell_waiting(&mut status);
         status.count_on(&self.before);
         if self.is_hung() {
-            // Nobody knows what has changed there.
+            // It is not known what has changed there.
             status.pending_hints += 1;
             status.alarms.push(stall::alarm(&self.inbox, &self.place));
         }

@@ -59,7 +59,7 @@ pub struct Sender {
     /// The events that count where the configuration names none: those after the deploy, where the
     /// kind has such. Empty for all.
     pub default_events: &'static [&'static str],
-    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    /// Those of its events that report the end of a run, so that `workflows` may say which runs count.
     pub run_events: &'static [&'static str],
     /// Those of its events that name an environment, so that `environments` may say which count.
     pub deployment_events: &'static [&'static str],

@@ -31,7 +31,7 @@ const REQUESTS: usize = 1_024;
 /// replaced is missing for a moment.
 const WAY: Duration = Duration::from_millis(100);
 
-/// A worker that has not been heard of for so long waits for something.
+/// A worker that has not turned for so long waits for something.
 const MOMENT: Duration = Duration::from_millis(250);
 
 /// A worker that waits says so often that it is there.
@@ -59,7 +59,7 @@ pub(in crate::origin) struct Mail {
     pub(in crate::origin) requests: Vec<Request>,
     /// Who waits until nothing is pending of what was marked up to a time.
     waiters: Vec<(Time, oneshot::Sender<()>)>,
-    /// When the worker was last heard of.
+    /// When the worker turned last.
     turned: Time,
     /// The kernel dropped events of the current watch.
     pub(in crate::origin) overflow: bool,
@@ -188,7 +188,7 @@ impl Inbox {
         !mail.stop
     }
 
-    /// How long the worker has not been heard of. It turns every few seconds, so that it waits for a disk.
+    /// How long ago the worker turned. It turns every few seconds; else it waits for a disk.
     pub(in crate::origin) fn silent(&self) -> Duration {
         self.clock.now().since(self.lock().turned)
     }

@@ -380,7 +380,7 @@ impl Worker {
         );
     }
 
-    /// Whether a file that the index does not know was there before anybody watched: then it is
+    /// Whether a file that the index does not know was there before the watch: then it is
     /// taken over in silence. Only while the index was never complete.
     fn was_there_before(&self, path: &[u8], baseline: Option<Time>, now: Time) -> bool {
         let Some(armed) = baseline else { return false };

@@ -1,4 +1,4 @@
-//! Lists of changes and deliveries: narrowed, ordered, and told in parts.
+//! Lists of changes and deliveries: narrowed, ordered, and read in parts.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ contract! {
     deliveries_are_listed_in_parts_and_narrowed
 }
 
-/// Reads a list by the number of the last row that was told.
+/// Reads a list by the number of the last row of the part before.
 async fn in_parts<T>(
     of: impl AsyncFn(Slice) -> Listed<T>,
     number: impl Fn(&T) -> u64,

@@ -39,8 +39,8 @@ pub(in crate::webhook) enum Unread {
     Aborted,
 }
 
-/// Whether it is clear where the body ends: by a length, or by chunks, once. Of what else the parser
-/// lets through, somebody in front may have found another end.
+/// Whether it is clear where the body ends: by a length, or by chunks, once. In what else the parser
+/// lets through, a proxy in front may have found another end.
 pub(in crate::webhook) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let first = codings.next().map(HeaderValue::as_bytes);

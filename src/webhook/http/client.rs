@@ -111,7 +111,7 @@ impl Proxies {
     }
 }
 
-/// The hops that a header tells, in order; `None` for what is no address. Several lines are one
+/// The hops that a header lists, in order; `None` for what is no address. Several lines are one
 /// list.
 fn hops(
     headers: &HeaderMap,

@@ -23,7 +23,7 @@ struct Open {
     next: u64,
 }
 
-/// A connection that nobody vouches for.
+/// A connection without an authentic delivery.
 #[derive(Debug)]
 struct Unauthenticated {
     client: Option<Client>,

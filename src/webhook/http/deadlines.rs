@@ -116,7 +116,7 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(5);
 
-    /// Waits until something runs out, and tells after how many seconds.
+    /// Waits until a deadline passes. Returns it, and its length in seconds.
     async fn runs_out(deadlines: &Deadlines) -> (RanOut, u64) {
         let began = deadlines.clock.now();
         let never = began.after(Duration::from_hours(1));

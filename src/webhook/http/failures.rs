@@ -22,7 +22,7 @@ struct Window {
 #[derive(Debug, Default)]
 struct Table {
     clients: BTreeMap<Client, Window>,
-    /// Everybody for whom there is no room.
+    /// All clients for which `clients` has no room.
     others: Option<Window>,
 }
 
@@ -41,7 +41,7 @@ impl Failures {
         }
     }
 
-    /// Counts one more, and tells whether it is within the limit.
+    /// Counts one more. Returns whether it is within the limit.
     pub(in crate::webhook) fn count(&self, client: Client, now: Time) -> bool {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |window: &Window| now.since(window.began) >= WINDOW;

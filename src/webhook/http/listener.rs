@@ -177,7 +177,7 @@ struct Accept {
 }
 
 impl Accept {
-    /// Takes what waits in a socket that nobody takes over, so that it is not reset.
+    /// Accepts what waits in a socket that no other listener takes over, so that it is not reset.
     fn drain(&self, socket: &Socket) {
         for _ in 0..CONNECTIONS {
             if !matches!(self.accept(socket).now_or_never(), Some(Ok(()))) {
@@ -194,12 +194,12 @@ impl Accept {
             };
             let Err(error) = accepted else {
                 if self.connections.is_full() {
-                    // Whoever has to make room closes its socket before the next is taken.
+                    // The connection that makes room closes its socket before the next is accepted.
                     tokio::task::yield_now().await;
                 }
                 continue;
             };
-            // Of one connection that was gone again before it was taken, nobody needs to hear.
+            // A connection that was closed before it was accepted is not worth a log line.
             if error.kind() == io::ErrorKind::ConnectionAborted {
                 continue;
             }
@@ -291,7 +291,7 @@ async fn converse<S>(
         ended = tokio::select! {
             biased;
             ended = attend(&mut connection, deadlines, clock, begins) => ended,
-            // Nobody but the branch above makes it so, just before this one is asked.
+            // Only `attend` sets it, and `biased` polls that first: this branch needs no waker.
             () = poll_fn(|_| if deadlines.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
         };
     }
@@ -303,7 +303,7 @@ async fn converse<S>(
         }
     }
     let stream = connection.into_parts().io.into_inner();
-    // Whoever does not read its answer by then will not.
+    // A client that has not read its response by then will not.
     drop(tokio::time::timeout(LINGER, linger(stream)).await);
 }
 

@@ -55,7 +55,7 @@ impl<T> Future for Boxed<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let Some(future) = &mut self.future else {
-            // It was ready before, and nobody polls it again.
+            // It was ready before, and is not polled again.
             return Poll::Pending;
         };
         let polled = future.poll(context);

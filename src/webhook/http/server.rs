@@ -41,7 +41,7 @@ mod refusing;
 const KEPT: usize = 32 << 20;
 /// The first bytes of a body, which are always kept.
 const FIRST: usize = 32 << 10;
-/// A body above this is read on a thread where it holds up nobody.
+/// A body above this is read on a thread of its own, where it delays no other call.
 const LARGE: usize = 128 << 10;
 
 /// The longest that a question about a delivery waits for its end.
@@ -54,7 +54,7 @@ const WAITERS: usize = 64;
 /// Where calls of no route are counted: every route begins with a slash.
 const NO_ROUTE: &str = "";
 
-/// What the listener is told.
+/// What the listener has to know.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// The largest body, in bytes.
@@ -230,7 +230,7 @@ impl Server {
             Ok(authentic) => authentic,
             Err(why) => return self.unauthentic(call, why, seconds),
         };
-        // Whoever leaves hears no answer, so that nothing may be committed for it any more.
+        // A client that is closed gets no response, so that nothing may be committed for it any more.
         if !visitor.place.vouch() {
             return Answer::Unavailable;
         }

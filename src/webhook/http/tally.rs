@@ -130,7 +130,7 @@ impl Tally {
         answer
     }
 
-    /// Counts why a call is refused, and tells whether the log hears of it.
+    /// Counts why a call is refused. Returns whether that is logged.
     pub(in crate::webhook) fn refused(&self, why: Reason, now: Time) -> Option<Line> {
         let place = why.place();
         self.refusals.get(place)?.fetch_add(1, Ordering::Relaxed);

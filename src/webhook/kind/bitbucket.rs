@@ -61,7 +61,7 @@ const EVENTS: [&str; 4] = [
     "repo:refs_changed",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 2] = ["repo:commit_status_created", "repo:commit_status_updated"];
 
 /// The most refs of one push that are looked at.

@@ -1,4 +1,4 @@
-//! Anybody: a token, name and password, or a MAC in a header that the configuration describes. The body is
+//! Any other sender: a token, name and password, or a MAC in a header that the configuration describes. The body is
 //! edgepurge's own, `{"paths": [..]}`, `{"all": true}` or `{"scan": true}`, or has its paths where
 //! the configuration says.
 
@@ -17,7 +17,7 @@ use crate::webhook::payload::reading::{Ask, Events, Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, Sender};
 
-/// Anybody: a token, name and password, or a MAC in a header.
+/// Any other sender: a token, name and password, or a MAC in a header.
 pub static SENDER: Sender = Sender {
     example: r#"# Any other sender. edgepurge's own body is {"paths": ["a.html"]} (files below the origin's root),
 # {"all": true} or {"scan": true}; where purge is left out or "files", it says what is purged:
@@ -235,7 +235,7 @@ fn own_ask(body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
     }
 }
 
-/// Paths that somebody wrote for us: one that is refused is told.
+/// Paths of edgepurge's own body: one that is refused makes the delivery unreadable.
 #[derive(Default)]
 struct Collected {
     listed: Listed,

@@ -239,8 +239,8 @@ fn action_run(input: &Input<'_>) -> Result<Reading, Unreadable> {
 }
 
 impl ActionRun {
-    /// The ref that it is about: a pretty one does not tell a tag from a branch, but what started the
-    /// run does.
+    /// The ref that it is about: a pretty one is the same for a tag and a branch, but what started the
+    /// run says which it is.
     fn about(&self) -> Option<Ref> {
         let payload = self.event_payload.as_deref().unwrap_or_default();
         let started: Option<Started> = serde_json::from_str(payload).ok();

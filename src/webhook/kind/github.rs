@@ -67,10 +67,10 @@ const EVENTS: [&str; 10] = [
     "registry_package",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 4] = ["workflow_run", "status", "check_run", "check_suite"];
 
-/// Those of them that tell of a deployment.
+/// Those of them that report a deployment.
 const DEPLOYMENTS: [&str; 1] = ["deployment_status"];
 
 /// The commits that a push lists at most, and the files of each.

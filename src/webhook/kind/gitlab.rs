@@ -74,10 +74,10 @@ const EVENTS: [&str; 6] = [
     "release",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 2] = ["pipeline", "build"];
 
-/// Those of them that tell of a deployment.
+/// Those of them that report a deployment.
 const DEPLOYMENTS: [&str; 3] = ["deployment", "pipeline", "build"];
 
 /// The jobs of a pipeline that are looked at.

@@ -71,7 +71,7 @@ pub(in crate::webhook) fn holds(route: &Route, sent: &[(&str, &str)], body: &str
     );
 }
 
-/// The same, for anybody.
+/// The same, without authentication.
 pub(in crate::webhook) fn opened(mut settings: RouteSettings) -> RouteSettings {
     settings.kind.scheme = Scheme::Open;
     settings

@@ -409,7 +409,7 @@ proptest! {
         let canonical = text.parse::<i64>().ok().filter(|number| number.to_string() == text && *number >= 0);
         let near = canonical.is_some_and(|then| (i128::from(then) - i128::from(now)).abs() <= 300);
         let found = crate::webhook::auth::timestamp::check(&text, Unit::Seconds, now);
-        // What is longer than twelve digits is none, as far as anybody's clock goes.
+        // What is longer than twelve digits is no time.
         prop_assert_eq!(found.is_ok(), near && text.len() <= 12);
     }
 

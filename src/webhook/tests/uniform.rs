@@ -1,4 +1,4 @@
-//! Whoever is not authentic is told the same, to the byte: whatever the kind, and whatever is wrong.
+//! What is not authentic gets the same response, to the byte: whatever the kind, and whatever is wrong.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -160,7 +160,7 @@ fn corpus(sender: Sender, now: i64) -> Vec<(String, HeaderMap, Vec<u8>)> {
             add(&format!("the time {bad}"), map(&sent), BODY);
         }
     }
-    // Who is not authentic is told nothing about what its body is either.
+    // The response says nothing about the body of what is not authentic either.
     let mut typed = with(&|_| "x".to_owned());
     typed.insert("content-encoding", HeaderValue::from_static("gzip"));
     typed.insert("content-type", HeaderValue::from_static("text/html"));
