@@ -50,7 +50,7 @@ use denied::Denied;
 use filesystems::Filesystems;
 use large::LargeReader;
 use looks::Looks;
-use losses::Losses;
+use losses::{Believed, Losses};
 use names::Names;
 use polls::Polls;
 use presence::Presence;
@@ -153,7 +153,7 @@ impl Worker {
             losses,
             scans: Scans::new(),
             scope,
-            reading: Reading::default(),
+            reading: Reading::new(Arc::clone(&large)),
             large,
             denied: Denied::default(),
             twins: Twins::default(),
@@ -184,7 +184,7 @@ impl Worker {
 
     fn turn_for_ever(&mut self) -> Result<std::convert::Infallible, End> {
         self.count_files()?;
-        self.count_unread()?;
+        self.reading.recount(&self.context)?;
         loop {
             if self.context.inbox.stopped() {
                 return Err(End::Stopping);
@@ -209,7 +209,13 @@ impl Worker {
                 busy |= self.poll_rest(now)?;
                 self.count_regained()?;
                 if !busy {
-                    self.read_some(now)?;
+                    self.reading.read_some(
+                        &self.context,
+                        self.names.resolver(),
+                        &self.watching,
+                        &mut self.denied,
+                        now,
+                    )?;
                 }
             }
             self.publish();
@@ -347,6 +353,52 @@ impl Worker {
                 .inbox
                 .hint(&path, Mark::again(Cause::Watch, self.context.clock.now()));
         }
+        Ok(())
+    }
+
+    /// Whether what seems gone may be believed: the root is the one it was, and the losses say so.
+    fn may_go(&mut self, now: Time) -> Result<Believed, End> {
+        if !self.presence.is_still(&self.context.settings.root) {
+            self.presence.check_by(now);
+            return Ok(Believed::Nothing);
+        }
+        if self.scans.accepts_loss() {
+            self.losses.accept(now);
+            return Ok(Believed::All);
+        }
+        self.check_mounts();
+        let believed = self.losses.believes(&self.context, &self.batch, now)?;
+        if believed == Believed::Accepted {
+            self.report.set_held(self.losses.held(&self.context)?);
+        }
+        Ok(believed)
+    }
+
+    /// While a loss is held back: are the files back?
+    fn check_losses(&mut self, now: Time) -> Result<(), End> {
+        if self.scans.is_running() || self.losses.wakes_at().is_none_or(|time| time > now) {
+            return Ok(());
+        }
+        let resolver = self.names.resolver();
+        let again = self
+            .losses
+            .check(&self.context, &self.filesystems, resolver, now)?;
+        self.losses_judged(again)
+    }
+
+    /// Judges once more what is held. `looked`: every file was looked at since then.
+    fn judge_losses(&mut self, looked: Time) -> Result<(), End> {
+        let over = self
+            .losses
+            .judge(&self.context, &self.filesystems, Some(looked))?;
+        self.losses_judged(over)
+    }
+
+    fn losses_judged(&mut self, again: bool) -> Result<(), End> {
+        if again {
+            self.scans.want(Pending::new(ScanReason::LostWatch));
+        }
+        self.report.set_held(self.losses.held(&self.context)?);
         Ok(())
     }
 

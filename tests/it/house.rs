@@ -75,6 +75,10 @@ const WEBHOOK: [(&str, &str); 5] = [
     ("auth", ""),
 ];
 
+/// The modules of `origin::worker` that are methods of the worker itself. Every other is a part that owns its
+/// fields, and does not know the worker.
+const WORKER: [&str; 5] = ["examine", "follow", "publish", "root", "scan"];
+
 /// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.
 const IMPURE: [&str; 7] = [
     "tokio",
@@ -149,6 +153,18 @@ fn dependence_inside_origin_goes_downwards_only() {
 fn dependence_inside_the_webhook_goes_downwards_only() {
     let faults = misuses(&PROGRAM, &["webhook"], &WEBHOOK, &["webhook"]);
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_parts_of_an_origins_worker_do_not_know_the_worker() {
+    let above = ["origin", "worker"];
+    let knows = |source: &&Source| source.parts(&above).contains("Worker");
+    let knowing: BTreeSet<&str> = PROGRAM
+        .below(&above)
+        .filter(knows)
+        .map(|source| source.part(&above))
+        .collect();
+    assert_eq!(knowing, BTreeSet::from(WORKER));
 }
 
 #[test]

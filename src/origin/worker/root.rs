@@ -45,7 +45,7 @@ impl Worker {
                     let root = self.presence.root();
                     let gone = root.map(|root| self.filesystems.compare(&self.context, root));
                     let time = self.context.clock.now();
-                    self.unmounted(gone.unwrap_or_default(), time);
+                    self.losses.unmounted(gone.unwrap_or_default(), time);
                 } else {
                     self.scans.want(Pending::new(ScanReason::LostWatch));
                 }
@@ -108,7 +108,7 @@ impl Worker {
             return;
         };
         let time = self.context.clock.now();
-        self.unmounted(gone, time);
+        self.losses.unmounted(gone, time);
         self.watching.lose();
         self.scans.want(Pending::new(ScanReason::LostWatch));
     }
