@@ -15,7 +15,7 @@ use crate::origin::tree::ignore::Ignore;
 use crate::origin::tree::links_bound::Links;
 use crate::origin::tree::resolver::Resolver;
 use crate::origin::watch::WatchBackend;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 
 pub(super) mod batch;
 mod context;
@@ -298,7 +298,7 @@ impl Worker {
         }
         let due = self.context.inbox.take_due(now, HINTS);
         let flood = self.context.inbox.lock().hints.flooded(now)
-            || due.iter().any(|(_, mark)| mark.flood.is_some());
+            || due.iter().any(|(_, hint)| hint.flood.is_some());
         let behind = flood || due.len() == HINTS;
         if let Some(hold) = self.rounds.hold(behind, self.scans.is_waiting(), now) {
             self.context.scanning(hold);
@@ -308,20 +308,20 @@ impl Worker {
         }
         let paths: Vec<&[u8]> = due
             .iter()
-            .filter(|(_, mark)| !mark.subtree)
+            .filter(|(_, hint)| !hint.subtree)
             .map(|(path, _)| path.as_slice())
             .collect();
         let mut rows = self.context.index().rows(&paths)?;
         self.looks.forget_above();
         let subtrees = self.looks.subtrees();
-        for (path, mark) in &due {
+        for (path, hint) in &due {
             // A look at a subtree may have written what was read before it.
             let row = if self.looks.subtrees() == subtrees {
                 rows.remove(path)
             } else {
                 self.context.index().get(path)?
             };
-            self.follow(path, *mark, row)?;
+            self.follow(path, *hint, row)?;
             self.commit_if_full()?;
         }
         self.commit()?;
@@ -351,7 +351,7 @@ impl Worker {
         for path in beaten {
             self.context
                 .inbox
-                .hint(&path, Mark::again(Cause::Watch, self.context.clock.now()));
+                .hint(&path, Hint::again(Cause::Watch, self.context.clock.now()));
         }
         Ok(())
     }

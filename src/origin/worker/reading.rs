@@ -17,7 +17,7 @@ use crate::origin::index::{Edit, Row};
 use crate::origin::settings::ROOT_CHECK;
 use crate::origin::status::{OriginStatus, shown};
 use crate::origin::tree::resolver::Resolver;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 
 /// Files read before anything else gets its turn, unless that takes longer than [`TURN`].
 const FILES: u32 = 512;
@@ -174,7 +174,7 @@ impl Reading {
         }
         let Some(entry) = resolver.read(path, &row.entry, context.clock.now()) else {
             // It has changed: an event says so too, or this does.
-            context.inbox.hint(path, Mark::again(Cause::Recheck, now));
+            context.inbox.hint(path, Hint::again(Cause::Recheck, now));
             return None;
         };
         if entry.hash.is_none() {
@@ -191,11 +191,11 @@ impl Reading {
         let Some(row) = context.index().get(&done.path)? else {
             return Ok(None);
         };
-        let content = done
+        let read = done
             .content
             .filter(|_| row.entry.known == Confidence::Unread && row.entry.stat.same(&done.stat));
         let now = context.clock.now();
-        let entry = content.and_then(|content| known_as(&Ok(content), &row.entry, now));
+        let entry = read.and_then(|read| known_as(&Ok(read), &row.entry, now));
         self.put_off += 1;
         Ok(entry.map(|entry| Edit::new(&done.path, Some(&row), Some(entry))))
     }

@@ -81,7 +81,7 @@ impl Worker {
     fn check_tail(&mut self) -> Result<(), End> {
         let inbox = &self.context.inbox;
         let scans = |cause| matches!(cause, Cause::Scan(_));
-        let left = || inbox.lock().hints.any(|mark| scans(mark.cause));
+        let left = || inbox.lock().hints.any(|hint| scans(hint.cause));
         match self.scans.take_ended(self.context.clock.now(), left) {
             Some(ended) => self.end_scan(ended),
             None => Ok(()),
