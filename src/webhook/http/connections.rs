@@ -47,14 +47,14 @@ impl Open {
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(in crate::webhook) struct Connections {
+pub(super) struct Connections {
     total: usize,
     per_client: usize,
     open: Arc<Mutex<Open>>,
 }
 
 impl Connections {
-    pub(in crate::webhook) fn new(total: usize, per_client: usize) -> Self {
+    pub(super) fn new(total: usize, per_client: usize) -> Self {
         Self {
             total,
             per_client,
@@ -63,18 +63,14 @@ impl Connections {
     }
 
     /// Whether the next has to wait for one that leaves.
-    pub(in crate::webhook) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         lock(&self.open).total >= self.total
     }
 
     /// Takes a place; `None` where there is none left. A `client` of `None` stands for many (it is
     /// a trusted proxy, or the Unix socket), and only the total counts. When all are taken, the
     /// stranger who came first has to leave: a sender that means it has said by then what it wants.
-    pub(in crate::webhook) fn open(
-        &self,
-        client: Option<Client>,
-        leave: CancellationToken,
-    ) -> Option<Place> {
+    pub(super) fn open(&self, client: Option<Client>, leave: CancellationToken) -> Option<Place> {
         let mut open = lock(&self.open);
         if client.is_some_and(|client| open.clients.get(&client) >= Some(&self.per_client)) {
             return None;
@@ -107,7 +103,7 @@ fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
 
 /// The place of one connection, given back at its end.
 #[derive(Debug)]
-pub(in crate::webhook) struct Place {
+pub(super) struct Place {
     number: u64,
     /// Whether it has sent an authentic delivery.
     known: AtomicBool,
@@ -118,7 +114,7 @@ pub(in crate::webhook) struct Place {
 impl Place {
     /// It has sent an authentic delivery: it does not have to leave for others any more, unless it had
     /// to already, which is `false`.
-    pub(in crate::webhook) fn vouch(&self) -> bool {
+    pub(super) fn vouch(&self) -> bool {
         if self.known.load(Ordering::Relaxed) {
             return true;
         }
@@ -140,24 +136,24 @@ impl Drop for Place {
 
 /// One connection, as its requests share it.
 #[derive(Debug)]
-pub(in crate::webhook) struct Visitor {
+pub(super) struct Visitor {
     /// Where it comes from.
-    pub(in crate::webhook) peer: Peer,
+    pub(super) peer: Peer,
     /// By when it has to do its next thing.
-    pub(in crate::webhook) deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
     /// What it takes of the places that there are.
-    pub(in crate::webhook) place: Place,
+    pub(super) place: Place,
 }
 
 #[cfg(test)]
 impl Visitor {
     /// One through the Unix socket, with all the time that a listener gives.
-    pub(in crate::webhook) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+    pub(super) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
         Self::of(&Connections::new(1, 1), clock)
     }
 
     /// One that has to leave, since another came.
-    pub(in crate::webhook) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+    pub(super) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
         let connections = Connections::new(1, 1);
         let first = Self::of(&connections, clock);
         drop(Self::of(&connections, clock));

@@ -10,7 +10,7 @@ use tokio_util::sync::ReusableBoxFuture;
 
 /// Where the box is while no future is in it.
 #[derive(Debug)]
-pub(in crate::webhook) struct Shelf<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
+pub(super) struct Shelf<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
@@ -20,7 +20,7 @@ impl<T> Default for Shelf<T> {
 
 impl<T> Shelf<T> {
     /// Puts a future into the box, or into one of its own where the box is taken.
-    pub(in crate::webhook) fn fill<F>(&self, future: F) -> Boxed<T>
+    pub(super) fn fill<F>(&self, future: F) -> Boxed<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -45,7 +45,7 @@ impl<T> Shelf<T> {
 
 /// A future in a box, which goes back to its shelf once the future is ready.
 #[derive(Debug)]
-pub(in crate::webhook) struct Boxed<T> {
+pub(super) struct Boxed<T> {
     future: Option<ReusableBoxFuture<'static, T>>,
     shelf: Shelf<T>,
 }

@@ -83,11 +83,11 @@ struct Served {
 }
 
 /// Answers requests.
-pub(in crate::webhook) struct Server {
+pub(super) struct Server {
     routes: BTreeMap<Arc<str>, Arc<Served>>,
     /// Counts calls of no route.
     unknown: Arc<Tally>,
-    pub(in crate::webhook) proxies: Proxies,
+    pub(super) proxies: Proxies,
     failures: Failures,
     budget: Budget,
     limits: BodyLimits,
@@ -99,7 +99,7 @@ pub(in crate::webhook) struct Server {
 }
 
 impl Server {
-    pub(in crate::webhook) fn new(
+    pub(super) fn new(
         hooks: Vec<Hook>,
         tallies: &Tallies,
         settings: ServerSettings,
@@ -131,7 +131,7 @@ impl Server {
         }
     }
 
-    pub(in crate::webhook) fn tallies(&self) -> Tallies {
+    pub(super) fn tallies(&self) -> Tallies {
         let tally = |(path, served): (&Arc<str>, &Arc<Served>)| {
             (Arc::clone(path), Arc::clone(&served.tally))
         };
@@ -141,11 +141,11 @@ impl Server {
     }
 
     /// How many calls were of no route.
-    pub(in crate::webhook) fn unknown_calls(&self) -> u64 {
+    pub(super) fn unknown_calls(&self) -> u64 {
         self.unknown.count(Reason::NoRoute)
     }
 
-    pub(in crate::webhook) fn status(&self) -> Vec<RouteStatus> {
+    pub(super) fn status(&self) -> Vec<RouteStatus> {
         let status = |served: &Arc<Served>| {
             let hook = &served.hook;
             served
@@ -156,7 +156,7 @@ impl Server {
     }
 
     /// Answers a request of a visitor; it never fails.
-    pub(in crate::webhook) async fn answer<B>(
+    pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
         visitor: Arc<Visitor>,
@@ -387,7 +387,7 @@ fn wait_of(query: &str) -> Option<Duration> {
 
 impl Peer {
     /// As limits count it; `None` for one that stands for many.
-    pub(in crate::webhook) fn alone(self, proxies: &Proxies) -> Option<Client> {
+    pub(super) fn alone(self, proxies: &Proxies) -> Option<Client> {
         match self {
             Self::Ip(address) if !proxies.trusts(self) => Some(Client::of(address)),
             _ => None,

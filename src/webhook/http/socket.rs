@@ -24,7 +24,7 @@ pub enum Listen {
 
 /// A bound socket. Connections wait in it until they are served.
 #[derive(Debug)]
-pub(in crate::webhook) enum Socket {
+pub(super) enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -32,11 +32,11 @@ pub(in crate::webhook) enum Socket {
 /// Bound sockets; nothing is answered before they are served.
 #[derive(Debug)]
 pub struct Sockets {
-    pub(in crate::webhook) bound: Vec<Socket>,
+    pub(super) bound: Vec<Socket>,
     /// The socket file that was made here, and has to be removed.
-    pub(in crate::webhook) made: Option<PathBuf>,
+    pub(super) made: Option<PathBuf>,
     /// Whether they stay bound when their listener stops.
-    pub(in crate::webhook) stays: Stays,
+    pub(super) stays: Stays,
     /// Whether they are systemd's, and take connections while no daemon runs.
     pub from_systemd: bool,
 }

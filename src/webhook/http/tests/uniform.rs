@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 
-use super::senders::*;
 use crate::clock::Clock;
 use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
 use crate::sink::{Deliveries, SinkError, SinkFuture};
 use crate::webhook::http::body::BodyLimits;
 use crate::webhook::http::connections::Visitor;
 use crate::webhook::http::server::Server;
+use crate::webhook::tests::senders::*;
 use crate::webhook::*;
 
 const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
