@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::BodyLimits;
 use super::client::Peer;
+use super::connections::Connection;
 use super::connections::Connections;
-use super::connections::Visitor;
 use super::deadlines::{Deadlines, RanOut};
-use super::reused::Shelf;
+use super::reused::FutureBox;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
 use super::tally::{RouteStatus, Tallies};
@@ -235,22 +235,22 @@ impl Accept {
         let (server, clock) = (Arc::clone(&self.server), self.clock);
         let leave = CancellationToken::new();
         let alone = peer.alone(&server.proxies);
-        let Some(place) = self.connections.open(alone, leave.clone()) else {
+        let Some(slot) = self.connections.open(alone, leave.clone()) else {
             tracing::debug!(?peer, "too many connections");
             return;
         };
-        let visitor = Arc::new(Visitor {
+        let client = Arc::new(Connection {
             peer,
             deadlines: Deadlines::new(clock, HEAD),
-            place,
+            slot,
         });
         let stopping = self.stopping.clone();
         self.supervisor.spawn("webhook connection", async move {
             tokio::select! {
                 biased;
-                // At once, whatever it is at: its place is given away.
+                // At once, whatever it is at: its slot is given away.
                 () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
-                () = converse(stream, server, visitor, clock, stopping) => {}
+                () = converse(stream, server, client, clock, stopping) => {}
             }
             Ok(())
         });
@@ -261,15 +261,15 @@ impl Accept {
 async fn converse<S>(
     stream: S,
     server: Arc<Server>,
-    visitor: Arc<Visitor>,
+    client: Arc<Connection>,
     clock: Clock,
     stopping: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (shelf, visits) = (Shelf::default(), Arc::clone(&visitor));
+    let (shelf, shared) = (FutureBox::default(), Arc::clone(&client));
     let service = service_fn(move |request| {
-        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&visits)))
+        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&shared)))
     });
     let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
@@ -278,7 +278,7 @@ async fn converse<S>(
         // An answer is small: to copy it behind its head costs less than to send two pieces.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
-    let deadlines = &visitor.deadlines;
+    let deadlines = &client.deadlines;
     let old = clock.now().after(AGE);
     let mut ended = tokio::select! {
         biased;

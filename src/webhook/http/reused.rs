@@ -1,5 +1,5 @@
-//! A box that one future after the other lives in: the future of an answer is large, and to allocate
-//! it for every small delivery costs a good part of it.
+//! Reuses one heap allocation for the response futures of the successive requests of a connection: such a
+//! future is large, and allocating it for each small delivery costs a measurable part of its time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,15 +10,15 @@ use tokio_util::sync::ReusableBoxFuture;
 
 /// Where the box is while no future is in it.
 #[derive(Debug)]
-pub(super) struct Shelf<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
+pub(super) struct FutureBox<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for FutureBox<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<T> Shelf<T> {
+impl<T> FutureBox<T> {
     /// Puts a future into the box, or into one of its own where the box is taken.
     pub(super) fn fill<F>(&self, future: F) -> Boxed<T>
     where
@@ -47,7 +47,7 @@ impl<T> Shelf<T> {
 #[derive(Debug)]
 pub(super) struct Boxed<T> {
     future: Option<ReusableBoxFuture<'static, T>>,
-    shelf: Shelf<T>,
+    shelf: FutureBox<T>,
 }
 
 impl<T> Future for Boxed<T> {
@@ -73,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_out_is_of_the_future_that_was_put_in_last() {
-        let shelf = Shelf::default();
+        let shelf = FutureBox::default();
         for number in 0..3 {
             assert_eq!(shelf.fill(async move { number }).await, number);
         }

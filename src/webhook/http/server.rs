@@ -20,7 +20,7 @@ use super::answer::Answer;
 use super::body::{self, BodyLimits, Unread};
 use super::budget::{Budget, Kept};
 use super::client::{Client, Peer, Proxies};
-use super::connections::Visitor;
+use super::connections::Connection;
 use super::failures::Failures;
 use super::refusal::Reason;
 use super::tally::{RouteStatus, Tallies, Tally};
@@ -155,27 +155,27 @@ impl Server {
         self.routes.values().map(status).collect()
     }
 
-    /// Answers a request of a visitor; it never fails.
+    /// Answers a request of a connection; it never fails.
     pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        visitor: Arc<Visitor>,
+        connection: Arc<Connection>,
     ) -> Result<Response<Full<Bytes>>, Infallible>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        visitor.deadlines.answer();
+        connection.deadlines.answer();
         let (mut head, body) = request.into_parts();
         let answer = if let Some(served) = self.routes.get(head.uri.path()) {
-            let answer = self.called(served, &mut head, body, &visitor);
+            let answer = self.called(served, &mut head, body, &connection);
             served.tally.answered(answer.await)
         } else if let Some((served, event)) = self.event(&head) {
-            let answer = self.asked(served, &head, event, &visitor);
+            let answer = self.asked(served, &head, event, &connection);
             served.tally.answered(answer.await)
         } else {
-            self.unknown(&head, visitor.peer)
+            self.unknown(&head, connection.peer)
         };
-        visitor.deadlines.head();
+        connection.deadlines.head();
         // The map of what came is large enough for what goes.
         head.headers.clear();
         Ok(answer.into_response(head.headers))
@@ -194,7 +194,7 @@ impl Server {
         served: &Arc<Served>,
         head: &mut Parts,
         body: B,
-        visitor: &Visitor,
+        connection: &Connection,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
@@ -203,7 +203,7 @@ impl Server {
         let call = Call {
             served,
             headers: &head.headers,
-            peer: visitor.peer,
+            peer: connection.peer,
         };
         if head.method != Method::POST {
             return self.handshake(call, &head.method);
@@ -219,7 +219,7 @@ impl Server {
         } else {
             self.budget.body()
         };
-        let deadlines = &visitor.deadlines;
+        let deadlines = &connection.deadlines;
         let read = body::read(body, &self.limits, &mut verifier, kept, now, deadlines).await;
         deadlines.answer();
         let body = match read {
@@ -231,7 +231,7 @@ impl Server {
             Err(why) => return self.unauthentic(call, why, seconds),
         };
         // A client that is closed gets no response, so that nothing may be committed for it any more.
-        if !visitor.place.vouch() {
+        if !connection.slot.mark_authenticated() {
             return Answer::Unavailable;
         }
         match understood(served, &mut head.headers, authentic, body).await {
@@ -242,7 +242,7 @@ impl Server {
                     Call {
                         served,
                         headers,
-                        peer: visitor.peer,
+                        peer: connection.peer,
                     },
                     &why,
                 );
@@ -331,16 +331,22 @@ impl Server {
     }
 
     /// What became of a delivery; with `?wait=30s` in the query, when it has ended, or after that time.
-    async fn asked(&self, served: &Served, head: &Parts, event: &str, visitor: &Visitor) -> Answer {
+    async fn asked(
+        &self,
+        served: &Served,
+        head: &Parts,
+        event: &str,
+        connection: &Connection,
+    ) -> Answer {
         if !served.hook.route.may_ask(&head.headers) {
             let call = Call {
                 served,
                 headers: &head.headers,
-                peer: visitor.peer,
+                peer: connection.peer,
             };
             return self.may_not_ask(call);
         }
-        if !visitor.place.vouch() {
+        if !connection.slot.mark_authenticated() {
             return Answer::Unavailable;
         }
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
