@@ -302,14 +302,14 @@ impl Store {
         self.last.subscribe()
     }
 
-    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nobody
+    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nothing
     /// waits any more for what became of it. Carries no data, as [`Store::subscribe`].
     pub fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.arrivals.subscribe_waiting()
     }
 
     /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
-    /// most `limit`. A file that maps to several assets is told several times.
+    /// most `limit`. A file that maps to several assets comes several times.
     pub fn facts_after(
         &self,
         pipeline: PipelineId,
@@ -393,7 +393,7 @@ impl Store {
     }
 
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
-    /// a call, which are told.
+    /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
         let told = Arc::clone(&self.told);
         self.alter(move |connection| {
@@ -404,7 +404,7 @@ impl Store {
     }
 
     /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
-    /// `limit` changes a call. Tells how many it were. A purge of everything that is queued goes
+    /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
     /// with the first call.
     pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
         self.write_and_announce(move |connection| operate::drop_queue(connection, &pipeline, limit))
@@ -421,7 +421,7 @@ impl Store {
         self.read(move |connection| queue::queued_files(connection, &pipeline, after, limit))
     }
 
-    /// Remembers a word under a key, and tells the one that was there.
+    /// Remembers a word under a key. Returns the one that was there.
     pub fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>> {
         self.alter(move |connection| operate::note(connection, &key, &word))
     }
@@ -446,15 +446,15 @@ impl Store {
         self.read(move |connection| asset::history(connection, &pipeline, &asset, limit))
     }
 
-    /// What is configured to follow on purges, at a start. What nobody wants any more is forgotten,
-    /// and no stored time stays further ahead than it may be.
+    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
+    /// wants any more; no stored time stays further ahead than it may be.
     pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
         self.alter(move |connection| verify::begin(connection, &follows, now))
     }
 
     /// Plans what follows on the settled requests of a pipeline that were marked by
     /// [`Decision::Follow`]: at most `limit` requests a call. At most
-    /// [`WAITING`](crate::core::verify::WAITING) looks wait; what does not fit is told.
+    /// [`WAITING`](crate::core::verify::WAITING) looks wait; how many do not fit is returned.
     pub fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
         self.alter(move |connection| verify::follow_up(connection, &plan, limit))
     }
@@ -464,7 +464,7 @@ impl Store {
         self.read(move |connection| verify::follow_ups(connection, &of, checks))
     }
 
-    /// Queues again what is due at `now`: at most `limit` assets. Tells how many it were.
+    /// Queues again what is due at `now`: at most `limit` assets. Returns how many it were.
     pub fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
         self.write_and_announce(move |connection| verify::purge_again(connection, now, limit))
     }

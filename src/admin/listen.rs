@@ -23,7 +23,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds the socket, and TCP where it is wanted. A socket file without a listener is
-    /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
+    /// replaced; the caller holds the state directory's lock, so that no other daemon is starting.
     ///
     /// # Errors
     /// When an address is taken or a directory is missing; the error names it.
@@ -60,7 +60,7 @@ impl Listeners {
         })
     }
 
-    /// Whoever serves these stops without closing them to the world.
+    /// Lets the server of these sockets stop without closing them.
     pub fn staying(&self) -> impl Fn() + Send + Sync + use<> {
         let stays = self.stays.clone();
         move || stays.stay()

@@ -24,7 +24,7 @@ use crate::scaleway::{ListQuery, OrderBy};
 /// How often `--wait` asks, at first; it grows to [`SLOWEST`].
 const LOOK: Duration = Duration::from_millis(500);
 const SLOWEST: Duration = Duration::from_secs(15);
-/// The API's largest page, as far as anyone knows.
+/// The API's largest page, undocumented.
 const LONGEST_PAGE: u32 = 100;
 
 #[derive(Debug, Subcommand)]

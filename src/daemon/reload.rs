@@ -122,7 +122,7 @@ fn unchangeable(now: &Config, new: &Config) -> Vec<String> {
     };
     let routes = |config: &Config| config.pipelines.iter().any(|one| !one.webhooks.is_empty());
     let webhooks = |config: &Config| format!("{:?}", config.webhooks.listen);
-    // Sockets that nobody is bound to can be bound anywhere.
+    // Sockets that are not bound can be bound anywhere.
     let bound = routes(now) && routes(new);
     let pairs = [
         ("scaleway.api_url", api(now), api(new)),

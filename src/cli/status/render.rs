@@ -116,7 +116,7 @@ impl View {
     }
 }
 
-/// The shape of a state, so that no one depends on colour, and its colour.
+/// The shape of a state, so that it can be read without colour, and its colour.
 const fn look(state: State) -> (&'static str, Style) {
     match state {
         State::Fresh => ("●", GOOD),

@@ -283,21 +283,21 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<Store>) {
     assert_eq!(queued(&store).await, ["2 /b", "3 /a", "4 /b"]);
 }
 
-/// Who was told of a change takes it for as old as it was then, and may find that somebody has
-/// purged it since. So it has to hear of what came later.
+/// A planner that has pulled a change takes it for as old as it was then, and may find that a request has
+/// purged it since. So it has to pull what came later.
 async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Store>) {
     let take = async |event: &str, of: &[&str]| {
         let taken = store.take_delivery(delivery(event, changes(of)));
         assert_eq!(taken.await.unwrap(), Taken::New(of.len()));
     };
     take("a", &["/a", "/b"]).await;
-    // It hears of the first only.
+    // It pulls the first only.
     let told = store.queued_after(Seq(0), 1).await.unwrap();
     assert_eq!(told.len(), 1);
     take("b", &["/b"]).await;
     take("c", &["/a"]).await;
     assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a"]);
-    // What a person retries is told, too.
+    // A retried change is pulled, too.
     store
         .decide(vec![open(1, WWW, &[("/a", 3), ("/b", 2)])])
         .await
@@ -548,7 +548,7 @@ async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<S
         told.await.expect("nobody is told").unwrap();
         assert_eq!(state(&store, &event).await, DeliveryState::Queued);
     }
-    // What is queued at once wakes nobody who looks after those that wait.
+    // What is queued at once does not wake the job of those that wait.
     let heard = store.subscribe_waiting();
     let taken = store.take_delivery(delivery("now", changes(&["/b"])));
     assert_eq!(taken.await.unwrap(), Taken::New(1));

@@ -1,4 +1,4 @@
-//! Lists of changes and deliveries: narrowed, ordered, and told in parts.
+//! Lists of changes and deliveries: narrowed, ordered, and read in parts.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ contract! {
     requests_are_found_by_source_time_and_a_part_of_a_name
 }
 
-/// Reads a list by the number of the last row that was told.
+/// Reads a list by the number of the last row of the part before.
 async fn in_parts<T>(
     of: impl AsyncFn(Slice) -> Listed<T>,
     number: impl Fn(&T) -> u64,

@@ -10,7 +10,7 @@ use crate::core::change::{Kind, PipelineId, Seq, Source};
 use crate::store::sql;
 use crate::store::{AssetHistory, AssetPurge, Cause};
 
-/// How many changes that wait are told.
+/// How many waiting changes are returned.
 const WAITING: usize = 20;
 
 pub(in crate::store) fn history(

@@ -1,4 +1,4 @@
-//! Deliveries: taken, waited for, and told about.
+//! Deliveries: taken, waited for, and looked up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -208,7 +208,7 @@ pub(in crate::store) fn due(connection: &Connection) -> rusqlite::Result<DueDeli
     })
 }
 
-/// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
+/// Queues the changes of deliveries that are due, at most `limit` deliveries. Returns how many.
 pub(in crate::store) fn release(
     connection: &Connection,
     now: Time,

@@ -104,8 +104,8 @@ pub(in crate::store) fn drop_queue(
     Ok((later + everything + changes) as u64)
 }
 
-/// What deliveries wait to queue becomes changes that are dropped, so that whoever asks for such a
-/// delivery is told.
+/// What deliveries wait to queue becomes changes that are dropped, so that a question about such a
+/// delivery has an answer.
 fn drop_later(connection: &Connection, pipeline: &PipelineId) -> rusqlite::Result<usize> {
     let waiting: Vec<i64> = connection
         .prepare_cached(sql::delivery::WAITING_OF)?

@@ -75,7 +75,7 @@ pub(in crate::store) fn follow_up(
                 repurge(connection, plan, purged, due)?;
             }
         } else {
-            // Nobody waits for a purge that will not be.
+            // Nothing follows on a purge that will not be.
             connection
                 .prepare_cached(sql::verify::FORGET_OF_REQUEST)?
                 .execute(params![plan.pipeline.as_str(), request])?;
@@ -88,7 +88,7 @@ pub(in crate::store) fn follow_up(
     Ok(followed)
 }
 
-/// The assets of a request are to be looked at. Tells how many there is no room for.
+/// The assets of a request are to be looked at. Returns how many there is no room for.
 fn enrol(
     connection: &Connection,
     plan: &FollowUp,

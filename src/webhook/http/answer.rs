@@ -83,7 +83,7 @@ struct Accepted<'a> {
 
 /// An answer.
 #[derive(Debug)]
-pub(in crate::webhook) enum Answer {
+pub(super) enum Answer {
     /// Committed to disk.
     Accepted {
         event: Arc<str>,
@@ -124,7 +124,7 @@ pub(in crate::webhook) enum Answer {
 
 impl Answer {
     /// The word for it in metrics; `None` for what is no delivery.
-    pub(in crate::webhook) const fn outcome(&self) -> Option<Outcome> {
+    pub(super) const fn outcome(&self) -> Option<Outcome> {
         Some(match self {
             Self::Accepted { .. } => Outcome::Accepted,
             Self::Duplicate => Outcome::Duplicate,
@@ -219,7 +219,7 @@ impl Answer {
     }
 
     /// The response; `headers` is an empty map for its headers.
-    pub(in crate::webhook) fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    pub(super) fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(self.body()));
         *response.status_mut() = self.status();
         if !matches!(self, Self::Handshake(_)) {

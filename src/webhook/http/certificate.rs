@@ -102,7 +102,7 @@ impl CurrentCertificate {
     }
 
     /// As `status` shows it.
-    pub(in crate::webhook) fn status(&self) -> CertificateStatus {
+    pub(super) fn status(&self) -> CertificateStatus {
         let state = self.lock();
         CertificateStatus {
             facts: state.certificate.facts.clone(),
@@ -111,16 +111,12 @@ impl CurrentCertificate {
     }
 
     /// What the next connection is accepted with.
-    pub(in crate::webhook) fn acceptor(&self) -> TlsAcceptor {
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.lock().certificate.server))
     }
 
     /// Looks at the files until everything stops.
-    pub(in crate::webhook) async fn renew(
-        self: Arc<Self>,
-        clock: Clock,
-        stopping: CancellationToken,
-    ) {
+    pub(super) async fn renew(self: Arc<Self>, clock: Clock, stopping: CancellationToken) {
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use super::body::BodyLimits;
 use super::certificate::{CertificateStatus, CurrentCertificate};
 use super::client::Peer;
+use super::connections::Connection;
 use super::connections::Connections;
-use super::connections::Visitor;
 use super::deadlines::{Deadlines, RanOut};
 use super::handshake::handshake;
-use super::reused::Shelf;
+use super::reused::FutureBox;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
 use super::tally::{RouteStatus, Tallies};
@@ -200,7 +200,7 @@ struct Accept {
 }
 
 impl Accept {
-    /// Takes what waits in a socket that nobody takes over, so that it is not reset.
+    /// Accepts what waits in a socket that no other listener takes over, so that it is not reset.
     fn drain(&self, socket: &Socket) {
         for _ in 0..CONNECTIONS {
             if !matches!(self.accept(socket).now_or_never(), Some(Ok(()))) {
@@ -217,12 +217,12 @@ impl Accept {
             };
             let Err(error) = accepted else {
                 if self.connections.is_full() {
-                    // Whoever has to make room closes its socket before the next is taken.
+                    // The connection that makes room closes its socket before the next is accepted.
                     tokio::task::yield_now().await;
                 }
                 continue;
             };
-            // Of one connection that was gone again before it was taken, nobody needs to hear.
+            // A connection that was closed before it was accepted is not worth a log line.
             if error.kind() == io::ErrorKind::ConnectionAborted {
                 continue;
             }
@@ -258,31 +258,31 @@ impl Accept {
         let (server, clock) = (Arc::clone(&self.server), self.clock);
         let leave = CancellationToken::new();
         let alone = peer.alone(&server.proxies);
-        let Some(place) = self.connections.open(alone, leave.clone()) else {
+        let Some(slot) = self.connections.open(alone, leave.clone()) else {
             tracing::debug!(?peer, "too many connections");
             return;
         };
-        let visitor = Arc::new(Visitor {
+        let client = Arc::new(Connection {
             peer,
             deadlines: Deadlines::new(clock, HEAD),
-            place,
+            slot,
         });
         let stopping = self.stopping.clone();
         let acceptor = self.certificate.as_ref().map(|current| current.acceptor());
         self.supervisor.spawn("webhook connection", async move {
             tokio::select! {
                 biased;
-                // At once, whatever it is at: its place is given away.
+                // At once, whatever it is at: its slot is given away.
                 () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
                 () = async {
                     let Some(acceptor) = acceptor else {
-                        return converse(stream, server, visitor, clock, stopping).await;
+                        return converse(stream, server, client, clock, stopping).await;
                     };
                     // TLS takes much more memory, which a plain connection must not be given too.
                     Box::pin(async {
-                        let shaken = handshake(acceptor, stream, &visitor.deadlines, &stopping, BEGIN);
+                        let shaken = handshake(acceptor, stream, &client.deadlines, &stopping, BEGIN);
                         match shaken.await {
-                            Ok(stream) => converse(stream, server, visitor, clock, stopping).await,
+                            Ok(stream) => converse(stream, server, client, clock, stopping).await,
                             Err(why) => server.failed_handshake(peer, why),
                         }
                     })
@@ -298,15 +298,15 @@ impl Accept {
 async fn converse<S>(
     stream: S,
     server: Arc<Server>,
-    visitor: Arc<Visitor>,
+    client: Arc<Connection>,
     clock: Clock,
     stopping: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (shelf, visits) = (Shelf::default(), Arc::clone(&visitor));
+    let (shelf, shared) = (FutureBox::default(), Arc::clone(&client));
     let service = service_fn(move |request| {
-        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&visits)))
+        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&shared)))
     });
     let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
@@ -315,7 +315,7 @@ async fn converse<S>(
         // An answer is small: to copy it behind its head costs less than to send two pieces.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
-    let deadlines = &visitor.deadlines;
+    let deadlines = &client.deadlines;
     let old = clock.now().after(AGE);
     let mut ended = tokio::select! {
         biased;
@@ -328,7 +328,7 @@ async fn converse<S>(
         ended = tokio::select! {
             biased;
             ended = attend(&mut connection, deadlines, clock, begins) => ended,
-            // Nobody but the branch above makes it so, just before this one is asked.
+            // Only `attend` sets it, and `biased` polls that first: this branch needs no waker.
             () = poll_fn(|_| if deadlines.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
         };
     }
@@ -340,7 +340,7 @@ async fn converse<S>(
         }
     }
     let stream = connection.into_parts().io.into_inner();
-    // Whoever does not read its answer by then will not.
+    // A client that has not read its response by then will not.
     drop(tokio::time::timeout(LINGER, linger(stream)).await);
 }
 

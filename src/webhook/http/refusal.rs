@@ -5,7 +5,7 @@ use crate::webhook::auth::refused::Refused;
 
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum Reason {
+pub(super) enum Reason {
     /// It is not authentic.
     Auth(Refused),
     /// It asks for another origin than those that may send.
@@ -28,7 +28,7 @@ pub(in crate::webhook) enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub(in crate::webhook) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Auth(Refused::Missing),
         Self::Auth(Refused::Twice),
         Self::Auth(Refused::Malformed),
@@ -46,7 +46,7 @@ impl Reason {
     ];
 
     /// The word for it in logs and metrics.
-    pub(in crate::webhook) const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Auth(refused) => refused.as_str(),
             Self::Origin => "origin",
@@ -61,14 +61,14 @@ impl Reason {
     }
 
     /// Those for which a call of a route may be refused.
-    pub(in crate::webhook) fn of_routes() -> impl Iterator<Item = Self> {
+    pub(super) fn of_routes() -> impl Iterator<Item = Self> {
         let of_no_route = [Self::NoRoute, Self::Handshake];
         let reasons = Self::ALL.into_iter();
         reasons.filter(move |one| !of_no_route.contains(one))
     }
 
     /// Its place in [`Reason::ALL`].
-    pub(in crate::webhook) fn place(self) -> usize {
+    pub(super) fn place(self) -> usize {
         let found = Self::ALL.iter().position(|one| *one == self);
         found.unwrap_or(Self::ALL.len() - 1)
     }

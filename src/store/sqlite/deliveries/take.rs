@@ -24,12 +24,12 @@ pub(in crate::store::sqlite) struct Taker<'c> {
     /// The number of the last delivery.
     last: i64,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
-    /// while this transaction runs; a planner that hears of it by now does so after all of these came.
+    /// while this transaction runs; a planner that pulls it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
 }
 
 impl<'c> Taker<'c> {
-    /// `told` is the last change that the planner has heard of.
+    /// `told` is the last change that the planner has pulled.
     pub(in crate::store::sqlite) fn new(
         connection: &'c Connection,
         keys: &'c DeliveryKeys,
@@ -133,7 +133,7 @@ struct Row<'r> {
 /// as to bind all the numbers.
 struct Insert<'c> {
     statement: CachedStatement<'c>,
-    /// The route, the pipeline, what it tells and its stage, as they are bound.
+    /// The route, the pipeline, what it says and its stage, as they are bound.
     bound: Option<(Arc<str>, PipelineId, Arc<str>, &'static str)>,
 }
 
@@ -251,10 +251,10 @@ fn open_of(
     Ok(Open::Again(changes))
 }
 
-/// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and the planner has not heard of them, they are those: a request that is opened after this
-/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
-/// by what somebody else purged since.
+/// Queues changes and returns their numbers. Where all of them are queued already, in one
+/// run, and the planner has not pulled them, they are those: a request that is opened after this
+/// commit covers both. One that it has pulled it takes for as old as it was then, and for covered
+/// by another request since.
 pub(super) fn queue_changes(
     connection: &Connection,
     pipeline: &PipelineId,

@@ -117,7 +117,7 @@ impl Server {
         answer
     }
 
-    /// Tells of an authentic delivery that is not what its kind sends.
+    /// Logs an authentic delivery that is not what its kind sends.
     pub(super) fn unreadable(&self, call: Call<'_>, why: &Unreadable) {
         self.refused(call, Reason::Unreadable, || {
             let kind = call.served.hook.route.kind().as_str();
@@ -128,7 +128,7 @@ impl Server {
         });
     }
 
-    /// Counts a refused call of a route, and tells it.
+    /// Counts and logs a refused call of a route.
     pub(super) fn refused(&self, call: Call<'_>, why: Reason, say: impl FnOnce() -> Diagnosis) {
         let now = self.clock.now();
         let Some(line) = call.served.tally.refused(why, now) else {
@@ -154,7 +154,7 @@ impl Server {
         });
     }
 
-    /// Counts a call of no route, and tells which one was meant.
+    /// Counts a call of no route, and logs which one was meant.
     pub(super) fn unknown(&self, head: &Parts, peer: Peer) -> Answer {
         let reason = Reason::NoRoute;
         let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
@@ -177,7 +177,7 @@ impl Server {
                 "a delivery is refused: {what}; {remedy}{end}"
             );
         } else {
-            // Whoever tries all paths of all machines is no reason to worry.
+            // Scanners try all paths of all machines: no warning.
             tracing::info!(
                 path, %client, method, reason, suppressed,
                 "a call is refused: {what}; {remedy}{end}"
