@@ -138,7 +138,7 @@ fn tiles(status: &Status) -> Markup {
                 dd {
                     @match slowest(status) {
                         Some(p95) => { (span(p95)) " " small { "p95 of 24 h, the slowest pipeline" } }
-                        None => { "–" " " small { "nothing was purged in 24 h" } }
+                        None => { "–" " " small { "no change became fresh in 24 h" } }
                     }
                 }
             }
