@@ -4,6 +4,7 @@
 //! It is the only reader of the environment. It starts nothing and keeps nothing; secrets are read
 //! when they are asked for, and again each time.
 
+mod certificate;
 mod document;
 mod duration;
 mod effective;
@@ -29,7 +30,6 @@ mod section;
 mod shape;
 mod size;
 mod state;
-mod suggestion;
 mod syntax;
 mod unique;
 mod value;
@@ -46,7 +46,7 @@ pub use environment::Environment;
 pub use manual::manual;
 pub use model::{ApiUrl, Config, Group, Percent, SecretPlace, Webhook, WebhookListen};
 pub use origin::Origin;
-pub use pipeline::Pipeline;
+pub use pipeline::{EXAMPLE_ID, Pipeline};
 pub use problem::{Part, Problem, Problems};
 pub use scaleway::Scaleway;
 pub use schema::schema;
@@ -89,7 +89,13 @@ impl Config {
                 "add a [[pipeline]]",
             );
         }
-        let pipelines = pipeline::read_all(&mut reader, sections, &state.directory, &webhooks);
+        let pipelines = pipeline::read_all(
+            &mut reader,
+            sections,
+            &state.directory,
+            &webhooks,
+            &scaleway,
+        );
         reader.end(&root);
         let (problems, warnings, settings) = reader.finish();
         match Problems::from_list(problems) {

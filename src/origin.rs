@@ -40,7 +40,7 @@ use status::shown;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
 use watch::cookie::Cookies;
-use watch::hints::{Cause, Mark};
+use watch::hints::{Cause, Hint};
 use watch::inbox::{Inbox, Request};
 use worker::Worker;
 use worker::batch::Committer;
@@ -260,7 +260,7 @@ impl OriginHandle {
 
     /// Looks at one file, as if an event had told of it. `path` is below the root.
     pub fn look(&self, path: &[u8], now: Time) {
-        self.inbox.ask(path, Mark::again(Cause::Recheck, now));
+        self.inbox.ask(path, Hint::again(Cause::Recheck, now));
     }
 
     /// Whether something that happened before this time will be looked at in a moment, or is now.
@@ -296,7 +296,7 @@ impl OriginHandle {
         self.tell_waiting(&mut status);
         status.count_on(&self.before);
         if self.is_hung() {
-            // Nobody knows what has changed there.
+            // It is not known what has changed there.
             status.pending_hints += 1;
             status.alarms.push(stall::alarm(&self.inbox, &self.place));
         }

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
 };
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::planner::Stands;
@@ -53,6 +53,7 @@ pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDeli
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
+pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
 pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
@@ -214,7 +215,18 @@ impl Store {
     ) -> StoreFuture<'_, Option<DeliveryRecord>> {
         let keys = self.keys.clone();
         // By the thread that writes: the keys have what is not committed yet, which others can't see.
-        self.alter(move |db| deliveries::find(db, &keys, &route, &event))
+        self.alter(move |db| deliveries::find(db, &keys, &route, &event, deliveries::record))
+    }
+
+    /// How far the last delivery of that name is. It counts all changes of it, so that it takes longer
+    /// than [`Store::delivery`].
+    pub fn delivery_progress(
+        &self,
+        route: String,
+        event: String,
+    ) -> StoreFuture<'_, Option<DeliveryProgress>> {
+        let keys = self.keys.clone();
+        self.alter(move |db| deliveries::find(db, &keys, &route, &event, deliveries::progress))
     }
 
     /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
@@ -284,14 +296,14 @@ impl Store {
         self.last.subscribe()
     }
 
-    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nobody
+    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nothing
     /// waits any more for what became of it. Carries no data, as [`Store::subscribe`].
     pub fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.arrivals.subscribe_waiting()
     }
 
     /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
-    /// most `limit`. A file that maps to several assets is told several times.
+    /// most `limit`. A file that maps to several assets comes several times.
     pub fn facts_after(
         &self,
         pipeline: PipelineId,
@@ -325,6 +337,11 @@ impl Store {
     /// The requests that were done from `from` on and before `until`.
     pub fn done_between(&self, from: Time, until: Time) -> StoreFuture<'_, Vec<DoneRequest>> {
         self.read(move |db| recent::done_between(db, from, until))
+    }
+
+    /// When the last request of a pipeline was done, as far as the history goes.
+    pub fn last_done(&self, pipeline: PipelineId) -> StoreFuture<'_, Option<Time>> {
+        self.read(move |db| recent::last_done(db, &pipeline))
     }
 
     /// The last delivery of each route, of the last thousand.
@@ -368,7 +385,7 @@ impl Store {
     }
 
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
-    /// a call, which are told.
+    /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
         let told = Arc::clone(&self.told);
         self.alter(move |db| {
@@ -379,7 +396,7 @@ impl Store {
     }
 
     /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
-    /// `limit` changes a call. Tells how many it were. A purge of everything that is queued goes
+    /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
     /// with the first call.
     pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
         self.write_and_announce(move |db| operate::drop_queue(db, &pipeline, limit))
@@ -396,7 +413,7 @@ impl Store {
         self.read(move |db| queue::queued_files(db, &pipeline, after, limit))
     }
 
-    /// Remembers a word under a key, and tells the one that was there.
+    /// Remembers a word under a key. Returns the one that was there.
     pub fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>> {
         self.alter(move |db| operate::note(db, &key, &word))
     }
@@ -421,15 +438,15 @@ impl Store {
         self.read(move |db| asset::history(db, &pipeline, &asset, limit))
     }
 
-    /// What is configured to follow on purges, at a start. What nobody wants any more is forgotten,
-    /// and no stored time stays further ahead than it may be.
+    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
+    /// wants any more; no stored time stays further ahead than it may be.
     pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
         self.alter(move |db| verify::begin(db, &follows, now))
     }
 
     /// Plans what follows on the settled requests of a pipeline that were marked by
     /// [`Decision::Follow`]: at most `limit` requests a call. At most
-    /// [`WAITING`](crate::core::verify::WAITING) looks wait; what does not fit is told.
+    /// [`WAITING`](crate::core::verify::WAITING) looks wait; how many do not fit is returned.
     pub fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
         self.alter(move |db| verify::follow_up(db, &plan, limit))
     }
@@ -439,7 +456,7 @@ impl Store {
         self.read(move |db| verify::follow_ups(db, &of, checks))
     }
 
-    /// Queues again what is due at `now`: at most `limit` assets. Tells how many it were.
+    /// Queues again what is due at `now`: at most `limit` assets. Returns how many it were.
     pub fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
         self.write_and_announce(move |db| verify::purge_again(db, now, limit))
     }

@@ -109,7 +109,7 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     Ok((connection, lineage, api))
 }
 
-/// Notes that a planner is about to hear of these.
+/// Moves the planner's cursor: it is about to get these.
 pub(super) fn tell(told: &AtomicU64, changes: &[Change]) {
     let last = changes.iter().map(|change| change.seq.0).max();
     told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
@@ -129,7 +129,7 @@ pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     }
 }
 
-/// Tells those who wait for changes of the last one on disk.
+/// Announces the last change on disk to what waits for changes.
 pub(super) fn announce(last: &watch::Sender<Seq>, appended: Seq) {
     last.send_if_modified(|last| {
         let grown = appended > *last;

@@ -8,7 +8,7 @@ use crate::store::db::{Db, Row, values};
 use crate::store::sql;
 use crate::store::{AssetHistory, AssetPurge, Cause, StoreError};
 
-/// How many changes that wait are told.
+/// How many waiting changes are returned.
 const WAITING: usize = 20;
 
 pub(in crate::store) fn history(

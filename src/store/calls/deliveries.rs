@@ -1,4 +1,4 @@
-//! Deliveries: taken, waited for, and told about.
+//! Deliveries: taken, waited for, and looked up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -8,7 +8,7 @@ use super::delivery_keys::{DeliveryKeys, event_key};
 use super::history;
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, REASONED, Reason, ScanDone,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, Phase, REASONED, Reason, ScanDone,
 };
 use crate::core::time::Time;
 use crate::store::db::{Db, Row, values};
@@ -86,19 +86,47 @@ fn last_id(db: &dyn Db) -> Result<i64, StoreError> {
     db.value(sql::delivery::LAST, &[])
 }
 
-/// What became of the last delivery of this name.
-pub(in crate::store) fn find(
+/// Reads the last delivery of this name.
+pub(in crate::store) fn find<T>(
     db: &dyn Db,
     keys: &DeliveryKeys,
     route: &str,
     event: &str,
-) -> Result<Option<DeliveryRecord>, StoreError> {
+    read: fn(&dyn Db, &Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
     keys.renew(db)?;
     let Some(id) = keys.of_event(event_key(route, event)) else {
         return Ok(None);
     };
     db.optional(sql::delivery::OF_EVENT, &values![id, route, event], |row| {
-        record(db, row)
+        read(db, row)
+    })
+}
+
+/// How far a delivery is, from its row.
+pub(in crate::store) fn progress(
+    db: &dyn Db,
+    row: &Row<'_>,
+) -> Result<DeliveryProgress, StoreError> {
+    let (record, progress) = (record(db, row)?, Progress::read(row)?);
+    let (phase, last) = match progress.stage.as_str() {
+        "waiting" => (Phase::Delayed, progress.last),
+        // What was noticed since it came.
+        "scan" => (Phase::Scanning, Seq(i64::MAX as u64)),
+        _ => (record.state.into(), progress.last),
+    };
+    let id: i64 = row.get("id")?;
+    let of = values![progress.first, last, &progress.pipeline, id];
+    let (assets, requests) = db.one(sql::delivery::COVERED, &of, |row| {
+        Ok((row.get("assets")?, row.get("requests")?))
+    })?;
+    Ok(DeliveryProgress {
+        phase,
+        due: progress.due,
+        assets,
+        requests,
+        causes: Vec::new(),
+        record,
     })
 }
 
@@ -143,7 +171,7 @@ pub(in crate::store) fn due(db: &dyn Db) -> Result<DueDeliveries, StoreError> {
     })
 }
 
-/// Queues the changes of deliveries that are due, at most `limit` deliveries, and tells how many.
+/// Queues the changes of deliveries that are due, at most `limit` deliveries. Returns how many.
 pub(in crate::store) fn release(
     db: &dyn Db,
     now: Time,

@@ -2,7 +2,7 @@
 //! each start: an index over random numbers in the database would be the dearest part of a commit,
 //! since each delivery would write two pages of it anew.
 //!
-//! It knows where to look, and no more: whoever finds a row here reads it, and compares. So an entry
+//! It knows where to look, and no more: the reader of a row found here compares it. So an entry
 //! of a delivery that was forgotten does no harm. One that was not committed after all hides the one
 //! before it: then the keys are read anew. Only the thread that writes may ask, since it alone sees
 //! what it has not committed yet.

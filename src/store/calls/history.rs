@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{decide, listing, operate};
 use crate::core::asset::Asset;
-use crate::core::change::{PipelineId, Seq};
+use crate::core::change::{PipelineId, Seq, Source};
 use crate::core::purge::{
     AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
 };
@@ -97,14 +97,30 @@ pub(in crate::store) fn requests(
     db: &dyn Db,
     filter: &RequestFilter,
 ) -> Result<Listed<RequestRecord>, StoreError> {
+    let text = filter.text.as_deref().map(pattern);
     let values = values![
         filter.pipeline.as_ref(),
         filter.status.as_ref(),
         filter.id,
         filter.remote_id.as_ref(),
         filter.asset.as_ref(),
+        filter.from,
+        filter.source.map(Source::as_str),
+        text.as_deref(),
     ];
     listing::listed(db, &REQUESTS, values, filter.slice, |row| record(db, row))
+}
+
+/// What `LIKE` finds a text with.
+fn pattern(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern + "%"
 }
 
 pub(in crate::store) fn record(db: &dyn Db, row: &Row<'_>) -> Result<RequestRecord, StoreError> {

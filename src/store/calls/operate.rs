@@ -17,6 +17,7 @@ pub(in crate::store) fn pauses(db: &dyn Db) -> Result<Vec<Pause>, StoreError> {
         Ok(Pause {
             pipeline: row.get("pipeline")?,
             holder: Holder::parse(row.get("holder")?),
+            who: row.get("who")?,
             reason: row.get("reason")?,
             since: row.get("since")?,
             length: row.get::<Option<_>>("length")?.map(Duration::from_millis),
@@ -36,6 +37,7 @@ pub(in crate::store) fn pause(db: &dyn Db, pause: &Pause) -> Result<(), StoreErr
             pause.since,
             length,
             pause.until,
+            &pause.who,
         ],
     )?;
     Ok(())
@@ -82,8 +84,8 @@ pub(in crate::store) fn drop_queue(
     Ok((later + everything + changes) as u64)
 }
 
-/// What deliveries wait to queue becomes changes that are dropped, so that whoever asks for such a
-/// delivery is told.
+/// What deliveries wait to queue becomes changes that are dropped, so that a question about such a
+/// delivery has an answer.
 fn drop_later(db: &dyn Db, pipeline: &PipelineId) -> Result<usize, StoreError> {
     let waiting: Vec<u64> = db.query(sql::delivery::WAITING_OF, &values![pipeline], |row| {
         row.get("id")

@@ -50,6 +50,14 @@ pub(in crate::store) fn done_between(
     })
 }
 
+/// When the last request of a pipeline was done, as far as the history goes.
+pub(in crate::store) fn last_done(
+    db: &dyn Db,
+    pipeline: &PipelineId,
+) -> Result<Option<Time>, StoreError> {
+    db.optional(sql::LAST_DONE, &values![pipeline], |row| row.get("settled"))
+}
+
 /// The last delivery of each route, of the last thousand.
 pub(in crate::store) fn last_deliveries(db: &dyn Db) -> Result<Vec<ListedDelivery>, StoreError> {
     db.query(sql::LAST_DELIVERIES, &values![DELIVERIES], |row| {

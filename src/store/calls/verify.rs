@@ -73,7 +73,7 @@ pub(in crate::store) fn follow_up(
                 repurge(db, plan, purged, due)?;
             }
         } else {
-            // Nobody waits for a purge that will not be.
+            // Nothing follows on a purge that will not be.
             let request = values![&plan.pipeline, purged.request];
             db.execute(sql::verify::FORGET_OF_REQUEST, &request)?;
         }
@@ -98,7 +98,7 @@ struct Covered {
     cause: Option<Seq>,
 }
 
-/// The assets of a request are to be looked at. Tells how many there is no room for.
+/// The assets of a request are to be looked at. Returns how many there is no room for.
 fn enrol(db: &dyn Db, plan: &FollowUp, purged: Purged) -> Result<u64, StoreError> {
     let Purged { request, through } = purged;
     let (id, now) = (&plan.pipeline, plan.now);

@@ -36,6 +36,7 @@ CREATE TABLE request_asset (
 
 CREATE TABLE queued_all (
     pipeline text COLLATE "C" PRIMARY KEY,
+    who      text COLLATE "C" NOT NULL DEFAULT '',
     reason   text COLLATE "C" NOT NULL,
     since    bigint NOT NULL
 );

@@ -12,7 +12,7 @@ use super::*;
 use crate::core::change::Seq;
 use crate::store::contract::{cases, change};
 
-/// The user whom a server of root's is run as, since it refuses to be root's: nobody.
+/// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
 
 /// A server that only this process can reach; it ends with this value.

@@ -23,6 +23,9 @@ statements! {
                           AND verdict = 'fresh'), settled) - first_seen AS fresh
          FROM request INDEXED BY request_settled
          WHERE settled >= ?1 AND settled < ?2 AND stage = 'done' ORDER BY settled";
+    /// When the last request of a pipeline was done.
+    LAST_DONE =
+        "SELECT settled FROM request WHERE pipeline = ?1 AND stage = 'done' ORDER BY id DESC LIMIT 1";
     /// The last delivery of each route, among so many of the last.
     LAST_DELIVERIES =
         "SELECT id, route, pipeline, stage, due, first, last, event, what, at

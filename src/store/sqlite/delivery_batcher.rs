@@ -67,7 +67,7 @@ pub(in crate::store) struct DeliveryBatcher {
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
-    /// Hears of deliveries that wait.
+    /// Announces deliveries that wait.
     waits: Arc<watch::Sender<()>>,
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
     /// runtime, and from a task all of them are one.
@@ -81,7 +81,7 @@ impl std::fmt::Debug for DeliveryBatcher {
 }
 
 impl DeliveryBatcher {
-    /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
+    /// `told` is the last change that the planner has pulled; `last` announces those that are made.
     pub(in crate::store) fn new(
         keys: DeliveryKeys,
         told: Arc<AtomicU64>,
@@ -112,13 +112,13 @@ impl DeliveryBatcher {
         }
     }
 
-    /// Hears when a delivery that waits is on disk.
+    /// Changes when a delivery that waits is on disk.
     pub(in crate::store) fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.waits.subscribe()
     }
 
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
-    /// nobody waits for the answer any more.
+    /// nothing waits for the answer any more.
     pub(in crate::store) fn take(
         &self,
         delivery: NewDelivery,
@@ -195,7 +195,7 @@ impl DeliveryBatcher {
                         let waits = |(arrival, taken): (&Arrival, &Taken)| {
                             arrival.delivery.waits() && *taken != Taken::Duplicate
                         };
-                        // Not by whoever waits for the answer, since that one may be gone.
+                        // Not by the call that waits for the answer, since that may be gone.
                         if all.any(waits) {
                             arrivals.waits.send_replace(());
                         }
@@ -222,7 +222,7 @@ impl DeliveryBatcher {
     }
 }
 
-/// Takes them in order, and tells the last sequence number.
+/// Takes them in order. Returns the last sequence number.
 fn take_all(
     db: &dyn Db,
     waiting: &[Arrival],

@@ -54,14 +54,14 @@ impl Worker {
         self.session.db()
     }
 
-    /// Works until nobody can ask any more.
+    /// Works until every handle is dropped.
     pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
             if self.commits.is_none() {
                 self.read(first);
                 continue;
             }
-            // Whoever is about to bring more may do so first: where nobody is, this returns at once. Else
+            // Tasks that are about to bring more may do so first: where there are none, this returns at once. Else
             // a fast disk would make many small commits of a flood, each at the same price.
             std::thread::yield_now();
             let mut group = vec![first];

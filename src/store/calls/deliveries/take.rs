@@ -25,12 +25,12 @@ pub(in crate::store) struct Taker<'d> {
     /// The number of the last delivery.
     last: i64,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
-    /// while this transaction runs; a planner that hears of it by now does so after all of these came.
+    /// while this transaction runs; a planner that pulls it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
 }
 
 impl<'d> Taker<'d> {
-    /// `told` is the last change that the planner has heard of.
+    /// `told` is the last change that the planner has pulled.
     pub(in crate::store) fn new(
         db: &'d dyn Db,
         keys: &'d DeliveryKeys,
@@ -236,10 +236,10 @@ fn open_of(
     Ok(Open::Again(changes))
 }
 
-/// Queues changes and tells the numbers they have. Where all of them are queued already, in one
-/// run, and the planner has not heard of them, they are those: a request that is opened after this
-/// commit covers both. One that it has heard of it takes for as old as it was then, and for covered
-/// by what somebody else purged since.
+/// Queues changes and returns their numbers. Where all of them are queued already, in one
+/// run, and the planner has not pulled them, they are those: a request that is opened after this
+/// commit covers both. One that it has pulled it takes for as old as it was then, and for covered
+/// by another request since.
 pub(super) fn queue_changes(
     db: &dyn Db,
     pipeline: &PipelineId,
