@@ -294,7 +294,7 @@ fn alarms(
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();
         for alarm in refused.filter(|alarm| alarm.reason == AlarmKind::Unauthorized) {
-            alarm.text.push_str(&format!("; the key is from: {key}"));
+            alarm.text = format!("{}; the key is from: {key}", alarm.text);
             alarm.remedy = key.renewal();
         }
     }
