@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::clock::Clock;
@@ -52,7 +55,7 @@ mod status;
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub use cause::counted;
-pub(crate) use cause::progress;
+pub(crate) use cause::{causes, progress};
 pub(crate) use guard::{Access, is_token};
 pub use guard::{Door, Token};
 pub(crate) use news::News;
@@ -62,7 +65,7 @@ pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
 
 /// How long an answer may take that needs the engine or the store.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// A request's body at most, in bytes: what a purge of the longest list of assets takes.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
@@ -198,14 +201,31 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
     ]
 }
 
-/// All routes, behind the guard of a door; `page` are those of the page, which has sessions.
-pub fn router(admin: Arc<Admin>, page: Router, door: Door) -> Router {
+/// What the page adds to the router.
+#[derive(Clone, Debug)]
+pub struct PageRoutes {
+    /// Its routes; they have sessions, and a guard of their own.
+    pub routes: Router,
+    /// What answers a browser at an address where nothing is.
+    pub unknown: fn(&Uri) -> Response,
+}
+
+/// All routes, behind the guard of a door.
+pub fn router(admin: Arc<Admin>, page: PageRoutes, door: Door) -> Router {
     let door = Arc::new(door);
     let page_guard = axum::middleware::from_fn_with_state(Arc::clone(&door), guard::page_guard);
     let pages = pages();
     let paths = pages.each_ref().map(|(path, _)| *path).join(" ");
-    let unknown =
-        async move || AdminError::NotFound(format!("there is no such page; there are {paths}"));
+    let PageRoutes { routes, unknown } = page;
+    let unknown = async move |headers: HeaderMap, uri: Uri| {
+        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        if accepts.is_some_and(|accept| accept.contains("text/html")) {
+            unknown(&uri)
+        } else {
+            let text = format!("there is no such page; there are {paths}");
+            AdminError::NotFound(text).into_response()
+        }
+    };
     pages
         .into_iter()
         .fold(Router::new(), |router, (path, page)| {
@@ -216,5 +236,5 @@ pub fn router(admin: Arc<Admin>, page: Router, door: Door) -> Router {
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(door, guard::guard))
         .with_state(admin)
-        .merge(page.layer(page_guard))
+        .merge(routes.layer(page_guard))
 }

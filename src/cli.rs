@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Pipeline};
 use crate::daemon;
 use crate::scaleway::Client;
 use crate::telemetry::{self, LogFormat};
@@ -41,6 +41,10 @@ mod wait;
 mod way;
 
 pub use failure::Failure;
+
+/// The configuration, and the environment variable that names another.
+const CONFIG: &str = "/etc/edgepurge/config.toml";
+const CONFIG_VARIABLE: &str = "EDGEPURGE_CONFIG";
 
 /// Threads that are at work when a command has ended are given so long.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -115,9 +119,9 @@ pub struct Global {
     #[arg(
         long,
         global = true,
-        env = "EDGEPURGE_CONFIG",
+        env = CONFIG_VARIABLE,
         value_name = "FILE",
-        default_value = "/etc/edgepurge/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     /// How results are written to stdout: text, or json: one document with stable keys.
@@ -230,6 +234,13 @@ enum Command {
 const RUNTIME_THREADS: usize = 2;
 
 impl Cli {
+    /// Reads the command line; ends the process where it is wrong, or a shell only completes it.
+    #[must_use]
+    pub fn of_process() -> Self {
+        completions::answer();
+        Self::parse()
+    }
+
     /// Runs the command, and says on stderr why it failed.
     #[must_use]
     pub fn main(self) -> ExitCode {
@@ -314,6 +325,38 @@ impl Global {
         telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))
     }
+}
+
+/// The pipeline of this name or id.
+fn named<'a>(config: &'a Config, name: &str) -> Result<&'a Pipeline, Failure> {
+    let mut pipelines = config.pipelines.iter();
+    pipelines
+        .find(|one| one.name == name || one.id.as_str() == name)
+        .ok_or_else(|| {
+            let known: Vec<&str> = config
+                .pipelines
+                .iter()
+                .map(|one| one.name.as_str())
+                .collect();
+            let known = known.join(", ");
+            Failure::usage(format!(
+                "there is no pipeline `{name}` in the config; there are: {known}"
+            ))
+        })
+}
+
+/// The pipelines whose `edge_url` has the host and port of this URL; none where it is no URL, or of none.
+fn of_url<'a>(config: &'a Config, text: &str) -> Vec<&'a Pipeline> {
+    let Ok(url) = url::Url::parse(text) else {
+        return Vec::new();
+    };
+    let edge = |one: &Pipeline| {
+        let verify = one.verify.as_ref()?;
+        let edge = &verify.edge_url;
+        Some((edge.host_str(), edge.port()) == (url.host_str(), url.port()))
+    };
+    let pipelines = config.pipelines.iter();
+    pipelines.filter(|one| edge(one) == Some(true)).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! when they are asked for, and again each time.
 
 mod bucket;
+mod certificate;
 mod document;
 mod duration;
 mod effective;
@@ -30,7 +31,6 @@ mod section;
 mod shape;
 mod size;
 mod state;
-mod suggestion;
 mod syntax;
 mod unique;
 mod value;
@@ -48,7 +48,7 @@ pub use environment::Environment;
 pub use manual::manual;
 pub use model::{ApiUrl, Config, Group, Percent, SecretPlace, Webhook, WebhookListen};
 pub use origin::Origin;
-pub use pipeline::Pipeline;
+pub use pipeline::{EXAMPLE_ID, Pipeline};
 pub use problem::{Part, Problem, Problems};
 pub use scaleway::Scaleway;
 pub use schema::schema;
@@ -91,7 +91,13 @@ impl Config {
                 "add a [[pipeline]]",
             );
         }
-        let pipelines = pipeline::read_all(&mut reader, sections, &state.directory, &webhooks);
+        let pipelines = pipeline::read_all(
+            &mut reader,
+            sections,
+            &state.directory,
+            &webhooks,
+            &scaleway,
+        );
         reader.end(&root);
         let (problems, warnings, settings) = reader.finish();
         match Problems::from_list(problems) {

@@ -138,7 +138,7 @@ impl Daemon {
         let parts = supervisor.clone();
         let started = Self::assemble(config, environment, process, supervisor, faults).await;
         if started.is_err() {
-            // What is left of it would be in the way of whoever starts next.
+            // What is left of it would be in the way of the next start.
             drop(tokio::time::timeout(STOP, parts.stop()).await);
         }
         started
@@ -200,8 +200,7 @@ impl Daemon {
             clock,
         };
         jobs::start(config, jobs, &supervisor).await?;
-        let webhooks =
-            webhooks.map(|bound| bound.serve(&intake, &handover.routes, clock, &supervisor));
+        let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
             engine: handle.clone(),
             store,
@@ -253,7 +252,7 @@ impl Daemon {
 
     /// Stops everything, in order, within a limit.
     pub async fn stop(mut self) {
-        // Whoever comes from now on is refused, not left waiting.
+        // Connections from now on are refused, not left waiting.
         drop(self.handover.take());
         if !self.end().await.1 {
             tracing::warn!("not everything stopped in time; ending anyway, the state is on disk");
@@ -271,7 +270,7 @@ impl Daemon {
             handover,
             ..
         } = self;
-        // Who waits for a filesystem that hangs does not hear of it.
+        // A thread that waits for a filesystem that hangs does not see the signal.
         let patience = if origins.iter().any(OriginHandle::is_hung) {
             STOP_HUNG
         } else {

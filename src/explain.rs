@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId};
-use crate::core::mapping::{Decided, Effect};
+use crate::core::mapping::{Decided, Effect, Mapped};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::origin::{self, FollowSymlinks, OriginError};
 
@@ -40,6 +40,8 @@ pub struct Explained {
     pub name: Arc<str>,
     /// Its mapping and origins.
     pub known: IntakePipeline,
+    /// The host of its `edge_url`, where verify is on.
+    pub edge_host: Option<String>,
     /// The roots of its origins, by the origin's name.
     pub roots: BTreeMap<Arc<str>, Root>,
     /// The line of each rule in the configuration file.
@@ -57,6 +59,24 @@ pub struct Root {
     pub line: Option<usize>,
     /// Which links below it are followed.
     pub follow: FollowSymlinks,
+}
+
+/// The host of a URL; `None` where the text is none.
+#[must_use]
+pub fn host_of(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let web = matches!(url.scheme(), "http" | "https");
+    url.host_str().filter(|_| web).map(str::to_owned)
+}
+
+/// Why a file that is not there is not purged.
+#[must_use]
+pub fn absent(since: &str) -> String {
+    format!(
+        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many \
+         files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are \
+         back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
+    )
 }
 
 /// What a change of a file would purge.
@@ -119,7 +139,11 @@ pub struct Verdict {
 pub struct AssetFiles {
     /// The origin and path of each file whose change purges it.
     pub files: Vec<(String, String)>,
-    /// Those of them that are absent and not taken for gone, with the time since when.
+    /// The files that answer at it and of which a rule purges something else: everything, nothing, or
+    /// other assets.
+    #[serde(default)]
+    pub ruled: Vec<Ruled>,
+    /// Those of `files` that are absent and not taken for gone, with the time since when.
     pub absent: BTreeMap<String, String>,
     /// Whether there are more than are named.
     pub truncated: bool,
@@ -129,12 +153,44 @@ pub struct AssetFiles {
     pub unindexed: Vec<String>,
 }
 
+impl AssetFiles {
+    /// Whether all files are known and none has to do with the asset.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.files.is_empty() && self.ruled.is_empty() && self.unindexed.is_empty()
+    }
+}
+
+/// A file of which a rule does not purge what it answers at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruled {
+    /// The origin's name.
+    pub origin: String,
+    /// The path below its root.
+    pub path: String,
+    /// What the rule purges.
+    pub verdict: Verdict,
+}
+
 impl Explainer {
     /// The pipeline of this name or id.
     #[must_use]
     pub fn pipeline(&self, name: &str) -> Option<&Explained> {
         let mut pipelines = self.pipelines.iter();
         pipelines.find(|one| &*one.name == name || one.id.as_str() == name)
+    }
+
+    /// The pipelines that an asset may be of: those whose `edge_url` has the host of its URL, or else all.
+    #[must_use]
+    pub fn of_host(&self, host: Option<&str>) -> Vec<&Explained> {
+        let all = || self.pipelines.iter();
+        let serving = |one: &&Explained| host.is_some() && one.edge_host.as_deref() == host;
+        let found: Vec<_> = all().filter(serving).collect();
+        if found.is_empty() {
+            all().collect()
+        } else {
+            found
+        }
     }
 
     /// Explains a file by its absolute path, in every origin that it lies in; or by a path below
@@ -194,6 +250,16 @@ fn below(root: &Path, path: &Path) -> Option<Vec<u8>> {
 }
 
 impl Explained {
+    /// What is to be said where the pipeline is known by another host than that of a URL.
+    #[must_use]
+    pub fn other_host(&self, host: &str) -> Option<String> {
+        let edge = self.edge_host.as_deref().filter(|edge| *edge != host)?;
+        Some(format!(
+            "edge_url of {} has the host {edge}, and not {host}: this is what is known of the path",
+            self.name
+        ))
+    }
+
     fn file(
         &self,
         name: &str,
@@ -228,7 +294,10 @@ impl Explained {
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {
         let mapping = &self.known.mapping;
-        let mapped = mapping.effect(&origin.url_prefix, path, kind);
+        self.verdict_of(mapping.effect(&origin.url_prefix, path, kind))
+    }
+
+    fn verdict_of(&self, mapped: Mapped) -> Verdict {
         let (rule, pattern) = match mapped.decided {
             Decided::Rule { index, pattern } => (Some(index), Some(pattern)),
             Decided::BuiltIn => (None, None),
@@ -256,9 +325,23 @@ impl Explained {
         let canonical = asset.canonical();
         for (name, origin) in &self.known.origins {
             let indexed = origin::remembered(state, &self.id, name, |path, absent| {
-                let assets = self.assets_of(origin, path);
-                let exactly = assets.contains(asset);
-                let leads = exactly || assets.contains(&canonical);
+                let mapping = &self.known.mapping;
+                let mapped = mapping.effect(&origin.url_prefix, path, Kind::Asked);
+                let has =
+                    |asset| matches!(&mapped.effect, Effect::Assets(all) if all.contains(asset));
+                let exactly = has(asset);
+                let leads = exactly || has(&canonical);
+                if !leads && mapped.decided != Decided::BuiltIn && found.ruled.len() < NAMED {
+                    let own = mapping.own(&origin.url_prefix, path);
+                    if own.contains(asset) || own.contains(&canonical) {
+                        found.ruled.push(Ruled {
+                            origin: name.to_string(),
+                            path: String::from_utf8_lossy(path).into_owned(),
+                            verdict: self.verdict_of(mapped),
+                        });
+                    }
+                    return Ok(());
+                }
                 if leads && !exactly {
                     found.purged_as = Some(canonical.to_string());
                 }

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use edgepurge::cli::Cli;
 
 fn main() -> ExitCode {
     // The one crypto provider; an error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Cli::parse().main()
+    Cli::of_process().main()
 }

@@ -46,7 +46,7 @@ use status::shown;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
 use watch::cookie::Cookies;
-use watch::hints::{Cause, Mark};
+use watch::hints::{Cause, Hint};
 use watch::inbox::{Inbox, Request};
 use worker::Worker;
 use worker::batch::Committer;
@@ -357,7 +357,7 @@ impl OriginHandle {
 
     /// Looks at one file, as if an event had told of it. `path` is below the root.
     pub fn look(&self, path: &[u8], now: Time) {
-        self.inbox.ask(path, Mark::again(Cause::Recheck, now));
+        self.inbox.ask(path, Hint::again(Cause::Recheck, now));
     }
 
     /// Whether something that happened before this time will be looked at in a moment, or is now.
@@ -401,7 +401,7 @@ impl OriginHandle {
         self.tell_waiting(&mut status);
         status.count_on(&self.before);
         if let Some(files) = self.files.as_ref().filter(|_| self.is_hung()) {
-            // What has changed there is not known.
+            // It is not known what has changed there.
             status.pending_hints += 1;
             status.alarms.push(stall::alarm(&self.inbox, &files.place));
         }

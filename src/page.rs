@@ -30,7 +30,7 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, PageRoutes};
 use session::Sessions;
 
 /// Streams of events that are open at once, at most.
@@ -58,7 +58,7 @@ impl Page {
 }
 
 /// The routes of the page; the admin router puts its guard before them.
-pub(crate) fn routes(admin: &Arc<Admin>, stopping: CancellationToken) -> Router {
+pub(crate) fn routes(admin: &Arc<Admin>, stopping: CancellationToken) -> PageRoutes {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let page = Arc::new(Page {
         admin: Arc::clone(admin),
@@ -67,7 +67,7 @@ pub(crate) fn routes(admin: &Arc<Admin>, stopping: CancellationToken) -> Router 
         stopping,
         host: host.trim().to_owned(),
     });
-    Router::new()
+    let routes = Router::new()
         .route("/", get(now::now))
         .route("/p/{pipeline}", get(one::one))
         .route("/history", get(history::history))
@@ -81,6 +81,10 @@ pub(crate) fn routes(admin: &Arc<Admin>, stopping: CancellationToken) -> Router 
         .route("/page.css", get(assets::style))
         .route("/page.js", get(assets::script))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(axum::middleware::map_response(assets::headers))
-        .with_state(page)
+        .layer(axum::middleware::map_response(async |answer| {
+            assets::headers(answer)
+        }))
+        .with_state(page);
+    let unknown = visitor::unknown;
+    PageRoutes { routes, unknown }
 }

@@ -3,7 +3,7 @@
 //!
 //! It owns an honest model of two things: the purge-requests API, and per pipeline an edge that
 //! caches what it fetched from a directory and forgets what is purged, after a delay. It is bound
-//! to loopback only, keeps everything in memory, all of it bounded, and never calls anybody.
+//! to loopback only, keeps everything in memory, all of it bounded, and makes no call.
 //!
 //! Where the real API's behaviour is unknown, it does this, and edgepurge depends on none of it:
 //!

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::core::change::{ContentHash, FileFact, Kind, PipelineId, Seq, Source};
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken};
 use crate::core::time::Time;
 
 /// A file that changed, as a look found it. No asset yet: the mapping makes those.
@@ -111,4 +111,11 @@ pub trait Deliveries: Send + Sync + 'static {
         route: &'a str,
         event: &'a str,
     ) -> SinkFuture<'a, Option<DeliveryRecord>>;
+
+    /// How far the last delivery of this name is, and what it waits for: takes longer.
+    fn progress<'a>(
+        &'a self,
+        route: &'a str,
+        event: &'a str,
+    ) -> SinkFuture<'a, Option<DeliveryProgress>>;
 }

@@ -1,9 +1,10 @@
 //! The store: queue and history of changes and purge requests. What it has answered is on disk.
 //!
-//! The statements (`sql/`) are those of `PostgreSQL`, too; one set of functions (`sqlite/`) binds and reads
-//! them, which a [`Store`] runs on two threads with a file, or at
-//! once on the caller's thread with a database in memory ([`InlineDatabase`]), where tests need many
-//! stores and no waits. One suite of tests holds both to the same contract (`contract`).
+//! The statements (`sql/`) are those of `PostgreSQL`, too; one set of functions (`calls/`) binds their
+//! values and reads their rows, on whatever an engine has for a connection (`db.rs`). A [`Store`] runs
+//! them on two threads with a file, or at once on the caller's thread with a database in memory
+//! ([`InlineDatabase`]), where tests need many stores and no waits. One suite of tests holds both to
+//! the same contract (`contract`).
 //!
 //! It never decides: it appends changes, applies the planner's [`Decision`]s, and returns both again
 //! after a restart. It knows nothing of the vendor's API.
@@ -21,14 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::core::asset::Asset;
 use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
-    DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
 };
 use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::planner::Stands;
@@ -38,9 +38,13 @@ use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 
+mod calls;
 #[cfg(test)]
 mod contract;
+mod db;
 mod listing;
+#[cfg(test)]
+mod postgres;
 mod record;
 mod sql;
 mod sqlite;
@@ -49,13 +53,14 @@ pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDeli
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
+pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
 pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
-use sqlite::{
-    DeliveryBatcher, DeliveryKeys, Lane, announce, asset, decide, deliveries, failed, history,
-    listing as lists, operate, queue, recent, tell, verify,
-};
+use calls::delivery_keys::DeliveryKeys;
+use calls::{asset, decide, deliveries, history, listing as lists, operate, queue, recent, verify};
+use db::Db;
+use sqlite::{DeliveryBatcher, Lane, announce, tell};
 
 /// What went wrong in a store, classed by what must be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -187,7 +192,7 @@ impl Store {
     pub fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
         let last = Arc::clone(&self.last);
         self.write(
-            move |connection| queue::append(connection, &changes).map_err(failed),
+            move |db| queue::append(db, &changes),
             move |appended: &Appended| announce(&last, appended.last),
         )
     }
@@ -210,7 +215,18 @@ impl Store {
     ) -> StoreFuture<'_, Option<DeliveryRecord>> {
         let keys = self.keys.clone();
         // By the thread that writes: the keys have what is not committed yet, which others can't see.
-        self.alter(move |connection| deliveries::find(connection, &keys, &route, &event))
+        self.alter(move |db| deliveries::find(db, &keys, &route, &event, deliveries::record))
+    }
+
+    /// How far the last delivery of that name is. It counts all changes of it, so that it takes longer
+    /// than [`Store::delivery`].
+    pub fn delivery_progress(
+        &self,
+        route: String,
+        event: String,
+    ) -> StoreFuture<'_, Option<DeliveryProgress>> {
+        let keys = self.keys.clone();
+        self.alter(move |db| deliveries::find(db, &keys, &route, &event, deliveries::progress))
     }
 
     /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
@@ -221,7 +237,7 @@ impl Store {
         delays: BTreeMap<String, Duration>,
         now: Time,
     ) -> StoreFuture<'_, ()> {
-        self.alter(move |connection| deliveries::begin(connection, &delays, now))
+        self.alter(move |db| deliveries::begin(db, &delays, now))
     }
 
     /// What waits for its time, and until when.
@@ -233,35 +249,27 @@ impl Store {
     /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
         let told = Arc::clone(&self.told);
-        self.write_and_announce(move |connection| {
-            deliveries::release(connection, now, limit, &told)
-        })
+        self.write_and_announce(move |db| deliveries::release(db, now, limit, &told))
     }
 
     /// The deliveries that waited for scans are made of what the pipeline's scans found.
     pub fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
-        self.write(
-            move |connection| deliveries::scanned(connection, &scan).map_err(failed),
-            |()| {},
-        )
+        self.write(move |db| deliveries::scanned(db, &scan), |()| {})
     }
 
     /// Forgets deliveries that wait for nothing: those from before `before` that can't be repeated at
     /// `now`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
     pub fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
-        self.write(
-            move |connection| deliveries::prune(connection, before, now, limit).map_err(failed),
-            |_| {},
-        )
+        self.write(move |db| deliveries::prune(db, before, now, limit), |_| {})
     }
 
     /// Commits decisions, in order. All or none.
     pub fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()> {
         self.write(
-            move |connection| {
+            move |db| {
                 decisions
                     .iter()
-                    .try_for_each(|decision| decide::apply(connection, decision))
+                    .try_for_each(|decision| decide::apply(db, decision))
             },
             |()| {},
         )
@@ -270,8 +278,8 @@ impl Store {
     /// The queued changes after `cursor` in order of sequence, at most `limit`.
     pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
         let told = Arc::clone(&self.told);
-        self.read(move |connection| {
-            let changes = queue::queued_after(connection, cursor, limit)?;
+        self.read(move |db| {
+            let changes = queue::queued_after(db, cursor, limit)?;
             tell(&told, &changes);
             Ok(changes)
         })
@@ -288,14 +296,14 @@ impl Store {
         self.last.subscribe()
     }
 
-    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nobody
+    /// Announces that a delivery is on disk that waits ([`NewDelivery::waits`]), also where nothing
     /// waits any more for what became of it. Carries no data, as [`Store::subscribe`].
     pub fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.arrivals.subscribe_waiting()
     }
 
     /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
-    /// most `limit`. A file that maps to several assets is told several times.
+    /// most `limit`. A file that maps to several assets comes several times.
     pub fn facts_after(
         &self,
         pipeline: PipelineId,
@@ -303,34 +311,37 @@ impl Store {
         after: Seq,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(Seq, FileFact)>> {
-        self.read(move |connection| {
-            queue::facts_after(connection, &pipeline, &origin, after, limit)
-        })
+        self.read(move |db| queue::facts_after(db, &pipeline, &origin, after, limit))
     }
 
     /// The history of requests.
     pub fn requests(&self, filter: RequestFilter) -> StoreFuture<'_, Listed<RequestRecord>> {
-        self.read(move |connection| history::requests(connection, &filter))
+        self.read(move |db| history::requests(db, &filter))
     }
 
     /// The history of changes.
     pub fn changes(&self, filter: ChangeFilter) -> StoreFuture<'_, Listed<ChangeRecord>> {
-        self.read(move |connection| lists::changes(connection, &filter))
+        self.read(move |db| lists::changes(db, &filter))
     }
 
     /// The history of deliveries.
     pub fn deliveries(&self, filter: DeliveryFilter) -> StoreFuture<'_, Listed<ListedDelivery>> {
-        self.read(move |connection| lists::deliveries(connection, &filter))
+        self.read(move |db| lists::deliveries(db, &filter))
     }
 
     /// The changes that are the oldest of their pipelines, as far as they are in the history.
     pub fn oldest(&self, of: Vec<(PipelineId, Stands)>) -> StoreFuture<'_, Vec<ChangeRecord>> {
-        self.read(move |connection| recent::oldest(connection, &of))
+        self.read(move |db| recent::oldest(db, &of))
     }
 
     /// The requests that were done from `from` on and before `until`.
     pub fn done_between(&self, from: Time, until: Time) -> StoreFuture<'_, Vec<DoneRequest>> {
-        self.read(move |connection| recent::done_between(connection, from, until))
+        self.read(move |db| recent::done_between(db, from, until))
+    }
+
+    /// When the last request of a pipeline was done, as far as the history goes.
+    pub fn last_done(&self, pipeline: PipelineId) -> StoreFuture<'_, Option<Time>> {
+        self.read(move |db| recent::last_done(db, &pipeline))
     }
 
     /// The last delivery of each route, of the last thousand.
@@ -340,7 +351,7 @@ impl Store {
 
     /// The stages of the changes from `first` to `last`, both included.
     pub fn stages(&self, first: Seq, last: Seq) -> StoreFuture<'_, StageCounts> {
-        self.read(move |connection| history::stages(connection, None, first, last))
+        self.read(move |db| history::stages(db, None, first, last))
     }
 
     /// As [`Store::stages`], of one pipeline's changes only.
@@ -350,12 +361,12 @@ impl Store {
         first: Seq,
         last: Seq,
     ) -> StoreFuture<'_, StageCounts> {
-        self.read(move |connection| history::stages(connection, Some(&pipeline), first, last))
+        self.read(move |db| history::stages(db, Some(&pipeline), first, last))
     }
 
     /// The requests that last took the changes from `first` to `last`, in order of number.
     pub fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
-        self.read(move |connection| history::requests_of(connection, first, last))
+        self.read(move |db| history::requests_of(db, first, last))
     }
 
     /// How many assets of each pipeline are failed.
@@ -365,30 +376,30 @@ impl Store {
 
     /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
     pub fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
-        self.alter(move |connection| operate::pause(connection, &pause))
+        self.alter(move |db| operate::pause(db, &pause))
     }
 
     /// Ends a pause, and forgets those that are over at `now` ([`Pause::is_over`]). `false`: there was none.
     pub fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
-        self.alter(move |connection| operate::resume(connection, &pipeline, &holder, now))
+        self.alter(move |db| operate::resume(db, &pipeline, &holder, now))
     }
 
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
-    /// a call, which are told.
+    /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
         let told = Arc::clone(&self.told);
-        self.alter(move |connection| {
-            let changes = operate::retry(connection, &what, limit)?;
+        self.alter(move |db| {
+            let changes = operate::retry(db, &what, limit)?;
             tell(&told, &changes);
             Ok(changes)
         })
     }
 
     /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
-    /// `limit` changes a call. Tells how many it were. A purge of everything that is queued goes
+    /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
     /// with the first call.
     pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
-        self.write_and_announce(move |connection| operate::drop_queue(connection, &pipeline, limit))
+        self.write_and_announce(move |db| operate::drop_queue(db, &pipeline, limit))
     }
 
     /// The files behind what is queued or in flight of a pipeline, in order of sequence after
@@ -399,22 +410,22 @@ impl Store {
         after: Seq,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(Seq, NewChange)>> {
-        self.read(move |connection| queue::queued_files(connection, &pipeline, after, limit))
+        self.read(move |db| queue::queued_files(db, &pipeline, after, limit))
     }
 
-    /// Remembers a word under a key, and tells the one that was there.
+    /// Remembers a word under a key. Returns the one that was there.
     pub fn note(&self, key: String, word: String) -> StoreFuture<'_, Option<String>> {
-        self.alter(move |connection| operate::note(connection, &key, &word))
+        self.alter(move |db| operate::note(db, &key, &word))
     }
 
     /// The word under a key.
     pub fn noted(&self, key: String) -> StoreFuture<'_, Option<String>> {
-        self.read(move |connection| operate::noted(connection, &key))
+        self.read(move |db| operate::noted(db, &key))
     }
 
     /// Pipelines that are none of these, and of which something is queued or failed.
     pub fn orphans(&self, known: Vec<PipelineId>) -> StoreFuture<'_, Vec<Orphan>> {
-        self.read(move |connection| operate::orphans(connection, &known))
+        self.read(move |db| operate::orphans(db, &known))
     }
 
     /// The last purges of an asset, those of everything among them, newest first, at most `limit`.
@@ -424,55 +435,52 @@ impl Store {
         asset: Asset,
         limit: usize,
     ) -> StoreFuture<'_, AssetHistory> {
-        self.read(move |connection| asset::history(connection, &pipeline, &asset, limit))
+        self.read(move |db| asset::history(db, &pipeline, &asset, limit))
     }
 
-    /// What is configured to follow on purges, at a start. What nobody wants any more is forgotten,
-    /// and no stored time stays further ahead than it may be.
+    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
+    /// wants any more; no stored time stays further ahead than it may be.
     pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
-        self.alter(move |connection| verify::begin(connection, &follows, now))
+        self.alter(move |db| verify::begin(db, &follows, now))
     }
 
     /// Plans what follows on the settled requests of a pipeline that were marked by
     /// [`Decision::Follow`]: at most `limit` requests a call. At most
-    /// [`WAITING`](crate::core::verify::WAITING) looks wait; what does not fit is told.
+    /// [`WAITING`](crate::core::verify::WAITING) looks wait; how many do not fit is returned.
     pub fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
-        self.alter(move |connection| verify::follow_up(connection, &plan, limit))
+        self.alter(move |db| verify::follow_up(db, &plan, limit))
     }
 
     /// What is to be done, with the next `checks` looks of these pipelines.
     pub fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps> {
-        self.read(move |connection| verify::follow_ups(connection, &of, checks))
+        self.read(move |db| verify::follow_ups(db, &of, checks))
     }
 
-    /// Queues again what is due at `now`: at most `limit` assets. Tells how many it were.
+    /// Queues again what is due at `now`: at most `limit` assets. Returns how many it were.
     pub fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        self.write_and_announce(move |connection| verify::purge_again(connection, now, limit))
+        self.write_and_announce(move |db| verify::purge_again(db, now, limit))
     }
 
     /// What is known of the bytes behind an asset that is looked at.
     pub fn known(&self, check: Check) -> StoreFuture<'_, Known> {
-        self.read(move |connection| verify::known(connection, &check))
+        self.read(move |db| verify::known(db, &check))
     }
 
     /// Commits a look. `false`: it was no longer wanted, and nothing of it was kept.
     pub fn looked(&self, looked: Looked) -> StoreFuture<'_, bool> {
-        self.alter(move |connection| verify::looked(connection, &looked))
+        self.alter(move |db| verify::looked(db, &looked))
     }
 
     /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
     /// long. Returns how many it deleted. Never touches what is not settled, nor the last number
     /// of any sequence.
     pub fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
-        self.write(
-            move |connection| history::prune(connection, before, limit).map_err(failed),
-            |_| {},
-        )
+        self.write(move |db| history::prune(db, before, limit), |_| {})
     }
 
     fn write<T: Send + 'static>(
         &self,
-        to: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> StoreFuture<'_, T> {
         self.writer.call(to, committed)
@@ -481,21 +489,21 @@ impl Store {
     /// Writes what appends no changes.
     fn alter<T: Send + 'static>(
         &self,
-        to: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        self.write(|connection| to(connection).map_err(failed), |_| {})
+        self.write(|db| to(db), |_| {})
     }
 
     /// Writes what may append changes, and announces them.
     fn write_and_announce<T: Send + 'static>(
         &self,
-        to: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
         let last = Arc::clone(&self.last);
         let written = self.write(
-            move |connection| {
-                let written = to(connection).map_err(failed)?;
-                let last = queue::last_seq(connection).map_err(failed)?;
+            move |db| {
+                let written = to(db)?;
+                let last = queue::last_seq(db)?;
                 Ok((written, last))
             },
             move |(_, appended): &(T, Seq)| announce(&last, *appended),
@@ -505,9 +513,8 @@ impl Store {
 
     fn read<T: Send + 'static>(
         &self,
-        of: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        of: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        self.reader
-            .call(|connection| of(connection).map_err(failed), |_| {})
+        self.reader.call(|db| of(db), |_| {})
     }
 }

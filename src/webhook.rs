@@ -23,17 +23,17 @@ mod http;
 pub mod kind;
 mod payload;
 mod route;
+mod tls;
 
 pub use auth::refused::Refused;
 pub use auth::secret::{MAX_SECRETS, SecretError};
 pub use auth::signature::{Digest, Encoding, Mac, Piece, Protocol, Scheme, Stamp, StampPlace};
 pub use auth::timestamp::Unit;
 pub use auth::verifier::{Authentic, Verifier};
-pub use http::answer::Outcome;
-pub use http::listener::{ListenerHandle, serve};
-pub use http::server::{Hook, ServerSettings};
-pub use http::socket::{Listen, Sockets};
-pub use http::tally::{LastDelivery, LastRefusal, RouteStatus, Tallies};
+pub use http::{
+    CertificateReader, CertificateStatus, CurrentCertificate, Hook, LastDelivery, LastRefusal,
+    Listen, ListenerHandle, Outcome, RouteStatus, ServerSettings, Sockets, Tallies, serve,
+};
 pub use kind::{Handshake, Kind};
 pub use payload::content::Unreadable;
 pub(crate) use payload::pattern::{BranchProblem, check_branch};
@@ -41,6 +41,7 @@ pub use payload::pointer::Pointer;
 pub(crate) use payload::repository::{RepositoryProblem, check_repository};
 pub use route::delivery::{Delivery, Wish};
 pub use route::{Purge, Route, RouteSettings};
+pub use tls::{Certificate, CertificateError, CertificateFacts};
 
 #[cfg(test)]
 mod tests;

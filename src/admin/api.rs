@@ -8,6 +8,7 @@ mod explain;
 mod history;
 mod status;
 
+pub use crate::core::cause::{Cause, CauseWord};
 pub use calls::{
     CountAnswer, DropBody, OriginScan, PauseAnswer, PauseBody, PurgeAnswer, PurgeBody, Refusal,
     ResumeBody, RetryBody, ScanAnswer, ScanBody, WaitAnswer, WaitQuery,
@@ -15,6 +16,5 @@ pub use calls::{
 pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 pub use history::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, Page, RequestPage};
 pub use status::{
-    Cause, CauseWord, OldestChange, OrphanStatus, PipelineStatus, Pipelines, State, Status,
-    WebhooksStatus,
+    OldestChange, OrphanStatus, PipelineStatus, Pipelines, State, Status, WebhooksStatus,
 };

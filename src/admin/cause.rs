@@ -1,26 +1,31 @@
 //! Why a pipeline is not fresh: one definition for `status`, `wait`, `deploy` and the metrics. Fresh is
 //! a pipeline of which nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
 
-use super::api::{Cause, CauseWord, PipelineStatus};
 use crate::core::alarm::{Alarm, AlarmKind};
-use crate::core::planner::Reason;
+use crate::core::cause::{Cause, CauseWord};
+use crate::core::planner::{PipelineView, Reason};
 use crate::origin::{OriginStatus, WaitingFile, WaitsFor};
 
 /// Everything that a pipeline waits for; these are its alarms, and those of all pipelines.
-pub(super) fn causes<'a>(
-    pipeline: &PipelineStatus,
+pub(crate) fn causes<'a>(
+    origins: &[OriginStatus],
+    planned: &PipelineView,
+    failed_assets: u64,
     alarms: impl Iterator<Item = &'a Alarm>,
 ) -> Vec<Cause> {
-    let mut causes: Vec<Cause> = pipeline.origins.iter().flat_map(of_origin).collect();
+    let mut causes: Vec<Cause> = origins.iter().flat_map(of_origin).collect();
     let mut add = |word, text: String, until| causes.push(Cause { word, text, until });
-    let planned = &pipeline.planned;
     let queued = planned.queued_all.is_some() || planned.queued_assets > 0;
     for pause in planned.pauses.iter().filter(|_| queued) {
         let why = match pause.reason.as_str() {
             "" => String::new(),
             reason => format!(" ({})", reason.escape_debug()),
         };
-        add(CauseWord::Paused, format!("it is paused{why}"), pause.until);
+        add(
+            CauseWord::Paused,
+            format!("it is {}{why}", pause.what()),
+            pause.until,
+        );
     }
     if let Some(reason) = planned.queued_all {
         let reason = reason.as_str();
@@ -56,10 +61,10 @@ pub(super) fn causes<'a>(
             add(CauseWord::Refused, alarm.text.clone(), None);
         }
     }
-    if pipeline.failed_assets > 0 {
+    if failed_assets > 0 {
         add(
             CauseWord::Failed,
-            format!("{} failed", counted(pipeline.failed_assets, "asset")),
+            format!("{} failed", counted(failed_assets, "asset")),
             None,
         );
     }

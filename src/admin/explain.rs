@@ -10,6 +10,7 @@ use super::input::Query;
 use super::{Admin, AdminError};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
+use crate::explain::host_of;
 use crate::intake::parse_asset;
 
 /// `GET /api/v1/explain`
@@ -17,9 +18,14 @@ pub(crate) async fn explain(
     State(admin): State<Arc<Admin>>,
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<ExplainAnswer>, AdminError> {
-    let wanted = match &query.pipeline {
-        Some(name) => vec![admin.pipeline(name)?.0.clone()],
-        None => admin.pipelines.keys().cloned().collect(),
+    let host = query.asset.as_deref().and_then(host_of);
+    let wanted: Vec<PipelineId> = if let Some(name) = &query.pipeline {
+        vec![admin.pipeline(name)?.0.clone()]
+    } else {
+        let serving = admin.explainer.of_host(host.as_deref());
+        let known = admin.pipelines.keys();
+        let known = known.filter(|id| serving.iter().any(|one| one.id == **id));
+        known.cloned().collect()
     };
     let invalid = |error: &dyn std::fmt::Display| AdminError::Invalid(error.to_string());
     match (query.asset, query.path) {
@@ -27,7 +33,11 @@ pub(crate) async fn explain(
             let asset = parse_asset(&asset).map_err(|error| invalid(&error))?;
             let mut assets = Vec::new();
             for id in wanted {
-                assets.push(one(&admin, id, asset.clone(), query.history_only).await?);
+                let explained = admin.explainer.pipeline(id.as_str());
+                let other = explained.and_then(|one| one.other_host(host.as_deref()?));
+                let mut found = one(&admin, id, asset.clone(), query.history_only).await?;
+                found.other_host = other;
+                assets.push(found);
             }
             let files = Vec::new();
             Ok(Json(ExplainAnswer { files, assets }))
@@ -73,6 +83,7 @@ async fn one(
     Ok(AssetExplained {
         pipeline: name,
         asset: asset.to_string(),
+        other_host: None,
         stands_for,
         history,
     })

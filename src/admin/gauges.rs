@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType::{self, Counter, Gauge};
 use super::api::{PipelineStatus, Status};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
-use crate::origin::OriginStatus;
+use crate::origin::{OriginStatus, ScanReason};
 use crate::webhook::RouteStatus;
 
 /// A metric: its name, its type, its help text, and its samples.
@@ -25,45 +25,52 @@ struct Row(
 
 #[rustfmt::skip] // A row is a line.
 const TABLE: &[Row] = &[
-    Row("queued_assets", Gauge, "Assets that wait for a purge request",
+    Row("edgepurge_queued_assets", Gauge, "Assets that wait for a purge request",
         |s| pipelines(s, |p| whole(p.planned.queued_assets))),
-    Row("oldest_queued_age_seconds", Gauge, "Age of the oldest queued change",
+    Row("edgepurge_oldest_queued_age_seconds", Gauge, "Age of the oldest queued change",
         |s| pipelines(s, |p| Value::Real(p.planned.oldest_queued.map_or(0.0, |oldest| seconds(s.now, oldest))))),
-    Row("in_flight", Gauge, "Purge requests not yet settled",
+    Row("edgepurge_in_flight", Gauge, "Purge requests not yet settled",
         |s| pipelines(s, |p| whole(p.planned.in_flight))),
-    Row("failed_assets", Gauge, "Assets given up, until a later purge of them is done",
+    Row("edgepurge_failed_assets", Gauge, "Assets given up, until a later purge of them is done",
         |s| pipelines(s, |p| Value::Whole(p.failed_assets))),
-    Row("paused", Gauge, "1 while a pause holds the purges of the pipeline back",
+    Row("edgepurge_paused", Gauge, "1 while a pause holds the purges of the pipeline back",
         |s| pipelines(s, |p| Value::Whole(p.paused.into()))),
-    Row("indexed_files", Gauge, "Files in the index",
+    Row("edgepurge_indexed_files", Gauge, "Files in the index",
         |s| origins(s, |o| o.indexed_files)),
-    Row("unreadable_directories", Gauge, "Directories below the roots that can't be listed, so that changes in them are not noticed",
+    Row("edgepurge_unreadable_directories", Gauge, "Directories below the roots that can't be listed, so that changes in them are not noticed",
         |s| origins(s, |o| o.unreadable_directories)),
-    Row("unreadable_files", Gauge, "Files that can't be read, and are compared by size and times",
+    Row("edgepurge_unreadable_files", Gauge, "Files that can't be read, and are compared by size and times",
         |s| origins(s, |o| o.unreadable_files)),
-    Row("last_scan_timestamp_seconds", Gauge, "End of the last scan of a whole origin; 0 before the first",
+    Row("edgepurge_last_scan_timestamp_seconds", Gauge, "End of the last scan of a whole origin; 0 before the first",
         |s| pipelines(s, |p| Value::Real(last_scan(p)))),
-    Row("unchanged", Counter, "Files that looked changed and held the same bytes",
+    Row("edgepurge_last_purge_timestamp_seconds", Gauge, "When the last purge request was done; 0 where the history has none",
+        |s| pipelines(s, |p| Value::Real(p.recent.last_purge.map_or(0.0, epoch)))),
+    Row("edgepurge_unchanged", Counter, "Files that looked changed and held the same bytes",
         |s| origins(s, |o| o.unchanged_total)),
-    Row("drift", Counter, "Changes that only a background scan found",
+    Row("edgepurge_drift", Counter, "Changes that only a background scan found",
         |s| origins(s, |o| o.drift_total)),
-    Row("lost_events", Counter, "Times that file events were lost",
+    Row("edgepurge_lost_events", Counter, "Times that file events were lost",
         |s| origins(s, |o| o.lost_events)),
-    Row("scans", Counter, "Scans of an origin, by reason", scans),
-    Row("alarms", Gauge, "Alarms that are on, by reason", alarms),
-    Row("webhooks", Counter, "Calls of webhook routes, by the outcome that they were answered with",
+    Row("edgepurge_scans", Counter, "Scans of an origin, by reason", scans),
+    Row("edgepurge_alarms", Gauge, "Alarms that are on, by reason", alarms),
+    Row("edgepurge_webhooks", Counter, "Calls of webhook routes, by the outcome that they were answered with",
         |s| routes(s).flat_map(|r| counts(r, "outcome", &r.answers)).collect()),
-    Row("webhook_refusals", Counter, "Calls that were refused, by route and reason; the route of calls of no route is `unknown`",
+    Row("edgepurge_webhook_refusals", Counter, "Calls that were refused, by route and reason; the route of calls of no route, and of failed TLS handshakes, is `unknown`",
         refusals),
-    Row("api_rate_limit", Gauge, "Calls per second that the API accepts, as far as is known",
+    Row("edgepurge_api_rate_limit", Gauge, "Calls per second that the API accepts, as far as is known",
         |s| one(Value::Real(s.api_rate_limit))),
-    Row("config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
+    Row("edgepurge_config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
         |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
-    Row("watched_directories", Gauge, "Directories under watch",
+    Row("edgepurge_build_info", Gauge, "The version that runs",
+        |s| vec![Sample { labels: vec![("version", s.version.clone())], value: Value::Whole(1) }]),
+    // Its name is the same in every program.
+    Row("process_start_time_seconds", Gauge, "Start time of the process since unix epoch in seconds",
+        |s| one(Value::Real(epoch(s.started)))),
+    Row("edgepurge_watched_directories", Gauge, "Directories under watch",
         |s| total(s, |o| o.watched_directories)),
-    Row("unwatched_directories", Gauge, "Directories that can't be watched, and are polled",
+    Row("edgepurge_unwatched_directories", Gauge, "Directories that can't be watched, and are polled",
         |s| total(s, |o| o.unwatched_directories)),
-    Row("max_user_watches", Gauge, "Directories that the system lets each user watch, fs.inotify.max_user_watches",
+    Row("edgepurge_max_user_watches", Gauge, "Directories that the system lets each user watch, fs.inotify.max_user_watches",
         |_| max_user_watches()),
 ];
 
@@ -87,6 +94,11 @@ fn whole(count: usize) -> Value {
 /// Seconds from one time to a later one; 0 where it is not later.
 fn seconds(later: Time, earlier: Time) -> f64 {
     later.since(earlier).as_secs_f64()
+}
+
+/// Seconds since 1970.
+fn epoch(at: Time) -> f64 {
+    seconds(at, Time::ZERO)
 }
 
 /// A metric without labels.
@@ -128,7 +140,7 @@ fn max_user_watches() -> Vec<Sample> {
 fn last_scan(pipeline: &PipelineStatus) -> f64 {
     let scans = pipeline.origins.iter();
     let ends = scans.filter_map(|origin| Some(origin.last_scan?.ended));
-    ends.max().map_or(0.0, |end| seconds(end, Time::ZERO))
+    ends.max().map_or(0.0, epoch)
 }
 
 fn of_reason(pipeline: &PipelineStatus, reason: &str, count: u64) -> Sample {
@@ -139,15 +151,15 @@ fn of_reason(pipeline: &PipelineStatus, reason: &str, count: u64) -> Sample {
     }
 }
 
+/// Every reason for a scan in each pipeline, also in one without origins.
 fn scans(status: &Status) -> Vec<Sample> {
-    let of = |pipeline: &PipelineStatus| {
-        let mut scans = BTreeMap::new();
-        for (reason, count) in pipeline.origins.iter().flat_map(|origin| &origin.scans) {
-            *scans.entry(*reason).or_default() += count;
-        }
-        let scans = scans.into_iter();
-        let samples = scans.map(|(reason, count)| of_reason(pipeline, reason.as_str(), count));
-        samples.collect::<Vec<_>>()
+    let count = |pipeline: &PipelineStatus, reason| {
+        let origins = pipeline.origins.iter();
+        origins.filter_map(|origin| origin.scans.get(&reason)).sum()
+    };
+    let of = |pipeline| {
+        let reasons = ScanReason::ALL.iter();
+        reasons.map(move |reason| of_reason(pipeline, reason.as_str(), count(pipeline, *reason)))
     };
     status.pipelines.iter().flat_map(of).collect()
 }
@@ -185,12 +197,18 @@ fn counts<'a>(
 
 /// What a caller chose as a path is no label.
 fn refusals(status: &Status) -> Vec<Sample> {
-    let unknown = status.webhooks.iter().map(|webhooks| Sample {
+    let of_no_route = |reason: &str, count| Sample {
         labels: vec![
             ("route", "unknown".to_owned()),
-            ("reason", "no_route".to_owned()),
+            ("reason", reason.to_owned()),
         ],
-        value: Value::Whole(webhooks.unknown_calls),
+        value: Value::Whole(count),
+    };
+    let unknown = status.webhooks.iter().flat_map(|webhooks| {
+        [
+            of_no_route("no_route", webhooks.unknown_calls),
+            of_no_route("handshake", webhooks.failed_handshakes),
+        ]
     });
     let refused = routes(status).flat_map(|route| counts(route, "reason", &route.refusals));
     refused.chain(unknown).collect()

@@ -24,7 +24,7 @@ pub type Token = SecretString;
 /// How a request came in.
 #[derive(Debug)]
 pub enum Door {
-    /// The socket: whoever may open the file may do everything.
+    /// The socket: a client that may open the file may do everything.
     Socket,
     /// TCP.
     Tcp {
@@ -136,7 +136,7 @@ fn check(door: &Door, request: &Request) -> Result<(), AdminError> {
     }
 }
 
-/// Refuses a change that a page of another origin makes in the browser of somebody who may make it.
+/// Refuses a change that a page of another origin makes in the browser of an operator.
 /// What is no browser sends none of these headers.
 fn check_origin(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), AdminError> {
     let ours = |value: &str| {
@@ -331,7 +331,7 @@ mod tests {
             );
             assert_eq!(sent(&tcp, "GET", foreign), None, "it reads: {foreign:?}");
         }
-        // A name that somebody's DNS points here is its own origin, and not ours.
+        // A name that a foreign DNS points here is its own origin, and not ours.
         let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
         assert_eq!(checked(&Door::Socket, "POST", &rebound), Some(403));
         let twice = [("host", "localhost"), ("host", "evil.example")];

@@ -10,9 +10,11 @@ use super::api::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, RequestP
 use super::input::Segment;
 use super::paging::{ListQuery, one_more, page};
 use super::{Admin, AdminError};
+use crate::config::parse_duration;
 use crate::core::asset::Asset;
-use crate::core::change::{PipelineId, Seq};
+use crate::core::change::{PipelineId, Seq, Source};
 use crate::core::purge::Outcome;
+use crate::core::time::Time;
 use crate::store::{ChangeFilter, DeliveryFilter, RequestFilter, RequestRecord, Slice};
 
 /// The stages of a change.
@@ -20,7 +22,10 @@ const STAGES: [&str; 5] = ["queued", "taken", "done", "failed", "dropped"];
 /// The stages of a request before it has an outcome.
 const UNSETTLED: [&str; 2] = ["submitting", "accepted"];
 
-/// The API's own filter names, and `status`, `asset`.
+/// A text that is looked for, at most, in bytes.
+const LONGEST_TEXT: usize = 500;
+
+/// The API's own filter names, and those of the local history.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestQuery {
@@ -30,6 +35,12 @@ pub(crate) struct RequestQuery {
     organization_id: Option<String>,
     status: Option<String>,
     asset: Option<String>,
+    /// Where a change was noticed.
+    source: Option<String>,
+    /// A part of an asset's name.
+    q: Option<String>,
+    /// Since when: a time, a day, or how long ago.
+    from: Option<String>,
 }
 
 /// `GET /api/v1/requests`
@@ -54,6 +65,12 @@ pub(crate) async fn requests(
         pipeline: asked(&admin, filter.pipeline_id.as_deref())?,
         status: word("status", filter.status, &known)?,
         asset: filter.asset.as_deref().map(Asset::from_stored),
+        source: filter.source.as_deref().map(source).transpose()?,
+        text: filter.q.map(text).transpose()?,
+        from: filter
+            .from
+            .map(|from| since(&from, admin.clock.now()))
+            .transpose()?,
         slice: one_more(slice),
         ..RequestFilter::default()
     };
@@ -159,6 +176,35 @@ fn asked(admin: &Admin, name: Option<&str>) -> Result<Option<PipelineId>, AdminE
         Err(_) if uuid::Uuid::parse_str(name).is_ok() => Ok(Some(PipelineId::new(name))),
         Err(unknown) => Err(unknown),
     }
+}
+
+fn source(word: &str) -> Result<Source, AdminError> {
+    Source::parse(word).ok_or_else(|| {
+        let known = Source::ALL.map(Source::as_str).join(", ");
+        AdminError::Invalid(format!("source: `{word}` is none of {known}"))
+    })
+}
+
+fn text(text: String) -> Result<String, AdminError> {
+    if text.len() > LONGEST_TEXT {
+        let error = format!("q: is longer than {LONGEST_TEXT} bytes");
+        return Err(AdminError::Invalid(error));
+    }
+    Ok(text)
+}
+
+/// Reads since when: a time, a day of UTC, or how long ago.
+fn since(text: &str, now: Time) -> Result<Time, AdminError> {
+    if let Ok(ago) = parse_duration(text) {
+        return Ok(now.before(ago));
+    }
+    let time = serde_json::from_value(text.into());
+    let day = || serde_json::from_value(format!("{text}T00:00:00Z").into());
+    time.or_else(|_| day()).map_err(|_| {
+        AdminError::Invalid(format!(
+            "from: `{text}` is no time; write one as 2026-11-29T16:00:00Z, a day as 2026-11-29, or how long ago as 24h"
+        ))
+    })
 }
 
 /// A word that has to be one of these.

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::peer::Peer;
-use super::{Admin, Door, Token, router};
+use super::{Admin, Door, PageRoutes, Token, router};
 use crate::socket_file::{self, Stays};
 use crate::supervise::{Fault, Supervisor};
 
@@ -24,7 +23,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds the socket, and TCP where it is wanted. A socket file without a listener is
-    /// replaced; the caller holds the state directory's lock, so that nobody else is starting.
+    /// replaced; the caller holds the state directory's lock, so that no other daemon is starting.
     ///
     /// # Errors
     /// When an address is taken or a directory is missing; the error names it.
@@ -61,7 +60,7 @@ impl Listeners {
         })
     }
 
-    /// Whoever serves these stops without closing them to the world.
+    /// Lets the server of these sockets stop without closing them.
     pub fn staying(&self) -> impl Fn() + Send + Sync + use<> {
         let stays = self.stays.clone();
         move || stays.stay()
@@ -77,7 +76,7 @@ impl Listeners {
     pub fn serve(
         self,
         admin: &Arc<Admin>,
-        page: &Router,
+        page: &PageRoutes,
         token: Option<Token>,
         supervisor: &Supervisor,
     ) {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 
 use super::api::{CountAnswer, DropBody, PauseAnswer, PauseBody, ResumeBody, RetryBody};
 use super::input::Body;
+use super::peer::Peer;
 use super::{Admin, AdminError};
 use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, LEASE, Pause, Retry};
@@ -20,9 +21,19 @@ const LONGEST_TEXT: usize = 500;
 const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
 
 /// `POST /api/v1/pause`
-pub(crate) async fn pause(
+pub(super) async fn pause(
     State(admin): State<Arc<Admin>>,
+    ConnectInfo(Peer(who)): ConnectInfo<Peer>,
     Body(body): Body<PauseBody>,
+) -> Result<Json<PauseAnswer>, AdminError> {
+    pause_by(&admin, &who, body).await
+}
+
+/// Pauses a pipeline, with a record of who did it.
+pub(crate) async fn pause_by(
+    admin: &Admin,
+    who: &str,
+    body: PauseBody,
 ) -> Result<Json<PauseAnswer>, AdminError> {
     let (id, _) = admin.pipeline(&body.pipeline)?;
     let length = body.seconds.map(Duration::from_secs);
@@ -42,16 +53,17 @@ pub(crate) async fn pause(
         ));
     }
     let reason = text("reason", body.reason)?;
-    let was_paused = paused(&admin, id).await?;
+    let was_paused = paused(admin, id).await?;
     let was_paused = was_paused.iter().any(|pause| pause.holder == holder);
     let operation = Operation::Pause {
         pipeline: id.clone(),
         holder,
+        who: who.to_owned(),
         reason,
         length,
     };
     admin.engine.operate(operation).await?;
-    answer(&admin, id, was_paused).await
+    answer(admin, id, was_paused).await
 }
 
 /// `POST /api/v1/resume`

@@ -19,7 +19,7 @@ use crate::core::delivery::DueDeliveries;
 use crate::core::planner::View;
 use crate::credentials::Credential;
 use crate::origin::OriginStatus;
-use crate::store::{ChangeRecord, Orphan, RequestFilter, Slice};
+use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice};
 use crate::webhook::ListenerHandle;
 
 impl From<&ListenerHandle> for WebhooksStatus {
@@ -28,6 +28,8 @@ impl From<&ListenerHandle> for WebhooksStatus {
             listen: listener.addresses().to_vec(),
             routes: listener.status(),
             unknown_calls: listener.unknown_calls(),
+            failed_handshakes: listener.failed_handshakes(),
+            certificate: listener.certificate(),
         }
     }
 }
@@ -90,7 +92,8 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
             let ours = |alarm: &&Alarm| alarm.pipeline.as_ref().is_none_or(|of| *of == name);
             alarms.iter().filter(ours)
         };
-        pipeline.causes = causes(pipeline, ours());
+        let (origins, planned) = (&pipeline.origins, &pipeline.planned);
+        pipeline.causes = causes(origins, planned, pipeline.failed_assets, ours());
         pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
         pipeline.state = state(pipeline, ours());
     }
@@ -113,6 +116,8 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         settled: !waits && delivered && view.settled(),
         fresh: delivered && alarms.is_empty() && pipelines.iter().all(|one| one.fresh),
         api_rate_limit: per_second(view.api_rate_limit),
+        api_limits_since: view.api_limits_since,
+        api_rate_configured: per_second(view.api_rate_configured),
         api_calls_at_once: view.api_calls_at_once,
         orphaned: orphaned(admin, &view).await?,
         credentials,
@@ -253,16 +258,29 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
         ..RequestFilter::default()
     };
     let last = admin.store.requests(filter).await?.rows.pop();
-    let why = last.map_or_else(
-        || "the edge keeps old bytes; see `edgepurge explain`".to_owned(),
-        |request| format!("request {}: {}", request.id, request.why),
-    );
     let (assets, name) = (counted(pipeline.failed_assets, "asset"), &pipeline.name);
-    let text = format!(
-        "{assets} failed, and may be stale: {why}; when that is mended, \
-         `edgepurge retry {name}`"
+    let failed = |why: String| {
+        let text = format!("{assets} failed: {why}");
+        Alarm::new(AlarmKind::Failed, text).of_pipeline(name)
+    };
+    if let Some(request) = last {
+        return Ok(failed(format!("request {}: {}", request.id, request.why)));
+    }
+    let filter = ChangeFilter {
+        pipeline: Some(pipeline.id.clone()),
+        stage: Some("failed".to_owned()),
+        slice: Slice::first(1),
+        ..ChangeFilter::default()
+    };
+    let asset = admin.store.changes(filter).await?.rows.pop();
+    let asset = asset.and_then(|change| change.asset).unwrap_or_default();
+    let mut alarm = failed(format!(
+        "purges were done, and the edge keeps old bytes of {asset}"
+    ));
+    alarm.remedy = format!(
+        "find what keeps them, such as a cache behind the edge: `edgepurge explain {asset}`; then `edgepurge retry {name}`"
     );
-    Ok(Alarm::new(AlarmKind::Failed, text).of_pipeline(name))
+    Ok(alarm)
 }
 
 /// Every alarm but those of assets that are given up, each with the names of what it is about.
@@ -276,8 +294,7 @@ fn alarms(
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();
         for alarm in refused.filter(|alarm| alarm.reason == AlarmKind::Unauthorized) {
-            let more = format!("; the key is from: {key}; {}", key.renewal());
-            alarm.text.push_str(&more);
+            alarm.text = format!("{}; the key is from: {key}", alarm.text);
             alarm.remedy = key.renewal();
         }
     }
@@ -293,6 +310,12 @@ fn alarms(
     }
     let replaced = credentials.iter().filter_map(Credential::alarm);
     alarms.extend(replaced.map(|text| Alarm::new(AlarmKind::Credential, text)));
+    let certificate = admin
+        .webhooks
+        .as_ref()
+        .and_then(ListenerHandle::certificate);
+    let due = certificate.and_then(|certificate| certificate.alarm(admin.clock.now()));
+    alarms.extend(due.map(|text| Alarm::new(AlarmKind::Certificate, text)));
     for pipeline in pipelines {
         for origin in &pipeline.origins {
             alarms.extend(origin.alarms.iter().map(|alarm| {

@@ -146,7 +146,13 @@ impl Daemon {
         };
         let response = request.send().await.map_err(broken)?;
         let status = response.status();
-        let document: Value = response.json().await.map_err(broken)?;
+        let body = response.bytes().await.map_err(broken)?;
+        let document: Value = serde_json::from_slice(&body).map_err(|error| {
+            Failure::failed(format!(
+                "{} answered {status} with something other than JSON ({error}): is that edgepurge's socket?",
+                self.socket
+            ))
+        })?;
         if !status.is_success() {
             let unclear = |_| Refusal {
                 error: format!("the daemon answered {status}"),
@@ -187,8 +193,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_a_daemon_of_another_version_leaves_out_is_named_with_the_way_out() {
+    /// Why `status` fails where every request to the socket gets this body.
+    async fn failure(body: &str) -> String {
         drop(rustls::crypto::ring::default_provider().install_default());
         let home = tempfile::tempdir().unwrap();
         let socket = home.path().join("admin.sock");
@@ -196,7 +202,6 @@ mod tests {
         let answers = async {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let body = r#"{"version": "0.0.1", "now": "2026-01-01T00:00:00.000Z"}"#;
                 let length = body.len();
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
                 // The first connection only sees whether a daemon is there.
@@ -210,11 +215,24 @@ mod tests {
             let daemon = Daemon::need(&socket).await.unwrap();
             daemon.status().await.unwrap_err().to_string()
         };
-        let failure = tokio::select! {
+        tokio::select! {
             failure = asked => failure,
             () = answers => unreachable!("it answers for ever"),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_daemon_of_another_version_leaves_out_is_named_with_the_way_out() {
+        let body = r#"{"version": "0.0.1", "now": "2026-01-01T00:00:00.000Z"}"#;
+        let failure = failure(body).await;
         assert!(failure.contains("missing field `api_url`"), "{failure}");
         assert!(failure.contains("systemctl restart edgepurge"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_json_is_called_so_and_not_a_broken_connection() {
+        let failure = failure("<html>").await;
+        assert!(failure.contains("other than JSON"), "{failure}");
+        assert!(!failure.contains("broke off"), "{failure}");
     }
 }

@@ -2,6 +2,8 @@
 //! real daemon in front of a directory.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,6 +28,9 @@ use edge::Edge;
 
 /// The demo's pipeline.
 const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
+const PIPELINE_NAME: &str = "demo";
+/// The file of the admin token, below the demo's directory.
+const TOKEN: &str = "admin_token";
 /// How many names a line shows.
 const SHOWN: usize = 6;
 
@@ -52,6 +57,7 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
     };
     let environment = environment();
     let file = home.path.join("demo.toml");
+    let token = token(&home.path.join(TOKEN))?;
     let config = config(&file, &home.path, &root, &environment)?;
     let mut daemon = Daemon::start(&config, &environment)
         .await
@@ -67,7 +73,7 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
         .and_then(|sandbox| sandbox.edge_url(&PipelineId::new(PIPELINE)))
         .map(Edge::new)
         .ok_or_else(|| Failure::failed("the sandbox has no edge"))?;
-    introduce(&daemon, &edge, &root, &file).await?;
+    introduce(&daemon, &edge, &root, &file, &token).await?;
     let end = loop {
         tokio::select! {
             end = end(&mut daemon.faults) => break end,
@@ -126,6 +132,21 @@ fn environment() -> Environment {
     key.into_iter().collect()
 }
 
+/// Makes a token for the page's buttons.
+fn token(file: &Path) -> Result<String, Failure> {
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let private = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(file);
+    private
+        .and_then(|mut to| to.write_all(token.as_bytes()))
+        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+    Ok(token)
+}
+
 /// Writes the configuration that a user would write, for all other commands, and reads it.
 fn config(
     file: &Path,
@@ -137,11 +158,12 @@ fn config(
     let text = format!(
         "[scaleway]\napi_url = \"sandbox\"\n\n\
          [state]\ndirectory = {state}\n\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\n\n\
-         [[pipeline]]\nname = \"demo\"\nid = \"{PIPELINE}\"\n\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\ntoken_file = {token}\n\n\
+         [[pipeline]]\nname = \"{PIPELINE_NAME}\"\nid = \"{PIPELINE}\"\n\n\
          [[pipeline.origin]]\nroot = {root}\n",
         state = quoted(&home.join("state")),
         socket = quoted(&home.join("admin.sock")),
+        token = quoted(&home.join(TOKEN)),
         root = quoted(root),
     );
     std::fs::write(file, &text)
@@ -150,7 +172,13 @@ fn config(
         .map_err(|problems| Failure::config(problems.to_string()))
 }
 
-async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, file: &Path) -> Result<(), Failure> {
+async fn introduce(
+    daemon: &Daemon,
+    edge: &Edge,
+    root: &Path,
+    file: &Path,
+    token: &str,
+) -> Result<(), Failure> {
     let sandbox = daemon.sandbox.as_ref();
     let api = sandbox.map(Sandbox::api_url).unwrap_or_default();
     let key = match environment().get("SCW_SECRET_KEY") {
@@ -159,37 +187,55 @@ async fn introduce(daemon: &Daemon, edge: &Edge, root: &Path, file: &Path) -> Re
             .map(|sandbox| sandbox.secret_key().expose_secret().to_owned())
             .unwrap_or_default(),
     };
-    let admin = daemon
-        .admin_address
-        .map(|address| format!("http://{address}/api/v1/status"))
-        .unwrap_or_default();
+    let page = daemon.admin_address.map(|at| format!("http://{at}/"));
+    let page = page.unwrap_or_default();
     // The first visitor: from now on the edge has the front page cached.
     let visit = edge.visit("/").await;
+    let command = format!("{} --config {}", program(), quoted(file));
     output::line(&format!(
         "edgepurge demo: an edge cache, its purge API, and edgepurge, all on this machine\n\
          \n\
+         page     {page}\n\
+         log in   with {token}, for the buttons\n\
          origin   {root}\n\
          edge     {edge}/   ({visit})\n\
          API      {api}\n\
          key      {key}\n\
-         admin    {admin}\n\
          config   {file}\n\
          \n\
-         Change files below the origin, and fetch them from the edge:\n\
+         Open the page in a browser. Then, in another terminal, change a file, and fetch it from the edge:\n\
          \n\
-         echo '<h1>Fresh</h1>' > {page}\n\
+         echo '<h1>Fresh</h1>' > {index}\n\
          curl -i {edge}/\n\
          \n\
-         Every command works with it:\n\
+         Every command works with it, such as:\n\
          \n\
-         edgepurge --config {file} status\n\
+         {command} status --watch\n\
+         {command} explain /\n\
+         {command} purge {PIPELINE_NAME} '/blog/**' --wait\n\
          \n\
          Ctrl-C ends the demo.\n",
         root = root.display(),
         edge = edge.url(),
         file = file.display(),
-        page = root.join("index.html").display(),
+        index = quoted(&root.join("index.html")),
     ))
+}
+
+/// This program, as it was called.
+fn program() -> String {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    called.map_or_else(|| "edgepurge".to_owned(), |path| quoted(&path))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@,".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn say(daemon: &Daemon, what: &str, text: &str) -> Result<(), Failure> {

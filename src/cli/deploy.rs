@@ -27,6 +27,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 pub(super) struct DeployArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// How long to wait, once COMMAND has ended, until what changed is purged.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]

@@ -12,9 +12,10 @@ use crate::admin::api::{CountAnswer, DropBody, Status};
 #[derive(Debug, Args)]
 pub(super) struct DropArgs {
     /// The pipeline's name or id; the id where it is in the config no more.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// The pipeline's name or id once more, in place of the questions, where there is no terminal.
-    #[arg(long, value_name = "PIPELINE")]
+    #[arg(long, value_name = "PIPELINE", add = super::completions::pipelines())]
     confirm: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `edgepurge explain PATH|/ASSET ...`
+//! `edgepurge explain PATH|/ASSET|URL ... [--pipeline PIPELINE]`
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{Failure, Format, Global, output, owner};
 use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use crate::core::asset::Asset;
 use crate::daemon;
-use crate::explain::{Explainer, FileExplained};
+use crate::explain::{Explainer, FileExplained, host_of};
 use crate::intake::parse_asset;
 use crate::store::history_of;
 
@@ -27,8 +27,12 @@ pub(super) struct ExplainArgs {
     ///
     /// What lies below the root of an origin is a file; a relative path is tried from here, then
     /// from the root of each origin.
-    #[arg(required = true, value_name = "PATH|/ASSET")]
+    /// The host of a URL chooses the pipelines whose `edge_url` has it, if there are any.
+    #[arg(required = true, value_name = "PATH|/ASSET|URL")]
     subjects: Vec<String>,
+    /// Only of this pipeline, by name or id.
+    #[arg(long, add = super::completions::pipelines())]
+    pipeline: Option<String>,
 }
 
 /// What is known of one argument.
@@ -55,6 +59,16 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<ExitCo
     let mut subjects = Vec::new();
     let mut unknown = None;
     for given in args.subjects {
+        let mut explainer = explainer.clone();
+        let wanted = match &args.pipeline {
+            Some(name) => vec![super::named(&config, name)?],
+            None => super::of_url(&config, &given),
+        };
+        if !wanted.is_empty() {
+            explainer
+                .pipelines
+                .retain(|one| wanted.iter().any(|wanted| wanted.id == one.id));
+        }
         let found = subject(&explainer, daemon.as_ref(), given, &mut unknown).await?;
         if global.format == Format::Text {
             output::text(&text::subject(&found, &explainer.file))?;
@@ -91,9 +105,10 @@ async fn subject(
     given: String,
     unknown: &mut Option<Failure>,
 ) -> Result<Subject, Failure> {
+    let host = host_of(&given);
     let (files, wanted) = match meaning(explainer, &given)? {
         Meaning::Asset(asset) => {
-            let all = explainer.pipelines.iter();
+            let all = explainer.of_host(host.as_deref()).into_iter();
             let wanted = all.map(|pipeline| (pipeline.name.to_string(), asset.clone(), true));
             (Vec::new(), wanted.collect())
         }
@@ -115,7 +130,11 @@ async fn subject(
             None => look(explainer, pipeline, asset, whole).await,
         };
         match found {
-            Ok(Some(found)) => assets.push(found),
+            Ok(Some(mut found)) => {
+                let of = explainer.pipeline(&found.pipeline);
+                found.other_host = of.and_then(|one| one.other_host(host.as_deref()?));
+                assets.push(found);
+            }
             Ok(None) => {}
             Err(failure) => *unknown = Some(failure),
         }
@@ -187,6 +206,7 @@ async fn look(
         Ok(Some(AssetExplained {
             pipeline: name,
             asset: asset.to_string(),
+            other_host: None,
             stands_for,
             history,
         }))

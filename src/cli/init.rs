@@ -9,6 +9,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::{Failure, Global, output};
+use crate::config::EXAMPLE_ID as ID;
 
 /// Every setting with its default; a test parses it.
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -19,8 +20,8 @@ const ROOTS: [&str; 4] = [
     "/var/www/html",
     "/usr/share/nginx/html",
 ];
-/// What the example says where only a person knows.
-const ID: &str = "11111111-1111-4111-8111-111111111111";
+/// Where the package puts the schema of the configuration, which tells editors of keys and values.
+const SCHEMA: &str = "/usr/share/edgepurge/config.schema.json";
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -44,11 +45,12 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure
         None => usual().unwrap_or_else(|| ROOTS[0].into()),
     };
     let id_or_example = id.as_deref().unwrap_or(ID);
-    let text = if args.full {
+    let settings = if args.full {
         configuration(id_or_example, &root)?
     } else {
         short(id_or_example, &root)?
     };
+    let text = for_editors(Path::new(SCHEMA)) + &settings;
     let path = &global.config;
     if let Some(directory) = path.parent() {
         // Where that fails, what can't be written says why.
@@ -74,6 +76,15 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure
     output::line(&path.display().to_string())?;
     output::to_stderr(&next_steps(id.is_some(), &root, path));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first line, by which an editor finds the schema; none where it is not installed.
+fn for_editors(schema: &Path) -> String {
+    if schema.exists() {
+        format!("#:schema {}\n", schema.display())
+    } else {
+        String::new()
+    }
 }
 
 /// What a person decides, and where more is to be found.
@@ -185,6 +196,19 @@ mod tests {
         let config = config.unwrap();
         let origin = &config.pipelines[0].origins[0];
         assert_eq!(origin.root.as_deref(), Some(Path::new("/srv/www/current")));
+    }
+
+    #[test]
+    fn an_editor_is_led_to_the_schema_where_it_is_installed() {
+        let home = tempfile::tempdir().unwrap();
+        let schema = home.path().join("config.schema.json");
+        assert_eq!(for_editors(&schema), "");
+        std::fs::write(&schema, "{}").unwrap();
+        let line = for_editors(&schema);
+        assert_eq!(line, format!("#:schema {}\n", schema.display()));
+        let text = line + &short(ID, Path::new("/srv/www")).unwrap();
+        let environment = crate::config::Environment::default();
+        assert!(crate::config::Config::parse(Path::new("c.toml"), &text, &environment).is_ok());
     }
 
     #[test]

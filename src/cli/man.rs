@@ -21,29 +21,29 @@ const SECTIONS: &str = r#".SH "EXIT STATUS"
 daemon runs. 78: the configuration is wrong.
 .SH FILES
 .TP
-I/etc/edgepurge/config.tomlR
-The configuration: Bedgepurge.tomlR(5).
+\fI/etc/edgepurge/config.toml\fR
+The configuration: \fBedgepurge.toml\fR(5).
 .TP
-I/etc/credstore/edgepurge.scw_secret_keyR
+\fI/etc/credstore/edgepurge.scw_secret_key\fR
 The API's secret key, which systemd hands over.
 .TP
-I/run/edgepurge/admin.sockR
+\fI/run/edgepurge/admin.sock\fR
 The socket by which commands speak to the daemon; the group edgepurge may open it.
 .TP
-I/var/lib/edgepurgeR
+\fI/var/lib/edgepurge\fR
 The state: queue, history and index.
 .SH ENVIRONMENT
 .TP
-BEDGEPURGE_CONFIGR
-The configuration, where B\-\-configR names none.
+\fBEDGEPURGE_CONFIG\fR
+The configuration, where \fB\-\-config\fR names none.
 .TP
-BSCW_SECRET_KEYR, BSCW_API_URLR, BSCW_PROFILER, BSCW_CONFIG_PATHR
-As for other clients of Scaleway: Bedgepurge.tomlR(5).
+\fBSCW_SECRET_KEY\fR, \fBSCW_API_URL\fR, \fBSCW_PROFILE\fR, \fBSCW_CONFIG_PATH\fR
+As for other clients of Scaleway: \fBedgepurge.toml\fR(5).
 .TP
-BNO_COLORR
-Where it is set, no colours are used, unless B\-\-color alwaysR.
+\fBNO_COLOR\fR
+Where it is set, no colours are used, unless \fB\-\-color always\fR.
 .SH "SEE ALSO"
-BedgepurgeR(1), Bedgepurge.tomlR(5), BsystemctlR(1), BjournalctlR(1)
+\fBedgepurge\fR(1), \fBedgepurge.toml\fR(5), \fBsystemctl\fR(1), \fBjournalctl\fR(1)
 "#;
 
 /// Adds the sections that are the same for all commands to their pages.

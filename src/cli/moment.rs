@@ -6,12 +6,12 @@ use jiff::tz::TimeZone;
 
 use crate::core::time::Time;
 
-/// What times are told by: the moment, and the time zone of this machine.
+/// What times are written by: the moment, and the time zone of this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     now: Time,
     zone: TimeZone,
-    /// Whether ages are told beside times: not where what is said again is compared.
+    /// Whether ages are written beside times: not where two outputs are compared.
     ages: bool,
 }
 
@@ -21,7 +21,7 @@ impl Moment {
         Self { now, zone, ages }
     }
 
-    /// Whether ages are told.
+    /// Whether ages are written.
     pub(super) const fn tells_ages(&self) -> bool {
         self.ages
     }
@@ -36,7 +36,7 @@ impl Moment {
         }
     }
 
-    /// How long ago it was, or when where ages are not told.
+    /// How long ago it was, or when where ages are not written.
     pub(super) fn ago(&self, at: Time) -> String {
         if self.ages {
             format!("{} ago", length(self.now.since(at)))

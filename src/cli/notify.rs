@@ -13,19 +13,21 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::moment::counted;
 use super::progress::Line;
+use super::wait::texts;
 use super::{Failure, Format, Global, output};
 use crate::clock::Clock;
 use crate::config::{Environment, read_secret};
 use crate::core::backoff::Backoff;
-use crate::core::delivery::{DeliveryRecord, DeliveryState, Reason};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Phase, Reason};
 use crate::core::time::Time;
 use crate::scaleway::{printable, transport_causes};
 
 /// A call that has no answer by then is made again. Longer than [`POLL`].
-const CALL: Duration = Duration::from_secs(45);
-/// How long an answer may wait for the end of the delivery.
-const POLL: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(30);
+/// How long an answer may wait for the end of the delivery: so old is what is shown of it at most.
+const POLL: Duration = Duration::from_secs(5);
 /// The least time between two questions: a daemon may answer each at once.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Where the token is, if no file is named.
@@ -108,14 +110,14 @@ pub(super) async fn notify(global: &Global, args: NotifyArgs) -> Result<ExitCode
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let record = until_ended(&route, &event, &mut tries, &mut line).await?;
+    let progress = until_ended(&route, &event, &mut tries, &mut line).await?;
     line.end();
     match global.format {
-        Format::Json => output::json(&record)?,
-        Format::Text => output::line(&summary(&record))?,
+        Format::Json => output::json(&progress)?,
+        Format::Text => output::line(&summary(&progress))?,
     }
-    if record.state == DeliveryState::Failed {
-        return Err(Failure::failed(reasons(&record)));
+    if progress.phase == Phase::Failed {
+        return Err(Failure::failed(reasons(&progress.record)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,28 +128,38 @@ async fn until_ended(
     event: &str,
     tries: &mut Tries,
     line: &mut Line,
-) -> Result<DeliveryRecord, Failure> {
+) -> Result<DeliveryProgress, Failure> {
     let mut url = route.url.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.push(event);
     }
-    let wait = format!("{}s", POLL.as_secs());
-    url.query_pairs_mut().append_pair("wait", &wait);
-    let get = || route.call(reqwest::Method::GET, url.clone());
+    let mut phase = None;
     loop {
+        let get = || route.call(reqwest::Method::GET, url.clone());
         let asked = tries.clock.now();
-        let record: DeliveryRecord = tries.answered(line, &get).await?;
-        if matches!(record.state, DeliveryState::Done | DeliveryState::Failed) {
-            return Ok(record);
+        let progress: DeliveryProgress = tries.answered(line, &get).await?;
+        if progress.has_ended() {
+            return Ok(progress);
         }
-        tries.waiting = summary(&record);
-        line.say(&tries.waiting);
+        let causes = texts(&progress.causes, tries.clock.now());
+        tries.waiting = match causes.as_str() {
+            "" => summary(&progress),
+            causes => format!("{}; it waits: {causes}", summary(&progress)),
+        };
+        if phase.replace(progress.phase) == Some(progress.phase) {
+            line.say(&tries.waiting);
+        } else {
+            line.say_now(&tries.waiting);
+        }
         tries.sleep_until(asked.after(PAUSE)).await?;
+        // The first answer came at once, so that there is something to show.
+        url.set_query(Some(&format!("wait={}s", POLL.as_secs())));
     }
 }
 
 /// How far a delivery is, in a line.
-fn summary(record: &DeliveryRecord) -> String {
+fn summary(progress: &DeliveryProgress) -> String {
+    let record = &progress.record;
     let counts = [
         (record.done, "purged"),
         (record.submitted, "sent"),
@@ -155,13 +167,14 @@ fn summary(record: &DeliveryRecord) -> String {
         (record.failed, "failed"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-    if counts.is_empty() {
-        return record.state.as_str().to_owned();
+    let counts = counts.map(|(count, what)| format!("{count} {what}"));
+    let requests = (progress.requests > 0).then(|| counted(progress.requests, "request"));
+    let all: Vec<String> = counts.chain(requests).collect();
+    let word = progress.phase.as_str();
+    if all.is_empty() {
+        return word.to_owned();
     }
-    format!("{}: {}", record.state.as_str(), counts.join(", "))
+    format!("{word}: {}", all.join(", "))
 }
 
 /// Why a delivery failed, in the API's words.

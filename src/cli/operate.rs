@@ -13,6 +13,7 @@ use crate::core::pause::Pause;
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// Resume by itself after so long: 10m, 1h, 30d.
     #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::parse_duration)]
@@ -30,13 +31,14 @@ pub(super) struct PauseArgs {
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RetryArgs {
     /// A pipeline's name or id, or a purge request's number or id.
-    #[arg(value_name = "PIPELINE|REQUEST")]
+    #[arg(value_name = "PIPELINE|REQUEST", add = super::completions::pipelines())]
     target: String,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::terminal;
 use crate::clock::Clock;
 use crate::core::time::Time;
 
@@ -13,8 +14,8 @@ use crate::core::time::Time;
 const SOON: Duration = Duration::from_secs(1);
 /// Where it is no terminal, a line is said so often.
 const AGAIN: Duration = Duration::from_secs(10);
-/// A live line is no longer than this: one that wraps could not be replaced.
-const WIDTH: usize = 79;
+/// The columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// What is said while something is waited for.
 #[derive(Debug)]
@@ -42,6 +43,12 @@ impl Line {
         self.clock.instant(self.next)
     }
 
+    /// Says it now: it is something else than before.
+    pub(super) fn say_now(&mut self, text: &str) {
+        self.next = self.clock.now();
+        self.say(text);
+    }
+
     /// Says what is waited for, if it is time.
     pub(super) fn say(&mut self, text: &str) {
         let now = self.clock.now();
@@ -50,7 +57,10 @@ impl Line {
         }
         self.next = now.after(if self.live { SOON } else { AGAIN });
         if self.live {
-            let short: String = text.chars().take(WIDTH).collect();
+            // One that wraps could not be replaced.
+            let size = terminal::size(&io::stderr());
+            let columns = size.map_or(COLUMNS, |size| size.columns);
+            let short: String = text.chars().take(columns.saturating_sub(1)).collect();
             self.stands = true;
             write(&format!("\r\x1b[2K{short}"));
         } else {

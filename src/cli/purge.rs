@@ -8,24 +8,32 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output, wait};
-use crate::admin::api::{ChangeProgress, ChangeQuery, PurgeAnswer, PurgeBody};
+use super::{Failure, Format, Global, named, of_url, output, wait};
+use crate::admin::api::{
+    ChangeProgress, ChangeQuery, ExplainAnswer, ExplainQuery, PurgeAnswer, PurgeBody,
+};
 use crate::admin::counted;
+use crate::config::Config;
 use crate::explain::is_glob;
+use crate::intake::parse_asset;
 
 /// How often the daemon is asked while waiting.
 const LOOK: Duration = Duration::from_millis(200);
+/// Of so many assets it is said that no file stands for them: each takes a look at the whole index.
+const LOOKED: usize = 5;
 
 #[derive(Debug, Args)]
 #[command(
-    group = clap::ArgGroup::new("target").required(true).multiple(false).args(["assets", "all"]),
     override_usage = "edgepurge purge [OPTIONS] <PIPELINE> <ASSET|URL|GLOB>...\n       \
+                      edgepurge purge [OPTIONS] <URL>...\n       \
                       edgepurge purge [OPTIONS] <PIPELINE> --all",
     after_help = "Examples:\n  edgepurge purge www /blog/ /feed.xml\n  \
                   edgepurge purge www '/img/**' --wait\n  edgepurge purge www --all"
 )]
 pub(super) struct PurgeArgs {
-    /// The pipeline's name or id.
+    /// The pipeline's name or id. Before a URL it may be left out, where the `edge_url` of one pipeline has
+    /// its host.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// Absolute URL paths, URLs, or globs of either in quotes, which are expanded over the index:
     /// `*` does not cross a `/`, `**` does.
@@ -35,7 +43,7 @@ pub(super) struct PurgeArgs {
     #[arg(value_name = "ASSET|URL|GLOB")]
     assets: Vec<String>,
     /// Everything of the pipeline.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "assets")]
     all: bool,
     /// Wait until the purge has settled; exit 1 when it failed.
     #[arg(long)]
@@ -45,19 +53,76 @@ pub(super) struct PurgeArgs {
     timeout: Duration,
 }
 
-/// Fails where an asset stands in the place of the pipeline.
-fn pipeline_first(args: &PurgeArgs) -> Result<(), Failure> {
+/// Puts the pipeline in its place, where URLs alone are given and their host says which it is.
+fn address(config: &Config, args: &mut PurgeArgs) -> Result<(), Failure> {
     let first = args.pipeline.as_str();
-    if !first.starts_with('/') && !first.contains("://") {
-        return Ok(());
+    let url = first.contains("://");
+    if url || first.starts_with('/') {
+        let named = args.assets.iter().find(|one| named(config, one).is_ok());
+        let of_host = of_url(config, first);
+        let (None, [one]) = (named, of_host.as_slice()) else {
+            let known = config.pipelines.first().map(|one| &one.name);
+            let named = named.or(known).map_or("www", |name| name);
+            let failure =
+                Failure::usage(format!("the pipeline comes first, and `{first}` is none"));
+            return Err(failure.help(&format!("edgepurge purge {named} {first}")));
+        };
+        let pipeline = one.name.clone();
+        let first = std::mem::replace(&mut args.pipeline, pipeline);
+        args.assets.insert(0, first);
     }
-    let failure = Failure::usage(format!("the pipeline comes first, and `{first}` is none"));
-    Err(failure.help(&format!("edgepurge purge www {first}")))
+    for asset in args.assets.iter().filter(|_| url) {
+        let of = of_url(config, asset);
+        if !of.is_empty() && of.iter().all(|one| one.name != args.pipeline) {
+            let name = &args.pipeline;
+            return Err(Failure::usage(format!(
+                "the first URL is of {name}, and `{asset}` of another pipeline: purge them one after the other"
+            )));
+        }
+    }
+    if args.assets.is_empty() && !args.all {
+        let name = &args.pipeline;
+        let failure = Failure::usage(format!("what of {name} is to be purged is not said"));
+        return Err(failure
+            .help(&format!("edgepurge purge {name} /blog/ '/img/**'"))
+            .help(&format!("edgepurge purge {name} --all")));
+    }
+    Ok(())
 }
 
-pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, Failure> {
-    pipeline_first(&args)?;
-    let daemon = Daemon::need(&global.socket()?).await?;
+/// Says of which assets no file is known: a slip of the pen is purged as well.
+async fn note_unknown(daemon: &Daemon, pipeline: &str, assets: &[String]) {
+    for given in assets {
+        let Ok(asset) = parse_asset(given) else {
+            continue;
+        };
+        // A query is no part of a file's name.
+        let path = asset.as_str().split('?').next().unwrap_or_default();
+        let query = ExplainQuery {
+            pipeline: Some(pipeline.to_owned()),
+            asset: Some(path.to_owned()),
+            ..ExplainQuery::default()
+        };
+        // It is queued: where that can't be looked up, nothing is noted.
+        let Ok(reply) = daemon.get::<ExplainAnswer>("/api/v1/explain", &query).await else {
+            return;
+        };
+        let mut found = reply.value.assets.into_iter();
+        let files = found.find_map(|one| one.stands_for);
+        if files.is_some_and(|files| files.is_none()) {
+            output::to_stderr(&format!(
+                "note: no file that is indexed stands for {given}; it is purged all the same\n"
+            ));
+        }
+    }
+}
+
+pub(super) async fn purge(global: &Global, mut args: PurgeArgs) -> Result<ExitCode, Failure> {
+    let config = global.load()?;
+    address(&config, &mut args)?;
+    let daemon = Daemon::need(&config.admin.socket).await?;
+    let looked = args.assets.iter().filter(|text| !is_glob(text));
+    let looked: Vec<String> = looked.take(LOOKED).cloned().collect();
     let (globs, assets) = args.assets.into_iter().partition(|text| is_glob(text));
     let body = PurgeBody {
         pipeline: args.pipeline,
@@ -74,6 +139,10 @@ pub(super) async fn purge(global: &Global, args: PurgeArgs) -> Result<ExitCode, 
         for (given, assets) in &queued.spelled {
             output::to_stderr(&format!("{given} is purged as {}\n", assets.join(", ")));
         }
+    }
+    let has_files = named(&config, &queued.pipeline).is_ok_and(|one| !one.origins.is_empty());
+    if has_files && global.format == Format::Text {
+        note_unknown(&daemon, &queued.pipeline, &looked).await;
     }
     if !args.wait {
         output::reply(global, &reply, |queued| {

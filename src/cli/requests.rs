@@ -11,16 +11,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::moment::Moment;
 use super::progress::Line;
 use super::style::{NAME, styled};
 use super::way::Way;
-use super::{Failure, Format, Global, output};
+use super::{Failure, Format, Global, named, output};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core::time::Time;
 use crate::scaleway::{ListQuery, OrderBy};
 
 /// How often `--wait` asks, at first; it grows to [`SLOWEST`].
 const LOOK: Duration = Duration::from_millis(500);
 const SLOWEST: Duration = Duration::from_secs(15);
-/// The API's largest page, as far as anyone knows.
+/// The API's largest page, undocumented.
 const LONGEST_PAGE: u32 = 100;
 
 #[derive(Debug, Subcommand)]
@@ -102,11 +106,12 @@ pub(super) async fn requests(
     global: &Global,
     command: RequestsCommand,
 ) -> Result<ExitCode, Failure> {
-    let way = Way::find(&global.load()?).await?;
+    let config = global.load()?;
+    let way = Way::find(&config).await?;
     match command {
         RequestsCommand::List(args) => {
             let document = list(&way, args).await?;
-            show_list(global, &document)?;
+            show_list(global, &config, &document)?;
             Ok(ExitCode::SUCCESS)
         }
         RequestsCommand::Get(args) => {
@@ -201,28 +206,61 @@ async fn finish(
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn show_list(global: &Global, document: &Value) -> Result<(), Failure> {
+fn show_list(global: &Global, config: &Config, document: &Value) -> Result<(), Failure> {
     if global.format == Format::Json {
         return output::json(document);
     }
     let page: Page<Row> = read(document)?;
     let requests = page.purge_requests.unwrap_or_default();
     if io::stdout().is_terminal() && !requests.is_empty() {
-        let (id, created) = ("ID", "CREATED");
-        let head = format!(
-            "{id:<36}  STATUS    {created:<24}  {:<36}  TARGET",
-            "PIPELINE"
-        );
-        output::line(&styled(NAME, head))?;
-    }
-    for request in &requests {
-        output::line(&request.to_string())?;
+        for line in table(&requests, config, &Moment::new(Clock::start().now(), true)) {
+            output::line(&line)?;
+        }
+    } else {
+        for request in &requests {
+            output::line(&request.to_string())?;
+        }
     }
     let count = page.total_count.unwrap_or(requests.len() as u64);
     output::line(&format!("{count} in all"))
 }
 
+/// As people read it: with a head, pipelines by name, and ages.
+fn table(requests: &[Row], config: &Config, moment: &Moment) -> Vec<String> {
+    let id = |request: &Row| request.pipeline_id.clone().unwrap_or_default();
+    let name =
+        |request: &Row| named(config, &id(request)).map_or(id(request), |one| one.name.clone());
+    let names: Vec<String> = requests.iter().map(name).collect();
+    let widest = names.iter().map(|name| name.chars().count()).max();
+    let width = widest.unwrap_or(0).max("PIPELINE".len());
+    let created = |request: &Row| {
+        let text = request.created_at.as_deref().unwrap_or("-");
+        let time = text.parse::<jiff::Timestamp>().ok();
+        let millis = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
+        millis.map_or(text.to_owned(), |millis| {
+            moment.past(Time::from_millis(millis))
+        })
+    };
+    let line = |id: &str, status: &str, created: &str, name: &str, target: &str| {
+        format!("{id:<36}  {status:<8}  {created:<25}  {name:<width$}  {target}")
+    };
+    let head = line("ID", "STATUS", "CREATED", "PIPELINE", "TARGET");
+    let rows = requests.iter().zip(&names).map(|(one, name)| {
+        let id = one.id.as_deref().unwrap_or("-");
+        line(id, one.status(), &created(one), name, &one.target())
+    });
+    std::iter::once(styled(NAME, head)).chain(rows).collect()
+}
+
 impl Row {
+    fn target(&self) -> String {
+        match self.assets.as_deref() {
+            Some(assets @ [_, ..]) => assets.join(" "),
+            _ if self.all == Some(true) => "everything".to_owned(),
+            _ => "-".to_owned(),
+        }
+    }
+
     fn status(&self) -> &str {
         self.status.as_deref().unwrap_or_default()
     }
@@ -233,18 +271,14 @@ impl fmt::Display for Row {
         fn word(text: Option<&String>) -> &str {
             text.map_or("-", |text| text)
         }
-        let target = match self.assets.as_deref() {
-            Some(assets @ [_, ..]) => assets.join(" "),
-            _ if self.all == Some(true) => "everything".to_owned(),
-            _ => "-".to_owned(),
-        };
         write!(
             f,
-            "{}  {:<8}  {}  {}  {target}",
+            "{}  {:<8}  {}  {}  {}",
             word(self.id.as_ref()),
             word(self.status.as_ref()),
             word(self.created_at.as_ref()),
-            word(self.pipeline_id.as_ref())
+            word(self.pipeline_id.as_ref()),
+            self.target()
         )
     }
 }

@@ -6,10 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output, owner};
+use super::{Failure, Format, Global, named, output, owner};
 use crate::admin::api::{OriginScan, ScanAnswer, ScanBody};
 use crate::clock::Clock;
-use crate::config::{Config, Pipeline};
+use crate::config::Config;
 use crate::core::change::Kind;
 use crate::daemon;
 use crate::origin::{self, OriginError, OriginSettings};
@@ -20,6 +20,7 @@ const NAMED: usize = 10_000;
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// Queue what changed; this needs the daemon.
     #[arg(long)]
@@ -31,7 +32,7 @@ pub(super) struct ScanArgs {
 
 pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Failure> {
     let config = global.load()?;
-    let pipeline = pipeline(&config, &args.pipeline)?;
+    let pipeline = named(&config, &args.pipeline)?;
     if pipeline.origins.is_empty() {
         return Err(Failure::usage(format!(
             "pipeline {} has no origin to compare",
@@ -69,14 +70,6 @@ pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Fa
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn pipeline<'a>(config: &'a Config, name: &str) -> Result<&'a Pipeline, Failure> {
-    config
-        .pipelines
-        .iter()
-        .find(|pipeline| pipeline.name == name || pipeline.id.as_str() == name)
-        .ok_or_else(|| Failure::usage(format!("there is no pipeline `{name}` in the config")))
 }
 
 /// What differs in one origin.

@@ -22,24 +22,27 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Only these pipelines, by name or id, in detail.
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", add = super::completions::pipelines())]
     pipelines: Vec<String>,
     /// Keep showing it: on a terminal the whole screen, q quits; else again whenever it changes.
     #[arg(long)]
     watch: bool,
-    /// One line for monitoring; exit 1 when there is an alarm.
+    /// One line for monitoring; exit 1 when there is an alarm, 75 when no daemon answers.
     #[arg(long, conflicts_with = "watch")]
     check: bool,
 }
 
 pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let daemon = match Daemon::need(&global.socket()?).await {
-        Err(failure) if args.check => {
-            output::line(&check::unanswered())?;
-            return Err(failure);
-        }
-        daemon => daemon?,
-    };
+    let shown = show(global, args).await;
+    // What monitors reads stdout.
+    if let (Err(failure), true, Format::Text) = (&shown, args.check, global.format) {
+        output::line(&check::unanswered(failure))?;
+    }
+    shown
+}
+
+async fn show(global: &Global, args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let daemon = Daemon::need(&global.socket()?).await?;
     if args.watch && global.format == Format::Text && io::stdout().is_terminal() {
         return screen::watch(&daemon, &args.pipelines).await;
     }

@@ -20,6 +20,7 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
     /// The pipeline's name or id.
+    #[arg(add = super::completions::pipelines())]
     pipeline: String,
     /// Give up after so long, with exit code 75.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
@@ -138,7 +139,7 @@ async fn causes(daemon: &Daemon, name: &str) -> (Vec<Cause>, Time) {
 }
 
 /// The causes as people read them.
-fn texts(causes: &[Cause], now: Time) -> String {
+pub(super) fn texts(causes: &[Cause], now: Time) -> String {
     let texts = causes.iter().map(|cause| match cause.until {
         Some(until) => format!("{} (in {})", cause.text, length(until.since(now))),
         None => cause.text.clone(),

@@ -1,5 +1,5 @@
 //! The text of a configuration file: from byte offsets to lines, columns and excerpts. Masks what
-//! may be a secret before anybody sees it.
+//! may be a secret before it is shown.
 
 use std::ops::Range;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::size::with_unit;
+
 /// Each unit with its length in milliseconds, the largest first.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -13,12 +15,7 @@ const UNITS: [(&str, u64); 5] = [
 
 /// Reads a whole number with a unit; `None` where it is anything else, or too large.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let unit = unit.trim_start_matches(' ');
-    let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    Some(Duration::from_millis(number.checked_mul(millis)?))
+    with_unit(text, &UNITS).map(Duration::from_millis)
 }
 
 /// Writes a duration with the largest unit that leaves no rest. What is below a millisecond is

@@ -66,7 +66,7 @@ table! {
         /// Which symlinks are followed: any, those with targets below the root, or no.
         follow_symlinks: FollowSymlinks = default(FollowSymlinks::Any), words();
         /// The group that the web server runs as, by name or number: what it may read counts, beside what
-        /// everybody may. Left out: everybody only.
+        /// others may. Left out: only what others may.
         web_group: Group = optional(), group();
         /// What is no part of the site, in gitignore syntax; added to the built-in list, which a pattern with
         /// `!` takes back.

@@ -14,6 +14,7 @@ use super::origin::{self, Origin};
 use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
 use super::rule;
+use super::scaleway::{self, Scaleway};
 use super::section::{Held, Section};
 use super::shape::Shape;
 use super::syntax::{Syntax, parsed, time};
@@ -76,14 +77,21 @@ table! {
     }
 }
 
+/// The id that examples have, which is no pipeline's at the vendor.
+pub const EXAMPLE_ID: &str = "11111111-1111-4111-8111-111111111111";
+
 /// Reads every pipeline. Those with problems are left out: the list is dropped then.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     sections: Vec<Section<'_>>,
     state: &Path,
     listener: &Webhooks,
+    scaleway: &Scaleway,
 ) -> Vec<Pipeline> {
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        at_the_vendor: scaleway::is_usual(&scaleway.api_url),
+        ..Seen::default()
+    };
     sections
         .into_iter()
         .filter_map(|section| read(reader, section, state, listener, &mut seen))
@@ -93,6 +101,8 @@ pub(super) fn read_all(
 /// What there may be once in the whole file.
 #[derive(Default)]
 struct Seen {
+    /// Whether the API is the vendor's, where no pipeline has the id of the example.
+    at_the_vendor: bool,
     names: Unique,
     ids: Unique,
     routes: Unique,
@@ -111,6 +121,10 @@ fn read(
     }
     if let (Some(id), Some(span)) = (&keys.id.value, &keys.id.span) {
         seen.ids.add(reader, &section.key("id"), id.as_str(), span);
+        if seen.at_the_vendor && id.as_str() == EXAMPLE_ID {
+            let hint = "put the id of your pipeline here; the Scaleway console shows it";
+            reader.warn(&section.key("id"), span, "is the id of the example", hint);
+        }
     }
     check_waits(reader, &section, &keys.debounce, &keys.max_wait);
     let verify = verify::read(reader, &mut section);

@@ -164,6 +164,11 @@ impl Problems {
         self.0.iter()
     }
 
+    /// Adds others.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The problems, in the order of the file.
     #[must_use]
     pub fn into_list(self) -> Vec<Problem> {

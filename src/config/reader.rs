@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::core::suggestion::nearest;
+
 use super::document::Document;
 use super::effective::{Provenance, Setting};
 use super::environment::Environment;
 use super::keys;
 use super::problem::Problem;
 use super::section::{Given, Held, Section};
-use super::suggestion::nearest;
 use super::syntax::Syntax;
 use super::value::{Complaint, a_type};
 

@@ -177,6 +177,11 @@ fn read_api_url(
     }
 }
 
+/// Whether it is the vendor's API.
+pub(super) fn is_usual(url: &ApiUrl) -> bool {
+    *url == usual_url()
+}
+
 /// The default.
 fn usual_url() -> ApiUrl {
     parse_api_url(API_URL).unwrap_or(ApiUrl::Sandbox)

@@ -65,17 +65,17 @@ impl SecretSource {
         const RESTART: &str = "then restart edgepurge: systemctl restart edgepurge";
         match self {
             Self::Credential(name) => format!(
-                "write a valid one to where LoadCredential={name}: of the unit takes it from \
+                "write a valid key to where LoadCredential={name}: of the unit takes it from \
                  (/etc/credstore/edgepurge.{name}), {RESTART} (a credential is a copy that systemd makes at \
                  the start, a reload does not renew it)"
             ),
             Self::File(path) => format!(
-                "write a valid one into {}, and it goes on by itself",
+                "write a valid key into {}, and it goes on by itself",
                 path.display()
             ),
-            Self::Variable(name) => format!("set {name} to a valid one, {RESTART}"),
+            Self::Variable(name) => format!("set {name} to a valid key, {RESTART}"),
             Self::Profile { name, file } => format!(
-                "write a valid one into profile {name} of {}, and it goes on by itself",
+                "write a valid key into profile {name} of {}, and it goes on by itself",
                 file.display()
             ),
         }
@@ -421,7 +421,7 @@ pub fn read_secret(path: &Path) -> Result<SecretString, Problems> {
 
 /// The text of a secret's file, without what an editor puts around it. With `private`, only the users that the
 /// secret is for may be able to read the file.
-fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
+pub(super) fn from_file(path: &Path, key: &str, private: bool) -> Result<String, Problems> {
     let refused =
         |(why, hint): (String, String)| Problems::from(Problem::of_file(path, key, &why, &hint));
     let content = secret_file::read(path).map_err(refused)?;

@@ -137,7 +137,7 @@ mod tests {
             // These can be changed.
             (root(0o100_440, 0), false, false),
             (own(0o100_440), false, false),
-            // Everybody, or a group that may write.
+            // Others, or a group that may write.
             (root(0o100_444, 2000), true, false),
             (root(0o100_660, 2000), false, false),
             (root(0o100_604, 0), true, false),

@@ -13,12 +13,17 @@ const UNITS: [(&str, u64); 7] = [
 
 /// Reads a whole number of bytes with a unit; `None` where it is anything else, or too large.
 pub(crate) fn parse(text: &str) -> Option<u64> {
+    with_unit(text, &UNITS)
+}
+
+/// Reads a whole number with one of these units; `None` where it is anything else, or too large.
+pub(super) fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
     let unit = unit.trim_start_matches(' ');
-    let (_, bytes) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    number.checked_mul(bytes)
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*size)
 }
 
 /// Writes a size as [`parse`] reads it, with the largest unit that leaves a whole number.

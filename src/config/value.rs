@@ -8,11 +8,11 @@ use toml::de::DeValue;
 
 use crate::core::change::Kind;
 use crate::core::mapping::{Encoding, Pages};
+use crate::core::suggestion::nearest;
 use crate::origin::{Compare, FollowSymlinks, WatchMode};
 
 use super::model::{Group, Percent};
 use super::shape::Shape;
-use super::suggestion::nearest;
 use super::syntax::{Syntax, parsed, scalar};
 use super::{range, size};
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use super::certificate::CertificateFiles;
 use super::keys::table;
 use super::model::WebhookListen;
 use super::range::nonzero;
@@ -14,7 +15,7 @@ use super::section::Section;
 use super::shape::Shape;
 use super::state::SOCKET_PATH_LIMIT;
 use super::syntax::{Syntax, bytes, list, parsed};
-use super::value::{Complaint, complain, number};
+use super::value::{Complaint, complain, number, path};
 
 const LISTEN_HINT: &str = "write an IP address and a port, such as \"127.0.0.1:8787\", or \"unix:\" and the path \
                            of a socket";
@@ -35,17 +36,42 @@ table! {
         );
         /// Failed authentications of one client in a minute; an authentic delivery is never refused for its rate.
         failed_auth_per_minute: NonZeroU32 = default(nonzero(30)), number(1..=u64::from(u32::MAX), "failures");
+        /// The file of the certificate and its chain, in PEM form, for HTTPS without a proxy; read again when it
+        /// changes. Without it and `tls_key_file`, deliveries come in plain HTTP.
+        tls_certificate_file: PathBuf = optional(), path();
+        /// The file of its private key, in PEM form without a passphrase, which others than the owner can't read.
+        tls_key_file: PathBuf = optional(), path();
     }
 }
 
 /// Reads `[webhooks]`.
 pub(super) fn read(reader: &mut Reader<'_>, mut section: Section<'_>) -> Webhooks {
     let keys = WebhooksKeys::read(reader, &mut section);
+    let certificate = ("tls_certificate_file", &keys.tls_certificate_file);
+    let key = ("tls_key_file", &keys.tls_key_file);
+    for ((name, given), (other, missing)) in [(certificate, key), (key, certificate)] {
+        if let (Some(_), Some(span), None) = (&given.value, &given.span, &missing.span) {
+            let why = format!("goes with {other}, which is not there");
+            let hint =
+                format!("name both files, or leave {name} out for plain HTTP behind a proxy");
+            let complaint = Complaint { why, hint };
+            reader.report(&section.key(name), span, &complaint);
+        }
+    }
     reader.end(&section);
     keys.complete()
 }
 
 impl Webhooks {
+    /// The files of the certificate; `None` for plain HTTP.
+    #[must_use]
+    pub fn certificate_files(&self) -> Option<CertificateFiles> {
+        Some(CertificateFiles {
+            certificate: self.tls_certificate_file.clone()?,
+            key: self.tls_key_file.clone()?,
+        })
+    }
+
     /// Whether only this machine's processes can reach the listener.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -145,6 +145,10 @@ alarm_kinds! {
     Credential "credential" false:
         "a copy of the old secret is in use until a restart";
         "`systemctl restart edgepurge`",
+    /// The certificate of the webhook listener ends soon or has ended, or its files can't be read.
+    Certificate "certificate" false:
+        "webhooks are taken with the certificate from before; once it has expired, senders refuse it and no delivery comes";
+        "renew the certificate, and correct what `edgepurge check` says of its files; it goes on by itself",
     /// The API does not answer, or answers with an error of its own.
     Api "api" true:
         "nothing is purged until the API answers; changes wait on disk, none is lost";
@@ -200,7 +204,7 @@ alarm_kinds! {
     /// The filesystem of an origin does not answer.
     Hung "hung" false:
         "changes of the origin are not noticed; other origins go on";
-        "mend the filesystem or its server, or mount it again; it goes on by itself",
+        "mend the filesystem or its server, or unmount it; it goes on by itself",
     /// Links lead to a directory in too many ways.
     Links "links" false:
         "changes behind some of the links are purged under some of their names only";
@@ -216,7 +220,7 @@ alarm_kinds! {
     /// Directories or files of an origin can't be read.
     Unreadable "unreadable" false:
         "changes in what can't be read are not purged, or are noticed by size and times only";
-        "let the user of the service read it: its group in SupplementaryGroups= (`systemctl edit edgepurge`), then restart",
+        "let the user of the service read it, in one of the ways that are named",
     /// An origin can't be watched.
     Watch "watch" false:
         "changes are found by scans every few seconds, and not at once";

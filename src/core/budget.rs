@@ -36,6 +36,8 @@ pub struct Budget {
     rate: u64,
     /// Since when it grows.
     grown: Time,
+    /// When it was last the configured one.
+    limited: Time,
     burst: u64,
     level: u64,
     filled: Time,
@@ -51,6 +53,7 @@ impl Budget {
             ceiling,
             rate: ceiling,
             grown: now,
+            limited: now,
             burst: u64::from(burst.max(1)) * CALL,
             level: 0,
             filled: now,
@@ -62,6 +65,7 @@ impl Budget {
     pub fn remember(&mut self, rate: u64, learned: Time, now: Time) {
         self.rate = rate.clamp(self.floor(), self.ceiling);
         self.grown = learned.min(now);
+        self.limited = self.grown;
         self.grow(now);
     }
 
@@ -79,6 +83,12 @@ impl Budget {
         bucket.rate
     }
 
+    /// Since when the rate is lower than the configured one; `None`: it is not.
+    #[must_use]
+    pub fn limited_since(&self, now: Time) -> Option<Time> {
+        (self.rate_at(now) < self.ceiling).then_some(self.limited)
+    }
+
     fn floor(&self) -> u64 {
         FLOOR.min(self.ceiling)
     }
@@ -86,6 +96,9 @@ impl Budget {
     /// Halves the rate: the API said that it is too much.
     pub fn limited(&mut self, now: Time) {
         self.fill(now);
+        if self.rate == self.ceiling {
+            self.limited = now;
+        }
         self.rate = (self.rate / 2).max(self.floor());
         self.grown = now;
         self.level = self.level.min(self.capacity());

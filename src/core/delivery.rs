@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::asset::Asset;
+use super::cause::{Cause, CauseWord};
 use super::change::{NewChange, PipelineId, Seq};
 use super::time::Time;
 
@@ -166,6 +167,96 @@ pub struct DeliveryRecord {
     pub failed: u64,
     /// Why what is given up, or was tried and waits, is not purged; the first of it.
     pub reasons: Vec<Reason>,
+}
+
+/// How far a delivery is, in more detail than its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its `delay` is not over.
+    Delayed,
+    /// The origins are scanned for it, twice.
+    Scanning,
+    /// Some of it waits for a purge request.
+    Queued,
+    /// All of it is in purge requests that are not settled.
+    Submitted,
+    /// All of it is purged.
+    Done,
+    /// Some of it is given up.
+    Failed,
+}
+
+impl Phase {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Scanning => "scanning",
+            Self::Queued => "queued",
+            Self::Submitted => "submitted",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<DeliveryState> for Phase {
+    fn from(state: DeliveryState) -> Self {
+        match state {
+            DeliveryState::Queued => Self::Queued,
+            DeliveryState::Submitted => Self::Submitted,
+            DeliveryState::Done => Self::Done,
+            DeliveryState::Failed => Self::Failed,
+        }
+    }
+}
+
+/// The answer to a question about a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryProgress {
+    /// What became of it.
+    #[serde(flatten)]
+    pub record: DeliveryRecord,
+    /// How far it is.
+    pub phase: Phase,
+    /// When what it asks for takes effect.
+    pub due: Time,
+    /// Assets that it covers, as far as they are known.
+    pub assets: u64,
+    /// Purge requests that have some of it.
+    pub requests: u64,
+    /// What its pipeline waits for; none where it has ended.
+    pub causes: Vec<Cause>,
+}
+
+impl DeliveryProgress {
+    /// The same, with what the pipeline waits for now.
+    #[must_use]
+    pub fn waiting_for(mut self, causes: Vec<Cause>, now: Time) -> Self {
+        if matches!(self.phase, Phase::Delayed | Phase::Scanning) && self.due > now {
+            self.phase = Phase::Delayed;
+            let text = "its delay is not over".to_owned();
+            let until = Some(self.due);
+            self.causes = vec![Cause {
+                word: CauseWord::Delay,
+                text,
+                until,
+            }];
+        } else {
+            self.causes = causes;
+            // What was given up before is no part of it.
+            self.causes.retain(|cause| cause.word != CauseWord::Failed);
+        }
+        self
+    }
+
+    /// Whether nothing more becomes of it by itself.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Done | Phase::Failed)
+    }
 }
 
 /// The most reasons that are reported of a delivery,

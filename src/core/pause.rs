@@ -70,6 +70,9 @@ pub struct Pause {
     pub pipeline: PipelineId,
     /// Who holds them back.
     pub holder: Holder,
+    /// Who paused, in words: a user, or the session of the page with its address. Empty: not known.
+    #[serde(default)]
+    pub who: String,
     /// Why, in words; may be empty.
     pub reason: String,
     /// Since when.
@@ -94,10 +97,38 @@ impl Pause {
         Self {
             pipeline,
             holder,
+            who: String::new(),
             reason,
             since: now,
             length,
             until: length.map(|length| now.after(length)),
+        }
+    }
+
+    /// The same, with who paused.
+    #[must_use]
+    pub fn by(self, who: String) -> Self {
+        Self { who, ..self }
+    }
+
+    /// What holds, with who did it: `paused by alice`, `paused by a deploy of ci`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let who = self.who.escape_debug();
+        match (&self.holder, self.who.is_empty()) {
+            (Holder::Operator, true) => "paused".to_owned(),
+            (Holder::Operator, false) => format!("paused by {who}"),
+            (Holder::Deploy(_), true) => "paused by a deploy".to_owned(),
+            (Holder::Deploy(_), false) => format!("paused by a deploy of {who}"),
+        }
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn remedy(&self, pipeline: &str) -> String {
+        match self.holder {
+            Holder::Operator => format!("`edgepurge resume {pipeline}`, once the reason is over"),
+            Holder::Deploy(_) => "nothing: it ends with the deploy".to_owned(),
         }
     }
 
@@ -135,16 +166,11 @@ impl Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = self.since;
+        write!(f, "{} since {}", self.what(), self.since)?;
         match (&self.holder, self.until) {
-            (Holder::Deploy(_), Some(until)) => {
-                write!(
-                    f,
-                    "paused by a deploy since {since}, at least until {until}"
-                )?;
-            }
-            (Holder::Operator, Some(until)) => write!(f, "paused since {since} until {until}")?,
-            (_, None) => write!(f, "paused since {since} until resumed")?,
+            (Holder::Deploy(_), Some(until)) => write!(f, ", at least until {until}")?,
+            (Holder::Operator, Some(until)) => write!(f, " until {until}")?,
+            (_, None) => write!(f, " until resumed")?,
         }
         if self.reason.is_empty() {
             return Ok(());

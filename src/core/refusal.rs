@@ -73,6 +73,22 @@ impl Refusal {
         }
     }
 
+    /// Whether it says that the API as a whole can't or won't serve now.
+    #[must_use]
+    pub const fn concerns_all(&self) -> bool {
+        match self {
+            Self::RateLimited { .. }
+            | Self::Transient(_)
+            | Self::UnknownOutcome(_)
+            | Self::Unauthorized(_) => true,
+            Self::Forbidden(_)
+            | Self::Unready(_)
+            | Self::Unclear(_)
+            | Self::NotFound(_)
+            | Self::Invalid(_) => false,
+        }
+    }
+
     /// Whether trying again later may help without a person.
     #[must_use]
     pub const fn passes(&self) -> bool {

@@ -277,7 +277,10 @@ pub enum Word {
 }
 
 impl Word {
-    /// The word in the database.
+    /// Every word.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Unverified];
+
+    /// The word in the database, and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -290,9 +293,7 @@ impl Word {
     /// Reads what [`Word::as_str`] wrote.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Fresh, Self::Stale, Self::Unverified]
-            .into_iter()
-            .find(|known| known.as_str() == word)
+        Self::ALL.into_iter().find(|known| known.as_str() == word)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What stays when everything else is stopped and started for a new configuration: the sockets, so
-//! that nobody is refused meanwhile, and the counts.
+//! that no connection is refused meanwhile, and the counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Handover {
     pub(super) origins: BTreeMap<OriginId, OriginStatus>,
     listeners: Listeners,
     webhooks: Option<Sockets>,
-    /// Tells those who serve the sockets now that others will.
+    /// Called before others serve the sockets: the listeners of now stop without closing them.
     staying: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 

@@ -1,4 +1,4 @@
-//! Says in the log when an alarm begins and when it is over, each of every kind, and tells systemd what the
+//! Says in the log when an alarm begins and when it is over, each of every kind, and reports to systemd what the
 //! daemon waits for. Looks at the read model whenever something may have changed it.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::supervise::Supervisor;
 
 /// Two looks are so far apart at least.
 const GAP: Duration = Duration::from_secs(1);
-/// What nothing tells of (a filesystem that hangs, a secret that was replaced) is looked for so often.
+/// What no event reports (a filesystem that hangs, a secret that was replaced) is looked for so often.
 const AT_LEAST: Duration = Duration::from_secs(15);
 /// How far a start is that takes long is logged so often.
 const PROGRESS: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ struct Herald {
     told: Arc<AlarmTimes>,
     /// The last `STATUS=` that was sent.
     status: String,
-    /// When the log was told how far a start is.
+    /// When the log last got how far a start is.
     told_progress: Time,
 }
 
@@ -93,8 +93,8 @@ fn tell(told: &AlarmTimes, status: &Status) {
     for alarm in &status.alarms {
         told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
             let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
-            let text = one_line(&alarm.text);
-            tracing::error!(pipeline, reason, "ALARM: {text}");
+            let (text, remedy) = (one_line(&alarm.text), &alarm.remedy);
+            tracing::error!(pipeline, reason, "ALARM: {text}; to do: {remedy}");
             alarm.since.unwrap_or(status.now)
         });
     }

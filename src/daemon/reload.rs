@@ -93,6 +93,8 @@ impl Daemon {
                 .map(drop)
                 .map_err(|error| error.to_string()),
         );
+        let certificate = webhooks::certificate(new).map(drop);
+        note(certificate.map_err(|error| error.to_string()));
         note(settings::explainer(new).map(drop));
         if new.scaleway.api_url != ApiUrl::Sandbox {
             match client(new, environment, None, None, self.clock) {
@@ -120,7 +122,7 @@ fn unchangeable(now: &Config, new: &Config) -> Vec<String> {
     };
     let routes = |config: &Config| config.pipelines.iter().any(|one| !one.webhooks.is_empty());
     let webhooks = |config: &Config| format!("{:?}", config.webhooks.listen);
-    // Sockets that nobody is bound to can be bound anywhere.
+    // Sockets that are not bound can be bound anywhere.
     let bound = routes(now) && routes(new);
     let pairs = [
         ("scaleway.api_url", api(now), api(new)),

@@ -13,7 +13,7 @@ use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::engine::EngineSettings;
-use crate::explain::{Explained, Explainer, Root};
+use crate::explain::{Explained, Explainer, Root, host_of};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
@@ -166,6 +166,10 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
             id: pipeline.id.clone(),
             name: pipeline.name.as_str().into(),
             known,
+            edge_host: pipeline
+                .verify
+                .as_ref()
+                .and_then(|verify| host_of(verify.edge_url.as_str())),
             roots: roots.collect(),
             lines: (0..pipeline.rules.len())
                 .map(|rule| line(&format!("pipeline[{at}].rule[{rule}]"), "match"))

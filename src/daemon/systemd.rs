@@ -39,7 +39,7 @@ fn tell(state: &[NotifyState<'_>]) {
 
 /// Feeds the watchdog from now on, once, where systemd wants it, and only while the engine and the store
 /// behind it answer: a part that is stuck gets the process restarted. An origin whose filesystem hangs is
-/// an alarm: for that, a restart is no cure, and would be one for nobody else either.
+/// an alarm instead: a restart would not mend it, and would interrupt the other origins.
 pub fn feed_watchdog(daemon: &Daemon) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return;

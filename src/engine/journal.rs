@@ -54,9 +54,10 @@ pub(super) struct Journal {
     requests: BTreeMap<RequestId, RequestNotice>,
     metrics: Arc<Metrics>,
     notices: broadcast::Sender<Notice>,
-    /// The last trouble logged: a line when it changes, not for every call.
-    trouble: Option<String>,
-    /// Why the store can't be used at the moment; the same.
+    /// The class of the refusal that was logged, of each pipeline, or of all (`None`): a line when it
+    /// begins, not for every call.
+    trouble: BTreeMap<Option<PipelineId>, &'static str>,
+    /// Why the store can't be used at the moment: a line when it changes.
     stuck: Option<String>,
 }
 
@@ -89,7 +90,7 @@ impl Journal {
             requests,
             metrics,
             notices,
-            trouble: None,
+            trouble: BTreeMap::new(),
             stuck: None,
         }
     }
@@ -144,18 +145,25 @@ impl Journal {
         if matches!(refusal, Some(Refusal::RateLimited { .. })) {
             self.metrics.rate_limited.inc();
         }
-        let trouble = refusal.map(ToString::to_string);
-        if trouble == self.trouble {
-            return;
-        }
-        if let Some(why) = &trouble {
-            let class = refusal.map_or("", Refusal::class);
-            let request = request.map(|request| request.0);
-            tracing::warn!(request, class, "the API refused a call: {why}");
+        let Some(refusal) = refusal else {
+            return self.recovered(None);
+        };
+        let notice = request.and_then(|request| self.requests.get(&request));
+        let whose = notice.map(|notice| notice.pipeline.clone());
+        let whose = whose.filter(|_| !refusal.concerns_all());
+        let (request, class) = (request.map(|request| request.0), refusal.class());
+        if self.trouble.insert(whose, class) == Some(class) {
+            tracing::debug!(request, class, "the API refused a call again: {refusal}");
         } else {
-            tracing::info!("the API takes calls again");
+            tracing::warn!(request, class, "the API refused a call: {refusal}");
         }
-        self.trouble = trouble;
+    }
+
+    fn recovered(&mut self, whose: Option<&PipelineId>) {
+        if self.trouble.remove(&whose.cloned()).is_some() {
+            let pipeline = whose.map(|id| self.name(id));
+            tracing::info!(pipeline, "the API takes calls again");
+        }
     }
 
     pub(super) fn decided(&mut self, decisions: &[Decision]) {
@@ -183,6 +191,7 @@ impl Journal {
                     if let Some(notice) = self.requests.get_mut(request) {
                         notice.remote_id = Some(remote_id.clone());
                         let notice = Arc::new(notice.clone());
+                        self.recovered(Some(&notice.pipeline));
                         tracing::debug!(request = request.0, remote_id, "accepted");
                         self.tell(Notice::Accepted(notice));
                     }
@@ -256,7 +265,7 @@ impl Journal {
             Outcome::Done => {
                 self.metrics.done(name, at.since(notice.opened));
                 if !self.verified.contains(&notice.pipeline) {
-                    self.metrics.verified(name, fresh);
+                    self.metrics.fresh(name, fresh);
                 }
                 tracing::info!(
                     pipeline = name,
@@ -272,7 +281,13 @@ impl Journal {
                 remote_id = notice.remote_id,
                 "purge failed for good: {why}"
             ),
-            Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
+            // That the API refuses the calls was logged when it began.
+            Outcome::Unsent => tracing::debug!(
+                pipeline = name,
+                request = request.0,
+                "not sent, queued again: {why}"
+            ),
+            Outcome::Error | Outcome::Vanished | Outcome::Overdue => {
                 tracing::warn!(
                     pipeline = name,
                     request = request.0,

@@ -17,8 +17,10 @@ pub enum Operation {
     Pause {
         /// Whose purges.
         pipeline: PipelineId,
-        /// Who does.
+        /// What holds them back.
         holder: Holder,
+        /// Who does, in words.
+        who: String,
         /// Why, in words; empty: as before.
         reason: String,
         /// For how long; `None`: until resumed.
@@ -84,11 +86,12 @@ impl Steps {
             Operation::Pause {
                 pipeline,
                 holder,
+                who,
                 reason,
                 length,
             } => {
                 let pause = Pause::begin(pipeline, holder, reason, length, host.now());
-                self.pause(host, pause).await?
+                self.pause(host, pause.by(who)).await?
             }
             Operation::Resume { pipeline, holder } => self.resume(host, pipeline, holder).await?,
             Operation::Retry(what) => self.retry(host, what).await?,

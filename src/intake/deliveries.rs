@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Intake, IntakePipeline};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, Source, Target};
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken, Work};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken, Work};
 use crate::core::mapping::{Effect, UrlPrefix};
 use crate::sink::{Deliveries, SinkError, SinkFuture};
 
@@ -44,6 +44,19 @@ impl Deliveries for Intake {
     ) -> SinkFuture<'a, Option<DeliveryRecord>> {
         Box::pin(async move {
             let found = self.store.delivery(route.to_owned(), event.to_owned());
+            Ok(found.await?)
+        })
+    }
+
+    fn progress<'a>(
+        &'a self,
+        route: &'a str,
+        event: &'a str,
+    ) -> SinkFuture<'a, Option<DeliveryProgress>> {
+        Box::pin(async move {
+            let found = self
+                .store
+                .delivery_progress(route.to_owned(), event.to_owned());
             Ok(found.await?)
         })
     }

@@ -58,9 +58,13 @@ struct Loss {
 impl Job for Loss {
     async fn step(&mut self) -> Result<Next, StepError> {
         let (id, now) = (&self.id, self.clock.now());
+        let why = format!(
+            "{}: what changed before can't be known, so everything is purged once; nothing is to be done",
+            self.reason
+        );
         let asked = self
             .intake
-            .asked(id, AskedTargets::All, Source::Scan, &self.reason, now);
+            .asked(id, AskedTargets::All, Source::Scan, &why, now);
         match asked.await {
             Ok(_) => {}
             Err(AskError::Store(StoreError::Closed)) => return Err(StepError::Stopping),

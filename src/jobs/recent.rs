@@ -58,6 +58,11 @@ impl Job for Recent {
         if until < recent.began() {
             return Ok(Next::After(Duration::ZERO));
         }
+        for (pipeline, name) in &self.names {
+            if let Some(at) = self.store.last_done(pipeline.clone()).await? {
+                recent.restore_last(name, at);
+            }
+        }
         recent.restored();
         Ok(Next::Over)
     }

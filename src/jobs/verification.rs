@@ -254,7 +254,8 @@ impl Shared {
             };
             let planned = self.store.follow_up(plan, STEP).await?;
             if planned.left_out > 0 {
-                self.metrics.unverified(&followed.name, planned.left_out);
+                let (name, word) = (&followed.name, Word::Unverified);
+                self.metrics.verified(name, word, planned.left_out);
                 tracing::warn!(
                     pipeline = &*followed.name,
                     assets = planned.left_out,
@@ -365,6 +366,9 @@ impl Shared {
     fn tell(&self, followed: &Followed, looked: &Looked) {
         let (pipeline, check) = (&*followed.name, &looked.check);
         let (asset, request, why) = (check.asset.as_str(), check.request.0, &*looked.why);
+        if !matches!(looked.then, Then::Wait(_) | Then::Retry(_)) {
+            self.metrics.verified(pipeline, looked.word, 1);
+        }
         match (looked.then, looked.word) {
             (Then::Wait(_), _) => {}
             (Then::Failed, _) => tracing::error!(
@@ -382,7 +386,7 @@ impl Shared {
             }
             (Then::Over, Word::Fresh) => {
                 let fresh = looked.at.since(check.seen);
-                self.metrics.verified(pipeline, fresh);
+                self.metrics.fresh(pipeline, fresh);
                 tracing::debug!(
                     pipeline,
                     asset,
@@ -392,7 +396,6 @@ impl Shared {
                 );
             }
             (Then::Over, _) => {
-                self.metrics.unverified(pipeline, 1);
                 tracing::info!(pipeline, asset, request, "not verified: {why}");
             }
         }

@@ -52,7 +52,7 @@ pub struct RecentStatus {
     pub requests_today: u64,
     /// Those of them that purged everything.
     pub all_today: u64,
-    /// When the last purge request of the last days was done, as far as is known.
+    /// When the last purge request was done, as far as the history goes.
     pub last_purge: Option<Time>,
 }
 
@@ -137,6 +137,13 @@ impl Recent {
         let mut inner = self.lock();
         let pipeline = inner.pipelines.entry(pipeline.to_owned()).or_default();
         pipeline.done(settled, date);
+    }
+
+    /// The last request that is done, which may be older than a day.
+    pub fn restore_last(&self, pipeline: &str, at: Time) {
+        let mut inner = self.lock();
+        let pipeline = inner.pipelines.entry(pipeline.to_owned()).or_default();
+        pipeline.last = pipeline.last.max(Some(at));
     }
 
     /// The whole history of the day before the start is restored.
@@ -309,6 +316,12 @@ mod tests {
         let recent = Recent::default();
         assert_eq!(recent.since(), recent.began());
         recent.done("www", Some(3));
+        let long_ago = Time::from_millis(1);
+        for name in ["www", "idle"] {
+            recent.restore_last(name, long_ago);
+        }
+        assert!(recent.status("www").last_purge > Some(long_ago));
+        assert_eq!(recent.status("idle").last_purge, Some(long_ago));
         recent.restored();
         assert!(recent.since() < recent.began());
         recent.done("www", None);

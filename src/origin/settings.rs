@@ -63,7 +63,7 @@ pub struct OriginSettings {
     pub max_loss_percent: u8,
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
-    /// The number of the web server's group: what that may read counts, as what everybody may.
+    /// The number of the web server's group: what that may read counts, as what others may.
     pub web_group: Option<u32>,
     /// Patterns in gitignore syntax, added to the built-in list.
     pub ignore: Vec<String>,

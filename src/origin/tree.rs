@@ -1,7 +1,6 @@
 //! What the file system is: names, links, mounts, stats and bytes below a root, and walks through it.
 //! Knows no events and remembers nothing.
 
-pub(super) mod ahead;
 pub(super) mod fingerprint;
 pub(super) mod guard;
 pub(super) mod ignore;
@@ -9,6 +8,7 @@ pub(super) mod links;
 pub(super) mod links_bound;
 mod links_census;
 pub(super) mod mounts;
+pub(super) mod parallel;
 pub(super) mod paths;
 pub(super) mod places;
 pub(super) mod resolver;

@@ -15,7 +15,7 @@ use crate::origin::tree::ignore::Ignore;
 use crate::origin::tree::links_bound::Links;
 use crate::origin::tree::resolver::Resolver;
 use crate::origin::watch::WatchBackend;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 
 pub(super) mod batch;
 pub(super) mod context;
@@ -50,7 +50,7 @@ use denied::Denied;
 use filesystems::Filesystems;
 use large::LargeReader;
 use looks::Looks;
-use losses::Losses;
+use losses::{Believed, Losses};
 use names::Names;
 use polls::Polls;
 use presence::Presence;
@@ -153,7 +153,7 @@ impl Worker {
             losses,
             scans: Scans::new(),
             scope,
-            reading: Reading::default(),
+            reading: Reading::new(Arc::clone(&large)),
             large,
             denied: Denied::default(),
             twins: Twins::default(),
@@ -184,7 +184,7 @@ impl Worker {
 
     fn turn_for_ever(&mut self) -> Result<std::convert::Infallible, End> {
         self.count_files()?;
-        self.count_unread()?;
+        self.reading.recount(&self.context)?;
         loop {
             if self.context.inbox.stopped() {
                 return Err(End::Stopping);
@@ -209,7 +209,13 @@ impl Worker {
                 busy |= self.poll_rest(now)?;
                 self.count_regained()?;
                 if !busy {
-                    self.read_some(now)?;
+                    self.reading.read_some(
+                        &self.context,
+                        self.names.resolver(),
+                        &self.watching,
+                        &mut self.denied,
+                        now,
+                    )?;
                 }
             }
             self.publish();
@@ -292,7 +298,7 @@ impl Worker {
         }
         let due = self.context.inbox.take_due(now, HINTS);
         let flood = self.context.inbox.lock().hints.flooded(now)
-            || due.iter().any(|(_, mark)| mark.flood.is_some());
+            || due.iter().any(|(_, hint)| hint.flood.is_some());
         let behind = flood || due.len() == HINTS;
         if let Some(hold) = self.rounds.hold(behind, self.scans.is_waiting(), now) {
             self.context.scanning(hold);
@@ -302,20 +308,20 @@ impl Worker {
         }
         let paths: Vec<&[u8]> = due
             .iter()
-            .filter(|(_, mark)| !mark.subtree)
+            .filter(|(_, hint)| !hint.subtree)
             .map(|(path, _)| path.as_slice())
             .collect();
         let mut rows = self.context.index().rows(&paths)?;
         self.looks.forget_above();
         let subtrees = self.looks.subtrees();
-        for (path, mark) in &due {
+        for (path, hint) in &due {
             // A look at a subtree may have written what was read before it.
             let row = if self.looks.subtrees() == subtrees {
                 rows.remove(path)
             } else {
                 self.context.index().get(path)?
             };
-            self.follow(path, *mark, row)?;
+            self.follow(path, *hint, row)?;
             self.commit_if_full()?;
         }
         self.commit()?;
@@ -345,8 +351,54 @@ impl Worker {
         for path in beaten {
             self.context
                 .inbox
-                .hint(&path, Mark::again(Cause::Watch, self.context.clock.now()));
+                .hint(&path, Hint::again(Cause::Watch, self.context.clock.now()));
         }
+        Ok(())
+    }
+
+    /// Whether what seems gone may be believed: the root is the one it was, and the losses say so.
+    fn may_go(&mut self, now: Time) -> Result<Believed, End> {
+        if !self.presence.is_still(&self.context.settings.root) {
+            self.presence.check_by(now);
+            return Ok(Believed::Nothing);
+        }
+        if self.scans.accepts_loss() {
+            self.losses.accept(now);
+            return Ok(Believed::All);
+        }
+        self.check_mounts();
+        let believed = self.losses.believes(&self.context, &self.batch, now)?;
+        if believed == Believed::Accepted {
+            self.report.set_held(self.losses.held(&self.context)?);
+        }
+        Ok(believed)
+    }
+
+    /// While a loss is held back: are the files back?
+    fn check_losses(&mut self, now: Time) -> Result<(), End> {
+        if self.scans.is_running() || self.losses.wakes_at().is_none_or(|time| time > now) {
+            return Ok(());
+        }
+        let resolver = self.names.resolver();
+        let again = self
+            .losses
+            .check(&self.context, &self.filesystems, resolver, now)?;
+        self.losses_judged(again)
+    }
+
+    /// Judges once more what is held. `looked`: every file was looked at since then.
+    fn judge_losses(&mut self, looked: Time) -> Result<(), End> {
+        let over = self
+            .losses
+            .judge(&self.context, &self.filesystems, Some(looked))?;
+        self.losses_judged(over)
+    }
+
+    fn losses_judged(&mut self, again: bool) -> Result<(), End> {
+        if again {
+            self.scans.want(Pending::new(ScanReason::LostWatch));
+        }
+        self.report.set_held(self.losses.held(&self.context)?);
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
-use subtle::ConstantTimeEq as _;
 
 use super::Page;
 use super::session::{Said, Session};
@@ -67,7 +66,7 @@ pub(super) async fn act(
     let Some(session) = Visitor::of(&page, &access, &headers).session else {
         return Err(AdminError::Forbidden("the session is over; log in again".to_owned()).into());
     };
-    if !bool::from(session.form.as_bytes().ct_eq(form.form.as_bytes())) {
+    if !session.sent(&form.form) {
         let text = "this form is of another session; open the page anew, and send it again";
         return Err(AdminError::Forbidden(text.to_owned()).into());
     }
@@ -105,10 +104,6 @@ async fn carry_out(page: &Page, session: &Session, form: &ActForm) -> Result<Str
 }
 
 async fn pause(page: &Page, session: &Session, form: &ActForm) -> Result<String, AdminError> {
-    let reason = match form.reason.trim() {
-        "" => format!("by {}", session.who),
-        reason => format!("{reason}, by {}", session.who),
-    };
     let minutes =
         match form.minutes.trim() {
             "" => None,
@@ -119,10 +114,10 @@ async fn pause(page: &Page, session: &Session, form: &ActForm) -> Result<String,
     let body = PauseBody {
         pipeline: form.pipeline.clone(),
         seconds: minutes.map(|minutes| minutes.saturating_mul(60)),
-        reason,
+        reason: form.reason.trim().to_owned(),
         lease: None,
     };
-    let answer = operate::pause(page.admin(), Body(body)).await?.0;
+    let answer = operate::pause_by(&page.admin, &session.who, body).await?.0;
     let name = answer.pipeline;
     Ok(format!(
         "{name} is paused: changes queue, and nothing is sent."

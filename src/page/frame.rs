@@ -76,10 +76,7 @@ impl Frame<'_> {
                     p id="state" data-live role="status" { (summary(status)) }
                 }
                 nav aria-label="Pages" {
-                    @for (to, name) in WAYS {
-                        a href={ (self.base) @if to.is_empty() { "." } @else { (to) } }
-                            aria-current=[(to == self.at).then_some("page")] { (name) }
-                    }
+                    (ways(self.base, self.at))
                     @if let Some(session) = &self.visitor.session {
                         form method="post" action={ (self.base) "logout" } {
                             input type="hidden" name="form" value=(session.form);
@@ -121,6 +118,16 @@ impl Frame<'_> {
                 " · " a href={ (self.base) "metrics" } { "metrics" }
                 " · " a href={ (self.base) "api/v1/status" } { "status as JSON" }
             }
+        }
+    }
+}
+
+/// The ways to the pages, from one of them.
+pub(super) fn ways(base: &str, at: &str) -> Markup {
+    html! {
+        @for (to, name) in WAYS {
+            a href={ (base) @if to.is_empty() { "." } @else { (to) } }
+                aria-current=[(to == at).then_some("page")] { (name) }
         }
     }
 }

@@ -17,8 +17,9 @@ use super::visitor::{PageError, Visitor};
 use crate::admin::api::{RequestPage, Status};
 use crate::admin::history::requests;
 use crate::admin::{AdminError, ListQuery};
+use crate::core::change::Source;
 use crate::core::purge::Outcome;
-use crate::store::RequestRecord;
+use crate::store::{RequestRecord, SEARCHED_CHANGES, SEARCHED_REQUESTS};
 
 /// Assets of a request that are named; the others are behind a summary.
 const NAMED: usize = 3;
@@ -78,6 +79,8 @@ pub(super) async fn history(
     let content = html! {
         h1 { "History " small { (counted(listed.page.total_count, "purge request")) } }
         (filter(&status, &asked))
+        @if !asked.get("q").is_empty() { p class="empty" { "Looked for in the last " (number(SEARCHED_REQUESTS)) " purge requests." } }
+        @if !asked.get("source").is_empty() { p class="empty" { "Looked for in the last " (number(SEARCHED_CHANGES)) " changes." } }
         section id="list" data-live { (list(&status, &listed, &asked)) }
     };
     Ok(frame.show(&page, &content))
@@ -111,7 +114,13 @@ fn filter(status: &Status, asked: &Asked) -> Markup {
         form class="filter" method="get" role="search" {
             (choice("Pipeline", "pipeline", names, asked.get("pipeline")))
             (choice("Status", "status", words, asked.get("status")))
-            label { "Asset " input type="search" name="asset" value=(asked.get("asset")) placeholder="/blog/"; }
+            (choice("Source", "source", Source::ALL.map(|one| one.as_str().to_owned()).into_iter(), asked.get("source")))
+            label { "Asset with " input type="search" name="q" value=(asked.get("q")) placeholder="/blog/"; }
+            label { "Since " input name="from" value=(asked.get("from")) placeholder="24h, or 2026-11-29"; }
+            // A link may name one asset; the form keeps it.
+            @if !asked.get("asset").is_empty() {
+                label { "Asset " input type="search" name="asset" value=(asked.get("asset")); }
+            }
             button { "Filter" }
         }
     }

@@ -133,7 +133,7 @@ pub(super) async fn logout(
     Form(sent): Form<LogoutForm>,
 ) -> Response {
     let session = Visitor::of(&page, &access, &headers).session;
-    if let Some(session) = session.filter(|session| session.form == sent.form) {
+    if let Some(session) = session.filter(|session| session.sent(&sent.form)) {
         page.sessions.end(&session.id);
     }
     let cookie = format!("{NAME}=; HttpOnly; SameSite=Strict; Max-Age=0");

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::Frame;
+use super::one::paused;
 use super::state;
 use super::text::{age, counted, moment, name, number, segment, span};
 use super::visitor::{PageError, Visitor};
@@ -16,6 +17,7 @@ use super::{Page, buttons, live};
 use crate::admin::AdminError;
 use crate::admin::api::{Cause, CauseWord, PipelineStatus, Status};
 use crate::core::alarm::Alarm;
+use crate::core::planner::HotAsset;
 use crate::core::time::Time;
 use crate::webhook::{LastRefusal, RouteStatus};
 
@@ -101,14 +103,14 @@ fn of_alarm(alarm: &Alarm, now: Time, base: &str) -> Markup {
                 code { (alarm.reason.as_str()) }
                 @if let Some(place) = &alarm.place { " · " code { (place) } }
             }
-            p { (alarm.text) }
+            p { (commands(&alarm.text)) }
             p { b { "Do: " } (commands(&alarm.remedy)) }
         }
     }
 }
 
 /// A text with its commands, which stand between backquotes.
-fn commands(text: &str) -> Markup {
+pub(super) fn commands(text: &str) -> Markup {
     html! {
         @for (nth, part) in text.split('`').enumerate() {
             @if nth % 2 == 1 { code { (part) } } @else { (part) }
@@ -136,7 +138,7 @@ fn tiles(status: &Status) -> Markup {
                 dd {
                     @match slowest(status) {
                         Some(p95) => { (span(p95)) " " small { "p95 of 24 h, the slowest pipeline" } }
-                        None => { "–" " " small { "nothing was purged in 24 h" } }
+                        None => { "–" " " small { "no change became fresh in 24 h" } }
                     }
                 }
             }
@@ -151,7 +153,16 @@ fn tiles(status: &Status) -> Markup {
             div class=[(failed > 0).then_some("bad")] {
                 dt { "Failed" } dd { (number(failed)) " " small { "assets" } }
             }
-            div { dt { "API rate" } dd { (format!("{:.1}", status.api_rate_limit)) " " small { "calls a second" } } }
+            div {
+                dt { "API rate" }
+                dd {
+                    (format!("{:.1}", status.api_rate_limit)) " "
+                    small {
+                        (status.api_rate())
+                        @if let Some(since) = status.api_limits_since { ", since " (moment(since)) }
+                    }
+                }
+            }
             div {
                 dt { "Files" }
                 dd { (number(files)) " " small { (number(drift)) " missed by watching" } }
@@ -230,18 +241,31 @@ fn waiting(status: &Status, pipeline: &PipelineStatus) -> Markup {
         let mut texts = alarms.map(|alarm| alarm.text.as_str());
         texts.any(|text| text.contains(&*cause.text) || cause.text.contains(text))
     };
-    let numbers = |cause: &&Cause| matches!(cause.word, CauseWord::Queued | CauseWord::InFlight);
+    // The numbers and the pauses stand there whole.
+    let stands = |cause: &&Cause| {
+        matches!(
+            cause.word,
+            CauseWord::Queued | CauseWord::InFlight | CauseWord::Paused
+        )
+    };
     let told = pipeline.causes.iter();
-    let told = told.filter(|cause| !said(cause) && !numbers(cause));
+    let told = told.filter(|cause| !said(cause) && !stands(cause));
     html! {
         @if planned.queued_assets > 0 { (counted(planned.queued_assets, "asset")) " " }
         @if let Some(all) = planned.queued_all { "everything (" (all.as_str()) ") " }
         @if let Some(oldest) = &pipeline.oldest { "for " (age(status.now, oldest.seen)) " " }
+        @for pause in &planned.pauses { span class="cause" { (paused(status.now, pause, &pipeline.name)) } }
+        @for hot in planned.hot.iter().take(CAUSES) { span class="cause" { (of_hot(hot)) } }
         @for cause in told.take(CAUSES) { span class="cause" { (why(status.now, cause)) } }
         @for alarm in state::alarms(status, &pipeline.name).filter(|one| one.pipeline.is_some()) {
             span class="cause bad" { (alarm.reason.as_str()) }
         }
     }
+}
+
+/// An asset that changes all the time.
+pub(super) fn of_hot(hot: &HotAsset) -> Markup {
+    html! { (name(&hot.asset)) ", since " (moment(hot.since)) ": " (hot) }
 }
 
 /// A cause of waiting, and when it is over by itself.
@@ -300,19 +324,19 @@ pub(super) fn routes(status: &Status) -> Markup {
             @if webhooks.unknown_calls > 0 {
                 p class="cause" { (counted(webhooks.unknown_calls, "call")) " of no route since the start" }
             }
+            @if webhooks.failed_handshakes > 0 {
+                p class="cause" { (counted(webhooks.failed_handshakes, "failed TLS handshake")) " since the start" }
+            }
         }
     }
 }
 
 /// What a route refused: plain where a delivery was taken since.
 fn refused(now: Time, route: &RouteStatus, refusal: &LastRefusal) -> Markup {
-    let over = route.last.as_ref().is_some_and(|last| last.at > refusal.at);
-    let counts = route.refusals.iter().filter(|(_, count)| **count > 0);
+    let over = route.refusal_is_over();
     html! {
         span class={ "cause" @if !over { " bad" } } {
-            "refused: "
-            @for (why, count) in counts { (why) " × " (number(*count)) " " }
-            "since " (moment(refusal.since)) " (" (age(now, refusal.since)) ")"
+            "refused: " (route.refused()) " since " (moment(refusal.since)) " (" (age(now, refusal.since)) ")"
             @if over { ", and a delivery was taken since" }
         }
         span class="cause" {

@@ -7,7 +7,7 @@ use axum::response::Html;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::now::{alarms, fresh_after, status, today, why};
+use super::now::{alarms, commands, fresh_after, of_hot, status, today, why};
 use super::state;
 use super::text::{age, counted, encoded, moment, name as shown, number, span};
 use super::visitor::{PageError, Visitor};
@@ -95,28 +95,27 @@ fn queue(status: &Status, pipeline: &PipelineStatus) -> Markup {
                 }
                 @if pipeline.recent.requests_today > 0 { li { "purged today: " (today(pipeline)) } }
                 @if let Some(last) = pipeline.recent.last_purge { li { "last purge " (age(status.now, last)) " ago" } }
-                @for pause in &planned.pauses { li { (paused(status.now, pause)) } }
+                @for pause in &planned.pauses { li { (paused(status.now, pause, &pipeline.name)) } }
                 @if let Some(most) = planned.learned_max_assets {
                     li { "the API was found to take " (number(most)) " assets in a request" }
                 }
-                @for hot in &planned.hot {
-                    li {
-                        (shown(&hot.asset)) " changes all the time, and is purged every "
-                        (hot.every_seconds) " s"
-                    }
-                }
+                @for hot in &planned.hot { li { (of_hot(hot)) } }
             }
         }
     }
 }
 
-/// A pause: by whom, since when, until when, and why.
-fn paused(now: Time, pause: &Pause) -> Markup {
+/// A pause: by whom, since when, until when, why, and what ends it.
+pub(super) fn paused(now: Time, pause: &Pause, pipeline: &str) -> Markup {
     html! {
-        "paused by " @match &pause.holder { Holder::Operator => "an operator", Holder::Deploy(_) => "a deploy" }
-        " since " (moment(pause.since)) " (" (age(now, pause.since)) ")"
-        @match pause.until { Some(until) => { ", until " (moment(until)) } None => ", until resumed" }
-        @if !pause.reason.is_empty() { ": " b { bdi { (pause.reason) } } }
+        (pause.what()) " since " (moment(pause.since)) " (" (age(now, pause.since)) ")"
+        @match (&pause.holder, pause.until) {
+            (Holder::Deploy(_), Some(until)) => { ", at least until " (moment(until)) }
+            (_, Some(until)) => { ", until " (moment(until)) }
+            (_, None) => ", until resumed"
+        }
+        @if !pause.reason.is_empty() { ": " bdi { (pause.reason) } }
+        ". " b { "Do: " } (commands(&pause.remedy(pipeline)))
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use subtle::ConstantTimeEq as _;
+
 use crate::core::time::Time;
 
 /// Sessions that are kept, at most; the oldest makes room.
@@ -28,6 +30,13 @@ pub(super) struct Session {
     began: Time,
     /// What the last action came to, until it is shown.
     said: Option<Said>,
+}
+
+impl Session {
+    /// Whether a form is of this session. It takes as long for one that is nearly right.
+    pub(super) fn sent(&self, form: &str) -> bool {
+        self.form.as_bytes().ct_eq(form.as_bytes()).into()
+    }
 }
 
 /// What an action came to.

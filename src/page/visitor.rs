@@ -5,17 +5,21 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::Page;
-use super::assets::VERSION;
+use super::assets::{VERSION, headers};
+use super::frame::ways;
 use super::session::Session;
 use crate::admin::{Access, AdminError};
 
 /// What the script says of its requests.
 const SCRIPT: &str = "x-script";
+
+/// The levels of an unknown address, at most, from which there is a way back.
+const MOST_LEVELS: usize = 20;
 
 /// The name of the cookie.
 pub(super) const NAME: &str = "edgepurge_session";
@@ -91,41 +95,53 @@ fn base(path: &str) -> &'static str {
 pub(super) struct PageError {
     error: AdminError,
     /// The way back to the root of the page.
-    base: &'static str,
+    base: String,
 }
 
 impl PageError {
     /// Of a page below the root.
     pub(super) fn below(error: impl Into<AdminError>) -> Self {
-        let (error, base) = (error.into(), "../");
+        let (error, base) = (error.into(), "../".to_owned());
         Self { error, base }
     }
 }
 
+/// The answer to a browser at an address where nothing is.
+pub(super) fn unknown(uri: &Uri) -> Response {
+    let levels = uri.path().matches('/').count().saturating_sub(1);
+    let error = AdminError::NotFound("there is no page at this address".to_owned());
+    let base = "../".repeat(levels.min(MOST_LEVELS));
+    headers(PageError { error, base }.into_response())
+}
+
 impl<E: Into<AdminError>> From<E> for PageError {
     fn from(error: E) -> Self {
-        let (error, base) = (error.into(), "");
+        let (error, base) = (error.into(), String::new());
         Self { error, base }
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
+        let title = match self.error {
+            AdminError::NotFound(_) => "Not found",
+            _ => "This was not done, or can't be shown",
+        };
         let text = html! {
             (maud::DOCTYPE)
             html lang="en" {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { "edgepurge" }
+                    title { (title) " · edgepurge" }
                     link rel="stylesheet" href={ (self.base) "page.css?" (*VERSION) };
                 }
                 body {
                     main {
-                        h1 { "This was not done, or can't be shown" }
+                        h1 { (title) }
                         p class="said refused" role="alert" { (self.error) }
-                        p {
-                            a href={ (self.base) "." } { "Now" } " · "
+                        nav aria-label="Pages" {
+                            (ways(&self.base, ""))
                             a href={ (self.base) "login" } { "Log in" }
                         }
                     }

@@ -12,14 +12,14 @@ use maud::{Markup, html};
 use super::Page;
 use super::frame::Frame;
 use super::history::{Asked, choice};
-use super::now::status;
+use super::now::{commands, status};
 use super::text::{self, encoded, moment, name, span};
 use super::visitor::{PageError, Visitor};
 use crate::admin::AdminError;
 use crate::admin::api::{AssetExplained, ExplainAnswer, ExplainQuery};
 use crate::admin::explain::explain;
 use crate::admin::input::Query;
-use crate::explain::{AssetFiles, FileExplained, Verdict};
+use crate::explain::{AssetFiles, FileExplained, Verdict, absent};
 use crate::store::{AssetPurge, Cause};
 
 /// Assets of a file that are shown with their history.
@@ -68,10 +68,13 @@ pub(super) async fn why(
 /// The explanation, or why there is none.
 async fn explained(page: &Page, wanted: &str, pipeline: &str) -> Markup {
     match look(page, wanted, pipeline).await {
-        Ok(found) => html! {
-            @for file in &found.files { (of_file(file, &page.admin.explainer.file)) }
-            (of_assets(&found.assets))
-        },
+        Ok(found) => {
+            let config = &page.admin.explainer.file;
+            html! {
+                @for file in &found.files { (of_file(file, config)) }
+                (of_assets(&found.assets, config))
+            }
+        }
         Err(error) => html! { p class="said refused" role="alert" { (error) } },
     }
 }
@@ -142,7 +145,7 @@ fn of_file(file: &FileExplained, config: &Path) -> Markup {
                 }
             } @else {
                 @match &file.absent {
-                    Some(since) => { p class="answer" { "Absent since " (since) ", and not purged: it counts as gone after gone_after, but for a loss that is held back." } }
+                    Some(since) => { p class="answer" { (commands(&absent(since))) } }
                     None if !file.exists => { p { "There is no such file now." } }
                     None => {}
                 }
@@ -166,49 +169,49 @@ fn verdicts(file: &FileExplained, config: &Path) -> Markup {
         @for (verdict, kinds) in shown {
             li {
                 b { (kinds.join(", ")) } ": "
-                @match (verdict.rule, &verdict.pattern) {
-                    (Some(rule), Some(pattern)) => {
-                        "rule " (rule) " (" (name(pattern))
-                        @if let Some(line) = verdict.line { ", " (config.display()) ":" (line) }
-                        ") purges "
-                    }
-                    _ => "the built-in mapping purges ",
-                }
-                @if verdict.all { "everything" }
-                @else if verdict.assets.is_empty() { "nothing" }
-                @for asset in &verdict.assets { a href={ "why?q=" (encoded(asset)) } { (name(asset)) } " " }
-                @for refused in &verdict.refused {
-                    span class="cause" { "left out, since no request can name it: " (name(refused)) }
-                }
+                (of_verdict(verdict, config))
             }
+        }
+    }
+}
+
+fn of_verdict(verdict: &Verdict, config: &Path) -> Markup {
+    html! {
+        @match (verdict.rule, &verdict.pattern) {
+            (Some(rule), Some(pattern)) => {
+                "rule " (rule) " (" (name(pattern))
+                @if let Some(line) = verdict.line { ", " (config.display()) ":" (line) }
+                ") purges "
+            }
+            _ => "the built-in mapping purges ",
+        }
+        @if verdict.all { "everything" }
+        @else if verdict.assets.is_empty() { "nothing" }
+        @for asset in &verdict.assets { a href={ "why?q=" (encoded(asset)) } { (name(asset)) } " " }
+        @for refused in &verdict.refused {
+            span class="cause" { "left out, since no request can name it: " (name(refused)) }
         }
     }
 }
 
 /// Assets; those of which a pipeline knows nothing are one line.
-fn of_assets(assets: &[AssetExplained]) -> Markup {
-    let known = |one: &&AssetExplained| {
-        let files = one.stands_for.as_ref();
-        let history = one.history.as_ref();
-        files.is_some_and(|files| !files.files.is_empty() || files.purged_as.is_some())
-            || history
-                .is_some_and(|history| !history.purges.is_empty() || !history.waiting.is_empty())
-    };
-    let (known, unknown): (Vec<_>, Vec<_>) = assets.iter().partition(known);
+fn of_assets(assets: &[AssetExplained], config: &Path) -> Markup {
+    let (known, unknown): (Vec<_>, Vec<_>) = assets.iter().partition(|one| one.is_known());
     html! {
-        @for one in known { (of_asset(one)) }
+        @for one in known { (of_asset(one, config)) }
         @if let Some(first) = unknown.first() {
             section class="explained" {
                 p {
-                    (name(&first.asset)) " stands for no file that is indexed, and was never purged, in "
+                    (name(&first.asset)) " stands for no file that is indexed, and no purge of it is in the history, in "
                     (unknown.iter().map(|one| one.pipeline.as_str()).collect::<Vec<_>>().join(", ")) "."
                 }
+                @for other in unknown.iter().filter_map(|one| one.other_host.as_ref()) { p class="cause" { (other) } }
             }
         }
     }
 }
 
-fn of_asset(one: &AssetExplained) -> Markup {
+fn of_asset(one: &AssetExplained, config: &Path) -> Markup {
     let history = one.history.iter();
     let waiting: Vec<&Cause> = history
         .clone()
@@ -219,7 +222,8 @@ fn of_asset(one: &AssetExplained) -> Markup {
         section class="explained" {
             h2 { (name(&one.asset)) " " small { "of " (one.pipeline) } }
             (answer(&waiting, &purges))
-            @if let Some(files) = &one.stands_for { (stands_for(files)) }
+            @if let Some(other) = &one.other_host { p class="cause" { (other) } }
+            @if let Some(files) = &one.stands_for { (stands_for(files, config)) }
             ol class="trail" {
                 @for cause in waiting {
                     li { b class=[(cause.stage == "failed").then_some("bad")] { (cause.stage) } ": " (of_cause(cause)) }
@@ -246,20 +250,20 @@ fn answer(waiting: &[&Cause], purges: &[&AssetPurge]) -> Markup {
                     }
                     @if let Some(seen) = &purge.verified { " The edge was " (seen.verdict.as_str()) " afterwards." }
                 }
-                (None, None) => "It was not purged: no change of it is in the history.",
+                (None, None) => "No change and no purge of it is in the history.",
             }
         }
     }
 }
 
-fn stands_for(files: &AssetFiles) -> Markup {
+fn stands_for(files: &AssetFiles, config: &Path) -> Markup {
     html! {
         ul {
             @for (origin, path) in &files.files {
                 li {
                     "stands for " a href={ "why?q=" (encoded(path)) } { (name(path)) } ", origin " (origin)
                     @if let Some(since) = files.absent.get(path) {
-                        span class="cause" { "absent since " (since) ", and not taken for gone" }
+                        span class="cause" { (commands(&absent(since))) }
                     }
                 }
             }
@@ -267,7 +271,10 @@ fn stands_for(files: &AssetFiles) -> Markup {
                 li { "is another spelling of " (name(canonical)) ": changes purge that and not this" }
             }
             @if files.truncated { li { "and for more files" } }
-            @if files.files.is_empty() { li { "stands for no file that is indexed" } }
+            @for ruled in &files.ruled {
+                li { (name(&ruled.path)) ", origin " (ruled.origin) ", answers there: " (of_verdict(&ruled.verdict, config)) }
+            }
+            @if files.files.is_empty() && files.ruled.is_empty() { li { "stands for no file that is indexed" } }
             @for origin in &files.unindexed { li { "origin " (origin) " is not indexed yet" } }
         }
     }

@@ -42,7 +42,7 @@ pub struct WebServer {
 pub enum Reads {
     /// Those that this process can read.
     Own,
-    /// Those that everybody can read, from the root on: the web server of another user.
+    /// Those that others can read, from the root on: the web server of another user.
     Public,
 }
 
@@ -202,7 +202,7 @@ fn open(wanted: &Wanted<'_>, reads: Reads) -> io::Result<Opened> {
     })
 }
 
-/// Whether a directory on the way, from the root on, may not be entered by everybody.
+/// Whether a directory on the way, from the root on, may not be entered by others.
 fn closed_above(wanted: &Wanted<'_>) -> bool {
     wanted
         .file

@@ -1,6 +1,9 @@
-//! The contract of a store: one suite, run against a store in memory and one on disk.
+//! The contract of a store: one suite, run against a store in memory, one on disk, and one in
+//! `PostgreSQL` (`postgres/tests.rs`).
 
 use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
 
 use super::*;
 use crate::core::change::{Kind, Source, Target};
@@ -102,9 +105,28 @@ async fn fill(store: &Store, names: &[&str]) -> Appended {
     store.append(rows).await.unwrap()
 }
 
+/// A case, for an engine that is started once for all of them.
+pub(super) type Case = (&'static str, fn(Arc<Store>) -> LocalBoxFuture<'static, ()>);
+
+/// All cases.
+pub(super) fn cases() -> impl Iterator<Item = Case> {
+    let rooms = [
+        CASES,
+        deliveries::CASES,
+        limits::CASES,
+        listing::CASES,
+        operate::CASES,
+        verify::CASES,
+    ];
+    rooms.into_iter().flatten().copied()
+}
+
 /// Runs a case against a store in memory and one on disk.
 macro_rules! contract {
     ($($(#[doc = $doc:literal])? $name:ident)*) => {
+        pub(super) const CASES: &[Case] =
+            &[$((stringify!($name), |store| Box::pin($name(store)))),*];
+
         mod inline {
             $(#[tokio::test]
             async fn $name() {

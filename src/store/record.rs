@@ -24,6 +24,13 @@ pub struct RequestFilter {
     pub remote_id: Option<String>,
     /// Only those that purged this asset; an `all` of the pipeline is not among them.
     pub asset: Option<Asset>,
+    /// Only those that were opened at this time or later.
+    pub from: Option<Time>,
+    /// Only those that took a change from this source, among the last changes.
+    pub source: Option<Source>,
+    /// Only those, among the last, that purged an asset with this text in its name; the letters A to Z are
+    /// a to z.
+    pub text: Option<String>,
     /// Which part of the list.
     pub slice: Slice,
 }

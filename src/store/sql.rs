@@ -1,10 +1,11 @@
-//! Every statement, in one text that `SQLite` and `PostgreSQL` run: `sqlite/` binds the values and
+//! Every statement, in one text that `SQLite` and `PostgreSQL` run: `calls/` binds the values and
 //! reads the rows. A driver for `PostgreSQL` changes two things in a text, by rule: `?1` becomes `$1`,
 //! and `INDEXED BY name` is left out. A test has a `PostgreSQL` prepare each statement.
 //!
-//! So a text uses what both engines understand: `CASE` for the lesser of two values,
-//! `IS NOT DISTINCT FROM` for `IS`, `ON CONFLICT` for `OR REPLACE`, a name for each sub-select, no
-//! `rowid`; and the numbers of rows are values, which the engine does not give.
+//! So a text uses what both engines understand: `CASE` for the lesser of two values, `ON CONFLICT` for
+//! `OR REPLACE`, a name for each sub-select, no `rowid`; and the numbers of rows are values, which the
+//! engine does not give. It compares a column with a value or with NULL, not with either (`IS`): for
+//! that `PostgreSQL` uses no index.
 
 /// Names the statements of a subject, and lists them.
 macro_rules! statements {

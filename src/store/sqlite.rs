@@ -12,37 +12,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::{deliveries, history, operate, queue};
 use super::{Store, StoreError, StoreFuture, Why};
 use crate::core::change::{Change, Seq};
-use crate::core::time::Time;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
-pub(super) mod asset;
-pub(super) mod decide;
-pub(super) mod deliveries;
 mod delivery_batcher;
-mod delivery_keys;
-pub(super) mod history;
+mod driver;
 mod inline;
 mod lane;
-pub(super) mod listing;
 mod lock;
 mod offline;
-pub(super) mod operate;
-pub(super) mod queue;
-pub(super) mod recent;
 mod schema;
-pub(super) mod verify;
 mod worker;
 
 pub(super) use delivery_batcher::DeliveryBatcher;
-pub(super) use delivery_keys::DeliveryKeys;
 pub use inline::InlineDatabase;
 pub(super) use lane::Lane;
 use lock::Lock;
 pub use offline::history_of;
-use worker::{Job, Worker};
+use worker::Job;
+pub(super) use worker::Worker;
 
 /// Where the store is, and what it belongs to.
 #[derive(Clone, Debug)]
@@ -61,12 +53,12 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let keys = DeliveryKeys::read(&writer).map_err(failed)?;
+    let keys = DeliveryKeys::read(&writer)?;
     let told = Arc::default();
     let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
-    let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), lock)));
+    let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
     Ok(Store {
         writer: Lane::thread("queue writer", writer, supervisor)?,
         reader: Lane::thread("queue reader", Worker::reader(reader), supervisor)?,
@@ -107,17 +99,17 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let mut connection = schema::open(path)?;
     schema::migrate(&mut connection, path)?;
     schema::check(&connection, path)?;
-    let (epoch, api) = schema::identity(&connection, api_url)?;
+    let (epoch, api) = operate::identity(&connection, api_url)?;
     let lineage = Lineage {
         epoch,
-        last: queue::last_seq(&connection).map_err(failed)?,
-        pruned: history::pruned(&connection).map_err(failed)?,
+        last: queue::last_seq(&connection)?,
+        pruned: history::pruned(&connection)?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
 }
 
-/// Notes that a planner is about to hear of these.
+/// Moves the planner's cursor: it is about to get these.
 pub(super) fn tell(told: &AtomicU64, changes: &[Change]) {
     let last = changes.iter().map(|change| change.seq.0).max();
     told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
@@ -137,27 +129,13 @@ pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     }
 }
 
-/// Tells those who wait for changes of the last one on disk.
+/// Announces the last change on disk to what waits for changes.
 pub(super) fn announce(last: &watch::Sender<Seq>, appended: Seq) {
     last.send_if_modified(|last| {
         let grown = appended > *last;
         *last = appended.max(*last);
         grown
     });
-}
-
-/// A number for the database, which has signed ones only.
-fn int(number: impl TryInto<i64>) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
-}
-
-/// A number from the database. None that was written there is negative.
-fn uint(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-fn time(millis: i64) -> Time {
-    Time::from_millis(uint(millis))
 }
 
 #[cfg(test)]

@@ -2,17 +2,29 @@
 //! responses. It finds the route of a request, passes it to the route, gives what the delivery asks for to the
 //! sink, and keeps the metrics of each route. What a delivery means is decided below, in `route`.
 
-pub(super) mod answer;
-pub(super) mod body;
+mod answer;
+mod body;
 mod budget;
-pub(super) mod client;
-pub(super) mod connections;
+mod certificate;
+mod client;
+mod connections;
 mod deadlines;
 mod failures;
-pub(super) mod listener;
+mod handshake;
+mod listener;
 mod meant;
 mod refusal;
 mod reused;
-pub(super) mod server;
-pub(super) mod socket;
-pub(super) mod tally;
+mod server;
+mod socket;
+mod tally;
+
+pub use answer::Outcome;
+pub use certificate::{CertificateReader, CertificateStatus, CurrentCertificate};
+pub use listener::{ListenerHandle, serve};
+pub use server::{Hook, ServerSettings};
+pub use socket::{Listen, Sockets};
+pub use tally::{LastDelivery, LastRefusal, RouteStatus, Tallies};
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use super::payload::reading::{Input, Reading};
 use super::payload::repository::Forge;
 
 /// Every kind, in the order in which messages name them.
-pub static SENDERS: [&Sender; 13] = [
+pub static SENDERS: &[&Sender] = &[
     &github::SENDER,
     &gitlab::SENDER,
     &gitea::GITEA,
@@ -45,6 +45,9 @@ pub static SENDERS: [&Sender; 13] = [
 pub struct Sender {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// A commented route in TOML, for `config.example.toml` and `docs/webhooks.md`. What is a comment
+    /// there is a key too: a default, or one that few need.
+    pub example: &'static str,
     /// The ways to authenticate its deliveries, besides none at all; the default first.
     pub auths: &'static [Auth],
     /// The keys of a route that this kind has, and not every other.
@@ -56,7 +59,7 @@ pub struct Sender {
     /// The events that count where the configuration names none: those after the deploy, where the
     /// kind has such. Empty for all.
     pub default_events: &'static [&'static str],
-    /// Those of its events that tell of the end of a run, so that `workflows` may say which runs count.
+    /// Those of its events that report the end of a run, so that `workflows` may say which runs count.
     pub run_events: &'static [&'static str],
     /// Those of its events that name an environment, so that `environments` may say which count.
     pub deployment_events: &'static [&'static str],
@@ -163,6 +166,7 @@ impl Sender {
     ) -> Self {
         Self {
             name,
+            example: "",
             auths,
             keys: &[],
             events: &[],

@@ -190,7 +190,7 @@ impl Route {
     }
 
     /// Begins to verify a delivery that came at `now_unix`, in seconds since 1970. An unusable
-    /// header costs the same work as a wrong signature, and is not told from it until the end.
+    /// header costs the same work as a wrong signature, and both end in the same place.
     #[must_use]
     pub fn verifier(&self, headers: &HeaderMap, now_unix: i64) -> Verifier<'_> {
         let secrets = self.secrets.as_ref();
@@ -260,8 +260,8 @@ impl Route {
         };
         let read = body.is_some();
         let wish = self.wish(&reading, read);
-        // What asks for nothing must not make a duplicate of what does: its kind may have been told
-        // by a header that nobody signed.
+        // What asks for nothing must not make a duplicate of what does: its event may be named
+        // by an unsigned header.
         let dedupe_key = match &wish {
             Wish::Nothing(_) => None,
             _ => self.dedupe_key(&reading.identity, authentic),

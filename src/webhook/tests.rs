@@ -1,6 +1,6 @@
 //! What must hold for deploy webhooks, in the words of those who send and receive them.
 
-mod bench;
+pub(super) mod bench;
 mod bodies;
 mod diagnosis;
 mod environments;
@@ -11,10 +11,8 @@ mod negative;
 mod others;
 mod payloads;
 mod platforms;
-mod properties;
+pub(super) mod properties;
 mod routes;
 mod runs;
 mod scopes;
-mod senders;
-mod uniform;
-mod vectors;
+pub(super) mod senders;

@@ -34,10 +34,9 @@ impl Door {
     /// The TCP address, as the log has it.
     pub(crate) fn tcp(bench: &Bench) -> Self {
         let log = bench.log();
-        let address = log
-            .split("admin=\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
+        // Of the last start.
+        let last = log.rsplit_once("admin=\"");
+        let address = last.and_then(|(_, rest)| rest.split('"').next());
         Self::Tcp(address.expect("the log names the address").to_owned())
     }
 

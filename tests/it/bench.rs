@@ -27,6 +27,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs a script in the directory that the site is in; it has to succeed.
+/// Who runs the tests, as the daemon names a user of its socket.
+pub(crate) fn user() -> String {
+    let output = std::process::Command::new("id").arg("-un").output();
+    text(&output.unwrap().stdout).trim().to_owned()
+}
+
 pub(crate) fn sh(bench: &Bench, script: &str) {
     let output = std::process::Command::new("sh")
         .args(["-ec", script])
@@ -321,13 +327,14 @@ impl Bench {
         self.status().await["pipelines"][0]["origins"][0].clone()
     }
 
-    /// Waits for an alarm, and tells its text.
+    /// Waits for an alarm, and tells what it says, with what is to be done, as the log does.
     pub(crate) async fn alarm(&self, reason: &str) -> String {
         until(&format!("the alarm {reason}"), async || {
             let status = self.status().await;
             let alarms = status["alarms"].as_array().unwrap();
             let alarm = alarms.iter().find(|alarm| alarm["reason"] == reason)?;
-            Some(alarm["text"].as_str().unwrap().to_owned())
+            let [text, remedy] = ["text", "remedy"].map(|part| alarm[part].as_str().unwrap());
+            Some(format!("{text}; to do: {remedy}"))
         })
         .await
     }

@@ -253,15 +253,28 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
     assert!(script.status.success(), "{script:?}");
     let file = bench.path("completions.bash");
     std::fs::write(&file, &script.stdout).unwrap();
-    let asks = format!(
-        ". {}; COMP_WORDS=(edgepurge de); COMP_CWORD=1; _edgepurge edgepurge de edgepurge; \
-         echo \"${{COMPREPLY[*]}}\"",
-        file.display()
-    );
-    let completed = std::process::Command::new("bash")
-        .args(["-c", &asks])
-        .output();
-    assert_eq!(text(&completed.unwrap().stdout).trim(), "demo deploy");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_edgepurge"));
+    let programs = format!("{}:/usr/bin:/bin", binary.parent().unwrap().display());
+    let completed = |words: &str| {
+        let asks = format!(
+            ". {}; COMP_WORDS=(edgepurge {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _clap_complete_edgepurge edgepurge \"${{COMP_WORDS[COMP_CWORD]}}\"; echo \"${{COMPREPLY[*]}}\"",
+            file.display()
+        );
+        let shell = std::process::Command::new("bash")
+            .args(["-c", &asks])
+            .env("PATH", &programs)
+            .output()
+            .unwrap();
+        text(&shell.stdout).trim().replace('\n', " ")
+    };
+    assert_eq!(completed("de"), "demo deploy");
+    // Pipelines are those of the configuration that the line names.
+    let config = bench.config();
+    let config = config.display();
+    assert_eq!(completed(&format!("--config {config} status w")), "www");
+    assert_eq!(completed(&format!("purge --config={config} w")), "www");
+    assert_eq!(completed("--config /nowhere.toml pause w"), "");
 
     let pages = bench.path("man");
     let written = bench.run(&["man", pages.to_str().unwrap()]).await;
@@ -296,6 +309,11 @@ async fn a_shell_can_complete_it_and_every_command_has_a_manual_page() {
         }
     }
     assert!(found > 10, "{help}");
+    let page = std::fs::read_to_string(pages.join("edgepurge-status.1")).unwrap();
+    let file = "\n\\fI/etc/edgepurge/config.toml\\fR\n";
+    assert!(page.contains(file), "{page}");
+    let control = |c: char| c.is_control() && c != '\n';
+    assert!(!page.contains(control), "{page:?}");
     let page = std::fs::read_to_string(pages.join("edgepurge.toml.5")).unwrap();
     for header in [".SH [state]", ".SH [[pipeline.webhook]]"] {
         assert!(page.lines().any(|line| line == header), "{page}");

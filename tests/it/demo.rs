@@ -16,6 +16,10 @@ struct Demo {
     api: String,
     key: String,
     config: PathBuf,
+    page: String,
+    /// What is shown to be typed.
+    shown: Vec<String>,
+    token: String,
 }
 
 impl Demo {
@@ -46,16 +50,29 @@ impl Demo {
             api: String::new(),
             key: String::new(),
             config: PathBuf::new(),
+            page: String::new(),
+            shown: Vec::new(),
+            token: String::new(),
         };
+        let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
+        demo.page = last(demo.line("page ").await);
+        let token = demo.line("log in ").await;
+        let token = token.split_whitespace().nth(3).unwrap();
+        demo.token = token.trim_end_matches(',').to_owned();
         let origin = demo.line("origin ").await;
         demo.origin = origin.split_whitespace().last().unwrap().into();
         let edge = demo.line("edge ").await;
         demo.edge = edge.split_whitespace().nth(1).unwrap().to_owned();
-        let last = |line: String| line.split_whitespace().last().unwrap().to_owned();
         demo.api = last(demo.line("API ").await);
         demo.key = last(demo.line("key ").await);
         demo.config = last(demo.line("config ").await).into();
-        demo.line("Ctrl-C ends the demo").await;
+        loop {
+            let line = demo.line("").await;
+            if line.contains("Ctrl-C ends the demo") {
+                break;
+            }
+            demo.shown.push(line);
+        }
         demo
     }
 
@@ -153,6 +170,36 @@ async fn a_stranger_sees_each_change_reach_the_edge_and_the_purge_that_did_it() 
         0,
         "the demo's directory goes with it"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_shows_to_be_tried_works_as_it_is_pasted_and_the_page_is_there() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let parent = tempfile::tempdir().unwrap();
+    let temporary = parent.path().join("it's a place");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = Demo::start(&temporary, &[]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = client.get(&demo.page).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(page.text().await.unwrap().contains("<html"));
+
+    let commands = { demo.shown.iter() }.filter(|line| {
+        ["echo ", "curl "].iter().any(|one| line.starts_with(one)) || line.contains(" --config ")
+    });
+    let mut tried = Vec::new();
+    for line in commands {
+        // That one goes on until it is ended.
+        let line = line.replace("status --watch", "status");
+        let pasted = Command::new("sh").args(["-c", &line]).output().await;
+        let pasted = pasted.unwrap();
+        assert!(pasted.status.success(), "{line}: {pasted:?}");
+        tried.push(line);
+    }
+    for word in ["echo ", "curl ", " status", " explain /", " purge "] {
+        let found = tried.iter().any(|line| line.contains(word));
+        assert!(found, "{word}: {:#?}", demo.shown);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,4 +309,47 @@ async fn a_key_that_is_given_is_the_sandbox_s_and_is_not_repeated() {
     let given = run(&format!("secret_key_file = \"{}\"", file.display())).await;
     assert!(given.contains(&file.display().to_string()), "{given}");
     assert!(!given.contains(key), "{given}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_page_is_the_first_thing_it_names_and_its_three_commands_work() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path(), &[]).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    std::fs::write(demo.origin.join("index.html"), "<h1>Fresh</h1>").unwrap();
+    demo.line("fresh").await;
+    let page = client.get(&demo.page).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains(">demo</a>") && page.contains("index.html"),
+        "{page}"
+    );
+
+    let log_in = async |token: &str| {
+        let form = client.post(format!("{}login", demo.page));
+        let form = form.header("sec-fetch-site", "same-origin");
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let sent = form
+            .body(format!("token={}", token.replace(' ', "+")))
+            .send()
+            .await
+            .unwrap();
+        sent.status().as_u16()
+    };
+    assert_eq!(log_in(&demo.token).await, 303);
+    assert_eq!(log_in("another token of many bytes").await, 401);
+
+    let status = demo.run(&["status"]).await;
+    assert!(status.status.success(), "{status:?}");
+    let explained = demo.run(&["explain", "/"]).await;
+    let said = String::from_utf8(explained.stdout).unwrap();
+    assert!(
+        said.contains("stands for index.html") && said.contains("done"),
+        "{said}"
+    );
 }

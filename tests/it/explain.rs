@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::chown;
 
-use crate::bench::{Bench, text};
+use edgepurge::core::change::PipelineId;
+
+use crate::bench::{Bench, PIPELINE, SHOP, text};
 
 /// A site with a rule of each sort.
 async fn site() -> Bench {
@@ -208,4 +210,103 @@ async fn a_glob_is_expanded_over_the_index() {
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
     bench.settle().await;
     assert_eq!(bench.purges(), now, "nothing of that was purged");
+}
+
+/// The site, and another pipeline; each with the address of its edge.
+async fn two_sites() -> (Bench, [String; 2]) {
+    let mut bench = site().await;
+    let edge = |id| bench.sandbox.edge_url(&PipelineId::new(id)).unwrap();
+    let edges = [edge(PIPELINE), edge(SHOP)];
+    let verify = |edge: &str| format!("[pipeline.verify]\nedge_url = \"{edge}\"\n");
+    bench.pipeline.push_str(&verify(&edges[0]));
+    let shop = bench.path("shop");
+    std::fs::create_dir(&shop).unwrap();
+    bench.origin = format!(
+        "[[pipeline]]\nname = \"shop\"\nid = \"{SHOP}\"\n{}[[pipeline.origin]]\nroot = '{}'\n",
+        verify(&edges[1]),
+        shop.display()
+    );
+    bench.start().await;
+    (bench, edges)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_is_explained_by_the_rule_that_decides_and_only_of_its_own_pipeline() {
+    let (bench, [www, shop]) = two_sites().await;
+    let config = bench.path("config.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    let line = |needle: &str| {
+        1 + written
+            .lines()
+            .position(|one| one.contains(needle))
+            .unwrap()
+    };
+    let (config, all, nothing) = (config.display(), line("templates/**"), line("drafts/**"));
+    assert_eq!(
+        explain(&bench, &[&format!("{www}/templates/page.html")]).await,
+        format!(
+            "/templates/page.html of www\n\
+             \x20 templates/page.html, origin /, answers there: rule 1 (templates/**, {config}:{all}) purges everything\n\
+             \x20 no purge of it is in the history\n"
+        )
+    );
+    let draft = explain(&bench, &["/drafts/x.html", "--pipeline", "www"]).await;
+    let rule = format!("rule 3 (drafts/**, {config}:{nothing}) purges nothing");
+    assert!(draft.contains(&rule), "{draft}");
+    assert!(!draft.contains("shop"), "{draft}");
+    let of_shop = explain(&bench, &[&format!("{shop}/blog/")]).await;
+    assert!(
+        of_shop.starts_with("/blog/ of shop\n  stands for no file"),
+        "{of_shop}"
+    );
+    // Of which nothing is known is one line, whatever the number of pipelines.
+    assert_eq!(
+        explain(&bench, &["/nofile"]).await,
+        "/nofile stands for no file that is indexed, and has no purge in the history, of www, shop\n"
+    );
+    let unknown = bench.run(&["explain", "/", "--pipeline", "nope"]).await;
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+    assert!(
+        text(&unknown.stderr).contains("there are: www, shop"),
+        "{unknown:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_alone_is_purged_of_the_pipeline_that_has_its_host_and_a_slip_is_noted() {
+    let (bench, [www, shop]) = two_sites().await;
+    let purge = async |words: &[&str]| {
+        let output = bench.run(&[&["purge"], words].concat()).await;
+        let (told, note) = (text(&output.stdout), text(&output.stderr));
+        (output.status.code(), told, note)
+    };
+    let blog = format!("{www}/blog/");
+    let (code, told, note) = purge(&[&blog]).await;
+    assert_eq!((code, told.as_str()), (Some(0), "queued 1 asset for www\n"));
+    assert!(!note.contains("no file"), "{note}");
+    let (code, told, note) =
+        purge(&["www", "/blgo/", "/blog/?page=2", "/templates/page.html"]).await;
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "queued 3 assets for www\n")
+    );
+    assert_eq!(
+        note,
+        "note: no file that is indexed stands for /blgo/; it is purged all the same\n"
+    );
+
+    let both = [blog.as_str(), &format!("{shop}/a.css")];
+    let (code, _, why) = purge(&both).await;
+    assert_eq!(code, Some(2));
+    assert!(why.contains("the first URL is of www"), "{why}");
+    let (code, _, why) = purge(&["https://elsewhere.example/a.css"]).await;
+    assert_eq!(code, Some(2));
+    let help = "= help: edgepurge purge www https://elsewhere.example/a.css";
+    assert!(why.contains(help), "{why}");
+    let (code, _, why) = purge(&["shop"]).await;
+    assert_eq!(code, Some(2));
+    assert!(why.contains("= help: edgepurge purge shop --all"), "{why}");
+    let (code, _, why) = purge(&["/a.css", "shop"]).await;
+    assert_eq!(code, Some(2));
+    assert!(why.contains("= help: edgepurge purge shop /a.css"), "{why}");
 }

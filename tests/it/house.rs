@@ -5,6 +5,7 @@ mod documents;
 mod source;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use source::{Program, Source};
@@ -68,13 +69,18 @@ const ORIGIN: [(&str, &str); 9] = [
 ];
 
 /// The same of the modules of `webhook`.
-const WEBHOOK: [(&str, &str); 5] = [
-    ("http", "route kind payload auth"),
+const WEBHOOK: [(&str, &str); 6] = [
+    ("http", "route kind payload auth tls"),
     ("route", "kind payload auth"),
     ("kind", "payload auth"),
     ("payload", ""),
     ("auth", ""),
+    ("tls", ""),
 ];
+
+/// The modules of `origin::worker` that are methods of the worker itself. Every other is a part that owns its
+/// fields, and does not know the worker.
+const WORKER: [&str; 5] = ["examine", "follow", "publish", "root", "scan"];
 
 /// What decides has no files, no network, no clock, no tasks, and no order that depends on a seed.
 const IMPURE: [&str; 7] = [
@@ -153,6 +159,18 @@ fn dependence_inside_the_webhook_goes_downwards_only() {
 }
 
 #[test]
+fn the_parts_of_an_origins_worker_do_not_know_the_worker() {
+    let above = ["origin", "worker"];
+    let knows = |source: &&Source| source.parts(&above).contains("Worker");
+    let knowing: BTreeSet<&str> = PROGRAM
+        .below(&above)
+        .filter(knows)
+        .map(|source| source.part(&above))
+        .collect();
+    assert_eq!(knowing, BTreeSet::from(WORKER));
+}
+
+#[test]
 fn a_circle_inside_a_room_is_seen() {
     for text in [
         "use crate::webhook::kind::Kind;",
@@ -212,6 +230,49 @@ fn what_a_webhook_means_is_pure() {
 fn the_compiler_sees_every_file() {
     let unreached = &PROGRAM.unreached;
     assert!(unreached.is_empty(), "no `mod` leads to {unreached:#?}");
+}
+
+/// Words for persons. A comment names the part, the client, or the mode bit (`others`) that it is about.
+const PERSONS: [&str; 11] = [
+    "anybody",
+    "anyone",
+    "everybody",
+    "everyone",
+    "hear",
+    "heard",
+    "hears",
+    "nobody",
+    "somebody",
+    "someone",
+    "whoever",
+];
+
+/// The words for persons in the comments of a text.
+fn persons(text: &str) -> Vec<&str> {
+    let comments = text.lines().filter_map(|line| line.split_once("//"));
+    let words = comments.flat_map(|(_, said)| said.split(|letter: char| !letter.is_alphabetic()));
+    words
+        .filter(|word| PERSONS.contains(&&*word.to_lowercase()))
+        .collect()
+}
+
+#[test]
+fn comments_name_parts_and_not_persons() {
+    assert_eq!(persons("f(); // Nobody, whoever."), ["Nobody", "whoever"]);
+    assert!(persons("\"somebody\"; // See hearing.").is_empty());
+    let mut files = Vec::new();
+    source::files(Path::new("src"), &mut files);
+    assert!(!files.is_empty());
+    let faults: Vec<String> = files
+        .iter()
+        .flat_map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let found = persons(&text).into_iter();
+            let found = found.map(|word| format!("{}: {word}", path.display()));
+            found.collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 /// The rooms that a file `src/store/queue.rs` of this text uses.

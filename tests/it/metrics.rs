@@ -10,49 +10,11 @@ use edgepurge::sandbox::{Fault, Operation};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::bench::{Bench, PIPELINE, skip, until};
+use crate::bench::{Bench, PIPELINE, SHOP, skip, until};
 use crate::hostile::{limits, losses, machine, unreadable};
 use crate::webhooks;
 
 mod shipped;
-
-/// What README and dashboards name: each has to be there, under this name.
-const PROMISED: [&str; 34] = [
-    "changes_total",
-    "unchanged_total",
-    "drift_total",
-    "lost_events_total",
-    "scans_total",
-    "scan_duration_seconds",
-    "last_scan_timestamp_seconds",
-    "indexed_files",
-    "watched_directories",
-    "unwatched_directories",
-    "max_user_watches",
-    "unreadable_directories",
-    "unreadable_files",
-    "purge_requests_total",
-    "assets_purged_total",
-    "failed_assets",
-    "escalations_total",
-    "api_requests_total",
-    "api_request_duration_seconds",
-    "rate_limited_total",
-    "api_rate_limit",
-    "queued_assets",
-    "oldest_queued_age_seconds",
-    "in_flight",
-    "wait_seconds",
-    "settle_seconds",
-    "fresh_seconds",
-    "unverified_total",
-    "webhooks_total",
-    "webhook_refusals_total",
-    "paused",
-    "alarms",
-    "config_reload_success",
-    "build_info",
-];
 
 /// The answer of `/metrics` and its `Content-Type`.
 pub(crate) async fn scrape(bench: &Bench, accept: Option<&str>) -> (String, String) {
@@ -69,6 +31,13 @@ pub(crate) async fn scrape(bench: &Bench, accept: Option<&str>) -> (String, Stri
     let kind = response.headers()["content-type"].to_str().unwrap();
     let kind = kind.to_owned();
     (response.text().await.unwrap(), kind)
+}
+
+/// The value of a series, named as a scrape names it.
+pub(crate) async fn value(bench: &Bench, series: &str) -> Option<f64> {
+    let (text, _) = scrape(bench, None).await;
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(series));
+    values.find_map(|value| value.strip_prefix(' ')?.parse().ok())
 }
 
 /// Prometheus' own tool, where it is there.
@@ -171,26 +140,39 @@ async fn a_parser_of_openmetrics_reads_what_prometheus_asks_for() {
     assert!(!parse(text).await.1);
 }
 
+/// A name or series without what every name begins with, but for those that every program has.
+fn short(name: &str) -> String {
+    name.strip_prefix("edgepurge_").unwrap_or(name).to_owned()
+}
+
 /// What was seen of each series, at any time.
 #[derive(Debug, Default)]
 struct Ledger {
     kinds: BTreeMap<String, String>,
     series: BTreeMap<String, BTreeSet<String>>,
+    /// The series of the first look at each daemon.
+    first: BTreeMap<u32, BTreeSet<String>>,
 }
 
 impl Ledger {
-    /// Takes down what a daemon tells now.
+    /// Takes down what a daemon tells now. Every series is there from its start: what counts from nothing
+    /// to one would be no increase to Prometheus.
     async fn see(&mut self, bench: &Bench) {
+        let mut now = BTreeSet::new();
         for line in scrape(bench, None).await.0.lines() {
-            if let Some(family) = line.strip_prefix("# TYPE edgepurge_") {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = family.split_once(' ').unwrap();
-                self.kinds.insert(name.to_owned(), kind.to_owned());
-            } else if let Some(sample) = line.strip_prefix("edgepurge_") {
-                let (series, value) = sample.rsplit_once(' ').unwrap();
-                let values = self.series.entry(series.to_owned()).or_default();
+                self.kinds.insert(short(name), kind.to_owned());
+            } else if !line.starts_with('#') {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let values = self.series.entry(short(series)).or_default();
                 values.insert(value.to_owned());
+                now.insert(series.to_owned());
             }
         }
+        let first = self.first.entry(bench.pid()).or_insert_with(|| now.clone());
+        let new: Vec<&String> = now.difference(first).collect();
+        assert!(new.is_empty(), "not there from the start, at zero: {new:?}");
     }
 
     /// Whether somebody sets it: a count that is not zero, or a state that was another one before.
@@ -207,8 +189,10 @@ impl Ledger {
         of_it.into_iter().any(|(_, values)| match kind {
             // It is what it is for as long as the process lives.
             "gauge" if name == "build_info" => values.contains("1"),
-            // The system's: no work of the daemon changes it.
-            "gauge" if name == "max_user_watches" => values.iter().any(|value| value != "0"),
+            // The system's: no work of the daemon changes them.
+            "gauge" if ["max_user_watches", "process_start_time_seconds"].contains(&name) => {
+                values.iter().any(|value| value != "0")
+            }
             "gauge" => values.len() > 1,
             _ => values.iter().any(|value| value != "0"),
         })
@@ -247,6 +231,8 @@ async fn an_ordinary_day(ledger: &mut Ledger) {
         "wait_seconds",
         "settle_seconds",
         "fresh_seconds",
+        "last_purge_timestamp_seconds",
+        "verified_total",
         "api_requests_total",
         "api_request_duration_seconds",
         "indexed_files",
@@ -356,12 +342,55 @@ async fn over_a_days_work_every_metric_moves() {
     if !a_day_of_closed_doors(&mut ledger).await {
         unseen.extend(["unreadable_directories", "unreadable_files"]);
     }
-    for name in PROMISED {
-        assert!(ledger.kinds.contains_key(name), "{name} is not there");
-    }
     let declared = ledger.kinds.keys();
     let still: Vec<&String> = declared
         .filter(|name| !unseen.contains(&name.as_str()) && !ledger.moved(name))
         .collect();
     assert!(still.is_empty(), "nobody sets {still:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_shows_in_the_start_time_and_the_last_purge_outlives_it() {
+    const START: &str = "process_start_time_seconds";
+    const LAST: &str = "edgepurge_last_purge_timestamp_seconds{pipeline=\"www\"}";
+    let mut bench = Bench::new().await;
+    bench.write("a.css", "one");
+    let before = std::time::SystemTime::now();
+    bench.start().await;
+    let began = value(&bench, START).await.unwrap();
+    let before = before.duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(began >= before.as_secs_f64() - 0.001, "{began}");
+    assert_eq!(value(&bench, LAST).await, Some(0.0));
+    bench.write("a.css", "two");
+    bench.settle().await;
+    let last = value(&bench, LAST).await.unwrap();
+    assert!(last >= began, "{last} {began}");
+    bench.reload().await;
+    assert_eq!(value(&bench, START).await, Some(began), "the same process");
+    bench.kill().await;
+    bench.start().await;
+    assert!(value(&bench, START).await.unwrap() > began);
+    // Set at the answer of the API, and afterwards to what was committed with it.
+    until("the history is read", async || {
+        let found = value(&bench, LAST).await?;
+        ((found - last).abs() < 1.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_without_an_origin_or_any_event_has_every_series_at_zero() {
+    let mut bench = Bench::new().await;
+    let shop = format!("[[pipeline]]\nname = \"shop\"\nid = \"{SHOP}\"\n");
+    bench.origin.push_str(&shop);
+    bench.start().await;
+    let (text, _) = scrape(&bench, None).await;
+    let of = |name: &str| -> BTreeSet<String> {
+        let label = format!("pipeline=\"{name}\"");
+        let lines = text.lines().filter(|line| line.contains(&label));
+        let series = lines.map(|line| line.rsplit_once(' ').unwrap().0);
+        series.map(|line| line.replace(&label, "")).collect()
+    };
+    assert_eq!(of("shop"), of("www"));
+    assert!(of("www").len() > 80);
 }

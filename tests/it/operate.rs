@@ -5,7 +5,7 @@ use std::time::Duration;
 use edgepurge::sandbox::{ErrorType, Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, text, until};
+use crate::bench::{Bench, text, until, user};
 
 const OTHER: &str = "77777777-7777-4777-8777-777777777777";
 
@@ -51,7 +51,8 @@ async fn a_pause_survives_a_kill_and_sends_nothing_until_it_is_resumed() {
         .await;
     assert!(paused.status.success(), "{paused:?}");
     let said = text(&paused.stdout);
-    assert!(said.starts_with("www: paused since 2"), "{said}");
+    let begins = format!("www: paused by {} since 2", user());
+    assert!(said.starts_with(&begins), "{said}");
     assert!(said.ends_with("until resumed: a migration\n"), "{said}");
 
     bench.write("a.css", "two");
@@ -151,8 +152,8 @@ async fn what_is_failed_is_purged_when_a_person_retries_it() {
         .await
     };
     let status = failed(&bench, "a.css").await;
-    let alarm = status["alarms"][0]["text"].as_str().unwrap();
-    assert!(alarm.contains("edgepurge retry www"), "{alarm}");
+    let remedy = status["alarms"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("edgepurge retry www"), "{remedy}");
     let retried = bench.run(&["retry", "www"]).await;
     assert_eq!(
         text(&retried.stdout),

@@ -222,3 +222,27 @@ async fn who_waits_for_a_purge_is_told_why_and_how_far_it_is_and_may_give_up() {
     let usage = bench.run(&["purge", "www", "/a", "--timeout", "3s"]).await;
     assert_eq!(usage.status.code(), Some(2), "{usage:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_refused_again_and_again_is_one_warning_and_one_alarm_in_the_log() {
+    let mut bench = Bench::new().await;
+    "info".clone_into(&mut bench.log_level);
+    bench.start().await;
+    let before = bench.sandbox.calls().len();
+    bench.sandbox.revoke_key();
+    bench.write("a.css", "x");
+    seen("the third call", async || {
+        (bench.sandbox.calls().len() >= before + 3).then_some(())
+    })
+    .await;
+    bench.sandbox.restore_key();
+    bench.purged("/a.css").await;
+    bench.no_alarm().await;
+    bench.settle().await;
+    let log = bench.log();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(lines(" WARN "), 1, "{log}");
+    assert_eq!(lines("the API refused a call"), 1, "{log}");
+    assert_eq!(lines("ALARM: "), 1, "{log}");
+    assert_eq!(lines("the API takes calls again"), 1, "{log}");
+}

@@ -102,6 +102,9 @@ fn masked(bench: &Bench, text: &str) -> String {
         text.replace_range(at..at + 24, "TIME");
     }
     text = without_ages(&text);
+    let who = crate::bench::user();
+    text = text.replace(&format!("paused by {who}"), "paused by USER");
+    text = text.replace(&format!("\"who\": \"{who}\""), "\"who\": \"USER\"");
     if let Some((before, _)) = text.split_once(" at once") {
         let number = before.rsplit(' ').next().unwrap_or_default();
         text = text.replace(&format!("{number} at once"), "SO MANY at once");

@@ -2,15 +2,34 @@
 //! monitoring.
 
 use std::process::Stdio;
-use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{ChildStdout, Command};
 
-use crate::bench::{Bench, SHOP, text, until};
+use crate::bench::{Bench, LIMIT, SHOP, text, until};
 
-/// Runs the binary on a terminal of this size, with these keys typed at the end.
-async fn on_a_terminal(bench: &Bench, arguments: &str, size: (u16, u16), keys: &str) -> String {
+/// Reads what a program prints until this is in it, or its end.
+async fn read_until(stdout: &mut ChildStdout, shown: &mut String, wanted: Option<&str>) {
+    let mut bytes = std::mem::take(shown).into_bytes();
+    let there =
+        |bytes: &[u8]| wanted.is_some_and(|one| String::from_utf8_lossy(bytes).contains(one));
+    let read = async { while !there(&bytes) && stdout.read_buf(&mut bytes).await.unwrap() > 0 {} };
+    let in_time = tokio::time::timeout(LIMIT, read).await.is_ok();
+    *shown = text(&bytes);
+    assert!(in_time, "{wanted:?} does not come: {shown}");
+    if let Some(wanted) = wanted {
+        assert!(shown.contains(wanted), "{wanted} did not come: {shown}");
+    }
+}
+
+/// Runs the binary on a terminal of this size; where `keys` are given, the first is typed when the second
+/// is to be seen.
+async fn on_a_terminal(
+    bench: &Bench,
+    arguments: &str,
+    size: (u16, u16),
+    keys: Option<(&str, &str)>,
+) -> String {
     let (columns, rows) = size;
     let binary = env!("CARGO_BIN_EXE_edgepurge");
     let config = bench.config();
@@ -35,16 +54,16 @@ async fn on_a_terminal(bench: &Bench, arguments: &str, size: (u16, u16), keys: &
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    if !keys.is_empty() {
-        // The screen has to be there before a key is typed.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut stdout = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    if let Some((keys, seen)) = keys {
+        read_until(&mut stdout, &mut shown, Some(seen)).await;
         stdin.write_all(keys.as_bytes()).await.unwrap();
     }
-    let ended = tokio::time::timeout(Duration::from_secs(20), child.wait_with_output());
-    let output = ended.await.expect("it ends").unwrap();
-    assert!(output.status.success(), "{output:?}");
-    drop(stdin);
-    text(&output.stdout)
+    read_until(&mut stdout, &mut shown, None).await;
+    let status = child.wait().await.unwrap();
+    assert!(status.success(), "{status}: {shown}");
+    shown
 }
 
 /// A bench with a second pipeline, `shop`, whose root is gone once it is started.
@@ -112,6 +131,13 @@ async fn trouble_comes_first_with_since_when_what_it_means_and_what_to_do() {
         said.starts_with("OK - 1 pipeline fresh | queued=0 oldest=0s"),
         "{said}"
     );
+    let check = bench.run(&["status", "--check", "nope"]).await;
+    assert_eq!(check.status.code(), Some(2));
+    let said = text(&check.stdout);
+    assert!(
+        said.starts_with("CRITICAL - there is no pipeline `nope`"),
+        "{said}"
+    );
     let unknown = bench.run(&["status", "nope"]).await;
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
     assert!(text(&unknown.stderr).contains("there are: "), "{unknown:?}");
@@ -122,18 +148,57 @@ async fn on_a_terminal_it_has_colours_and_fits_and_without_one_it_has_none() {
     let bench = with_trouble().await;
     let plain = text(&bench.run(&["status"]).await.stdout);
     assert!(!plain.contains('\x1b'), "{plain}");
-    let wide = on_a_terminal(&bench, "status", (60, 40), "").await;
+    let wide = on_a_terminal(&bench, "status", (60, 40), None).await;
     assert!(wide.contains("\x1b[1m\x1b[31m▲"), "{wide}");
-    let never = on_a_terminal(&bench, "--color never status", (60, 40), "").await;
+    let never = on_a_terminal(&bench, "--color never status", (60, 40), None).await;
     assert!(!never.contains('\x1b'), "{never}");
     let always = bench.run(&["--color", "always", "status"]).await;
     assert!(text(&always.stdout).contains('\x1b'));
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_waits_for_stays_on_one_line_of_the_terminal() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    let reason = "a reason that is much longer than forty columns of a terminal";
+    bench.run(&["pause", "www", "--reason", reason]).await;
+    let waits = "purge www /a.css --wait --timeout 3s; true";
+    let shown = on_a_terminal(&bench, waits, (40, 12), None).await;
+    let live: Vec<&str> = shown.split("\r\x1b[2K").collect();
+    assert!(live.len() > 2, "{shown:?}");
+    for line in &live[1..live.len() - 1] {
+        assert!(
+            line.starts_with("www, 0 of 1") || line.starts_with("www waits: "),
+            "{shown:?}"
+        );
+        assert!(line.chars().count() < 40, "{line:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_requests_has_names_and_ages_on_a_terminal_and_is_as_ever_elsewhere() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    bench.run(&["purge", "www", "/a.css", "--wait"]).await;
+    let shown = on_a_terminal(&bench, "--color never requests list", (160, 12), None).await;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("ID "), "{shown}");
+    let place = |what: &str| lines[0].find(what).unwrap();
+    assert_eq!(&lines[1][place("STATUS")..][..4], "done");
+    assert!(lines[1][place("PIPELINE")..].starts_with("www "), "{shown}");
+    assert!(
+        lines[1][..place("PIPELINE")].trim_end().ends_with(" s)"),
+        "{shown}"
+    );
+    assert_eq!(&lines[1][place("TARGET")..], "/a.css");
+    let elsewhere = text(&bench.run(&["requests", "list"]).await.stdout);
+    assert!(elsewhere.contains(crate::bench::PIPELINE), "{elsewhere}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn watching_takes_the_screen_and_gives_it_back() {
     let bench = with_trouble().await;
-    let seen = on_a_terminal(&bench, "status --watch", (60, 12), "q").await;
+    let seen = on_a_terminal(&bench, "status --watch", (60, 12), Some(("q", "q quits"))).await;
     let (before, rest) = seen.split_once("\x1b[?1049h").expect("another screen");
     assert_eq!(before.trim(), "");
     let (screen, after) = rest.split_once("\x1b[?1049l").expect("and the old one");
@@ -146,27 +211,19 @@ async fn watching_takes_the_screen_and_gives_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn watched_without_a_terminal_what_changes_is_said_with_the_time() {
     let bench = with_trouble().await;
-    let mut child = bench.command(&["status", "--watch"]);
-    let child = child
+    let mut child = bench
+        .command(&["status", "--watch"])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    read_until(&mut stdout, &mut seen, Some("▲ shop: root_missing")).await;
     std::fs::rename(bench.path("gone"), bench.path("shop")).unwrap();
-    bench.no_alarm().await;
-    bench.settle().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let pid = child.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .arg(&pid)
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
-    let seen = text(&child.wait_with_output().await.unwrap().stdout);
+    read_until(&mut stdout, &mut seen, Some("● fresh")).await;
+    child.kill().await.unwrap();
+    read_until(&mut stdout, &mut seen, None).await;
     let blocks: Vec<&str> = seen.split("--- 20").skip(1).collect();
     assert!(blocks.len() >= 2 && blocks.len() < 6, "{seen}");
     assert!(blocks[0].contains("▲ shop: root_missing"), "{seen}");
@@ -235,6 +292,9 @@ async fn a_mistake_says_what_helps() {
     let none = bench.run(&["status", "--check"]).await;
     assert_eq!(none.status.code(), Some(75), "{none:?}");
     assert!(text(&none.stdout).starts_with("CRITICAL - "), "{none:?}");
+    let said = text(&none.stdout);
+    assert!(said.contains("edgepurge is not running"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
     let order = bench.run(&["purge", "/a.css", "www"]).await;
     assert_eq!(order.status.code(), Some(2), "{order:?}");
     let said = text(&order.stderr);

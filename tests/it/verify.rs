@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::bench::{Bench, PIPELINE, SHOP, until};
+use crate::metrics;
 
 /// A bench that verifies at an edge.
 fn verifying(bench: &mut Bench, edge: &str, more: &str) {
@@ -50,16 +51,20 @@ async fn looked(bench: &Bench, asset: &str, expected: &[&str]) -> Vec<(String, S
 }
 
 async fn metric(bench: &Bench, name: &str) -> String {
-    let client = reqwest::Client::builder()
-        .unix_socket(bench.path("admin.sock"))
-        .build()
-        .unwrap();
-    let text = client.get("http://localhost/metrics").send().await.unwrap();
-    let text = text.text().await.unwrap();
-    let start = format!("edgepurge_{name}{{pipeline=\"www\"}} ");
-    let line = text.lines().find_map(|line| line.strip_prefix(&start));
-    line.unwrap_or_else(|| panic!("{name} in {text}"))
-        .to_owned()
+    let series = format!("edgepurge_{name}{{pipeline=\"www\"}}");
+    let value = metrics::value(bench, &series).await;
+    value.unwrap_or_else(|| panic!("{name}")).to_string()
+}
+
+/// How many assets were found fresh, stale, and neither.
+async fn verified(bench: &Bench) -> [Option<f64>; 3] {
+    let mut counts = [None; 3];
+    for (count, result) in counts.iter_mut().zip(["fresh", "stale", "unverified"]) {
+        let labels = format!("pipeline=\"www\",result=\"{result}\"");
+        let series = format!("edgepurge_verified_total{{{labels}}}");
+        *count = metrics::value(bench, &series).await;
+    }
+    counts
 }
 
 /// Waits until a metric has counted so much: it does after what it counts is on disk.
@@ -100,6 +105,7 @@ async fn a_change_is_fresh_when_the_edge_has_it_and_a_gone_file_when_it_has_not(
     let told = looked(&bench, "/x", &["unverified"]).await;
     assert_eq!(told[0].1, "no file is known behind it");
     counted(&bench, "unverified_total", "1").await;
+    assert_eq!(verified(&bench).await, [2.0, 0.0, 1.0].map(Some));
     let text = bench.run(&["explain", "/x"]).await;
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("unverified at the edge 20"), "{text}");
@@ -123,6 +129,7 @@ async fn a_stale_edge_is_purged_again_until_it_is_fresh() {
     counted(&bench, "fresh_seconds_count", "1").await;
     let fresh: f64 = metric(&bench, "fresh_seconds_sum").await.parse().unwrap();
     assert!(fresh >= 2.0, "it ends when it is verified: {fresh} s");
+    assert_eq!(verified(&bench).await, [1.0, 1.0, 0.0].map(Some));
     assert_eq!(bench.status().await["alarms"], serde_json::json!([]));
 }
 

@@ -19,16 +19,19 @@ mod repeated;
 mod senders;
 mod sockets;
 mod texts;
+mod tls;
 mod wire;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, until};
+use crate::metrics::value as metric;
 
 /// The secret of every route.
 pub(crate) const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
@@ -88,9 +91,16 @@ pub(crate) async fn call(request: reqwest::RequestBuilder) -> Result<Answer, req
     Ok(Answer { status, body })
 }
 
+/// A client of plain HTTP, one for all: to make one reads the system's certificates, which takes long enough for
+/// the head of another one's call to come too late. It keeps no connection, since each test has a runtime of its own.
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+    client.build().unwrap()
+});
+
 /// A delivery with the secret as a token.
 pub(crate) async fn post(address: &str, body: &Value) -> Result<Answer, reqwest::Error> {
-    let request = reqwest::Client::new()
+    let request = CLIENT
         .post(format!("http://{address}/hooks/www"))
         .bearer_auth(SECRET)
         .json(body);
@@ -105,7 +115,7 @@ pub(crate) async fn github(address: &str, number: u64) -> Answer {
         "repository": { "full_name": "example/site" },
     });
     let body = body.to_string();
-    let request = reqwest::Client::new()
+    let request = CLIENT
         .post(format!("http://{address}/hooks/www"))
         .headers(signed(&body))
         .body(body);
@@ -131,7 +141,7 @@ pub(crate) fn signed(body: &str) -> HeaderMap {
 
 /// What became of a delivery.
 async fn state(address: &str, event: &str) -> Answer {
-    let request = reqwest::Client::new()
+    let request = CLIENT
         .get(format!("http://{address}/hooks/www/{event}"))
         .bearer_auth(SECRET);
     call(request).await.unwrap()
@@ -152,19 +162,4 @@ fn event(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(answer.body["pipeline"], "www");
     answer.body["event"].as_str().unwrap().to_owned()
-}
-
-/// A metric's value.
-async fn metric(bench: &Bench, line: &str) -> Option<f64> {
-    let socket = bench.path("admin.sock");
-    let output = tokio::process::Command::new("curl")
-        .args(["-sS", "--unix-socket"])
-        .arg(socket)
-        .arg("http://localhost/metrics")
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let found = text.lines().find_map(|one| one.strip_prefix(line));
-    found.and_then(|value| value.trim().parse().ok())
 }

@@ -217,7 +217,7 @@ const cases = {
     await page.keyboard.type('a restore');
     await page.keyboard.press('Enter');
     await page.getByText('www is paused').waitFor();
-    await page.getByText('a restore, by alice').first().waitFor();
+    await page.getByText('paused by alice (page, session of 127.0.0.1)').first().waitFor();
     // What is being typed is left alone while the page changes around it.
     await page.getByText('Purge assets…').click();
     await page.locator('textarea').fill('/half');

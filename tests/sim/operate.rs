@@ -70,6 +70,7 @@ impl World {
         self.operate(Operation::Pause {
             pipeline: id.clone(),
             holder,
+            who: String::new(),
             reason: String::new(),
             length,
         });

@@ -44,8 +44,24 @@ pub struct AssetExplained {
     pub pipeline: String,
     /// The asset, as it was spelled.
     pub asset: String,
+    /// What is to be said where it was given as a URL of another host than the pipeline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_host: Option<String>,
     /// The files that it stands for; `None` where only its history was asked for.
     pub stands_for: Option<AssetFiles>,
     /// What the history has; `None` where there is none.
     pub history: Option<AssetHistory>,
+}
+
+impl AssetExplained {
+    /// Whether there is anything to say of it: a file, or a purge in the history.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        let files = self.stands_for.as_ref();
+        let history = self.history.as_ref();
+        files.is_some_and(|files| {
+            !files.files.is_empty() || files.purged_as.is_some() || !files.ruled.is_empty()
+        }) || history
+            .is_some_and(|history| !history.purges.is_empty() || !history.waiting.is_empty())
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::core::alarm::{Alarm, Place};
+use crate::core::cause::Cause;
 use crate::core::change::PipelineId;
 use crate::core::planner::PipelineView;
 use crate::core::time::Time;
@@ -12,7 +13,7 @@ use crate::credentials::Credential;
 use crate::metrics::RecentStatus;
 use crate::origin::OriginStatus;
 use crate::store::{ChangeRecord, ListedDelivery, Orphan};
-use crate::webhook::RouteStatus;
+use crate::webhook::{CertificateStatus, RouteStatus};
 
 /// The whole status.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +47,12 @@ pub struct Status {
     pub fresh: bool,
     /// The calls a second that the API is found to take; what is configured while it takes that.
     pub api_rate_limit: f64,
+    /// The calls a second that are configured.
+    #[serde(default)]
+    pub api_rate_configured: f64,
+    /// Since when the API is found to take fewer; `None`: it takes them.
+    #[serde(default)]
+    pub api_limits_since: Option<Time>,
     /// How many calls may be on the wire at once, as fast as the API answers now.
     pub api_calls_at_once: usize,
     /// The pipelines.
@@ -65,6 +72,18 @@ pub struct Status {
 }
 
 impl Status {
+    /// What the rate of calls to the API is counted in, and, where the API limits it, what that means.
+    #[must_use]
+    pub fn api_rate(&self) -> String {
+        match self.api_limits_since {
+            None => "calls a second".to_owned(),
+            Some(_) => format!(
+                "calls a second of {:.1}: the API limits the rate, which grows back by itself",
+                self.api_rate_configured
+            ),
+        }
+    }
+
     /// The pipeline of this name or id.
     #[must_use]
     pub fn pipeline(&self, name: &str) -> Option<&PipelineStatus> {
@@ -173,67 +192,10 @@ pub struct WebhooksStatus {
     pub routes: Vec<RouteStatus>,
     /// Calls since the start that were of no route.
     pub unknown_calls: u64,
-}
-
-/// Something that a pipeline waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// A short word.
-    pub word: CauseWord,
-    /// What is waited for, for a person.
-    pub text: String,
-    /// When it is over by itself, where that is known.
+    /// TLS handshakes since the start that came to nothing.
+    #[serde(default)]
+    pub failed_handshakes: u64,
+    /// Its certificate, where TLS is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Time>,
-}
-
-impl Cause {
-    /// A cause of which it is not known when it is over.
-    pub(in crate::admin) const fn new(word: CauseWord, text: String) -> Self {
-        Self {
-            word,
-            text,
-            until: None,
-        }
-    }
-}
-
-/// The kinds of causes, in the order in which they are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CauseWord {
-    /// An origin is not watched and compared yet.
-    Unseen,
-    /// What is gone is not believed.
-    Held,
-    /// Files are being written.
-    Writing,
-    /// Files are being read, or are still to be.
-    Reading,
-    /// Places are still to be looked at.
-    Looking,
-    /// What is queued is not sent.
-    Paused,
-    /// Assets wait for a purge request.
-    Queued,
-    /// The open batch waits for more changes, or for a scan.
-    Debounce,
-    /// The time between two purges of everything is not over.
-    Cooldown,
-    /// The rate of calls to the API is used up.
-    Rate,
-    /// As many requests are in flight as may be.
-    Room,
-    /// Assets that change all the time wait for their turn.
-    Hot,
-    /// What the API refused is tried again later.
-    Backoff,
-    /// The API does not accept the key.
-    Auth,
-    /// Purge requests are not settled.
-    InFlight,
-    /// The API does not take what is queued, or does not answer what became of what is in flight.
-    Refused,
-    /// Assets are given up.
-    Failed,
+    pub certificate: Option<CertificateStatus>,
 }

@@ -1,12 +1,15 @@
 //! `edgepurge check`, as far as it goes without asking the API: says everything that is wrong with
 //! a configuration, and what holds in the end. Prints nothing itself.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::cli::style::{BAD, BUSY, WARN, styled};
+use crate::clock::Clock;
 use crate::config::{Config, Environment, Part, Problem, Problems, Setting, as_toml};
+use crate::webhook::CertificateFacts;
 
 /// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,9 @@ struct Document<'a> {
     warnings: &'a [Problem],
     /// Where the API's secret key is from; `null` for the sandbox and where there is none.
     secret_key: Option<String>,
+    /// The certificate of the webhook listener, where TLS is on and it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a CertificateFacts>,
     /// With `print` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<&'a [Setting]>,
@@ -58,7 +64,8 @@ pub(super) fn check(
         Ok(config) => (Some(config), Vec::new()),
         Err(problems) => (None, problems.into_list()),
     };
-    let mut secret_key = None;
+    let now = Clock::start().now();
+    let (mut secret_key, mut certificate, mut due) = (None, None, None);
     if let Some(config) = &config {
         match config.scaleway.secret_key(environment) {
             Ok(key) => secret_key = key.map(|key| key.source.to_string()),
@@ -81,6 +88,15 @@ pub(super) fn check(
                 problems.push(problem);
             }
         }
+        if let Some(files) = config.webhooks.certificate_files() {
+            match files.read() {
+                Ok(read) => {
+                    due = files.warning(&read, now);
+                    certificate = Some(read.facts);
+                }
+                Err(found) => problems.extend(found.into_list()),
+            }
+        }
         for webhook in config.pipelines.iter().flat_map(|p| &p.webhooks) {
             if let Err(found) = webhook.route(environment) {
                 problems.extend(found.into_list());
@@ -101,6 +117,7 @@ pub(super) fn check(
     if let Some(config) = &config {
         warnings.extend(config.secret_warnings(environment));
     }
+    warnings.extend(due);
     warnings.extend(more);
     let (stdout, stderr) = match format {
         Format::Json => {
@@ -110,14 +127,23 @@ pub(super) fn check(
                 problems: &problems,
                 warnings: &warnings,
                 secret_key,
+                certificate: certificate.as_ref(),
                 settings,
             };
             (as_json(&document), String::new())
         }
-        Format::Text => (
-            settings.map(as_toml).unwrap_or_default(),
-            as_text(path, &problems, &warnings, secret_key.as_deref()),
-        ),
+        Format::Text => {
+            let key = secret_key.map(|source| format!("the secret key is from: {source}"));
+            let certificate = certificate.map(|facts| {
+                let validity = facts.validity(now);
+                format!("the certificate of the webhook listener is for {facts}; {validity}")
+            });
+            let facts = key.into_iter().chain(certificate);
+            (
+                settings.map(as_toml).unwrap_or_default(),
+                as_text(path, &problems, &warnings, facts),
+            )
+        }
     };
     Checked {
         stdout,
@@ -138,27 +164,62 @@ fn as_text(
     path: &Path,
     problems: &[Problem],
     warnings: &[Problem],
-    secret_key: Option<&str>,
+    facts: impl Iterator<Item = String>,
 ) -> String {
+    let file = std::fs::read_to_string(path).ok();
+    let file = file.and_then(|text| text.parse::<toml::Table>().ok());
     let shown = |problem: &Problem, word, style| {
         let paint = |part, text: &str| match part {
             Part::Word => styled(style, text),
             Part::Frame => styled(BUSY, text),
         };
+        let mut problem = problem.clone();
+        problem.key = spoken(&problem.key, file.as_ref());
         problem.diagnostic(word, paint) + "\n"
     };
     let problems_shown = problems.iter().map(|one| shown(one, "error", BAD));
     let warnings_shown = warnings.iter().map(|one| shown(one, "warning", WARN));
     let mut lines: Vec<String> = problems_shown.chain(warnings_shown).collect();
-    if let Some(source) = secret_key {
-        lines.push(format!("the secret key is from: {source}"));
-    }
+    lines.extend(facts);
     lines.push(match problems.len() {
         0 => format!("{}: no problems", path.display()),
-        1 => format!("{}: 1 problem", path.display()),
-        many => format!("{}: {many} problems", path.display()),
+        many => {
+            let (path, s) = (path.display(), if many == 1 { "" } else { "s" });
+            format!(
+                "{path}: {many} problem{s}; correct the file, then again: edgepurge --config {path} check"
+            )
+        }
     });
     lines.join("\n") + "\n"
+}
+
+/// A key with pipelines and origins by their names: `pipeline "www", origin[0].root`. As it is where the
+/// file can't be read, or has no name there.
+fn spoken(key: &str, file: Option<&toml::Table>) -> String {
+    let mut table = file;
+    let mut spoken = String::new();
+    for part in key.split('.') {
+        let index = part.strip_suffix(']').and_then(|part| part.split_once('['));
+        let below = index.and_then(|(list, at)| {
+            let list = table?.get(list)?.as_array()?;
+            list.get(at.parse::<usize>().ok()?)?.as_table()
+        });
+        let name = below.and_then(|table| table.get("name")?.as_str());
+        let named = spoken.ends_with('"');
+        spoken += match (spoken.is_empty(), named) {
+            (true, _) => "",
+            (_, true) => ", ",
+            _ => ".",
+        };
+        match (index, name) {
+            (Some((list, _)), Some(name)) => {
+                write!(spoken, "{list} \"{}\"", name.escape_debug()).unwrap_or_default();
+            }
+            _ => spoken += part,
+        }
+        table = below;
+    }
+    spoken
 }
 
 #[cfg(test)]
@@ -184,7 +245,7 @@ mod tests {
     const KEY: (&str, &str) = ("SCW_SECRET_KEY", "5ec7e75e-c7e7-4ec7-8ec7-5ec7e75ec7e7");
 
     const PIPELINE: &str =
-        "[[pipeline]]\nname = \"www\"\nid = \"11111111-1111-4111-8111-111111111111\"\n";
+        "[[pipeline]]\nname = \"www\"\nid = \"22222222-2222-4222-8222-222222222222\"\n";
 
     #[test]
     fn a_good_file_says_so_and_where_the_key_is_from() {
@@ -210,7 +271,8 @@ mod tests {
                 stdout: String::new(),
                 stderr: "error: scaleway.burst: 0 would let nothing through\n \
                          --> config.toml:2:9\n  |\n2 | burst = 0\n  |         ^\n  \
-                         = help: write at least 1\n\nconfig.toml: 1 problem\n"
+                         = help: write at least 1\n\nconfig.toml: 1 problem; correct the file, then again: edgepurge \
+                         --config config.toml check\n"
                     .to_owned(),
                 exit_code: 78,
             }
@@ -228,7 +290,36 @@ mod tests {
         assert_eq!(found.exit_code, 78);
         assert!(found.stderr.contains("there is no secret key"), "{found:?}");
         assert!(found.stderr.contains("chmod 600"), "{found:?}");
-        assert!(found.stderr.ends_with("config.toml: 2 problems\n"));
+        assert!(found.stderr.contains("config.toml: 2 problems; "));
+    }
+
+    #[test]
+    fn a_problem_names_the_pipeline_and_the_origin_that_it_is_about() {
+        let toml = format!(
+            "{PIPELINE}[[pipeline.origin]]\nname = \"site\"\nroot = \"x\"\n[[pipeline.rule]]\nmatch = [\"\"]\n"
+        );
+        let found = checked(&toml, &[KEY], false, Format::Text).stderr;
+        let said = "error: pipeline \"www\", origin \"site\", root: \"x\" is not an absolute path";
+        assert!(found.contains(said), "{found}");
+        assert!(
+            found.contains("error: pipeline \"www\", rule[0].match"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn the_id_of_the_example_is_no_pipeline_s_at_the_vendor() {
+        let toml = PIPELINE.replace(
+            "22222222-2222-4222-8222-222222222222",
+            crate::config::EXAMPLE_ID,
+        );
+        let found = checked(&toml, &[KEY], false, Format::Text);
+        assert_eq!(found.exit_code, 0, "{found:?}");
+        let said = "warning: pipeline \"www\", id: \"11111111-1111-4111-8111-111111111111\" is the id of the example";
+        assert!(found.stderr.contains(said), "{found:?}");
+        let sandbox = format!("[scaleway]\napi_url = \"sandbox\"\n{toml}");
+        let found = checked(&sandbox, &[], false, Format::Text);
+        assert!(!found.stderr.contains("warning"), "{found:?}");
     }
 
     #[test]

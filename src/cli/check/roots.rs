@@ -192,7 +192,7 @@ impl Place<'_> {
         Problem::of_file(&self.config.file, &key, why, hint)
     }
 
-    /// The group that may read most of what not everybody may.
+    /// The group that may read most of what others may not.
     fn group(&self, seen: &Access) -> Option<Problem> {
         // root's own is what only root reads.
         let groups = seen.groups.iter().filter(|(gid, _)| **gid != 0);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Subject;
 use crate::admin::api::AssetExplained;
-use crate::explain::{AssetFiles, FileExplained, Verdict};
+use crate::explain::{AssetFiles, FileExplained, Verdict, absent};
 use crate::store::{AssetPurge, Cause};
 
 pub(super) fn subject(subject: &Subject, config: &Path) -> String {
@@ -13,8 +13,23 @@ pub(super) fn subject(subject: &Subject, config: &Path) -> String {
     for file in &subject.files {
         of_file(&mut text, file, config).unwrap_or_default();
     }
-    for asset in &subject.assets {
-        of_asset(&mut text, asset).unwrap_or_default();
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        { subject.assets.iter() }.partition(|one| one.is_known());
+    for asset in known {
+        of_asset(&mut text, asset, config).unwrap_or_default();
+    }
+    match unknown.as_slice() {
+        [first, _, ..] if subject.files.is_empty() => {
+            let names: Vec<&str> = unknown.iter().map(|one| one.pipeline.as_str()).collect();
+            let (asset, names) = (&first.asset, names.join(", "));
+            let said = "stands for no file that is indexed, and has no purge in the history, of";
+            writeln!(text, "{asset} {said} {names}").unwrap_or_default();
+        }
+        few => {
+            for one in few {
+                of_asset(&mut text, one, config).unwrap_or_default();
+            }
+        }
     }
     text
 }
@@ -78,13 +93,6 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     Ok(())
 }
 
-/// Why a file that is not there is not purged.
-fn absent(since: &str) -> String {
-    format!(
-        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
-    )
-}
-
 fn of_verdict(verdict: &Verdict, config: &Path) -> String {
     let purges = match verdict.assets.as_slice() {
         _ if verdict.all => "everything".to_owned(),
@@ -108,10 +116,13 @@ fn shown(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-fn of_asset(text: &mut String, explained: &AssetExplained) -> std::fmt::Result {
+fn of_asset(text: &mut String, explained: &AssetExplained, config: &Path) -> std::fmt::Result {
     writeln!(text, "{} of {}", explained.asset, explained.pipeline)?;
+    if let Some(other) = &explained.other_host {
+        writeln!(text, "  {other}")?;
+    }
     if let Some(files) = &explained.stands_for {
-        of_files(text, files)?;
+        of_files(text, files, config)?;
     }
     let history = explained.history.iter();
     for waiting in history.clone().flat_map(|history| &history.waiting) {
@@ -127,7 +138,7 @@ fn of_asset(text: &mut String, explained: &AssetExplained) -> std::fmt::Result {
     Ok(())
 }
 
-fn of_files(text: &mut String, stands_for: &AssetFiles) -> std::fmt::Result {
+fn of_files(text: &mut String, stands_for: &AssetFiles, config: &Path) -> std::fmt::Result {
     for (origin, path) in &stands_for.files {
         let shown = path.escape_debug();
         writeln!(text, "  stands for {shown}, origin {origin}")?;
@@ -144,7 +155,12 @@ fn of_files(text: &mut String, stands_for: &AssetFiles) -> std::fmt::Result {
     if stands_for.truncated {
         writeln!(text, "  and for more files")?;
     }
-    if stands_for.files.is_empty() {
+    for ruled in &stands_for.ruled {
+        let (path, origin) = (ruled.path.escape_debug(), &ruled.origin);
+        let verdict = of_verdict(&ruled.verdict, config);
+        writeln!(text, "  {path}, origin {origin}, answers there: {verdict}")?;
+    }
+    if stands_for.files.is_empty() && stands_for.ruled.is_empty() {
         writeln!(text, "  stands for no file that is indexed")?;
     }
     for origin in &stands_for.unindexed {

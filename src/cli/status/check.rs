@@ -1,12 +1,15 @@
 //! `status --check`: one line for monitoring, with performance data as Nagios and its kin read them.
 
 use crate::admin::api::Status;
+use crate::cli::Failure;
 use crate::cli::moment::length;
 use crate::core::alarm::Alarm;
 
-/// Where no daemon answers.
-pub(super) fn unanswered() -> String {
-    "CRITICAL - edgepurge does not answer".to_owned()
+/// Where there is no status, and why: the first line, without what would begin performance data.
+pub(super) fn unanswered(failure: &Failure) -> String {
+    let why = failure.to_string();
+    let why = why.lines().next().unwrap_or_default().replace('|', "/");
+    format!("CRITICAL - {why}")
 }
 
 /// The line.

@@ -116,7 +116,7 @@ impl View {
     }
 }
 
-/// The shape of a state, so that no one depends on colour, and its colour.
+/// The shape of a state, so that it can be read without colour, and its colour.
 const fn look(state: State) -> (&'static str, Style) {
     match state {
         State::Fresh => ("●", GOOD),
@@ -221,6 +221,7 @@ fn pipeline_lines(
     let planned = &pipeline.planned;
     for pause in &planned.pauses {
         lines.extend(view.below(4, &paused(pause, moment)));
+        lines.extend(view.below(4, &format!("do: {}", pause.remedy(&pipeline.name))));
     }
     let said = |cause: &Cause| match cause.word {
         CauseWord::Paused | CauseWord::Refused => true,
@@ -243,9 +244,8 @@ fn pipeline_lines(
         lines.extend(view.below(4, &text));
     }
     for hot in &planned.hot {
-        let (asset, every) = (&hot.asset, hot.every_seconds);
-        let text = format!("hot: {asset} changes all the time, purged every {every} s");
-        lines.extend(view.below(4, &text));
+        let (asset, since) = (&hot.asset, view.moment.past(hot.since));
+        lines.extend(view.below(4, &format!("hot: {asset}, since {since}: {hot}")));
     }
     for origin in &pipeline.origins {
         lines.extend(origin_lines(origin, view));
@@ -266,22 +266,20 @@ fn detail(pipeline: &PipelineStatus, view: &View) -> Vec<String> {
     view.below(4, &text)
 }
 
-/// `paused since 16:02 (3 min) until resumed: a migration`.
+/// `paused by alice since 16:02 (3 min) until resumed: a migration`.
 fn paused(pause: &Pause, moment: &Moment) -> String {
     let since = moment.past(pause.since);
     let until = match (&pause.holder, pause.until) {
         (Holder::Deploy(_), Some(until)) => {
-            format!(
-                "by a deploy since {since}, at least until {}",
-                moment.clock(until)
-            )
+            format!("since {since}, at least until {}", moment.clock(until))
         }
         (Holder::Operator, Some(until)) => format!("since {since} until {}", moment.clock(until)),
         (_, None) => format!("since {since} until resumed"),
     };
+    let what = pause.what();
     match pause.reason.as_str() {
-        "" => format!("paused {until}"),
-        reason => format!("paused {until}: {}", reason.escape_debug()),
+        "" => format!("{what} {until}"),
+        reason => format!("{what} {until}: {}", reason.escape_debug()),
     }
 }
 
@@ -411,10 +409,15 @@ fn after(status: &Status, view: &View) -> Vec<String> {
         );
         lines.extend(dimmed(view.below(0, &text)));
     }
+    let since = status.api_limits_since;
+    let since = since.map_or_else(String::new, |at| {
+        format!(", since {}", view.moment.past(at))
+    });
     let text = format!(
-        "API {}, {:.1} calls a second, {} at once · {}, read {}",
+        "API {}, at most {:.1} {}{since}, {} at once · {}, read {}",
         status.api_url,
         status.api_rate_limit,
+        status.api_rate(),
         status.api_calls_at_once,
         status.config_file.display(),
         view.moment.clock(status.config_read)
@@ -482,10 +485,21 @@ fn route_line(
     };
     let refused = match refused {
         0 => String::new(),
-        many => format!(
-            "; {} not authentic since the start (see the log)",
-            grouped(many)
-        ),
+        many => match &route.last_refusal {
+            None => format!("; {} not authentic since the start", grouped(many)),
+            Some(refusal) => format!(
+                "; refused: {} since {}, the last from {}: {}; {}",
+                route.refused(),
+                view.moment.past(refusal.since),
+                refusal.client,
+                refusal.what.escape_debug(),
+                if route.refusal_is_over() {
+                    "a delivery was taken since".to_owned()
+                } else {
+                    format!("do: {}", refusal.remedy)
+                }
+            ),
+        },
     };
     let (path, kind, pipeline) = (&route.route, &route.kind, &route.pipeline);
     format!("webhook {path} ({kind}) of {pipeline}: {last}{refused}")

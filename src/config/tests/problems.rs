@@ -668,7 +668,11 @@ fn a_file_that_cannot_be_read() {
 
 #[test]
 fn a_root_that_is_not_there_is_only_a_warning() {
-    let config = config(&pipeline("[[pipeline.origin]]\nroot = \"/no/such/root\"\n"));
+    let toml = pipeline("[[pipeline.origin]]\nroot = \"/no/such/root\"\n");
+    let config = config(&toml.replace(
+        crate::config::EXAMPLE_ID,
+        "22222222-2222-4222-8222-222222222222",
+    ));
     let warnings: Vec<String> = config.warnings.iter().map(Problem::summary).collect();
     assert_eq!(
         warnings,

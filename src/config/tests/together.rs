@@ -163,7 +163,7 @@ fn a_webhook_of_an_unknown_kind_has_its_other_keys_read_all_the_same() {
             "repo"
         ]
     );
-    // No kind at all, and keys of several: which of them is wrong nobody knows.
+    // No kind at all, and keys of several: which of them is wrong is not known.
     let lines =
         "signature_header = \"X-Signature\"\nsignature_digest = \"md5\"\nexternal_path = \"/a\"\n";
     assert_eq!(keys(&hook(lines)), ["kind", "signature_digest"]);

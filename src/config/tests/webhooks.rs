@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::certificate::CertificateFiles;
 use super::*;
 use crate::webhook::{Kind, Purge};
 
@@ -330,7 +331,8 @@ fn the_listener() {
              \"10.0.0.0/8\", or an address",
             "c.toml:5:26: webhooks.failed_auth_per_minute: 0 would let nothing through; hint: write at least 1",
             "c.toml:6:1: webhooks.port: is not a key that is known here; hint: remove it; known here are \
-             body_limit, failed_auth_per_minute, listen, trusted_proxies",
+             body_limit, failed_auth_per_minute, listen, tls_certificate_file, \
+             tls_key_file, trusted_proxies",
         ],
     );
 }
@@ -416,4 +418,59 @@ fn a_secret_may_be_a_systemd_credential() {
            name that LoadCredential= has, of letters, digits, `.`, `_` and `-`",
         ],
     );
+}
+
+#[test]
+fn a_certificate_and_its_key_go_together() {
+    check(
+        &format!("[webhooks]\ntls_key_file = \"/etc/key\"\n{PIPELINE}"),
+        &[
+            "c.toml:2:16: webhooks.tls_key_file: \"/etc/key\" goes with tls_certificate_file, which is not there; \
+             hint: name both files, or leave tls_key_file out for plain HTTP behind a proxy",
+        ],
+    );
+    check(
+        &format!("[webhooks]\ntls_certificate_file = \"/etc/c\"\n{PIPELINE}"),
+        &[
+            "c.toml:2:24: webhooks.tls_certificate_file: \"/etc/c\" goes with tls_key_file, which is not there; \
+             hint: name both files, or leave tls_certificate_file out for plain HTTP behind a proxy",
+        ],
+    );
+    let both = "[webhooks]\ntls_certificate_file = \"/etc/c\"\ntls_key_file = \"/etc/key\"\n";
+    let both = config(&format!("{both}{PIPELINE}"));
+    let files = both.webhooks.certificate_files().unwrap();
+    assert_eq!(files.certificate, Path::new("/etc/c"));
+    assert_eq!(files.key, Path::new("/etc/key"));
+    assert_eq!(config(PIPELINE).webhooks.certificate_files(), None);
+}
+
+#[test]
+fn what_is_wrong_with_either_file_is_said_of_both() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key");
+    std::fs::write(&key, "secret-0123456789").unwrap();
+    let mode =
+        |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let files = CertificateFiles {
+        certificate: directory.path().join("certificate"),
+        key: key.clone(),
+    };
+    let said = || files.read().unwrap_err().to_string();
+    let both = said();
+    assert!(both.contains("webhooks.tls_certificate_file: "), "{both}");
+    assert!(both.contains("can't be opened"), "{both}");
+    assert!(
+        both.contains("webhooks.tls_key_file: others than the owner"),
+        "{both}"
+    );
+    assert!(both.contains("chmod 600"), "{both}");
+    mode(0o600);
+    std::fs::write(&files.certificate, "secret-0123456789").unwrap();
+    let none = said();
+    assert!(
+        none.contains("tls_certificate_file: the file holds no certificate in PEM"),
+        "{none}"
+    );
+    assert!(!none.contains("secret-"), "{none}");
 }

@@ -55,21 +55,6 @@ pub(super) struct Circuit {
     refused_questions: u32,
 }
 
-/// Whether the refusal says that the API as a whole can't or won't serve now.
-const fn is_trouble(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::RateLimited { .. }
-        | Refusal::Transient(_)
-        | Refusal::UnknownOutcome(_)
-        | Refusal::Unauthorized(_) => true,
-        Refusal::Forbidden(_)
-        | Refusal::Unready(_)
-        | Refusal::Unclear(_)
-        | Refusal::NotFound(_)
-        | Refusal::Invalid(_) => false,
-    }
-}
-
 impl Circuit {
     pub(super) const fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()
@@ -121,7 +106,7 @@ impl Circuit {
         } else {
             &mut self.refused_questions
         };
-        let Some(refusal) = refusal.filter(|refusal| is_trouble(refusal)) else {
+        let Some(refusal) = refusal.filter(|refusal| refusal.concerns_all()) else {
             *refused = 0;
             self.open = None;
             if self.refused_creates == 0 && self.refused_questions == 0 {

@@ -21,17 +21,26 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct PurgeDamper {
     /// `None`: nothing is damped.
     interval: Option<Duration>,
-    /// When the store of each is full again.
-    full: BTreeMap<Asset, Time>,
+    /// The store of each.
+    stores: BTreeMap<Asset, PurgeStore>,
     /// When those with a full store were last forgotten: not at each purge of a large backlog.
     swept: Time,
+}
+
+/// The purges that an asset has left.
+#[derive(Clone, Copy, Debug, Default)]
+struct PurgeStore {
+    /// When it is full again.
+    full: Time,
+    /// When it was last full: since then the asset is purged again and again.
+    since: Time,
 }
 
 impl PurgeDamper {
     pub(super) const fn new(interval: Option<Duration>) -> Self {
         Self {
             interval,
-            full: BTreeMap::new(),
+            stores: BTreeMap::new(),
             swept: Time::ZERO,
         }
     }
@@ -41,35 +50,42 @@ impl PurgeDamper {
         let Some(interval) = self.interval else {
             return;
         };
-        if let Some(full) = self.full.get_mut(asset) {
+        if let Some(store) = self.stores.get_mut(asset) {
+            if store.full <= now {
+                store.since = now;
+            }
             // A person is never held back, and leaves no debt.
             let most = now.after(interval * USUAL);
-            *full = (*full).max(now).after(interval).min(most);
+            store.full = store.full.max(now).after(interval).min(most);
             return;
         }
-        if self.full.len() >= REMEMBERED && now.since(self.swept) >= interval {
-            self.full.retain(|_, full| *full > now);
+        if self.stores.len() >= REMEMBERED && now.since(self.swept) >= interval {
+            self.stores.retain(|_, store| store.full > now);
             self.swept = now;
         }
-        if self.full.len() < REMEMBERED {
-            self.full.insert(asset.clone(), now.after(interval));
+        if self.stores.len() < REMEMBERED {
+            let full = now.after(interval);
+            let store = PurgeStore { full, since: now };
+            self.stores.insert(asset.clone(), store);
         }
     }
 
     /// Before when it is not to be purged again.
     pub(super) fn holds(&self, asset: &Asset) -> Time {
-        let full = self.full.get(asset).copied().unwrap_or_default();
-        full.before(self.interval.unwrap_or_default() * (USUAL - 1))
+        let store = self.stores.get(asset).copied().unwrap_or_default();
+        store
+            .full
+            .before(self.interval.unwrap_or_default() * (USUAL - 1))
     }
 
-    /// The hot ones now, and how long each waits between two purges.
-    pub(super) fn hot(&self, now: Time) -> impl Iterator<Item = (&Asset, Duration)> {
+    /// The hot ones now, since when, and how long each waits between two purges.
+    pub(super) fn hot(&self, now: Time) -> impl Iterator<Item = (&Asset, Time, Duration)> {
         // The next purge of a hot one takes a moment from when it is free to go.
         let moment = self.interval.unwrap_or_default() / 2;
-        self.full
-            .keys()
-            .filter(move |asset| self.holds(asset).after(moment) > now)
-            .map(|asset| (asset, self.interval.unwrap_or_default()))
+        self.stores
+            .iter()
+            .filter(move |(asset, _)| self.holds(asset).after(moment) > now)
+            .map(|(asset, store)| (asset, store.since, self.interval.unwrap_or_default()))
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
         let at = |second: u64| Time::from_millis((1_000_000 + second) * 1_000);
         let hot: Vec<_> = damper.hot(at(300)).collect();
         assert_eq!(hot.len(), 1);
-        assert_eq!(hot[0].1, TEN);
+        assert_eq!((hot[0].1, hot[0].2), (at(0), TEN));
         assert_eq!(damper.hot(at(320)).count(), 0);
     }
 
@@ -153,9 +169,9 @@ mod tests {
             let asset = Asset::from_stored(&format!("/{number}"));
             damper.purged(&asset, Time::from_millis(number / 1_000));
         }
-        assert_eq!(damper.full.len(), REMEMBERED);
+        assert_eq!(damper.stores.len(), REMEMBERED);
         let later = Time::from_millis(60_000);
         damper.purged(&Asset::from_stored("/new"), later);
-        assert_eq!(damper.full.len(), 1);
+        assert_eq!(damper.stores.len(), 1);
     }
 }

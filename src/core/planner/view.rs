@@ -1,6 +1,7 @@
 //! What the planner shows of itself: counts, ages, and what an operator should act on.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 use crate::core::pause::Pause;
-use crate::core::purge::{AllReason, Refusal, RequestId};
+use crate::core::purge::{AllReason, RequestId};
 use crate::core::time::Time;
 
 /// How many hot assets are named.
@@ -80,8 +81,22 @@ impl PipelineView {
 pub struct HotAsset {
     /// The asset.
     pub asset: String,
+    /// Since when.
+    #[serde(default)]
+    pub since: Time,
     /// How long it waits between two purges, in seconds.
     pub every_seconds: u64,
+}
+
+impl fmt::Display for HotAsset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "changes all the time, purged every {} s (hot_interval), its last change always; to do: find what \
+             writes it, or nothing",
+            self.every_seconds
+        )
+    }
 }
 
 /// The planner, as `status` shows it.
@@ -92,6 +107,10 @@ pub struct View {
     /// The calls a second that the API is found to take, in thousandths; what is configured while
     /// it takes that.
     pub api_rate_limit: u64,
+    /// The calls a second that are configured, in thousandths.
+    pub api_rate_configured: u64,
+    /// Since when the API is found to take fewer.
+    pub api_limits_since: Option<Time>,
     /// How many calls may be on the wire at once, as fast as the API answers now.
     pub api_calls_at_once: usize,
     /// What an operator should act on that is about all pipelines.
@@ -151,6 +170,8 @@ impl Planner {
         View {
             pipelines,
             api_rate_limit: self.budget.rate_at(now),
+            api_limits_since: self.budget.limited_since(now),
+            api_rate_configured: u64::from(self.limits.requests_per_second) * 1_000,
             api_calls_at_once: self.wire.places(),
             alarms: self.api_alarm().into_iter().collect(),
         }
@@ -160,24 +181,13 @@ impl Planner {
     fn api_alarm(&self) -> Option<Alarm> {
         let trouble = self.circuit.trouble()?;
         let kind = trouble.refusal.alarm();
-        let advice = match &trouble.refusal {
-            // Where the key is from, and so how it is renewed, is added where that is known.
-            Refusal::Unauthorized(_) => "nothing is sent",
-            Refusal::RateLimited { .. } => {
-                "lower requests_per_second if this repeats; it tries again by itself"
-            }
-            _ => "it tries again by itself",
-        };
         // While nothing waits for the API, it is not called, and whether it is back does not matter.
         let waits =
             !self.flights.is_empty() || self.pipelines.values().any(|one| !one.queue.is_empty());
         let raised =
             kind == AlarmKind::Unauthorized || (waits && trouble.failures >= ALARMING_ATTEMPTS);
         raised.then(|| {
-            let text = format!(
-                "the API refuses calls since {}: {}; {advice}",
-                trouble.since, trouble.refusal
-            );
+            let text = format!("the API refuses calls: {}", trouble.refusal);
             Alarm::new(kind, text).since(trouble.since)
         })
     }
@@ -185,17 +195,16 @@ impl Planner {
     fn flight_alarms(&self, flight: &Flight, now: Time) -> impl Iterator<Item = Alarm> {
         let overdue = flight.stuck.then(|| {
             let text = format!(
-                "purge request {} is still pending since {}, and so was the one before it; it \
-                 is waited for and not sent again; ask the vendor, then purge its assets",
-                flight.id, flight.opened
+                "purge request {} is still pending, and so was the one before it",
+                flight.id
             );
             Alarm::new(AlarmKind::Overdue, text).since(flight.opened)
         });
         let late = now.since(flight.opened) >= self.limits.track_timeout;
         let untracked = flight.trouble.as_ref().filter(|_| late).map(|why| {
             let text = format!(
-                "the status of purge request {} can't be had since {}: {why}; it goes on asking",
-                flight.id, flight.opened
+                "the status of purge request {} can't be had: {why}",
+                flight.id
             );
             Alarm::new(AlarmKind::Untracked, text).since(flight.opened)
         });
@@ -220,9 +229,8 @@ impl Planner {
             && (waits || !trouble.refusal.passes())
         {
             let text = format!(
-                "the API refuses purges of this pipeline since {}: {}; it tries again by \
-                 itself",
-                trouble.since, trouble.refusal
+                "the API refuses purges of this pipeline: {}",
+                trouble.refusal
             );
             alarms.push(Alarm::new(trouble.refusal.alarm(), text).since(trouble.since));
         }
@@ -237,9 +245,7 @@ impl Planner {
             };
             raise(
                 AlarmKind::Fruitless,
-                format!(
-                    "{attempts} purge requests in a row came to nothing{last}; it goes on trying"
-                ),
+                format!("{attempts} purge requests in a row came to nothing{last}"),
             );
         }
         if pipeline.is_full() {
@@ -247,9 +253,7 @@ impl Planner {
                 AlarmKind::QueueFull,
                 format!(
                     "{} assets are queued, and all_above = \"never\" forbids to purge \
-                     everything instead: what changes now waits, files where they are and \
-                     webhooks at their senders, until there is room; nothing is lost; let \
-                     the queue drain, drop it, or purge everything (edgepurge purge --all)",
+                     everything instead",
                     pipeline.queue.len()
                 ),
             );
@@ -275,8 +279,9 @@ fn hot(pipeline: &Pipeline, now: Time) -> Vec<HotAsset> {
     let mut hot: Vec<HotAsset> = pipeline
         .damper
         .hot(now)
-        .map(|(asset, wait)| HotAsset {
+        .map(|(asset, since, wait)| HotAsset {
             asset: asset.to_string(),
+            since,
             every_seconds: wait.as_secs(),
         })
         .collect();

@@ -95,7 +95,7 @@ fn a_gone_file_is_fresh_unless_its_bytes_are_there() {
         assert_eq!(judge(&known, &fresh), Verdict::Fresh);
     }
     assert_eq!(judge(&known, &body(200, OLD)), Verdict::Stale);
-    // A page for what is missing, or what it held before anybody knew of it.
+    // A page for what is missing, or what it held before the file was known.
     let unseen = judge(&known, &body(200, OTHER));
     assert!(
         matches!(unseen, Verdict::Unverified { look: true, .. }),
@@ -163,7 +163,7 @@ fn a_file_whose_own_url_is_missing_at_the_edge_is_purged_again_and_never_failed(
         assert!(is_missing(known, 404) && is_missing(known, 410));
         assert!(!is_missing(known, 401) && !is_missing(known, 302));
     }
-    // An edge that lets nobody in says so of every file, changed or not.
+    // An edge that is closed says so of every file, changed or not.
     assert!(is_missing(&new, 403) && is_missing(&opened, 403));
     assert!(!is_missing(&changed, 403));
 

@@ -46,7 +46,7 @@ pub(in crate::origin) enum Patience {
     Complete,
     /// It was waited for long enough.
     Over,
-    /// It was there before anybody watched: its stat is enough for now.
+    /// It was there before the watch: its stat is enough for now.
     Unread,
 }
 

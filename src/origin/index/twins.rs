@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{IndexError, OriginIndex};
 use crate::core::time::Time;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 use crate::origin::watch::inbox::Inbox;
 
 /// Rows looked through at once, so that no other call waits long for the database.
@@ -69,7 +69,7 @@ impl OriginIndex {
                 continue;
             }
             if let Some(inbox) = inboxes.get(&origin).and_then(std::sync::Weak::upgrade) {
-                inbox.ask(&path, Mark::again(Cause::Watch, now));
+                inbox.ask(&path, Hint::again(Cause::Watch, now));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What this process can read below a root, and which groups can that are not everybody: for `check`,
+//! What this process can read below a root, and which groups can where others can't: for `check`,
 //! which remembers nothing.
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub struct Access {
     pub closed: Sample,
     /// Files that it can't read.
     pub unread: Sample,
-    /// What a group may read, or enter, and everybody may not, by the group's number.
+    /// What a group may read, or enter, and others may not, by the group's number.
     pub groups: BTreeMap<u32, Sample>,
     /// There is more than was looked at.
     pub truncated: bool,
@@ -97,7 +97,7 @@ pub fn access(
 }
 
 impl Access {
-    /// Counts a path for its group, if that has a right which everybody has not.
+    /// Counts a path for its group, if that has a right which others have not.
     fn group(&mut self, resolver: &Resolver, path: &[u8], right: u32) {
         let Ok(stat) = std::fs::metadata(resolver.real(path)) else {
             return;

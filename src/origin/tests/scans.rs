@@ -132,7 +132,7 @@ async fn what_enters_or_leaves_by_a_change_of_the_configuration_is_not_purged() 
     assert_eq!(site.news().await, [changed("a.map")]);
     site.stop().await;
 
-    // What came while nobody looked is new all the same.
+    // What came while it was ignored is new all the same.
     site.settings.ignore = Vec::new();
     site.settings.follow_symlinks = FollowSymlinks::Any;
     site.write("late.html", "late");

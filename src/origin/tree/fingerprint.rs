@@ -110,7 +110,7 @@ impl Stat {
         time(self.ctime_ns)
     }
 
-    /// When it was last written; anybody can set that.
+    /// When it was last written; its owner can set that.
     pub(in crate::origin) fn written_at(&self) -> Time {
         time(self.mtime_ns)
     }

@@ -235,8 +235,8 @@ pub(in crate::origin) struct Way {
     pub(in crate::origin) landing: Option<Arc<Landing>>,
     /// The first that is not followed: nothing behind it counts.
     pub(in crate::origin) ends: Option<Vec<u8>>,
-    /// The directories above the name, from the root down: what they are, and whether each lets
-    /// everybody in.
+    /// The directories above the name, from the root down: what they are, and whether others may
+    /// enter each.
     pub(in crate::origin) above: Vec<(u64, u64)>,
     pub(in crate::origin) open: bool,
 }

@@ -135,7 +135,7 @@ impl Resolver {
         open && self.allowed(stat.mode, stat.gid) & 0o4 != 0
     }
 
-    /// What the web server may do: as one of its group where that is the file's, else as everybody. The
+    /// What the web server may do: as one of its group where that is the file's, else as one of the others. The
     /// kernel asks for the group alone, where it is the file's.
     fn allowed(&self, mode: u32, gid: u32) -> u32 {
         if self.group == Some(gid) {

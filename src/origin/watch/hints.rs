@@ -50,7 +50,7 @@ pub(in crate::origin) enum Cause {
     clippy::struct_excessive_bools,
     reason = "independent facts about the place"
 )]
-pub(in crate::origin) struct Mark {
+pub(in crate::origin) struct Hint {
     /// Everything below as well.
     pub(in crate::origin) subtree: bool,
     /// What is there is complete: no need to wait for a writer.
@@ -61,7 +61,7 @@ pub(in crate::origin) struct Mark {
     pub(in crate::origin) event: bool,
     /// When the newest event of it came; `None` where no event brings the look, or it was put off.
     pub(in crate::origin) told: Option<Time>,
-    /// It is being written: unless it is complete before, the look comes so long after the first mark.
+    /// It is being written: unless it is complete before, the look comes so long after the first hint.
     pub(in crate::origin) writing: Option<Duration>,
     pub(in crate::origin) cause: Cause,
     pub(in crate::origin) first: Time,
@@ -71,7 +71,7 @@ pub(in crate::origin) struct Mark {
     pub(in crate::origin) flood: Option<Time>,
 }
 
-impl Mark {
+impl Hint {
     /// What an event asks for. `write_wait`: how long a file that is being written is waited for.
     pub(in crate::origin) fn event(nature: Nature, now: Time, write_wait: Duration) -> Self {
         let writing = (nature == Nature::Written).then_some(write_wait);
@@ -140,7 +140,7 @@ impl Mark {
         }
     }
 
-    /// Takes a newer mark of the same place in. The look comes at the sooner of the two times, but
+    /// Takes a newer hint of the same place in. The look comes at the sooner of the two times, but
     /// events that follow each other push it ahead of them, up to a limit: no rest, no starving.
     fn merge(&mut self, newer: Self) {
         self.first = self.first.min(newer.first);
@@ -173,7 +173,7 @@ impl Mark {
 #[derive(Debug)]
 struct Node {
     children: BTreeMap<Box<[u8]>, Node>,
-    mark: Option<Mark>,
+    hint: Option<Hint>,
     /// Nothing in here is due before this.
     due: Time,
 }
@@ -182,42 +182,42 @@ impl Node {
     const fn new() -> Self {
         Self {
             children: BTreeMap::new(),
-            mark: None,
+            hint: None,
             due: NEVER,
         }
     }
 
     /// Marks this node; with `subtree`, what is below is given up for it.
-    fn set(&mut self, mark: Mark) {
-        match &mut self.mark {
-            Some(old) => old.merge(mark),
-            None => self.mark = Some(mark),
+    fn set(&mut self, hint: Hint) {
+        match &mut self.hint {
+            Some(old) => old.merge(hint),
+            None => self.hint = Some(hint),
         }
-        if mark.event && mark.complete {
+        if hint.event && hint.complete {
             // A directory that went takes what is written in it out of sight.
             for child in self.children.values_mut() {
-                child.end_writing(mark.due);
+                child.end_writing(hint.due);
             }
         }
-        if self.mark.is_some_and(|mark| mark.subtree) {
+        if self.hint.is_some_and(|hint| hint.subtree) {
             let children = std::mem::take(&mut self.children);
             for child in children.into_values() {
-                child.fold_into(&mut self.mark);
+                child.fold_into(&mut self.hint);
             }
         }
-        self.due = match self.mark {
-            Some(mark) if mark.subtree => mark.due,
-            Some(mark) => mark.due.min(self.due),
+        self.due = match self.hint {
+            Some(hint) if hint.subtree => hint.due,
+            Some(hint) => hint.due.min(self.due),
             None => self.due,
         };
     }
 
     /// Nothing in here is waited for as being written: no event may say any more that it ended.
     fn end_writing(&mut self, due: Time) {
-        if let Some(mark) = self.mark.as_mut().filter(|mark| mark.writing.is_some()) {
-            mark.writing = None;
-            mark.due = mark.due.min(due);
-            self.due = self.due.min(mark.due);
+        if let Some(hint) = self.hint.as_mut().filter(|hint| hint.writing.is_some()) {
+            hint.writing = None;
+            hint.due = hint.due.min(due);
+            self.due = self.due.min(hint.due);
         }
         for child in self.children.values_mut() {
             child.end_writing(due);
@@ -225,59 +225,59 @@ impl Node {
         }
     }
 
-    fn fold_into(self, above: &mut Option<Mark>) {
-        if let (Some(above), Some(mark)) = (above.as_mut(), self.mark) {
-            above.cause = above.cause.max(mark.cause);
+    fn fold_into(self, above: &mut Option<Hint>) {
+        if let (Some(above), Some(hint)) = (above.as_mut(), self.hint) {
+            above.cause = above.cause.max(hint.cause);
             if above.flood.is_none() {
-                above.due = above.due.min(mark.due);
+                above.due = above.due.min(hint.due);
             }
-            above.first = above.first.min(mark.first);
-            above.told = above.told.max(mark.told);
+            above.first = above.first.min(hint.first);
+            above.told = above.told.max(hint.told);
         }
         for child in self.children.into_values() {
             child.fold_into(above);
         }
     }
 
-    /// Returns when a flood that the mark belongs to will be looked at.
+    /// Returns when a flood that the hint belongs to will be looked at.
     fn put(
         &mut self,
         mut names: std::slice::Split<'_, u8, Slash>,
         depth: usize,
-        mark: Mark,
+        hint: Hint,
     ) -> Option<Time> {
-        if let Some(own) = self.mark.as_mut().filter(|own| own.subtree) {
-            own.merge(Mark {
+        if let Some(own) = self.hint.as_mut().filter(|own| own.subtree) {
+            own.merge(Hint {
                 subtree: true,
-                ..mark
+                ..hint
             });
             self.due = own.due;
             return own.flood.and(Some(own.due));
         }
         let Some(name) = names.next() else {
-            self.set(mark);
+            self.set(hint);
             return None;
         };
         if depth == DEPTH {
-            self.set(Mark {
+            self.set(Hint {
                 subtree: true,
-                ..mark
+                ..hint
             });
             return None;
         }
         if self.children.len() >= CHILDREN && !self.children.contains_key(name) {
-            return Some(self.flood(mark));
+            return Some(self.flood(hint));
         }
-        self.due = self.due.min(mark.due);
+        self.due = self.due.min(hint.due);
         self.children
             .entry(name.into())
             .or_insert_with(Self::new)
-            .put(names, depth + 1, mark)
+            .put(names, depth + 1, hint)
     }
 
     /// Marks everything in here, since too much of it is marked already.
-    fn flood(&mut self, mark: Mark) -> Time {
-        self.set(mark.flooded());
+    fn flood(&mut self, hint: Hint) -> Time {
+        self.set(hint.flooded());
         self.due
     }
 
@@ -287,15 +287,15 @@ impl Node {
         now: Time,
         path: &mut Vec<u8>,
         limit: usize,
-        out: &mut Vec<(Vec<u8>, Mark)>,
+        out: &mut Vec<(Vec<u8>, Hint)>,
     ) {
         if self.due > now || out.len() >= limit {
             return;
         }
-        if let Some(mark) = self.mark.take_if(|mark| mark.due <= now) {
-            out.push((path.clone(), mark));
+        if let Some(hint) = self.hint.take_if(|hint| hint.due <= now) {
+            out.push((path.clone(), hint));
         }
-        let mut due = self.mark.map_or(NEVER, |mark| mark.due);
+        let mut due = self.hint.map_or(NEVER, |hint| hint.due);
         self.children.retain(|name, child| {
             let length = path.len();
             if length > 0 {
@@ -305,13 +305,13 @@ impl Node {
             child.take(now, path, limit, out);
             path.truncate(length);
             due = due.min(child.due);
-            child.mark.is_some() || !child.children.is_empty()
+            child.hint.is_some() || !child.children.is_empty()
         });
         self.due = due;
     }
 
-    fn any(&self, wanted: &impl Fn(&Mark) -> bool) -> bool {
-        self.mark.as_ref().is_some_and(wanted)
+    fn any(&self, wanted: &impl Fn(&Hint) -> bool) -> bool {
+        self.hint.as_ref().is_some_and(wanted)
             || self.children.values().any(|node| node.any(wanted))
     }
 
@@ -319,14 +319,14 @@ impl Node {
         &self,
         path: &mut Vec<u8>,
         limit: usize,
-        wanted: &impl Fn(&Mark) -> bool,
+        wanted: &impl Fn(&Hint) -> bool,
         found: &mut Vec<(Vec<u8>, Time)>,
     ) {
         if found.len() >= limit {
             return;
         }
-        if let Some(mark) = self.mark.as_ref().filter(|mark| wanted(mark)) {
-            found.push((path.clone(), mark.first));
+        if let Some(hint) = self.hint.as_ref().filter(|hint| wanted(hint)) {
+            found.push((path.clone(), hint.first));
         }
         for (name, child) in &self.children {
             let length = path.len();
@@ -343,9 +343,9 @@ impl Node {
         1 + self.children.values().map(Self::count).sum::<usize>()
     }
 
-    fn marks(&self, wanted: &impl Fn(&Mark) -> bool) -> u64 {
-        let own = u64::from(self.mark.as_ref().is_some_and(wanted));
-        let below = self.children.values().map(|node| node.marks(wanted));
+    fn hints(&self, wanted: &impl Fn(&Hint) -> bool) -> u64 {
+        let own = u64::from(self.hint.as_ref().is_some_and(wanted));
+        let below = self.children.values().map(|node| node.hints(wanted));
         own + below.sum::<u64>()
     }
 }
@@ -383,13 +383,13 @@ impl Hints {
     }
 
     /// Adds a place. `path` is relative to the root, empty for the root itself.
-    pub(in crate::origin) fn insert(&mut self, path: &[u8], mark: Mark) {
-        let mut flood = self.root.put(names(path), 0, mark);
+    pub(in crate::origin) fn insert(&mut self, path: &[u8], hint: Hint) {
+        let mut flood = self.root.put(names(path), 0, hint);
         self.nodes += names(path).count();
         if self.nodes > NODES {
             self.nodes = self.root.count();
             if self.nodes > NODES / 2 {
-                flood = Some(self.root.flood(mark));
+                flood = Some(self.root.flood(hint));
                 self.nodes = 1;
             }
         }
@@ -402,10 +402,10 @@ impl Hints {
     }
 
     /// Takes out at most `limit` places that are due.
-    pub(in crate::origin) fn take_due(&mut self, now: Time, limit: usize) -> Vec<(Vec<u8>, Mark)> {
+    pub(in crate::origin) fn take_due(&mut self, now: Time, limit: usize) -> Vec<(Vec<u8>, Hint)> {
         let mut out = Vec::new();
         self.root.take(now, &mut Vec::new(), limit, &mut out);
-        if self.root.mark.is_none() && self.root.children.is_empty() {
+        if self.root.hint.is_none() && self.root.children.is_empty() {
             self.nodes = 1;
         }
         out
@@ -418,13 +418,13 @@ impl Hints {
 
     /// Whether this path, or a subtree it lies in, is still to be looked at because of an event.
     pub(in crate::origin) fn heard_of(&self, path: &[u8]) -> bool {
-        let watched = |mark: &Mark| mark.cause == Cause::Watch;
+        let watched = |hint: &Hint| hint.cause == Cause::Watch;
         let mut node = &self.root;
         for name in names(path) {
             if node
-                .mark
+                .hint
                 .as_ref()
-                .is_some_and(|mark| mark.subtree && watched(mark))
+                .is_some_and(|hint| hint.subtree && watched(hint))
             {
                 return true;
             }
@@ -433,7 +433,7 @@ impl Hints {
             };
             node = child;
         }
-        node.mark.as_ref().is_some_and(watched)
+        node.hint.as_ref().is_some_and(watched)
     }
 
     /// Events were lost, perhaps those that end a writing: what is written is looked at soon.
@@ -443,29 +443,29 @@ impl Hints {
 
     /// Whether the kernel has told of this very path, and it was not looked at since.
     pub(in crate::origin) fn event_at(&mut self, path: &[u8]) -> bool {
-        self.mark_at(path).is_some_and(|mark| mark.event)
+        self.hint_at(path).is_some_and(|hint| hint.event)
     }
 
     /// The path waits to be looked at since `first`.
     pub(in crate::origin) fn since(&mut self, path: &[u8], first: Time) {
-        if let Some(mark) = self.mark_at(path) {
-            mark.first = mark.first.min(first);
+        if let Some(hint) = self.hint_at(path) {
+            hint.first = hint.first.min(first);
         }
     }
 
-    fn mark_at(&mut self, path: &[u8]) -> Option<&mut Mark> {
+    fn hint_at(&mut self, path: &[u8]) -> Option<&mut Hint> {
         let mut node = &mut self.root;
         for name in names(path) {
             node = node.children.get_mut(name)?;
         }
-        node.mark.as_mut()
+        node.hint.as_mut()
     }
 
     /// The first places of this kind, and since when they wait.
     pub(in crate::origin) fn some(
         &self,
         limit: usize,
-        wanted: impl Fn(&Mark) -> bool,
+        wanted: impl Fn(&Hint) -> bool,
     ) -> Vec<(Vec<u8>, Time)> {
         let mut found = Vec::new();
         self.root.some(&mut Vec::new(), limit, &wanted, &mut found);
@@ -473,13 +473,13 @@ impl Hints {
     }
 
     /// Whether a place of this kind is left.
-    pub(in crate::origin) fn any(&self, wanted: impl Fn(&Mark) -> bool) -> bool {
+    pub(in crate::origin) fn any(&self, wanted: impl Fn(&Hint) -> bool) -> bool {
         self.root.any(&wanted)
     }
 
     /// How many places of this kind there are.
-    pub(in crate::origin) fn count_marks(&self, wanted: impl Fn(&Mark) -> bool) -> u64 {
-        self.root.marks(&wanted)
+    pub(in crate::origin) fn count_hints(&self, wanted: impl Fn(&Hint) -> bool) -> u64 {
+        self.root.hints(&wanted)
     }
 }
 

@@ -1,5 +1,9 @@
 //! Where the watch, the handle and the worker meet: hints, bad news of the watch, and requests. The
 //! event handler only ever puts something in here; it never looks at a file, blocks or drops.
+//!
+//! The registries that events are resolved with (places, unwatched directories, cookies, links, targets) each
+//! have a lock of their own, held for one question: under one lock, an event would wait for a walk that fills
+//! another of them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::cookie::Cookies;
-use super::hints::{Cause, Hints, Mark, Nature};
+use super::hints::{Cause, Hint, Hints, Nature};
 use super::unwatched::Unwatched;
 use crate::clock::Clock;
 use crate::core::time::Time;
@@ -31,7 +35,7 @@ const REQUESTS: usize = 1_024;
 /// replaced is missing for a moment.
 const WAY: Duration = Duration::from_millis(100);
 
-/// A worker that has not been heard of for so long waits for something.
+/// A worker that has not turned for so long waits for something.
 const MOMENT: Duration = Duration::from_millis(250);
 
 /// A worker that waits says so often that it is there.
@@ -59,7 +63,7 @@ pub(in crate::origin) struct Mail {
     pub(in crate::origin) requests: Vec<Request>,
     /// Who waits until nothing is pending of what was marked up to a time.
     waiters: Vec<(Time, oneshot::Sender<()>)>,
-    /// When the worker was last heard of.
+    /// When the worker turned last.
     turned: Time,
     /// The kernel dropped events of the current watch.
     pub(in crate::origin) overflow: bool,
@@ -93,11 +97,11 @@ impl Mail {
             || self.lost_watch
             || self.root_check.is_some()
             || !self.requests.is_empty();
-        let counts = |mark: &Mark| {
-            mark.cause != Cause::Recheck
-                && (!mark.event || before.is_none_or(|before| mark.first <= before))
+        let counts = |hint: &Hint| {
+            hint.cause != Cause::Recheck
+                && (!hint.event || before.is_none_or(|before| hint.first <= before))
         };
-        self.hints.count_marks(counts) + u64::from(self.busy) + u64::from(unread)
+        self.hints.count_hints(counts) + u64::from(self.busy) + u64::from(unread)
     }
 }
 
@@ -188,7 +192,7 @@ impl Inbox {
         !mail.stop
     }
 
-    /// How long the worker has not been heard of. It turns every few seconds, so that it waits for a disk.
+    /// How long ago the worker turned. It turns every few seconds; else it waits for a disk.
     pub(in crate::origin) fn silent(&self) -> Duration {
         self.clock.now().since(self.lock().turned)
     }
@@ -217,11 +221,11 @@ impl Inbox {
     }
 
     /// Takes out at most `limit` places that are due. They are pending until [`Inbox::rest`].
-    pub(in crate::origin) fn take_due(&self, now: Time, limit: usize) -> Vec<(Vec<u8>, Mark)> {
+    pub(in crate::origin) fn take_due(&self, now: Time, limit: usize) -> Vec<(Vec<u8>, Hint)> {
         let mut mail = self.lock();
         let due = mail.hints.take_due(now, limit);
         mail.busy |= !due.is_empty();
-        let told = due.iter().filter_map(|(_, mark)| mark.told).min();
+        let told = due.iter().filter_map(|(_, hint)| hint.told).min();
         mail.in_hands = mail.in_hands.into_iter().chain(told).min();
         due
     }
@@ -235,7 +239,7 @@ impl Inbox {
         let soon = now.after(SETTLED);
         let early = |told: Option<Time>| told.is_some_and(|told| told < before);
         (turns && early(mail.in_hands))
-            || mail.hints.any(|mark| early(mark.told) && mark.due <= soon)
+            || mail.hints.any(|hint| early(hint.told) && hint.due <= soon)
     }
 
     /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
@@ -289,25 +293,25 @@ impl Inbox {
 
     /// The first files that are being written, and since when.
     pub(in crate::origin) fn writing(&self, limit: usize) -> Vec<(Vec<u8>, Time)> {
-        self.lock().hints.some(limit, |mark| mark.writing.is_some())
+        self.lock().hints.some(limit, |hint| hint.writing.is_some())
     }
 
     /// How many files are being written.
     pub(in crate::origin) fn count_writing(&self) -> u64 {
-        self.lock().hints.count_marks(|mark| mark.writing.is_some())
+        self.lock().hints.count_hints(|hint| hint.writing.is_some())
     }
 
     /// Adds a place to look at, from another thread than the worker's, which has to be woken.
-    pub(in crate::origin) fn ask(&self, path: &[u8], mark: Mark) {
+    pub(in crate::origin) fn ask(&self, path: &[u8], hint: Hint) {
         let mut mail = self.lock();
-        mail.hints.insert(path, mark);
+        mail.hints.insert(path, hint);
         mail.news = true;
         self.wake.notify_all();
     }
 
     /// Adds a place to look at.
-    pub(in crate::origin) fn hint(&self, path: &[u8], mark: Mark) {
-        self.lock().hints.insert(path, mark);
+    pub(in crate::origin) fn hint(&self, path: &[u8], hint: Hint) {
+        self.lock().hints.insert(path, hint);
     }
 
     /// Waits until `until`, or until news come in, or until a hint is due and the time of `hints`
@@ -406,31 +410,31 @@ impl Inbox {
             mail.news = true;
             self.wake.notify_all();
         }
-        let mark = Mark {
+        let hint = Hint {
             told: Some(at),
-            ..Mark::event(nature, self.clock.now(), self.write_wait)
+            ..Hint::event(nature, self.clock.now(), self.write_wait)
         };
         for link in self.links.to(path) {
-            self.ask(&link, mark);
+            self.ask(&link, hint);
         }
         let names = lock(&self.places).names(path.as_os_str().as_bytes());
         for mut logical in names {
-            let mut mark = mark;
+            let mut hint = hint;
             if path.file_name() == Some(OsStr::new(DATA)) && logical.ends_with(DATA.as_bytes()) {
                 // A volume of Kubernetes has got new content: every file beside this link leads
                 // through it.
                 logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
-                mark = Mark {
+                hint = Hint {
                     told: Some(at),
-                    ..Mark::below(Cause::Watch, self.clock.now())
+                    ..Hint::below(Cause::Watch, self.clock.now())
                 };
             } else if self.ignore.matches(&logical, is_dir) {
                 continue;
             }
             let mut mail = self.lock();
-            mail.hints.insert(&logical, mark);
+            mail.hints.insert(&logical, hint);
             mail.hints_total += 1;
-            if mail.wakes_at > mark.due {
+            if mail.wakes_at > hint.due {
                 self.wake.notify_all();
             }
         }

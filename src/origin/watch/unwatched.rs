@@ -177,7 +177,7 @@ mod tests {
         assert!(unwatched.summary().everything && unwatched.tops().is_empty());
         unwatched.begin_round();
         unwatched.add(b"still", true);
-        // Until everything was walked, nobody knows that fewer would do.
+        // Until everything was walked, it is not known that fewer would do.
         let summary = unwatched.summary();
         assert!(summary.everything && summary.limit && summary.directories > 4_000);
         assert!(unwatched.tops().is_empty());

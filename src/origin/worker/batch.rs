@@ -153,8 +153,8 @@ pub(in crate::origin) struct Committer {
 }
 
 impl Committer {
-    /// Commits a batch, for as long as it takes. `trouble` hears why it did not work yet, and
-    /// `None` when it did. Returns the paths whose rows had changed meanwhile: they have to be
+    /// Commits a batch, for as long as it takes. `trouble` is called with why it did not work yet, and
+    /// with `None` when it did. Returns the paths whose rows had changed meanwhile: they have to be
     /// looked at again.
     pub(in crate::origin) fn commit(
         &self,

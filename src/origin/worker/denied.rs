@@ -17,7 +17,7 @@ use crate::origin::tree::fingerprint::may_read;
 use crate::origin::tree::paths::{join, remove_below};
 use crate::origin::tree::resolver::{Resolver, nothing_there};
 use crate::origin::tree::walk::open_above;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 
 /// Files, and directories, that have a line in the log each.
 const LOGGED: u64 = 1_024;
@@ -114,11 +114,11 @@ impl Denied {
                 Err(_) => {}
                 Ok(_) if context.settings.watch == WatchMode::Off => self.unlisted.remove(&path),
                 Ok(_) => {
-                    let mark = Mark {
+                    let hint = Hint {
                         subtree: true,
-                        ..Mark::again(Cause::Scan(ScanReason::Poll), now)
+                        ..Hint::again(Cause::Scan(ScanReason::Poll), now)
                     };
-                    context.inbox.hint(&path, mark);
+                    context.inbox.hint(&path, hint);
                 }
             }
         }

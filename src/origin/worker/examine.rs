@@ -22,7 +22,7 @@ use crate::origin::status::ScanReason;
 use crate::origin::tree::fingerprint::Content;
 use crate::origin::tree::resolver::Seen;
 use crate::origin::tree::walk::open_above;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 use crate::sink::FileChange;
 
 /// A file that could not be looked at for a passing reason is looked at again after this.
@@ -34,9 +34,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// What seems gone waits like this for the end of a scan that may find that everything is.
 const AFTER_SCAN: Duration = Duration::from_millis(500);
 
-/// Why and how patiently something is looked at.
+/// What one look at a path is for, and how patient it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reason {
+pub(super) struct Look {
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) complete: bool,
@@ -49,27 +49,27 @@ pub(super) struct Reason {
     pub(super) baseline: Option<Time>,
 }
 
-impl Reason {
+impl Look {
     /// What a hint asks for.
-    pub(super) const fn of(mark: &Mark) -> Self {
+    pub(super) const fn of(hint: &Hint) -> Self {
         Self {
-            cause: mark.cause,
-            first: mark.first,
-            complete: mark.complete,
-            event: mark.event && !mark.subtree,
-            told: mark.told,
+            cause: hint.cause,
+            first: hint.first,
+            complete: hint.complete,
+            event: hint.event && !hint.subtree,
+            told: hint.told,
             doubt: false,
             baseline: None,
         }
     }
 
-    fn mark(self, due: Time) -> Mark {
-        Mark {
+    fn hint(self, due: Time) -> Hint {
+        Hint {
             complete: self.complete,
             event: self.event,
             first: self.first,
             due,
-            ..Mark::again(self.cause, due)
+            ..Hint::again(self.cause, due)
         }
     }
 
@@ -88,14 +88,14 @@ impl Worker {
         &mut self,
         path: &[u8],
         row: Option<Row>,
-        reason: Reason,
+        look: Look,
     ) -> Result<(), End> {
         let resolver = self.resolver();
         match resolver.see(path) {
-            Ok(Some(Seen::Directory) | None) => row.map_or(Ok(()), |row| self.absent(&row, reason)),
+            Ok(Some(Seen::Directory) | None) => row.map_or(Ok(()), |row| self.absent(&row, look)),
             found => {
                 let open = open_above(&resolver, path);
-                self.examine(path, found, row, open, reason).map(drop)
+                self.examine(path, found, row, open, look).map(drop)
             }
         }
     }
@@ -123,12 +123,12 @@ impl Worker {
     }
 
     /// How long a look at a file waits for what is still being written.
-    fn patience(&self, silent: bool, reason: Reason, now: Time) -> Patience {
+    fn patience(&self, silent: bool, look: Look, now: Time) -> Patience {
         if silent {
             Patience::Unread
-        } else if now >= reason.first.after(self.context.settings.write_wait) {
+        } else if now >= look.first.after(self.context.settings.write_wait) {
             Patience::Over
-        } else if reason.complete {
+        } else if look.complete {
             Patience::Complete
         } else {
             Patience::Wait
@@ -137,12 +137,12 @@ impl Worker {
 
     /// A path that could not be looked at: a later look tries again, or its directory is tried until it
     /// can be listed.
-    fn unknown(&mut self, path: &[u8], error: &io::Error, reason: Reason, now: Time) {
+    fn unknown(&mut self, path: &[u8], error: &io::Error, look: Look, now: Time) {
         tracing::debug!(origin = %self.context.settings.name, path = %String::from_utf8_lossy(path), %error, "cannot be looked at");
         if error.kind() != io::ErrorKind::PermissionDenied {
             self.context
                 .inbox
-                .hint(path, reason.mark(now.after(TRY_AGAIN)));
+                .hint(path, look.hint(now.after(TRY_AGAIN)));
         } else if self.names.resolver().real(path).is_symlink() {
             self.denied.report_unlisted(&self.context, path);
         }
@@ -155,7 +155,7 @@ impl Worker {
         found: io::Result<Option<Seen>>,
         row: Option<Row>,
         open: bool,
-        mut reason: Reason,
+        mut look: Look,
     ) -> Result<bool, End> {
         if self.regrouped(row.as_ref(), &found, open) {
             return Ok(true);
@@ -164,18 +164,18 @@ impl Worker {
         let resolver = self.resolver();
         let row = row.map(|row| self.filesystems.renumber(row));
         let silent = row.is_none()
-            && (self.was_there_before(path, reason.baseline, now) || self.entered(path, now));
-        let patience = self.patience(silent, reason, now);
+            && (self.was_there_before(path, look.baseline, now) || self.entered(path, now));
+        let patience = self.patience(silent, look, now);
         let entry = row.as_ref().map(|row| &row.entry);
-        let signs = reason.signs();
+        let signs = look.signs();
         if self.reads_enough(&found) {
-            self.keep_doubt(path, row.as_ref(), reason);
-            let mark = reason.mark(now.after(ROUND));
+            self.keep_doubt(path, row.as_ref(), look);
+            let hint = look.hint(now.after(ROUND));
             self.context.inbox.hint(
                 path,
-                Mark {
-                    told: reason.told,
-                    ..mark
+                Hint {
+                    told: look.told,
+                    ..hint
                 },
             );
             return Ok(true);
@@ -189,7 +189,7 @@ impl Worker {
                     read_as(content, entry, seen, patience, signs, now)
                 }
                 Answer::Wait => {
-                    self.keep_doubt(path, row.as_ref(), reason);
+                    self.keep_doubt(path, row.as_ref(), look);
                     Outcome::Later(now.after(ASK_AGAIN))
                 }
             };
@@ -204,31 +204,29 @@ impl Worker {
                 self.keep_number(path, row);
             }
             Outcome::Directory => {
-                self.context
-                    .inbox
-                    .hint(path, Mark::below(reason.cause, now));
+                self.context.inbox.hint(path, Hint::below(look.cause, now));
             }
             Outcome::Absent => {
                 if let Some(row) = row {
-                    self.absent(&row, reason)?;
+                    self.absent(&row, look)?;
                 }
                 return Ok(false);
             }
-            Outcome::Unknown(error) => self.unknown(path, &error, reason, now),
+            Outcome::Unknown(error) => self.unknown(path, &error, look, now),
             Outcome::Large(_) => {}
-            Outcome::Later(due) => self.context.inbox.hint(path, reason.mark(due)),
+            Outcome::Later(due) => self.context.inbox.hint(path, look.hint(due)),
             Outcome::Recheck(due) => self.recheck(path, due, now),
-            Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, reason, now) => {
-                let due = reason.first.after(self.context.settings.gone_after);
-                self.context.inbox.hint(path, reason.mark(due));
+            Outcome::Found(found) if !silent && self.closes(row.as_ref(), &found, look, now) => {
+                let due = look.first.after(self.context.settings.gone_after);
+                self.context.inbox.hint(path, look.hint(due));
             }
             Outcome::Found(found) => {
-                if reason.cause == Cause::Scan(ScanReason::Rescan)
+                if look.cause == Cause::Scan(ScanReason::Rescan)
                     && self.context.inbox.lock().hints.heard_of(path)
                 {
-                    reason.cause = Cause::Watch;
+                    look.cause = Cause::Watch;
                 }
-                self.found(path, row.as_ref(), found, reason, silent, now)?;
+                self.found(path, row.as_ref(), found, look, silent, now)?;
             }
         }
         Ok(true)
@@ -253,8 +251,8 @@ impl Worker {
 
     /// The look at a file whose stat says nothing is put off: no later look may take its stat for
     /// enough.
-    fn keep_doubt(&mut self, path: &[u8], row: Option<&Row>, reason: Reason) {
-        if let Some(row) = row.filter(|_| reason.doubt) {
+    fn keep_doubt(&mut self, path: &[u8], row: Option<&Row>, look: Look) {
+        if let Some(row) = row.filter(|_| look.doubt) {
             let mut entry = row.entry.clone();
             entry.known = Confidence::HashOnly;
             self.batch
@@ -276,11 +274,11 @@ impl Worker {
     /// Whether visitors can't read the file any more, or not yet, since a moment ago: `cp -a` and `tar`
     /// open a directory to others when all that is in it has been written. Like a file that is
     /// gone, it counts when it stays so.
-    fn closes(&self, row: Option<&Row>, found: &Found, reason: Reason, now: Time) -> bool {
+    fn closes(&self, row: Option<&Row>, found: &Found, look: Look, now: Time) -> bool {
         found.kind.is_some()
             && !found.entry.readable
             && row.is_none_or(|row| row.entry.readable)
-            && now < reason.first.after(self.context.settings.gone_after)
+            && now < look.first.after(self.context.settings.gone_after)
     }
 
     fn found(
@@ -288,7 +286,7 @@ impl Worker {
         path: &[u8],
         row: Option<&Row>,
         mut found: Found,
-        reason: Reason,
+        look: Look,
         silent: bool,
         now: Time,
     ) -> Result<(), End> {
@@ -310,20 +308,20 @@ impl Worker {
             self.recheck(path, due, now);
         }
         self.report.count_unchanged(u64::from(found.unchanged));
-        self.note_twins(path, row, &found, reason, now)?;
+        self.note_twins(path, row, &found, look, now)?;
         self.denied.looked(&self.context, path, &found);
         let hash = found.entry.hash;
         let change = found
             .kind
             .filter(|_| !silent)
-            .map(|kind| self.change(path, kind, hash, row, (reason, now)));
+            .map(|kind| self.change(path, kind, hash, row, look, now));
         let edit = Edit::new(path, row, Some(found.entry));
         if change.is_some() {
-            self.ask_links(path, reason.told, now);
+            self.ask_links(path, look.told, now);
         }
         // What was waited for long enough is believed, whatever follows.
-        let over = now >= reason.first.after(self.context.settings.write_wait);
-        let first = Some(reason.first).filter(|_| !over);
+        let over = now >= look.first.after(self.context.settings.write_wait);
+        let first = Some(look.first).filter(|_| !over);
         self.batch.add_seen(edit, change, first);
         Ok(())
     }
@@ -334,11 +332,11 @@ impl Worker {
         path: &[u8],
         row: Option<&Row>,
         found: &Found,
-        reason: Reason,
+        look: Look,
         now: Time,
     ) -> Result<(), End> {
         let stat = &found.entry.stat;
-        if stat.links < 2 || reason.cause != Cause::Watch {
+        if stat.links < 2 || look.cause != Cause::Watch {
             return Ok(());
         }
         let known =
@@ -364,8 +362,8 @@ impl Worker {
     fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
         let real = self.names.resolver().resolved.join(OsStr::from_bytes(path));
         for link in self.context.inbox.links.to(&real) {
-            let mark = Mark::again(Cause::Watch, now);
-            self.context.inbox.hint(&link, Mark { told, ..mark });
+            let hint = Hint::again(Cause::Watch, now);
+            self.context.inbox.hint(&link, Hint { told, ..hint });
         }
     }
 
@@ -373,14 +371,14 @@ impl Worker {
     fn recheck(&self, path: &[u8], due: Time, now: Time) {
         self.context.inbox.hint(
             path,
-            Mark {
+            Hint {
                 due,
-                ..Mark::again(Cause::Recheck, now)
+                ..Hint::again(Cause::Recheck, now)
             },
         );
     }
 
-    /// Whether a file that the index does not know was there before anybody watched: then it is
+    /// Whether a file that the index does not know was there before the watch: then it is
     /// taken over in silence. Only while the index was never complete.
     fn was_there_before(&self, path: &[u8], baseline: Option<Time>, now: Time) -> bool {
         let Some(armed) = baseline else { return false };
@@ -434,7 +432,7 @@ impl Worker {
     }
 
     /// A file of the index is not there.
-    pub(super) fn absent(&mut self, row: &Row, reason: Reason) -> Result<(), End> {
+    pub(super) fn absent(&mut self, row: &Row, look: Look) -> Result<(), End> {
         if self.batch.contains(&row.path) {
             self.commit()?;
         }
@@ -444,11 +442,11 @@ impl Worker {
             return Ok(());
         }
         let now = self.context.clock.now();
-        let again = |due: Time| Mark {
+        let again = |due: Time| Hint {
             complete: true,
             event: false,
             first: now,
-            ..reason.mark(due)
+            ..look.hint(due)
         };
         let Some(since) = row.entry.absent else {
             let mut entry = row.entry.clone();
@@ -473,7 +471,7 @@ impl Worker {
                     .hint(&row.path, again(now.after(AFTER_SCAN)));
             }
             Verdict::Held | Verdict::Judge | Verdict::Gone => {
-                let change = self.change(&row.path, Kind::Gone, None, Some(row), (reason, now));
+                let change = self.change(&row.path, Kind::Gone, None, Some(row), look, now);
                 self.ask_links(&row.path, None, now);
                 let edit = Edit::new(&row.path, Some(row), None);
                 self.batch.add_gone(edit, change, verdict != Verdict::Gone);
@@ -488,9 +486,10 @@ impl Worker {
         kind: Kind,
         hash: Option<ContentHash>,
         row: Option<&Row>,
-        (reason, now): (Reason, Time),
+        look: Look,
+        now: Time,
     ) -> FileChange {
-        let (source, detail) = match reason.cause {
+        let (source, detail) = match look.cause {
             Cause::Scan(reason) => (Source::Scan, reason.as_str()),
             Cause::Watch | Cause::Recheck => (Source::Watch, ""),
         };
@@ -505,7 +504,7 @@ impl Worker {
             source,
             detail: detail.into(),
             // What has to stay gone, and what no event told of, is noticed by the look.
-            seen: reason
+            seen: look
                 .told
                 .filter(|_| kind != Kind::Gone)
                 .map_or(now, |told| told.min(now)),

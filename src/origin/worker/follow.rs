@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::examine::Reason;
+use super::examine::Look;
 use super::scans::Pending;
 use super::sweep::Sweep;
 use super::{End, STEP, Worker};
@@ -12,7 +12,7 @@ use crate::origin::status::ScanReason;
 use crate::origin::tree::paths::join;
 use crate::origin::tree::resolver::{Seen, Sight};
 use crate::origin::tree::walk::Item;
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 
 /// Files that differ from their rows whose rows are read at once.
 const TOGETHER: usize = 128;
@@ -28,28 +28,28 @@ struct Other {
 }
 
 impl Worker {
-    /// Follows one hint. `row`: what is remembered of the path, unless the mark is of a subtree.
-    pub(super) fn follow(&mut self, path: &[u8], mark: Mark, row: Option<Row>) -> Result<(), End> {
+    /// Follows one hint. `row`: what is remembered of the path, unless the hint is of a subtree.
+    pub(super) fn follow(&mut self, path: &[u8], hint: Hint, row: Option<Row>) -> Result<(), End> {
         if path.is_empty() {
-            self.follow_root(mark);
+            self.follow_root(hint);
             return Ok(());
         }
         if self.batch.contains(path) {
             self.commit()?;
         }
-        if mark.subtree {
-            return self.look_into(path, mark);
+        if hint.subtree {
+            return self.look_into(path, hint);
         }
-        let reason = Reason::of(&mark);
-        if mark.named && self.names.depend_on(path) {
+        let look = Look::of(&hint);
+        if hint.named && self.names.depend_on(path) {
             self.scans.want_for_links(self.context.clock.now());
         }
         let resolver = self.resolver();
         let Sight { is_link, found } = resolver.sight(path);
         let is_dir = matches!(found, Ok(Some(Seen::Directory)));
-        if mark.cause == Cause::Watch && is_dir {
-            if mark.named || self.denied.differs(self.names.resolver(), path) {
-                return self.look_into(path, mark);
+        if hint.cause == Cause::Watch && is_dir {
+            if hint.named || self.denied.differs(self.names.resolver(), path) {
+                return self.look_into(path, hint);
             }
             return Ok(());
         }
@@ -57,22 +57,22 @@ impl Worker {
         if is_link {
             self.follow_link(path);
         }
-        let there = self.examine(path, found, row, open, reason)?;
+        let there = self.examine(path, found, row, open, look)?;
         if !there && self.has_rows_below(path)? {
-            return self.look_into(path, mark);
+            return self.look_into(path, hint);
         }
         Ok(())
     }
 
-    fn follow_root(&mut self, mark: Mark) {
-        if mark.named && !mark.subtree {
+    fn follow_root(&mut self, hint: Hint) {
+        if hint.named && !hint.subtree {
             self.check_root(self.context.clock.now());
             return;
         }
-        if !mark.subtree && !self.denied.differs(self.names.resolver(), b"") {
+        if !hint.subtree && !self.denied.differs(self.names.resolver(), b"") {
             return;
         }
-        let reason = match mark.cause {
+        let reason = match hint.cause {
             Cause::Scan(reason) if reason != ScanReason::Rescan => reason,
             _ => ScanReason::Directory,
         };
@@ -89,40 +89,40 @@ impl Worker {
             .is_empty())
     }
 
-    fn look_into(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+    fn look_into(&mut self, path: &[u8], hint: Hint) -> Result<(), End> {
         self.report.count_scan(ScanReason::Directory);
         if self.names.depend_on_directories() {
             self.scans.want_for_links(self.context.clock.now());
         }
-        self.look_below(path, mark)
+        self.look_below(path, hint)
     }
 
     /// Looks at everything at and below `path`.
-    pub(super) fn look_below(&mut self, path: &[u8], mark: Mark) -> Result<(), End> {
+    pub(super) fn look_below(&mut self, path: &[u8], hint: Hint) -> Result<(), End> {
         self.commit()?;
         self.looks.count_subtree();
         let resolver = self.resolver();
-        let reason = Reason {
-            baseline: (mark.cause == Cause::Recheck && !self.scope.is_complete())
+        let look = Look {
+            baseline: (hint.cause == Cause::Recheck && !self.scope.is_complete())
                 .then_some(self.watching.armed_at()),
-            ..Reason::of(&mark)
+            ..Look::of(&hint)
         };
         self.context.inbox.forget_places(path);
         self.context.inbox.unwatched.remove_below(path);
         self.denied.forget_below(path);
         let row = self.context.index().get(path)?;
-        self.examine_file(path, row, reason)?;
+        self.examine_file(path, row, look)?;
         let mut sweep = Sweep::new(
             &resolver,
             &self.context.ignore,
             self.observer().as_ref(),
             self.context.index().clone(),
             path,
-            mark.cause,
-            mark.first,
+            hint.cause,
+            hint.first,
         );
-        sweep.baseline = reason.baseline;
-        sweep.told = mark.told;
+        sweep.baseline = look.baseline;
+        sweep.told = hint.told;
         sweep.doubt = self.filesystems.doubt().clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
@@ -130,25 +130,25 @@ impl Worker {
 
     /// Goes on with a look at a subtree. Returns whether there is more to do.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
-        let reason = Reason {
+        let look = Look {
             baseline: sweep.baseline,
             told: sweep.told,
-            ..Reason::of(&Mark::again(sweep.cause, sweep.first))
+            ..Look::of(&Hint::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();
         if !self.context.inbox.go_on() {
             return Err(End::Stopping);
         }
         for _ in 0..entries {
-            let Some(item) = sweep.tour.next() else {
-                self.examine_others(&mut others, reason)?;
-                self.absent_before(sweep, None, reason)?;
+            let Some(item) = sweep.walk.next() else {
+                self.examine_others(&mut others, look)?;
+                self.absent_before(sweep, None, look)?;
                 return Ok(false);
             };
             match item {
                 Item::File { path, stat, open } => {
                     sweep.files += 1;
-                    self.absent_before(sweep, Some(&path), reason)?;
+                    self.absent_before(sweep, Some(&path), look)?;
                     let row = sweep.rows.take(&path)?;
                     let device = stat.as_ref().map(|stat| stat.dev);
                     let doubt = row.is_some() && sweep.doubts(&path, device);
@@ -174,15 +174,15 @@ impl Worker {
                         doubt,
                     });
                     if others.len() == TOGETHER {
-                        self.examine_others(&mut others, reason)?;
+                        self.examine_others(&mut others, look)?;
                     }
                 }
                 Item::Directory { path, open } => {
                     self.denied.listed(path, open);
                 }
                 Item::Unreadable { path } => {
-                    self.absent_before(sweep, Some(&join(&path, b"/")), reason)?;
-                    self.look_through_unlisted(sweep, &path, reason)?;
+                    self.absent_before(sweep, Some(&join(&path, b"/")), look)?;
+                    self.look_through_unlisted(sweep, &path, look)?;
                 }
             }
             self.commit_if_full()?;
@@ -190,12 +190,12 @@ impl Worker {
                 break;
             }
         }
-        self.examine_others(&mut others, reason)?;
+        self.examine_others(&mut others, look)?;
         Ok(true)
     }
 
     /// Looks at files that are not as the index had them a moment ago.
-    fn examine_others(&mut self, others: &mut Vec<Other>, reason: Reason) -> Result<(), End> {
+    fn examine_others(&mut self, others: &mut Vec<Other>, look: Look) -> Result<(), End> {
         let paths: Vec<&[u8]> = others.iter().map(|other| other.path.as_slice()).collect();
         let mut rows = self.context.index().rows(&paths)?;
         for Other {
@@ -206,8 +206,8 @@ impl Worker {
         } in others.drain(..)
         {
             let row = rows.remove(&path);
-            let reason = Reason { doubt, ..reason };
-            self.examine(&path, found, row, open, reason)?;
+            let look = Look { doubt, ..look };
+            self.examine(&path, found, row, open, look)?;
             self.commit_if_full()?;
         }
         Ok(())
@@ -219,7 +219,7 @@ impl Worker {
         &mut self,
         sweep: &mut Sweep,
         directory: &[u8],
-        reason: Reason,
+        look: Look,
     ) -> Result<(), End> {
         if directory.is_empty() {
             // The root itself: that is another trouble.
@@ -241,7 +241,7 @@ impl Worker {
                 continue;
             }
             let row = self.context.index().get(&brief.path)?;
-            self.examine(&brief.path, Ok(found), row, open, reason)?;
+            self.examine(&brief.path, Ok(found), row, open, look)?;
             self.commit_if_full()?;
         }
         if some && self.watching.is_open() {
@@ -256,7 +256,7 @@ impl Worker {
         &mut self,
         sweep: &mut Sweep,
         path: Option<&[u8]>,
-        reason: Reason,
+        look: Look,
     ) -> Result<(), End> {
         while let Some(brief) = sweep.rows.next_before(path)? {
             if self.names.resolver().see(&brief.path).is_err() {
@@ -264,7 +264,7 @@ impl Worker {
                 continue;
             }
             if let Some(row) = self.context.index().get(&brief.path)? {
-                self.absent(&row, reason)?;
+                self.absent(&row, look)?;
                 self.commit_if_full()?;
             }
         }

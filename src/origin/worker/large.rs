@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::core::time::Time;
 use crate::origin::tree::fingerprint::{Content, Stat, content};
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 use crate::origin::watch::inbox::Inbox;
 use crate::supervise::Supervisor;
 
@@ -168,7 +168,7 @@ impl LargeReader {
                 });
             }
             drop(state);
-            inbox.ask(&job.path, Mark::again(Cause::Recheck, clock.now()));
+            inbox.ask(&job.path, Hint::again(Cause::Recheck, clock.now()));
             Ok(())
         };
         if let Err(error) = self.supervisor.thread("large file", work) {

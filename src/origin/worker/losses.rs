@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use super::End;
 use super::batch::Batch;
-use super::scans::Pending;
-use super::{End, Worker};
+use super::context::Context;
+use super::filesystems::Filesystems;
 use crate::core::loss::{self, LossGuard, Verdict};
 use crate::core::time::Time;
 use crate::origin::settings::{OriginSettings, ROOT_CHECK};
-use crate::origin::status::{Held, ScanReason, shown};
+use crate::origin::status::{Held, shown};
 use crate::origin::tree::paths::below;
+use crate::origin::tree::resolver::Resolver;
 
 /// The longest time between two scans that only ask whether a loss is over.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -112,39 +114,39 @@ pub(super) enum Believed {
     Nothing,
 }
 
-impl Worker {
-    /// Whether what seems gone may be believed: the root is the one it was, nothing was unmounted, and
-    /// not too much is gone at once.
-    pub(super) fn may_go(&mut self, now: Time) -> Result<Believed, End> {
-        if !self.presence.is_still(&self.context.settings.root) {
-            self.presence.check_by(now);
-            return Ok(Believed::Nothing);
-        }
-        if self.scans.accepts_loss() {
-            self.losses.guard.accept(now);
-            self.losses.vanished.clear();
-            return Ok(Believed::All);
-        }
-        self.check_mounts();
-        if self.batch.gone_below(&self.losses.vanished) {
+impl Losses {
+    /// What is absent now is meant so: it may go.
+    pub(super) fn accept(&mut self, now: Time) {
+        self.guard.accept(now);
+        self.vanished.clear();
+    }
+
+    /// Whether what seems gone in a batch may be believed: nothing was unmounted there, and not too much
+    /// is gone at once.
+    pub(super) fn believes(
+        &mut self,
+        context: &Context,
+        batch: &Batch,
+        now: Time,
+    ) -> Result<Believed, End> {
+        if batch.gone_below(&self.vanished) {
             // A scan follows, and looks at the others again.
             return Ok(Believed::Nothing);
         }
-        if self.batch.judged() == 0 {
+        if batch.judged() == 0 {
             return Ok(Believed::All);
         }
-        let (files, absent) = self.context.index().counts()?;
-        let judged = match self.losses.guard.judged_until() {
-            Some(until) => self.context.index().count_absent_until(until)?,
+        let (files, absent) = context.index().counts()?;
+        let judged = match self.guard.judged_until() {
+            Some(until) => context.index().count_absent_until(until)?,
             None => 0,
         };
         let open = absent.saturating_sub(judged);
         let present = files.saturating_sub(absent);
-        if self.losses.guard.may_go(present, open, now) {
+        if self.guard.may_go(present, open, now) {
             return Ok(Believed::All);
         }
-        self.losses.check_from(now);
-        self.count_held()?;
+        self.check_from(now);
         Ok(Believed::Accepted)
     }
 
@@ -154,101 +156,107 @@ impl Worker {
         if places.is_empty() {
             return;
         }
-        self.losses.vanished.extend(places);
-        self.losses.vanished.sort();
-        self.losses.vanished.dedup();
-        self.losses.confirmed = false;
-        self.losses.unmounted_at = now;
-        self.losses.check_from(now);
+        self.vanished.extend(places);
+        self.vanished.sort();
+        self.vanished.dedup();
+        self.confirmed = false;
+        self.unmounted_at = now;
+        self.check_from(now);
     }
 
-    /// What is mounted again is not lost any more.
-    fn drop_mounted(&mut self) {
-        let mounted = self.filesystems.mounted_places(&self.context.inbox);
-        self.losses
-            .vanished
-            .retain(|place| !mounted.contains(place));
-    }
-
-    /// Judges once more what is held. `looked`: every file was looked at since then.
-    pub(super) fn judge_losses(&mut self, looked: Option<Time>) -> Result<(), End> {
-        if self.losses.guard.is_holding() {
-            let until = self.losses.guard.held_until().unwrap_or_default();
-            let held = self.context.index().count_absent_until(until)?;
-            let now = self.context.clock.now();
-            if self.losses.guard.is_over(held, looked.is_some(), now) {
-                self.loss_over();
-            }
+    /// Judges once more what is held. `looked`: every file was looked at since then. Returns whether some
+    /// of it is over: what is absent now may go, and all of it is to be looked at again.
+    pub(super) fn judge(
+        &mut self,
+        context: &Context,
+        filesystems: &Filesystems,
+        looked: Option<Time>,
+    ) -> Result<bool, End> {
+        let mut over = false;
+        if self.guard.is_holding() {
+            let until = self.guard.held_until().unwrap_or_default();
+            let held = context.index().count_absent_until(until)?;
+            over = self
+                .guard
+                .is_over(held, looked.is_some(), context.clock.now());
         }
-        if !self.losses.vanished.is_empty() {
-            let before = self.losses.vanished.len();
-            self.drop_mounted();
-            if looked.is_some_and(|since| since >= self.losses.unmounted_at) {
-                let mut lost = Vec::new();
-                for place in std::mem::take(&mut self.losses.vanished) {
-                    let (files, absent) = self.context.index().counts_below(&place)?;
-                    if loss::vanished(absent, files, self.losses.percent) {
-                        lost.push(place);
-                    }
+        if self.vanished.is_empty() {
+            return Ok(over);
+        }
+        let before = self.vanished.len();
+        // What is mounted again is not lost any more.
+        let mounted = filesystems.mounted_places(&context.inbox);
+        self.vanished.retain(|place| !mounted.contains(place));
+        if looked.is_some_and(|since| since >= self.unmounted_at) {
+            let mut lost = Vec::new();
+            for place in std::mem::take(&mut self.vanished) {
+                let (files, absent) = context.index().counts_below(&place)?;
+                if loss::vanished(absent, files, self.percent) {
+                    lost.push(place);
                 }
-                self.losses.vanished = lost;
-                self.losses.confirmed = true;
             }
-            if self.losses.vanished.len() < before {
-                self.loss_over();
-            }
+            self.vanished = lost;
+            self.confirmed = true;
         }
-        self.count_held()
+        Ok(over || self.vanished.len() < before)
     }
 
-    /// While a loss is held back: are the files back?
-    pub(super) fn check_losses(&mut self, now: Time) -> Result<(), End> {
-        let Some((time, wait)) = self.losses.check else {
-            return Ok(());
+    /// While a loss is held back, from time to time: are the files back? Returns whether all of the
+    /// origin is to be looked at again.
+    pub(super) fn check(
+        &mut self,
+        context: &Context,
+        filesystems: &Filesystems,
+        resolver: &Resolver,
+        now: Time,
+    ) -> Result<bool, End> {
+        let Some((_, wait)) = self.check else {
+            return Ok(false);
         };
-        if time > now || self.scans.is_running() {
-            return Ok(());
+        let over = self.judge(context, filesystems, None)?;
+        if !self.guard.is_holding() && self.vanished.is_empty() {
+            self.check = None;
+            return Ok(over);
         }
-        self.judge_losses(None)?;
-        if !self.losses.guard.is_holding() && self.losses.vanished.is_empty() {
-            self.losses.check = None;
-            return Ok(());
-        }
-        let resolver = self.resolver();
-        let back = self
-            .context
-            .index()
-            .some_absent(SAMPLE)?
+        let absent = context.index().some_absent(SAMPLE)?;
+        let back = absent
             .iter()
             .any(|path| matches!(resolver.see(path), Ok(Some(_))));
-        let wait = if back {
-            self.scans.want(Pending::new(ScanReason::LostWatch));
-            (wait * 2).min(LONGEST)
-        } else {
-            wait
-        };
-        self.losses.check = Some((now.after(wait), wait));
-        Ok(())
+        let wait = if back { (wait * 2).min(LONGEST) } else { wait };
+        self.check = Some((now.after(wait), wait));
+        Ok(over || back)
     }
 
-    /// What is absent now may go: look at all of it again.
-    fn loss_over(&mut self) {
-        self.scans.want(Pending::new(ScanReason::LostWatch));
+    /// What is held, for the status.
+    pub(super) fn held(&self, context: &Context) -> Result<Option<Held>, End> {
+        if !self.is_holding() {
+            return Ok(None);
+        }
+        let first = context.index().some_absent(1)?.pop();
+        Ok(Some(Held {
+            files: context.index().counts()?.1,
+            first: shown(&first.unwrap_or_default()),
+            unmounted: self.vanished.first().map(|path| shown(path)),
+        }))
     }
+}
 
-    /// Counts what is held, for the status.
-    fn count_held(&mut self) -> Result<(), End> {
-        let held = if self.losses.is_holding() {
-            let first = self.context.index().some_absent(1)?.pop();
-            Some(Held {
-                files: self.context.index().counts()?.1,
-                first: shown(&first.unwrap_or_default()),
-                unmounted: self.losses.vanished.first().map(|path| shown(path)),
-            })
-        } else {
-            None
-        };
-        self.report.set_held(held);
-        Ok(())
-    }
+/// The text of the alarm about what is held.
+pub(super) fn alarm(context: &Context, resolver: &Resolver, held: &Held) -> String {
+    let (origin, pipeline) = (&context.settings.name, &context.settings.pipeline);
+    let first = held.first.escape_debug();
+    let why = match &held.unmounted {
+        Some(place) => format!(
+            "the filesystem at {} is not mounted any more, and {} files of origin `{origin}` are gone with it ({first} is the first)",
+            resolver.real(place.as_bytes()).display(),
+            held.files
+        ),
+        None => format!(
+            "{} files of origin `{origin}` are gone at once ({first} is the first), more than {} % of what was there, and too few new ones came in their place",
+            held.files, context.settings.max_loss_percent
+        ),
+    };
+    format!(
+        "{why}: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {pipeline} --apply --accept-loss` says that it is meant so"
+    )
 }

@@ -1,29 +1,9 @@
 //! What the worker reports of itself: its status, and its alarms.
 
-use super::{End, Worker};
+use super::{End, Worker, losses};
 use crate::core::alarm::{Alarm, AlarmKind};
-use crate::origin::status::Held;
 
 impl Worker {
-    fn loss_text(&self, held: &Held) -> String {
-        let (origin, pipeline) = (&self.context.settings.name, &self.context.settings.pipeline);
-        let first = held.first.escape_debug();
-        let why = match &held.unmounted {
-            Some(place) => format!(
-                "the filesystem at {} is not mounted any more, and {} files of origin `{origin}` are gone with it ({first} is the first)",
-                self.resolver().real(place.as_bytes()).display(),
-                held.files
-            ),
-            None => format!(
-                "{} files of origin `{origin}` are gone at once ({first} is the first), more than {} % of what was there, and too few new ones came in their place",
-                held.files, self.context.settings.max_loss_percent
-            ),
-        };
-        format!(
-            "{why}: nothing of that is purged and the index is kept, until the files are back, or `edgepurge scan {pipeline} --apply --accept-loss` says that it is meant so"
-        )
-    }
-
     pub(super) fn count_files(&mut self) -> Result<(), End> {
         self.report.set_files(self.context.index().files()?);
         Ok(())
@@ -33,7 +13,7 @@ impl Worker {
     pub(super) fn count_regained(&mut self) -> Result<(), End> {
         let walking = self.scans.is_walking();
         if !walking && self.denied.take_regained() {
-            self.count_unread()?;
+            self.reading.recount(&self.context)?;
         }
         Ok(())
     }
@@ -78,7 +58,9 @@ impl Worker {
             (AlarmKind::RootMissing, self.presence.trouble().cloned()),
             (
                 AlarmKind::Loss,
-                self.report.held().map(|held| self.loss_text(held)),
+                self.report
+                    .held()
+                    .map(|held| losses::alarm(&self.context, self.names.resolver(), held)),
             ),
             (AlarmKind::WatchLimit, limit),
             (AlarmKind::Watch, self.watching.trouble().cloned()),

@@ -1,9 +1,14 @@
 //! After a first scan, which remembers stats only, the files are read in the background: slowly, so
 //! that the web server does not notice, and never in the way of an event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{End, Worker};
+use super::End;
+use super::context::Context;
+use super::denied::Denied;
+use super::large::LargeReader;
+use super::watching::Watching;
 use crate::core::time::Time;
 use crate::origin::index::known::Confidence;
 use crate::origin::index::look::LARGE;
@@ -11,7 +16,8 @@ use crate::origin::index::look::known_as;
 use crate::origin::index::{Edit, Row};
 use crate::origin::settings::ROOT_CHECK;
 use crate::origin::status::{OriginStatus, shown};
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::tree::resolver::Resolver;
+use crate::origin::watch::hints::{Cause, Hint};
 
 /// Files read before anything else gets its turn, unless that takes longer than [`TURN`].
 const FILES: u32 = 512;
@@ -24,8 +30,8 @@ const SHORTEST: Duration = Duration::from_millis(5);
 pub(in crate::origin) const RESTLESS: Duration = Duration::from_secs(10);
 
 /// How far the reading has come.
-#[derive(Debug, Default)]
 pub(super) struct Reading {
+    large: Arc<LargeReader>,
     /// Files whose content is not known.
     unread: u64,
     /// The first of them.
@@ -41,6 +47,19 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    pub(super) const fn new(large: Arc<LargeReader>) -> Self {
+        Self {
+            large,
+            unread: 0,
+            first: None,
+            busy: false,
+            read: 0,
+            put_off: 0,
+            after: Vec::new(),
+            due: Time::ZERO,
+        }
+    }
+
     pub(super) fn wakes_at(&self) -> Option<Time> {
         (self.unread > 0 && (self.busy || self.put_off > 0)).then_some(self.due)
     }
@@ -62,138 +81,135 @@ impl Reading {
         self.unread += 1;
         self.busy = true;
     }
-}
 
-impl Worker {
-    /// Counts what is left to be read.
-    pub(super) fn count_unread(&mut self) -> Result<(), End> {
-        let unread = self.context.index().count_unread()?;
-        let first = self.context.index().some_unread(b"", 1)?.pop();
-        self.reading = Reading {
-            unread,
-            first: first.map(|row| row.path),
-            busy: unread > 0,
-            due: self.reading.due,
-            ..Reading::default()
-        };
+    /// Counts what is left to be read, and begins at the first of them.
+    pub(super) fn recount(&mut self, context: &Context) -> Result<(), End> {
+        self.unread = context.index().count_unread()?;
+        let first = context.index().some_unread(b"", 1)?.pop();
+        self.first = first.map(|row| row.path);
+        self.busy = self.unread > 0;
+        (self.read, self.put_off) = (0, 0);
+        self.after.clear();
         Ok(())
     }
 
     /// Reads some files, then rests for as long as that took: at most half of a disk's time is
     /// used up.
-    pub(super) fn read_some(&mut self, now: Time) -> Result<(), End> {
-        let mut edits = Vec::new();
-        self.take_known(&mut edits)?;
-        let wanted = self.reading.wakes_at().is_some_and(|due| due <= now);
+    pub(super) fn read_some(
+        &mut self,
+        context: &Context,
+        resolver: &Resolver,
+        watching: &Watching,
+        denied: &mut Denied,
+        now: Time,
+    ) -> Result<(), End> {
+        let mut edits: Vec<Edit> = self.take_known(context)?.into_iter().collect();
+        let wanted = self.wakes_at().is_some_and(|due| due <= now);
         if !wanted && edits.is_empty() {
             return Ok(());
         }
         let rows = if wanted {
-            let after = &self.reading.after;
-            self.context.index().some_unread(after, FILES)?
+            let after = &self.after;
+            context.index().some_unread(after, FILES)?
         } else {
             Vec::new()
         };
         let mut last = None;
         for row in &rows {
-            if last.is_some() && self.context.clock.now().since(now) >= TURN {
+            if last.is_some() && context.clock.now().since(now) >= TURN {
                 break;
             }
             last = Some(&row.path);
-            if self.context.inbox.stopped() {
+            if context.inbox.stopped() {
                 return Err(End::Stopping);
             }
-            self.read_one(row, now, &mut edits);
+            edits.extend(self.read_one(row, context, resolver, denied, now));
         }
         // An event at one of them is a change, and has to find it unread.
-        if let Some(watch) = self.watching.watch().filter(|_| !edits.is_empty()) {
+        if let Some(watch) = watching.watch().filter(|_| !edits.is_empty()) {
             watch.take_in();
-            let mut mail = self.context.inbox.lock();
+            let mut mail = context.inbox.lock();
             edits.retain(|edit| !mail.hints.event_at(&edit.path));
         }
         // A row that was written meanwhile is right without this.
-        let beaten = self.context.write(|index| index.apply(&edits, None))?;
+        let beaten = context.write(|index| index.apply(&edits, None))?;
         let read = u64::try_from(edits.len() - beaten.len()).unwrap_or(u64::MAX);
-        self.reading.read += read;
-        self.reading.unread = self.reading.unread.saturating_sub(read);
-        let ended = self.context.clock.now();
+        self.read += read;
+        self.unread = self.unread.saturating_sub(read);
+        let ended = context.clock.now();
         if wanted {
-            self.reading.due = ended.after(ended.since(now).max(SHORTEST));
+            self.due = ended.after(ended.since(now).max(SHORTEST));
         }
         match last {
-            Some(last) => self.reading.after.clone_from(last),
-            None if wanted => self.end_pass(ended)?,
+            Some(last) => self.after.clone_from(last),
+            None if wanted => self.end_pass(context, ended)?,
             None => {}
         }
         Ok(())
     }
 
     /// One file that was never read.
-    fn read_one(&mut self, row: &Row, now: Time, edits: &mut Vec<Edit>) {
+    fn read_one(
+        &mut self,
+        row: &Row,
+        context: &Context,
+        resolver: &Resolver,
+        denied: &mut Denied,
+        now: Time,
+    ) -> Option<Edit> {
         let (path, stat) = (&row.path, &row.entry.stat);
         if row.entry.absent.is_some() {
-            self.reading.put_off += 1;
-            return;
+            self.put_off += 1;
+            return None;
         }
         if stat.size > LARGE {
-            self.reading.put_off += 1;
+            self.put_off += 1;
             let rested = now.since(stat.changed_at()) >= RESTLESS;
             if rested {
                 // The result is taken when it is there, and the file not waited for.
-                let real = self.names.resolver().real(path);
+                let real = resolver.real(path);
                 self.large.know(path, real, stat);
             }
-            return;
+            return None;
         }
-        match self
-            .names
-            .resolver()
-            .read(path, &row.entry, self.context.clock.now())
-        {
-            Some(entry) => {
-                if entry.hash.is_none() {
-                    self.denied.report_unread(&self.context, path);
-                }
-                edits.push(Edit::new(path, Some(row), Some(entry)));
-            }
+        let Some(entry) = resolver.read(path, &row.entry, context.clock.now()) else {
             // It has changed: an event says so too, or this does.
-            None => self
-                .context
-                .inbox
-                .hint(path, Mark::again(Cause::Recheck, now)),
+            context.inbox.hint(path, Hint::again(Cause::Recheck, now));
+            return None;
+        };
+        if entry.hash.is_none() {
+            denied.report_unread(context, path);
         }
+        Some(Edit::new(path, Some(row), Some(entry)))
     }
 
     /// Takes over a large file that was read.
-    fn take_known(&mut self, edits: &mut Vec<Edit>) -> Result<(), End> {
+    fn take_known(&mut self, context: &Context) -> Result<Option<Edit>, End> {
         let Some(done) = self.large.take_known() else {
-            return Ok(());
+            return Ok(None);
         };
-        let Some(row) = self.context.index().get(&done.path)? else {
-            return Ok(());
+        let Some(row) = context.index().get(&done.path)? else {
+            return Ok(None);
         };
-        let content = done
+        let read = done
             .content
             .filter(|_| row.entry.known == Confidence::Unread && row.entry.stat.same(&done.stat));
-        let now = self.context.clock.now();
-        let entry = content.and_then(|content| known_as(&Ok(content), &row.entry, now));
-        if let Some(entry) = entry {
-            edits.push(Edit::new(&done.path, Some(&row), Some(entry)));
-        }
-        self.reading.put_off += 1;
-        Ok(())
+        let now = context.clock.now();
+        let entry = read.and_then(|read| known_as(&Ok(read), &row.entry, now));
+        self.put_off += 1;
+        Ok(entry.map(|entry| Edit::new(&done.path, Some(&row), Some(entry))))
     }
 
     /// The last file was come to. What was beaten, had changed or was put off on the way is counted
     /// anew; what can't be read is left to the next start.
-    fn end_pass(&mut self, now: Time) -> Result<(), End> {
-        let (read, put_off) = (self.reading.read, self.reading.put_off);
-        self.count_unread()?;
+    fn end_pass(&mut self, context: &Context, now: Time) -> Result<(), End> {
+        let (read, put_off) = (self.read, self.put_off);
+        self.recount(context)?;
         if read == 0 {
             let reads_one = self.large.progress().is_some();
-            self.reading.busy = reads_one && self.reading.unread > 0;
-            self.reading.put_off = put_off;
-            self.reading.due = now.after(ROOT_CHECK);
+            self.busy = reads_one && self.unread > 0;
+            self.put_off = put_off;
+            self.due = now.after(ROOT_CHECK);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::origin::status::ScanReason;
 use crate::origin::tree::guard::{Events, Root};
 use crate::origin::tree::resolver::nothing_there;
 use crate::origin::tree::walk::{DirectoryObserver, Walk};
-use crate::origin::watch::hints::{Cause, Mark};
+use crate::origin::watch::hints::{Cause, Hint};
 use crate::origin::worker::batch::Batch;
 
 impl Worker {
@@ -45,7 +45,7 @@ impl Worker {
                     let root = self.presence.root();
                     let gone = root.map(|root| self.filesystems.compare(&self.context, root));
                     let time = self.context.clock.now();
-                    self.unmounted(gone.unwrap_or_default(), time);
+                    self.losses.unmounted(gone.unwrap_or_default(), time);
                 } else {
                     self.scans.want(Pending::new(ScanReason::LostWatch));
                 }
@@ -56,7 +56,7 @@ impl Worker {
             }
             Err(error) => {
                 let trouble = format!(
-                    "the root {} of origin `{}` cannot be read ({error}): nothing is purged and the index is kept; it goes on by itself when the directory is back",
+                    "the root {} of origin `{}` cannot be read ({error})",
                     self.context.settings.root.display(),
                     self.context.settings.name
                 );
@@ -108,7 +108,7 @@ impl Worker {
             return;
         };
         let time = self.context.clock.now();
-        self.unmounted(gone, time);
+        self.losses.unmounted(gone, time);
         self.watching.lose();
         self.scans.want(Pending::new(ScanReason::LostWatch));
     }
@@ -137,11 +137,11 @@ impl Worker {
             .targets
             .changed(|link| resolver.real(link))
         {
-            let mark = Mark {
+            let hint = Hint {
                 subtree: changed.directory,
-                ..Mark::again(Cause::Scan(ScanReason::Poll), now)
+                ..Hint::again(Cause::Scan(ScanReason::Poll), now)
             };
-            self.context.inbox.hint(&changed.link, mark);
+            self.context.inbox.hint(&changed.link, hint);
         }
     }
 
@@ -262,7 +262,7 @@ impl Worker {
         let Some(top) = self.polls.next() else {
             return Ok(false);
         };
-        self.look_below(&top, Mark::again(Cause::Scan(ScanReason::Poll), now))?;
+        self.look_below(&top, Hint::again(Cause::Scan(ScanReason::Poll), now))?;
         if !self.polls.is_running() {
             self.context.inbox.unwatched.end_round();
             self.cover_surroundings();

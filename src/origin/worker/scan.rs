@@ -67,7 +67,7 @@ impl Worker {
             let scope = Scope::of(&self.context.settings).written();
             self.context.write(|index| index.set_indexed(&scope))?;
             self.scope.completed();
-            self.count_unread()?;
+            self.reading.recount(&self.context)?;
         }
         self.end_round();
         let root = self.presence.root();
@@ -75,13 +75,13 @@ impl Worker {
             .scanned(&self.context, root, &self.losses)?;
         self.count_files()?;
         self.context.scanning(false);
-        self.judge_losses(Some(started))
+        self.judge_losses(started)
     }
 
     fn check_tail(&mut self) -> Result<(), End> {
         let inbox = &self.context.inbox;
         let scans = |cause| matches!(cause, Cause::Scan(_));
-        let left = || inbox.lock().hints.any(|mark| scans(mark.cause));
+        let left = || inbox.lock().hints.any(|hint| scans(hint.cause));
         match self.scans.take_ended(self.context.clock.now(), left) {
             Some(ended) => self.end_scan(ended),
             None => Ok(()),
@@ -91,7 +91,7 @@ impl Worker {
     /// Ends a scan, and answers all that wait for it.
     fn end_scan(&mut self, ended: Running) -> Result<(), End> {
         // Looks that were put off may have found what was held.
-        self.judge_losses(Some(ended.started()))?;
+        self.judge_losses(ended.started())?;
         self.count_files()?;
         let now = self.context.clock.now();
         let took = now.since(ended.started());

@@ -1,5 +1,5 @@
 //! A filesystem that does not answer: a network mount whose server is away. The worker waits for it,
-//! and can't be woken; this says so, and lets nobody else wait.
+//! and can't be woken; this says so, and lets no other part wait.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::origin::watch::inbox::Inbox;
 
-/// A worker that was not heard of for so long waits for its filesystem: else it turns every two seconds,
+/// A worker that did not turn for so long waits for its filesystem: else it turns every two seconds,
 /// and between any two files.
 const HUNG: Duration = Duration::from_secs(20);
 /// How often that is looked for.
@@ -22,7 +22,7 @@ pub(in crate::origin) struct Place {
     pub(in crate::origin) root: PathBuf,
 }
 
-/// Says when the worker is not heard of any more, and when it is again.
+/// Says when the worker does not turn any more, and when it does again.
 pub(in crate::origin) async fn mind(
     inbox: &Inbox,
     tell: &tokio::sync::watch::Sender<bool>,
@@ -36,7 +36,7 @@ pub(in crate::origin) async fn mind(
 
 pub(in crate::origin) fn alarm(inbox: &Inbox, place: &Place) -> Alarm {
     let text = format!(
-        "the filesystem of {} has not answered for {} s (a network mount whose server is away, or a very large file that is being read): nothing is noticed in origin `{}` until it does, nothing is lost, and it goes on by itself; see to its server, or unmount it",
+        "the filesystem of {} has not answered for {} s (a network mount whose server is away, or a very large file that is being read): nothing is noticed in origin `{}` until it does, and nothing is lost",
         place.root.display(),
         inbox.silent().as_secs(),
         place.name

@@ -7,8 +7,8 @@ use super::doubt::Doubt;
 use crate::core::time::Time;
 use crate::origin::index::OriginIndex;
 use crate::origin::index::rows::Rows;
-use crate::origin::tree::ahead::{Ahead, Tour};
 use crate::origin::tree::ignore::Ignore;
+use crate::origin::tree::parallel::{AnyWalk, ParallelWalk};
 use crate::origin::tree::resolver::Resolver;
 use crate::origin::tree::walk::{DirectoryObserver, Walk};
 use crate::origin::watch::hints::Cause;
@@ -16,7 +16,7 @@ use crate::origin::watch::hints::Cause;
 /// A look at a subtree, in the middle.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    pub(super) tour: Tour,
+    pub(super) walk: AnyWalk,
     pub(super) rows: Rows,
     pub(super) cause: Cause,
     /// Since when this look is wanted.
@@ -32,7 +32,7 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// `index` is that of the origin; a look at all of it walks ahead.
+    /// `index` is that of the origin; a look at all of it walks on threads of its own.
     pub(super) fn new(
         resolver: &Arc<Resolver>,
         ignore: &Arc<Ignore>,
@@ -50,14 +50,14 @@ impl Sweep {
                 start,
             )
         };
-        let ahead = start.is_empty().then(|| Ahead::new(walk()));
-        let tour = match ahead {
-            Some(Ok(ahead)) => Tour::Ahead(ahead),
+        let parallel = start.is_empty().then(|| ParallelWalk::new(walk()));
+        let walk = match parallel {
+            Some(Ok(parallel)) => AnyWalk::Parallel(parallel),
             // Without a thread it takes longer, and comes to the same.
-            Some(Err(_)) | None => Tour::Here(walk()),
+            Some(Err(_)) | None => AnyWalk::Single(walk()),
         };
         Self {
-            tour,
+            walk,
             rows: Rows::below(index, start),
             cause,
             first,

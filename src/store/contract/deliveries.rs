@@ -1,7 +1,9 @@
 //! Deliveries: taken once, kept until they are due, followed to the end.
 
 use super::*;
-use crate::core::delivery::{DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken, Work};
+use crate::core::delivery::{
+    DeliveryProgress, DeliveryState, DueDeliveries, NewDelivery, Phase, ScanDone, Taken, Work,
+};
 use std::time::Duration;
 
 contract! {
@@ -18,6 +20,7 @@ contract! {
     deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more
     of_many_that_come_at_once_each_is_taken_once
     why_it_is_not_purged_is_told_in_the_api_s_words
+    how_far_it_is_is_counted_in_assets_and_requests
     what_waits_is_announced_though_nobody_waits_for_the_answer
 }
 
@@ -280,21 +283,21 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<Store>) {
     assert_eq!(queued(&store).await, ["2 /b", "3 /a", "4 /b"]);
 }
 
-/// Who was told of a change takes it for as old as it was then, and may find that somebody has
-/// purged it since. So it has to hear of what came later.
+/// A planner that has pulled a change takes it for as old as it was then, and may find that a request has
+/// purged it since. So it has to pull what came later.
 async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Store>) {
     let take = async |event: &str, of: &[&str]| {
         let taken = store.take_delivery(delivery(event, changes(of)));
         assert_eq!(taken.await.unwrap(), Taken::New(of.len()));
     };
     take("a", &["/a", "/b"]).await;
-    // It hears of the first only.
+    // It pulls the first only.
     let told = store.queued_after(Seq(0), 1).await.unwrap();
     assert_eq!(told.len(), 1);
     take("b", &["/b"]).await;
     take("c", &["/a"]).await;
     assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a"]);
-    // What a person retries is told, too.
+    // A retried change is pulled, too.
     store
         .decide(vec![open(1, WWW, &[("/a", 3), ("/b", 2)])])
         .await
@@ -442,6 +445,50 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
     assert_eq!(state(&store, "w").await, DeliveryState::Queued);
 }
 
+async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Store>) {
+    let told = async |event: &str| {
+        let found = store.delivery_progress("/hooks/www".to_owned(), event.to_owned());
+        let progress = found.await.unwrap().unwrap();
+        let DeliveryProgress {
+            phase,
+            assets,
+            requests,
+            ..
+        } = progress;
+        (phase, assets, requests)
+    };
+    let delayed = NewDelivery {
+        due: at(5_000),
+        ..delivery("later", changes(&["/a", "*"]))
+    };
+    store.take_delivery(delayed).await.unwrap();
+    assert_eq!(told("later").await, (Phase::Delayed, 1, 0));
+    store
+        .take_delivery(delivery("scan", Work::Scan))
+        .await
+        .unwrap();
+    assert_eq!(told("scan").await, (Phase::Scanning, 0, 0));
+    fill(&store, &["/a", "/b", "/a"]).await;
+    store.append(vec![change(SHOP, "/other")]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Scanning, 2, 0), "so far");
+    let done = ScanDone {
+        pipeline: pipeline(WWW),
+        through: at(1_000),
+        last: Seq(4),
+    };
+    store.scanned_for_deliveries(done).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Queued, 2, 0));
+    let first = open(1, WWW, &[("/a", 3)]);
+    store.decide(vec![first]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Queued, 2, 1));
+    let second = open(2, WWW, &[("/b", 2)]);
+    store.decide(vec![second]).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Submitted, 2, 2));
+    let ends = vec![settled(1, Outcome::Done), settled(2, Outcome::Failed)];
+    store.decide(ends).await.unwrap();
+    assert_eq!(told("scan").await, (Phase::Failed, 2, 2));
+}
+
 async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Store>) {
     let told = async |store: &Store| {
         let found = store.delivery("/hooks/www".to_owned(), "a".to_owned());
@@ -501,7 +548,7 @@ async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<S
         told.await.expect("nobody is told").unwrap();
         assert_eq!(state(&store, &event).await, DeliveryState::Queued);
     }
-    // What is queued at once wakes nobody who looks after those that wait.
+    // What is queued at once does not wake the job of those that wait.
     let heard = store.subscribe_waiting();
     let taken = store.take_delivery(delivery("now", changes(&["/b"])));
     assert_eq!(taken.await.unwrap(), Taken::New(1));

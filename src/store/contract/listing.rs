@@ -1,4 +1,4 @@
-//! Lists of changes and deliveries: narrowed, ordered, and told in parts.
+//! Lists of changes and deliveries: narrowed, ordered, and read in parts.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use crate::core::delivery::{NewDelivery, Work};
 contract! {
     changes_are_listed_in_parts_and_narrowed
     deliveries_are_listed_in_parts_and_narrowed
+    requests_are_found_by_source_time_and_a_part_of_a_name
 }
 
-/// Reads a list by the number of the last row that was told.
+/// Reads a list by the number of the last row of the part before.
 async fn in_parts<T>(
     of: impl AsyncFn(Slice) -> Listed<T>,
     number: impl Fn(&T) -> u64,
@@ -127,4 +128,58 @@ async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
     let one = &listed.rows[0];
     assert_eq!((&*one.route, &*one.record.event), ("/hooks/shop", "f"));
     assert_eq!((one.record.queued, listed.total_count), (1, 1));
+}
+
+async fn requests_are_found_by_source_time_and_a_part_of_a_name(store: Arc<Store>) {
+    fill(&store, &["/blog/a_b.html", "/50%.css"]).await;
+    let mut asked = change(WWW, "*");
+    asked.source = Source::Manual;
+    store.append(vec![asked]).await.unwrap();
+    store
+        .decide(vec![open(1, WWW, &[("/blog/a_b.html", 1)])])
+        .await
+        .unwrap();
+    store
+        .decide(vec![open(2, WWW, &[("/50%.css", 2)])])
+        .await
+        .unwrap();
+    store.decide(vec![open_all(3, WWW, 3)]).await.unwrap();
+    let found = async |filter: RequestFilter| {
+        let filter = RequestFilter {
+            slice: Slice::first(10),
+            ..filter
+        };
+        let listed = store.requests(filter).await.unwrap();
+        assert_eq!(listed.total_count, listed.rows.len() as u64);
+        let rows = listed.rows.into_iter();
+        rows.map(|one| one.id).collect::<Vec<_>>()
+    };
+    let of = |source| RequestFilter {
+        source: Some(source),
+        ..RequestFilter::default()
+    };
+    assert_eq!(found(of(Source::Watch)).await, [2, 1]);
+    assert_eq!(found(of(Source::Manual)).await, [3]);
+    assert!(found(of(Source::Scan)).await.is_empty());
+    for (text, numbers) in [
+        ("BLOG/", vec![1]),
+        ("%", vec![2]),
+        ("a_b", vec![1]),
+        ("a-b", vec![]),
+        (".", vec![2, 1]),
+        ("\\", vec![]),
+    ] {
+        let filter = RequestFilter {
+            text: Some(text.to_owned()),
+            ..RequestFilter::default()
+        };
+        assert_eq!(found(filter).await, numbers, "{text}");
+    }
+    for (from, numbers) in [(10, vec![3, 2, 1]), (11, vec![])] {
+        let filter = RequestFilter {
+            from: Some(at(from)),
+            ..RequestFilter::default()
+        };
+        assert_eq!(found(filter).await, numbers, "{from}");
+    }
 }

@@ -21,7 +21,8 @@ contract! {
 }
 
 fn pause(name: &str, holder: Holder, length: Option<Duration>) -> Pause {
-    Pause::begin(pipeline(name), holder, "because".to_owned(), length, at(7))
+    let reason = "because".to_owned();
+    Pause::begin(pipeline(name), holder, reason, length, at(7)).by("alice".to_owned())
 }
 
 fn deploy(lease: &str) -> Holder {

@@ -253,7 +253,7 @@ async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<Store>
     purged(&store, 1, &[("/a", 1)]).await;
     store.append(vec![holding(3, 2)]).await.unwrap();
     purged(&store, 2, &[("/a", 2)]).await;
-    // Somebody asks for it; nothing is said of a file.
+    // It is purged by hand; there is no fact of a file.
     let mut asked = change(WWW, "/a");
     (asked.file, asked.kind) = (None, Kind::Asked);
     store.append(vec![asked]).await.unwrap();

@@ -48,11 +48,11 @@ statements! {
                 OR seq <= (SELECT seq FROM request_asset
                            WHERE request = ?1 AND asset = change.asset))";
     STAGES =
-        "SELECT count(*) FILTER (WHERE stage = 'queued'),
-                count(*) FILTER (WHERE stage = 'taken'),
-                count(*) FILTER (WHERE stage = 'done'),
-                count(*) FILTER (WHERE stage = 'failed'),
-                count(*) FILTER (WHERE stage = 'dropped')
+        "SELECT count(*) FILTER (WHERE stage = 'queued') AS queued,
+                count(*) FILTER (WHERE stage = 'taken') AS taken,
+                count(*) FILTER (WHERE stage = 'done') AS done,
+                count(*) FILTER (WHERE stage = 'failed') AS failed,
+                count(*) FILTER (WHERE stage = 'dropped') AS dropped
          FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = coalesce(?3, pipeline)";
     FIRST_UNSETTLED =
         "SELECT min(seq) FROM (
@@ -67,8 +67,12 @@ statements! {
          GROUP BY asset ORDER BY asset IS NULL, asset";
     QUEUED_SINCE =
         "SELECT max(seq) FROM change INDEXED BY change_queued_asset
-         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS NOT DISTINCT FROM ?2
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset = ?2
            AND not_before = 0 AND seq > ?3";
+    ALL_QUEUED_SINCE =
+        "SELECT max(seq) FROM change INDEXED BY change_queued_asset
+         WHERE stage = 'queued' AND pipeline = ?1 AND asset IS NULL
+           AND not_before = 0 AND seq > ?2";
     REQUESTS =
         "SELECT DISTINCT request FROM change
          WHERE seq BETWEEN ?1 AND ?2 AND request IS NOT NULL ORDER BY request";
@@ -111,8 +115,11 @@ statements! {
     CAUSE_OF_REQUEST =
         "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
          FROM change INDEXED BY change_request
-         WHERE request = ?1 AND asset IS NOT DISTINCT FROM ?2
-         ORDER BY seq DESC LIMIT 1";
+         WHERE request = ?1 AND asset = ?2 ORDER BY seq DESC LIMIT 1";
+    CAUSE_OF_ALL =
+        "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
+         FROM change INDEXED BY change_request
+         WHERE request = ?1 AND asset IS NULL ORDER BY seq DESC LIMIT 1";
     RETRY_PIPELINE =
         "UPDATE change SET stage = 'queued', attempt = 0, not_before = 0, overdue = 0
          WHERE seq IN (SELECT seq FROM change INDEXED BY change_failed
@@ -155,7 +162,8 @@ statements! {
         "SELECT count(*) FROM change INDEXED BY change_failed
          WHERE stage = 'failed' AND pipeline = ?1";
     ASSETS_OF_REQUEST =
-        "SELECT asset, max(seq), min(seen), max(CASE WHEN path IS NOT NULL THEN seq END)
+        "SELECT asset, max(seq) AS last, min(seen) AS first_seen,
+                max(CASE WHEN path IS NOT NULL THEN seq END) AS cause
          FROM change INDEXED BY change_request
          WHERE request = ?1 AND asset IS NOT NULL GROUP BY asset ORDER BY max(seq) DESC LIMIT ?2";
     WAS_ASKED =

@@ -14,6 +14,11 @@ statements! {
            AND (change.stage = 'failed' OR change.stage = 'dropped'
                 OR (change.stage = 'queued' AND request.why <> ''))
          ORDER BY change.seq LIMIT ?4";
+    COVERED =
+        "SELECT count(DISTINCT asset)
+                + (SELECT count(asset) FROM delivery_target WHERE delivery = ?4) AS assets,
+                count(DISTINCT request) AS requests
+         FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3";
     OF_EVENT =
         "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
          WHERE id = ?1 AND route = ?2 AND event = ?3";

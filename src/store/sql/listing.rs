@@ -9,7 +9,22 @@ pub(in crate::store) struct List<const CONDITIONS: usize> {
     pub(in crate::store) conditions: [&'static str; CONDITIONS],
 }
 
-pub(in crate::store) const REQUESTS: List<5> = List {
+/// How many of the last rows are looked at for what no index has, however long the history is.
+macro_rules! searched {
+    (changes) => {
+        200_000
+    };
+    (requests) => {
+        50_000
+    };
+}
+
+/// Changes among which the requests of a source are looked for: the last ones.
+pub const SEARCHED_CHANGES: u64 = searched!(changes);
+/// Requests among which a part of an asset's name is looked for: the last ones.
+pub const SEARCHED_REQUESTS: u64 = searched!(requests);
+
+pub(in crate::store) const REQUESTS: List<8> = List {
     table: "request",
     key: "id",
     columns: "id, remote_id, pipeline, stage, reason, attempt, first_seen, opened, accepted, \
@@ -20,6 +35,18 @@ pub(in crate::store) const REQUESTS: List<5> = List {
         "id = ?",
         "remote_id = ?",
         "id IN (SELECT request FROM request_asset WHERE asset = ?)",
+        "opened >= ?",
+        concat!(
+            "id IN (SELECT request FROM change WHERE source = ? AND seq > (SELECT max(seq) FROM change) - ",
+            searched!(changes),
+            ")"
+        ),
+        concat!(
+            "id IN (SELECT request FROM request_asset WHERE lower(asset) LIKE lower(?) ESCAPE '\\' \
+             AND request > (SELECT max(id) FROM request) - ",
+            searched!(requests),
+            ")"
+        ),
     ],
 };
 

@@ -1,12 +1,16 @@
 //! What the status shows of the history.
 
 statements! {
-    /// The oldest change of a pipeline that waits for this asset; without one, for everything.
+    /// The oldest change of a pipeline that waits for this asset.
     OLDEST_QUEUED =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request
          FROM change
-         WHERE pipeline = ?1 AND asset IS NOT DISTINCT FROM ?2 AND stage = 'queued'
-         ORDER BY seq LIMIT 1";
+         WHERE pipeline = ?1 AND asset = ?2 AND stage = 'queued' ORDER BY seq LIMIT 1";
+    /// The oldest change of a pipeline that waits for everything.
+    OLDEST_ALL_QUEUED =
+        "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request
+         FROM change
+         WHERE pipeline = ?1 AND asset IS NULL AND stage = 'queued' ORDER BY seq LIMIT 1";
     /// A change of a request.
     OF_REQUEST =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, seen, stage, request
@@ -19,6 +23,9 @@ statements! {
                           AND verdict = 'fresh'), settled) - first_seen AS fresh
          FROM request INDEXED BY request_settled
          WHERE settled >= ?1 AND settled < ?2 AND stage = 'done' ORDER BY settled";
+    /// When the last request of a pipeline was done.
+    LAST_DONE =
+        "SELECT settled FROM request WHERE pipeline = ?1 AND stage = 'done' ORDER BY id DESC LIMIT 1";
     /// The last delivery of each route, among so many of the last.
     LAST_DELIVERIES =
         "SELECT id, route, pipeline, stage, due, first, last, event, what, at

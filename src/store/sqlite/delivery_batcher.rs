@@ -8,15 +8,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::delivery_keys::DeliveryKeys;
 use super::worker::{Finish, Job};
-use super::{Lane, StoreError, StoreFuture, announce, deliveries, failed, lane, queue};
+use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane, queue};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
+use crate::store::db::Db;
 use crate::supervise::Supervisor;
 
 /// Deliveries that wait at most; the senders of more are asked to try again.
@@ -68,7 +67,7 @@ pub(in crate::store) struct DeliveryBatcher {
     keys: DeliveryKeys,
     told: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
-    /// Hears of deliveries that wait.
+    /// Announces deliveries that wait.
     waits: Arc<watch::Sender<()>>,
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
     /// runtime, and from a task all of them are one.
@@ -82,8 +81,8 @@ impl std::fmt::Debug for DeliveryBatcher {
 }
 
 impl DeliveryBatcher {
-    /// `told` is the last change that the planner has heard of; `last` hears of those that are made.
-    pub(super) fn new(
+    /// `told` is the last change that the planner has pulled; `last` announces those that are made.
+    pub(in crate::store) fn new(
         keys: DeliveryKeys,
         told: Arc<AtomicU64>,
         last: Arc<watch::Sender<Seq>>,
@@ -99,7 +98,7 @@ impl DeliveryBatcher {
     }
 
     /// The same, whose answers a task gives instead of the thread that writes.
-    pub(super) fn answering_from_a_task(self, supervisor: &Supervisor) -> Self {
+    pub(in crate::store) fn answering_from_a_task(self, supervisor: &Supervisor) -> Self {
         let (answers, mut answered) = mpsc::channel::<Answers>(ANSWERS);
         supervisor.spawn("answers to deliveries", async move {
             while let Some(answers) = answered.recv().await {
@@ -113,13 +112,13 @@ impl DeliveryBatcher {
         }
     }
 
-    /// Hears when a delivery that waits is on disk.
+    /// Changes when a delivery that waits is on disk.
     pub(in crate::store) fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.waits.subscribe()
     }
 
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
-    /// nobody waits for the answer any more.
+    /// nothing waits for the answer any more.
     pub(in crate::store) fn take(
         &self,
         delivery: NewDelivery,
@@ -174,7 +173,7 @@ impl DeliveryBatcher {
     /// The job that takes all that have arrived by then.
     fn job(&self) -> Job {
         let arrivals = self.clone();
-        Box::new(move |connection| {
+        Box::new(move |db| {
             let waiting = {
                 let mut waiting = arrivals.lock();
                 waiting.sent = false;
@@ -182,8 +181,8 @@ impl DeliveryBatcher {
                 let room = Vec::with_capacity(waiting.arrivals.len());
                 std::mem::replace(&mut waiting.arrivals, room)
             };
-            let result = match connection {
-                Some(connection) => take_all(connection, &waiting, &arrivals.keys, &arrivals.told),
+            let result = match db {
+                Some(db) => take_all(db, &waiting, &arrivals.keys, &arrivals.told),
                 None => Err(StoreError::Closed),
             };
             let kept = result.is_ok();
@@ -196,7 +195,7 @@ impl DeliveryBatcher {
                         let waits = |(arrival, taken): (&Arrival, &Taken)| {
                             arrival.delivery.waits() && *taken != Taken::Duplicate
                         };
-                        // Not by whoever waits for the answer, since that one may be gone.
+                        // Not by the call that waits for the answer, since that may be gone.
                         if all.any(waits) {
                             arrivals.waits.send_replace(());
                         }
@@ -223,20 +222,18 @@ impl DeliveryBatcher {
     }
 }
 
-/// Takes them in order, and tells the last sequence number.
+/// Takes them in order. Returns the last sequence number.
 fn take_all(
-    connection: &Connection,
+    db: &dyn Db,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
     told: &AtomicU64,
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
-    let all = || {
-        let mut taker = deliveries::Taker::new(connection, keys, told)?;
-        let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
-        let became = each.collect::<rusqlite::Result<_>>()?;
-        Ok((became, queue::last_seq(connection)?))
-    };
-    all().map_err(failed)
+    let mut taker = deliveries::Taker::new(db, keys, told)?;
+    let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
+    let became = each.collect::<Result<_, _>>()?;
+    taker.finish()?;
+    Ok((became, queue::last_seq(db)?))
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::lane::lock;
 use super::{
-    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, failed,
-    history, queue, schema,
+    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, history,
+    queue, schema,
 };
+use crate::store::db::Db;
 
 /// An empty database of this version: to copy it is much faster than to run the migrations.
 static EMPTY: LazyLock<Result<Vec<u8>, StoreError>> = LazyLock::new(schema::empty);
@@ -51,18 +51,18 @@ impl InlineDatabase {
     /// # Errors
     /// When the database can't be read.
     pub fn open(&self) -> Result<Store, StoreError> {
-        self.store(lock(&self.worker).connection()).map_err(failed)
+        self.store(lock(&self.worker).db())
     }
 
-    fn store(&self, connection: &Connection) -> rusqlite::Result<Store> {
+    fn store(&self, db: &dyn Db) -> Result<Store, StoreError> {
         let lineage = Lineage {
             epoch: "inline".to_owned(),
-            last: queue::last_seq(connection)?,
-            pruned: history::pruned(connection)?,
+            last: queue::last_seq(db)?,
+            pruned: history::pruned(db)?,
             beginning: Beginning::Continued,
         };
         let last = Arc::new(watch::Sender::new(lineage.last));
-        let keys = DeliveryKeys::read(connection)?;
+        let keys = DeliveryKeys::read(db)?;
         let told = Arc::default();
         Ok(Store {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),

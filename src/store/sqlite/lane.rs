@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Job, StoreError, StoreFuture, Why, Worker};
+use crate::store::db::Db;
 use crate::supervise::Supervisor;
 
 /// What waits for a thread at most; more make their callers wait.
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Lane {
 }
 
 impl Lane {
-    pub(super) fn thread(
+    pub(in crate::store) fn thread(
         name: &str,
         worker: Worker,
         supervisor: &Supervisor,
@@ -54,14 +54,14 @@ impl Lane {
     /// done, even if the caller does not wait for the answer any more.
     pub(in crate::store) fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> StoreFuture<'static, T> {
         let lane = self.clone();
         Box::pin(async move {
             let (answer, heard) = oneshot::channel();
-            let job: Job = Box::new(move |connection| {
-                let result = connection.map(work);
+            let job: Job = Box::new(move |db| {
+                let result = db.map(work);
                 let kept = matches!(result, Some(Ok(_)));
                 let finish = move |commit: Result<(), StoreError>| {
                     let result = match (result, commit) {

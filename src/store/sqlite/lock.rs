@@ -11,7 +11,7 @@ use crate::store::{StoreError, Why};
 
 /// Holds the lock while it lives. The kernel lets go of it when the process ends, however it does.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(in crate::store) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl Lock {
     /// Makes the directory if need be, and takes its lock.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{asset, failed, schema};
+use super::schema;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
+use crate::store::calls::asset;
 use crate::store::{AssetHistory, StoreError};
 
 /// The history of an asset, read from a state directory; `None` when nothing is there.
@@ -23,7 +24,5 @@ pub fn history_of(
     }
     let connection = schema::open_reader(&path)?;
     schema::check_version(&connection, &path)?;
-    asset::history(&connection, pipeline, of, limit)
-        .map(Some)
-        .map_err(failed)
+    asset::history(&connection, pipeline, of, limit).map(Some)
 }

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::failed;
-use crate::store::sql;
 use crate::store::{StoreError, Why};
 
 /// Says that a database is edgepurge's queue: "EPQ1".
@@ -18,7 +17,7 @@ const APPLICATION: i32 = 0x4550_5131;
 /// Prepared statements that a connection keeps: about as many as there are.
 const STATEMENTS: usize = 64;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
@@ -28,6 +27,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0007_edge.sql"),
     include_str!("../migrations/0008_keys.sql"),
     include_str!("../migrations/0009_numbers.sql"),
+    include_str!("../migrations/0010_paused_by.sql"),
 ];
 
 /// Opens the database to write.
@@ -166,34 +166,6 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     Err(StoreError::Damaged(
         format!("{} is damaged: {found}", path.display()).into(),
     ))
-}
-
-/// The name of this queue, and the API it is for. A new one takes `api_url`.
-pub(super) fn identity(
-    connection: &Connection,
-    api_url: &str,
-) -> Result<(String, String), StoreError> {
-    let remember = || -> rusqlite::Result<(String, String)> {
-        let known = |key: &str| -> rusqlite::Result<Option<String>> {
-            connection
-                .query_row(sql::meta::VALUE, [key], |row| row.get(0))
-                .optional()
-        };
-        let keep = |key: &str, value: String| -> rusqlite::Result<String> {
-            connection.execute(sql::meta::INSERT, [key, &value])?;
-            Ok(value)
-        };
-        let epoch = match known("epoch")? {
-            Some(epoch) => epoch,
-            None => keep("epoch", uuid::Uuid::new_v4().to_string())?,
-        };
-        let api = match known("api_url")? {
-            Some(api) => api,
-            None => keep("api_url", api_url.to_owned())?,
-        };
-        Ok((epoch, api))
-    };
-    remember().map_err(failed)
 }
 
 fn unusable(path: &Path, error: rusqlite::Error) -> StoreError {

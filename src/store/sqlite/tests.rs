@@ -8,6 +8,7 @@ use super::*;
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Target};
 use crate::core::delivery::{NewDelivery, Work};
+use crate::core::time::Time;
 use crate::core::verify::FollowUps;
 use crate::store::contract::change;
 use crate::store::{DeliveryFilter, RequestFilter, Slice};
@@ -221,10 +222,9 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let limit = async |pages: i64| {
         store
             .write(
-                move |connection| {
-                    connection
-                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-                        .map_err(failed)
+                move |db| {
+                    let pragma = format!("PRAGMA max_page_count = {pages}");
+                    db.value::<u64>(&pragma, &[]).map(drop)
                 },
                 |()| {},
             )

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::delivery_batcher::DeliveryBatcher;
 use super::lock::Lock;
-use super::{StoreError, Why, failed};
+use super::{StoreError, Why};
+use crate::store::db::{Db, Session};
 
 /// How many jobs share a transaction at most, so that the first does not wait for ever.
 const GROUP: usize = 512;
@@ -17,51 +17,51 @@ const GROUP: usize = 512;
 pub(in crate::store) type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Work for a connection, or for none, when it can't be done: whether what it did is to be kept, and
 /// how to answer.
-pub(in crate::store) type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Finish) + Send>;
+pub(in crate::store) type Job = Box<dyn FnOnce(Option<&dyn Db>) -> (bool, Finish) + Send>;
 
 /// A connection and how to work with it.
 pub(in crate::store) struct Worker {
-    connection: Connection,
+    session: Box<dyn Session>,
     /// Counts commits; `None` for a reader, which needs no transactions.
     commits: Option<Arc<AtomicU64>>,
-    /// Deliveries that no job takes yet, and the lock that is held while this may write; `None` for a
+    /// Deliveries that no job takes yet, and the lock of the directory that this writes in; `None` for a
     /// reader, and for a database in memory.
-    directory: Option<(DeliveryBatcher, Lock)>,
+    arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
 }
 
 impl Worker {
-    pub(super) fn writer(
-        connection: Connection,
+    pub(in crate::store) fn writer(
+        session: impl Session + 'static,
         commits: &Arc<AtomicU64>,
-        directory: Option<(DeliveryBatcher, Lock)>,
+        arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
     ) -> Self {
         Self {
-            connection,
+            session: Box::new(session),
             commits: Some(Arc::clone(commits)),
-            directory,
+            arrivals,
         }
     }
 
-    pub(super) const fn reader(connection: Connection) -> Self {
+    pub(in crate::store) fn reader(session: impl Session + 'static) -> Self {
         Self {
-            connection,
+            session: Box::new(session),
             commits: None,
-            directory: None,
+            arrivals: None,
         }
     }
 
-    pub(super) const fn connection(&self) -> &Connection {
-        &self.connection
+    pub(super) fn db(&self) -> &dyn Db {
+        self.session.db()
     }
 
-    /// Works until nobody can ask any more.
+    /// Works until every handle is dropped.
     pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
             if self.commits.is_none() {
                 self.read(first);
                 continue;
             }
-            // Whoever is about to bring more may do so first: where nobody is, this returns at once. Else
+            // Tasks that are about to bring more may do so first: where there are none, this returns at once. Else
             // a fast disk would make many small commits of a flood, each at the same price.
             std::thread::yield_now();
             let mut group = vec![first];
@@ -70,7 +70,7 @@ impl Worker {
             {
                 group.push(next);
             }
-            let arrivals = self.directory.as_ref().map(|(arrivals, _)| arrivals);
+            let arrivals = self.arrivals.as_ref().map(|(arrivals, _)| arrivals);
             group.extend(arrivals.and_then(DeliveryBatcher::left));
             self.commit(group);
         }
@@ -78,7 +78,7 @@ impl Worker {
 
     /// Runs a job that only reads.
     pub(super) fn read(&self, job: Job) {
-        let (_, finish) = job(Some(&self.connection));
+        let (_, finish) = job(Some(self.db()));
         finish(Ok(()));
     }
 
@@ -86,27 +86,25 @@ impl Worker {
     /// fails fails alone; a job without company needs none. On some errors (a full disk) `SQLite` ends the whole transaction: then all
     /// fail, and none of the rest is run, since it would be committed on its own.
     pub(super) fn commit(&self, group: Vec<Job>) {
-        let mut result = self.execute("BEGIN IMMEDIATE");
+        let mut result = self.session.begin();
         let alone = group.len() == 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
             if !alone {
                 result = result.and_then(|()| self.execute("SAVEPOINT job"));
             }
-            let able = result.is_ok().then_some(&self.connection);
+            let able = result.is_ok().then(|| self.db());
             let (kept, finish) = job(able);
             answers.push(finish);
             result = result.and_then(|()| {
-                if self.connection.is_autocommit() {
-                    let why = "queue.db: the transaction was given up; nothing of it was kept";
+                if !self.session.in_transaction() {
+                    let why = "the store: the transaction was given up; nothing of it was kept";
                     return Err(StoreError::Failed(why.to_owned().into()));
                 }
                 match (alone, kept) {
                     (true, true) => Ok(()),
                     // It answers why; the transaction that is committed then is empty.
-                    (true, false) => self
-                        .execute("ROLLBACK")
-                        .and_then(|()| self.execute("BEGIN IMMEDIATE")),
+                    (true, false) => self.session.roll_back().and_then(|()| self.session.begin()),
                     (false, true) => self.execute("RELEASE job"),
                     (false, false) => self
                         .execute("ROLLBACK TO job")
@@ -114,13 +112,13 @@ impl Worker {
                 }
             });
         }
-        result = result.and_then(|()| self.execute("COMMIT"));
+        result = result.and_then(|()| self.session.commit());
         if result.is_ok() {
             if let Some(commits) = &self.commits {
                 commits.fetch_add(1, Ordering::Relaxed);
             }
-        } else if !self.connection.is_autocommit()
-            && let Err(error) = self.execute("ROLLBACK")
+        } else if self.session.in_transaction()
+            && let Err(error) = self.session.roll_back()
         {
             tracing::error!("a failed transaction can't be rolled back: {error}");
         }
@@ -136,10 +134,6 @@ impl Worker {
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute([]))
-            .map(drop)
-            .map_err(failed)
+        self.db().execute(sql, &[]).map(drop)
     }
 }

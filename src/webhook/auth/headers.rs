@@ -24,7 +24,7 @@ pub(in crate::webhook) fn one<'h>(
     Ok(text)
 }
 
-/// The value of a header that nobody vouches for, where it is there once and plain ASCII.
+/// The value of an unsigned header, where it is there once and plain ASCII.
 pub(in crate::webhook) fn hint<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
     one(headers, &HeaderName::from_static(name)).ok()
 }

@@ -20,7 +20,7 @@ pub const MAX_SECRETS: usize = 4;
 /// The fewest bytes of a secret.
 pub(in crate::webhook) const MIN_BYTES: usize = 16;
 
-/// The fewest different bytes of a secret: `xxxxxxxxxxxxxxxx` is nobody's secret.
+/// The fewest different bytes of a secret; refuses placeholders such as `xxxxxxxxxxxxxxxx`.
 const MIN_DIFFERENT: usize = 5;
 
 /// What a secret's text stands for.

@@ -206,7 +206,7 @@ impl<'r> Verifier<'r> {
     }
 }
 
-/// Which scheme it is of; what a sender claims is nobody's business.
+/// Names the scheme only: a claim may hold parts of a secret.
 impl fmt::Debug for Verifier<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Verifier({:?})", self.scheme)

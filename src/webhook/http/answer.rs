@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::core::delivery::DeliveryRecord;
+use crate::core::delivery::DeliveryProgress;
 use crate::webhook::kind::Handshake;
 use crate::webhook::payload::content::Unreadable;
 
@@ -83,7 +83,7 @@ struct Accepted<'a> {
 
 /// An answer.
 #[derive(Debug)]
-pub(in crate::webhook) enum Answer {
+pub(super) enum Answer {
     /// Committed to disk.
     Accepted {
         event: Arc<str>,
@@ -95,7 +95,7 @@ pub(in crate::webhook) enum Answer {
     /// Asks for nothing, and why.
     Ignored(String),
     /// What became of a delivery.
-    State(Arc<str>, Box<DeliveryRecord>),
+    State(Arc<str>, Box<DeliveryProgress>),
     /// What a `HEAD` or `OPTIONS` gets.
     Handshake(Handshake),
     /// Not what the kind sends.
@@ -124,7 +124,7 @@ pub(in crate::webhook) enum Answer {
 
 impl Answer {
     /// The word for it in metrics; `None` for what is no delivery.
-    pub(in crate::webhook) const fn outcome(&self) -> Option<Outcome> {
+    pub(super) const fn outcome(&self) -> Option<Outcome> {
         Some(match self {
             Self::Accepted { .. } => Outcome::Accepted,
             Self::Duplicate => Outcome::Duplicate,
@@ -181,8 +181,8 @@ impl Answer {
             }
             Self::Duplicate => json!({ "ignored": "duplicate delivery" }).to_string(),
             Self::Ignored(why) => json!({ "ignored": why }).to_string(),
-            Self::State(pipeline, record) => {
-                let mut document = json!(record);
+            Self::State(pipeline, progress) => {
+                let mut document = json!(progress);
                 document["pipeline"] = json!(**pipeline);
                 document.to_string()
             }
@@ -219,7 +219,7 @@ impl Answer {
     }
 
     /// The response; `headers` is an empty map for its headers.
-    pub(in crate::webhook) fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    pub(super) fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(self.body()));
         *response.status_mut() = self.status();
         if !matches!(self, Self::Handshake(_)) {

@@ -17,20 +17,20 @@ use crate::webhook::auth::verifier::Verifier;
 
 /// What a body may take.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::webhook) struct BodyLimits {
+pub(super) struct BodyLimits {
     /// Bytes.
-    pub(in crate::webhook) bytes: u64,
+    pub(super) bytes: u64,
     /// Time that is given to every body.
-    pub(in crate::webhook) allowance: Duration,
+    pub(super) allowance: Duration,
     /// Bytes that earn another second.
-    pub(in crate::webhook) rate: u64,
+    pub(super) rate: u64,
     /// The whole time, at whatever rate.
-    pub(in crate::webhook) total: Duration,
+    pub(super) total: Duration,
 }
 
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum Unread {
+pub(super) enum Unread {
     /// It is over the limit.
     TooLarge,
     /// It came too slowly.
@@ -39,16 +39,16 @@ pub(in crate::webhook) enum Unread {
     Aborted,
 }
 
-/// Whether it is clear where the body ends: by a length, or by chunks, once. Of what else the parser
-/// lets through, somebody in front may have found another end.
-pub(in crate::webhook) fn is_plainly_framed(headers: &HeaderMap) -> bool {
+/// Whether it is clear where the body ends: by a length, or by chunks, once. In what else the parser
+/// lets through, a proxy in front may have found another end.
+pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let first = codings.next().map(HeaderValue::as_bytes);
     first.is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// Reads to the end of a body that began to come by then.
-pub(in crate::webhook) async fn read<B>(
+pub(super) async fn read<B>(
     mut body: B,
     limits: &BodyLimits,
     verifier: &mut Verifier<'_>,

@@ -12,14 +12,14 @@ const BLOCK: usize = 16 << 10;
 
 /// Bytes that are left to be kept. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(in crate::webhook) struct Budget {
+pub(super) struct Budget {
     left: Arc<AtomicUsize>,
     free: usize,
 }
 
 impl Budget {
     /// A budget of `bytes`, besides the first `free` of each body.
-    pub(in crate::webhook) fn new(bytes: usize, free: usize) -> Self {
+    pub(super) fn new(bytes: usize, free: usize) -> Self {
         Self {
             left: Arc::new(AtomicUsize::new(bytes)),
             free,
@@ -27,7 +27,7 @@ impl Budget {
     }
 
     /// An empty body of this budget.
-    pub(in crate::webhook) fn body(&self) -> Kept {
+    pub(super) fn body(&self) -> Kept {
         Kept {
             body: Some(Body::Piece(Bytes::new())),
             length: 0,
@@ -37,7 +37,7 @@ impl Budget {
     }
 
     /// A body of which nothing is kept.
-    pub(in crate::webhook) fn nothing(&self) -> Kept {
+    pub(super) fn nothing(&self) -> Kept {
         Kept {
             body: None,
             length: 0,
@@ -66,7 +66,7 @@ enum Body {
 
 /// A body that is kept as long as the budget lasts. What it holds returns to the budget at its end.
 #[derive(Debug)]
-pub(in crate::webhook) struct Kept {
+pub(super) struct Kept {
     body: Option<Body>,
     length: usize,
     /// What it has of the budget.
@@ -76,7 +76,7 @@ pub(in crate::webhook) struct Kept {
 
 impl Kept {
     /// Keeps more, or lets go of everything where the budget does not allow it.
-    pub(in crate::webhook) fn push(&mut self, chunk: Bytes) {
+    pub(super) fn push(&mut self, chunk: Bytes) {
         let Some(body) = &mut self.body else { return };
         let length = self.length.saturating_add(chunk.len());
         let more = length
@@ -101,12 +101,12 @@ impl Kept {
     }
 
     /// The bytes of the body; `None` when it was too much.
-    pub(in crate::webhook) fn length(&self) -> Option<usize> {
+    pub(super) fn length(&self) -> Option<usize> {
         self.body.as_ref().map(|_| self.length)
     }
 
     /// The body in one piece; `None` when it was too much.
-    pub(in crate::webhook) fn whole(&mut self) -> Option<&[u8]> {
+    pub(super) fn whole(&mut self) -> Option<&[u8]> {
         match self.body.as_mut()? {
             Body::Piece(piece) => Some(piece),
             Body::Blocks(blocks) => {

@@ -15,7 +15,7 @@ const HOPS: usize = 64;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum Peer {
+pub(super) enum Peer {
     /// From an address.
     Ip(IpAddr),
     /// Through a Unix socket: who may, is said by its file's permission.
@@ -24,13 +24,13 @@ pub(in crate::webhook) enum Peer {
 
 /// One client, as limits count it: an IPv4 address, or a /64 of IPv6, which is what one person gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::webhook) enum Client {
+pub(super) enum Client {
     Ip(IpAddr),
     Local,
 }
 
 impl Client {
-    pub(in crate::webhook) fn of(address: IpAddr) -> Self {
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
@@ -52,15 +52,15 @@ impl std::fmt::Display for Client {
 
 /// The proxies whose word is believed.
 #[derive(Clone, Debug, Default)]
-pub(in crate::webhook) struct Proxies(Vec<IpNet>);
+pub(super) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    pub(in crate::webhook) fn new(networks: Vec<IpNet>) -> Self {
+    pub(super) fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
     /// Whether a peer is a trusted proxy. One that may use the Unix socket is, where there are any.
-    pub(in crate::webhook) fn trusts(&self, peer: Peer) -> bool {
+    pub(super) fn trusts(&self, peer: Peer) -> bool {
         match peer {
             Peer::Ip(address) => self.knows(address),
             Peer::Local => !self.0.is_empty(),
@@ -74,7 +74,7 @@ impl Proxies {
 
     /// The client: from the right, the first address that is no trusted proxy. An entry that can't
     /// be read ends the search: what is left of it can't be believed.
-    pub(in crate::webhook) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
         let client = match peer {
             Peer::Ip(address) => Client::of(address),
             Peer::Local => Client::Local,
@@ -111,7 +111,7 @@ impl Proxies {
     }
 }
 
-/// The hops that a header tells, in order; `None` for what is no address. Several lines are one
+/// The hops that a header lists, in order; `None` for what is no address. Several lines are one
 /// list.
 fn hops(
     headers: &HeaderMap,

@@ -1,7 +1,7 @@
-//! The connections, in total and per client, and which one is closed when there is no place: the oldest
+//! The connections, in total and per client, and which one is closed when there is no slot: the oldest
 //! that has sent nothing authentic.
 //!
-//! An unauthenticated connection ends with its answer, so that it can't keep a place by asking again and
+//! An unauthenticated connection ends with its answer, so that it can't keep a slot by asking again and
 //! again, or by never reading. An authenticated one stays open.
 
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ struct Open {
     total: usize,
     clients: BTreeMap<Client, usize>,
     /// Those that have not sent an authentic delivery, in the order in which they came.
-    strangers: BTreeMap<u64, Unauthenticated>,
+    unauthenticated: BTreeMap<u64, Unauthenticated>,
     /// The number of the next.
     next: u64,
 }
 
-/// A connection that nobody vouches for.
+/// A connection without an authentic delivery.
 #[derive(Debug)]
 struct Unauthenticated {
     client: Option<Client>,
@@ -32,7 +32,7 @@ struct Unauthenticated {
 }
 
 impl Open {
-    /// A place is given back.
+    /// A slot is given back.
     fn back(&mut self, client: Option<Client>) {
         self.total = self.total.saturating_sub(1);
         let Some(client) = client else { return };
@@ -47,14 +47,14 @@ impl Open {
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(in crate::webhook) struct Connections {
+pub(super) struct Connections {
     total: usize,
     per_client: usize,
     open: Arc<Mutex<Open>>,
 }
 
 impl Connections {
-    pub(in crate::webhook) fn new(total: usize, per_client: usize) -> Self {
+    pub(super) fn new(total: usize, per_client: usize) -> Self {
         Self {
             total,
             per_client,
@@ -63,24 +63,20 @@ impl Connections {
     }
 
     /// Whether the next has to wait for one that leaves.
-    pub(in crate::webhook) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         lock(&self.open).total >= self.total
     }
 
-    /// Takes a place; `None` where there is none left. A `client` of `None` stands for many (it is
+    /// Takes a slot; `None` where there is none left. A `client` of `None` stands for many (it is
     /// a trusted proxy, or the Unix socket), and only the total counts. When all are taken, the
-    /// stranger who came first has to leave: a sender that means it has said by then what it wants.
-    pub(in crate::webhook) fn open(
-        &self,
-        client: Option<Client>,
-        leave: CancellationToken,
-    ) -> Option<Place> {
+    /// oldest unauthenticated connection is closed: a sender has sent what it wants by then.
+    pub(super) fn open(&self, client: Option<Client>, leave: CancellationToken) -> Option<Slot> {
         let mut open = lock(&self.open);
         if client.is_some_and(|client| open.clients.get(&client) >= Some(&self.per_client)) {
             return None;
         }
         if open.total >= self.total {
-            let (_, oldest) = open.strangers.pop_first()?;
+            let (_, oldest) = open.unauthenticated.pop_first()?;
             open.back(oldest.client);
             oldest.leave.cancel();
         }
@@ -90,9 +86,9 @@ impl Connections {
         open.total += 1;
         let number = open.next;
         open.next += 1;
-        open.strangers
+        open.unauthenticated
             .insert(number, Unauthenticated { client, leave });
-        Some(Place {
+        Some(Slot {
             number,
             known: AtomicBool::new(false),
             client,
@@ -105,9 +101,9 @@ fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The place of one connection, given back at its end.
+/// The slot of one connection, given back at its end.
 #[derive(Debug)]
-pub(in crate::webhook) struct Place {
+pub(super) struct Slot {
     number: u64,
     /// Whether it has sent an authentic delivery.
     known: AtomicBool,
@@ -115,24 +111,28 @@ pub(in crate::webhook) struct Place {
     open: Arc<Mutex<Open>>,
 }
 
-impl Place {
+impl Slot {
     /// It has sent an authentic delivery: it does not have to leave for others any more, unless it had
     /// to already, which is `false`.
-    pub(in crate::webhook) fn vouch(&self) -> bool {
+    pub(super) fn mark_authenticated(&self) -> bool {
         if self.known.load(Ordering::Relaxed) {
             return true;
         }
-        let stays = lock(&self.open).strangers.remove(&self.number).is_some();
+        let stays = lock(&self.open)
+            .unauthenticated
+            .remove(&self.number)
+            .is_some();
         self.known.store(stays, Ordering::Relaxed);
         stays
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
-        // One that had to leave has given its place back already.
-        if open.strangers.remove(&self.number).is_some() || self.known.load(Ordering::Relaxed) {
+        // One that had to leave has given its slot back already.
+        if open.unauthenticated.remove(&self.number).is_some() || self.known.load(Ordering::Relaxed)
+        {
             open.back(self.client);
         }
     }
@@ -140,24 +140,24 @@ impl Drop for Place {
 
 /// One connection, as its requests share it.
 #[derive(Debug)]
-pub(in crate::webhook) struct Visitor {
+pub(super) struct Connection {
     /// Where it comes from.
-    pub(in crate::webhook) peer: Peer,
+    pub(super) peer: Peer,
     /// By when it has to do its next thing.
-    pub(in crate::webhook) deadlines: Deadlines,
-    /// What it takes of the places that there are.
-    pub(in crate::webhook) place: Place,
+    pub(super) deadlines: Deadlines,
+    /// Its slot among those that there are.
+    pub(super) slot: Slot,
 }
 
 #[cfg(test)]
-impl Visitor {
+impl Connection {
     /// One through the Unix socket, with all the time that a listener gives.
-    pub(in crate::webhook) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+    pub(super) fn local(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
         Self::of(&Connections::new(1, 1), clock)
     }
 
     /// One that has to leave, since another came.
-    pub(in crate::webhook) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
+    pub(super) fn evicted(clock: crate::clock::Clock) -> std::sync::Arc<Self> {
         let connections = Connections::new(1, 1);
         let first = Self::of(&connections, clock);
         drop(Self::of(&connections, clock));
@@ -169,7 +169,7 @@ impl Visitor {
         std::sync::Arc::new(Self {
             peer: Peer::Local,
             deadlines: Deadlines::new(clock, std::time::Duration::from_secs(5)),
-            place: connections.open(None, token).unwrap(),
+            slot: connections.open(None, token).unwrap(),
         })
     }
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_cannot_take_every_place_and_places_come_back() {
+    fn one_client_cannot_take_every_slot_and_slots_come_back() {
         let client = |last| Some(Client::of([10, 0, 0, last].into()));
         let connections = Connections::new(4, 2);
         let mine = [
@@ -197,8 +197,8 @@ mod tests {
             connections.open(None, token()),
         ];
         assert!(proxy.iter().all(Option::is_some));
-        for place in mine.iter().chain(&proxy).flatten() {
-            assert!(place.vouch());
+        for slot in mine.iter().chain(&proxy).flatten() {
+            assert!(slot.mark_authenticated());
         }
         assert!(
             connections.open(client(2), token()).is_none(),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stranger_who_came_first_makes_room() {
+    fn the_oldest_unauthenticated_connection_makes_room() {
         let connections = Connections::new(3, 3);
         let tokens = [token(), token(), token(), token(), token()];
         let open = |number: usize| connections.open(None, tokens[number].clone());
@@ -220,26 +220,26 @@ mod tests {
             let gone = |number: &usize| tokens[*number].is_cancelled();
             (0..tokens.len()).filter(gone).collect()
         };
-        let places = [open(0).unwrap(), open(1).unwrap(), open(2).unwrap()];
+        let slots = [open(0).unwrap(), open(1).unwrap(), open(2).unwrap()];
         assert!(
-            places[0].vouch() && places[0].vouch(),
+            slots[0].mark_authenticated() && slots[0].mark_authenticated(),
             "as often as it likes"
         );
         let fourth = open(3).unwrap();
         assert_eq!(left(), [1]);
-        assert!(!places[1].vouch(), "it is too late for that");
-        let [first, second, third] = places;
+        assert!(!slots[1].mark_authenticated(), "it is too late for that");
+        let [first, second, third] = slots;
         drop(second);
         assert_eq!(
             connections.open.lock().unwrap().total,
             3,
-            "its place is given away"
+            "its slot is given away"
         );
-        assert!(fourth.vouch() && third.vouch());
-        assert!(open(4).is_none(), "none of them is a stranger");
+        assert!(fourth.mark_authenticated() && third.mark_authenticated());
+        assert!(open(4).is_none(), "all of them are authenticated");
         drop((first, third, fourth));
         assert_eq!(left(), [1]);
         let open = connections.open.lock().unwrap();
-        assert_eq!((open.total, open.strangers.len()), (0, 0));
+        assert_eq!((open.total, open.unauthenticated.len()), (0, 0));
     }
 }

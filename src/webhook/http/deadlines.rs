@@ -23,7 +23,7 @@ enum Awaited {
 
 /// What did not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum RanOut {
+pub(super) enum RanOut {
     /// A head: the connection is over.
     Head,
     /// A body. Its reader asks [`Deadlines::is_over`].
@@ -34,7 +34,7 @@ pub(in crate::webhook) enum RanOut {
 
 /// The patience of one connection. No body may be given less time than a head.
 #[derive(Debug)]
-pub(in crate::webhook) struct Deadlines {
+pub(super) struct Deadlines {
     clock: Clock,
     /// From the first moment, or the last answer, to a whole head.
     head: Duration,
@@ -44,7 +44,7 @@ pub(in crate::webhook) struct Deadlines {
 
 impl Deadlines {
     /// The patience of a connection that has just been made.
-    pub(in crate::webhook) fn new(clock: Clock, head: Duration) -> Self {
+    pub(super) fn new(clock: Clock, head: Duration) -> Self {
         let first = Awaited::Head(clock.now().after(head));
         Self {
             clock,
@@ -55,13 +55,13 @@ impl Deadlines {
     }
 
     /// A head is awaited from now on.
-    pub(in crate::webhook) fn head(&self) {
+    pub(super) fn head(&self) {
         *self.lock() = Awaited::Head(self.clock.now().after(self.head));
     }
 
     /// More of a body is awaited until then; not before the time that was said of it earlier. What
     /// is too late already stays so.
-    pub(in crate::webhook) fn body(&self, until: Time) {
+    pub(super) fn body(&self, until: Time) {
         let mut awaited = self.lock();
         if *awaited != Awaited::Late {
             *awaited = Awaited::Body(until);
@@ -69,23 +69,23 @@ impl Deadlines {
     }
 
     /// The client has done its part.
-    pub(in crate::webhook) fn answer(&self) {
+    pub(super) fn answer(&self) {
         *self.lock() = Awaited::Answer;
         self.begun.store(true, Ordering::Relaxed);
     }
 
     /// Whether a first head has come.
-    pub(in crate::webhook) fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 
     /// Whether the body that is awaited is too late.
-    pub(in crate::webhook) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         *self.lock() == Awaited::Late
     }
 
     /// Waits until something did not come in time, or a while, at most until then.
-    pub(in crate::webhook) async fn run_out(&self, until: Time) -> RanOut {
+    pub(super) async fn run_out(&self, until: Time) -> RanOut {
         // No wait that begins meanwhile is shorter than this one, so that none is noticed late.
         let at_most = until.min(self.clock.now().after(self.head));
         let until = match *self.lock() {
@@ -116,7 +116,7 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(5);
 
-    /// Waits until something runs out, and tells after how many seconds.
+    /// Waits until a deadline passes. Returns it, and its length in seconds.
     async fn runs_out(deadlines: &Deadlines) -> (RanOut, u64) {
         let began = deadlines.clock.now();
         let never = began.after(Duration::from_hours(1));

@@ -22,27 +22,27 @@ struct Window {
 #[derive(Debug, Default)]
 struct Table {
     clients: BTreeMap<Client, Window>,
-    /// Everybody for whom there is no room.
+    /// All clients for which `clients` has no room.
     others: Option<Window>,
 }
 
 /// Counts.
 #[derive(Debug)]
-pub(in crate::webhook) struct Failures {
+pub(super) struct Failures {
     limit: u32,
     table: Mutex<Table>,
 }
 
 impl Failures {
-    pub(in crate::webhook) fn new(limit: NonZeroU32) -> Self {
+    pub(super) fn new(limit: NonZeroU32) -> Self {
         Self {
             limit: limit.get(),
             table: Mutex::default(),
         }
     }
 
-    /// Counts one more, and tells whether it is within the limit.
-    pub(in crate::webhook) fn count(&self, client: Client, now: Time) -> bool {
+    /// Counts one more. Returns whether it is within the limit.
+    pub(super) fn count(&self, client: Client, now: Time) -> bool {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |window: &Window| now.since(window.began) >= WINDOW;
         if !table.clients.contains_key(&client) && table.clients.len() >= CLIENTS {

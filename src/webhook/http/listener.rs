@@ -20,11 +20,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::body::BodyLimits;
+use super::certificate::{CertificateStatus, CurrentCertificate};
 use super::client::Peer;
+use super::connections::Connection;
 use super::connections::Connections;
-use super::connections::Visitor;
 use super::deadlines::{Deadlines, RanOut};
-use super::reused::Shelf;
+use super::handshake::handshake;
+use super::reused::FutureBox;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
 use super::tally::{RouteStatus, Tallies};
@@ -33,7 +35,7 @@ use crate::core::time::Time;
 use crate::sink::Deliveries;
 use crate::supervise::Supervisor;
 
-/// From the first moment, or the last answer, to a whole head.
+/// From the first moment, or the last answer, to a whole head; a TLS handshake is part of it.
 const HEAD: Duration = Duration::from_secs(5);
 /// Bytes of a head, and of a body that wait to be taken.
 const BUFFER: usize = 16 << 10;
@@ -61,6 +63,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 pub struct ListenerHandle {
     server: Arc<Server>,
     addresses: Arc<[String]>,
+    certificate: Option<Arc<CurrentCertificate>>,
 }
 
 impl std::fmt::Debug for ListenerHandle {
@@ -88,6 +91,18 @@ impl ListenerHandle {
         self.server.unknown_calls()
     }
 
+    /// How many TLS handshakes came to nothing.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.server.failed_handshakes()
+    }
+
+    /// The certificate at work, where TLS is on.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateStatus> {
+        Some(self.certificate.as_ref()?.status())
+    }
+
     /// The counts of the routes, to go on with.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
@@ -105,6 +120,11 @@ pub fn serve(
     clock: Clock,
     supervisor: &Supervisor,
 ) -> ListenerHandle {
+    let certificate = settings.certificate.clone();
+    if let Some(certificate) = &certificate {
+        let renew = Arc::clone(certificate).renew(clock, supervisor.stopping());
+        supervisor.spawn("webhook certificate", renew.map(Ok));
+    }
     let (allowance, total) = BODY;
     let limits = BodyLimits {
         bytes: settings.body_limit,
@@ -124,6 +144,7 @@ pub fn serve(
     let handle = ListenerHandle {
         addresses: sockets.addresses().into(),
         server: Arc::clone(&server),
+        certificate: certificate.clone(),
     };
     let connections = Connections::new(connections_at_most(), PER_CLIENT);
     let (mut made, inherited) = (sockets.made, sockets.from_systemd);
@@ -132,6 +153,7 @@ pub fn serve(
         let accept = Accept {
             server: Arc::clone(&server),
             connections: connections.clone(),
+            certificate: certificate.clone(),
             supervisor: supervisor.clone(),
             stopping: supervisor.stopping(),
             clock,
@@ -171,13 +193,14 @@ fn connections_at_most() -> usize {
 struct Accept {
     server: Arc<Server>,
     connections: Connections,
+    certificate: Option<Arc<CurrentCertificate>>,
     supervisor: Supervisor,
     stopping: CancellationToken,
     clock: Clock,
 }
 
 impl Accept {
-    /// Takes what waits in a socket that nobody takes over, so that it is not reset.
+    /// Accepts what waits in a socket that no other listener takes over, so that it is not reset.
     fn drain(&self, socket: &Socket) {
         for _ in 0..CONNECTIONS {
             if !matches!(self.accept(socket).now_or_never(), Some(Ok(()))) {
@@ -194,12 +217,12 @@ impl Accept {
             };
             let Err(error) = accepted else {
                 if self.connections.is_full() {
-                    // Whoever has to make room closes its socket before the next is taken.
+                    // The connection that makes room closes its socket before the next is accepted.
                     tokio::task::yield_now().await;
                 }
                 continue;
             };
-            // Of one connection that was gone again before it was taken, nobody needs to hear.
+            // A connection that was closed before it was accepted is not worth a log line.
             if error.kind() == io::ErrorKind::ConnectionAborted {
                 continue;
             }
@@ -235,22 +258,36 @@ impl Accept {
         let (server, clock) = (Arc::clone(&self.server), self.clock);
         let leave = CancellationToken::new();
         let alone = peer.alone(&server.proxies);
-        let Some(place) = self.connections.open(alone, leave.clone()) else {
+        let Some(slot) = self.connections.open(alone, leave.clone()) else {
             tracing::debug!(?peer, "too many connections");
             return;
         };
-        let visitor = Arc::new(Visitor {
+        let client = Arc::new(Connection {
             peer,
             deadlines: Deadlines::new(clock, HEAD),
-            place,
+            slot,
         });
         let stopping = self.stopping.clone();
+        let acceptor = self.certificate.as_ref().map(|current| current.acceptor());
         self.supervisor.spawn("webhook connection", async move {
             tokio::select! {
                 biased;
-                // At once, whatever it is at: its place is given away.
+                // At once, whatever it is at: its slot is given away.
                 () = leave.cancelled() => tracing::debug!(?peer, "it has to make room"),
-                () = converse(stream, server, visitor, clock, stopping) => {}
+                () = async {
+                    let Some(acceptor) = acceptor else {
+                        return converse(stream, server, client, clock, stopping).await;
+                    };
+                    // TLS takes much more memory, which a plain connection must not be given too.
+                    Box::pin(async {
+                        let shaken = handshake(acceptor, stream, &client.deadlines, &stopping, BEGIN);
+                        match shaken.await {
+                            Ok(stream) => converse(stream, server, client, clock, stopping).await,
+                            Err(why) => server.failed_handshake(peer, why),
+                        }
+                    })
+                    .await;
+                } => {}
             }
             Ok(())
         });
@@ -261,15 +298,15 @@ impl Accept {
 async fn converse<S>(
     stream: S,
     server: Arc<Server>,
-    visitor: Arc<Visitor>,
+    client: Arc<Connection>,
     clock: Clock,
     stopping: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (shelf, visits) = (Shelf::default(), Arc::clone(&visitor));
+    let (shelf, shared) = (FutureBox::default(), Arc::clone(&client));
     let service = service_fn(move |request| {
-        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&visits)))
+        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&shared)))
     });
     let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
@@ -278,7 +315,7 @@ async fn converse<S>(
         // An answer is small: to copy it behind its head costs less than to send two pieces.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
-    let deadlines = &visitor.deadlines;
+    let deadlines = &client.deadlines;
     let old = clock.now().after(AGE);
     let mut ended = tokio::select! {
         biased;
@@ -291,7 +328,7 @@ async fn converse<S>(
         ended = tokio::select! {
             biased;
             ended = attend(&mut connection, deadlines, clock, begins) => ended,
-            // Nobody but the branch above makes it so, just before this one is asked.
+            // Only `attend` sets it, and `biased` polls that first: this branch needs no waker.
             () = poll_fn(|_| if deadlines.has_begun() { Poll::Ready(()) } else { Poll::Pending }) => false,
         };
     }
@@ -303,7 +340,7 @@ async fn converse<S>(
         }
     }
     let stream = connection.into_parts().io.into_inner();
-    // Whoever does not read its answer by then will not.
+    // A client that has not read its response by then will not.
     drop(tokio::time::timeout(LINGER, linger(stream)).await);
 }
 

@@ -7,7 +7,7 @@ use crate::webhook::payload::content::{listed, printable};
 use crate::webhook::route::diagnosis::Diagnosis;
 
 /// What is wrong with a path that is no route's, and what to do.
-pub(in crate::webhook) fn diagnosis<'r>(
+pub(super) fn diagnosis<'r>(
     path: &str,
     routes: impl Iterator<Item = &'r str> + Clone,
 ) -> (Option<&'r str>, Diagnosis) {
@@ -55,10 +55,7 @@ pub(in crate::webhook) fn diagnosis<'r>(
 
 /// A path as the log may have it. A part of it that is long enough for a secret, and of no route, is left
 /// out: the URL of some senders holds a secret.
-pub(in crate::webhook) fn shown<'r>(
-    path: &str,
-    routes: &(impl Iterator<Item = &'r str> + Clone),
-) -> String {
+pub(super) fn shown<'r>(path: &str, routes: &(impl Iterator<Item = &'r str> + Clone)) -> String {
     let known = |part: &str| {
         routes
             .clone()

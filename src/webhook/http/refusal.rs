@@ -5,7 +5,7 @@ use crate::webhook::auth::refused::Refused;
 
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) enum Reason {
+pub(super) enum Reason {
     /// It is not authentic.
     Auth(Refused),
     /// It asks for another origin than those that may send.
@@ -22,11 +22,13 @@ pub(in crate::webhook) enum Reason {
     Unreadable,
     /// There is no such route.
     NoRoute,
+    /// The TLS handshake came to nothing, so that the route is not known.
+    Handshake,
 }
 
 impl Reason {
     /// Every reason.
-    pub(in crate::webhook) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Auth(Refused::Missing),
         Self::Auth(Refused::Twice),
         Self::Auth(Refused::Malformed),
@@ -40,10 +42,11 @@ impl Reason {
         Self::Broken,
         Self::Unreadable,
         Self::NoRoute,
+        Self::Handshake,
     ];
 
     /// The word for it in logs and metrics.
-    pub(in crate::webhook) const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Auth(refused) => refused.as_str(),
             Self::Origin => "origin",
@@ -53,16 +56,19 @@ impl Reason {
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
             Self::NoRoute => "no_route",
+            Self::Handshake => "handshake",
         }
     }
 
     /// Those for which a call of a route may be refused.
-    pub(in crate::webhook) fn of_routes() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|one| *one != Self::NoRoute)
+    pub(super) fn of_routes() -> impl Iterator<Item = Self> {
+        let of_no_route = [Self::NoRoute, Self::Handshake];
+        let reasons = Self::ALL.into_iter();
+        reasons.filter(move |one| !of_no_route.contains(one))
     }
 
     /// Its place in [`Reason::ALL`].
-    pub(in crate::webhook) fn place(self) -> usize {
+    pub(super) fn place(self) -> usize {
         let found = Self::ALL.iter().position(|one| *one == self);
         found.unwrap_or(Self::ALL.len() - 1)
     }

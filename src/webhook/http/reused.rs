@@ -1,5 +1,5 @@
-//! A box that one future after the other lives in: the future of an answer is large, and to allocate
-//! it for every small delivery costs a good part of it.
+//! Reuses one heap allocation for the response futures of the successive requests of a connection: such a
+//! future is large, and allocating it for each small delivery costs a measurable part of its time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use tokio_util::sync::ReusableBoxFuture;
 
 /// Where the box is while no future is in it.
 #[derive(Debug)]
-pub(in crate::webhook) struct Shelf<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
+pub(super) struct FutureBox<T>(Arc<Mutex<Option<ReusableBoxFuture<'static, T>>>>);
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for FutureBox<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<T> Shelf<T> {
+impl<T> FutureBox<T> {
     /// Puts a future into the box, or into one of its own where the box is taken.
-    pub(in crate::webhook) fn fill<F>(&self, future: F) -> Boxed<T>
+    pub(super) fn fill<F>(&self, future: F) -> Boxed<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -45,9 +45,9 @@ impl<T> Shelf<T> {
 
 /// A future in a box, which goes back to its shelf once the future is ready.
 #[derive(Debug)]
-pub(in crate::webhook) struct Boxed<T> {
+pub(super) struct Boxed<T> {
     future: Option<ReusableBoxFuture<'static, T>>,
-    shelf: Shelf<T>,
+    shelf: FutureBox<T>,
 }
 
 impl<T> Future for Boxed<T> {
@@ -55,7 +55,7 @@ impl<T> Future for Boxed<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let Some(future) = &mut self.future else {
-            // It was ready before, and nobody polls it again.
+            // It was ready before, and is not polled again.
             return Poll::Pending;
         };
         let polled = future.poll(context);
@@ -73,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_out_is_of_the_future_that_was_put_in_last() {
-        let shelf = Shelf::default();
+        let shelf = FutureBox::default();
         for number in 0..3 {
             assert_eq!(shelf.fill(async move { number }).await, number);
         }

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 use super::body::{self, BodyLimits, Unread};
 use super::budget::{Budget, Kept};
+use super::certificate::CurrentCertificate;
 use super::client::{Client, Peer, Proxies};
-use super::connections::Visitor;
+use super::connections::Connection;
 use super::failures::Failures;
 use super::refusal::Reason;
 use super::tally::{RouteStatus, Tallies, Tally};
@@ -41,7 +42,7 @@ mod refusing;
 const KEPT: usize = 32 << 20;
 /// The first bytes of a body, which are always kept.
 const FIRST: usize = 32 << 10;
-/// A body above this is read on a thread where it holds up nobody.
+/// A body above this is read on a thread of its own, where it delays no other call.
 const LARGE: usize = 128 << 10;
 
 /// The longest that a question about a delivery waits for its end.
@@ -54,7 +55,7 @@ const WAITERS: usize = 64;
 /// Where calls of no route are counted: every route begins with a slash.
 const NO_ROUTE: &str = "";
 
-/// What the listener is told.
+/// What the listener has to know.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// The largest body, in bytes.
@@ -63,6 +64,8 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Failed authentications per client and minute.
     pub failed_auth_per_minute: NonZeroU32,
+    /// The certificate that is shown; without one, there is no TLS.
+    pub certificate: Option<Arc<CurrentCertificate>>,
 }
 
 /// A route, and the name of its pipeline.
@@ -83,11 +86,11 @@ struct Served {
 }
 
 /// Answers requests.
-pub(in crate::webhook) struct Server {
+pub(super) struct Server {
     routes: BTreeMap<Arc<str>, Arc<Served>>,
-    /// Counts calls of no route.
+    /// Counts calls of no route, and handshakes that came to nothing.
     unknown: Arc<Tally>,
-    pub(in crate::webhook) proxies: Proxies,
+    pub(super) proxies: Proxies,
     failures: Failures,
     budget: Budget,
     limits: BodyLimits,
@@ -99,7 +102,7 @@ pub(in crate::webhook) struct Server {
 }
 
 impl Server {
-    pub(in crate::webhook) fn new(
+    pub(super) fn new(
         hooks: Vec<Hook>,
         tallies: &Tallies,
         settings: ServerSettings,
@@ -131,7 +134,7 @@ impl Server {
         }
     }
 
-    pub(in crate::webhook) fn tallies(&self) -> Tallies {
+    pub(super) fn tallies(&self) -> Tallies {
         let tally = |(path, served): (&Arc<str>, &Arc<Served>)| {
             (Arc::clone(path), Arc::clone(&served.tally))
         };
@@ -141,11 +144,16 @@ impl Server {
     }
 
     /// How many calls were of no route.
-    pub(in crate::webhook) fn unknown_calls(&self) -> u64 {
+    pub(super) fn unknown_calls(&self) -> u64 {
         self.unknown.count(Reason::NoRoute)
     }
 
-    pub(in crate::webhook) fn status(&self) -> Vec<RouteStatus> {
+    /// How many TLS handshakes came to nothing.
+    pub(super) fn failed_handshakes(&self) -> u64 {
+        self.unknown.count(Reason::Handshake)
+    }
+
+    pub(super) fn status(&self) -> Vec<RouteStatus> {
         let status = |served: &Arc<Served>| {
             let hook = &served.hook;
             served
@@ -155,27 +163,27 @@ impl Server {
         self.routes.values().map(status).collect()
     }
 
-    /// Answers a request of a visitor; it never fails.
-    pub(in crate::webhook) async fn answer<B>(
+    /// Answers a request of a connection; it never fails.
+    pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        visitor: Arc<Visitor>,
+        connection: Arc<Connection>,
     ) -> Result<Response<Full<Bytes>>, Infallible>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        visitor.deadlines.answer();
+        connection.deadlines.answer();
         let (mut head, body) = request.into_parts();
         let answer = if let Some(served) = self.routes.get(head.uri.path()) {
-            let answer = self.called(served, &mut head, body, &visitor);
+            let answer = self.called(served, &mut head, body, &connection);
             served.tally.answered(answer.await)
         } else if let Some((served, event)) = self.event(&head) {
-            let answer = self.asked(served, &head, event, &visitor);
+            let answer = self.asked(served, &head, event, &connection);
             served.tally.answered(answer.await)
         } else {
-            self.unknown(&head, visitor.peer)
+            self.unknown(&head, connection.peer)
         };
-        visitor.deadlines.head();
+        connection.deadlines.head();
         // The map of what came is large enough for what goes.
         head.headers.clear();
         Ok(answer.into_response(head.headers))
@@ -194,7 +202,7 @@ impl Server {
         served: &Arc<Served>,
         head: &mut Parts,
         body: B,
-        visitor: &Visitor,
+        connection: &Connection,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
@@ -203,7 +211,7 @@ impl Server {
         let call = Call {
             served,
             headers: &head.headers,
-            peer: visitor.peer,
+            peer: connection.peer,
         };
         if head.method != Method::POST {
             return self.handshake(call, &head.method);
@@ -219,7 +227,7 @@ impl Server {
         } else {
             self.budget.body()
         };
-        let deadlines = &visitor.deadlines;
+        let deadlines = &connection.deadlines;
         let read = body::read(body, &self.limits, &mut verifier, kept, now, deadlines).await;
         deadlines.answer();
         let body = match read {
@@ -230,8 +238,8 @@ impl Server {
             Ok(authentic) => authentic,
             Err(why) => return self.unauthentic(call, why, seconds),
         };
-        // Whoever leaves hears no answer, so that nothing may be committed for it any more.
-        if !visitor.place.vouch() {
+        // A client that is closed gets no response, so that nothing may be committed for it any more.
+        if !connection.slot.mark_authenticated() {
             return Answer::Unavailable;
         }
         match understood(served, &mut head.headers, authentic, body).await {
@@ -242,7 +250,7 @@ impl Server {
                     Call {
                         served,
                         headers,
-                        peer: visitor.peer,
+                        peer: connection.peer,
                     },
                     &why,
                 );
@@ -331,16 +339,22 @@ impl Server {
     }
 
     /// What became of a delivery; with `?wait=30s` in the query, when it has ended, or after that time.
-    async fn asked(&self, served: &Served, head: &Parts, event: &str, visitor: &Visitor) -> Answer {
+    async fn asked(
+        &self,
+        served: &Served,
+        head: &Parts,
+        event: &str,
+        connection: &Connection,
+    ) -> Answer {
         if !served.hook.route.may_ask(&head.headers) {
             let call = Call {
                 served,
                 headers: &head.headers,
-                peer: visitor.peer,
+                peer: connection.peer,
             };
             return self.may_not_ask(call);
         }
-        if !visitor.place.vouch() {
+        if !connection.slot.mark_authenticated() {
             return Answer::Unavailable;
         }
         let Ok(event) = percent_decode_str(event).decode_utf8() else {
@@ -353,22 +367,29 @@ impl Server {
         let place = self.waiters.try_acquire();
         let wait = if place.is_ok() { wait } else { Duration::ZERO };
         let until = self.clock.now().after(wait);
-        loop {
-            let record = match self.deliveries.delivery(&served.path, &event).await {
-                Ok(Some(record)) => record,
-                Ok(None) => return Answer::NoEvent,
-                Err(error) => {
-                    tracing::error!("a delivery can't be looked up: {error}");
-                    return Answer::Unavailable;
+        let (route, seconds) = (&*served.path, wait.as_secs());
+        tracing::debug!(route, event = &*event, seconds, "asked about a delivery");
+        let asked = async {
+            while let Some(record) = self.deliveries.delivery(&served.path, &event).await? {
+                let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
+                if ended || self.clock.now() >= until || self.stopping.is_cancelled() {
+                    break;
                 }
-            };
-            let ended = matches!(record.state, DeliveryState::Done | DeliveryState::Failed);
-            if ended || self.clock.now() >= until || self.stopping.is_cancelled() {
-                return Answer::State(Arc::clone(&served.hook.pipeline), Box::new(record));
+                tokio::select! {
+                    () = self.stopping.cancelled() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
             }
-            tokio::select! {
-                () = self.stopping.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
+            self.deliveries.progress(&served.path, &event).await
+        };
+        match asked.await {
+            Ok(Some(progress)) => {
+                Answer::State(Arc::clone(&served.hook.pipeline), Box::new(progress))
+            }
+            Ok(None) => Answer::NoEvent,
+            Err(error) => {
+                tracing::error!("a delivery can't be looked up: {error}");
+                Answer::Unavailable
             }
         }
     }
@@ -387,7 +408,7 @@ fn wait_of(query: &str) -> Option<Duration> {
 
 impl Peer {
     /// As limits count it; `None` for one that stands for many.
-    pub(in crate::webhook) fn alone(self, proxies: &Proxies) -> Option<Client> {
+    pub(super) fn alone(self, proxies: &Proxies) -> Option<Client> {
         match self {
             Self::Ip(address) if !proxies.trusts(self) => Some(Client::of(address)),
             _ => None,

@@ -24,7 +24,7 @@ pub enum Listen {
 
 /// A bound socket. Connections wait in it until they are served.
 #[derive(Debug)]
-pub(in crate::webhook) enum Socket {
+pub(super) enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -32,17 +32,17 @@ pub(in crate::webhook) enum Socket {
 /// Bound sockets; nothing is answered before they are served.
 #[derive(Debug)]
 pub struct Sockets {
-    pub(in crate::webhook) bound: Vec<Socket>,
+    pub(super) bound: Vec<Socket>,
     /// The socket file that was made here, and has to be removed.
-    pub(in crate::webhook) made: Option<PathBuf>,
-    /// Whether they stay bound when whoever serves them stops.
-    pub(in crate::webhook) stays: Stays,
-    /// Whether they are systemd's, and take connections while nobody runs.
+    pub(super) made: Option<PathBuf>,
+    /// Whether they stay bound when their listener stops.
+    pub(super) stays: Stays,
+    /// Whether they are systemd's, and take connections while no daemon runs.
     pub from_systemd: bool,
 }
 
 impl Sockets {
-    /// Binds. Sockets from systemd win: they outlive the process, so that a restart refuses nobody.
+    /// Binds. Sockets from systemd win: they outlive the process, so that a restart refuses no connection.
     ///
     /// # Errors
     /// When the address is taken, or what systemd hands over is no listening socket.
@@ -76,7 +76,7 @@ impl Sockets {
         })
     }
 
-    /// The same sockets once more, to be served by others once [`Sockets::staying`] was told and
+    /// The same sockets once more, to be served by others once [`Sockets::staying`] was called and
     /// those that serve these have stopped.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Sockets {
         })
     }
 
-    /// Whoever serves a set of these stops without closing them to the world.
+    /// Lets the listener of these sockets stop without closing them.
     pub fn staying(&self) -> impl Fn() + Send + Sync + use<> {
         let stays = self.stays.clone();
         move || stays.stay()
@@ -105,7 +105,7 @@ impl Sockets {
     /// The first address that other machines may reach.
     ///
     /// # Errors
-    /// When a socket can't tell where it is bound.
+    /// When a socket's address can't be read.
     pub fn public(&self) -> io::Result<Option<SocketAddr>> {
         for socket in &self.bound {
             if let Socket::Tcp(tcp) = socket {

@@ -31,6 +31,25 @@ pub struct RouteStatus {
     pub last_refusal: Option<LastRefusal>,
 }
 
+impl RouteStatus {
+    /// What it refused since the start: `wrong × 3, timestamp × 1`.
+    #[must_use]
+    pub fn refused(&self) -> String {
+        let counts = self.refusals.iter().filter(|(_, count)| **count > 0);
+        let counts: Vec<_> = counts
+            .map(|(why, count)| format!("{why} × {count}"))
+            .collect();
+        counts.join(", ")
+    }
+
+    /// Whether a delivery was taken after the last refusal.
+    #[must_use]
+    pub fn refusal_is_over(&self) -> bool {
+        let refusal = self.last_refusal.as_ref().map(|refusal| refusal.at);
+        self.last.as_ref().map(|last| last.at) > refusal
+    }
+}
+
 /// A call that was refused, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {
@@ -59,11 +78,11 @@ pub struct LastDelivery {
 
 /// The counts of all routes, by their paths: who serves the same routes anew goes on with them.
 #[derive(Clone, Debug, Default)]
-pub struct Tallies(pub(in crate::webhook) BTreeMap<Arc<str>, Arc<Tally>>);
+pub struct Tallies(pub(super) BTreeMap<Arc<str>, Arc<Tally>>);
 
 impl Tallies {
     /// The counts of a route.
-    pub(in crate::webhook) fn of(&self, route: &str) -> Arc<Tally> {
+    pub(super) fn of(&self, route: &str) -> Arc<Tally> {
         self.0.get(route).cloned().unwrap_or_default()
     }
 }
@@ -74,11 +93,11 @@ const WINDOW: Duration = Duration::from_mins(1);
 
 /// A line that the log gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::webhook) struct Line {
+pub(super) struct Line {
     /// How many of the same reason got none before it.
-    pub(in crate::webhook) suppressed: u64,
+    pub(super) suppressed: u64,
     /// Whether the next ones get none for a while.
-    pub(in crate::webhook) last: bool,
+    pub(super) last: bool,
 }
 
 /// The lines of one reason.
@@ -111,7 +130,7 @@ impl Lines {
 
 /// The counts of a route.
 #[derive(Debug, Default)]
-pub(in crate::webhook) struct Tally {
+pub(super) struct Tally {
     answers: [AtomicU64; Outcome::ALL.len()],
     refusals: [AtomicU64; Reason::ALL.len()],
     lines: [Mutex<Lines>; Reason::ALL.len()],
@@ -121,7 +140,7 @@ pub(in crate::webhook) struct Tally {
 
 impl Tally {
     /// Counts an answer on its way.
-    pub(in crate::webhook) fn answered(&self, answer: Answer) -> Answer {
+    pub(super) fn answered(&self, answer: Answer) -> Answer {
         if let Some(outcome) = answer.outcome()
             && let Some(at) = Outcome::ALL.iter().position(|one| *one == outcome)
         {
@@ -130,8 +149,8 @@ impl Tally {
         answer
     }
 
-    /// Counts why a call is refused, and tells whether the log hears of it.
-    pub(in crate::webhook) fn refused(&self, why: Reason, now: Time) -> Option<Line> {
+    /// Counts why a call is refused. Returns whether that is logged.
+    pub(super) fn refused(&self, why: Reason, now: Time) -> Option<Line> {
         let place = why.place();
         self.refusals.get(place)?.fetch_add(1, Ordering::Relaxed);
         let lines = self.lines.get(place)?;
@@ -140,14 +159,14 @@ impl Tally {
     }
 
     /// How often a call was refused for this.
-    pub(in crate::webhook) fn count(&self, why: Reason) -> u64 {
+    pub(super) fn count(&self, why: Reason) -> u64 {
         let count = self.refusals.get(why.place());
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Keeps a refusal that was logged; its `since` is that of those before it, if nothing was delivered
     /// meanwhile.
-    pub(in crate::webhook) fn logged(&self, mut refusal: LastRefusal) {
+    pub(super) fn logged(&self, mut refusal: LastRefusal) {
         let delivered = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let delivered = delivered.as_ref().map(|last| last.at);
         let mut kept = self
@@ -162,17 +181,12 @@ impl Tally {
         *kept = Some(refusal);
     }
 
-    pub(in crate::webhook) fn delivered(&self, event: Arc<str>, at: Time) {
+    pub(super) fn delivered(&self, event: Arc<str>, at: Time) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastDelivery { event, at });
     }
 
-    pub(in crate::webhook) fn status(
-        &self,
-        route: &str,
-        kind: &'static str,
-        pipeline: &str,
-    ) -> RouteStatus {
+    pub(super) fn status(&self, route: &str, kind: &'static str, pipeline: &str) -> RouteStatus {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let refusal = self
             .last_refusal

@@ -16,6 +16,14 @@ use super::{Options, Sender, signature};
 
 /// Bitbucket Cloud and Data Center.
 pub static SENDER: Sender = Sender {
+    example: r#"# Bitbucket: Repository settings, Webhooks. Cloud (repo:push repo:commit_status_created repo:commit_status_updated) and Data
+# Center (repo:refs_changed, which is a push).
+[[pipeline.webhook]]
+route = "/hooks/bitbucket"
+kind = "bitbucket"
+credential = "bitbucket_secret"
+events = ["repo:commit_status_updated"]
+"#,
     known_by: &["x-hub-signature"],
     events: &EVENTS,
     push_events: &["repo:push", "repo:refs_changed"],
@@ -53,7 +61,7 @@ const EVENTS: [&str; 4] = [
     "repo:refs_changed",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 2] = ["repo:commit_status_created", "repo:commit_status_updated"];
 
 /// The most refs of one push that are looked at.

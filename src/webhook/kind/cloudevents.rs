@@ -22,6 +22,16 @@ use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender};
 
 /// `CloudEvents` over HTTP, with a token, or name and password.
 pub static SENDER: Sender = Sender {
+    example: r#"# CloudEvents 1.0, binary, structured or batched, by default with `Authorization: Bearer`; auth =
+# "token" and "basic" are as in generic. The data is read as the body of generic. Senders that ask by
+# OPTIONS first are let in from these origins only.
+[[pipeline.webhook]]
+route = "/hooks/events"
+kind = "cloudevents"
+credential = "events_token"
+#allowed_origins = ["eventgrid.azure.net"]
+#events = ["com.example.site.deployed"]
+"#,
     keys: &[
         "allowed_origins",
         "token_header",

@@ -17,6 +17,16 @@ use super::{Named, Options, Sender, may_begin, signature};
 
 /// Contentful.
 pub static SENDER: Sender = Sender {
+    example: r#"# Contentful: the signing secret of 64 characters, for request verification. X-Contentful-Topic has to
+# be signed. The path is signed too: external_path is what Contentful was given, where a proxy changes it.
+[[pipeline.webhook]]
+route = "/hooks/contentful"
+kind = "contentful"
+credential = "contentful_secret"
+#external_path = "/edgepurge/hooks/contentful"
+events = ["ContentManagement.Entry.publish", "ContentManagement.Entry.unpublish"] # default: also delete, and Asset.*
+purge = ["/", "/blog/", "/feed.xml"]
+"#,
     keys: &["external_path"],
     default_events: &DEFAULT_EVENTS,
     known_by: &[SIGNATURE],
@@ -164,4 +174,40 @@ fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     let space = body.sys.and_then(|sys| sys.space);
     reading.repository.extend(space.map(|space| space.sys.id));
     Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::tests::bench::{holds, settings};
+    use crate::webhook::{Kind, Route, RouteSettings};
+
+    #[test]
+    fn what_its_library_signs_is_believed() {
+        let settings = RouteSettings {
+            path: "/hook".to_owned(),
+            ..settings(Kind::new(&SENDER))
+        };
+        holds(
+            &Route::of_any_secret(settings, &"a".repeat(64)),
+            &[
+                (
+                    "content-type",
+                    "application/vnd.contentful.management.v1+json",
+                ),
+                ("x-contentful-topic", "ContentManagement.Entry.publish"),
+                ("x-contentful-timestamp", "1700000000000"),
+                (
+                    "x-contentful-signed-headers",
+                    "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic",
+                ),
+                (
+                    "x-contentful-signature",
+                    "6e517cbbd189b475ba9e75b331752f2ca76dbc643a1c0f79ee81c86eb553b88e",
+                ),
+            ],
+            r#"{"sys":{"id":"x"}}"#,
+            1_700_000_000,
+        );
+    }
 }

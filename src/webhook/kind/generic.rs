@@ -1,4 +1,4 @@
-//! Anybody: a token, name and password, or a MAC in a header that the configuration describes. The body is
+//! Any other sender: a token, name and password, or a MAC in a header that the configuration describes. The body is
 //! edgepurge's own, `{"paths": [..]}`, `{"all": true}` or `{"scan": true}`, or has its paths where
 //! the configuration says.
 
@@ -10,15 +10,24 @@ use crate::webhook::auth::signature::Scheme;
 use crate::webhook::payload::branch::Ref;
 use crate::webhook::payload::content::Unreadable;
 use crate::webhook::payload::content::printable;
-use crate::webhook::payload::content::{parse, parse_any, refuse};
+use crate::webhook::payload::content::{near_key, parse, parse_any, refuse};
 use crate::webhook::payload::paths::{self, Listed};
 use crate::webhook::payload::pointer::{Pointer, Texts, There};
 use crate::webhook::payload::reading::{Ask, Events, Identity, Input, Reading};
 
 use super::{Auth, DefaultPurge, How, Named, Options, Sender};
 
-/// Anybody: a token, name and password, or a MAC in a header.
+/// Any other sender: a token, name and password, or a MAC in a header.
 pub static SENDER: Sender = Sender {
+    example: r#"# Any other sender. edgepurge's own body is {"paths": ["a.html"]} (files below the origin's root),
+# {"all": true} or {"scan": true}; where purge is left out or "files", it says what is purged:
+#   curl --fail-with-body -H "Authorization: Bearer $TOKEN" --json '{"scan":true}' http://127.0.0.1:8787/hooks/ci
+[[pipeline.webhook]]
+route = "/hooks/ci"
+kind = "generic"
+#auth = "bearer"               # the default: Authorization: Bearer SECRET. Or token, basic, hmac
+credential = "ci_token"
+"#,
     keys: &KEYS,
     repository: Named::AtPointer,
     branch: Named::AtPointer,
@@ -218,15 +227,22 @@ fn own_ask(body: &[u8], own: &Own) -> Result<Ask, Unreadable> {
             }
             files.ask()
         }
-        _ => refuse(
-            ".",
-            "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; for another \
-             sender's body, set purge in the route",
-        ),
+        _ => {
+            let near = near_key(body, ["paths", "all", "scan"]);
+            let near = near.map_or_else(String::new, |key| {
+                format!("; it has a key that is nearly `{key}`: did you mean that?")
+            });
+            let hint = format!("{OWN_BODY}{near}");
+            refuse("the body", &hint)
+        }
     }
 }
 
-/// Paths that somebody wrote for us: one that is refused is told.
+/// What edgepurge's own body may be.
+const OWN_BODY: &str = "has to be {\"paths\": [..]}, {\"all\": true} or {\"scan\": true}, and only one of these; \
+                        for another sender's body, set purge in the route";
+
+/// Paths of edgepurge's own body: one that is refused makes the delivery unreadable.
 #[derive(Default)]
 struct Collected {
     listed: Listed,
@@ -259,5 +275,61 @@ impl Collected {
             Some((field, problem)) => refuse(&field, &problem.to_string()),
             None => Ok(Ask::listed(self.listed)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{NOW, holds, route};
+    use crate::webhook::tests::senders::Sender as Example;
+    use crate::webhook::{Digest, Encoding, Mac};
+
+    #[test]
+    fn what_stripes_library_signs_is_believed() {
+        holds(
+            &route(Example::Stripe.kind(), "whsec_test_secret"),
+            &[(
+                "stripe-signature",
+                "t=1700000000,v1=13941114bb88ac44a76abcfddea5b92aa6182a4b63d8be3aae908a616083bd7e",
+            )],
+            r#"{"id":"evt_test"}"#,
+            1_700_000_000,
+        );
+    }
+
+    #[test]
+    fn what_ghost_signs_is_believed() {
+        holds(
+            &route(Example::Ghost.kind(), "ghost-secret"),
+            &[(
+                "x-ghost-signature",
+                "sha256=74e3696a7ff9a0e6c62a6760ca6a6fc6bcbdf9707ba1a8c04b85e5283c253fc1, t=1700000000000",
+            )],
+            r#"{"post":{}}"#,
+            1_700_000_000,
+        );
+    }
+
+    #[test]
+    fn what_woocommerce_signs_is_believed() {
+        let kind = Kind::new(&SENDER).with(Scheme::Mac(Mac {
+            header: "x-wc-webhook-signature".parse().unwrap(),
+            prefix: String::new(),
+            encoding: Encoding::Base64,
+            digest: Digest::Sha256,
+            stamp: None,
+            around: (Vec::new(), Vec::new()),
+        }));
+        holds(
+            &route(kind, "woo-secret"),
+            &[(
+                "x-wc-webhook-signature",
+                "ueUaS+FSLDeq3KPWOJMOOfNu3pvS2EPB2OSU538lwN0=",
+            )],
+            r#"{"id":1}"#,
+            NOW,
+        );
     }
 }

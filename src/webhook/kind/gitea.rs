@@ -18,6 +18,14 @@ use super::{ASSUME_NO_FORCE_PUSH, Auth, Options, Sender, signature};
 
 /// Gitea.
 pub static GITEA: Sender = Sender {
+    example: r#"# Gitea: Settings, Webhooks, Gitea; POST, application/json. Events: push workflow_run status release package.
+[[pipeline.webhook]]
+route = "/hooks/gitea"
+kind = "gitea"
+credential = "gitea_secret"
+#events = ["workflow_run"]     # the default; Gitea 1.25 and later
+branches = ["main"]
+"#,
     known_by: &["x-gitea-signature"],
     events: &["push", "workflow_run", "status", "release", "package"],
     default_events: &["workflow_run"],
@@ -33,6 +41,15 @@ pub static GITEA: Sender = Sender {
 
 /// Forgejo.
 pub static FORGEJO: Sender = Sender {
+    example: r#"# Forgejo: Settings, Webhooks, Forgejo; POST, application/json. Events: push action_run_success action_run_recover release
+# package.
+[[pipeline.webhook]]
+route = "/hooks/forgejo"
+kind = "forgejo"
+credential = "forgejo_secret"
+#events = ["action_run_success", "action_run_recover"] # the default
+branches = ["main"]
+"#,
     known_by: &["x-forgejo-signature"],
     events: &[
         "push",
@@ -222,8 +239,8 @@ fn action_run(input: &Input<'_>) -> Result<Reading, Unreadable> {
 }
 
 impl ActionRun {
-    /// The ref that it is about: a pretty one does not tell a tag from a branch, but what started the
-    /// run does.
+    /// The ref that it is about: a pretty one is the same for a tag and a branch, but what started the
+    /// run says which it is.
     fn about(&self) -> Option<Ref> {
         let payload = self.event_payload.as_deref().unwrap_or_default();
         let started: Option<Started> = serde_json::from_str(payload).ok();

@@ -20,6 +20,17 @@ use super::{Options, Sender, signature};
 
 /// GitHub, and GitHub Enterprise Server.
 pub static SENDER: Sender = Sender {
+    example: r#"# GitHub: Settings, Webhooks; content type application/json. Events: workflow_run, deployment_status and page_build, which
+# are the default; also push, status, check_run, check_suite, release, package, registry_package.
+[[pipeline.webhook]]
+route = "/hooks/github"
+kind = "github"
+credential = "github_secret"
+repository = "example/site"    # or a list
+events = ["workflow_run"]
+branches = ["main"]            # or release/*
+workflows = ["deploy.yml"]     # by file or name; left out: every workflow that succeeds
+"#,
     known_by: &["x-hub-signature-256"],
     events: &EVENTS,
     push_events: &["push"],
@@ -56,10 +67,10 @@ const EVENTS: [&str; 10] = [
     "registry_package",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 4] = ["workflow_run", "status", "check_run", "check_suite"];
 
-/// Those of them that tell of a deployment.
+/// Those of them that report a deployment.
 const DEPLOYMENTS: [&str; 1] = ["deployment_status"];
 
 /// The commits that a push lists at most, and the files of each.
@@ -414,4 +425,24 @@ fn published(event: &str, body: &Event) -> Result<bool, Unreadable> {
         return refuse(event, "is missing");
     }
     Ok(body.action.as_deref() == Some("published"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{NOW, holds, route};
+
+    #[test]
+    fn what_github_documents_is_believed() {
+        holds(
+            &route(Kind::new(&SENDER), "It's a Secret to Everybody"),
+            &[(
+                "x-hub-signature-256",
+                "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+            )],
+            "Hello, World!",
+            NOW,
+        );
+    }
 }

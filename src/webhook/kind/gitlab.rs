@@ -20,6 +20,19 @@ use super::{ASSUME_NO_FORCE_PUSH, Auth, How, Options, Sender, standard};
 
 /// GitLab.
 pub static SENDER: Sender = Sender {
+    example: r#"# GitLab: Settings, Webhooks; the secret token as it is, or (auth = "signing_token", GitLab 19.0 and later) the signing
+# token, whsec_...; one never counts for the other. Events: push tag_push deployment pipeline build release.
+[[pipeline.webhook]]
+route = "/hooks/gitlab"
+kind = "gitlab"
+credential = "gitlab_token"
+repository = "example/site"
+#events = ["deployment"]       # the default
+# GitLab, Gitea and Forgejo don't say that a push was forced, so that its list of files is not
+# trusted; true where the branch is protected from that. For purge = "files". GitLab's lists with added files
+# are never trusted: a renamed file is one of them, and its old name is not listed.
+#assume_no_force_push = false
+"#,
     known_by: &["x-gitlab-token"],
     keys: &[ASSUME_NO_FORCE_PUSH],
     events: &EVENTS,
@@ -61,10 +74,10 @@ const EVENTS: [&str; 6] = [
     "release",
 ];
 
-/// Those of them that tell of the end of a run.
+/// Those of them that report the end of a run.
 const RUNS: [&str; 2] = ["pipeline", "build"];
 
-/// Those of them that tell of a deployment.
+/// Those of them that report a deployment.
 const DEPLOYMENTS: [&str; 3] = ["deployment", "pipeline", "build"];
 
 /// The jobs of a pipeline that are looked at.

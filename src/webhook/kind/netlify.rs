@@ -20,6 +20,14 @@ use super::{Options, Sender, signature};
 
 /// Netlify.
 pub static SENDER: Sender = Sender {
+    example: r#"# Netlify: a deploy notification by HTTP POST with a JWS secret. Events are the deploy's states; its context is the
+# environment.
+[[pipeline.webhook]]
+route = "/hooks/netlify"
+kind = "netlify"
+credential = "netlify_secret"
+#events = ["ready"]            # the default
+"#,
     default_events: &DEFAULT_EVENTS,
     deployment_events: &STATES,
     known_by: &[HEADER],
@@ -153,4 +161,26 @@ fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     reading.repository.extend(deploy.site_id);
     reading.repository.extend(deploy.name);
     Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{NOW, holds, route};
+
+    #[test]
+    fn what_it_signs_is_believed() {
+        holds(
+            &route(Kind::new(&SENDER), "netlify-secret"),
+            &[(
+                "x-webhook-signature",
+                "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJuZXRsaWZ5Iiwic2hhMjU2IjoiMWI2ZGY2NWU5ZTFjMjUyYWIxM\
+                 TU3YTQ1NTEwNWI0MGUxYzcxNjIzOWVkYjRiYTQyZWNiOWZhYjk1ZGU5ZGZmZiJ9.ZEHsmSK2LbBn-KAntXHWEa6LWFKM1u88Yn\
+                 DP4Oyd1-0",
+            )],
+            r#"{"id":"1","state":"ready"}"#,
+            NOW,
+        );
+    }
 }

@@ -16,6 +16,19 @@ use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender, may_begin};
 
 /// `MinIO`, Ceph, and other senders of S3's event records, with a token, or name and password.
 pub static SENDER: Sender = Sender {
+    example: r#"# MinIO, Ceph, and others that send S3 event records, by default with `Authorization: Bearer`; MinIO:
+# mc admin config set ALIAS notify_webhook:1 endpoint=URL auth_token=TOKEN. Where there is no origin, what is purged is
+# the objects. Ceph can show no token, but name and password: write auth = "basic" (as for generic), and NAME:PASSWORD@
+# before the host in its push-endpoint.
+[[pipeline.webhook]]
+route = "/hooks/bucket"
+kind = "s3"
+credential = "minio_token"     # a systemd credential: LoadCredential=minio_token:edgepurge.minio_token
+repository = "bucket"
+#events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:ObjectLifecycle:Expiration:*", "s3:ObjectSynced:*"] # the default
+#key_encoding = "auto"         # by the record's eventSource (AWS, MinIO, RustFS: form; Ceph, NooBaa, Scality: raw; another: both) | form | raw
+purge = "files"                # the objects
+"#,
     keys: &["key_encoding", "token_header", "token_prefix"],
     default_events: &DEFAULT_EVENTS,
     never_sends,

@@ -16,6 +16,14 @@ use super::{Named, Options, Sender, signature};
 
 /// Sanity.
 pub static SENDER: Sender = Sender {
+    example: r#"# Sanity: a GROQ-powered webhook with a secret. A projection may list files for purge = "files":
+# {"paths": [slug.current + ".html"]}
+[[pipeline.webhook]]
+route = "/hooks/sanity"
+kind = "sanity"
+credential = "sanity_secret"
+purge = "all"
+"#,
     known_by: &["sanity-webhook-signature"],
     repository: Named::Never,
     branch: Named::Never,
@@ -51,4 +59,24 @@ fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
     // The time of the event, to the millisecond, is signed with it.
     reading.identity = Identity::SignedBytes;
     Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{holds, route};
+
+    #[test]
+    fn what_its_library_signs_is_believed() {
+        holds(
+            &route(Kind::new(&SENDER), "test"),
+            &[(
+                "sanity-webhook-signature",
+                "t=1633519811129,v1=tLa470fx7qkLLEcMOcEUFuBbRSkGujyskxrNXcoh0N0",
+            )],
+            r#"{"_id":"resume"}"#,
+            1_633_519_811,
+        );
+    }
 }

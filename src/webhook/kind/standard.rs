@@ -19,6 +19,13 @@ use super::{Auth, DefaultPurge, How, Named, Options, POINTERS, Sender, generic};
 
 /// A sender that follows the Standard Webhooks specification, or that uses Svix.
 pub static SENDER: Sender = Sender {
+    example: r#"# Standard Webhooks, also those sent through Svix. The secret is whsec_..., or the public key whpk_... with
+# auth = "ed25519". The body is read as that of generic.
+[[pipeline.webhook]]
+route = "/hooks/standard"
+kind = "standard"
+credential = "standard_secret"
+"#,
     keys: &POINTERS,
     known_by: &[WEBHOOK[2], SVIX[2]],
     repository: Named::AtPointer,
@@ -134,4 +141,58 @@ fn read(input: &Input<'_>, options: &Options) -> Result<Reading, Unreadable> {
         reading.identity = Identity::SignedId;
     }
     Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{headers, holds, route, verify};
+
+    #[test]
+    fn published_signatures_are_believed() {
+        let route_of = |secret: &str| route(Kind::new(&SENDER), secret);
+        holds(
+            &route_of("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+            &[
+                ("webhook-id", "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"),
+                ("webhook-timestamp", "1649367553"),
+                (
+                    "webhook-signature",
+                    "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+                ),
+            ],
+            r#"{"email":"test@example.com","username":"test_user"}"#,
+            1_649_367_553,
+        );
+        let other = route_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let sent = |signature: &'static str| {
+            [
+                ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+                ("webhook-timestamp", "1614265330"),
+                ("webhook-signature", signature),
+            ]
+        };
+        let body = r#"{"test": 2432232314}"#;
+        holds(
+            &other,
+            &sent("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+            body,
+            1_614_265_330,
+        );
+        // One character of it is another, and one bit too many is set in another way to write it.
+        for wrong in [
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA=",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OF=",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE",
+        ] {
+            let found = verify(
+                &other,
+                &headers(&sent(wrong)),
+                body.as_bytes(),
+                1_614_265_330,
+            );
+            assert!(found.is_err(), "{wrong}");
+        }
+    }
 }

@@ -12,6 +12,14 @@ use super::{Options, Sender, may_begin, signature};
 
 /// Vercel.
 pub static SENDER: Sender = Sender {
+    example: r#"# Vercel: Team settings, Webhooks. Production only. A project.rolling-release.started changes nothing for most visitors,
+# and is not in the default.
+[[pipeline.webhook]]
+route = "/hooks/vercel"
+kind = "vercel"
+credential = "vercel_secret"
+#events = ["deployment.succeeded", "deployment.promoted", "deployment.rollback", "project.rolling-release.completed", "project.rolling-release.aborted"] # the default
+"#,
     known_by: &["x-vercel-signature"],
     default_events: &DEFAULT_EVENTS,
     never_sends,
@@ -171,4 +179,24 @@ fn read(input: &Input<'_>, _: &Options) -> Result<Reading, Unreadable> {
         reading.refs.extend(branch.map(|name| Ref::of(&name)));
     }
     Ok(reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::kind::Kind;
+    use crate::webhook::tests::bench::{NOW, holds, route};
+
+    #[test]
+    fn what_it_signs_is_believed() {
+        holds(
+            &route(Kind::new(&SENDER), "vercel-secret"),
+            &[(
+                "x-vercel-signature",
+                "40b5ad765c670167893cd8af15797cb2ea21227f",
+            )],
+            r#"{"id":"1"}"#,
+            NOW,
+        );
+    }
 }

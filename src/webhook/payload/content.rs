@@ -2,12 +2,16 @@
 //! and what a refusal says of it. A text of a sender is made [`printable`] before a log line or a response
 //! repeats it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use axum::http::{HeaderMap, header};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::error::Category;
+
+use crate::core::suggestion::nearest;
 
 /// The most bytes of a text that are repeated.
 const PRINTABLE_BYTES: usize = 128;
@@ -31,7 +35,7 @@ pub enum Unreadable {
     /// It is JSON, but not this kind's payload: 422.
     #[error("{field}: {problem}")]
     Payload {
-        /// The field, such as `push.changes[0].new`; `.` for the body as a whole.
+        /// The field, such as `push.changes[0].new`, or `the body` as a whole.
         field: String,
         /// What is wrong with it.
         problem: String,
@@ -80,7 +84,7 @@ pub(in crate::webhook) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Resul
     // A struct would also be read from a list of its fields' values.
     if body.trim_ascii_start().first() != Some(&b'{') {
         let _: IgnoredAny = parse_any(body)?;
-        return refuse(".", "has to be an object");
+        return refuse("the body", "has to be an object");
     }
     parse_any(body)
 }
@@ -114,8 +118,9 @@ pub(in crate::webhook) fn unreadable(path: &str, error: &serde_json::Error) -> U
             column: error.column(),
         };
     }
+    let field = if path == "." { "the body" } else { path };
     Unreadable::Payload {
-        field: printable(path),
+        field: printable(field),
         problem: problem(error),
     }
 }
@@ -136,6 +141,16 @@ fn problem(error: &serde_json::Error) -> String {
         .rsplit_once(" at line ")
         .map_or(text.as_str(), |(t, _)| t);
     printable(text)
+}
+
+/// The first of these keys that a key of the body is a slip of. The payload's key is not repeated.
+pub(in crate::webhook) fn near_key<const N: usize>(
+    body: &[u8],
+    keys: [&'static str; N],
+) -> Option<&'static str> {
+    let found: BTreeMap<Cow<'_, str>, Option<IgnoredAny>> = parse(body).ok()?;
+    let mut slips = found.keys().filter(|key| !keys.contains(&&***key));
+    slips.find_map(|key| nearest(key, keys))
 }
 
 /// A field that has to be there, or to be otherwise.

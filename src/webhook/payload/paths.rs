@@ -1,4 +1,4 @@
-//! Paths from payloads. They are hostile: anyone who may push or upload chooses them.
+//! Paths from payloads. They are hostile: whatever may push or upload chooses them.
 //!
 //! A path is decoded once where the kind encodes it (S3 keys, as forms are), and never again. Then it may
 //! have no control character, backslash, empty or dot segment, may be no URL, and has at most 2,048

@@ -74,7 +74,7 @@ impl Pointer {
         &self.text
     }
 
-    /// Calls `found` with the text at this place, or with each text of the list at this place; tells
+    /// Calls `found` with the text at this place, or with each text of the list at this place. Returns
     /// whether the place is there.
     pub(in crate::webhook) fn each(
         &self,
@@ -122,7 +122,7 @@ impl Pointer {
     }
 }
 
-/// What is left of a pointer, and who hears of what is there.
+/// What is left of a pointer, and what is called with the text there.
 struct At<'p, F> {
     segments: &'p [String],
     found: &'p mut F,

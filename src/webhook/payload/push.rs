@@ -115,7 +115,7 @@ pub(in crate::webhook) enum Hides {
 /// When the files of a push are trusted.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::webhook) struct Files {
-    /// Whether the push must say that it drops no commits; otherwise somebody vouches for it.
+    /// Whether the push must say that it drops no commits; otherwise the configuration says so.
     pub(in crate::webhook) says_forced: bool,
     /// Whether the push must say how many commits it has.
     pub(in crate::webhook) says_count: bool,

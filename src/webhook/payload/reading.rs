@@ -17,7 +17,7 @@ pub(in crate::webhook) struct Input<'d> {
     pub(in crate::webhook) body: &'d [u8],
     /// Which events count.
     pub(in crate::webhook) events: Events<'d>,
-    /// Whether anybody wants the list of files.
+    /// Whether the list of files is wanted.
     pub(in crate::webhook) files: bool,
 }
 
@@ -62,16 +62,16 @@ pub(in crate::webhook) fn matches(pattern: &str, name: &str) -> bool {
 pub(in crate::webhook) struct Reading {
     /// The event in the kind's own words.
     pub(in crate::webhook) what: String,
-    /// The sender's id of the delivery, which nobody vouches for.
+    /// The sender's id of the delivery, unsigned.
     pub(in crate::webhook) id: Option<String>,
-    /// What tells this event from every other, if it is signed.
+    /// What distinguishes this event from every other, if it is signed.
     pub(in crate::webhook) identity: Identity,
     /// The names and addresses of the repository (bucket, site) that it is about; one of them may be
     /// pinned. The first is the one that is shown.
     pub(in crate::webhook) repository: Vec<String>,
     /// The refs that it is about, where it says so.
     pub(in crate::webhook) refs: Vec<Ref>,
-    /// What ran, where it tells of the end of something that runs.
+    /// What ran, where it reports the end of a run.
     pub(in crate::webhook) run: Option<Run>,
     /// Where something was deployed to; `None` of an event that is about no deployment. Empty where
     /// the sender does not say.
@@ -91,7 +91,7 @@ pub(in crate::webhook) struct Run {
     pub(in crate::webhook) proposed: bool,
 }
 
-/// What tells an event from every other.
+/// What distinguishes an event from every other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::webhook) enum Identity {
     /// Nothing that is signed.

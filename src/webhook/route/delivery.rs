@@ -12,7 +12,7 @@ pub struct Delivery {
     /// Deliveries with equal bodies and no id of their own share it.
     pub event: Arc<str>,
     /// What two deliveries of one and the same event have in common, and no other. Only where a
-    /// signature covers it: without one, anybody who saw a delivery could make another's duplicate.
+    /// signature covers it: without one, a copied delivery could make another a duplicate.
     /// Specific to the route. `None` for what asks for nothing.
     pub dedupe_key: Option<[u8; 32]>,
     /// The event in the kind's own words: printable, on one line, at most 128 bytes.

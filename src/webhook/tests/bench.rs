@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use super::super::*;
 use crate::core::change::PipelineId;
 
-pub(super) const NOW: i64 = 1_700_000_000;
+pub(in crate::webhook) const NOW: i64 = 1_700_000_000;
 
 /// A secret that is long enough.
-pub(super) const SECRET: &str = "It's a Secret to Everybody";
+pub(in crate::webhook) const SECRET: &str = "It's a Secret to Everybody";
 
 /// A route of this kind for a pipeline with an origin, with nothing else configured.
-pub(super) fn settings(kind: Kind) -> RouteSettings {
+pub(in crate::webhook) fn settings(kind: Kind) -> RouteSettings {
     RouteSettings {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
@@ -32,11 +32,11 @@ pub(super) fn settings(kind: Kind) -> RouteSettings {
 }
 
 /// A route of this kind and this secret.
-pub(super) fn route(kind: Kind, secret: &str) -> Route {
+pub(in crate::webhook) fn route(kind: Kind, secret: &str) -> Route {
     Route::of_any_secret(settings(kind), secret)
 }
 
-pub(super) fn headers(list: &[(&str, &str)]) -> HeaderMap {
+pub(in crate::webhook) fn headers(list: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in list {
         let name: HeaderName = name.parse().unwrap();
@@ -46,7 +46,7 @@ pub(super) fn headers(list: &[(&str, &str)]) -> HeaderMap {
 }
 
 /// Verifies a delivery that comes in pieces.
-pub(super) fn verify(
+pub(in crate::webhook) fn verify(
     route: &Route,
     headers: &HeaderMap,
     body: &[u8],
@@ -59,20 +59,32 @@ pub(super) fn verify(
     verifier.finish()
 }
 
-/// The same, for anybody.
-pub(super) fn opened(mut settings: RouteSettings) -> RouteSettings {
+/// Says that a delivery is authentic at `now`, and one of another body is not.
+#[track_caller]
+pub(in crate::webhook) fn holds(route: &Route, sent: &[(&str, &str)], body: &str, now: i64) {
+    let sent = headers(sent);
+    assert!(verify(route, &sent, body.as_bytes(), now).is_ok());
+    let other = format!("{body} ");
+    assert_eq!(
+        verify(route, &sent, other.as_bytes(), now),
+        Err(Refused::Wrong)
+    );
+}
+
+/// The same, without authentication.
+pub(in crate::webhook) fn opened(mut settings: RouteSettings) -> RouteSettings {
     settings.kind.scheme = Scheme::Open;
     settings
 }
 
 /// The same, whose pushes are never forced.
-pub(super) fn trusting(mut kind: Kind) -> Kind {
+pub(in crate::webhook) fn trusting(mut kind: Kind) -> Kind {
     kind.options.assume_no_force_push = true;
     kind
 }
 
 /// What an open route of these settings reads from a delivery.
-pub(super) fn read(
+pub(in crate::webhook) fn read(
     settings: RouteSettings,
     sent: &[(&str, &str)],
     body: &str,
@@ -85,23 +97,23 @@ pub(super) fn read(
 
 /// What a delivery asks for that can be read.
 #[track_caller]
-pub(super) fn wish(settings: RouteSettings, sent: &[(&str, &str)], body: &str) -> Wish {
+pub(in crate::webhook) fn wish(settings: RouteSettings, sent: &[(&str, &str)], body: &str) -> Wish {
     match read(settings, sent, body) {
         Ok(delivery) => delivery.wish,
         Err(error) => panic!("{error}: {body}"),
     }
 }
 
-pub(super) fn files(list: &[&str]) -> Wish {
+pub(in crate::webhook) fn files(list: &[&str]) -> Wish {
     Wish::Files(list.iter().map(|file| file.as_bytes().to_vec()).collect())
 }
 
 /// Whether a wish is a scan with a reason that holds this word.
-pub(super) fn widened(wish: &Wish, word: &str) -> bool {
+pub(in crate::webhook) fn widened(wish: &Wish, word: &str) -> bool {
     matches!(wish, Wish::Scan { because: Some(why) } if why.contains(word))
 }
 
 /// Whether a wish is for nothing, with a reason that holds this word.
-pub(super) fn nothing(wish: &Wish, word: &str) -> bool {
+pub(in crate::webhook) fn nothing(wish: &Wish, word: &str) -> bool {
     matches!(wish, Wish::Nothing(why) if why.contains(word))
 }

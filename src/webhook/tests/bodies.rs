@@ -34,6 +34,23 @@ fn edgepurges_own_body() {
 }
 
 #[test]
+fn a_slip_of_a_key_is_met_with_the_key_that_may_be_meant() {
+    let why = |body: &str| read(own(), &[], body).unwrap_err().to_string();
+    for body in [r#"{"pathz":["a"]}"#, r#"{"Paths":["a"],"sha":"1"}"#] {
+        let why = why(body);
+        assert!(
+            why.starts_with("the body: has to be {\"paths\": [..]}"),
+            "{why}"
+        );
+        assert!(why.ends_with("nearly `paths`: did you mean that?"), "{why}");
+    }
+    for body in ["{}", r#"{"sha":"1"}"#, r#"{"scan":true,"all":true}"#] {
+        let why = why(body);
+        assert!(why.ends_with("set purge in the route"), "{why}");
+    }
+}
+
+#[test]
 fn a_body_that_does_not_ask_is_told_so() {
     for body in [
         "{}",

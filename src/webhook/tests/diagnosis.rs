@@ -6,7 +6,7 @@ use crate::webhook::route::diagnosis::Diagnosis;
 
 const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
 
-/// What is said of a delivery, which has to be refused, and to have none of its values told.
+/// What is logged of a delivery, which has to be refused; none of its values is logged.
 fn said(sender: Sender, sent: &Sent) -> Diagnosis {
     let (route, headers) = (sender.route(), map(sent));
     let refused = verify(&route, &headers, BODY, NOW).expect_err("it is refused");
@@ -38,7 +38,7 @@ fn the_header_that_is_missing_or_there_twice_is_named() {
         }
         let nothing = said(sender, &Vec::new()).what;
         let header = match sender {
-            // Nothing tells which of the two families it would have been.
+            // Nothing shows which of the two families it would have been.
             Sender::Svix => "webhook-signature",
             other => other.header(),
         };

@@ -57,7 +57,7 @@ const FORGES: [Sender; 4] = [
     Sender::Forgejo,
 ];
 
-/// A route that trusts lists, of a branch that nobody forces.
+/// A route that trusts lists, of a branch without forced pushes.
 fn files_route(sender: Sender) -> RouteSettings {
     let kind = trusting(sender.kind());
     RouteSettings {
@@ -191,7 +191,7 @@ fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
             });
             assert!(widened(&found, "more commits"), "{sender:?} {found:?}");
         }
-        // Nobody vouches that the push was not forced.
+        // The configuration does not say that no push is forced.
         let mut settings = files_route(sender);
         settings.kind = sender.kind();
         let found = pushed(sender, settings, |_| {});
@@ -336,7 +336,7 @@ fn what_is_no_push_is_told_with_its_field() {
     assert_eq!(field(&body.to_string()).0, "commits");
     let twice = r#"{"ref":"refs/heads/a","ref":"refs/heads/b","before":"1","after":"2"}"#;
     assert!(field(twice).1.contains("duplicate"));
-    // The event is in a header that nobody signs, so it has to fit.
+    // The event is in an unsigned header, so it has to fit.
     let found = read(files_route(Sender::Github), &[], "{}");
     assert!(matches!(found, Err(Unreadable::Payload { field, .. }) if field == "X-GitHub-Event"));
     let mut runs = files_route(Sender::Github);

@@ -107,7 +107,7 @@ fn a_signed_body_that_names_its_event_is_known_by_its_digest() {
     assert_eq!(one.dedupe_key, again.dedupe_key);
     assert_ne!(one.dedupe_key, github(&[], 2).dedupe_key);
 
-    // Sent before by somebody else as another event, it asks for nothing, and is not remembered.
+    // Sent before by another sender as another event, it asks for nothing, and is not remembered.
     let disguised = delivery(
         &route,
         Sender::Github,
@@ -121,7 +121,7 @@ fn a_signed_body_that_names_its_event_is_known_by_its_digest() {
     let elsewhere = delivery(&branch, Sender::Github, &event, &run(1));
     assert_eq!(elsewhere.dedupe_key, None);
 
-    // The time of a push is what tells it from the same push later.
+    // The time of a push distinguishes it from the same push later.
     let push = |time: &str| {
         let body = format!(
             r#"{{"ref":"refs/heads/main","before":"1","after":"2","repository":{{{time}}}}}"#

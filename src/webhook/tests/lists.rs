@@ -1,4 +1,4 @@
-//! Deliveries that tell of several things at once: `*` in a pointer stands for each. Payloads are made as
+//! Deliveries that report several things at once: `*` in a pointer stands for each. Payloads are made as
 //! Harbor's `src/pkg/notifier` makes them (`model/event.go` at 008ab643, `formats/default.go` at 3c85342a,
 //! `formats/cloudevents.go` at 031ca18e), and as Backblaze B2's documentation describes them.
 

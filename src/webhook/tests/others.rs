@@ -137,7 +137,7 @@ fn a_bucket_may_show_name_and_password() {
         status("Basic Y2VwaDpyZ3ctcGFzc3dvcmQtMTIzNQ=="),
         StatusCode::UNAUTHORIZED
     );
-    // Whoever waits for a delivery may show it in either way.
+    // A sender that waits for its delivery may show its secret in either way.
     for (value, may) in [
         (right, true),
         ("Bearer ceph:rgw-password-1234", true),

@@ -421,7 +421,7 @@ fn githubs_statuses_and_checks_count_once_they_succeed() {
         &of("check_suite", &[], &whole("completed", Value::Null)),
         "fork"
     ));
-    // The event is in a header that nobody signs, so it has to fit.
+    // The event is in an unsigned header, so it has to fit.
     for event in ["status", "check_run", "check_suite"] {
         let route = scoped(Kind::new(&kind::github::SENDER), &[event], |_| {});
         assert!(

@@ -61,7 +61,7 @@ fn an_answer_names_the_events_that_count() {
     );
 }
 
-/// A push of a branch that nobody forces, with one commit that lists this.
+/// A push of a branch without forced pushes, with one commit that lists this.
 fn pushed(sender: Sender, root: &str, lists: &Value) -> Wish {
     let kind = trusting(sender.kind());
     let route = scoped(kind, &["push"], |s| {

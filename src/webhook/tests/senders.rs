@@ -10,7 +10,7 @@ use crate::webhook::*;
 
 /// A sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
+pub(in crate::webhook) enum Sender {
     Github,
     GitlabToken,
     GitlabSigning,
@@ -34,7 +34,7 @@ pub(super) enum Sender {
     Ghost,
 }
 
-pub(super) const ALL: [Sender; 21] = [
+pub(in crate::webhook) const ALL: [Sender; 21] = [
     Sender::Github,
     Sender::GitlabToken,
     Sender::GitlabSigning,
@@ -59,11 +59,11 @@ pub(super) const ALL: [Sender; 21] = [
 ];
 
 /// Headers as a sender sends them.
-pub(super) type Sent = Vec<(&'static str, String)>;
+pub(in crate::webhook) type Sent = Vec<(&'static str, String)>;
 
-pub(super) const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+pub(in crate::webhook) const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 
-pub(super) fn map(sent: &Sent) -> axum::http::HeaderMap {
+pub(in crate::webhook) fn map(sent: &Sent) -> axum::http::HeaderMap {
     let list: Vec<(&str, &str)> = sent.iter().map(|(n, v)| (*n, v.as_str())).collect();
     headers(&list)
 }
@@ -76,7 +76,7 @@ fn mac(algorithm: hmac::Algorithm, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     context.sign().as_ref().to_vec()
 }
 
-pub(super) fn sha256_hex(key: &[u8], parts: &[&[u8]]) -> String {
+pub(in crate::webhook) fn sha256_hex(key: &[u8], parts: &[&[u8]]) -> String {
     HEXLOWER.encode(&mac(hmac::HMAC_SHA256, key, parts))
 }
 
@@ -92,7 +92,7 @@ fn key_pair(secret: &str) -> Ed25519KeyPair {
 }
 
 /// The JWS of a body; `head` and `claims` are JSON.
-pub(super) fn jws(secret: &str, head: &str, claims: &str) -> String {
+pub(in crate::webhook) fn jws(secret: &str, head: &str, claims: &str) -> String {
     let encode = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
     let signed = format!("{}.{}", encode(head), encode(claims));
     let tag = mac(hmac::HMAC_SHA256, secret.as_bytes(), &[signed.as_bytes()]);
@@ -101,7 +101,7 @@ pub(super) fn jws(secret: &str, head: &str, claims: &str) -> String {
 
 impl Sender {
     /// The kind that receives it.
-    pub(super) fn kind(self) -> Kind {
+    pub(in crate::webhook) fn kind(self) -> Kind {
         let mac = |mac| Kind::new(&kind::generic::SENDER).with(Scheme::Mac(mac));
         let stamp = |place, unit| Some(Stamp { place, unit });
         let field = || StampPlace::Field("t".to_owned());
@@ -166,7 +166,7 @@ impl Sender {
     }
 
     /// A secret of this kind of sender; another for each `number`.
-    pub(super) fn secret(self, number: u8) -> String {
+    pub(in crate::webhook) fn secret(self, number: u8) -> String {
         match self {
             Self::GitlabSigning | Self::Standard | Self::Svix => {
                 let key: Vec<u8> = (0..32).map(|byte| byte ^ number).collect();
@@ -179,7 +179,7 @@ impl Sender {
     }
 
     /// What the receiver has of a secret: itself, or the public half.
-    pub(super) fn configured(self, secret: &str) -> String {
+    pub(in crate::webhook) fn configured(self, secret: &str) -> String {
         if self == Self::Ed25519 {
             let key = key_pair(secret);
             return format!("whpk_{}", BASE64.encode(key.public_key().as_ref()));
@@ -187,12 +187,12 @@ impl Sender {
         secret.to_owned()
     }
 
-    pub(super) fn route(self) -> Route {
+    pub(in crate::webhook) fn route(self) -> Route {
         route(self.kind(), &self.configured(&self.secret(1)))
     }
 
     /// Whether its signature covers the body.
-    pub(super) fn signs(self) -> bool {
+    pub(in crate::webhook) fn signs(self) -> bool {
         !matches!(
             self,
             Self::GitlabToken
@@ -205,7 +205,7 @@ impl Sender {
     }
 
     /// The header that has its token or signature.
-    pub(super) fn header(self) -> &'static str {
+    pub(in crate::webhook) fn header(self) -> &'static str {
         match self {
             Self::Github => "x-hub-signature-256",
             Self::GitlabToken => "x-gitlab-token",
@@ -229,7 +229,7 @@ impl Sender {
     }
 
     /// The unit of its timestamp, where it signs one.
-    pub(super) fn unit(self) -> Option<i64> {
+    pub(in crate::webhook) fn unit(self) -> Option<i64> {
         match self {
             Self::GitlabSigning
             | Self::Standard
@@ -243,14 +243,14 @@ impl Sender {
     }
 
     /// Signs a body at [`NOW`].
-    pub(super) fn sign(self, body: &[u8]) -> Sent {
+    pub(in crate::webhook) fn sign(self, body: &[u8]) -> Sent {
         let stamp = (NOW * self.unit().unwrap_or(1)).to_string();
         self.sign_with(&self.secret(1), &stamp, body)
     }
 
     /// Signs a body with a secret and whatever a timestamp is written as.
     #[expect(clippy::too_many_lines, reason = "one arm for each sender")]
-    pub(super) fn sign_with(self, secret: &str, stamp: &str, body: &[u8]) -> Sent {
+    pub(in crate::webhook) fn sign_with(self, secret: &str, stamp: &str, body: &[u8]) -> Sent {
         let key = secret.as_bytes();
         let header = self.header();
         let t = stamp.as_bytes();
@@ -350,7 +350,12 @@ impl Sender {
 }
 
 /// Signs the headers that are given and the body, as Contentful does.
-pub(super) fn contentful(secret: &str, path: &str, mut listed: Sent, body: &[u8]) -> Sent {
+pub(in crate::webhook) fn contentful(
+    secret: &str,
+    path: &str,
+    mut listed: Sent,
+    body: &[u8],
+) -> Sent {
     let lines: Vec<String> = listed.iter().map(|(n, v)| format!("{n}:{v}")).collect();
     let before = format!("POST\n{path}\n{}\n", lines.join(";"));
     let tag = sha256_hex(secret.as_bytes(), &[before.as_bytes(), body]);

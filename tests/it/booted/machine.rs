@@ -182,13 +182,14 @@ impl Machine {
         self.purged_after(&asset, before).await;
     }
 
-    /// Waits for an alarm, and tells its text.
+    /// Waits for an alarm, and tells what it says, with what is to be done, as the log does.
     pub(super) async fn alarm(&self, reason: &str) -> String {
         until(&format!("the alarm {reason}"), async || {
             let status = status();
             let alarms = status["alarms"].as_array().unwrap();
             let alarm = alarms.iter().find(|alarm| alarm["reason"] == reason)?;
-            Some(alarm["text"].as_str().unwrap().to_owned())
+            let [text, remedy] = ["text", "remedy"].map(|part| alarm[part].as_str().unwrap());
+            Some(format!("{text}; to do: {remedy}"))
         })
         .await
     }

@@ -69,6 +69,9 @@ async fn the_commands_of_the_readme_lead_to_a_first_purge() {
                 command.contains(PIPELINE) && command.contains(SITE),
                 "{command}"
             );
+            let schema = "/usr/share/edgepurge/config.schema.json";
+            let first = sh(&format!("head -1 {CONFIG}; test -e {schema}"));
+            assert_eq!(first.trim_end(), format!("#:schema {schema}"));
             // The API is the sandbox, and nothing else is another than for a user.
             let api = machine.sandbox.api_url();
             sh(&format!(

@@ -1,10 +1,11 @@
-//! The documents agree with the code: every path that they name exists, and every limit in
-//! `docs/limits.md` is the constant that it names.
+//! The documents agree with the code: every path that they name exists, every limit in
+//! `docs/limits.md` is the constant that it names, and the routes of each kind are its example.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edgepurge::webhook::kind::SENDERS;
 use syn::visit::{self, Visit};
 use syn::{Ident, Item};
 
@@ -18,7 +19,8 @@ fn documents() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"].map(|name| root().join(name));
     let docs = docs.map(|entry| entry.unwrap().path());
-    top.into_iter().chain(docs).collect()
+    let texts = docs.filter(|path| path.extension().is_some_and(|ext| ext == "md"));
+    top.into_iter().chain(texts).collect()
 }
 
 /// The paths in a text: its words that end as a source or a document does, or begin with a directory
@@ -157,4 +159,32 @@ fn every_limit_is_the_constant_that_it_names() {
         faults.is_empty(),
         "{faults:#?}\nEDGEPURGE_ACCEPT=1 rewrites"
     );
+}
+
+/// Compares what stands between two texts of a document. With `EDGEPURGE_ACCEPT=1`, rewrites it.
+fn is_between(document: &str, begin: &str, end: &str, wanted: &str) {
+    let path = root().join(document);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (found, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("EDGEPURGE_ACCEPT").is_some() {
+        fs::write(path, [before, begin, wanted, end, after].concat()).unwrap();
+    } else {
+        assert_eq!(found, wanted, "{document}; EDGEPURGE_ACCEPT=1 rewrites");
+    }
+}
+
+#[test]
+fn the_documents_have_the_example_of_every_kind() {
+    let examples: Vec<&str> = SENDERS.iter().map(|sender| sender.example).collect();
+    let routes = examples.join("\n");
+    let begin = "unless `workflows` does.\n\n```toml\n";
+    is_between("docs/webhooks.md", begin, "```", &routes);
+    let left_out = routes.lines().fold(String::new(), |text, line| {
+        let comment = line.starts_with('#') || line.is_empty();
+        text + if comment { "" } else { "#" } + line + "\n"
+    });
+    let begin = "# One route for each kind:\n\n";
+    let end = "\n# More senders, ";
+    is_between("config.example.toml", begin, end, &left_out);
 }

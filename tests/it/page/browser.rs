@@ -12,19 +12,27 @@ use crate::bench::{Bench, LIMIT, skip};
 use crate::webhooks::{SECRET, address, with_route};
 
 /// Where Debian puts it.
-const CHROMIUM: &str = "/usr/bin/chromium";
+pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Runs a case against a daemon with a token and a webhook.
-async fn in_a_browser(case: &str) {
+/// Where playwright-core is, where a browser can be tried.
+pub(super) fn modules() -> Option<String> {
     let modules = std::env::var("EDGEPURGE_TEST_NODE_MODULES").unwrap_or_default();
     if !Path::new(&modules).join("playwright-core").is_dir() {
         skip("EDGEPURGE_TEST_NODE_MODULES has no playwright-core; tests/run does");
-        return;
+        return None;
     }
     if !Path::new(CHROMIUM).is_file() {
         skip("there is no /usr/bin/chromium; tests/run installs it");
-        return;
+        return None;
     }
+    Some(modules)
+}
+
+/// Runs a case against a daemon with a token and a webhook.
+async fn in_a_browser(case: &str) {
+    let Some(modules) = modules() else {
+        return;
+    };
     let mut bench = Bench::new().await;
     with_token(&mut bench);
     with_route(&mut bench, "generic", "", "");

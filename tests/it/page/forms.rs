@@ -109,10 +109,8 @@ async fn who_has_the_token_pauses_purges_and_resumes_and_it_is_recorded_who() {
         .await;
     assert!(said.contains("www is paused"), "{said}");
     let pause = &bench.status().await["pipelines"][0]["pauses"][0];
-    assert_eq!(
-        pause["reason"],
-        "restore, by alice (page, session of 127.0.0.1)"
-    );
+    assert_eq!(pause["who"], "alice (page, session of 127.0.0.1)");
+    assert_eq!(pause["reason"], "restore");
     let said = alice.does(&[("action", "resume")]).await;
     assert!(said.contains("www goes on"), "{said}");
     assert!(!paused(&bench).await);

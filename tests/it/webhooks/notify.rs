@@ -2,12 +2,12 @@
 
 use std::process::{Output, Stdio};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::*;
-use edgepurge::sandbox::{ErrorType, Fault, Operation};
+use edgepurge::sandbox::{ErrorType, Fault, Operation, PurgeTarget};
 
 /// Runs it with a token in the environment, and no configuration.
 async fn notify(token: &str, arguments: &[&str]) -> Output {
@@ -237,6 +237,9 @@ async fn a_question_that_waits_is_answered_when_the_delivery_has_ended() {
     for query in ["", "wait=1s", "wait=0"] {
         let (status, body) = ask(&url, &event, query).await;
         assert_eq!((status, &body["state"]), (200, &json!("queued")), "{query}");
+        assert_eq!(body["phase"], "queued");
+        assert_eq!((&body["assets"], &body["requests"]), (&json!(1), &json!(0)));
+        assert_eq!(body["causes"][0]["word"], "paused", "{body}");
     }
     let (status, body) = ask(&url, &event, "wait=soon").await;
     assert_eq!(status, 400, "{body}");
@@ -249,6 +252,90 @@ async fn a_question_that_waits_is_answered_when_the_delivery_has_ended() {
     assert!(bench.run(&["resume", "www"]).await.status.success());
     let (status, body) = waiting.await.unwrap();
     assert_eq!((status, &body["state"]), (200, &json!("done")), "{body}");
+    assert_eq!(body["phase"], "done");
+    assert_eq!((&body["assets"], &body["requests"]), (&json!(1), &json!(1)));
+    assert_eq!(body["causes"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_says_whether_its_delay_or_a_scan_is_waited_for() {
+    let mut bench = Bench::new().await;
+    with_route(&mut bench, "generic", "delay = \"2s\"", "");
+    bench.write("a.css", "one");
+    bench.start().await;
+    let url = format!("http://{}/hooks/www", address(&bench).await);
+    // The second scan comes when the origin is calm, which it is not while a file is being written.
+    let mut written = fs::File::create(bench.site().join("large")).unwrap();
+    let output = notify(SECRET, &[&url, "--scan", "--format", "json"]).await;
+    let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let event = taken["event"].as_str().unwrap().to_owned();
+    let (_, body) = ask(&url, &event, "").await;
+    assert_eq!(
+        (&body["state"], &body["phase"]),
+        (&json!("queued"), &json!("delayed"))
+    );
+    let cause = &body["causes"][0];
+    assert_eq!(
+        (&cause["word"], &cause["until"]),
+        (&json!("delay"), &body["due"])
+    );
+    until("it is scanned for", async || {
+        std::io::Write::write_all(&mut written, b"more").unwrap();
+        let (_, body) = ask(&url, &event, "").await;
+        let causes = body["causes"].as_array()?.iter();
+        let writing = causes
+            .map(|cause| &cause["word"])
+            .any(|word| word == "writing");
+        (body["phase"] == "scanning" && writing).then_some(())
+    })
+    .await;
+    drop(written);
+    let (_, body) = ask(&url, &event, "wait=60s").await;
+    assert_eq!(body["phase"], "done", "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_says_what_for_and_what_changed() {
+    let (bench, url) = unwatched().await;
+    let pause = ["pause", "www", "--reason", "a migration"];
+    assert!(bench.run(&pause).await.status.success());
+    let mut job = Command::new(env!("CARGO_BIN_EXE_edgepurge"))
+        .args([
+            "notify", &url, "--path", "a.css", "--path", "b.css", "--wait",
+        ])
+        .env_clear()
+        .env("EDGEPURGE_TOKEN", SECRET)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(job.stderr.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    assert!(
+        first.starts_with("queued: 2 waiting; it waits: it is paused (a migration)"),
+        "{first}"
+    );
+    bench
+        .sandbox
+        .set_purge_delay(std::time::Duration::from_secs(8));
+    assert!(bench.run(&["resume", "www"]).await.status.success());
+    let second = lines.next_line().await.unwrap().unwrap();
+    assert!(
+        second.starts_with("submitted: 2 sent, 1 request; it waits: 1 purge request in flight"),
+        "{second}"
+    );
+    let output = job.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(says(&output).0, "done: 2 purged, 1 request\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_can_have_everything_purged() {
+    let (bench, url) = unwatched().await;
+    let output = notify(SECRET, &[&url, "--all", "--wait"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let targets = bench.sandbox.requests().into_iter().map(|one| one.target);
+    assert_eq!(targets.collect::<Vec<_>>(), [PurgeTarget::All]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,12 +349,14 @@ async fn a_question_that_waits_holds_up_no_stop() {
         let (url, event) = (url.clone(), event.clone());
         async move { ask(&url, &event, "wait=60s").await }
     });
-    // One that is asked later is answered: the first one waits.
-    until("a later question is answered", async || {
-        let (status, _) = ask(&url, &event, "").await;
-        (status == 200 && !asked.is_finished()).then_some(())
+    until("the question is there", async || {
+        let asked =
+            |line: &str| line.contains("asked about a delivery") && line.contains("seconds=60");
+        bench.log().lines().any(asked).then_some(())
     })
     .await;
+    let (status, _) = ask(&url, &event, "").await;
+    assert_eq!(status, 200, "another one is answered meanwhile");
     let began = std::time::Instant::now();
     assert_eq!(bench.terminate().await, Some(0));
     assert!(began.elapsed() < std::time::Duration::from_secs(20));

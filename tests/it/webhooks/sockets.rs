@@ -107,7 +107,7 @@ async fn a_delivery_that_comes_while_nobody_runs_waits_in_the_socket_of_systemd(
 }
 
 /// Runs the daemon as systemd does, with this socket, whose file the test keeps open.
-fn with_socket(bench: &Bench, socket: &TcpListener) -> Command {
+pub(super) fn with_socket(bench: &Bench, socket: &TcpListener) -> Command {
     let socket: OwnedFd = socket.try_clone().unwrap().into();
     let mut command = Command::new("sh");
     command

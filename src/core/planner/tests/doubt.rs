@@ -26,7 +26,7 @@ fn page(requests: Vec<Listed>) -> ListedPage {
 }
 
 impl Bench {
-    /// A bench that has heard what time it is at the API.
+    /// A bench that knows what time it is at the API.
     fn in_time() -> Self {
         let mut bench = Self::new(&[WWW]);
         bench.hear(1);

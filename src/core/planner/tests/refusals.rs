@@ -111,7 +111,7 @@ fn what_is_not_ready_waits_and_the_others_go_on() {
     let alarms = &bench.view().pipelines[&PipelineId::new(WWW)].alarms;
     assert_eq!(alarms.len(), 1);
     assert!(alarms[0].text.contains("resource is locked"), "{alarms:?}");
-    // When nothing waits for it, nobody has to act.
+    // When nothing waits for it, there is nothing to do.
     bench.planner.drop_queue(&PipelineId::new(WWW));
     assert_eq!(bench.alarm(), Vec::<&str>::new());
 }

@@ -7,14 +7,14 @@ fn at(millis: u64) -> Time {
 
 const WRITE_WAIT: Duration = Duration::from_secs(30);
 
-fn event(nature: Nature, now: Time) -> Mark {
-    Mark::event(nature, now, WRITE_WAIT)
+fn event(nature: Nature, now: Time) -> Hint {
+    Hint::event(nature, now, WRITE_WAIT)
 }
 
-fn covered(path: &[u8], out: &[(Vec<u8>, Mark)]) -> bool {
-    out.iter().any(|(place, mark)| {
+fn covered(path: &[u8], out: &[(Vec<u8>, Hint)]) -> bool {
+    out.iter().any(|(place, hint)| {
         place == path
-            || (mark.subtree
+            || (hint.subtree
                 && (place.is_empty()
                     || path
                         .strip_prefix(place.as_slice())
@@ -22,7 +22,7 @@ fn covered(path: &[u8], out: &[(Vec<u8>, Mark)]) -> bool {
     })
 }
 
-fn drain(hints: &mut Hints) -> Vec<(Vec<u8>, Mark)> {
+fn drain(hints: &mut Hints) -> Vec<(Vec<u8>, Hint)> {
     let mut all = Vec::new();
     while let Some(due) = hints.next_due() {
         all.extend(hints.take_due(due, 100));
@@ -51,7 +51,7 @@ fn a_created_file_waits_for_its_close() {
     hints.insert(b"a", event(Nature::Complete, at(920)));
     let out = hints.take_due(at(970), 10);
     assert!(out[0].1.complete && out[0].1.named);
-    assert_eq!(hints.count_marks(|_| true), 0);
+    assert_eq!(hints.count_hints(|_| true), 0);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_file_that_is_written_waits_for_its_close_or_the_limit_whatever_else_is_told
     for millis in (10..20_000).step_by(500) {
         hints.insert(b"a", event(Nature::Written, at(millis)));
         hints.insert(b"a", event(Nature::Touched, at(millis + 1)));
-        hints.insert(b"a", Mark::again(Cause::Recheck, at(millis + 2)));
+        hints.insert(b"a", Hint::again(Cause::Recheck, at(millis + 2)));
         assert!(hints.take_due(at(millis + 400), 10).is_empty());
     }
     // It is looked at when it is closed,
@@ -98,12 +98,12 @@ fn what_is_written_is_not_waited_for_when_its_end_may_be_lost() {
 #[test]
 fn only_what_the_kernel_told_of_a_path_itself_is_an_event_at_it() {
     let mut hints = Hints::new();
-    hints.insert(b"d/a", Mark::again(Cause::Watch, at(0)));
+    hints.insert(b"d/a", Hint::again(Cause::Watch, at(0)));
     hints.insert(b"d/b", event(Nature::Touched, at(0)));
     assert!(!hints.event_at(b"d/a") && hints.event_at(b"d/b"));
     assert!(!hints.event_at(b"d") && !hints.event_at(b"d/b/c"));
     hints.since(b"d/b", Time::ZERO);
-    assert_eq!(hints.some(1, |mark| mark.event), [(b"d/b".to_vec(), at(0))]);
+    assert_eq!(hints.some(1, |hint| hint.event), [(b"d/b".to_vec(), at(0))]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn many_children_become_their_directory_and_very_many_the_root() {
     let out = drain(&mut hints);
     assert!(
         out.iter()
-            .any(|(path, mark)| path.is_empty() && mark.subtree)
+            .any(|(path, hint)| path.is_empty() && hint.subtree)
     );
 }
 
@@ -149,7 +149,7 @@ fn a_flood_is_looked_at_once_it_has_ended_but_not_never() {
         let path = format!("d/{n}");
         hints.insert(path.as_bytes(), event(Nature::Complete, now));
         let out = hints.take_due(now, usize::MAX);
-        (now, out.iter().any(|(_, mark)| mark.flood.is_some()))
+        (now, out.iter().any(|(_, hint)| hint.flood.is_some()))
     });
     let (looked, _) = taken.find(|(_, flood)| *flood).unwrap();
     assert!(
@@ -161,9 +161,9 @@ fn a_flood_is_looked_at_once_it_has_ended_but_not_never() {
 #[test]
 fn a_look_put_off_does_not_put_off_an_event() {
     let mut hints = Hints::new();
-    let mark = event(Nature::Complete, at(0));
+    let hint = event(Nature::Complete, at(0));
     let due = at(5_000);
-    hints.insert(b"a", Mark { due, ..mark });
+    hints.insert(b"a", Hint { due, ..hint });
     hints.insert(b"a", event(Nature::Complete, at(100)));
     assert_eq!(hints.take_due(at(150), 10).len(), 1);
 }
@@ -171,7 +171,7 @@ fn a_look_put_off_does_not_put_off_an_event() {
 #[test]
 fn an_event_wins_over_a_scan_when_a_change_is_named() {
     let mut hints = Hints::new();
-    let scan = Mark {
+    let scan = Hint {
         cause: Cause::Scan(ScanReason::Rescan),
         ..event(Nature::Touched, at(0))
     };
@@ -228,7 +228,7 @@ proptest! {
         for path in &waiting {
             prop_assert!(covered(path, &out), "{:?}", String::from_utf8_lossy(path));
         }
-        prop_assert_eq!(hints.count_marks(|_| true), 0);
+        prop_assert_eq!(hints.count_hints(|_| true), 0);
         prop_assert_eq!(hints.next_due(), None);
     }
 }

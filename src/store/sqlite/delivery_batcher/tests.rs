@@ -251,7 +251,7 @@ async fn what_could_not_be_taken_hides_nothing_that_was() {
     store.take_delivery(done(1)).await.unwrap();
     let refuse = "CREATE TEMP TRIGGER refuse BEFORE INSERT ON delivery WHEN new.event = 'event-2'
                   BEGIN SELECT raise(ABORT, 'no'); END";
-    let refused = store.alter(move |connection| connection.execute_batch(refuse));
+    let refused = store.alter(move |db| db.execute(refuse, &[]));
     refused.await.unwrap();
     let blocked = block(&store);
     let again = NewDelivery {

@@ -9,6 +9,7 @@ use crate::webhook::auth::refused::Refused;
 use crate::webhook::http::answer::Answer;
 use crate::webhook::http::body::Unread;
 use crate::webhook::http::client::Peer;
+use crate::webhook::http::handshake::Unfinished;
 use crate::webhook::http::meant;
 use crate::webhook::http::refusal::Reason;
 use crate::webhook::http::tally::{LastRefusal, Line};
@@ -116,7 +117,7 @@ impl Server {
         answer
     }
 
-    /// Tells of an authentic delivery that is not what its kind sends.
+    /// Logs an authentic delivery that is not what its kind sends.
     pub(super) fn unreadable(&self, call: Call<'_>, why: &Unreadable) {
         self.refused(call, Reason::Unreadable, || {
             let kind = call.served.hook.route.kind().as_str();
@@ -127,7 +128,7 @@ impl Server {
         });
     }
 
-    /// Counts a refused call of a route, and tells it.
+    /// Counts and logs a refused call of a route.
     pub(super) fn refused(&self, call: Call<'_>, why: Reason, say: impl FnOnce() -> Diagnosis) {
         let now = self.clock.now();
         let Some(line) = call.served.tally.refused(why, now) else {
@@ -137,7 +138,7 @@ impl Server {
         let client = self.proxies.client(call.peer, call.headers).to_string();
         tracing::warn!(
             route = &*call.served.path,
-            client,
+            %client,
             reason = why.as_str(),
             suppressed = line.told(),
             "a delivery is refused: {what}; {remedy}{}",
@@ -153,7 +154,7 @@ impl Server {
         });
     }
 
-    /// Counts a call of no route, and tells which one was meant.
+    /// Counts a call of no route, and logs which one was meant.
     pub(super) fn unknown(&self, head: &Parts, peer: Peer) -> Answer {
         let reason = Reason::NoRoute;
         let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
@@ -176,13 +177,33 @@ impl Server {
                 "a delivery is refused: {what}; {remedy}{end}"
             );
         } else {
-            // Whoever tries all paths of all machines is no reason to worry.
+            // Scanners try all paths of all machines: no warning.
             tracing::info!(
                 path, %client, method, reason, suppressed,
                 "a call is refused: {what}; {remedy}{end}"
             );
         }
         Answer::NoRoute
+    }
+
+    /// Counts a TLS handshake that came to nothing, and tells why.
+    pub(in crate::webhook::http) fn failed_handshake(&self, peer: Peer, why: Unfinished) {
+        let reason = Reason::Handshake;
+        let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
+            return;
+        };
+        let client = self.proxies.client(peer, &HeaderMap::new());
+        let (reason, suppressed, end) = (reason.as_str(), line.told(), line.end());
+        match why {
+            Unfinished::Left => tracing::info!(
+                %client, reason, suppressed,
+                "a client left before its TLS handshake was done{end}"
+            ),
+            Unfinished::Failed(Diagnosis { what, remedy }) => tracing::warn!(
+                %client, reason, suppressed,
+                "a connection is refused: {what}; {remedy}{end}"
+            ),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::core::change::PipelineId;
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery};
 use crate::sink::{SinkError, SinkFuture};
 use crate::webhook::http::deadlines::RanOut;
 use crate::webhook::kind::generic;
@@ -39,6 +39,10 @@ impl Deliveries for Taker {
         _route: &'a str,
         _event: &'a str,
     ) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn progress<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryProgress>> {
         Box::pin(async { Ok(None) })
     }
 }
@@ -75,6 +79,7 @@ fn server(taker: &Arc<Taker>) -> Arc<Server> {
         body_limit: LIMITS.bytes,
         trusted_proxies: Vec::new(),
         failed_auth_per_minute: NonZeroU32::new(2).unwrap(),
+        certificate: None,
     };
     let clock = Clock::start();
     Arc::new(Server::new(
@@ -115,10 +120,10 @@ async fn answer<B>(server: &Arc<Server>, request: Request<B>) -> (u16, Value, bo
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let visitor = Visitor::local(server.clock);
-    let answer = Arc::clone(server).answer(request, Arc::clone(&visitor));
+    let connection = Connection::local(server.clock);
+    let answer = Arc::clone(server).answer(request, Arc::clone(&connection));
     let never = server.clock.now().after(Duration::from_hours(1));
-    let watched = async { while visitor.deadlines.run_out(never).await != RanOut::Head {} };
+    let watched = async { while connection.deadlines.run_out(never).await != RanOut::Head {} };
     let Ok(response) = tokio::select! {
         biased;
         () = watched => panic!("nobody waits for a head"),
@@ -182,12 +187,12 @@ async fn nothing_is_committed_for_whoever_has_to_leave() {
     let taker = Arc::new(Taker::default());
     let server = server(&taker);
     let body = || whole("{\"scan\":true}");
-    let leaves = Visitor::evicted(server.clock);
+    let leaves = Connection::evicted(server.clock);
     let answer = Arc::clone(&server).answer(request(SECRET, body()), leaves);
     let Ok(answer) = answer.await;
     assert_eq!(answer.status(), 503);
     assert!(taker.taken.lock().unwrap().is_empty());
-    let stays = Visitor::local(server.clock);
+    let stays = Connection::local(server.clock);
     let answer = Arc::clone(&server).answer(request(SECRET, body()), stays);
     let Ok(answer) = answer.await;
     assert_eq!(answer.status(), 202);

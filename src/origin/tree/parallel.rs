@@ -20,21 +20,21 @@ const PIECES: usize = 16;
 /// a slow disk together.
 const THREADS: usize = 2;
 
-/// A walk, here or ahead.
+/// A walk of either sort.
 #[derive(Debug)]
-pub(in crate::origin) enum Tour {
-    /// For a few directories.
-    Here(Walk),
+pub(in crate::origin) enum AnyWalk {
+    /// On the thread that compares, for a few directories.
+    Single(Walk),
     /// For a whole origin.
-    Ahead(Ahead),
+    Parallel(ParallelWalk),
 }
 
-impl Tour {
+impl AnyWalk {
     /// What comes next; `None` at the end.
     pub(in crate::origin) fn next(&mut self) -> Option<Item> {
         match self {
-            Self::Here(walk) => walk.next(),
-            Self::Ahead(ahead) => ahead.next(),
+            Self::Single(walk) => walk.next(),
+            Self::Parallel(walk) => walk.next(),
         }
     }
 }
@@ -51,16 +51,16 @@ enum Piece {
 /// A directory to walk through, and where its chunks go.
 type Job = (Walk, SyncSender<Vec<Item>>);
 
-/// A walk that is ahead.
+/// A walk on threads of its own.
 #[derive(Debug)]
-pub(in crate::origin) struct Ahead {
+pub(in crate::origin) struct ParallelWalk {
     pieces: Receiver<Piece>,
     below: Option<Receiver<Vec<Item>>>,
     current: VecDeque<Item>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Ahead {
+impl ParallelWalk {
     /// Starts a walk.
     pub(in crate::origin) fn new(walk: Walk) -> io::Result<Self> {
         let (found, pieces) = sync_channel(PIECES);
@@ -160,18 +160,18 @@ fn share(jobs: &Mutex<Receiver<Job>>) {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((mut walk, chunks)) = job else { return };
         let mut chunk = Vec::new();
-        let mut heard = true;
-        while heard && let Some(item) = walk.next() {
+        let mut wanted = true;
+        while wanted && let Some(item) = walk.next() {
             chunk.push(item);
             if chunk.len() == CHUNK {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-                heard = chunks.send(full).is_ok();
+                wanted = chunks.send(full).is_ok();
             }
         }
-        if heard && !chunk.is_empty() {
-            heard = chunks.send(chunk).is_ok();
+        if wanted && !chunk.is_empty() {
+            wanted = chunks.send(chunk).is_ok();
         }
-        if heard {
+        if wanted {
             chunks.send(Vec::new()).unwrap_or_default();
         }
     }

@@ -1,4 +1,4 @@
-//! Whoever is not authentic is told the same, to the byte: whatever the kind, and whatever is wrong.
+//! What is not authentic gets the same response, to the byte: whatever the kind, and whatever is wrong.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 
-use super::senders::*;
 use crate::clock::Clock;
-use crate::core::delivery::{DeliveryRecord, Intent, NewDelivery, Taken};
+use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken};
 use crate::sink::{Deliveries, SinkError, SinkFuture};
 use crate::webhook::http::body::BodyLimits;
-use crate::webhook::http::connections::Visitor;
+use crate::webhook::http::connections::Connection;
 use crate::webhook::http::server::Server;
+use crate::webhook::tests::senders::*;
 use crate::webhook::*;
 
 const BODY: &[u8] = br#"{"ref": "refs/heads/main", "scan": true}"#;
@@ -29,6 +29,10 @@ impl Deliveries for Refusing {
     }
 
     fn delivery<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryRecord>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn progress<'a>(&'a self, _: &'a str, _: &'a str) -> SinkFuture<'a, Option<DeliveryProgress>> {
         Box::pin(async { Ok(None) })
     }
 }
@@ -45,6 +49,7 @@ fn server(sender: Sender, clock: Clock) -> Arc<Server> {
         body_limit: 1 << 20,
         trusted_proxies: Vec::new(),
         failed_auth_per_minute: NonZeroU32::MAX,
+        certificate: None,
     };
     let limits = BodyLimits {
         bytes: settings.body_limit,
@@ -70,8 +75,8 @@ async fn said(server: &Arc<Server>, method: Method, headers: HeaderMap, body: &[
     *request.method_mut() = method;
     *request.uri_mut() = "/hooks/www".parse().unwrap();
     *request.headers_mut() = headers;
-    let visitor = Visitor::local(Clock::start());
-    let Ok(answer) = Arc::clone(server).answer(request, visitor).await;
+    let connection = Connection::local(Clock::start());
+    let Ok(answer) = Arc::clone(server).answer(request, connection).await;
     let (head, body) = answer.into_parts();
     let headers = head.headers.iter();
     let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()));
@@ -160,7 +165,7 @@ fn corpus(sender: Sender, now: i64) -> Vec<(String, HeaderMap, Vec<u8>)> {
             add(&format!("the time {bad}"), map(&sent), BODY);
         }
     }
-    // Who is not authentic is told nothing about what its body is either.
+    // The response says nothing about the body of what is not authentic either.
     let mut typed = with(&|_| "x".to_owned());
     typed.insert("content-encoding", HeaderValue::from_static("gzip"));
     typed.insert("content-type", HeaderValue::from_static("text/html"));

@@ -2,7 +2,7 @@
 //! each start: an index over random numbers in the database would be the dearest part of a commit,
 //! since each delivery would write two pages of it anew.
 //!
-//! It knows where to look, and no more: whoever finds a row here reads it, and compares. So an entry
+//! It knows where to look, and no more: the reader of a row found here compares it. So an entry
 //! of a delivery that was forgotten does no harm. One that was not committed after all hides the one
 //! before it: then the keys are read anew. Only the thread that writes may ask, since it alone sees
 //! what it has not committed yet.
@@ -10,11 +10,9 @@
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, params};
-
-use super::int;
-use crate::store::DELIVERIES_KEPT;
+use crate::store::db::{Db, int, values};
 use crate::store::sql;
+use crate::store::{DELIVERIES_KEPT, StoreError};
 
 /// Keys in memory: a few more than deliveries that are kept, so that not each has to forget one.
 const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
@@ -62,12 +60,12 @@ struct Rows {
 }
 
 /// A number that stands for the name of a delivery; only as long as this process runs.
-pub(super) fn event_key(route: &str, event: &str) -> i64 {
+pub(in crate::store) fn event_key(route: &str, event: &str) -> i64 {
     hash(&(route, event))
 }
 
 /// A number that stands for what repeated deliveries have in common; as [`event_key`].
-pub(super) fn dedupe_key(route: &str, pipeline: &str, key: &[u8]) -> i64 {
+pub(in crate::store) fn dedupe_key(route: &str, pipeline: &str, key: &[u8]) -> i64 {
     hash(&(route, pipeline, key))
 }
 
@@ -79,19 +77,19 @@ fn hash(of: &impl Hash) -> i64 {
 
 impl DeliveryKeys {
     /// The keys of the last [`DELIVERIES_KEPT`] deliveries.
-    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn read(db: &dyn Db) -> Result<Self, StoreError> {
         let keys = Self::default();
-        keys.fill(connection)?;
+        keys.fill(db)?;
         Ok(keys)
     }
 
     /// Something was not committed: what is here may not be there.
-    pub(super) fn doubt(&self) {
+    pub(in crate::store) fn doubt(&self) {
         self.lock().doubtful = true;
     }
 
     /// Reads the keys anew where they are doubtful.
-    pub(super) fn renew(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(in crate::store) fn renew(&self, db: &dyn Db) -> Result<(), StoreError> {
         if !self.lock().doubtful {
             return Ok(());
         }
@@ -99,36 +97,34 @@ impl DeliveryKeys {
             doubtful: true,
             ..Rows::default()
         };
-        self.fill(connection)?;
+        self.fill(db)?;
         self.lock().doubtful = false;
         Ok(())
     }
 
-    fn fill(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare(sql::delivery::KEYS)?;
-        let mut rows = statement.query(params![int(DELIVERIES_KEPT)])?;
-        while let Some(row) = rows.next()? {
-            let text = |column| row.get_ref(column).and_then(|text| Ok(text.as_str()?));
-            let (route, event, pipeline) = (text(1)?, text(2)?, text(3)?);
-            let dedupe = row.get_ref(4)?.as_blob_or_null()?;
+    fn fill(&self, db: &dyn Db) -> Result<(), StoreError> {
+        let kept = values![DELIVERIES_KEPT];
+        db.each_row(sql::delivery::KEYS, &kept, &mut |row| {
+            let (route, pipeline) = (row.get("route")?, row.get("pipeline")?);
+            let dedupe: Option<&[u8]> = row.get("dedupe")?;
             let dedupe = dedupe.map(|key| dedupe_key(route, pipeline, key));
-            self.add(row.get(0)?, event_key(route, event), dedupe);
-        }
-        Ok(())
+            self.add(row.get("id")?, event_key(route, row.get("event")?), dedupe);
+            Ok(())
+        })
     }
 
     /// The last delivery with the name.
-    pub(super) fn of_event(&self, key: i64) -> Option<i64> {
+    pub(in crate::store) fn of_event(&self, key: i64) -> Option<i64> {
         self.lock().events.get(&key).copied()
     }
 
     /// The last delivery with the dedupe key.
-    pub(super) fn of_dedupe(&self, key: i64) -> Option<i64> {
+    pub(in crate::store) fn of_dedupe(&self, key: i64) -> Option<i64> {
         self.lock().dedupes.get(&key).copied()
     }
 
     /// Adds a delivery; of more than [`MOST`], all that are not kept are forgotten.
-    pub(super) fn add(&self, id: i64, event: i64, dedupe: Option<i64>) {
+    pub(in crate::store) fn add(&self, id: i64, event: i64, dedupe: Option<i64>) {
         let mut rows = self.lock();
         rows.events.insert(event, id);
         if let Some(dedupe) = dedupe {

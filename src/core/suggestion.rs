@@ -1,10 +1,8 @@
 //! "Did you mean": the known word that is closest to a mistyped one.
 
 /// The word that is at most a third of its letters away, the closest one.
-pub(super) fn nearest<'w>(
-    typed: &str,
-    words: impl IntoIterator<Item = &'w str>,
-) -> Option<&'w str> {
+#[must_use]
+pub fn nearest<'w>(typed: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed: String = typed.to_lowercase().chars().take(64).collect();
     words
         .into_iter()

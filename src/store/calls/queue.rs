@@ -1,0 +1,110 @@
+//! Changes: appended, and read again.
+
+use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source};
+use crate::store::db::{Db, Row, values};
+use crate::store::sql;
+use crate::store::{Appended, StoreError};
+
+/// The last sequence number ever given.
+pub(in crate::store) fn last_seq(db: &dyn Db) -> Result<Seq, StoreError> {
+    db.value(sql::change::LAST, &[])
+}
+
+pub(in crate::store) fn append(db: &dyn Db, changes: &[NewChange]) -> Result<Appended, StoreError> {
+    let before = last_seq(db)?;
+    let numbers = (before.next().0..).map(Seq);
+    let rows = changes.iter().zip(numbers).map(|(change, seq)| {
+        let file = change.file.as_ref();
+        values![
+            seq,
+            &change.pipeline,
+            &change.target,
+            change.kind.as_str(),
+            change.source.as_str(),
+            &*change.detail,
+            file.map(|file| &*file.origin),
+            file.map(|file| file.path.as_slice()),
+            file.and_then(|file| file.hash.as_ref()),
+            change.seen,
+            file.and_then(|file| file.former.as_ref()),
+        ]
+    });
+    db.many(sql::change::APPEND, rows)?;
+    Ok(Appended {
+        first: before.next(),
+        last: Seq(before.0 + changes.len() as u64),
+    })
+}
+
+pub(in crate::store) fn queued_after(
+    db: &dyn Db,
+    cursor: Seq,
+    limit: usize,
+) -> Result<Vec<Change>, StoreError> {
+    db.query(sql::change::QUEUED_AFTER, &values![cursor, limit], change)
+}
+
+pub(in crate::store) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
+    Ok(Change {
+        seq: row.get("seq")?,
+        pipeline: row.get("pipeline")?,
+        target: row.get("asset")?,
+        kind: row.word("kind", Kind::parse)?,
+        source: row.word("source", Source::parse)?,
+        detail: row.get("detail")?,
+        seen: row.get("seen")?,
+        attempt: row.get("attempt")?,
+        not_before: row.get("not_before")?,
+        overdue: row.get("overdue")?,
+        again: row.get("again")?,
+    })
+}
+
+pub(in crate::store) fn facts_after(
+    db: &dyn Db,
+    pipeline: &PipelineId,
+    origin: &str,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<(Seq, FileFact)>, StoreError> {
+    db.query(
+        sql::change::FACTS_AFTER,
+        &values![pipeline, origin, after, limit],
+        |row| Ok((row.get("seq")?, fact(row, origin)?)),
+    )
+}
+
+fn fact(row: &Row<'_>, origin: &str) -> Result<FileFact, StoreError> {
+    Ok(FileFact {
+        origin: origin.into(),
+        path: row.get("path")?,
+        hash: row.get("hash")?,
+        former: row.get("former")?,
+    })
+}
+
+pub(in crate::store) fn queued_files(
+    db: &dyn Db,
+    pipeline: &PipelineId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<(Seq, NewChange)>, StoreError> {
+    db.query(
+        sql::change::QUEUED_FILES,
+        &values![pipeline, after, limit],
+        |row| {
+            let known = change(row)?;
+            let origin = row.get("origin")?;
+            let new = NewChange {
+                pipeline: known.pipeline,
+                target: known.target,
+                kind: known.kind,
+                source: known.source,
+                detail: known.detail,
+                file: Some(fact(row, origin)?),
+                seen: known.seen,
+            };
+            Ok((known.seq, new))
+        },
+    )
+}
