@@ -25,6 +25,9 @@ use super::value::{Complaint, complain, group, line, path, percent, text, words}
 /// A filesystem that does not answer within this hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The keys of which an origin has just one.
+pub(super) const ONE_OF: [&str; 2] = ["root", "bucket"];
+
 table! {
     /// Zero or more: the directories and buckets that the pipeline serves.
     "[[pipeline.origin]]" => Origin, OriginKeys {

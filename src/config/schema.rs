@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::webhook::kind::SENDERS;
 
 use super::keys::{Absent, Key, Table, tables};
+use super::origin;
 use super::webhook::auths;
 
 /// The schema (draft 2020-12).
@@ -68,6 +69,12 @@ fn object(table: &Table) -> Value {
         .collect();
     if !required.is_empty() {
         object["required"] = json!(required);
+    }
+    let has = |key: &str| table.keys.iter().any(|one| one.name == key);
+    if origin::ONE_OF.iter().all(|key| has(key)) {
+        // A strict validator wants to see what is required among the properties.
+        let with = |key: &str| json!({ "properties": { (key): true }, "required": [key] });
+        object["oneOf"] = json!(origin::ONE_OF.map(with));
     }
     if table.keys.iter().any(|key| !key.kinds.is_empty()) {
         object["allOf"] = SENDERS

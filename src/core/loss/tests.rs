@@ -58,7 +58,7 @@ fn a_single_deletion_after_a_held_loss_goes_through() {
     assert_eq!(guard.verdict(at(140), at(143)), Verdict::Judge);
     assert!(guard.may_go(39, 1, at(143)));
     assert_eq!(guard.verdict(at(140), at(144)), Verdict::Gone);
-    // The loss stays held, whoever looks at its files again.
+    // The loss stays held, whatever looks at its files again.
     assert_eq!(guard.verdict(at(98), at(144)), Verdict::Held);
     // What goes missing while the loss still runs is part of it.
     let mut guard = LossGuard::new(50, GONE_AFTER);

@@ -8,7 +8,8 @@ use super::delivery_keys::{DeliveryKeys, event_key};
 use super::history;
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
-    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, Phase, REASONED, Reason, ScanDone,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, Phase, REASONED, Reason,
+    ScanDone,
 };
 use crate::core::time::Time;
 use crate::store::db::{Db, Row, values};

@@ -36,7 +36,6 @@ CREATE TABLE request_asset (
 
 CREATE TABLE queued_all (
     pipeline text COLLATE "C" PRIMARY KEY,
-    who      text COLLATE "C" NOT NULL DEFAULT '',
     reason   text COLLATE "C" NOT NULL,
     since    bigint NOT NULL
 );
@@ -58,6 +57,8 @@ CREATE TABLE pause (
     pipeline text COLLATE "C" NOT NULL,
     -- 'operator', or the name of a deploy's lease.
     holder   text COLLATE "C" NOT NULL,
+    -- Who paused, in words; empty: not known.
+    who      text COLLATE "C" NOT NULL DEFAULT '',
     reason   text COLLATE "C" NOT NULL,
     since    bigint NOT NULL,
     length   bigint,
