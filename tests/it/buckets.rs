@@ -7,6 +7,8 @@ mod server;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use secrecy::ExposeSecret as _;
+
 use crate::bench::{Bench, until};
 use between::{Between, Fault};
 use server::Server;
@@ -180,4 +182,43 @@ async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() 
     for number in 0..40 {
         assert!(purges.contains(&format!("/{number:02}.html")), "{purges:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_is_signed_as_the_library_of_amazon_signs_it() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let between = Between::start(server.endpoint()).await;
+    let mut bench = bench(&between.endpoint(), "poll = \"1d\"").await;
+    for number in 0..35 {
+        bench.write(&format!("{number:02}.html"), "page");
+    }
+    let odd = [
+        "üñ x+y.html",
+        "a&b=c;d.html",
+        "~'(1)*!$@:,.html",
+        "%41%zz.html",
+        "日本/語.html",
+    ];
+    for name in odd {
+        bench.write(name, "page");
+    }
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 35 + odd.len() as u64).await;
+    let calls = between.calls();
+    for part in ["HEAD ", "GET ", "continuation-token", "%2541%25zz.html"] {
+        assert!(
+            calls.iter().any(|call| call.contains(part)),
+            "{part}: {calls:#?}"
+        );
+    }
+    let secret = bench.sandbox.secret_key().expose_secret().to_owned();
+    assert_eq!(
+        server.wrongly_signed(&calls, &secret).await,
+        Vec::<String>::new()
+    );
+    let wrong = server.wrongly_signed(&calls, "another secret key").await;
+    assert_eq!(wrong.len(), calls.len(), "the judge knows a wrong one");
 }

@@ -29,6 +29,8 @@ pub(super) struct Between {
     server: String,
     address: std::net::SocketAddr,
     state: Arc<Mutex<(Fault, u32)>>,
+    /// Each call, its method and its URL as the daemon signed it.
+    calls: Arc<Mutex<Vec<String>>>,
 }
 
 impl Between {
@@ -38,6 +40,7 @@ impl Between {
             server,
             address: listener.local_addr().unwrap(),
             state: Arc::new(Mutex::new((Fault::None, 0))),
+            calls: Arc::default(),
         };
         let router = Router::new().fallback(pass).with_state(between.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -46,6 +49,10 @@ impl Between {
 
     pub(super) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
     }
 
     pub(super) fn set(&self, fault: Fault) {
@@ -70,6 +77,8 @@ async fn pass(State(between): State<Between>, request: Request) -> Response {
         return (StatusCode::FORBIDDEN, document).into_response();
     }
     let path = request.uri().path_and_query().unwrap().as_str();
+    let call = format!("{} {}{path}", request.method(), between.endpoint());
+    between.calls.lock().unwrap().push(call);
     let listing = path.contains("list-type=2");
     let small = if listing { "&max-keys=30" } else { "" };
     let url = format!("{}{path}{small}", between.server);

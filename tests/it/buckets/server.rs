@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 use crate::bench::{Bench, skip, until};
@@ -79,6 +80,28 @@ impl Server {
         let output = tokio::time::timeout(UPLOAD, output).await;
         let output = output.expect("the client ends in time").unwrap();
         assert!(output.status.success(), "aws {arguments:?}: {output:?}");
+    }
+
+    /// The calls whose signature is not what Amazon's own library makes of them and this secret.
+    pub(super) async fn wrongly_signed(&self, calls: &[String], secret: &str) -> Vec<String> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/s3_signature.py");
+        let mut judge = Command::new(self.programs.join("python"))
+            .arg(script)
+            .env("SECRET", secret)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut input = judge.stdin.take().unwrap();
+        input.write_all(calls.join("\n").as_bytes()).await.unwrap();
+        drop(input);
+        let output = tokio::time::timeout(UPLOAD, judge.wait_with_output()).await;
+        let output = output.expect("the judge ends in time").unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), calls.len(), "{text}");
+        let wrong = text.lines().filter(|line| line.starts_with("wrong"));
+        wrong.map(str::to_owned).collect()
     }
 
     pub(super) async fn make_bucket(&self) {
