@@ -11,7 +11,7 @@ use super::moment::length;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
 use crate::admin::api::{Cause, CauseWord, WaitAnswer, WaitQuery};
-use crate::core::alarm::AlarmKind;
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
 
 /// How often the daemon is asked.
@@ -163,9 +163,8 @@ pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
             alarm.reason == AlarmKind::Failed && whose == Some(&pipeline.name)
         })
     });
-    let text = text.map(|alarm| alarm.text.as_str());
-    text.unwrap_or("some assets are failed; see `edgepurge status`")
-        .to_owned()
+    let unknown = || "some assets are failed; see `edgepurge status`".to_owned();
+    text.map_or_else(unknown, Alarm::line)
 }
 
 /// Says that it took too long, and what it waits for.

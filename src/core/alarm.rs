@@ -67,6 +67,12 @@ impl Alarm {
         }
     }
 
+    /// What is wrong, and what is to be done, in a line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{}; to do: {}", self.text, self.remedy)
+    }
+
     /// The same, since then.
     #[must_use]
     pub fn since(self, since: Time) -> Self {

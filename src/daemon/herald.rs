@@ -93,8 +93,7 @@ fn tell(told: &AlarmTimes, status: &Status) {
     for alarm in &status.alarms {
         told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
             let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
-            let (text, remedy) = (one_line(&alarm.text), &alarm.remedy);
-            tracing::error!(pipeline, reason, "ALARM: {text}; to do: {remedy}");
+            tracing::error!(pipeline, reason, "ALARM: {}", one_line(&alarm.line()));
             alarm.since.unwrap_or(status.now)
         });
     }
