@@ -5,6 +5,7 @@ use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::cause::{Cause, CauseWord};
 use crate::core::planner::{PipelineView, Reason};
 use crate::origin::{OriginStatus, WaitingFile, WaitsFor};
+use crate::scaleway::printable;
 
 /// Everything that a pipeline waits for; these are its alarms, and those of all pipelines.
 pub(crate) fn causes<'a>(
@@ -19,7 +20,7 @@ pub(crate) fn causes<'a>(
     for pause in planned.pauses.iter().filter(|_| queued) {
         let why = match pause.reason.as_str() {
             "" => String::new(),
-            reason => format!(" ({})", reason.escape_debug()),
+            reason => format!(" ({})", printable(reason)),
         };
         add(
             CauseWord::Paused,

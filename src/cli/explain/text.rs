@@ -24,6 +24,9 @@ pub(super) fn subject(subject: &Subject, config: &Path) -> String {
             let (asset, names) = (&first.asset, names.join(", "));
             let said = "stands for no file that is indexed, and has no purge in the history, of";
             writeln!(text, "{asset} {said} {names}").unwrap_or_default();
+            for other in unknown.iter().filter_map(|one| one.other_host.as_ref()) {
+                writeln!(text, "  {other}").unwrap_or_default();
+            }
         }
         few => {
             for one in few {

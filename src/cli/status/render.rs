@@ -15,6 +15,7 @@ use crate::core::alarm::Alarm;
 use crate::core::pause::{Holder, Pause};
 use crate::core::purge::AllReason;
 use crate::origin::OriginStatus;
+use crate::scaleway::printable;
 use crate::store::ListedDelivery;
 use crate::webhook::RouteStatus;
 
@@ -279,7 +280,7 @@ fn paused(pause: &Pause, moment: &Moment) -> String {
     let what = pause.what();
     match pause.reason.as_str() {
         "" => format!("{what} {until}"),
-        reason => format!("{what} {until}: {}", reason.escape_debug()),
+        reason => format!("{what} {until}: {}", printable(reason)),
     }
 }
 
@@ -301,7 +302,7 @@ fn told(oldest: &OldestChange, moment: &Moment) -> String {
     let why = match (&cause.file, cause.detail.as_str()) {
         (Some((origin, path)), _) => format!("{} of origin {origin} ", path.escape_debug()),
         (None, "") => String::new(),
-        (None, detail) => format!("{} ", detail.escape_debug()),
+        (None, detail) => format!("{} ", printable(detail)),
     };
     let (kind, source) = (cause.kind.as_str(), cause.source.as_str());
     format!("oldest: {asset}, noticed {seen}: {why}{kind} ({source})")
