@@ -311,10 +311,9 @@ async fn a_job_that_waits_says_what_for_and_what_changed() {
         .unwrap();
     let mut lines = BufReader::new(job.stderr.take().unwrap()).lines();
     let first = lines.next_line().await.unwrap().unwrap();
-    assert!(
-        first.starts_with("queued: 2 waiting; it waits: it is paused (a migration)"),
-        "{first}"
-    );
+    let by = crate::bench::user();
+    let waits = format!("queued: 2 waiting; it waits: it is paused by {by} (a migration)");
+    assert!(first.starts_with(&waits), "{first}");
     bench
         .sandbox
         .set_purge_delay(std::time::Duration::from_secs(8));
