@@ -303,7 +303,7 @@ async fn a_certificate_that_ends_soon_or_has_ended_is_an_alarm_and_a_warning_of_
     bench.start().await;
     let alarm = bench.alarm("certificate").await;
     assert!(
-        alarm.contains("(purge.example.com): valid until ") && alarm.ends_with(", 9 days"),
+        alarm.contains("(purge.example.com): valid until ") && alarm.contains(", 9 days;"),
         "{alarm}"
     );
     let told = said(&bench.run(&["check"]).await);
@@ -316,7 +316,7 @@ async fn a_certificate_that_ends_soon_or_has_ended_is_an_alarm_and_a_warning_of_
     bench.reload().await;
     let alarm = bench.alarm("certificate").await;
     assert!(
-        alarm.contains("(purge.example.com): expired on ") && alarm.ends_with(", 3 days ago"),
+        alarm.contains("(purge.example.com): expired on ") && alarm.contains(", 3 days ago;"),
         "{alarm}"
     );
     let output = bench.run(&["check"]).await;
