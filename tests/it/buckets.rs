@@ -148,7 +148,8 @@ async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() 
     let Some(server) = Server::start().await else {
         return;
     };
-    let mut bench = bench(&server.endpoint(), "poll = \"1s\"").await;
+    let between = Between::start(server.endpoint()).await;
+    let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
     for number in 0..45 {
         bench.write(&format!("{number:02}.html"), "page");
     }
@@ -158,7 +159,11 @@ async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() 
     for number in 0..40 {
         fs::remove_file(bench.site().join(format!("{number:02}.html"))).unwrap();
     }
+    // The client deletes one after the other: no listing sees only some of them gone.
+    between.set(Fault::Denied);
+    between.met(1).await;
     server.sync(&bench, &["--delete"]).await;
+    between.set(Fault::None);
     let text = bench.alarm("loss").await;
     assert!(text.contains("40 objects"), "{text}");
     assert_eq!(bench.purges(), Vec::<String>::new());
