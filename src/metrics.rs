@@ -26,7 +26,7 @@ pub use recent::{DAY, Recent, RecentStatus, Settled};
 const WAITS: [f64; 14] = [
     0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 7_200.0,
 ];
-/// Buckets for the parts of such a wait: they tell which part is long, and `fresh_seconds` how long.
+/// Buckets for the parts of such a wait: they show which part is long, and `fresh_seconds` shows how long.
 const PARTS: [f64; 8] = [0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0];
 /// Buckets for calls to the API, in seconds, up to the default `request_timeout`.
 const CALLS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];

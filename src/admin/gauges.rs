@@ -129,7 +129,7 @@ fn total(status: &Status, value: fn(&OriginStatus) -> u64) -> Vec<Sample> {
     one(Value::Whole(origins.map(value).sum()))
 }
 
-/// The limit of the moment; no sample where the system does not tell it.
+/// The current limit; no sample where the system does not report it.
 fn max_user_watches() -> Vec<Sample> {
     let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
     let limit = limit.ok().and_then(|text| text.trim().parse().ok());

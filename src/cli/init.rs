@@ -20,7 +20,7 @@ const ROOTS: [&str; 4] = [
     "/var/www/html",
     "/usr/share/nginx/html",
 ];
-/// Where the package puts the schema of the configuration, which tells editors of keys and values.
+/// The package installs the schema of the configuration here. Editors complete and check keys and values with it.
 const SCHEMA: &str = "/usr/share/edgepurge/config.schema.json";
 
 #[derive(Debug, Args)]

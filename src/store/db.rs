@@ -18,7 +18,7 @@ const CHUNK: usize = 512;
 
 /// A connection to a database.
 pub(in crate::store) trait Db {
-    /// Runs a statement, and tells how many rows it wrote.
+    /// Runs a statement. Returns how many rows it wrote.
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError>;
 
     /// Runs a statement once for each `width` values, in order. Of statements that read nothing of

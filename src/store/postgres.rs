@@ -171,7 +171,7 @@ impl Postgres {
         Ok(session)
     }
 
-    /// Brings the tables up to date, within a transaction. Tells whether there were none.
+    /// Brings the tables up to date, within a transaction. Returns whether there were none.
     fn migrate(&self) -> Result<bool, StoreError> {
         self.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema))?;
         let db: &dyn Db = self;

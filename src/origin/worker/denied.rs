@@ -105,7 +105,7 @@ impl Denied {
         }
     }
 
-    /// Tries whether directories can be listed by now: no event may tell of a right that comes with
+    /// Tries whether directories can be listed by now: no event may report a right that comes with
     /// another group, or by a directory above a link's target.
     pub(super) fn retry(&mut self, context: &Context, resolver: &Resolver, now: Time) {
         for path in self.unlisted.next(AT_ONCE) {

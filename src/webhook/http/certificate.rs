@@ -49,7 +49,7 @@ impl CertificateStatus {
     }
 }
 
-/// What tells one content of a file from another, without reading it: device, inode, and when it was changed.
+/// Identifies the content of a file without reading it: device, inode, and ctime.
 type Mark = Option<(u64, u64, i64, i64)>;
 
 fn mark(file: &Path) -> Mark {

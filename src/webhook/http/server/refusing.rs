@@ -186,7 +186,7 @@ impl Server {
         Answer::NoRoute
     }
 
-    /// Counts a TLS handshake that came to nothing, and tells why.
+    /// Counts a TLS handshake that failed, and logs why.
     pub(in crate::webhook::http) fn failed_handshake(&self, peer: Peer, why: Unfinished) {
         let reason = Reason::Handshake;
         let Some(line) = self.unknown.refused(reason, self.clock.now()) else {
