@@ -37,6 +37,24 @@ async fn known(bench: &mut Bench, objects: u64) {
         .await;
 }
 
+/// The pages of [`of_pages`].
+const PAGES: u64 = 45;
+
+/// A daemon that knows a bucket of some pages and lists it every second, through what has faults; `None`
+/// where this machine has no server.
+async fn of_pages() -> Option<(Server, Between, Bench)> {
+    let server = Server::start().await?;
+    let between = Between::start(server.endpoint()).await;
+    let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
+    for number in 0..PAGES {
+        bench.write(&format!("{number:02}.html"), "page");
+    }
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, PAGES).await;
+    Some((server, between, bench))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_thousand_objects_the_seven_that_differ_are_purged() {
     let Some(server) = Server::start().await else {
@@ -99,17 +117,9 @@ async fn of_two_thousand_objects_the_seven_that_differ_are_purged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_refuses_breaks_off_or_loses_a_page_loses_no_change() {
-    let Some(server) = Server::start().await else {
+    let Some((server, between, bench)) = of_pages().await else {
         return;
     };
-    let between = Between::start(server.endpoint()).await;
-    let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
-    for number in 0..45 {
-        bench.write(&format!("{number:02}.html"), "page");
-    }
-    server.sync(&bench, &[]).await;
-    bench.spawn();
-    known(&mut bench, 45).await;
 
     // Its policy is turned off for a while, and things change meanwhile.
     between.set(Fault::Denied);
@@ -145,17 +155,9 @@ async fn a_bucket_that_refuses_breaks_off_or_loses_a_page_loses_no_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() {
-    let Some(server) = Server::start().await else {
+    let Some((server, between, bench)) = of_pages().await else {
         return;
     };
-    let between = Between::start(server.endpoint()).await;
-    let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
-    for number in 0..45 {
-        bench.write(&format!("{number:02}.html"), "page");
-    }
-    server.sync(&bench, &[]).await;
-    bench.spawn();
-    known(&mut bench, 45).await;
     for number in 0..40 {
         fs::remove_file(bench.site().join(format!("{number:02}.html"))).unwrap();
     }
