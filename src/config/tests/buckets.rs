@@ -77,16 +77,19 @@ fn what_is_no_bucket_is_refused() {
     ));
 }
 
+/// Writes a file that its owner alone may read. Returns its path.
+fn secret_file(directory: &std::path::Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, private).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_access_key_is_from_the_first_place_that_has_one() {
     let directory = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&path, private).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let put = |name: &str, text: &str| secret_file(directory.path(), name, text);
     let file = put("file", "SCWFILEFILEFILEFILE0\n");
     let scw = put(
         "config.yaml",
@@ -117,13 +120,7 @@ fn the_access_key_is_from_the_first_place_that_has_one() {
 #[test]
 fn a_bucket_of_another_vendor_has_keys_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&path, private).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let put = |name: &str, text: &str| secret_file(directory.path(), name, text);
     let access = put("access", "an-access-key-of-theirs");
     let secret = put("secret", "a-secret-key-of-theirs");
     let config = config(&bucket(&format!(
