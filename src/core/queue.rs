@@ -189,8 +189,7 @@ impl Queue {
     }
 
     /// When the oldest queued change was noticed.
-    #[must_use]
-    pub fn oldest(&self) -> Option<Time> {
+    fn oldest(&self) -> Option<Time> {
         let entries = self.entries.values().map(|kept| kept.entry.first_seen);
         let open = self.window.map(|window| window.first);
         let all = self.all.map(|all| all.since);

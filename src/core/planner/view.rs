@@ -157,8 +157,9 @@ impl Planner {
             let view = pipelines.entry(id.clone()).or_default();
             view.queued_assets = pipeline.queue.len();
             view.queued_all = pipeline.queue.all().map(|all| all.reason);
-            view.oldest_queued = pipeline.queue.oldest();
-            let oldest = [view.oldest.take(), oldest_queued(pipeline)];
+            let queued = oldest_queued(pipeline);
+            view.oldest_queued = queued.as_ref().map(|oldest| oldest.seen);
+            let oldest = [view.oldest.take(), queued];
             view.oldest = oldest.into_iter().flatten().min_by_key(|one| one.seen);
             view.waits = self.waits(id, pipeline, now);
             view.learned_max_assets = pipeline.size.learned();
