@@ -56,7 +56,7 @@ use worker::stall::{self, Place};
 
 /// Files that are named in the status, of those that are being written.
 const NAMED: usize = 5;
-/// How long a cookie may take to be told before the origin is scanned instead.
+/// How long the event of a cookie may take before the origin is scanned instead.
 const COOKIE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The one way to start an [`OriginHandle`].
@@ -304,17 +304,17 @@ impl OriginHandle {
             tracing::warn!("a cookie can't be made, so the origin is scanned: {error}");
             None
         });
-        let told = match cookie {
+        let seen = match cookie {
             Some(mut cookie) => {
-                let told = tokio::time::timeout(COOKIE_WAIT, &mut cookie.told).await;
-                matches!(told, Ok(Ok(())))
+                let event = tokio::time::timeout(COOKIE_WAIT, &mut cookie.seen).await;
+                matches!(event, Ok(Ok(())))
             }
             None => false,
         };
-        if !told {
+        if !seen {
             self.scan(ScanReason::Request, false).await?;
         }
-        // What no event tells of, such as a mount over the root.
+        // What no event reports, such as a mount over the root.
         self.inbox.check_root();
         self.inbox.rested().await?;
         if self.status.borrow().held.is_some() {
@@ -355,7 +355,7 @@ impl OriginHandle {
         status.waiting = reading.into_iter().chain(writing).collect();
     }
 
-    /// Looks at one file, as if an event had told of it. `path` is below the root.
+    /// Looks at one file, as if an event had reported it. `path` is below the root.
     pub fn look(&self, path: &[u8], now: Time) {
         self.inbox.ask(path, Hint::again(Cause::Recheck, now));
     }

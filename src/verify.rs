@@ -85,8 +85,8 @@ impl Edge {
             taken: 0,
             bytes: 0,
         };
-        if let Some(told) = response.content_length()
-            && !read.may(told, told).await
+        if let Some(length) = response.content_length()
+            && !read.may(length, length).await
         {
             return too_much();
         }

@@ -46,7 +46,7 @@ impl Listeners {
         })
     }
 
-    /// The same doors once more, to be served once those that serve these were told to stop with
+    /// The same doors once more, to be served once those that serve these were asked to stop with
     /// [`Listeners::staying`], and have.
     ///
     /// # Errors

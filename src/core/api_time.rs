@@ -41,10 +41,10 @@ pub struct ApiTime(Option<Ahead>);
 
 impl ApiTime {
     /// The API showed `shown`, cut down to whole `grain`s, at some moment from `sent` to `received`.
-    pub fn heard(&mut self, sent: Time, received: Time, shown: Time, grain: Duration) {
+    pub fn observed(&mut self, sent: Time, received: Time, shown: Time, grain: Duration) {
         let grain = signed(u64::try_from(grain.as_millis()).unwrap_or(u64::MAX));
         let shown = signed(shown.millis());
-        let told = Ahead {
+        let seen = Ahead {
             least: shown.saturating_sub(signed(received.millis())),
             most: shown
                 .saturating_add(grain)
@@ -54,13 +54,13 @@ impl ApiTime {
         let both = self.0.map(|known| {
             let known = known.at(received);
             Ahead {
-                least: known.least.max(told.least),
-                most: known.most.min(told.most),
+                least: known.least.max(seen.least),
+                most: known.most.min(seen.most),
                 at: received,
             }
         });
         // What contradicts all before it means that a clock was set: only the new one counts.
-        self.0 = Some(both.filter(|both| both.least <= both.most).unwrap_or(told));
+        self.0 = Some(both.filter(|both| both.least <= both.most).unwrap_or(seen));
     }
 
     /// The latest that the API's clock can have shown at `at`; `None` while nothing is known.
@@ -88,17 +88,17 @@ mod tests {
     fn a_date_is_known_to_its_second_and_a_creation_to_its_way() {
         let mut clock = ApiTime::default();
         assert_eq!(clock.latest(at(0)), None);
-        clock.heard(at(1_000), at(1_100), at(50_000), SECOND);
+        clock.observed(at(1_000), at(1_100), at(50_000), SECOND);
         assert_eq!(clock.latest(at(1_000)), Some(at(51_000)));
-        clock.heard(at(1_000), at(1_100), at(50_300), MILLI);
+        clock.observed(at(1_000), at(1_100), at(50_300), MILLI);
         assert_eq!(clock.latest(at(1_100)), Some(at(50_401)));
     }
 
     #[test]
     fn a_clock_that_was_set_is_believed() {
         let mut clock = ApiTime::default();
-        clock.heard(at(1_000), at(1_100), at(50_000), SECOND);
-        clock.heard(at(2_000), at(2_100), at(10_000), SECOND);
+        clock.observed(at(1_000), at(1_100), at(50_000), SECOND);
+        clock.observed(at(2_000), at(2_100), at(10_000), SECOND);
         assert_eq!(clock.latest(at(2_000)), Some(at(11_000)));
     }
 
@@ -117,7 +117,7 @@ mod tests {
                 now = answered + back;
                 let shown = answered + ahead;
                 let (shown, grain) = if coarse { (shown / 1_000 * 1_000, SECOND) } else { (shown, MILLI) };
-                clock.heard(at(sent), at(now), at(shown), grain);
+                clock.observed(at(sent), at(now), at(shown), grain);
                 prop_assert!(clock.latest(at(now)).unwrap() >= at(now + ahead));
             }
             prop_assert!(clock.latest(at(now + wait)).unwrap() >= at(now + wait + ahead));

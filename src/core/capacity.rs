@@ -55,7 +55,7 @@ impl Capacity {
     }
 
     /// The planner's count of its queue.
-    pub fn told(&mut self, queued: usize, through: Seq) {
+    pub fn counted(&mut self, queued: usize, through: Seq) {
         self.queued = queued;
         self.through = self.through.max(through);
         let through = self.through;
@@ -109,12 +109,12 @@ mod tests {
         room.taken(1, Some(Seq(10)));
         assert!(!room.take(1));
         // Four of the six were the same asset.
-        room.told(3, Seq(6));
+        room.counted(3, Seq(6));
         assert!(room.take(3));
         room.taken(3, Some(Seq(13)));
-        room.told(10, Seq(13));
+        room.counted(10, Seq(13));
         assert!(!room.take(1));
-        room.told(9, Seq(13));
+        room.counted(9, Seq(13));
         assert!(room.take(100));
     }
 
@@ -122,7 +122,7 @@ mod tests {
     fn a_commit_that_was_counted_before_it_was_told_is_not_counted_twice() {
         let mut room = Capacity::new(2);
         assert!(room.take(1));
-        room.told(1, Seq(1));
+        room.counted(1, Seq(1));
         room.taken(1, Some(Seq(1)));
         assert!(room.take(1));
     }

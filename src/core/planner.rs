@@ -328,7 +328,7 @@ impl Planner {
                 self.listed(list, reply, now, &mut step);
             }
             Event::ApiTime { sent, shown, grain } => {
-                self.api_time.heard(sent.min(now), now, shown, grain);
+                self.api_time.observed(sent.min(now), now, shown, grain);
             }
             Event::Wake => {}
         }

@@ -71,13 +71,13 @@ impl Admission {
             return Ok(place);
         }
         // Only at a start nothing is known. Where the engine has ended, the wait ends too.
-        let mut heard = self.queued.clone();
-        drop(heard.wait_for(Option::is_some).await);
+        let mut queued = self.queued.clone();
+        drop(queued.wait_for(Option::is_some).await);
         let mut rooms = self.rooms();
         if let Some((cap, room)) = rooms.get_mut(pipeline) {
             if let Some(queued) = &*self.queued.borrow() {
                 let assets = queued.assets.get(pipeline).copied();
-                room.told(assets.unwrap_or(0), queued.through);
+                room.counted(assets.unwrap_or(0), queued.through);
             }
             if !room.take(count) {
                 return Err(Full {

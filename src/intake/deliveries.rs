@@ -97,7 +97,7 @@ impl Intake {
                 tracing::warn!(
                     route = &*delivery.route,
                     event = &*delivery.event,
-                    "whether the delivery lists a directory can't be told: {error}; the origins are scanned"
+                    "whether the delivery lists a directory is not known: {error}; the origins are scanned"
                 );
                 true
             }

@@ -78,7 +78,7 @@ async fn add(
                 if there.insert((file.path.clone(), target.clone())) {
                     new.push(NewChange {
                         target,
-                        // The index has been told of the file, or will be, by the first change.
+                        // The index knows of the file, or will, by the first change.
                         file: None,
                         ..row.clone()
                     });

@@ -1,4 +1,4 @@
-//! What an origin is told to do. Built from the configuration elsewhere; nothing here reads files.
+//! The settings of an origin. Built from the configuration elsewhere; nothing here reads files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,11 +69,11 @@ pub struct OriginSettings {
     pub ignore: Vec<String>,
     /// A directory of edgepurge's own, for files whose events prove that all earlier ones came.
     pub cookies: PathBuf,
-    /// Who is told of every scan that ended.
+    /// What takes the duration of every scan that ended.
     pub observer: Option<Arc<dyn ScanObserver>>,
 }
 
-/// Is told how long scans took.
+/// Takes how long scans took.
 pub trait ScanObserver: std::fmt::Debug + Send + Sync {
     /// A scan of the whole origin ended.
     fn scanned(&self, took: Duration);

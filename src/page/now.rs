@@ -248,15 +248,15 @@ fn waiting(status: &Status, pipeline: &PipelineStatus) -> Markup {
             CauseWord::Queued | CauseWord::InFlight | CauseWord::Paused
         )
     };
-    let told = pipeline.causes.iter();
-    let told = told.filter(|cause| !said(cause) && !stands(cause));
+    let shown = pipeline.causes.iter();
+    let shown = shown.filter(|cause| !said(cause) && !stands(cause));
     html! {
         @if planned.queued_assets > 0 { (counted(planned.queued_assets, "asset")) " " }
         @if let Some(all) = planned.queued_all { "everything (" (all.as_str()) ") " }
         @if let Some(oldest) = &pipeline.oldest { "for " (age(status.now, oldest.seen)) " " }
         @for pause in &planned.pauses { span class="cause" { (paused(status.now, pause, &pipeline.name)) } }
         @for hot in planned.hot.iter().take(CAUSES) { span class="cause" { (of_hot(hot)) } }
-        @for cause in told.take(CAUSES) { span class="cause" { (why(status.now, cause)) } }
+        @for cause in shown.take(CAUSES) { span class="cause" { (why(status.now, cause)) } }
         @for alarm in state::alarms(status, &pipeline.name).filter(|one| one.pipeline.is_some()) {
             span class="cause bad" { (alarm.reason.as_str()) }
         }

@@ -367,8 +367,8 @@ mod tests {
                 }
             }
         }
-        let told = answer(Operation::Create, 403, page).to_string();
-        assert!(told.contains("answered 403: 403 Forbidden;"), "{told}");
+        let text = answer(Operation::Create, 403, page).to_string();
+        assert!(text.contains("answered 403: 403 Forbidden;"), "{text}");
         assert_eq!(answer(Operation::Create, 429, page).class(), "rate_limited");
         assert_eq!(answer(Operation::Create, 401, page).class(), "unauthorized");
     }
@@ -388,13 +388,13 @@ mod tests {
              reason not_found; the secret key is not accepted (X-Request-Id: r-1)"
         );
         let quota = r#"{"details":[{"current":10,"quota":10,"resource":"purge_requests"}],"message":"quota(s) exceeded","type":"quotas_exceeded"}"#;
-        let told = answer(Operation::Create, 403, quota).to_string();
-        assert!(told.contains("purge_requests 10 of 10; a quota"), "{told}");
+        let text = answer(Operation::Create, 403, quota).to_string();
+        assert!(text.contains("purge_requests 10 of 10; a quota"), "{text}");
         let unusable = r#"{"help_message":"the pipeline is being deployed","message":"precondition is not respected","precondition":"resource_not_usable","type":"precondition_failed"}"#;
-        let told = answer(Operation::Create, 412, unusable).to_string();
+        let text = answer(Operation::Create, 412, unusable).to_string();
         assert!(
-            told.contains("the pipeline is being deployed; precondition resource_not_usable;"),
-            "{told}"
+            text.contains("the pipeline is being deployed; precondition resource_not_usable;"),
+            "{text}"
         );
         assert_eq!(
             answer(Operation::Get, 404, r#"{"message":"Not Found"}"#).to_string(),

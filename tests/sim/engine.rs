@@ -128,7 +128,7 @@ impl World {
     fn count(&mut self, steps: &Steps) {
         let queued = steps.queued();
         for (id, room) in &mut self.rooms {
-            room.told(queued.assets.get(id).copied().unwrap_or(0), queued.through);
+            room.counted(queued.assets.get(id).copied().unwrap_or(0), queued.through);
         }
     }
 

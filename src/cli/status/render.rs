@@ -235,7 +235,7 @@ fn pipeline_lines(
         lines.extend(view.below(4, &format!("waits: {}", waits.join("; "))));
     }
     if let Some(oldest) = &pipeline.oldest {
-        lines.extend(view.below(4, &told(oldest, moment)));
+        lines.extend(view.below(4, &oldest_change(oldest, moment)));
     }
     if let Some(most) = planned.learned_max_assets {
         let text = format!(
@@ -292,7 +292,7 @@ fn wait(cause: &Cause, moment: &Moment) -> String {
 }
 
 /// `oldest: /a.css, 18 min ago: a.css of / changed (watch)`.
-fn told(oldest: &OldestChange, moment: &Moment) -> String {
+fn oldest_change(oldest: &OldestChange, moment: &Moment) -> String {
     let seen = moment.ago(oldest.seen);
     let Some(change) = &oldest.change else {
         return format!("oldest: {seen}");

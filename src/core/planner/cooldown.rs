@@ -233,11 +233,11 @@ mod tests {
             cooldown.sent(AllReason::Webhook, at(minutes * 60));
             assert_eq!(cooldown.alarm(at(minutes * 60)).is_some(), minutes >= 2);
         }
-        let told = cooldown.alarm(at(200)).unwrap();
-        assert!(told.contains("4 times"), "{told}");
+        let text = cooldown.alarm(at(200)).unwrap();
+        assert!(text.contains("4 times"), "{text}");
         assert!(
-            told.contains("by: route /hooks/www: lint; route /hooks/www: deploy;"),
-            "{told}"
+            text.contains("by: route /hooks/www: lint; route /hooks/www: deploy;"),
+            "{text}"
         );
         assert_eq!(cooldown.alarm(at(600)), None);
     }

@@ -41,7 +41,7 @@ impl OriginIndex {
     }
 
     /// Asks for a look at what had one name so far and is one of these files: it has more now, and
-    /// no event told of that. One pass through the rows, whatever the number of files.
+    /// no event reported that. One pass through the rows, whatever the number of files.
     pub(in crate::origin) fn hint_new_twins(
         &self,
         inodes: &BTreeSet<u64>,

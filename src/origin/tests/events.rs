@@ -1,4 +1,4 @@
-//! What people and programs do to files, and what is told of it: nothing missed, nothing twice,
+//! What people and programs do to files, and what is reported of it: nothing missed, nothing twice,
 //! nothing that did not change.
 
 use std::collections::BTreeMap;
@@ -249,11 +249,11 @@ async fn two_thousand_files_in_new_directories_are_each_told_once() {
             expected.insert(name, 1);
         }
     }
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     for (_, path) in site.news().await {
-        *told.entry(path).or_insert(0) += 1;
+        *reported.entry(path).or_insert(0) += 1;
     }
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     assert_eq!(site.status().lost_events, 0);
 }
 
@@ -300,8 +300,8 @@ async fn unpacking_an_archive_new_and_over_itself() {
         std::fs::write(dir.join(format!("{n}.html")), format!("{n}")).unwrap();
     }
     site.sh("tar -C ../source -cf ../one.tar . && tar -xf ../one.tar");
-    let told = site.news().await;
-    assert_eq!(told.len(), 50, "{told:?}");
+    let reported = site.news().await;
+    assert_eq!(reported.len(), 50, "{reported:?}");
     std::fs::write(source.join("d0/e0/0.html"), "other").unwrap();
     site.sh("tar -C ../source -cf ../two.tar . && tar -xf ../two.tar");
     assert_eq!(site.news().await, [changed("d0/e0/0.html")]);
@@ -400,7 +400,7 @@ async fn a_file_is_told_of_when_it_is_complete() {
     for _ in 0..30 {
         file.write_all(b"part").unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        assert_eq!(site.told(), []);
+        assert_eq!(site.reported(), []);
     }
     drop(file);
     assert_eq!(site.news().await, [new("slow.html")]);
@@ -412,9 +412,9 @@ async fn a_file_that_is_never_complete_is_told_of_after_write_wait() {
     site.settings.write_wait = std::time::Duration::from_secs(2);
     site.start().await;
     let mut file = std::fs::File::create(site.path("endless.log")).unwrap();
-    until("the file is told of while it is written", || {
+    until("the file is reported while it is written", || {
         file.write_all(b"line\n").unwrap();
-        site.told() == [new("endless.log")]
+        site.reported() == [new("endless.log")]
     })
     .await;
 }
@@ -494,7 +494,7 @@ async fn without_events_it_is_polled() {
     site.settings.watch = WatchMode::Poll;
     site.start().await;
     site.write("a.html", "a");
-    until("the poll tells", || site.told() == [new("a.html")]).await;
+    until("the poll tells", || site.reported() == [new("a.html")]).await;
     assert_eq!(site.status().drift_total, 0);
     assert!(site.status().polling);
 }
@@ -576,7 +576,7 @@ async fn a_change_is_dated_by_its_event_and_until_then_said_to_be_looked_at() {
         }
         let handle = site.running.as_ref().unwrap().handle.clone();
         let after = clock.now();
-        // An event that was told of a moment before is dated a moment before, too.
+        // A file whose event came a moment before is dated a moment before, too.
         let later = after.after(std::time::Duration::from_secs(1));
         until("it is looked at", || handle.looks(later)).await;
         // The events of one read are dated when the thread woke for the first of them.
@@ -592,12 +592,12 @@ async fn a_change_is_dated_by_its_event_and_until_then_said_to_be_looked_at() {
                 .find(|(_, change)| change.path == name.as_bytes());
             found.map(|(_, change)| change.clone())
         };
-        until("it is told", || change().is_some()).await;
-        let (told, seen) = (clock.now(), change().unwrap().seen);
+        until("it is reported", || change().is_some()).await;
+        let (reported, seen) = (clock.now(), change().unwrap().seen);
         assert!(seen >= long_before);
         assert!(
-            told.since(seen) >= std::time::Duration::from_millis(48),
-            "the look at {name} came 50 ms after the event: {told} {seen}"
+            reported.since(seen) >= std::time::Duration::from_millis(48),
+            "the look at {name} came 50 ms after the event: {reported} {seen}"
         );
         until("it is over", || !handle.looks(later)).await;
         site.news().await;

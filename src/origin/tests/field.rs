@@ -14,8 +14,8 @@ fn held_open(site: &Site, name: &str) -> std::fs::File {
     options.open(site.path(name)).unwrap()
 }
 
-async fn told(site: &Site, what: &str, expected: &[Short]) {
-    until(what, || site.told().len() >= expected.len()).await;
+async fn reported(site: &Site, what: &str, expected: &[Short]) {
+    until(what, || site.reported().len() >= expected.len()).await;
     assert_eq!(site.take(), expected, "{what}");
 }
 
@@ -36,13 +36,13 @@ async fn a_file_that_is_kept_open_is_looked_at_after_write_wait_again_and_again(
     let mut feed = held_open(&site, "feed.log");
     for line in ["2\n", "3\n"] {
         feed.write_all(line.as_bytes()).unwrap();
-        until("it is told as being written", || {
+        until("it is reported as being written", || {
             let status = site.status();
             status.writing_files == 1 && status.waiting[0].path == "feed.log"
         })
         .await;
         assert_eq!(site.status().waiting[0].state, WaitsFor::Writing);
-        told(
+        reported(
             &site,
             "what was appended is noticed",
             &[changed("feed.log")],
@@ -51,9 +51,9 @@ async fn a_file_that_is_kept_open_is_looked_at_after_write_wait_again_and_again(
     }
     let mut fresh = held_open(&site, "fresh.log");
     fresh.write_all(b"1").unwrap();
-    told(&site, "a new one is noticed", &[new("fresh.log")]).await;
+    reported(&site, "a new one is noticed", &[new("fresh.log")]).await;
     fresh.write_all(b"2").unwrap();
-    told(&site, "and what follows", &[changed("fresh.log")]).await;
+    reported(&site, "and what follows", &[changed("fresh.log")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,9 +65,9 @@ async fn a_write_in_the_middle_and_a_cut_by_path_are_noticed() {
         .unwrap();
     database.seek(SeekFrom::Start(3)).unwrap();
     database.write_all(b"x").unwrap();
-    told(&site, "the write in the middle", &[changed("a.db")]).await;
+    reported(&site, "the write in the middle", &[changed("a.db")]).await;
     site.sh("python3 -c 'import os; os.truncate(\"b.txt\", 4)'");
-    told(&site, "the cut", &[changed("b.txt")]).await;
+    reported(&site, "the cut", &[changed("b.txt")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +88,7 @@ async fn what_waits_for_a_writer_waits_for_its_end_and_is_waited_for_once() {
         .await
         .expect("a writer that never ends is not waited for for ever")
         .unwrap();
-    assert_eq!(site.told()[0], changed("busy.log"));
+    assert_eq!(site.reported()[0], changed("busy.log"));
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
     writer.await.unwrap();
 }
@@ -113,7 +113,7 @@ async fn of_an_unread_file_the_event_alone_is_a_change() {
     let mut site = Site::watched().await;
     // A large file that came a moment ago is not read yet.
     site.sh("truncate -s 20M film.bin");
-    told(&site, "the large file", &[new("film.bin")]).await;
+    reported(&site, "the large file", &[new("film.bin")]).await;
     assert_eq!(site.status().unread_files, 1);
     site.sh("exec 3<>film.bin; exec 3>&-");
     assert_eq!(site.news().await, [changed("film.bin")]);
@@ -130,7 +130,7 @@ async fn a_large_file_holds_up_nothing_and_is_named_while_it_is_read() {
     file.set_len(LARGE).unwrap();
     drop(file);
     // It is new for sure, whatever is in it.
-    told(&site, "the large file is noticed", &[new("film.bin")]).await;
+    reported(&site, "the large file is noticed", &[new("film.bin")]).await;
     until("it counts as unread", || site.status().unread_files == 1).await;
     // Once it is known, one of the same size has to be read to be compared.
     site.index()
@@ -149,7 +149,7 @@ async fn a_large_file_holds_up_nothing_and_is_named_while_it_is_read() {
     .await;
     site.write("page.html", "meanwhile");
     until("the page is noticed", || {
-        site.told().contains(&new("page.html"))
+        site.reported().contains(&new("page.html"))
     })
     .await;
     let reads = |status: &crate::origin::OriginStatus| !status.waiting.is_empty();
@@ -222,9 +222,9 @@ async fn deploys_that_rename_most_files_are_no_loss_and_hide_no_takedown() {
             "for n in $(seq {count}); do echo {next}$n > app.{next}$n.js; done; rm app.{old}*.js"
         ));
         until("the old files are gone", || {
-            let told = site.told();
-            let gone = told.iter().filter(|told| told.0 == Kind::Gone);
-            gone.filter(|told| told.1.starts_with(&format!("app.{old}")))
+            let reported = site.reported();
+            let gone = reported.iter().filter(|reported| reported.0 == Kind::Gone);
+            gone.filter(|reported| reported.1.starts_with(&format!("app.{old}")))
                 .count()
                 == 60
         })
@@ -233,7 +233,7 @@ async fn deploys_that_rename_most_files_are_no_loss_and_hide_no_takedown() {
     }
     site.take();
     site.sh("rm leaked.html");
-    told(&site, "the takedown", &[gone("leaked.html")]).await;
+    reported(&site, "the takedown", &[gone("leaked.html")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

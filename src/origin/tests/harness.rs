@@ -19,7 +19,7 @@ use crate::supervise::{Faults, Supervisor};
 /// Longer than anything takes on a loaded machine.
 pub(super) const LIMIT: Duration = Duration::from_mins(1);
 
-/// Remembers what it was told, and refuses on demand.
+/// Remembers what is reported, and refuses on demand.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) changes: Mutex<Vec<(Seq, FileChange)>>,
@@ -251,8 +251,8 @@ impl Site {
         );
     }
 
-    /// Everything told so far, but the barriers.
-    pub(super) fn told(&self) -> Vec<Short> {
+    /// Everything reported so far, but the barriers.
+    pub(super) fn reported(&self) -> Vec<Short> {
         let changes = self.sink.changes.lock().unwrap();
         changes
             .iter()
@@ -307,16 +307,16 @@ impl Site {
         .await;
     }
 
-    /// What was told since the last call, in order of paths, once everything is noticed.
+    /// What was reported since the last call, in order of paths, once everything is noticed.
     pub(super) async fn news(&mut self) -> Vec<Short> {
         self.quiet().await;
         self.take()
     }
 
-    /// What was told since the last call, in order of paths.
+    /// What was reported since the last call, in order of paths.
     pub(super) fn take(&self) -> Vec<Short> {
-        let mut told = self.told();
-        told.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
+        let mut reported = self.reported();
+        reported.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
         let mut changes = self.sink.changes.lock().unwrap();
         // The sequence goes on, so nothing is removed; what was taken gets a name of its own.
         for (_, change) in changes.iter_mut() {
@@ -324,6 +324,6 @@ impl Site {
                 change.path = [b"barrier ", change.path.as_slice()].concat();
             }
         }
-        told
+        reported
     }
 }

@@ -39,13 +39,16 @@ async fn a_crash_between_the_two_commits_loses_nothing() {
     let mut site = Site::watched().await;
     site.sink.crash.store(true, Ordering::SeqCst);
     site.write("index.html", "B");
-    until("B is queued", || site.told() == [changed("index.html")]).await;
+    until("B is queued", || site.reported() == [changed("index.html")]).await;
     site.stop().await;
     site.sink.crash.store(false, Ordering::SeqCst);
     site.write("index.html", "home");
     site.start().await;
     site.rested().await;
-    assert_eq!(site.told(), [changed("index.html"), changed("index.html")]);
+    assert_eq!(
+        site.reported(),
+        [changed("index.html"), changed("index.html")]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,12 +56,12 @@ async fn a_crash_between_the_two_commits_tells_nothing_twice() {
     let mut site = Site::watched().await;
     site.sink.crash.store(true, Ordering::SeqCst);
     site.write("a.html", "a");
-    until("a is queued", || site.told() == [new("a.html")]).await;
+    until("a is queued", || site.reported() == [new("a.html")]).await;
     site.stop().await;
     site.sink.crash.store(false, Ordering::SeqCst);
     site.start().await;
     site.rested().await;
-    assert_eq!(site.told(), [new("a.html")]);
+    assert_eq!(site.reported(), [new("a.html")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +97,10 @@ async fn the_root_is_a_link_that_a_deploy_swaps() {
     symlink("r2", &next).unwrap();
     std::fs::rename(&next, site.root()).unwrap();
     let expected = 3;
-    until("the new release is told", || site.told().len() >= expected).await;
+    until("the new release is reported", || {
+        site.reported().len() >= expected
+    })
+    .await;
     assert_eq!(
         site.news().await,
         [changed("a.html"), new("new.html"), gone("old.html")]
@@ -116,16 +122,16 @@ async fn a_root_that_is_deleted_and_comes_back() {
     site.write("index.html", "home");
     site.write("a.html", "other");
     until("the alarm is over", || !site.alarm("root_missing")).await;
-    until("what differs is told", || {
-        site.told() == [changed("a.html")]
+    until("what differs is reported", || {
+        site.reported() == [changed("a.html")]
     })
     .await;
     site.take();
     site.write("b.html", "b");
-    let told = site.news().await;
+    let reported = site.news().await;
     assert!(
-        told.contains(&new("b.html")) && !told.contains(&changed("index.html")),
-        "{told:?}"
+        reported.contains(&new("b.html")) && !reported.contains(&changed("index.html")),
+        "{reported:?}"
     );
 }
 
@@ -216,7 +222,7 @@ async fn an_overflow_is_a_scan_with_the_same_watch() {
     site.write("a.html", "a");
     site.write("d/b.html", "b");
     deaf.say(Event::Overflow);
-    until("the scan tells", || site.told().len() == 2).await;
+    until("the scan tells", || site.reported().len() == 2).await;
     assert_eq!(site.take(), [new("a.html"), new("d/b.html")]);
     assert_eq!(deaf.watches(), 1);
     site.rested().await;
@@ -238,8 +244,8 @@ async fn a_storm_of_overflows_is_few_scans_and_always_one_at_the_end() {
     }
     site.write("last.html", "last");
     deaf.say(Event::Overflow);
-    until("the last one is told", || {
-        site.told().contains(&new("last.html"))
+    until("the last one is reported", || {
+        site.reported().contains(&new("last.html"))
     })
     .await;
     let scans = site.status().scans[&ScanReason::Overflow];
@@ -254,7 +260,7 @@ async fn an_unmount_is_a_scan() {
     site.armed().await;
     site.write("a.html", "a");
     deaf.say(Event::Lost);
-    until("the scan tells", || site.told() == [new("a.html")]).await;
+    until("the scan tells", || site.reported() == [new("a.html")]).await;
     assert_eq!(site.status().scans[&ScanReason::LostWatch], 1);
 }
 
@@ -271,7 +277,7 @@ async fn without_enough_watches_the_rest_is_polled_and_the_sysctl_is_named() {
         "{alarms:?}"
     );
     site.write("a.html", "a");
-    until("the poll tells", || site.told() == [new("a.html")]).await;
+    until("the poll tells", || site.reported() == [new("a.html")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

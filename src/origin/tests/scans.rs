@@ -33,7 +33,10 @@ async fn what_only_the_background_scan_finds_is_drift() {
     std::fs::hard_link(&outside, site.path("twin.html")).unwrap();
     site.start().await;
     std::fs::write(&outside, "two").unwrap();
-    until("the rescan tells", || site.told() == [changed("twin.html")]).await;
+    until("the rescan tells", || {
+        site.reported() == [changed("twin.html")]
+    })
+    .await;
     until("it counts as drift", || site.status().drift_total == 1).await;
     assert!(site.status().scans[&ScanReason::Rescan] > 0);
 }
@@ -102,10 +105,10 @@ async fn a_directory_that_cannot_be_listed_hides_nothing() {
     site.write("d/a.html", "a");
     site.start().await;
     site.sh("chmod 000 d");
-    let told = site.news().await;
+    let reported = site.news().await;
     site.sh("chmod 755 d");
     let back = site.news().await;
-    assert!(!told.contains(&gone("d/a.html")), "{told:?}");
+    assert!(!reported.contains(&gone("d/a.html")), "{reported:?}");
     assert!(!back.contains(&new("d/a.html")), "{back:?}");
     site.write("d/b.html", "b");
     assert_eq!(site.news().await, [new("d/b.html")]);

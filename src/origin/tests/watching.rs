@@ -33,15 +33,24 @@ async fn the_target_of_a_link_to_a_file_is_watched_wherever_it_is() {
     site.start().await;
     site.rested().await;
     std::fs::write(&target, "two").unwrap();
-    until("it is told", || site.told() == [changed("page.html")]).await;
+    until("it is reported", || {
+        site.reported() == [changed("page.html")]
+    })
+    .await;
     site.take();
     let next = elsewhere.path().join("next");
     std::fs::write(&next, "three").unwrap();
     std::fs::rename(&next, &target).unwrap();
-    until("it is told", || site.told() == [changed("page.html")]).await;
+    until("it is reported", || {
+        site.reported() == [changed("page.html")]
+    })
+    .await;
     site.take();
     site.write(".hidden/data.json", "2");
-    until("it is told", || site.told() == [changed("data.json")]).await;
+    until("it is reported", || {
+        site.reported() == [changed("data.json")]
+    })
+    .await;
     // By the events: no background scan was made.
     assert_eq!(site.status().scans[&ScanReason::Rescan], 0);
 }
@@ -61,13 +70,13 @@ async fn the_target_of_a_link_is_watched_again_after_a_directory_above_it_was_re
     std::fs::create_dir_all(&target).unwrap();
     std::fs::write(target.join("a.css"), "two").unwrap();
     until("the new target is noticed", || {
-        site.told() == [changed("assets/a.css")]
+        site.reported() == [changed("assets/a.css")]
     })
     .await;
     site.take();
     std::fs::write(target.join("b.css"), "b").unwrap();
     until("its events are noticed", || {
-        site.told() == [new("assets/b.css")]
+        site.reported() == [new("assets/b.css")]
     })
     .await;
     // No background scan found them.
@@ -83,7 +92,7 @@ async fn a_directory_is_watched_under_its_new_name_and_not_where_it_was() {
     assert_eq!(site.news().await, [gone("a/b/c.html"), new("z/b/c.html")]);
     site.write("z/b/c.html", "other");
     assert_eq!(site.news().await, [changed("z/b/c.html")]);
-    // Another takes the name; both are told of.
+    // Another takes the name; both are reported.
     site.sh("mkdir -p a/b; echo new > a/b/c.html; echo more > z/b/d.html");
     assert_eq!(site.news().await, [new("a/b/c.html"), new("z/b/d.html")]);
     site.sh("mv z ../away; mv a z; echo 3 > z/b/c.html; echo unseen > ../away/b/c.html");
@@ -127,18 +136,18 @@ async fn directories_that_move_all_the_time_are_never_lost_sight_of() {
                mkdir -p p/$n/deep/er; mv p/$((n-1)) q/$n; mv q/$n/* p/ 2>/dev/null || true
                echo $n > q/$n/page.html; mv p/$n q/$n/inner; mkdir p/$n; echo $n > q/$n/inner/deep/er/low.html
              done");
-    let told = site.news().await;
+    let reported = site.news().await;
     for n in 1..=20 {
         for page in [
             format!("q/{n}/page.html"),
             format!("q/{n}/inner/deep/er/low.html"),
         ] {
-            assert!(told.contains(&new(&page)), "{page}");
+            assert!(reported.contains(&new(&page)), "{page}");
         }
     }
     site.sh("for f in $(find . -name '*.html'); do echo again > $f; done");
-    let told = site.news().await;
-    assert_eq!(told.len(), 41, "{told:?}");
+    let reported = site.news().await;
+    assert_eq!(reported.len(), 41, "{reported:?}");
     assert_eq!(site.status().drift_total, 0);
 }
 
@@ -150,7 +159,7 @@ async fn an_ancestor_that_is_renamed_is_noticed_at_once() {
     std::fs::rename(site.root(), base.join("www")).unwrap();
     symlink("srv/www", site.outside().join("link")).unwrap();
     site.settings.root = site.outside().join("link");
-    // Later than this test ends: what is told, an event told.
+    // Later than this test ends: what is reported, an event reported.
     site.settings.rescan = Duration::from_hours(10);
     site.start().await;
     site.rested().await;
@@ -160,7 +169,7 @@ async fn an_ancestor_that_is_renamed_is_noticed_at_once() {
     std::fs::write(base.join("www/index.html"), "home").unwrap();
     std::fs::write(base.join("www/a.html"), "a").unwrap();
     until("the alarm is over", || !site.alarm("root_missing")).await;
-    until("it is told", || site.told() == [new("a.html")]).await;
+    until("it is reported", || site.reported() == [new("a.html")]).await;
     site.take();
     site.write("b.html", "b");
     assert_eq!(site.news().await, [new("b.html")]);

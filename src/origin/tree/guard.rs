@@ -117,12 +117,12 @@ pub(in crate::origin) fn identity(path: &Path) -> io::Result<Identity> {
     if !FileType::from_raw_mode(found.stx_mode.into()).is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let told = StatxFlags::from_bits_retain(found.stx_mask);
-    let told = told.intersects(StatxFlags::MNT_ID | UNIQUE_MOUNT);
+    let known = StatxFlags::from_bits_retain(found.stx_mask);
+    let known = known.intersects(StatxFlags::MNT_ID | UNIQUE_MOUNT);
     Ok(Identity {
         device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
         inode: found.stx_ino,
-        mount: if told { found.stx_mnt_id } else { 0 },
+        mount: if known { found.stx_mnt_id } else { 0 },
     })
 }
 

@@ -162,7 +162,7 @@ mod tests {
         std::fs::write(base.join("b.html"), "22").unwrap();
         std::fs::rename(base.join("dir"), base.join("old")).unwrap();
         std::fs::create_dir(base.join("dir")).unwrap();
-        // What happens in a directory is told elsewhere.
+        // What happens in a directory is reported elsewhere.
         let expected = [("a", false), ("b", false), ("d", true)];
         assert_eq!(
             changed(&targets, base),
@@ -183,9 +183,9 @@ mod tests {
         for n in [0, AT_ONCE] {
             std::fs::write(base.join(format!("{n:05}")), "now").unwrap();
         }
-        let told = |link: &str| vec![(link.to_owned(), false)];
-        assert_eq!(changed(&targets, base), told("00000"));
-        assert_eq!(changed(&targets, base), told("04096"));
+        let one = |link: &str| vec![(link.to_owned(), false)];
+        assert_eq!(changed(&targets, base), one("00000"));
+        assert_eq!(changed(&targets, base), one("04096"));
         assert_eq!(changed(&targets, base), []);
     }
 

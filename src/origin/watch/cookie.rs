@@ -35,7 +35,7 @@ struct State {
 #[derive(Debug)]
 pub(in crate::origin) struct Cookie {
     path: PathBuf,
-    pub(in crate::origin) told: oneshot::Receiver<()>,
+    pub(in crate::origin) seen: oneshot::Receiver<()>,
 }
 
 impl Drop for Cookie {
@@ -82,7 +82,7 @@ impl Cookies {
     pub(in crate::origin) fn make(&self) -> io::Result<Option<Cookie>> {
         let name = OsString::from(uuid::Uuid::new_v4().to_string());
         let path = self.directory.join(&name);
-        let (tell, told) = oneshot::channel();
+        let (tell, seen) = oneshot::channel();
         {
             let mut state = self.state();
             if !state.watched || state.waiting.len() >= WAITING {
@@ -91,7 +91,7 @@ impl Cookies {
             state.waiting.retain(|_, waiting| !waiting.is_closed());
             state.waiting.insert(name, tell);
         }
-        let cookie = Cookie { path, told };
+        let cookie = Cookie { path, seen };
         std::fs::write(&cookie.path, [])?;
         Ok(Some(cookie))
     }

@@ -57,10 +57,10 @@ pub(in crate::origin) struct Hint {
     pub(in crate::origin) complete: bool,
     /// The name itself came, went or was written; else only its metadata.
     pub(in crate::origin) named: bool,
-    /// The kernel told of it, and it is not the program's own wish to look.
+    /// The kernel reported it, and it is not the program's own wish to look.
     pub(in crate::origin) event: bool,
     /// When the newest event of it came; `None` where no event brings the look, or it was put off.
-    pub(in crate::origin) told: Option<Time>,
+    pub(in crate::origin) event_at: Option<Time>,
     /// It is being written: unless it is complete before, the look comes so long after the first hint.
     pub(in crate::origin) writing: Option<Duration>,
     pub(in crate::origin) cause: Cause,
@@ -85,7 +85,7 @@ impl Hint {
             complete: nature == Nature::Complete,
             named: nature != Nature::Touched,
             event: true,
-            told: Some(now),
+            event_at: Some(now),
             writing,
             cause: Cause::Watch,
             first: now,
@@ -101,7 +101,7 @@ impl Hint {
             complete: false,
             named: true,
             event: false,
-            told: None,
+            event_at: None,
             writing: None,
             cause,
             first: now,
@@ -158,14 +158,14 @@ impl Hint {
             (None, None) if newer.due < self.due => newer.due,
             (None, None) => self.due.max(newer.due.min(limit)),
         };
-        // An event speaks of what is there now; a look that was put off repeats what it was told.
+        // An event speaks of what is there now; a look that was put off repeats what it was for.
         if newer.cause == Cause::Watch && newer.named {
             self.complete = newer.complete;
         }
         self.subtree |= newer.subtree;
         self.named |= newer.named;
         self.event |= newer.event;
-        self.told = self.told.max(newer.told);
+        self.event_at = self.event_at.max(newer.event_at);
         self.cause = self.cause.max(newer.cause);
     }
 }
@@ -232,7 +232,7 @@ impl Node {
                 above.due = above.due.min(hint.due);
             }
             above.first = above.first.min(hint.first);
-            above.told = above.told.max(hint.told);
+            above.event_at = above.event_at.max(hint.event_at);
         }
         for child in self.children.into_values() {
             child.fold_into(above);
@@ -441,7 +441,7 @@ impl Hints {
         self.root.end_writing(now.after(SETTLED));
     }
 
-    /// Whether the kernel has told of this very path, and it was not looked at since.
+    /// Whether the kernel has reported this very path, and it was not looked at since.
     pub(in crate::origin) fn event_at(&mut self, path: &[u8]) -> bool {
         self.hint_at(path).is_some_and(|hint| hint.event)
     }

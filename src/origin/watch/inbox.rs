@@ -225,21 +225,23 @@ impl Inbox {
         let mut mail = self.lock();
         let due = mail.hints.take_due(now, limit);
         mail.busy |= !due.is_empty();
-        let told = due.iter().filter_map(|(_, hint)| hint.told).min();
-        mail.in_hands = mail.in_hands.into_iter().chain(told).min();
+        let oldest = due.iter().filter_map(|(_, hint)| hint.event_at).min();
+        mail.in_hands = mail.in_hands.into_iter().chain(oldest).min();
         due
     }
 
-    /// Whether something that an event told of before this time will be looked at in a moment, or is now.
+    /// Whether something that an event reported before this time will be looked at in a moment, or is now.
     pub(in crate::origin) fn looks(&self, before: Time) -> bool {
         let mail = self.lock();
         let now = self.clock.now();
         // A worker that waits for a disk has no moment.
         let turns = now.since(mail.turned) < MOMENT;
         let soon = now.after(SETTLED);
-        let early = |told: Option<Time>| told.is_some_and(|told| told < before);
+        let early = |at: Option<Time>| at.is_some_and(|at| at < before);
         (turns && early(mail.in_hands))
-            || mail.hints.any(|hint| early(hint.told) && hint.due <= soon)
+            || mail
+                .hints
+                .any(|hint| early(hint.event_at) && hint.due <= soon)
     }
 
     /// What the worker had in its hands is committed; `waits`: a scan waits for its time.
@@ -411,7 +413,7 @@ impl Inbox {
             self.wake.notify_all();
         }
         let hint = Hint {
-            told: Some(at),
+            event_at: Some(at),
             ..Hint::event(nature, self.clock.now(), self.write_wait)
         };
         for link in self.links.to(path) {
@@ -425,7 +427,7 @@ impl Inbox {
                 // through it.
                 logical.truncate(logical.len().saturating_sub(DATA.len() + 1));
                 hint = Hint {
-                    told: Some(at),
+                    event_at: Some(at),
                     ..Hint::below(Cause::Watch, self.clock.now())
                 };
             } else if self.ignore.matches(&logical, is_dir) {

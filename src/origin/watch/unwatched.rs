@@ -21,13 +21,13 @@ pub(in crate::origin) struct Unwatched {
 #[derive(Debug, Default)]
 struct State {
     tops: BTreeSet<Vec<u8>>,
-    told: Told,
-    /// What a walk through all of them came to so far; until it ends, what was told before counts.
-    round: Option<Told>,
+    last: Count,
+    /// What a walk through all of them came to so far; until it ends, the last one counts.
+    round: Option<Count>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct Count {
     /// They are too many to be polled one by one.
     everything: bool,
     /// The limit of watches is reached.
@@ -37,10 +37,10 @@ struct Told {
 
 impl State {
     /// What is found now.
-    const fn now(&mut self) -> &mut Told {
+    const fn now(&mut self) -> &mut Count {
         match &mut self.round {
             Some(round) => round,
-            None => &mut self.told,
+            None => &mut self.last,
         }
     }
 }
@@ -55,7 +55,7 @@ impl Unwatched {
     pub(in crate::origin) fn add(&self, directory: &[u8], limit: bool) {
         let mut state = self.state();
         self.any.store(true, Ordering::SeqCst);
-        state.told.limit |= limit;
+        state.last.limit |= limit;
         let now = state.now();
         now.limit |= limit;
         now.counted += 1;
@@ -64,14 +64,14 @@ impl Unwatched {
         }
         if state.tops.len() >= TOPS {
             state.now().everything = true;
-            state.told.everything = true;
+            state.last.everything = true;
             state.tops.clear();
             return;
         }
         state.tops.insert(directory.to_vec());
     }
 
-    /// A directory is watched, or is not there any more; what is below it tells on its own.
+    /// A directory is watched, or is not there any more; what is below it is reported by itself.
     pub(in crate::origin) fn remove(&self, directory: &[u8]) {
         if self.any.load(Ordering::SeqCst) {
             self.state().tops.remove(directory);
@@ -87,15 +87,15 @@ impl Unwatched {
 
     /// All of them are about to be walked: what cannot be watched is added once more.
     pub(in crate::origin) fn begin_round(&self) {
-        self.state().round = Some(Told::default());
+        self.state().round = Some(Count::default());
     }
 
     /// All of them were walked.
     pub(in crate::origin) fn end_round(&self) {
         let mut state = self.state();
-        state.told = state.round.take().unwrap_or(state.told);
-        if state.tops.is_empty() && !state.told.everything {
-            state.told.limit = false;
+        state.last = state.round.take().unwrap_or(state.last);
+        if state.tops.is_empty() && !state.last.everything {
+            state.last.limit = false;
             self.any.store(false, Ordering::SeqCst);
         }
     }
@@ -106,21 +106,21 @@ impl Unwatched {
             return Vec::new();
         }
         let state = self.state();
-        if state.told.everything {
+        if state.last.everything {
             return Vec::new();
         }
         state.tops.iter().cloned().collect()
     }
 
-    /// What is told of them.
+    /// How many they are, and why.
     pub(in crate::origin) fn summary(&self) -> Summary {
         let state = self.state();
-        let some = state.told.everything || !state.tops.is_empty();
+        let some = state.last.everything || !state.tops.is_empty();
         Summary {
-            directories: if some { state.told.counted } else { 0 },
-            everything: state.told.everything,
+            directories: if some { state.last.counted } else { 0 },
+            everything: state.last.everything,
             some,
-            limit: some && state.told.limit,
+            limit: some && state.last.limit,
         }
     }
 }

@@ -40,10 +40,10 @@ pub(super) struct Look {
     pub(super) cause: Cause,
     pub(super) first: Time,
     pub(super) complete: bool,
-    /// The kernel told of this very path.
+    /// The kernel reported this very path.
     pub(super) event: bool,
     /// When the newest event came that brings the look.
-    pub(super) told: Option<Time>,
+    pub(super) event_at: Option<Time>,
     /// Its stat says nothing.
     pub(super) doubt: bool,
     pub(super) baseline: Option<Time>,
@@ -57,7 +57,7 @@ impl Look {
             first: hint.first,
             complete: hint.complete,
             event: hint.event && !hint.subtree,
-            told: hint.told,
+            event_at: hint.event_at,
             doubt: false,
             baseline: None,
         }
@@ -174,7 +174,7 @@ impl Worker {
             self.context.inbox.hint(
                 path,
                 Hint {
-                    told: look.told,
+                    event_at: look.event_at,
                     ..hint
                 },
             );
@@ -317,7 +317,7 @@ impl Worker {
             .map(|kind| self.change(path, kind, hash, row, look, now));
         let edit = Edit::new(path, row, Some(found.entry));
         if change.is_some() {
-            self.ask_links(path, look.told, now);
+            self.ask_links(path, look.event_at, now);
         }
         // What was waited for long enough is believed, whatever follows.
         let over = now >= look.first.after(self.context.settings.write_wait);
@@ -359,15 +359,15 @@ impl Worker {
     }
 
     /// A file changed: the links to it are looked at too.
-    fn ask_links(&self, path: &[u8], told: Option<Time>, now: Time) {
+    fn ask_links(&self, path: &[u8], event_at: Option<Time>, now: Time) {
         let real = self.names.resolver().resolved.join(OsStr::from_bytes(path));
         for link in self.context.inbox.links.to(&real) {
             let hint = Hint::again(Cause::Watch, now);
-            self.context.inbox.hint(&link, Hint { told, ..hint });
+            self.context.inbox.hint(&link, Hint { event_at, ..hint });
         }
     }
 
-    /// One more look, when the file's times are old enough to be told apart.
+    /// One more look, when the file's times are old enough to differ from a later write.
     fn recheck(&self, path: &[u8], due: Time, now: Time) {
         self.context.inbox.hint(
             path,
@@ -503,11 +503,11 @@ impl Worker {
                 .filter(|former| Some(*former) != hash),
             source,
             detail: detail.into(),
-            // What has to stay gone, and what no event told of, is noticed by the look.
+            // What has to stay gone, and what no event reported, is noticed by the look.
             seen: look
-                .told
+                .event_at
                 .filter(|_| kind != Kind::Gone)
-                .map_or(now, |told| told.min(now)),
+                .map_or(now, |at| at.min(now)),
         }
     }
 }

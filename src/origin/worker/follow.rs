@@ -122,7 +122,7 @@ impl Worker {
             hint.first,
         );
         sweep.baseline = look.baseline;
-        sweep.told = hint.told;
+        sweep.event_at = hint.event_at;
         sweep.doubt = self.filesystems.doubt().clone();
         while self.sweep(&mut sweep, STEP)? {}
         self.commit()
@@ -132,7 +132,7 @@ impl Worker {
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, entries: usize) -> Result<bool, End> {
         let look = Look {
             baseline: sweep.baseline,
-            told: sweep.told,
+            event_at: sweep.event_at,
             ..Look::of(&Hint::again(sweep.cause, sweep.first))
         };
         let mut others = Vec::new();

@@ -205,9 +205,9 @@ impl Worker {
         };
         cover.way(&self.context.settings.root);
         let cookies = self.context.inbox.cookies.directory();
-        let told = cover.watch.add_names(cookies).is_ok();
+        let reported = cover.watch.add_names(cookies).is_ok();
         let all = !self.polls_all() && !self.context.inbox.unwatched.summary().some;
-        self.context.inbox.cookies.watch(told && all);
+        self.context.inbox.cookies.watch(reported && all);
     }
 
     /// What watches the directories of a walk; nothing without events.

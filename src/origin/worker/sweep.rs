@@ -22,7 +22,7 @@ pub(super) struct Sweep {
     /// Since when this look is wanted.
     pub(super) first: Time,
     /// When the newest event came that brings the look.
-    pub(super) told: Option<Time>,
+    pub(super) event_at: Option<Time>,
     /// The watch was in place before this; with an index that was never complete, only what came
     /// later is a change.
     pub(super) baseline: Option<Time>,
@@ -61,7 +61,7 @@ impl Sweep {
             rows: Rows::below(index, start),
             cause,
             first,
-            told: None,
+            event_at: None,
             baseline: None,
             doubt: Doubt::default(),
             files: 0,

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn what_may_be_a_secret_is_not_told() {
         let routes = ["/hooks/a-route-with-a-long-name"];
-        for (path, told) in [
+        for (path, expected) in [
             (
                 "/hooks/a-route-with-a-long-name/",
                 "/hooks/a-route-with-a-long-name/",
@@ -128,7 +128,7 @@ mod tests {
             ("/a%2Fwhsec_abcdefgh/b", "/[18 bytes]/b"),
             ("/short/enough", "/short/enough"),
         ] {
-            assert_eq!(shown(path, &routes.into_iter()), told);
+            assert_eq!(shown(path, &routes.into_iter()), expected);
         }
     }
 }

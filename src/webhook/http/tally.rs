@@ -104,7 +104,7 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Lines {
     began: Option<Time>,
-    told: u32,
+    logged: u32,
     suppressed: u64,
 }
 
@@ -114,16 +114,16 @@ impl Lines {
         let runs = |began: Time| began <= now && now.since(began) < WINDOW;
         if !self.began.is_some_and(runs) {
             self.began = Some(now);
-            self.told = 0;
+            self.logged = 0;
         }
-        if self.told >= LINES {
+        if self.logged >= LINES {
             self.suppressed += 1;
             return None;
         }
-        self.told += 1;
+        self.logged += 1;
         Some(Line {
             suppressed: std::mem::take(&mut self.suppressed),
-            last: self.told == LINES,
+            last: self.logged == LINES,
         })
     }
 }

@@ -175,8 +175,8 @@ impl Push<'_> {
         if count == 0 {
             listed.cut("it lists no commits");
         }
-        let told = self.total_commits.or(self.total_commits_count);
-        let counted = !rule.says_count || told == Some(count);
+        let stated = self.total_commits.or(self.total_commits_count);
+        let counted = !rule.says_count || stated == Some(count);
         if count > rule.listed_commits || !counted {
             listed.cut("it has more commits than are listed");
         }

@@ -210,7 +210,7 @@ fn other_kind(headers: &HeaderMap) -> String {
 }
 
 fn expired(scheme: &Scheme, headers: &HeaderMap, now_unix: i64) -> Diagnosis {
-    let told = stamp(scheme, headers).and_then(|(name, text, unit)| {
+    let stamped = stamp(scheme, headers).and_then(|(name, text, unit)| {
         let ahead = off(text, unit, now_unix)?;
         let side = if ahead < 0 { "behind" } else { "ahead of" };
         Some(format!(
@@ -219,7 +219,7 @@ fn expired(scheme: &Scheme, headers: &HeaderMap, now_unix: i64) -> Diagnosis {
         ))
     });
     Diagnosis::new(
-        told.unwrap_or_else(|| "its time is too far from this machine's clock".to_owned()),
+        stamped.unwrap_or_else(|| "its time is too far from this machine's clock".to_owned()),
         "set the clocks of both machines by NTP; one that was queued for so long has to be signed anew by its sender",
     )
 }

@@ -140,7 +140,7 @@ impl Server {
             route = &*call.served.path,
             %client,
             reason = why.as_str(),
-            suppressed = line.told(),
+            suppressed = line.suppressed(),
             "a delivery is refused: {what}; {remedy}{}",
             line.end()
         );
@@ -168,7 +168,7 @@ impl Server {
         let (method, reason, suppressed, end) = (
             printable(head.method.as_str()),
             reason.as_str(),
-            line.told(),
+            line.suppressed(),
             line.end(),
         );
         if let Some(route) = meant {
@@ -193,7 +193,7 @@ impl Server {
             return;
         };
         let client = self.proxies.client(peer, &HeaderMap::new());
-        let (reason, suppressed, end) = (reason.as_str(), line.told(), line.end());
+        let (reason, suppressed, end) = (reason.as_str(), line.suppressed(), line.end());
         match why {
             Unfinished::Left => tracing::info!(
                 %client, reason, suppressed,
@@ -209,7 +209,7 @@ impl Server {
 
 impl Line {
     /// How many got no line before it, where there were any.
-    fn told(self) -> Option<u64> {
+    fn suppressed(self) -> Option<u64> {
         (self.suppressed > 0).then_some(self.suppressed)
     }
 
