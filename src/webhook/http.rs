@@ -14,7 +14,6 @@ mod handshake;
 mod listener;
 mod meant;
 mod refusal;
-mod reused;
 mod server;
 mod socket;
 mod tally;

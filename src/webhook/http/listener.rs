@@ -26,7 +26,6 @@ use super::connections::Connection;
 use super::connections::Connections;
 use super::deadlines::{Deadlines, RanOut};
 use super::handshake::handshake;
-use super::reused::FutureBox;
 use super::server::{Hook, Server, ServerSettings};
 use super::socket::{Socket, Sockets};
 use super::tally::{RouteStatus, Tallies};
@@ -304,9 +303,9 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (shelf, shared) = (FutureBox::default(), Arc::clone(&client));
+    let shared = Arc::clone(&client);
     let service = service_fn(move |request| {
-        shelf.fill(Arc::clone(&server).answer(request, Arc::clone(&shared)))
+        Box::pin(Arc::clone(&server).answer(request, Arc::clone(&shared)))
     });
     let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
