@@ -1,7 +1,8 @@
 //! The daemon as a whole: starts every part in order, and stops them in order.
 //!
-//! The order of starting: lock and store, index, API client, engine, origins, listeners. Nothing is
-//! noticed before it can be committed, and nothing is asked before it can be answered. Stopping is
+//! The order of starting: lock and store, index, API client, origins, engine, listeners. Nothing is
+//! noticed before it can be committed, and nothing is asked before it can be answered. What only a leader
+//! does is a unit of its own (`daemon/desk.rs`); the rest is every node's. Stopping is
 //! the reverse, and always safe: what is not committed by then is found again at the next start.
 
 use std::collections::BTreeMap;
@@ -17,8 +18,9 @@ use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
+use crate::core::lease::Term;
 use crate::credentials::Credentials;
-use crate::engine::{Caller, Engine, EngineHandle, Looks};
+use crate::engine::{Caller, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
@@ -34,6 +36,7 @@ use api::{check_projects, key_reader, key_source};
 use handover::Handover;
 
 mod api;
+mod desk;
 mod handover;
 mod herald;
 mod reload;
@@ -61,9 +64,10 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unusable(_) | StoreError::Damaged(_) => Self::Config(error.to_string()),
-            StoreError::Locked(_) | StoreError::Failed(_) | StoreError::Closed => {
-                Self::Temporary(error.to_string())
-            }
+            StoreError::Locked(_)
+            | StoreError::Failed(_)
+            | StoreError::Superseded
+            | StoreError::Closed => Self::Temporary(error.to_string()),
         }
     }
 }
@@ -166,20 +170,11 @@ impl Daemon {
             clock,
         )?);
         check_projects(config, &client).await?;
-        let (engine, handle) = Engine::restore(
-            settings::engine(config),
-            Arc::clone(&store),
-            Caller::new(Arc::clone(&client), key_reader(config, environment), clock),
-            clock,
-            Arc::clone(&metrics),
-            &supervisor,
-        )
-        .await?;
-        let watched = Watched::default();
-        let engine = engine.with_looks(watched.looks());
-        let intake = Arc::new(intake(config, &store, &index, &handle)?);
+        let (engine, seat) = EngineHandle::new();
+        let intake = Arc::new(intake(config, &store, &index, &engine)?);
         remap::remap(config, &store, &intake).await?;
-        supervisor.spawn("engine", engine.run(supervisor.stopping()));
+        // What the origins find from now on is news.
+        let seat = seat.with_history(*store.subscribe().borrow());
         let pipelines = start_origins(
             config,
             environment,
@@ -189,20 +184,23 @@ impl Daemon {
             clock,
             &supervisor,
         )?;
-        watched.are(&pipelines);
         let jobs = jobs::Parts {
             store: &store,
             index: &index,
             intake: &intake,
             pipelines: &pipelines,
-            engine: &handle,
+            engine: &engine,
             metrics: &metrics,
             clock,
         };
-        jobs::start(config, jobs, &supervisor).await?;
+        let desk = store.lead(Term(fastrand::i64(..))).await?;
+        let caller = Caller::new(Arc::clone(&client), key_reader(config, environment), clock);
+        let unit = supervisor.unit("desk");
+        desk::start(config, desk, seat, caller, jobs, &unit).await?;
+        jobs::start(config, jobs, &supervisor)?;
         let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
-            engine: handle.clone(),
+            engine: engine.clone(),
             store,
             intake,
             client,
@@ -226,7 +224,7 @@ impl Daemon {
         Ok(Self {
             supervisor,
             faults,
-            engine: handle,
+            engine,
             admin_address,
             webhooks,
             socket: config.admin.socket.clone(),
@@ -314,35 +312,6 @@ fn token(config: &Config) -> Result<Option<Token>, StartError> {
     let token = config.admin.token();
     let token = token.map_err(|problems| StartError::Config(problems.to_string()))?;
     Ok(token.map(|secret| secret.value))
-}
-
-/// The origins, once they are started.
-#[derive(Debug, Clone, Default)]
-struct Watched(Arc<OnceLock<BTreeMap<PipelineId, Vec<OriginHandle>>>>);
-
-impl Watched {
-    fn are(&self, pipelines: &BTreeMap<PipelineId, AdminPipeline>) {
-        self.0.get_or_init(|| {
-            let origins = |pipeline: &AdminPipeline| {
-                let origins = pipeline.origins.iter();
-                origins.map(|(_, origin)| origin.clone()).collect()
-            };
-            pipelines
-                .iter()
-                .map(|(id, pipeline)| (id.clone(), origins(pipeline)))
-                .collect()
-        });
-    }
-
-    /// Whether an origin of a pipeline still looks at something that happened before a time.
-    fn looks(&self) -> Looks {
-        let origins = self.clone();
-        Arc::new(move |pipeline, before| {
-            let origins = origins.0.get().and_then(|origins| origins.get(pipeline));
-            let mut origins = origins.into_iter().flatten();
-            origins.any(|origin| origin.looks(before))
-        })
-    }
 }
 
 /// Starts the sandbox, where it is the API, and says how to speak to it.

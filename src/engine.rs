@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::core::capacity::Queued;
-use crate::core::change::PipelineId;
+use crate::core::change::{PipelineId, Seq};
 use crate::core::planner::{Event, Limits, PipelineSettings, View};
 use crate::core::time::Time;
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
 mod call;
@@ -59,6 +59,15 @@ pub struct EngineSettings {
     pub verified: BTreeSet<PipelineId>,
 }
 
+/// Why an engine has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was to stop.
+    Stopped,
+    /// Another term has begun, or its own time is over: what it had not sent is looked for by the next engine.
+    Superseded,
+}
+
 /// Whether something of a pipeline that happened before a time is still looked at.
 pub type Looks = Arc<dyn Fn(&PipelineId, Time) -> bool + Send + Sync>;
 
@@ -80,7 +89,51 @@ pub struct EngineHandle {
     turned: watch::Receiver<()>,
 }
 
+/// The other end of an [`EngineHandle`], for the engine that it speaks to.
+#[derive(Debug)]
+pub struct Seat {
+    asks: mpsc::Receiver<Ask>,
+    notices: broadcast::Sender<Notice>,
+    queued: watch::Sender<Option<Queued>>,
+    turned: watch::Sender<()>,
+    history: Seq,
+}
+
+impl Seat {
+    /// The same, for which changes up to this one are history, and not news to be counted.
+    #[must_use]
+    pub fn with_history(self, through: Seq) -> Self {
+        Self {
+            history: through,
+            ..self
+        }
+    }
+}
+
 impl EngineHandle {
+    /// A handle, and its other end. What is asked waits until an engine is there.
+    #[must_use]
+    pub fn new() -> (Self, Seat) {
+        let (asks_sender, asks) = mpsc::channel(CHANNEL);
+        let (notices, _) = broadcast::channel(NOTICES);
+        let (queued, counted) = watch::channel(None);
+        let (turned, hears) = watch::channel(());
+        let handle = Self {
+            asks: asks_sender,
+            notices: notices.clone(),
+            queued: counted,
+            turned: hears,
+        };
+        let seat = Seat {
+            asks,
+            notices,
+            queued,
+            turned,
+            history: Seq(0),
+        };
+        (handle, seat)
+    }
+
     /// Is notified of each step: what [`EngineHandle::view`] returns may have changed then.
     #[must_use]
     pub fn turned(&self) -> watch::Receiver<()> {
@@ -147,18 +200,19 @@ impl Engine {
     /// When the store can't be read or written.
     pub async fn restore(
         settings: EngineSettings,
-        store: Arc<Store>,
+        desk: Desk,
+        seat: Seat,
         caller: Caller,
         clock: Clock,
         metrics: Arc<Metrics>,
         supervisor: &Supervisor,
-    ) -> Result<(Self, EngineHandle), StoreError> {
+    ) -> Result<Self, StoreError> {
         let Restored {
             steps,
             unsettled,
             step,
         } = Steps::restore(
-            store,
+            desk,
             settings.limits,
             settings.pipelines,
             PULL,
@@ -166,17 +220,13 @@ impl Engine {
             clock.now(),
         )
         .await?;
-        let (asks_sender, asks) = mpsc::channel(CHANNEL);
-        let (notices, _) = broadcast::channel(NOTICES);
         let mut journal = journal::Journal::new(
             (settings.names, settings.verified),
             &unsettled,
             metrics,
-            notices.clone(),
+            seat.notices,
         );
         journal.decided(&step.decisions);
-        let (queued, counted) = watch::channel(None);
-        let (turned, hears) = watch::channel(());
         let mut task = Task {
             looks: Arc::new(|_, _| false),
             caller: Arc::new(caller),
@@ -184,24 +234,18 @@ impl Engine {
             journal,
             supervisor: supervisor.clone(),
             stopping: CancellationToken::new(),
-            asks,
+            asks: seat.asks,
             put_off: VecDeque::new(),
             replies: mpsc::channel(CHANNEL),
             outstanding: 0,
-            news: false,
-            queued,
-            turned,
+            history: seat.history,
+            queued: seat.queued,
+            turned: seat.turned,
         };
         for command in step.commands {
             task.send(command);
         }
-        let handle = EngineHandle {
-            asks: asks_sender,
-            notices,
-            queued: counted,
-            turned: hears,
-        };
-        Ok((Self { steps, task }, handle))
+        Ok(Self { steps, task })
     }
 
     /// The same, whose batches stay open while something that belongs to them is looked at.
@@ -211,14 +255,15 @@ impl Engine {
         self
     }
 
-    /// Runs until `stopping`, then takes the replies that are still on their way.
+    /// Runs until `stopping`, then takes the replies that are still on their way; or until its term is over.
     ///
     /// # Errors
     /// When the store has gone for good.
-    pub async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
+    pub async fn run(mut self, stopping: CancellationToken) -> Result<Ended, Fault> {
         self.task.stopping = stopping;
         match self.turn().await {
             Ok(()) | Err(End::Stopping) => self.drain().await,
+            Err(End::Superseded) => Ok(Ended::Superseded),
             Err(End::Failed(fault)) => Err(fault),
         }
     }
@@ -226,9 +271,7 @@ impl Engine {
     /// Takes what comes until the process stops.
     async fn turn(&mut self) -> Result<(), End> {
         let Self { steps, task } = self;
-        // What was queued before the start counts as history, not as news.
         steps.pull(task).await?;
-        task.news = true;
         task.queued.send_replace(Some(steps.queued()));
         // When to listen to the store again.
         let mut again = Time::ZERO;
@@ -264,7 +307,7 @@ impl Engine {
     }
 
     /// Takes the last replies, so that what the API accepted is known at the next start.
-    async fn drain(mut self) -> Result<(), Fault> {
+    async fn drain(mut self) -> Result<Ended, Fault> {
         let Self { steps, task } = &mut self;
         steps.planner.stop();
         task.stopping = CancellationToken::new();
@@ -278,14 +321,15 @@ impl Engine {
             Ok(())
         };
         match tokio::time::timeout(LAST_REPLIES, last).await {
-            Ok(Ok(()) | Err(End::Stopping)) => Ok(()),
+            Ok(Ok(()) | Err(End::Stopping)) => Ok(Ended::Stopped),
+            Ok(Err(End::Superseded)) => Ok(Ended::Superseded),
             Ok(Err(End::Failed(fault))) => Err(fault),
             Err(_) => {
                 tracing::warn!(
                     calls = task.outstanding,
                     "stopping without the replies to calls on their way; they are made again at the next start"
                 );
-                Ok(())
+                Ok(Ended::Stopped)
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::engine::EngineHandle;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::{Index, OriginHandle};
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, Store, StoreError};
 use crate::supervise::Supervisor;
 
 mod deliveries;
@@ -50,18 +50,27 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: Clock,
 }
 
-/// Starts every job. The origins are there, and armed later.
-pub(crate) async fn start(
+/// Starts the jobs of every node. The origins are there, and armed later.
+pub(crate) fn start(
     config: &Config,
     parts: Parts<'_>,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
-    let Parts { store, clock, .. } = parts;
-    retention::spawn(store, config.state.retention, clock, supervisor);
     recent::spawn(config, &parts, supervisor);
-    loss::spawn(&parts, supervisor)?;
-    deliveries::spawn(config, store, parts.pipelines, clock, supervisor).await?;
-    verification::spawn(config, &parts, supervisor).await
+    loss::spawn(&parts, supervisor)
+}
+
+/// Starts the jobs of the leader.
+pub(crate) async fn lead(
+    config: &Config,
+    desk: &Desk,
+    parts: Parts<'_>,
+    supervisor: &Supervisor,
+) -> Result<(), JobError> {
+    let clock = parts.clock;
+    retention::spawn(desk, config.state.retention, clock, supervisor);
+    deliveries::spawn(config, desk, parts.pipelines, clock, supervisor).await?;
+    verification::spawn(config, desk, &parts, supervisor).await
 }
 
 /// When the next step of a job is, after one that succeeded.
@@ -85,7 +94,7 @@ impl Next {
 /// Why a step failed.
 #[derive(Debug)]
 enum StepError {
-    /// The process stops.
+    /// The process stops, or the term is over.
     Stopping,
     /// The step is tried again.
     Failed(String),
@@ -94,7 +103,7 @@ enum StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Closed => Self::Stopping,
+            StoreError::Closed | StoreError::Superseded => Self::Stopping,
             error => Self::Failed(error.to_string()),
         }
     }

@@ -6,8 +6,8 @@
 //! ([`InlineDatabase`]), where tests need many stores and no waits. One suite of tests holds both to
 //! the same contract (`contract`).
 //!
-//! It never decides: it appends changes, applies the planner's [`Decision`]s, and returns both again
-//! after a restart. It knows nothing of the vendor's API.
+//! It never decides: it appends changes, applies the planner's decisions, and returns both again after
+//! a restart. Decisions come from the leader, by its [`Desk`]. It knows nothing of the vendor's API.
 //!
 //! **The stages of a change**: `queued` → `taken` by a request → `done` or `failed`, or `queued`
 //! again when the request came to nothing, or when a person retries it; a person may also drop it. **The stages of a request**: `submitting` → `accepted`
@@ -20,21 +20,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::core::asset::Asset;
-use crate::core::change::{Change, FileFact, NewChange, PipelineId, Seq};
+use crate::core::change::{FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
-    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, ScanDone, Taken,
+    DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, Taken,
 };
-use crate::core::pause::{Holder, Pause, Retry};
 use crate::core::planner::Stands;
-use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
-use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 
@@ -42,6 +38,7 @@ mod calls;
 #[cfg(test)]
 mod contract;
 mod db;
+mod desk;
 mod listing;
 #[cfg(test)]
 mod postgres;
@@ -49,6 +46,7 @@ mod record;
 mod sql;
 mod sqlite;
 
+pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
@@ -58,9 +56,9 @@ pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use calls::delivery_keys::DeliveryKeys;
-use calls::{asset, decide, deliveries, history, listing as lists, operate, queue, recent, verify};
+use calls::{asset, deliveries, history, listing as lists, operate, queue, recent};
 use db::Db;
-use sqlite::{DeliveryBatcher, Lane, announce, tell};
+use sqlite::{DeliveryBatcher, Lane, announce};
 
 /// What went wrong in a store, classed by what must be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -77,6 +75,9 @@ pub enum StoreError {
     /// It could not read or write: disk full, I/O error. Nothing of the call was kept.
     #[error(transparent)]
     Failed(Why),
+    /// Another term has begun: who asked for it leads no longer. Nothing of the call was kept.
+    #[error("another node leads")]
+    Superseded,
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
@@ -229,65 +230,9 @@ impl Store {
         self.alter(move |db| deliveries::find(db, &keys, &route, &event, deliveries::progress))
     }
 
-    /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
-    /// asked for, nor than its route's delay is now. A clock that was set back, or a delay that was
-    /// made smaller, leaves no wait longer than the configured one.
-    pub fn begin_deliveries(
-        &self,
-        delays: BTreeMap<String, Duration>,
-        now: Time,
-    ) -> StoreFuture<'_, ()> {
-        self.alter(move |db| deliveries::begin(db, &delays, now))
-    }
-
     /// What waits for its time, and until when.
     pub fn due_deliveries(&self) -> StoreFuture<'_, DueDeliveries> {
         self.read(deliveries::due)
-    }
-
-    /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
-    /// returns how many these were.
-    pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        let told = Arc::clone(&self.told);
-        self.write_and_announce(move |db| deliveries::release(db, now, limit, &told))
-    }
-
-    /// The deliveries that waited for scans are made of what the pipeline's scans found.
-    pub fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
-        self.write(move |db| deliveries::scanned(db, &scan), |()| {})
-    }
-
-    /// Forgets deliveries that wait for nothing: those from before `before` that can't be repeated at
-    /// `now`, and all but the last [`DELIVERIES_KEPT`]; at most `limit` a call. Returns how many.
-    pub fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
-        self.write(move |db| deliveries::prune(db, before, now, limit), |_| {})
-    }
-
-    /// Commits decisions, in order. All or none.
-    pub fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()> {
-        self.write(
-            move |db| {
-                decisions
-                    .iter()
-                    .try_for_each(|decision| decide::apply(db, decision))
-            },
-            |()| {},
-        )
-    }
-
-    /// The queued changes after `cursor` in order of sequence, at most `limit`.
-    pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let told = Arc::clone(&self.told);
-        self.read(move |db| {
-            let changes = queue::queued_after(db, cursor, limit)?;
-            tell(&told, &changes);
-            Ok(changes)
-        })
-    }
-
-    /// Everything but queued changes that a planner has to know at start.
-    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
-        self.read(history::unsettled)
     }
 
     /// Announces the last sequence number on disk, whenever it grows. Carries no data, so that
@@ -374,34 +319,6 @@ impl Store {
         self.read(history::failed_assets)
     }
 
-    /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
-    pub fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
-        self.alter(move |db| operate::pause(db, &pause))
-    }
-
-    /// Ends a pause, and forgets those that are over at `now` ([`Pause::is_over`]). `false`: there was none.
-    pub fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
-        self.alter(move |db| operate::resume(db, &pipeline, &holder, now))
-    }
-
-    /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
-    /// a call, which are returned.
-    pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let told = Arc::clone(&self.told);
-        self.alter(move |db| {
-            let changes = operate::retry(db, &what, limit)?;
-            tell(&told, &changes);
-            Ok(changes)
-        })
-    }
-
-    /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
-    /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
-    /// with the first call.
-    pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
-        self.write_and_announce(move |db| operate::drop_queue(db, &pipeline, limit))
-    }
-
     /// The files behind what is queued or in flight of a pipeline, in order of sequence after
     /// `after`, at most `limit`; with the target of each.
     pub fn queued_files(
@@ -436,46 +353,6 @@ impl Store {
         limit: usize,
     ) -> StoreFuture<'_, AssetHistory> {
         self.read(move |db| asset::history(db, &pipeline, &asset, limit))
-    }
-
-    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
-    /// wants any more; no stored time stays further ahead than it may be.
-    pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
-        self.alter(move |db| verify::begin(db, &follows, now))
-    }
-
-    /// Plans what follows on the settled requests of a pipeline that were marked by
-    /// [`Decision::Follow`]: at most `limit` requests a call. At most
-    /// [`WAITING`](crate::core::verify::WAITING) looks wait; how many do not fit is returned.
-    pub fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
-        self.alter(move |db| verify::follow_up(db, &plan, limit))
-    }
-
-    /// What is to be done, with the next `checks` looks of these pipelines.
-    pub fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps> {
-        self.read(move |db| verify::follow_ups(db, &of, checks))
-    }
-
-    /// Queues again what is due at `now`: at most `limit` assets. Returns how many it were.
-    pub fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        self.write_and_announce(move |db| verify::purge_again(db, now, limit))
-    }
-
-    /// What is known of the bytes behind an asset that is looked at.
-    pub fn known(&self, check: Check) -> StoreFuture<'_, Known> {
-        self.read(move |db| verify::known(db, &check))
-    }
-
-    /// Commits a look. `false`: it was no longer wanted, and nothing of it was kept.
-    pub fn looked(&self, looked: Looked) -> StoreFuture<'_, bool> {
-        self.alter(move |db| verify::looked(db, &looked))
-    }
-
-    /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
-    /// long. Returns how many it deleted. Never touches what is not settled, nor the last number
-    /// of any sequence.
-    pub fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
-        self.write(move |db| history::prune(db, before, limit), |_| {})
     }
 
     fn write<T: Send + 'static>(

@@ -133,6 +133,23 @@ impl Supervisor {
             .map(drop)
     }
 
+    /// A part of the process that can be stopped by itself, and stops with all. Its faults are the process's.
+    #[must_use]
+    pub fn unit(&self, name: &str) -> Self {
+        let unit = Self {
+            tracker: TaskTracker::new(),
+            stopping: self.stopping.child_token(),
+            faults: self.faults.clone(),
+        };
+        let waits = unit.clone();
+        self.spawn(name, async move {
+            waits.stopping.cancelled().await;
+            waits.stop().await;
+            Ok(())
+        });
+        unit
+    }
+
     /// Asks everything to stop, and waits until it did.
     pub async fn stop(&self) {
         self.stopping.cancel();
@@ -186,6 +203,46 @@ mod tests {
             .thread("origin", || panic!("boom {}", 1))
             .unwrap();
         assert_eq!(faults.first().await.to_string(), "origin panicked: boom 1");
+    }
+
+    /// Notes when it has ended, once it was asked to.
+    fn noting(supervisor: &Supervisor, name: &'static str, ended: &mpsc::Sender<&'static str>) {
+        let (stopping, ended) = (supervisor.stopping(), ended.clone());
+        supervisor.spawn(name, async move {
+            stopping.cancelled().await;
+            tokio::task::yield_now().await;
+            ended.try_send(name).unwrap();
+            Ok(())
+        });
+    }
+
+    #[tokio::test]
+    async fn a_unit_stops_by_itself_and_with_all() {
+        let (supervisor, _faults) = Supervisor::new();
+        let (ended, mut names) = mpsc::channel(3);
+        noting(&supervisor, "whole", &ended);
+        for name in ["first", "second"] {
+            let unit = supervisor.unit("unit");
+            noting(&unit, name, &ended);
+            if name == "first" {
+                unit.stop().await;
+                assert_eq!(names.try_recv(), Ok("first"));
+                assert!(names.try_recv().is_err());
+            }
+        }
+        supervisor.stop().await;
+        let mut rest = [names.try_recv().unwrap(), names.try_recv().unwrap()];
+        rest.sort_unstable();
+        assert_eq!(rest, ["second", "whole"]);
+    }
+
+    #[tokio::test]
+    async fn a_fault_in_a_unit_is_one_of_the_process() {
+        let (supervisor, mut faults) = Supervisor::new();
+        supervisor
+            .unit("unit")
+            .spawn("task", async { panic!("boom") });
+        assert_eq!(faults.first().await.to_string(), "task panicked: boom");
     }
 
     #[tokio::test]

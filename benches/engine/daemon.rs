@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use edgepurge::clock::Clock;
 use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
+use edgepurge::core::lease::Term;
 use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings, Planner};
 use edgepurge::core::purge::{RemoteStatus, Unsettled};
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::time::Time;
-use edgepurge::engine::{Caller, Engine, EngineSettings};
+use edgepurge::engine::{Caller, Engine, EngineHandle, EngineSettings};
 use edgepurge::metrics::Metrics;
 use edgepurge::scaleway::{Client, ClientSettings, Endpoint};
-use edgepurge::store::{Store, StoreSettings};
+use edgepurge::store::{Desk, Store, StoreSettings};
 use edgepurge::supervise::Supervisor;
 
 use crate::api;
@@ -57,12 +58,13 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-fn store(directory: &Path, supervisor: &Supervisor) -> Store {
+async fn store(directory: &Path, supervisor: &Supervisor) -> Desk {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    Store::open(&settings, supervisor).unwrap()
+    let store = Arc::new(Store::open(&settings, supervisor).unwrap());
+    store.lead(Term(1)).await.unwrap()
 }
 
 fn change(number: usize) -> NewChange {
@@ -85,7 +87,7 @@ async fn append(store: &Store, from: usize) {
 pub(crate) fn store_alone(directory: &Path, changes: usize) -> Duration {
     runtime().block_on(async {
         let (supervisor, _faults) = Supervisor::new();
-        let store = store(directory, &supervisor);
+        let store = store(directory, &supervisor).await;
         let began = Instant::now();
         for from in (0..changes).step_by(TOGETHER) {
             append(&store, from).await;
@@ -98,7 +100,7 @@ pub(crate) fn store_alone(directory: &Path, changes: usize) -> Duration {
 pub(crate) fn store_and_planner(directory: &Path, changes: usize) -> Duration {
     runtime().block_on(async {
         let (supervisor, _faults) = Supervisor::new();
-        let store = store(directory, &supervisor);
+        let store = store(directory, &supervisor).await;
         let mut now = Time::from_millis(1_000_000);
         let (mut planner, _) =
             Planner::restore(limits(), vec![settings()], Unsettled::default(), 7, now);
@@ -141,7 +143,7 @@ pub(crate) fn store_and_planner(directory: &Path, changes: usize) -> Duration {
 
 /// A running engine over a store, and an API that notes when it is called.
 struct Running {
-    store: Arc<Store>,
+    store: Desk,
     supervisor: Supervisor,
     posts: tokio::sync::mpsc::Receiver<Instant>,
 }
@@ -149,7 +151,7 @@ struct Running {
 async fn run(directory: &Path) -> Running {
     let (supervisor, _faults) = Supervisor::new();
     let (address, posts) = api::start().await;
-    let store = Arc::new(store(directory, &supervisor));
+    let store = store(directory, &supervisor).await;
     let clock = Clock::start();
     let many = NonZeroU32::new(10_000).unwrap();
     let client = Client::new(ClientSettings {
@@ -168,9 +170,11 @@ async fn run(directory: &Path) -> Running {
         names: BTreeMap::from([(PipelineId::new("www"), "www".into())]),
         verified: std::collections::BTreeSet::new(),
     };
-    let (engine, _handle) = Engine::restore(
+    let (_handle, seat) = EngineHandle::new();
+    let engine = Engine::restore(
         settings,
-        Arc::clone(&store),
+        store.clone(),
+        seat,
         Caller::new(Arc::new(client), None, clock),
         clock,
         Arc::new(Metrics::new(["www"])),
@@ -178,7 +182,8 @@ async fn run(directory: &Path) -> Running {
     )
     .await
     .unwrap();
-    supervisor.spawn("engine", engine.run(supervisor.stopping()));
+    let running = engine.run(supervisor.stopping());
+    supervisor.spawn("engine", async { running.await.map(drop) });
     Running {
         store,
         supervisor,

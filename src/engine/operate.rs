@@ -117,7 +117,7 @@ impl Steps {
         } else {
             tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
-        if let Err(error) = self.store.pause(pause.clone()).await {
+        if let Err(error) = self.desk.pause(pause.clone()).await {
             return Ok(Err(error));
         }
         host.committed(Committed::Pause(&pause))?;
@@ -133,7 +133,7 @@ impl Steps {
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let now = host.now();
         let held = self.planner.paused(&pipeline, &holder, now).is_some();
-        let resume = self.store.resume(pipeline.clone(), holder.clone(), now);
+        let resume = self.desk.resume(pipeline.clone(), holder.clone(), now);
         if let Err(error) = resume.await {
             return Ok(Err(error));
         }
@@ -152,7 +152,7 @@ impl Steps {
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut retried = 0;
         loop {
-            let changes = match self.store.retry(what.clone(), self.at_once).await {
+            let changes = match self.desk.retry(what.clone(), self.at_once).await {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
             };
@@ -177,7 +177,7 @@ impl Steps {
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut dropped = 0;
         loop {
-            let step = self.store.drop_queue(pipeline.clone(), self.at_once);
+            let step = self.desk.drop_queue(pipeline.clone(), self.at_once);
             match step.await {
                 Ok(0) => break,
                 Ok(step) => dropped += step,

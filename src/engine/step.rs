@@ -5,7 +5,6 @@
 //! simulation is another, which dies between any two of its calls.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -15,7 +14,7 @@ use crate::core::pause::{Holder, Pause};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, StoreError};
 
 /// How soon it is asked again whether a look is over that a batch waits for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -92,13 +91,15 @@ pub enum Doing {
     Pull,
     /// Committing decisions.
     Commit,
+    /// Acting on what is committed.
+    Act,
 }
 
-/// The planner, the store, and how far the one knows the other.
+/// The planner, the store of its term, and how far the one knows the other.
 #[derive(Debug)]
 pub struct Steps {
     pub(super) planner: Planner,
-    pub(super) store: Arc<Store>,
+    pub(super) desk: Desk,
     /// The last change that the planner knows.
     cursor: Seq,
     /// The last sequence number that the store has announced.
@@ -125,28 +126,28 @@ impl Steps {
     /// # Errors
     /// When the store can't be read or written.
     pub async fn restore(
-        store: Arc<Store>,
+        desk: Desk,
         limits: Limits,
         pipelines: Vec<PipelineSettings>,
         at_once: usize,
         seed: u64,
         now: Time,
     ) -> Result<Restored, StoreError> {
-        let unsettled = store.unsettled().await?;
+        let unsettled = desk.unsettled().await?;
         for pause in unsettled.pauses.iter().cloned() {
             let pause = pause.restored(now);
             if !pause.holds(now) {
-                store.resume(pause.pipeline, pause.holder, now).await?;
+                desk.resume(pause.pipeline, pause.holder, now).await?;
             }
         }
         let (planner, step) = Planner::restore(limits, pipelines, unsettled.clone(), seed, now);
         if !step.decisions.is_empty() {
-            store.decide(step.decisions.clone()).await?;
+            desk.decide(step.decisions.clone()).await?;
         }
         let steps = Self {
             planner,
-            appended: store.subscribe(),
-            store,
+            appended: desk.subscribe(),
+            desk,
             cursor: Seq(0),
             at_once,
         };
@@ -188,7 +189,7 @@ impl Steps {
     pub async fn pull<H: Host>(&mut self, host: &mut H) -> Result<(), H::End> {
         let last = *self.appended.borrow_and_update();
         while self.cursor < last {
-            let rows = match self.store.queued_after(self.cursor, self.at_once).await {
+            let rows = match self.desk.queued_after(self.cursor, self.at_once).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     host.failed(self, Doing::Pull, &error).await?;
@@ -242,9 +243,16 @@ impl Steps {
         host.decided(self, &step)?;
         self.commit(host, &step.decisions).await?;
         host.committed(Committed::Decisions(&step.decisions))?;
-        step.commands
-            .into_iter()
-            .try_for_each(|command| host.call(command))
+        for command in step.commands {
+            // What is not sent stays `submitting`: were it sent when the term goes on, it would come together
+            // with what the rate allows by then.
+            while !self.desk.tenure().holds(host.now()) {
+                let over = StoreError::Superseded;
+                host.failed(self, Doing::Act, &over).await?;
+            }
+            host.call(command)?;
+        }
+        Ok(())
     }
 
     /// Commits decisions, again and again if need be: the planner has made them, so there is no going
@@ -253,7 +261,7 @@ impl Steps {
         if decisions.is_empty() {
             return Ok(());
         }
-        while let Err(error) = self.store.decide(decisions.to_vec()).await {
+        while let Err(error) = self.desk.decide(decisions.to_vec()).await {
             host.failed(self, Doing::Commit, &error).await?;
         }
         Ok(())

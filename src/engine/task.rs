@@ -13,7 +13,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::core::capacity::Queued;
-use crate::core::change::{Change, PipelineId};
+use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::planner::{Command, Event, Step};
 use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
 use crate::core::time::Time;
@@ -28,6 +28,8 @@ const COMMIT_RETRY: Duration = Duration::from_secs(1);
 pub(super) enum End {
     /// The process stops.
     Stopping,
+    /// Another term has begun.
+    Superseded,
     /// It can't go on.
     Failed(Fault),
 }
@@ -72,8 +74,8 @@ pub(super) struct Task {
     pub(super) replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// Calls whose reply has not come.
     pub(super) outstanding: usize,
-    /// Whether changes that are pulled are news, and not history.
-    pub(super) news: bool,
+    /// Up to which change what is pulled is history, and not news.
+    pub(super) history: Seq,
     pub(super) queued: watch::Sender<Option<Queued>>,
     pub(super) turned: watch::Sender<()>,
 }
@@ -114,7 +116,7 @@ impl Task {
             }
             Ask::Echo(answer) => {
                 // An append of nothing passes through the store's writer and costs no sync.
-                if steps.store.append(Vec::new()).await.is_ok() {
+                if steps.desk.append(Vec::new()).await.is_ok() {
                     answer.send(()).unwrap_or_default();
                 }
                 Ok(())
@@ -127,7 +129,11 @@ impl Task {
             }
             Ask::Operate(operation, answer) => {
                 let operated = steps.operate(self, operation).await?;
+                let superseded = matches!(operated, Err(StoreError::Superseded));
                 drop(answer.send(operated));
+                if superseded {
+                    return Err(End::Superseded);
+                }
                 Ok(())
             }
         }
@@ -213,8 +219,9 @@ impl Host for Task {
 
     fn pulled(&mut self, changes: &[Change]) {
         self.journal.unstuck();
-        if self.news && !changes.is_empty() {
-            self.journal.changed(changes);
+        let news = changes.partition_point(|change| change.seq <= self.history);
+        if news < changes.len() {
+            self.journal.changed(&changes[news..]);
         }
     }
 
@@ -244,9 +251,12 @@ impl Host for Task {
     }
 
     async fn failed(&mut self, steps: &Steps, doing: Doing, error: &StoreError) -> Result<(), End> {
+        if matches!(error, StoreError::Superseded) {
+            return Err(End::Superseded);
+        }
         let (gone, what) = match doing {
             Doing::Pull => (false, "the queue can't be read"),
-            Doing::Commit => (
+            Doing::Commit | Doing::Act => (
                 matches!(error, StoreError::Unusable(_) | StoreError::Damaged(_)),
                 "decisions can't be committed, nothing is sent",
             ),

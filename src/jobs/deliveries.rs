@@ -16,7 +16,7 @@ use crate::core::change::PipelineId;
 use crate::core::delivery::{DueDeliveries, ScanDone};
 use crate::core::time::Time;
 use crate::origin::{OriginHandle, ScanError, ScanReason};
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, StoreError};
 use crate::supervise::Supervisor;
 
 /// Deliveries that are made to changes in one commit.
@@ -33,7 +33,7 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_m
 /// waits for a scan waits until there are some again.
 pub(crate) async fn spawn(
     config: &Config,
-    store: &Arc<Store>,
+    desk: &Desk,
     pipelines: &BTreeMap<PipelineId, AdminPipeline>,
     clock: Clock,
     supervisor: &Supervisor,
@@ -44,10 +44,10 @@ pub(crate) async fn spawn(
         (settings.path.clone(), settings.delay)
     };
     let delays = routes.map(delay).collect();
-    store.begin_deliveries(delays, clock.now()).await?;
+    desk.begin_deliveries(delays, clock.now()).await?;
     let waiting = Waiting {
-        store: Arc::clone(store),
-        came: store.subscribe_waiting(),
+        desk: desk.clone(),
+        came: desk.subscribe_waiting(),
         clock,
     };
     for (id, pipeline) in pipelines {
@@ -73,7 +73,7 @@ pub(crate) async fn spawn(
 /// What the jobs share; by itself, the changes that wait for their time.
 #[derive(Clone)]
 struct Waiting {
-    store: Arc<Store>,
+    desk: Desk,
     /// Is notified of deliveries that wait.
     came: watch::Receiver<()>,
     clock: Clock,
@@ -92,10 +92,10 @@ impl Waiting {
 
 impl Job for Waiting {
     async fn step(&mut self) -> Result<Next, StepError> {
-        let due = self.store.due_deliveries().await?.changes;
+        let due = self.desk.due_deliveries().await?.changes;
         let now = self.clock.now();
         if due.is_some_and(|due| due <= now) {
-            self.store.release_deliveries(now, STEP).await?;
+            self.desk.release_deliveries(now, STEP).await?;
             return Ok(Next::After(Duration::ZERO));
         }
         Ok(Next::at(due, now))
@@ -132,9 +132,9 @@ impl From<ScanError> for StepError {
 
 impl Job for Scans {
     async fn step(&mut self) -> Result<Next, StepError> {
-        let Waiting { store, clock, .. } = &self.waiting;
-        let (store, clock) = (Arc::clone(store), *clock);
-        let due = self.due(store.due_deliveries().await?);
+        let Waiting { desk, clock, .. } = &self.waiting;
+        let (desk, clock) = (desk.clone(), *clock);
+        let due = self.due(desk.due_deliveries().await?);
         let now = clock.now();
         let Some(due) = due.filter(|due| *due <= now) else {
             self.fresh = false;
@@ -147,13 +147,13 @@ impl Job for Scans {
         }
         self.calm().await?;
         self.scan().await?;
-        let last = store.append(Vec::new()).await?.last;
+        let last = desk.append(Vec::new()).await?.last;
         let done = ScanDone {
             pipeline: self.id.clone(),
             through: began.unwrap_or(now),
             last,
         };
-        store.scanned_for_deliveries(done).await?;
+        desk.scanned_for_deliveries(done).await?;
         self.fresh = false;
         tracing::info!(
             pipeline = &*self.name,

@@ -1,12 +1,11 @@
 //! Deletes old history, in small steps.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Job, Next, StepError};
 use crate::clock::Clock;
 use crate::core::time::Time;
-use crate::store::Store;
+use crate::store::Desk;
 use crate::supervise::Supervisor;
 
 /// How often old history is looked for.
@@ -15,15 +14,15 @@ const EVERY: Duration = Duration::from_hours(1);
 const STEP: usize = 500;
 
 struct Retention {
-    store: Arc<Store>,
+    desk: Desk,
     kept: Duration,
     clock: Clock,
 }
 
 /// Starts the job. History is kept for `kept`.
-pub(crate) fn spawn(store: &Arc<Store>, kept: Duration, clock: Clock, supervisor: &Supervisor) {
-    let store = Arc::clone(store);
-    let job = Retention { store, kept, clock };
+pub(crate) fn spawn(desk: &Desk, kept: Duration, clock: Clock, supervisor: &Supervisor) {
+    let desk = desk.clone();
+    let job = Retention { desk, kept, clock };
     super::spawn("retention", job, Vec::new(), supervisor);
 }
 
@@ -32,8 +31,8 @@ impl Job for Retention {
         let now = self.clock.now();
         let kept = u64::try_from(self.kept.as_millis()).unwrap_or(u64::MAX);
         let before = Time::from_millis(now.millis().saturating_sub(kept));
-        let history = self.store.prune(before, STEP).await?;
-        let deliveries = self.store.prune_deliveries(before, now, STEP).await?;
+        let history = self.desk.prune(before, STEP).await?;
+        let deliveries = self.desk.prune_deliveries(before, now, STEP).await?;
         let more = history + deliveries > 0;
         Ok(Next::After(if more { Duration::ZERO } else { EVERY }))
     }

@@ -37,7 +37,7 @@ use crate::engine::Notice;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, StoreError};
 use crate::supervise::Supervisor;
 use crate::verify::Edge;
 use egress_budget::EgressBudget;
@@ -70,7 +70,7 @@ struct Look {
 
 /// What the looks share.
 struct Shared {
-    store: Arc<Store>,
+    desk: Desk,
     followed: BTreeMap<PipelineId, Followed>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
@@ -83,11 +83,11 @@ type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Se
 /// Starts what follows on purges, where something does.
 pub(crate) async fn spawn(
     config: &Config,
+    desk: &Desk,
     parts: &Parts<'_>,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let Parts {
-        store,
         intake,
         pipelines,
         engine,
@@ -101,7 +101,7 @@ pub(crate) async fn spawn(
         repurge_after: pipeline.repurge_after,
     });
     let now = clock.now();
-    store.begin_follow_ups(configured.collect(), now).await?;
+    desk.begin_follow_ups(configured.collect(), now).await?;
     let mut followed = BTreeMap::new();
     for pipeline in &config.pipelines {
         let verify = match &pipeline.verify {
@@ -111,7 +111,7 @@ pub(crate) async fn spawn(
                     .map_err(|error| JobError::Temporary(error.to_string()))?,
                 missing: AtomicU32::new(0),
                 egress_budget: EgressBudget::open(
-                    store,
+                    desk,
                     &pipeline.id,
                     verify.max_bytes_per_hour,
                     clock,
@@ -138,7 +138,7 @@ pub(crate) async fn spawn(
     }
     let job = Following {
         shared: Arc::new(Shared {
-            store: Arc::clone(store),
+            desk: desk.clone(),
             followed,
             intake: Arc::clone(intake),
             metrics: Arc::clone(metrics),
@@ -167,7 +167,7 @@ impl Job for Following {
         let shared = Arc::clone(&self.shared);
         let of: Vec<PipelineId> = shared.followed.keys().cloned().collect();
         // Those that are looked at now are among the first.
-        let ask = || shared.store.follow_ups(of.clone(), AT_ONCE * 2);
+        let ask = || shared.desk.follow_ups(of.clone(), AT_ONCE * 2);
         let mut due = ask().await?;
         due.unplanned.retain(|id| shared.followed.contains_key(id));
         if !due.unplanned.is_empty() {
@@ -178,7 +178,7 @@ impl Job for Following {
         }
         let now = shared.clock.now();
         if due.again.is_some_and(|at| at <= now) {
-            while shared.store.purge_again(now, STEP).await? == STEP {}
+            while shared.desk.purge_again(now, STEP).await? == STEP {}
             due = ask().await?;
         }
         let mut next = due.again;
@@ -252,7 +252,7 @@ impl Shared {
                 repurge: followed.repurge_after.map(|after| now.after(after)),
                 now,
             };
-            let planned = self.store.follow_up(plan, STEP).await?;
+            let planned = self.desk.follow_up(plan, STEP).await?;
             if planned.left_out > 0 {
                 let (name, word) = (&followed.name, Word::Unverified);
                 self.metrics.verified(name, word, planned.left_out);
@@ -277,7 +277,7 @@ impl Shared {
         else {
             return Ok(());
         };
-        let mut known = self.store.known(check.clone()).await?;
+        let mut known = self.desk.known(check.clone()).await?;
         let verdict = match known.useless() {
             // Its purge will be verified.
             _ if known.newer.is_some() => Verdict::Silent(String::new()),
@@ -292,7 +292,7 @@ impl Shared {
             }
         };
         let looked = check.looked(&verdict, known.newer, self.clock.now());
-        if self.store.looked(looked.clone()).await? {
+        if self.desk.looked(looked.clone()).await? {
             self.tell(followed, &looked);
             if matches!(verdict, Verdict::Unverified { look: true, .. }) {
                 for (origin, path) in known.files.keys() {
@@ -322,7 +322,7 @@ impl Shared {
             });
         }
         let answer = look.edge.fetch(&check.asset, &look.egress_budget).await;
-        *known = self.store.known(check.clone()).await?;
+        *known = self.desk.known(check.clone()).await?;
         let verdict = known.judge(&answer, self.url_of(check, known));
         Ok(match verdict {
             Verdict::Fresh | Verdict::Stale => {

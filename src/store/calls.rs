@@ -5,6 +5,7 @@ pub(super) mod asset;
 pub(super) mod decide;
 pub(super) mod deliveries;
 pub(super) mod delivery_keys;
+pub(super) mod fleet;
 pub(super) mod history;
 pub(super) mod listing;
 pub(super) mod operate;

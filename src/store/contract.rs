@@ -7,7 +7,12 @@ use futures_util::future::LocalBoxFuture;
 
 use super::*;
 use crate::core::change::{Kind, Source, Target};
-use crate::core::purge::{AllReason, OpenRequest, Outcome, QueuedAll, RequestId, Scope};
+use crate::core::delivery::ScanDone;
+use crate::core::lease::{LeaseRow, NodeId, Term};
+use crate::core::pause::{Holder, Pause, Retry};
+use crate::core::purge::{
+    AllReason, Decision, OpenRequest, Outcome, QueuedAll, RequestId, Scope, Unsettled,
+};
 use crate::supervise::Supervisor;
 
 const WWW: &str = "www";
@@ -90,7 +95,7 @@ fn settled(id: u64, outcome: Outcome) -> Decision {
     }
 }
 
-async fn queued(store: &Store) -> Vec<String> {
+async fn queued(store: &Desk) -> Vec<String> {
     let rows = store.queued_after(Seq(0), 1_000).await.unwrap();
     rows.into_iter()
         .map(|row| match row.target {
@@ -100,19 +105,30 @@ async fn queued(store: &Store) -> Vec<String> {
         .collect()
 }
 
-async fn fill(store: &Store, names: &[&str]) -> Appended {
+async fn fill(store: &Desk, names: &[&str]) -> Appended {
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap()
 }
 
+/// A store, led.
+pub(super) async fn leading(store: Store) -> Arc<Desk> {
+    Arc::new(led(&Arc::new(store)).await)
+}
+
+/// The desk of a new term.
+pub(super) async fn led(store: &Arc<Store>) -> Desk {
+    store.lead(Term(1)).await.unwrap()
+}
+
 /// A case, for an engine that is started once for all of them.
-pub(super) type Case = (&'static str, fn(Arc<Store>) -> LocalBoxFuture<'static, ()>);
+pub(super) type Case = (&'static str, fn(Arc<Desk>) -> LocalBoxFuture<'static, ()>);
 
 /// All cases.
 pub(super) fn cases() -> impl Iterator<Item = Case> {
     let rooms = [
         CASES,
         deliveries::CASES,
+        lease::CASES,
         limits::CASES,
         listing::CASES,
         operate::CASES,
@@ -131,7 +147,7 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $name() {
                 let store = super::InlineDatabase::new().unwrap().open().unwrap();
-                super::$name(std::sync::Arc::new(store)).await;
+                super::$name(super::leading(store).await).await;
             })*
         }
         mod on_disk {
@@ -144,13 +160,14 @@ macro_rules! contract {
                     api_url: "sandbox".to_owned(),
                 };
                 let store = super::Store::open(&settings, &supervisor).unwrap();
-                super::$name(std::sync::Arc::new(store)).await;
+                super::$name(super::leading(store).await).await;
             })*
         }
     };
 }
 
 mod deliveries;
+mod lease;
 mod limits;
 mod listing;
 mod operate;
@@ -171,7 +188,7 @@ contract! {
     subscribers_hear_of_every_append
 }
 
-async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<Store>) {
+async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<Desk>) {
     let empty = store.append(Vec::new()).await.unwrap();
     assert_eq!((empty.first, empty.last), (Seq(1), Seq(0)));
     let appended = fill(&store, &["/a", "*", "/a"]).await;
@@ -188,7 +205,7 @@ async fn changes_get_consecutive_numbers_and_come_back_as_they_were(store: Arc<S
     assert_eq!(rows[0].pipeline, pipeline(WWW));
 }
 
-async fn concurrent_appends_never_share_a_number(store: Arc<Store>) {
+async fn concurrent_appends_never_share_a_number(store: Arc<Desk>) {
     let appends = (0..64).map(|_| {
         let store = Arc::clone(&store);
         async move {
@@ -208,7 +225,7 @@ async fn concurrent_appends_never_share_a_number(store: Arc<Store>) {
     assert_eq!(numbers, (1..=2_560).collect::<Vec<u64>>());
 }
 
-async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<Store>) {
+async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/a", "/a", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -225,7 +242,7 @@ async fn a_request_takes_the_changes_it_covers_and_no_later_one(store: Arc<Store
     );
 }
 
-async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<Store>) {
+async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     fill(&store, &["/late"]).await;
@@ -259,7 +276,7 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<S
     assert_eq!(unsettled.last_all, [(pipeline(WWW), at(12))].into());
 }
 
-async fn what_came_to_nothing_is_queued_again(store: Arc<Store>) {
+async fn what_came_to_nothing_is_queued_again(store: Arc<Desk>) {
     for (number, outcome) in [
         Outcome::Error,
         Outcome::Vanished,
@@ -293,7 +310,7 @@ async fn what_came_to_nothing_is_queued_again(store: Arc<Store>) {
     assert_eq!(unsettled.requests[0].attempt, 3, "attempts are carried on");
 }
 
-async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<Store>) {
+async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/b", "/c"]).await;
     store.append(vec![change(SHOP, "/b")]).await.unwrap();
     let assets = [("/a", 1), ("/b", 3), ("/c", 4)];
@@ -328,7 +345,7 @@ async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<
     assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store: Arc<Store>) {
+async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     let open_a = || open(1, WWW, &[("/a", 1)]);
     for bad in [accepted(7), settled(7, Outcome::Done)] {
@@ -349,7 +366,7 @@ async fn a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing(store
     assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn everything_unsettled_is_told_at_a_restart(store: Arc<Store>) {
+async fn everything_unsettled_is_told_at_a_restart(store: Arc<Desk>) {
     assert_eq!(store.unsettled().await.unwrap(), Unsettled::default());
     fill(&store, &["/a", "/b"]).await;
     store
@@ -389,7 +406,7 @@ async fn everything_unsettled_is_told_at_a_restart(store: Arc<Store>) {
     );
 }
 
-async fn facts_are_told_in_order_whatever_their_stage(store: Arc<Store>) {
+async fn facts_are_told_in_order_whatever_their_stage(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c"]).await;
     let mut no_file = change(WWW, "/d");
     no_file.file = None;
@@ -417,7 +434,7 @@ async fn facts_are_told_in_order_whatever_their_stage(store: Arc<Store>) {
     assert_eq!(some[0].1.former, Some([8; 32]));
 }
 
-async fn the_history_is_filtered_ordered_and_paged(store: Arc<Store>) {
+async fn the_history_is_filtered_ordered_and_paged(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     store
         .decide(vec![
@@ -487,7 +504,7 @@ async fn the_history_is_filtered_ordered_and_paged(store: Arc<Store>) {
     assert_eq!((all.all, all.reason.as_deref()), (true, Some("count")));
 }
 
-async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(store: Arc<Store>) {
+async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c", "/d"]).await;
     store
         .decide(vec![
@@ -518,7 +535,7 @@ async fn pruning_deletes_what_is_settled_in_small_steps_and_reuses_no_number(sto
     assert_eq!(store.unsettled().await.unwrap().last_request, 3);
 }
 
-async fn subscribers_hear_of_every_append(store: Arc<Store>) {
+async fn subscribers_hear_of_every_append(store: Arc<Desk>) {
     let mut last = store.subscribe();
     assert_eq!(*last.borrow_and_update(), Seq(0));
     fill(&store, &["/a", "/b"]).await;

@@ -17,6 +17,7 @@ macro_rules! statements {
 
 pub(super) mod change;
 pub(super) mod delivery;
+pub(super) mod fleet;
 pub(super) mod listing;
 pub(super) mod meta;
 pub(super) mod pause;
@@ -30,6 +31,7 @@ pub fn statements() -> Vec<(String, String)> {
     let subjects = [
         ("change", change::ALL),
         ("delivery", delivery::ALL),
+        ("fleet", fleet::ALL),
         ("meta", meta::ALL),
         ("pause", pause::ALL),
         ("recent", recent::ALL),

@@ -9,13 +9,14 @@ use edgepurge::core::asset::Asset;
 use edgepurge::core::capacity::Capacity;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::delivery::{NewDelivery, Work};
+use edgepurge::core::lease::Term;
 use edgepurge::core::pause::Holder;
 use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings};
 use edgepurge::core::purge::RequestId;
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Restored, Steps};
-use edgepurge::store::{InlineDatabase, Store, StoreFuture};
+use edgepurge::store::{Desk, InlineDatabase, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::api::{Answer, Api, Refusing};
@@ -91,7 +92,7 @@ pub(crate) struct World {
     pub(crate) edge: Edge,
     /// What survives a crash.
     database: InlineDatabase,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Desk,
     pub(crate) limits: Limits,
     /// Every pipeline that ever was configured.
     pub(crate) all: Vec<PipelineSettings>,
@@ -152,20 +153,27 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
     }
 }
 
-fn open(database: &InlineDatabase) -> Arc<Store> {
-    Arc::new(database.open().expect("it can be read"))
+fn open(database: &InlineDatabase) -> Desk {
+    let store = Arc::new(database.open().expect("it can be read"));
+    now(store.lead(Term(1)))
 }
 
 /// What starts with a process.
 fn restore(
-    store: &Arc<Store>,
+    store: &Desk,
     limits: Limits,
     settings: &[PipelineSettings],
     seed: u64,
     wall: Time,
 ) -> Restored {
-    let store = Arc::clone(store);
-    let restored = Steps::restore(store, limits, settings.to_vec(), AT_ONCE, seed, wall);
+    let restored = Steps::restore(
+        store.clone(),
+        limits,
+        settings.to_vec(),
+        AT_ONCE,
+        seed,
+        wall,
+    );
     now(Box::pin(restored))
 }
 

@@ -3,13 +3,13 @@
 //! Bytes that did not come are given back. So neither a restart nor a kill starts a new hour, but for
 //! 64 KiB.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::core::verify::Egress;
-use crate::store::{Store, StoreError};
+use crate::store::{Desk, StoreError};
 use crate::verify::Allowance;
 
 /// What may be lost at a crash: so much is fetched before it is noted.
@@ -17,7 +17,7 @@ const LOOSE: u64 = 64 << 10;
 
 pub(super) struct EgressBudget {
     egress: Mutex<Level>,
-    store: Arc<Store>,
+    desk: Desk,
     key: String,
     clock: Clock,
 }
@@ -30,13 +30,13 @@ struct Level {
 
 impl EgressBudget {
     pub(super) async fn open(
-        store: &Arc<Store>,
+        desk: &Desk,
         pipeline: &PipelineId,
         per_hour: u64,
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let (key, now) = (format!("egress:{pipeline}"), clock.now());
-        let noted = store.noted(key.clone()).await?;
+        let noted = desk.noted(key.clone()).await?;
         let read = noted.as_deref().and_then(|word| {
             let (left, at) = word.split_once(' ')?;
             Some((left.parse().ok()?, at.parse().ok()?))
@@ -48,7 +48,7 @@ impl EgressBudget {
         let noted = egress.left(now);
         Ok(Self {
             egress: Mutex::new(Level { egress, noted }),
-            store: Arc::clone(store),
+            desk: desk.clone(),
             key,
             clock,
         })
@@ -69,7 +69,7 @@ impl EgressBudget {
             level.noted = left;
             format!("{left} {}", now.millis())
         };
-        self.store.note(self.key.clone(), word).await?;
+        self.desk.note(self.key.clone(), word).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::delivery::{
-    DeliveryProgress, DeliveryState, DueDeliveries, NewDelivery, Phase, ScanDone, Taken, Work,
+    DeliveryProgress, DeliveryState, DueDeliveries, NewDelivery, Phase, Taken, Work,
 };
 use std::time::Duration;
 
@@ -51,12 +51,12 @@ fn changes(of: &[&str]) -> Work {
     Work::Changes(of.iter().map(|of| asked(of)).collect())
 }
 
-async fn state(store: &Store, event: &str) -> DeliveryState {
+async fn state(store: &Desk, event: &str) -> DeliveryState {
     let found = store.delivery("/hooks/www".to_owned(), event.to_owned());
     found.await.unwrap().unwrap().state
 }
 
-async fn a_delivery_and_its_changes_are_committed_together(store: Arc<Store>) {
+async fn a_delivery_and_its_changes_are_committed_together(store: Arc<Desk>) {
     let mut heard = store.subscribe();
     let taken = store.take_delivery(delivery("a", changes(&["/a", "/b"])));
     assert_eq!(taken.await.unwrap(), Taken::New(2));
@@ -83,7 +83,7 @@ async fn a_delivery_and_its_changes_are_committed_together(store: Arc<Store>) {
     assert_eq!(state(&store, "n").await, DeliveryState::Done);
 }
 
-async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(store: Arc<Store>) {
+async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(store: Arc<Desk>) {
     let again = async || {
         let taken = store.take_delivery(delivery("a", changes(&["/a"])));
         taken.await.unwrap()
@@ -118,7 +118,7 @@ async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(sto
     assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<Store>) {
+async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<Desk>) {
     let delayed = |event, came, work| NewDelivery {
         at: at(came),
         due: at(came + 5_000),
@@ -162,7 +162,7 @@ async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<Store>)
     assert_eq!(due.scans, [(pipeline(WWW), at(7_000))]);
 }
 
-async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: Arc<Store>) {
+async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: Arc<Desk>) {
     let again = async |wanted| {
         let taken = store.take_delivery(delivery("s", Work::Scan));
         assert_eq!(taken.await.unwrap(), wanted);
@@ -215,7 +215,7 @@ async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: A
     again(Taken::Duplicate).await;
 }
 
-async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<Store>) {
+async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<Desk>) {
     // Done at once.
     let first = delivery("a", changes(&[]));
     let take = async |of: NewDelivery| store.take_delivery(of).await.unwrap();
@@ -254,7 +254,7 @@ async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<Store>)
     assert_eq!(take(later).await, Taken::New(0));
 }
 
-async fn what_is_queued_already_is_not_queued_twice(store: Arc<Store>) {
+async fn what_is_queued_already_is_not_queued_twice(store: Arc<Desk>) {
     for event in ["a", "b", "c"] {
         let taken = store.take_delivery(delivery(event, changes(&["/a", "/b"])));
         assert_eq!(taken.await.unwrap(), Taken::New(2));
@@ -285,7 +285,7 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<Store>) {
 
 /// A planner that has pulled a change takes it for as old as it was then, and may find that a request has
 /// purged it since. So it has to pull what came later.
-async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Store>) {
+async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Desk>) {
     let take = async |event: &str, of: &[&str]| {
         let taken = store.take_delivery(delivery(event, changes(of)));
         assert_eq!(taken.await.unwrap(), Taken::New(of.len()));
@@ -312,7 +312,7 @@ async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Store>) {
     assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a", "4 /b"]);
 }
 
-async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<Store>) {
+async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<Desk>) {
     let delayed = NewDelivery {
         due: at(5_000),
         ..delivery("a", changes(&["/a", "*"]))
@@ -337,7 +337,7 @@ async fn a_delayed_change_is_queued_when_it_is_due(store: Arc<Store>) {
     assert_eq!(state(&store, "a").await, DeliveryState::Queued);
 }
 
-async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<Store>) {
+async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<Desk>) {
     let day = 86_400_000;
     let take = async |event, route: &str, came: u64, delay, work| {
         let of = NewDelivery {
@@ -376,7 +376,7 @@ async fn no_time_stays_further_ahead_than_was_asked_for(store: Arc<Store>) {
     assert_eq!(again, Taken::New(0));
 }
 
-async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: Arc<Store>) {
+async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: Arc<Desk>) {
     // Noticed by a watch before the delivery came, and of the same deploy.
     fill(&store, &["/noticed"]).await;
     let scan = |event, due| NewDelivery {
@@ -424,7 +424,7 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     assert_eq!(store.due_deliveries().await.unwrap().scans, []);
 }
 
-async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: Arc<Store>) {
+async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: Arc<Desk>) {
     store
         .take_delivery(delivery("a", changes(&[])))
         .await
@@ -445,7 +445,7 @@ async fn deliveries_are_forgotten_when_nobody_can_ask_for_them_any_more(store: A
     assert_eq!(state(&store, "w").await, DeliveryState::Queued);
 }
 
-async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Store>) {
+async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Desk>) {
     let told = async |event: &str| {
         let found = store.delivery_progress("/hooks/www".to_owned(), event.to_owned());
         let progress = found.await.unwrap().unwrap();
@@ -489,8 +489,8 @@ async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Store>) {
     assert_eq!(told("scan").await, (Phase::Failed, 2, 2));
 }
 
-async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Store>) {
-    let told = async |store: &Store| {
+async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Desk>) {
+    let told = async |store: &Desk| {
         let found = store.delivery("/hooks/www".to_owned(), "a".to_owned());
         let reasons = found.await.unwrap().unwrap().reasons;
         let told = reasons.into_iter().map(|reason| {
@@ -523,7 +523,7 @@ async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Store>) {
     );
 }
 
-async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<Store>) {
+async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<Desk>) {
     let all = (0..100_u8).map(|number| {
         let mut one = delivery("x", changes(&[]));
         one.dedupe_key = Some([number % 10; 32]);
@@ -535,7 +535,7 @@ async fn of_many_that_come_at_once_each_is_taken_once(store: Arc<Store>) {
     assert_eq!(new, 10);
 }
 
-async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<Store>) {
+async fn what_waits_is_announced_though_nobody_waits_for_the_answer(store: Arc<Desk>) {
     let delayed = NewDelivery {
         due: at(2_000),
         ..delivery("delayed", changes(&["/a"]))

@@ -19,7 +19,7 @@ fn learned(limit: Limit, value: u64) -> Learned {
     }
 }
 
-async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<Store>) {
+async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<Desk>) {
     let www = || Limit::MaxAssets(pipeline(WWW));
     let shop = Limit::MaxAssets(pipeline(SHOP));
     for learned in [
@@ -43,7 +43,7 @@ async fn learned_limits_are_remembered_and_the_last_word_counts(store: Arc<Store
     );
 }
 
-async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: Arc<Store>) {
+async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     let flags = async || -> Vec<bool> {
         let rows = store.queued_after(Seq(0), 10).await.unwrap();
@@ -69,7 +69,7 @@ async fn what_was_overdue_is_told_of_the_change_and_of_its_next_request(store: A
     assert_eq!(flags().await, [true]);
 }
 
-async fn ids_that_settled_are_told_while_an_outcome_is_unknown(store: Arc<Store>) {
+async fn ids_that_settled_are_told_while_an_outcome_is_unknown(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c"]).await;
     let ids = async || store.unsettled().await.unwrap().settled_remote_ids;
     let over = |id, name| {

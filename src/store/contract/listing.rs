@@ -34,7 +34,7 @@ async fn in_parts<T>(
     }
 }
 
-async fn changes_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
+async fn changes_are_listed_in_parts_and_narrowed(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "*", "/a", "/c"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -90,7 +90,7 @@ async fn changes_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
     assert_eq!(of_all.cause.detail, "because");
 }
 
-async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
+async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<Desk>) {
     let delivery = |event: &str, name: &str, route: &str| NewDelivery {
         route: route.into(),
         event: event.into(),
@@ -130,7 +130,7 @@ async fn deliveries_are_listed_in_parts_and_narrowed(store: Arc<Store>) {
     assert_eq!((one.record.queued, listed.total_count), (1, 1));
 }
 
-async fn requests_are_found_by_source_time_and_a_part_of_a_name(store: Arc<Store>) {
+async fn requests_are_found_by_source_time_and_a_part_of_a_name(store: Arc<Desk>) {
     fill(&store, &["/blog/a_b.html", "/50%.css"]).await;
     let mut asked = change(WWW, "*");
     asked.source = Source::Manual;

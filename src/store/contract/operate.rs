@@ -29,7 +29,7 @@ fn deploy(lease: &str) -> Holder {
     Holder::Deploy(lease.to_owned())
 }
 
-async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Store>) {
+async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Desk>) {
     let mine = pause(WWW, Holder::Operator, None);
     let lease = pause(WWW, deploy("d1"), Some(LEASE));
     let other = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
@@ -54,7 +54,7 @@ async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Store>) {
     assert_eq!(told, [other, renewed]);
 }
 
-async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<Store>) {
+async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<Desk>) {
     let short = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
     store.pause(short).await.unwrap();
     store
@@ -69,7 +69,7 @@ async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<Store>) {
     assert_eq!(store.unsettled().await.unwrap().pauses, []);
 }
 
-async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<Store>) {
+async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -102,7 +102,7 @@ async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<Sto
     assert_eq!(queued(&store).await, ["2 /b", "3 /c"]);
 }
 
-async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store: Arc<Store>) {
+async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c", "*"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -167,7 +167,7 @@ fn asked(of: &str) -> NewChange {
     }
 }
 
-async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<Store>) {
+async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<Desk>) {
     let work = Work::Changes(vec![asked("/a"), asked("/b")]);
     store.take_delivery(delivery("e1", 50, work)).await.unwrap();
     assert_eq!(store.drop_queue(pipeline(WWW), 9).await.unwrap(), 2);
@@ -179,7 +179,7 @@ async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<St
     assert_eq!(queued(&store).await, Vec::<String>::new());
 }
 
-async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<Store>) {
+async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -215,7 +215,7 @@ async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<Store
     assert_eq!(all, [orphan(SHOP, 1, 0, None)]);
 }
 
-async fn files_are_told_while_their_changes_are_not_settled(store: Arc<Store>) {
+async fn files_are_told_while_their_changes_are_not_settled(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/c", "*"]).await;
     store
         .append(vec![change(SHOP, "/a"), asked("/d")])
@@ -236,7 +236,7 @@ async fn files_are_told_while_their_changes_are_not_settled(store: Arc<Store>) {
     assert_eq!(page, expected[1..2]);
 }
 
-async fn notes_are_kept(store: Arc<Store>) {
+async fn notes_are_kept(store: Arc<Desk>) {
     let note = async |word: &str| store.note("k".to_owned(), word.to_owned()).await.unwrap();
     assert_eq!(store.noted("k".to_owned()).await.unwrap(), None);
     assert_eq!(note("one").await, None);
@@ -245,14 +245,14 @@ async fn notes_are_kept(store: Arc<Store>) {
     assert_eq!(noted.as_deref(), Some("two"));
 }
 
-async fn stages_are_told_of_one_pipeline(store: Arc<Store>) {
+async fn stages_are_told_of_one_pipeline(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     let counts = store.stages_of(pipeline(WWW), Seq(2), Seq(9)).await;
     assert_eq!(counts.unwrap().queued, 1);
 }
 
-async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<Store>) {
+async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<Desk>) {
     fill(&store, &["/a", "/b", "/a"]).await;
     store.append(vec![change(SHOP, "/a")]).await.unwrap();
     store
@@ -309,7 +309,7 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<Store>) {
     assert_eq!(none.purges.len(), 1, "the purge of everything");
 }
 
-async fn the_delivery_behind_a_purge_is_named(store: Arc<Store>) {
+async fn the_delivery_behind_a_purge_is_named(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     for (event, asset) in [("e1", "/b"), ("e2", "/c")] {
         let work = Work::Changes(vec![asked(asset)]);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::core::verify::{LONGEST_WAIT, SAMPLE, Then, Verdict, WAITING, Word};
+use crate::core::verify::{
+    Check, FollowUp, FollowUps, FollowedUp, Follows, LONGEST_WAIT, Looked, SAMPLE, Then, Verdict,
+    WAITING, Word,
+};
 
 contract! {
     a_purge_that_is_done_is_looked_at_once_that_is_planned
@@ -40,16 +43,16 @@ fn plan(verify: bool, repurge: Option<u64>) -> FollowUp {
     }
 }
 
-async fn planned(store: &Store, verify: bool, repurge: Option<u64>) -> FollowedUp {
+async fn planned(store: &Desk, verify: bool, repurge: Option<u64>) -> FollowedUp {
     store.follow_up(plan(verify, repurge), 100).await.unwrap()
 }
 
-async fn next(store: &Store) -> FollowUps {
+async fn next(store: &Desk) -> FollowUps {
     store.follow_ups(vec![pipeline(WWW)], 100).await.unwrap()
 }
 
 /// A request of these assets that is done and marked.
-async fn purged(store: &Store, id: u64, assets: &[(&str, u64)]) {
+async fn purged(store: &Desk, id: u64, assets: &[(&str, u64)]) {
     store
         .decide(vec![
             open(id, WWW, assets),
@@ -61,7 +64,7 @@ async fn purged(store: &Store, id: u64, assets: &[(&str, u64)]) {
         .unwrap();
 }
 
-async fn purged_all(store: &Store, id: u64, through: u64) {
+async fn purged_all(store: &Desk, id: u64, through: u64) {
     store
         .decide(vec![
             open_all(id, WWW, through),
@@ -73,7 +76,7 @@ async fn purged_all(store: &Store, id: u64, through: u64) {
         .unwrap();
 }
 
-async fn one(store: &Store) -> Check {
+async fn one(store: &Desk) -> Check {
     let mut checks = next(store).await.checks;
     assert_eq!(checks.len(), 1, "{checks:?}");
     checks.remove(0)
@@ -91,7 +94,7 @@ fn stale(check: Check) -> Looked {
     check.looked(&Verdict::Stale, None, at(200))
 }
 
-async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<Store>) {
+async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<Desk>) {
     fill(&store, &["/a", "/a", "/b"]).await;
     purged(&store, 1, &[("/a", 2), ("/b", 3)]).await;
     let before = next(&store).await;
@@ -116,7 +119,7 @@ async fn a_purge_that_is_done_is_looked_at_once_that_is_planned(store: Arc<Store
     assert_eq!(others.checks, [], "of other pipelines");
 }
 
-async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<Store>) {
+async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -141,7 +144,7 @@ async fn what_a_look_found_is_in_the_history_of_the_asset(store: Arc<Store>) {
     assert_eq!(history.unwrap(), AssetHistory::default());
 }
 
-async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<Store>) {
+async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -167,7 +170,7 @@ async fn a_stale_asset_is_queued_again_and_looked_at_after_its_purge(store: Arc<
     assert_eq!((check.seen, check.cause), (at(5), Some(Seq(1))));
 }
 
-async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<Store>) {
+async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     for round in 0..3 {
@@ -195,7 +198,7 @@ async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<Store>) {
     assert_eq!(known.former, [[8; 32]].into());
 }
 
-async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<Store>) {
+async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -216,7 +219,7 @@ async fn a_look_that_a_later_purge_overtook_is_not_kept(store: Arc<Store>) {
     );
 }
 
-async fn a_later_change_is_waited_for(store: Arc<Store>) {
+async fn a_later_change_is_waited_for(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -248,7 +251,7 @@ async fn a_later_change_is_waited_for(store: Arc<Store>) {
     assert_eq!(store.known(check).await.unwrap().newer, Some(late));
 }
 
-async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<Store>) {
+async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<Desk>) {
     store.append(vec![holding(2, 1)]).await.unwrap();
     purged(&store, 1, &[("/a", 1)]).await;
     store.append(vec![holding(3, 2)]).await.unwrap();
@@ -264,7 +267,7 @@ async fn what_the_files_held_is_known_also_after_another_purge(store: Arc<Store>
     assert_eq!(known.former, [[1; 32], [2; 32]].into());
 }
 
-async fn of_an_all_a_sample_is_looked_at(store: Arc<Store>) {
+async fn of_an_all_a_sample_is_looked_at(store: Arc<Desk>) {
     let names: Vec<String> = (0..SAMPLE + 10).map(|n| format!("/{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let last = fill(&store, &names).await.last;
@@ -277,7 +280,7 @@ async fn of_an_all_a_sample_is_looked_at(store: Arc<Store>) {
     assert_eq!(known.former, [[8; 32]].into());
 }
 
-async fn no_more_looks_wait_than_there_is_room_for(store: Arc<Store>) {
+async fn no_more_looks_wait_than_there_is_room_for(store: Arc<Desk>) {
     let names: Vec<String> = (0..WAITING + 7).map(|n| format!("/{n}")).collect();
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap();
@@ -293,7 +296,7 @@ async fn no_more_looks_wait_than_there_is_room_for(store: Arc<Store>) {
     assert_eq!(planned(&store, true, None).await.left_out, 1);
 }
 
-async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<Store>) {
+async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     purged(&store, 1, &[("/a", 1), ("/b", 2)]).await;
     planned(&store, false, Some(500)).await;
@@ -319,7 +322,7 @@ async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<Store>) 
     assert_eq!(next(&store).await, FollowUps::default());
 }
 
-async fn an_all_is_repeated_as_one(store: Arc<Store>) {
+async fn an_all_is_repeated_as_one(store: Arc<Desk>) {
     fill(&store, &["/a", "*"]).await;
     purged_all(&store, 1, 2).await;
     planned(&store, false, Some(500)).await;
@@ -335,7 +338,7 @@ async fn an_all_is_repeated_as_one(store: Arc<Store>) {
     assert_eq!(next(&store).await.again, Some(at(900)));
 }
 
-async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(store: Arc<Store>) {
+async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(store: Arc<Desk>) {
     fill(&store, &["/a", "/b"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, Some(99_000_000)).await;
@@ -363,7 +366,7 @@ async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(sto
     assert_eq!(next(&store).await, FollowUps::default());
 }
 
-async fn a_failed_purge_ends_the_wait_for_it(store: Arc<Store>) {
+async fn a_failed_purge_ends_the_wait_for_it(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -385,7 +388,7 @@ async fn a_failed_purge_ends_the_wait_for_it(store: Arc<Store>) {
     assert_eq!(one(&store).await.round, 0);
 }
 
-async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<Store>) {
+async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<Desk>) {
     fill(&store, &["/a"]).await;
     purged(&store, 1, &[("/a", 1)]).await;
     planned(&store, true, None).await;
@@ -407,7 +410,7 @@ async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<Store>) {
     assert_eq!(one(&store).await.round, 0);
 }
 
-async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<Store>) {
+async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc<Desk>) {
     store.append(vec![holding(2, 1)]).await.unwrap();
     purged_all(&store, 1, 1).await;
     store.append(vec![holding(3, 2)]).await.unwrap();
@@ -418,7 +421,7 @@ async fn what_the_files_held_is_known_also_after_purges_of_everything(store: Arc
     assert_eq!(known.former, [[1; 32], [2; 32]].into());
 }
 
-async fn one_pipeline_takes_no_room_from_another(store: Arc<Store>) {
+async fn one_pipeline_takes_no_room_from_another(store: Arc<Desk>) {
     let names: Vec<String> = (0..WAITING).map(|n| format!("/{n}")).collect();
     let rows = names.iter().map(|name| change(WWW, name)).collect();
     store.append(rows).await.unwrap();
@@ -451,7 +454,7 @@ async fn one_pipeline_takes_no_room_from_another(store: Arc<Store>) {
     assert_eq!((of(WWW), of(SHOP)), (3, 1), "the next of each");
 }
 
-async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<Store>) {
+async fn that_an_asset_is_absent_is_known_until_its_file_comes_anew(store: Arc<Desk>) {
     let with = |kind| {
         let mut row = change(WWW, "/a");
         row.kind = kind;

@@ -162,6 +162,13 @@ CREATE TABLE delivery_target (
     PRIMARY KEY (delivery, position)
 );
 
+CREATE TABLE fleet (
+    one    bigint PRIMARY KEY CHECK (one = 1),
+    term   bigint NOT NULL,
+    leader bigint,
+    beat   bigint NOT NULL
+);
+
 CREATE INDEX request_unsettled ON request (id) WHERE settled IS NULL;
 CREATE INDEX request_pipeline ON request (pipeline, id);
 CREATE INDEX request_asset_asset ON request_asset (asset);
@@ -181,3 +188,4 @@ CREATE INDEX change_request ON change (request, asset) WHERE request IS NOT NULL
 CREATE INDEX change_fact ON change (pipeline, origin, seq) WHERE path IS NOT NULL;
 
 INSERT INTO number_floor (what, last) VALUES ('change', 0), ('delivery', 0);
+INSERT INTO fleet (one, term, leader, beat) VALUES (1, 0, NULL, 0);

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::core::change::Seq;
-use crate::store::contract::{cases, change};
+use crate::store::contract::{cases, change, leading};
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
@@ -127,7 +127,8 @@ async fn it_keeps_the_contract() {
     for (number, (name, case)) in cases().enumerate() {
         let (supervisor, _faults) = Supervisor::new();
         let store = server.open(&format!("case_{number}"), &supervisor);
-        let ended = AssertUnwindSafe(case(Arc::new(store))).catch_unwind().await;
+        let led = leading(store).await;
+        let ended = AssertUnwindSafe(case(led)).catch_unwind().await;
         if ended.is_err() {
             failed.push(name);
         }
@@ -151,6 +152,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let store = server.open("edgepurge", &supervisor);
     assert_eq!(store.lineage().beginning, Beginning::Continued);
     assert_eq!(store.lineage().epoch, epoch);
+    let store = leading(store).await;
     assert_eq!(store.queued_after(Seq(0), 10).await.unwrap().len(), 1);
     assert_eq!(*store.subscribe().borrow(), appended.last);
 }

@@ -10,21 +10,21 @@ use crate::core::change::{PipelineId, Target};
 use crate::core::delivery::{NewDelivery, Work};
 use crate::core::time::Time;
 use crate::core::verify::FollowUps;
-use crate::store::contract::change;
+use crate::store::contract::{change, led};
 use crate::store::{DeliveryFilter, RequestFilter, Slice};
 
 /// Puts something else where the database should be.
 type Damage = dyn Fn(&Path);
 
-fn open(directory: &Path, supervisor: &Supervisor) -> Result<Store, StoreError> {
+fn open(directory: &Path, supervisor: &Supervisor) -> Result<Arc<Store>, StoreError> {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    Store::open(&settings, supervisor)
+    Store::open(&settings, supervisor).map(Arc::new)
 }
 
-async fn close(store: Store, supervisor: &Supervisor) {
+async fn close(store: Arc<Store>, supervisor: &Supervisor) {
     drop(store);
     supervisor.stop().await;
 }
@@ -38,7 +38,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     close(store, &supervisor).await;
     let (supervisor, _faults) = Supervisor::new();
     let store = open(directory.path(), &supervisor).unwrap();
-    let rows = store.queued_after(Seq(0), 10).await.unwrap();
+    let rows = led(&store).await.queued_after(Seq(0), 10).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(*store.subscribe().borrow(), appended.last);
 }
@@ -56,7 +56,15 @@ async fn what_was_answered_is_on_disk_at_that_moment() {
     }
     let (other, _faults) = Supervisor::new();
     let copied = open(copy.path(), &other).unwrap();
-    assert_eq!(copied.queued_after(Seq(0), 10).await.unwrap().len(), 1);
+    assert_eq!(
+        led(&copied)
+            .await
+            .queued_after(Seq(0), 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -149,7 +157,7 @@ async fn a_queue_that_is_damaged_or_of_another_api_is_set_aside_with_a_reason() 
             "{why}"
         );
         assert_ne!(store.lineage().epoch, epoch);
-        assert_eq!(store.queued_after(Seq(0), 9).await.unwrap(), []);
+        assert_eq!(led(&store).await.queued_after(Seq(0), 9).await.unwrap(), []);
         store.append(vec![change("www", "/b")]).await.unwrap();
     }
 }
@@ -187,12 +195,12 @@ async fn a_queue_of_the_version_before_is_taken_over_without_loss() {
     drop(connection);
     let (supervisor, _faults) = Supervisor::new();
     let store = open(directory.path(), &supervisor).unwrap();
-    let rows = store.queued_after(Seq(0), 10).await.unwrap();
+    let rows = led(&store).await.queued_after(Seq(0), 10).await.unwrap();
     assert_eq!(
         (rows.len(), rows[0].attempt, rows[0].overdue),
         (1, 2, false)
     );
-    let unsettled = store.unsettled().await.unwrap();
+    let unsettled = led(&store).await.unsettled().await.unwrap();
     assert_eq!(unsettled.learned, []);
     let [request] = unsettled.requests.as_slice() else {
         panic!("{unsettled:?}");
@@ -204,7 +212,7 @@ async fn a_queue_of_the_version_before_is_taken_over_without_loss() {
 async fn many_callers_share_a_sync() {
     let directory = tempfile::tempdir().unwrap();
     let (supervisor, _faults) = Supervisor::new();
-    let store = Arc::new(open(directory.path(), &supervisor).unwrap());
+    let store = open(directory.path(), &supervisor).unwrap();
     let before = store.commits();
     let appends = (0..200).map(|_| store.append(vec![change("www", "/a")]));
     for appended in futures_util::future::join_all(appends).await {
@@ -238,7 +246,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let error = store.append(many.clone()).await.unwrap_err();
     assert!(matches!(error, StoreError::Failed(_)), "{error}");
     assert!(error.to_string().contains("make room"), "{error}");
-    assert_eq!(store.queued_after(Seq(0), 9).await.unwrap(), []);
+    assert_eq!(led(&store).await.queued_after(Seq(0), 9).await.unwrap(), []);
     limit(100_000).await;
     let appended = store.append(many).await.unwrap();
     assert_eq!((appended.first, appended.last), (Seq(1), Seq(5_000)));
@@ -270,16 +278,22 @@ async fn yesterdays_queue_is_opened_without_loss() {
     drop(connection);
     let (supervisor, _faults) = Supervisor::new();
     let store = open(directory.path(), &supervisor).unwrap();
-    let rows = store.queued_after(Seq(0), 9).await.unwrap();
+    let rows = led(&store).await.queued_after(Seq(0), 9).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].seq, rows[0].attempt), (Seq(7), 2));
     assert!(!rows[0].again);
-    let follow_ups = store.follow_ups(vec![PipelineId::new("www")], 9).await;
+    let follow_ups = led(&store)
+        .await
+        .follow_ups(vec![PipelineId::new("www")], 9)
+        .await;
     assert_eq!(follow_ups.unwrap(), FollowUps::default());
     assert_eq!(store.lineage().last, Seq(12), "no number is given twice");
     let appended = store.append(vec![change("www", "/d")]).await.unwrap();
     assert_eq!(appended.first, Seq(13));
-    assert_eq!(store.unsettled().await.unwrap().requests.len(), 1);
+    assert_eq!(
+        led(&store).await.unsettled().await.unwrap().requests.len(),
+        1
+    );
     assert_eq!(store.requests_of(Seq(8), Seq(8)).await.unwrap(), [4]);
 }
 
@@ -302,7 +316,7 @@ async fn a_queue_of_version_8_is_opened_with_all_that_is_in_it() {
         [((www(), "site".to_owned()), Seq(1))].into()
     );
 
-    let queued = store.queued_after(Seq(0), 99).await.unwrap();
+    let queued = led(&store).await.queued_after(Seq(0), 99).await.unwrap();
     let queued: Vec<_> = queued.iter().map(|row| (row.seq.0, row.attempt)).collect();
     assert_eq!(queued, [(3, 3), (5, 0), (6, 0), (8, 0)]);
     let stages = store.stages(Seq(1), Seq(8)).await.unwrap();
@@ -310,7 +324,7 @@ async fn a_queue_of_version_8_is_opened_with_all_that_is_in_it() {
     let facts = store.facts_after(www(), "site".to_owned(), Seq(1), 99);
     assert_eq!(facts.await.unwrap().len(), 5);
 
-    let unsettled = store.unsettled().await.unwrap();
+    let unsettled = led(&store).await.unsettled().await.unwrap();
     assert_eq!(unsettled.last_request, 5);
     let [request] = unsettled.requests.as_slice() else {
         panic!("{unsettled:?}");
@@ -333,7 +347,7 @@ async fn a_queue_of_version_8_is_opened_with_all_that_is_in_it() {
     assert_eq!(due.scans, [(www(), Time::from_millis(8_000))]);
     let event = store.delivery("/hooks/www".to_owned(), "later".to_owned());
     assert_eq!(event.await.unwrap().unwrap().queued, 2);
-    let ups = store.follow_ups(vec![www()], 9).await.unwrap();
+    let ups = led(&store).await.follow_ups(vec![www()], 9).await.unwrap();
     assert_eq!(ups.checks.len(), 1);
     assert_eq!(ups.again, Some(Time::from_millis(5_000)));
     let note = store.noted("mapping:www".to_owned()).await.unwrap();
@@ -385,10 +399,21 @@ async fn a_number_is_never_given_twice_though_all_rows_are_deleted() {
         store.take_delivery(asked()).await.unwrap();
         assert_eq!(*store.subscribe().borrow(), Seq(number));
         assert_eq!(listed(&store).await, [number]);
-        let dropped = store.drop_queue(PipelineId::new("www"), 9).await.unwrap();
+        let dropped = led(&store)
+            .await
+            .drop_queue(PipelineId::new("www"), 9)
+            .await
+            .unwrap();
         assert_eq!(dropped, 1);
-        assert_eq!(store.prune(late, 9).await.unwrap(), 1);
-        assert_eq!(store.prune_deliveries(late, late, 9).await.unwrap(), 1);
+        assert_eq!(led(&store).await.prune(late, 9).await.unwrap(), 1);
+        assert_eq!(
+            led(&store)
+                .await
+                .prune_deliveries(late, late, 9)
+                .await
+                .unwrap(),
+            1
+        );
         close(store, &supervisor).await;
     }
 }
@@ -415,8 +440,11 @@ async fn what_a_delivery_of_version_8_waits_for_keeps_its_order() {
     let store = open(directory.path(), &supervisor).unwrap();
     assert_eq!(store.lineage().last, Seq(20), "no number is given twice");
     let late = Time::from_millis(9_000);
-    assert_eq!(store.release_deliveries(late, 9).await.unwrap(), 1);
-    let queued = store.queued_after(Seq(20), 9).await.unwrap();
+    assert_eq!(
+        led(&store).await.release_deliveries(late, 9).await.unwrap(),
+        1
+    );
+    let queued = led(&store).await.queued_after(Seq(20), 9).await.unwrap();
     let targets: Vec<_> = queued.iter().map(|row| (row.seq.0, &row.target)).collect();
     let asset = |path: &str| Target::Asset(Asset::from_stored(path));
     let (z, a) = (asset("/z"), asset("/a"));

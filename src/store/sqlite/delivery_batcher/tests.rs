@@ -13,15 +13,16 @@ use crate::core::delivery::{DeliveryState, Work};
 use crate::core::time::Time;
 use crate::store::Store;
 use crate::store::StoreSettings;
+use crate::store::contract::led;
 use crate::store::sqlite::schema;
 use crate::supervise::Supervisor;
 
-fn open(directory: &Path, supervisor: &Supervisor) -> Store {
+fn open(directory: &Path, supervisor: &Supervisor) -> Arc<Store> {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
     };
-    Store::open(&settings, supervisor).unwrap()
+    Arc::new(Store::open(&settings, supervisor).unwrap())
 }
 
 fn delivery(number: u16, asset: &str) -> NewDelivery {
@@ -111,7 +112,7 @@ async fn what_arrives_while_the_writer_is_busy_is_committed_together() {
     for one in futures_util::future::join_all(taken).await {
         assert_eq!(one.unwrap(), Taken::New(1));
     }
-    let queued = store.queued_after(Seq(0), 1_000).await.unwrap();
+    let queued = led(&store).await.queued_after(Seq(0), 1_000).await.unwrap();
     assert_eq!(queued.len(), 100, "what is queued already is seen");
     let commits = store.commits() - before;
     assert!(commits <= 2, "{commits} commits");
@@ -163,7 +164,7 @@ async fn who_went_away_is_taken_with_the_others() {
     let second = store.take_delivery(delivery(2, "/b"));
     drop(blocked);
     assert_eq!(second.await.unwrap(), Taken::New(1));
-    let queued = store.queued_after(Seq(0), 9).await.unwrap();
+    let queued = led(&store).await.queued_after(Seq(0), 9).await.unwrap();
     assert_eq!(queued.len(), 2);
 }
 
@@ -191,9 +192,12 @@ async fn deliveries_of_the_version_before_are_taken_over_with_what_they_wait_for
     drop(connection);
     let (supervisor, _faults) = Supervisor::new();
     let store = open(directory.path(), &supervisor);
-    let released = store.release_deliveries(Time::from_millis(5_000), 9).await;
+    let released = led(&store)
+        .await
+        .release_deliveries(Time::from_millis(5_000), 9)
+        .await;
     assert_eq!(released.unwrap(), 1);
-    let queued = store.queued_after(Seq(0), 9).await.unwrap();
+    let queued = led(&store).await.queued_after(Seq(0), 9).await.unwrap();
     let queued: Vec<_> = queued
         .iter()
         .map(|change| (change.seq, change.target.clone(), change.again))

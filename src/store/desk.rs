@@ -1,0 +1,284 @@
+//! What only the leader does with the store: each call is of one term, and is refused when that is over.
+//! Without a [`Desk`] nothing can be decided.
+//!
+//! A queue on this machine's disk has one user, which the lock of its directory proves, and so any term
+//! can begin at once. The term is compared there, too: that costs one look at one row, and makes one code
+//! of both.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::calls::{decide, deliveries, fleet, history, operate, queue, verify};
+use super::db::Db;
+use super::sqlite::tell;
+use super::{Store, StoreError, StoreFuture};
+use crate::core::change::{Change, PipelineId, Seq};
+use crate::core::delivery::ScanDone;
+use crate::core::lease::{LeaseRow, NodeId, Term};
+use crate::core::pause::{Holder, Pause, Retry};
+use crate::core::purge::{Decision, Unsettled};
+use crate::core::time::Time;
+use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
+
+/// Until when the leader of a term may act, by its own clock. Its renewals move it: all clones are one.
+#[derive(Clone, Debug)]
+pub struct Tenure(Arc<AtomicU64>);
+
+impl Tenure {
+    /// For a queue that no other node can lead.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::until(Time::from_millis(u64::MAX))
+    }
+
+    /// Until a time.
+    #[must_use]
+    pub fn until(end: Time) -> Self {
+        Self(Arc::new(AtomicU64::new(end.millis())))
+    }
+
+    /// Moves its end.
+    pub fn renew(&self, end: Time) {
+        self.0.store(end.millis(), Ordering::Relaxed);
+    }
+
+    /// Whether the leader may act now.
+    #[must_use]
+    pub fn holds(&self, now: Time) -> bool {
+        now.millis() < self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The store, with the right to decide in one term. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    store: Arc<Store>,
+    term: Term,
+    tenure: Tenure,
+}
+
+/// What every node does with the store, the leader does, too.
+impl Deref for Desk {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+#[expect(clippy::must_use_candidate, reason = "a future has to be used anyway")]
+impl Store {
+    /// Begins a term, whichever was before, of a queue that no other node uses.
+    pub fn lead(self: &Arc<Self>, term: Term) -> StoreFuture<'_, Desk> {
+        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, NodeId::ONLY));
+        Box::pin(async move {
+            begun.await?;
+            Ok(self.desk(term, Tenure::unlimited()))
+        })
+    }
+
+    /// Who leads, of several nodes.
+    pub fn lease(&self) -> StoreFuture<'_, LeaseRow> {
+        self.read(fleet::lease)
+    }
+
+    /// Begins a term of a node that leads until a time, unless the lease is another than was read.
+    pub fn take_over(
+        self: &Arc<Self>,
+        read: LeaseRow,
+        term: Term,
+        node: NodeId,
+        until: Time,
+    ) -> StoreFuture<'_, Option<Desk>> {
+        let taken = self.alter(move |db| fleet::take(db, read, term, node));
+        Box::pin(async move {
+            let taken = taken.await?;
+            Ok(taken.then(|| self.desk(term, Tenure::until(until))))
+        })
+    }
+
+    /// Moves the lease. `false`: it is of another term.
+    pub fn renew(&self, term: Term) -> StoreFuture<'_, bool> {
+        self.alter(move |db| fleet::renew(db, term))
+    }
+
+    /// Ends a term, so that another node takes over at once.
+    pub fn resign(&self, term: Term) -> StoreFuture<'_, ()> {
+        self.alter(move |db| fleet::resign(db, term))
+    }
+
+    fn desk(self: &Arc<Self>, term: Term, tenure: Tenure) -> Desk {
+        Desk {
+            store: Arc::clone(self),
+            term,
+            tenure,
+        }
+    }
+}
+
+#[expect(clippy::must_use_candidate, reason = "a future has to be used anyway")]
+impl Desk {
+    /// The store of every node.
+    pub const fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Its term.
+    pub const fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Until when the leader may act.
+    pub const fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// Everything but queued changes that a planner has to know at start.
+    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
+        self.store.read(history::unsettled)
+    }
+
+    /// The queued changes after `cursor` in order of sequence, at most `limit`.
+    pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+        let told = Arc::clone(&self.store.told);
+        self.store.read(move |db| {
+            let changes = queue::queued_after(db, cursor, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
+    }
+
+    /// Commits decisions, in order. All or none.
+    pub fn decide(&self, decisions: Vec<Decision>) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| {
+            decisions
+                .iter()
+                .try_for_each(|decision| decide::apply(db, decision))
+        })
+    }
+
+    /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
+    pub fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| operate::pause(db, &pause))
+    }
+
+    /// Ends a pause, and forgets those that are over at `now` ([`Pause::is_over`]). `false`: there was none.
+    pub fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
+        self.fenced(move |db| operate::resume(db, &pipeline, &holder, now))
+    }
+
+    /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
+    /// a call, which are returned.
+    pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+        let told = Arc::clone(&self.store.told);
+        self.fenced(move |db| {
+            let changes = operate::retry(db, &what, limit)?;
+            tell(&told, &changes);
+            Ok(changes)
+        })
+    }
+
+    /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
+    /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
+    /// with the first call.
+    pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
+        self.fenced_and_announced(move |db| operate::drop_queue(db, &pipeline, limit))
+    }
+
+    /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was
+    /// asked for, nor than its route's delay is now. A clock that was set back, or a delay that was
+    /// made smaller, leaves no wait longer than the configured one.
+    pub fn begin_deliveries(
+        &self,
+        delays: BTreeMap<String, Duration>,
+        now: Time,
+    ) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| deliveries::begin(db, &delays, now))
+    }
+
+    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
+    /// wants any more; no stored time stays further ahead than it may be.
+    pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| verify::begin(db, &follows, now))
+    }
+
+    /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
+    /// returns how many these were.
+    pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        let told = Arc::clone(&self.store.told);
+        self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &told))
+    }
+
+    /// The deliveries that waited for scans are made of what the pipeline's scans found.
+    pub fn scanned_for_deliveries(&self, scan: ScanDone) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| deliveries::scanned(db, &scan))
+    }
+
+    /// Plans what follows on the settled requests of a pipeline that were marked by
+    /// [`Decision::Follow`]: at most `limit` requests a call. At most
+    /// [`WAITING`](crate::core::verify::WAITING) looks wait; how many do not fit is returned.
+    pub fn follow_up(&self, plan: FollowUp, limit: usize) -> StoreFuture<'_, FollowedUp> {
+        self.fenced(move |db| verify::follow_up(db, &plan, limit))
+    }
+
+    /// What is to be done, with the next `checks` looks of these pipelines.
+    pub fn follow_ups(&self, of: Vec<PipelineId>, checks: usize) -> StoreFuture<'_, FollowUps> {
+        self.store
+            .read(move |db| verify::follow_ups(db, &of, checks))
+    }
+
+    /// Queues again what is due at `now`: at most `limit` assets. Returns how many it were.
+    pub fn purge_again(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
+        self.fenced_and_announced(move |db| verify::purge_again(db, now, limit))
+    }
+
+    /// What is known of the bytes behind an asset that is looked at.
+    pub fn known(&self, check: Check) -> StoreFuture<'_, Known> {
+        self.store.read(move |db| verify::known(db, &check))
+    }
+
+    /// Commits a look. `false`: it was no longer wanted, and nothing of it was kept.
+    pub fn looked(&self, looked: Looked) -> StoreFuture<'_, bool> {
+        self.fenced(move |db| verify::looked(db, &looked))
+    }
+
+    /// Deletes what settled before `before`: at most `limit` rows a call, so that no call takes
+    /// long. Returns how many it deleted. Never touches what is not settled, nor the last number
+    /// of any sequence.
+    pub fn prune(&self, before: Time, limit: usize) -> StoreFuture<'_, u64> {
+        self.fenced(move |db| history::prune(db, before, limit))
+    }
+
+    /// Forgets deliveries that wait for nothing: those from before `before` that can't be repeated at
+    /// `now`, and all but the last [`DELIVERIES_KEPT`](super::DELIVERIES_KEPT); at most `limit` a call. Returns how many.
+    pub fn prune_deliveries(&self, before: Time, now: Time, limit: usize) -> StoreFuture<'_, u64> {
+        self.fenced(move |db| deliveries::prune(db, before, now, limit))
+    }
+
+    /// Writes in its term.
+    fn fenced<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        let term = self.term;
+        self.store.alter(move |db| {
+            fleet::fence(db, term)?;
+            to(db)
+        })
+    }
+
+    /// Writes in its term what may append changes, and announces them.
+    fn fenced_and_announced<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        let term = self.term;
+        self.store.write_and_announce(move |db| {
+            fleet::fence(db, term)?;
+            to(db)
+        })
+    }
+}
