@@ -1,5 +1,6 @@
 //! The command line: arguments, and one file for each command.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -238,6 +239,11 @@ impl Cli {
     #[must_use]
     pub fn of_process() -> Self {
         completions::answer();
+        // clap writes its help and its errors before there are parsed options.
+        let words = std::env::args_os().take_while(|word| word != "--");
+        let color = option_of(words, "--color").and_then(|word| word.into_string().ok());
+        let color = color.and_then(|word| Color::from_str(&word, false).ok());
+        style::choose(color.unwrap_or_default());
         Self::parse()
     }
 
@@ -325,6 +331,20 @@ impl Global {
         telemetry::start(self.log_format, level, color, journal)
             .map_err(|error| Failure::usage(format!("{error:#}")))
     }
+}
+
+/// The value of a global option among words that are not parsed.
+fn option_of(mut words: impl Iterator<Item = OsString>, option: &str) -> Option<OsString> {
+    while let Some(word) = words.next() {
+        if word == option {
+            return words.next();
+        }
+        let joined = word.to_str().and_then(|word| word.strip_prefix(option));
+        if let Some(value) = joined.and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value.into());
+        }
+    }
+    None
 }
 
 /// The pipeline of this name or id.

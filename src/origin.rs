@@ -25,7 +25,7 @@ pub use bucket::BucketOrigin;
 pub use error::OriginError;
 pub use index::{Index, IndexError};
 pub use queries::{
-    Access, Difference, Ignored, Remembered, access, differences, ignored_by, remembered,
+    Access, Difference, Ignored, Remembered, Sample, access, differences, ignored_by, remembered,
     remembered_file,
 };
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};

@@ -9,8 +9,11 @@ use super::way::Way;
 use super::{Failure, Format, Global, output};
 use crate::config::{Config, Environment};
 
+mod files;
+mod look;
 mod offline;
 mod roots;
+mod user;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -20,18 +23,23 @@ pub(super) struct CheckArgs {
     /// Show the effective values, and where each is from.
     #[arg(long)]
     print: bool,
-    /// Look through one root, as another user: what `check` runs itself for.
+    /// Look at a file or a root, as another user: what `check` runs itself for.
     #[arg(long, hide = true, value_name = "JSON")]
     look: Option<String>,
 }
 
 pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode, Failure> {
     if let Some(look) = &args.look {
-        return roots::look(look);
+        return look::look(look);
     }
     let environment = Environment::of_process();
     let more = match Config::load(&global.config, &environment) {
-        Ok(config) => roots::warnings(&config).await,
+        Ok(config) => {
+            let user = user::daemons_user(&config).await;
+            let mut found = files::warnings(&config, user.as_ref()).await;
+            found.extend(roots::warnings(&config, user.as_ref()).await);
+            found
+        }
         Err(_) => Vec::new(),
     };
     let format = match global.format {

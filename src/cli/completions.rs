@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
-use super::{CONFIG, CONFIG_VARIABLE, Cli, Failure, output};
+use super::{CONFIG, CONFIG_VARIABLE, Cli, Failure, option_of, output};
 use crate::config::{Config, Environment};
 
 /// Where it is set, the program is run by a shell that completes.
@@ -57,16 +57,8 @@ pub(super) fn pipelines() -> ArgValueCandidates {
 
 /// The configuration that the line to be completed names, or the environment.
 fn config_file(environment: &Environment) -> PathBuf {
-    let words: Vec<_> = std::env::args_os().collect();
-    let after = words.windows(2).find_map(|pair| match pair {
-        [option, file] if option == "--config" => Some(PathBuf::from(file)),
-        _ => None,
-    });
-    let joined = words
-        .iter()
-        .filter_map(|word| word.to_str()?.strip_prefix("--config="));
-    after
-        .or_else(|| joined.map(PathBuf::from).next())
+    option_of(std::env::args_os(), "--config")
+        .map(PathBuf::from)
         .or_else(|| environment.get(CONFIG_VARIABLE).map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from(CONFIG))
 }

@@ -5,6 +5,6 @@ mod access;
 mod differences;
 mod remembered;
 
-pub use access::{Access, access};
+pub use access::{Access, Sample, access};
 pub use differences::{Difference, differences};
 pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::time::Time;
 
-mod validity;
+mod fields;
 
 /// So long before its end a certificate should have been renewed: certbot does it 30 days before. One that
 /// lives for less than six weeks has a third of its life.
@@ -38,7 +38,7 @@ impl fmt::Debug for Certificate {
 /// Whom a certificate is for, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFacts {
-    /// The host names that it is for; addresses are not among them.
+    /// The host names that it is for, then the addresses.
     pub names: Vec<String>,
     /// The first moment at which it is valid.
     pub valid_from: Time,
@@ -125,12 +125,14 @@ impl CertificateFacts {
     fn of(certificate: &CertificateDer<'_>) -> Result<Self, CertificateError> {
         let parsed = webpki::EndEntityCert::try_from(certificate)
             .map_err(|error| CertificateError::Certificate(error.to_string()))?;
-        let (valid_from, valid_until) = validity::of(certificate)
+        let fields = fields::of(certificate)
             .ok_or_else(|| CertificateError::Certificate("it has no validity".to_owned()))?;
+        let hosts = parsed.valid_dns_names().map(str::to_owned);
+        let addresses = fields.addresses.iter().map(ToString::to_string);
         Ok(Self {
-            names: parsed.valid_dns_names().map(str::to_owned).collect(),
-            valid_from,
-            valid_until,
+            names: hosts.chain(addresses).collect(),
+            valid_from: fields.valid_from,
+            valid_until: fields.valid_until,
         })
     }
 
@@ -165,7 +167,7 @@ impl CertificateFacts {
 impl fmt::Display for CertificateFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.names.as_slice() {
-            [] => f.write_str("no host name"),
+            [] => f.write_str("no host name and no address"),
             names => f.write_str(&names.join(", ")),
         }
     }

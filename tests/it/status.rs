@@ -157,6 +157,50 @@ async fn on_a_terminal_it_has_colours_and_fits_and_without_one_it_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn help_and_usage_errors_have_colours_where_everything_else_has() {
+    let bench = Bench::new().await;
+    let binary = env!("CARGO_BIN_EXE_edgepurge");
+    for (words, on_terminal, in_pipe) in [
+        ("edgepurge --help", true, false),
+        ("edgepurge purge", true, false),
+        ("edgepurge --color sometimes status", true, false),
+        ("NO_COLOR=1 edgepurge purge", false, false),
+        (
+            "NO_COLOR=1 edgepurge status --color sometimes",
+            false,
+            false,
+        ),
+        ("edgepurge --color never --help", false, false),
+        ("edgepurge purge --color=never", false, false),
+        ("edgepurge --color=always --help", true, true),
+        ("NO_COLOR=1 edgepurge purge --color always", true, true),
+        // Behind -- is another program's.
+        (
+            "edgepurge deploy www --nope -- ls --color=always",
+            true,
+            false,
+        ),
+        (
+            "edgepurge deploy www --nope -- ls --color never",
+            true,
+            false,
+        ),
+    ] {
+        let command = words.replace("edgepurge", binary);
+        let terminal = format!("--version; {command}; true");
+        let terminal = on_a_terminal(&bench, &terminal, (80, 40), None).await;
+        let script = format!("{{ {command}; }} 2>&1; true");
+        let mut pipe = Command::new("sh");
+        pipe.args(["-c", &script]).env_remove("NO_COLOR");
+        let pipe = text(&pipe.output().await.unwrap().stdout);
+        for (said, wanted) in [(terminal, on_terminal), (pipe, in_pipe)] {
+            assert!(said.contains("--help"), "{words}: {said}");
+            assert_eq!(said.contains('\x1b'), wanted, "{words}: {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_waits_for_stays_on_one_line_of_the_terminal() {
     let mut bench = Bench::new().await;
     bench.start().await;

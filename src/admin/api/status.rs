@@ -72,16 +72,16 @@ pub struct Status {
 }
 
 impl Status {
-    /// What the rate of calls to the API is counted in, and, where the API limits it, what that means.
+    /// What follows the rate of calls to the API: its unit, the rate that is configured, and, where the API limits
+    /// it, what that means.
     #[must_use]
     pub fn api_rate(&self) -> String {
-        match self.api_limits_since {
-            None => "calls a second".to_owned(),
-            Some(_) => format!(
-                "calls a second of {:.1}: the API limits the rate, which grows back by itself",
-                self.api_rate_configured
-            ),
-        }
+        let limited = self.api_limits_since.map_or(
+            "",
+            |_| ": the API limits the rate, which grows back by itself",
+        );
+        let configured = self.api_rate_configured;
+        format!("calls a second (configured: {configured:.1}){limited}")
     }
 
     /// The pipeline of this name or id.

@@ -1,74 +1,16 @@
-//! Looks through the roots as the daemon does: by a process of its own that runs as its user, so that
-//! whatever decides about access is asked, and a filesystem that hangs is left behind.
+//! Whether the daemon's user can read the roots, and whose right to read them does not count yet.
 
-use std::ffi::CString;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::path::Path;
 
-use nix::unistd::{Gid, Group, Uid, getgrouplist, setgid, setgroups, setuid};
-use serde::{Deserialize, Serialize};
-use tokio::process::Command;
-
-use crate::cli::{Failure, output};
+use super::look::{Look, Seen, denial, join_group, whose};
+use super::user::{User, group_name};
 use crate::config::{Config, Problem};
 use crate::daemon;
-use crate::origin::{Access, FollowSymlinks, OriginSettings, access};
+use crate::origin::{Access, OriginSettings, Sample};
 
-/// One root is looked through for so long.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// systemd answers within this, or is not there.
-const SYSTEMD: Duration = Duration::from_secs(2);
-/// The unit, and the user in it.
-const UNIT: &str = "edgepurge.service";
-const USER: &str = "edgepurge";
-
-/// A root, and the user that it is looked through as; left out: the user of this process.
-#[derive(Debug, Serialize, Deserialize)]
-struct Look {
-    user: Option<User>,
-    root: PathBuf,
-    follow: FollowSymlinks,
-    ignore: Vec<String>,
-}
-
-/// The daemon's user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct User {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-/// Becomes the user, looks through the root, and writes what was found to stdout.
-pub(super) fn look(json: &str) -> Result<ExitCode, Failure> {
-    let look: Look =
-        serde_json::from_str(json).map_err(|error| Failure::usage(error.to_string()))?;
-    if let Some(user) = &look.user {
-        turn_into(user)
-            .map_err(|error| Failure::failed(format!("can't run as uid {}: {error}", user.uid)))?;
-    }
-    output::json(&access(&look.root, look.follow, &look.ignore)?)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn turn_into(user: &User) -> nix::Result<()> {
-    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
-    setgroups(&groups)?;
-    setgid(Gid::from_raw(user.gid))?;
-    setuid(Uid::from_raw(user.uid))
-}
-
-/// What the daemon will not be able to read, and whose right to read it does not count yet.
-pub(super) async fn warnings(config: &Config) -> Vec<Problem> {
-    let me = nix::unistd::geteuid();
-    let user = if me.is_root() {
-        daemons_user(config).await
-    } else {
-        None
-    };
-    let is_daemon = owner(config).is_some_and(|(uid, _)| uid == me.as_raw());
+/// A warning for what the daemon's user, where it is known, will not be able to read, and for the web server's
+/// group.
+pub(super) async fn warnings(config: &Config, user: Option<&User>) -> Vec<Problem> {
     let mut found = Vec::new();
     for (at, pipeline) in config.pipelines.iter().enumerate() {
         let origins = pipeline.origins.iter().enumerate();
@@ -82,79 +24,18 @@ pub(super) async fn warnings(config: &Config) -> Vec<Problem> {
             };
             let seen = place.ask(None).await;
             if settings.web_group.is_none() {
-                found.extend(seen.as_ref().ok().and_then(|seen| place.group(seen)));
+                found.extend(
+                    seen.as_ref()
+                        .ok()
+                        .and_then(|seen| place.group(&seen.access)),
+                );
             }
-            let (uid, seen) = match &user {
-                Some(user) => (user.uid, place.ask(Some(user.clone())).await),
-                None if is_daemon => (me.as_raw(), seen),
-                None => continue,
-            };
-            found.extend(place.unread(uid, seen));
+            if let Some(user) = user {
+                found.extend(place.unread(user, place.ask(Some(user)).await));
+            }
         }
     }
     found
-}
-
-/// The user of the unit, where systemd knows it; else whose the state is; else who is called like it.
-async fn daemons_user(config: &Config) -> Option<User> {
-    let by_name = |name: &str| nix::unistd::User::from_name(name).ok().flatten();
-    let unit = unit().await;
-    if let Some((name, more)) = unit
-        && let Some(user) = by_name(&name)
-    {
-        let mut found = of(&user);
-        let more = more.split_whitespace().filter_map(|group| {
-            let named = || Group::from_name(group).ok().flatten();
-            group.parse().ok().or_else(|| Some(named()?.gid.as_raw()))
-        });
-        found.groups.extend(more);
-        return Some(found);
-    }
-    if let Some((uid, gid)) = owner(config).filter(|(uid, _)| *uid != 0) {
-        let known = nix::unistd::User::from_uid(Uid::from_raw(uid))
-            .ok()
-            .flatten();
-        let unknown = User {
-            uid,
-            gid,
-            groups: vec![gid],
-        };
-        return Some(known.map_or(unknown, |user| of(&user)));
-    }
-    by_name(USER).map(|user| of(&user))
-}
-
-fn of(user: &nix::unistd::User) -> User {
-    let name = CString::new(user.name.as_str()).unwrap_or_default();
-    let groups = getgrouplist(&name, user.gid).unwrap_or_else(|_| vec![user.gid]);
-    User {
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-        groups: groups.into_iter().map(Gid::as_raw).collect(),
-    }
-}
-
-/// Whose the state directory is.
-fn owner(config: &Config) -> Option<(u32, u32)> {
-    let found = std::fs::metadata(&config.state.directory).ok()?;
-    Some((found.uid(), found.gid()))
-}
-
-/// The user of the unit, and the groups that it has beside the user's.
-async fn unit() -> Option<(String, String)> {
-    let mut systemctl = Command::new("systemctl");
-    systemctl
-        .args(["show", UNIT, "--property=User,SupplementaryGroups"])
-        .kill_on_drop(true);
-    let told = tokio::time::timeout(SYSTEMD, systemctl.output()).await;
-    let told = String::from_utf8(told.ok()?.ok()?.stdout).ok()?;
-    let value = |key: &str| {
-        let mut lines = told.lines();
-        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-    };
-    let user = value("User").filter(|user| !user.is_empty())?;
-    let more = value("SupplementaryGroups").unwrap_or_default();
-    Some((user.to_owned(), more.to_owned()))
 }
 
 /// An origin in the configuration.
@@ -165,26 +46,13 @@ struct Place<'c> {
 }
 
 impl Place<'_> {
-    async fn ask(&self, user: Option<User>) -> Result<Access, String> {
+    async fn ask(&self, user: Option<&User>) -> Result<Seen, String> {
         let look = Look {
-            user,
-            root: self.settings.root.clone(),
-            follow: self.settings.follow_symlinks,
-            ignore: self.settings.ignore.clone(),
+            user: user.cloned(),
+            path: self.settings.root.clone(),
+            walk: Some((self.settings.follow_symlinks, self.settings.ignore.clone())),
         };
-        let json = serde_json::to_string(&look).map_err(|error| error.to_string())?;
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
-        command
-            .args(["check", "--look", &json])
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true);
-        let Ok(told) = tokio::time::timeout(PATIENCE, command.output()).await else {
-            return Err(format!("not within {} s", PATIENCE.as_secs()));
-        };
-        let told = told.map_err(|error| error.to_string())?;
-        serde_json::from_slice(&told.stdout)
-            .map_err(|_| String::from_utf8_lossy(&told.stderr).trim().to_owned())
+        look.ask().await
     }
 
     fn problem(&self, key: &str, why: &str, hint: &str) -> Problem {
@@ -197,7 +65,7 @@ impl Place<'_> {
         // root's own is what only root reads.
         let groups = seen.groups.iter().filter(|(gid, _)| **gid != 0);
         let (gid, sample) = groups.max_by_key(|(_, sample)| sample.count)?;
-        let group = called(*gid);
+        let group = group_name(*gid);
         Some(self.problem(
             "web_group",
             &format!(
@@ -210,16 +78,14 @@ impl Place<'_> {
     }
 
     /// What the daemon's user can't read.
-    fn unread(&self, uid: u32, seen: Result<Access, String>) -> Vec<Problem> {
-        let user = nix::unistd::User::from_uid(Uid::from_raw(uid))
-            .ok()
-            .flatten();
-        let user = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
+    fn unread(&self, user: &User, seen: Result<Seen, String>) -> Vec<Problem> {
+        let root = &self.settings.root;
+        let name = user.spoken();
         let seen = match seen {
             Ok(seen) => seen,
             Err(why) => {
                 let why =
-                    format!("can't be looked through as {user}, whom the daemon runs as: {why}");
+                    format!("can't be looked through as {name}, whom the daemon runs as: {why}");
                 return vec![self.problem(
                     "root",
                     &why,
@@ -227,53 +93,44 @@ impl Place<'_> {
                 )];
             }
         };
-        let among = if seen.truncated { " at least" } else { "" };
-        let mut problems = Vec::new();
-        for (sample, what, then) in [
+        if let Some(by) = &seen.denied_by {
+            let (why, hint) = denial(root, by, user);
+            return vec![self.problem("root", &why, &hint)];
+        }
+        let among = if seen.access.truncated {
+            " at least"
+        } else {
+            ""
+        };
+        let samples = [
             (
-                &seen.closed,
+                &seen.access.closed,
                 "directories that can't be listed",
                 "what changes there is not noticed",
             ),
             (
-                &seen.unread,
+                &seen.access.unread,
                 "files that can't be read",
                 "they are compared by size and times",
             ),
-        ] {
-            if sample.count == 0 {
-                continue;
-            }
-            let first = match sample.first.as_str() {
-                "" => "the root itself".to_owned(),
-                first => format!("`{}`", first.escape_debug()),
-            };
+        ];
+        let samples = samples.into_iter().filter(|(sample, ..)| sample.count > 0);
+        let problem = |(sample, what, then): (&Sample, &str, &str)| {
+            let path = root.join(&sample.first);
             let why = format!(
-                "has {}{among} {what} by {user}, whom the daemon runs as; the first is {first}: {then}",
-                sample.count
+                "has {}{among} {what} by {name}, whom the daemon runs as; the first is `{}` ({}): {then}",
+                sample.count,
+                sample.first.escape_debug(),
+                whose(&path)
             );
-            let path = self.settings.root.join(&sample.first);
-            problems.push(self.problem("root", &why, &hint(&path)));
-        }
-        problems
+            self.problem("root", &why, &hint(&path))
+        };
+        samples.map(problem).collect()
     }
 }
 
-/// How the daemon gets at a path.
+/// How the daemon gets at a path below a root.
 fn hint(path: &Path) -> String {
-    let found = std::fs::metadata(path).ok();
-    let group = found.filter(|found| found.mode() & 0o040 != 0 && found.gid() != 0);
-    let join = group.map_or_else(String::new, |found| {
-        format!(
-            "let it join the group, with SupplementaryGroups={} below [Service] in `systemctl edit edgepurge`; or ",
-            called(found.gid())
-        )
-    });
+    let join = join_group(path).map_or_else(String::new, |join| format!("{join}; or "));
     format!("{join}chmod or setfacl it, or put what nobody is served into `ignore`")
-}
-
-/// A group's name, or its number where it has none.
-fn called(gid: u32) -> String {
-    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    group.map_or_else(|| gid.to_string(), |group| group.name)
 }

@@ -20,7 +20,7 @@ fn openssl(script: &str) -> Vec<u8> {
         openssl ecparam -name prime256v1 -genkey -noout -out key.pem
         printf '%s\n' '[ca]' 'default_ca=a' '[a]' 'new_certs_dir=.' 'database=index' 'serial=serial' 'default_md=sha256' \
             'policy=p' 'x509_extensions=e' '[p]' 'commonName=supplied' \
-            '[e]' 'subjectAltName=DNS:purge.example.com,DNS:*.example.org,IP:192.0.2.1' \
+            '[e]' 'subjectAltName=DNS:purge.example.com,DNS:*.example.org,IP:192.0.2.1,IP:2001:db8::1' \
             '[req]' 'distinguished_name=n' 'x509_extensions=x' '[n]' '[x]' 'basicConstraints=CA:FALSE' >ca.cnf
         : >index
     ";
@@ -58,9 +58,40 @@ fn read(pem: &str) -> Result<CertificateFacts, CertificateError> {
 fn names_and_times_are_those_of_the_first_certificate() {
     let made = made("20260101000000Z", "20260401120000Z");
     let facts = read(&made.pem).unwrap();
-    assert_eq!(facts.names, ["purge.example.com", "*.example.org"]);
-    assert_eq!(facts.to_string(), "purge.example.com, *.example.org");
+    assert_eq!(
+        facts.names,
+        [
+            "purge.example.com",
+            "*.example.org",
+            "192.0.2.1",
+            "2001:db8::1"
+        ]
+    );
+    assert_eq!(
+        facts.to_string(),
+        "purge.example.com, *.example.org, 192.0.2.1, 2001:db8::1"
+    );
     assert_eq!(facts.valid_until.to_string(), "2026-04-01T12:00:00.000Z");
+}
+
+#[test]
+fn a_certificate_may_name_addresses_alone_or_nothing() {
+    for (extensions, wanted) in [
+        ("-addext subjectAltName=IP:192.0.2.7", vec!["192.0.2.7"]),
+        (
+            "-addext subjectAltName=critical,IP:::1,email:a@example.com,IP:127.0.0.1",
+            vec!["::1", "127.0.0.1"],
+        ),
+        ("-addext keyUsage=digitalSignature", vec![]),
+    ] {
+        let pem = openssl(&format!(
+            "openssl req -x509 -key key.pem -subj /CN=a -days 9 -config ca.cnf {extensions}; cat key.pem"
+        ));
+        let facts = read(&String::from_utf8(pem).unwrap()).unwrap();
+        assert_eq!(facts.names, wanted, "{extensions}");
+        let none = facts.to_string() == "no host name and no address";
+        assert_eq!(none, wanted.is_empty(), "{facts}");
+    }
 }
 
 #[test]

@@ -6,11 +6,11 @@ use secrecy::ExposeSecret as _;
 
 use crate::bench::{PIPELINE, until};
 
-use super::inside::{OLD, deliver, route};
+use super::inside::{OLD, deliver_over, route};
 use super::machine::{KEY, Machine, SITE, drop_in, property, put, sh, tried};
 
 /// So many are here: none may be left out in silence.
-pub(super) const TESTS: usize = 4;
+pub(super) const TESTS: usize = 5;
 
 const CONFIG: &str = "/etc/edgepurge/config.toml";
 const STATE: &str = "/var/lib/edgepurge/queue.db";
@@ -109,10 +109,38 @@ async fn before_it_is_configured_it_is_not_started_and_that_is_no_failure() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs in the machine that `booted` boots"]
 async fn an_upgrade_and_a_downgrade_answer_every_delivery_and_lose_nothing() {
+    upgrade_and_downgrade("http", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs in the machine that `booted` boots"]
+async fn the_same_holds_for_deliveries_over_https() {
+    let directory = "/etc/edgepurge/tls";
+    let tls = format!(
+        "[webhooks]\ntls_certificate_file = \"{directory}/certificate.pem\"\n\
+         tls_key_file = \"{directory}/key.pem\"\n"
+    );
+    upgrade_and_downgrade("https", &tls).await;
+}
+
+/// Makes a certificate for this machine where the daemon reads it, as a hook of certbot would put it.
+fn certify() {
+    sh("install -d -m 750 -g edgepurge /etc/edgepurge/tls
+        cd /etc/edgepurge/tls
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=a \
+            -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out certificate.pem
+        chgrp edgepurge key.pem certificate.pem
+        chmod 640 key.pem certificate.pem");
+}
+
+/// With a route to which deliveries come in this scheme; `more`: lines for the configuration.
+async fn upgrade_and_downgrade(scheme: &str, more: &str) {
     let machine = Machine::new().await;
     drop_in("LoadCredential=deploy_token:edgepurge.deploy_token");
     put("/etc/credstore/edgepurge.deploy_token", OLD, 0o600);
-    machine.config("", &route("credential = \"deploy_token\""));
+    certify();
+    let route = route("credential = \"deploy_token\"");
+    machine.config("", &format!("{route}{more}"));
     sh("systemctl start edgepurge-webhook.socket edgepurge.service");
     machine.serves("a.css").await;
     let newer = package_of("99.0.0-1");
@@ -123,7 +151,7 @@ async fn an_upgrade_and_a_downgrade_answer_every_delivery_and_lose_nothing() {
         let install = tokio::task::spawn_blocking(move || sh(&install));
         let mut answered = 0;
         while !install.is_finished() || answered < 5 {
-            assert_eq!(deliver(OLD).await, Some(202), "{answered}");
+            assert_eq!(deliver_over(scheme, OLD).await, Some(202), "{answered}");
             answered += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -212,6 +212,19 @@ async fn files_that_cannot_be_read_are_counted_until_they_can_be() {
     assert_eq!(bench.purges().len(), before);
 }
 
+/// What `check` warns of, each as `KEY WHY; HINT`.
+async fn warnings(bench: &Bench) -> Vec<String> {
+    let checked = bench.run(&["--format", "json", "check"]).await;
+    assert!(checked.status.success(), "{checked:?}");
+    let found: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let warnings = found["warnings"].as_array().unwrap().iter();
+    let text = |one: &serde_json::Value| {
+        let part = |name: &str| one[name].as_str().unwrap().to_owned();
+        format!("{} {}; {}", part("key"), part("why"), part("hint"))
+    };
+    warnings.map(text).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_tries_the_roots_as_the_daemons_user_and_names_the_group() {
     let Some(mut bench) = served().await else {
@@ -222,23 +235,12 @@ async fn check_tries_the_roots_as_the_daemons_user_and_names_the_group() {
     bench.write("c.css", "one");
     bench.write("own/d.css", "one");
     bench.start().await;
-    let checked = async |bench: &Bench| {
-        let checked = bench.run(&["--format", "json", "check"]).await;
-        assert!(checked.status.success(), "{checked:?}");
-        let found: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
-        let warnings = found["warnings"].as_array().unwrap().iter();
-        let text = |one: &serde_json::Value| {
-            let part = |name: &str| one[name].as_str().unwrap().to_owned();
-            format!("{} {}; {}", part("key"), part("why"), part("hint"))
-        };
-        warnings.map(text).collect::<Vec<_>>()
-    };
-    assert_eq!(checked(&bench).await, Vec::<String>::new());
+    assert_eq!(warnings(&bench).await, Vec::<String>::new());
 
     give(&bench.site().join("members"), WEB, 0o750);
     give(&bench.site().join("b.css"), WEB, 0o640);
     give(&bench.site().join("own"), 0, 0o700);
-    let found = checked(&bench).await;
+    let found = warnings(&bench).await;
     let [group, closed, unread] = found.as_slice() else {
         panic!("{found:#?}");
     };
@@ -268,5 +270,84 @@ async fn check_tries_the_roots_as_the_daemons_user_and_names_the_group() {
     // What the configuration says of it is taken in.
     bench.origin = format!("web_group = {WEB}\nignore = [\"/own/\", \"/members/\", \"b.css\"]");
     bench.config();
-    assert_eq!(checked(&bench).await, Vec::<String>::new());
+    assert_eq!(warnings(&bench).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_files_that_the_daemons_user_can_t_read_and_whose_they_are() {
+    let Some(mut bench) = served().await else {
+        return;
+    };
+    bench.write("a.css", "one");
+    bench.start().await;
+    assert_eq!(bench.terminate().await, Some(0));
+    let closed = bench.path("closed");
+    fs::create_dir(&closed).unwrap();
+    let token = closed.join("token");
+    fs::write(&token, "0123456789abcdef").unwrap();
+    give(&token, 0, 0o600);
+    bench.admin = format!("token_file = \"{}\"", token.display());
+    let (config, key) = (bench.config(), bench.path("secret_key"));
+    let file = |key: &str, path: &Path, whose: &str, remedy: &str| {
+        let path = path.display();
+        format!(
+            "{key} {path} can't be read by uid {USER}, whom the daemon runs as: it is {whose}; {remedy}"
+        )
+    };
+    let chgrp = |path: &Path| {
+        let path = path.display();
+        format!("chgrp {USER} {path}; chmod 640 {path}")
+    };
+    give(&closed, 0, 0o711);
+    let of_token = file(
+        "admin.token_file",
+        &token,
+        "root:root, mode 0600",
+        &chgrp(&token),
+    );
+    assert_eq!(warnings(&bench).await, [of_token]);
+
+    // A directory above, which is named instead.
+    give(&closed, 0, 0o700);
+    let found = warnings(&bench).await;
+    let [found] = found.as_slice() else {
+        panic!("{found:#?}");
+    };
+    let closed_shown = closed.display();
+    for part in [
+        format!("{closed_shown} is root:root, mode 0700;"),
+        format!("chmod o+x {closed_shown}, or for it alone: setfacl -m u:{USER}:x"),
+    ] {
+        assert!(found.contains(&part), "{part}: {found}");
+    }
+
+    // What is said is the cure.
+    give(&closed, 0, 0o711);
+    give(&token, USER, 0o640);
+    give(&config, 0, 0o600);
+    give(&key, 0, 0o600);
+    let whose = "root:root, mode 0600";
+    assert_eq!(
+        warnings(&bench).await,
+        [
+            file("", &config, whose, &chgrp(&config)),
+            file("scaleway.secret_key_file", &key, whose, &chgrp(&key)),
+        ]
+    );
+    give(&config, USER, 0o640);
+    give(&key, USER, 0o640);
+    // The root, and what is above it, in the same words.
+    give(&bench.site(), WEB, 0o750);
+    let found = warnings(&bench).await.join("\n");
+    assert!(
+        found.contains("pipeline[0].origin[0].root ")
+            && found.contains("it is root:61002, mode 0750"),
+        "{found}"
+    );
+    assert!(found.contains("SupplementaryGroups=61002"), "{found}");
+    give(&bench.site(), 0, 0o755);
+    assert_eq!(warnings(&bench).await, Vec::<String>::new());
+    chown(&key, Some(USER), Some(USER)).unwrap();
+    bench.start().await;
+    bench.no_alarm().await;
 }

@@ -330,8 +330,9 @@ async fn a_rate_that_was_learned() {
         (incident.bench.status().await["alarms"] == json!([])).then_some(())
     })
     .await;
-    let words =
-        ["calls a second of 10.0: the API limits the rate, which grows back by itself, since "];
+    let words = [
+        "calls a second (configured: 10.0): the API limits the rate, which grows back by itself, since ",
+    ];
     incident.shows("", &words).await;
 }
 

@@ -124,12 +124,16 @@ async fn a_delivery_over_https_is_taken_in_http_1_1_and_the_certificate_is_shown
     bench.settle().await;
     assert!(bench.purges().contains(&"/a.css".to_owned()));
     let certificate = bench.status().await["webhooks"]["certificate"].clone();
-    assert_eq!(certificate["names"], json!(["purge.example.com"]));
+    assert_eq!(
+        certificate["names"],
+        json!(["purge.example.com", "127.0.0.1"])
+    );
     assert_eq!(handshakes(&bench).await, Some(0.0));
     bench.no_alarm().await;
     let output = bench.run(&["check"]).await;
     let told = said(&output);
-    let line = "the certificate of the webhook listener is for purge.example.com; valid until ";
+    let line =
+        "the certificate of the webhook listener is for purge.example.com, 127.0.0.1; valid until ";
     assert!(
         told.contains(line) && told.contains(", 88 days\n"),
         "{told}"
@@ -258,7 +262,7 @@ async fn files_that_are_no_certificate_leave_the_old_one_at_work_with_an_alarm_u
     put(&bench, b"half of a certifi");
     let alarm = bench.alarm("certificate").await;
     for part in [
-        "purge.example.com; valid until",
+        "purge.example.com, 127.0.0.1; valid until",
         bench.path("certificate").to_str().unwrap(),
         "holds no certificate in PEM form",
         "hint: ",
@@ -303,7 +307,8 @@ async fn a_certificate_that_ends_soon_or_has_ended_is_an_alarm_and_a_warning_of_
     bench.start().await;
     let alarm = bench.alarm("certificate").await;
     assert!(
-        alarm.contains("(purge.example.com): valid until ") && alarm.contains(", 9 days;"),
+        alarm.contains("(purge.example.com, 127.0.0.1): valid until ")
+            && alarm.contains(", 9 days;"),
         "{alarm}"
     );
     let told = said(&bench.run(&["check"]).await);
@@ -316,7 +321,8 @@ async fn a_certificate_that_ends_soon_or_has_ended_is_an_alarm_and_a_warning_of_
     bench.reload().await;
     let alarm = bench.alarm("certificate").await;
     assert!(
-        alarm.contains("(purge.example.com): expired on ") && alarm.contains(", 3 days ago;"),
+        alarm.contains("(purge.example.com, 127.0.0.1): expired on ")
+            && alarm.contains(", 3 days ago;"),
         "{alarm}"
     );
     let output = bench.run(&["check"]).await;

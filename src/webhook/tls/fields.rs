@@ -1,5 +1,7 @@
-//! From when until when a certificate is valid: the one field that `rustls` and `webpki` keep for themselves.
-//! Reads as much of DER as that takes, strictly.
+//! Until when a certificate is valid, and the addresses that it names: the fields that `rustls` and `webpki` keep
+//! for themselves. Reads as much of DER as that takes, strictly.
+
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -8,15 +10,31 @@ use jiff::tz::TimeZone;
 use crate::core::time::Time;
 
 const INTEGER: u8 = 0x02;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 /// The version, which certificates of version 1 do not have.
 const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+/// The object identifier of the extension with the names, 2.5.29.17 (RFC 5280, 4.2.1.6).
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+/// The name that is an address.
+const ADDRESS: u8 = 0x87;
 
-/// The first and the last moment at which a certificate is valid; `None` where the bytes are no
-/// certificate in DER (RFC 5280, 4.1).
-pub(super) fn of(certificate: &[u8]) -> Option<(Time, Time)> {
+/// What is read of a certificate.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// The first moment at which it is valid.
+    pub(super) valid_from: Time,
+    /// The last one.
+    pub(super) valid_until: Time,
+    /// The addresses among its names.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// Reads a certificate; `None` where the bytes are none in DER (RFC 5280, 4.1).
+pub(super) fn of(certificate: &[u8]) -> Option<Fields> {
     let (certificate, after) = expect(SEQUENCE, certificate)?;
     let (signed, _) = expect(SEQUENCE, certificate)?;
     let serial = match element(signed)? {
@@ -26,10 +44,50 @@ pub(super) fn of(certificate: &[u8]) -> Option<(Time, Time)> {
     let (_, algorithm) = expect(INTEGER, serial)?;
     let (_, issuer) = expect(SEQUENCE, algorithm)?;
     let (_, validity) = expect(SEQUENCE, issuer)?;
-    let (validity, _) = expect(SEQUENCE, validity)?;
-    let (from, rest) = time(validity)?;
-    let (until, rest) = time(rest)?;
-    (after.is_empty() && rest.is_empty()).then_some((from, until))
+    let (validity, subject) = expect(SEQUENCE, validity)?;
+    let (valid_from, rest) = time(validity)?;
+    let (valid_until, rest) = time(rest)?;
+    (after.is_empty() && rest.is_empty()).then(|| Fields {
+        valid_from,
+        valid_until,
+        addresses: addresses(subject).unwrap_or_default(),
+    })
+}
+
+/// The addresses that a certificate names, from its subject on; `None` where it has no such names.
+fn addresses(subject: &[u8]) -> Option<Vec<IpAddr>> {
+    let (_, key) = expect(SEQUENCE, subject)?;
+    let (_, rest) = expect(SEQUENCE, key)?;
+    let (_, extensions) = elements(rest).find(|(tag, _)| *tag == EXTENSIONS)?;
+    let (extensions, _) = expect(SEQUENCE, extensions)?;
+    let names = elements(extensions).find_map(|(_, extension)| {
+        let mut parts = elements(extension);
+        let is_wanted = parts.next()? == (OBJECT_IDENTIFIER, ALTERNATIVE_NAMES);
+        // Whether it is critical may stand between.
+        is_wanted.then(|| parts.last())?
+    });
+    let (names, _) = expect(SEQUENCE, names?.1)?;
+    let addresses = elements(names).filter(|(tag, _)| *tag == ADDRESS);
+    Some(
+        addresses
+            .filter_map(|(_, octets)| address(octets))
+            .collect(),
+    )
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    let either = four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
+    either.ok()
+}
+
+/// The tags and contents of all elements, as far as they are sound.
+fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, content, rest) = element(bytes)?;
+        bytes = rest;
+        Some((tag, content))
+    })
 }
 
 /// The content of an element with this tag, and what follows it.
@@ -89,8 +147,8 @@ mod tests {
     static SOUND: LazyLock<Vec<u8>> =
         LazyLock::new(|| made("20260102030405Z", "20490102030405Z").der);
 
-    fn shown(of: Option<(Time, Time)>) -> Option<[String; 2]> {
-        of.map(|(from, until)| [from.to_string(), until.to_string()])
+    fn shown(fields: &Fields) -> [String; 2] {
+        [fields.valid_from, fields.valid_until].map(|time| time.to_string())
     }
 
     #[test]
@@ -114,12 +172,12 @@ mod tests {
             ),
         ] {
             let made = made(from, until);
-            let found = shown(of(&made.der)).expect("a validity");
+            let found = shown(&of(&made.der).expect("a validity"));
             for (found, wanted) in found.iter().zip(wanted) {
                 assert!(found.starts_with(wanted), "{found} {wanted}");
             }
             for end in 0..made.der.len() {
-                assert_eq!(of(&made.der[..end]), None, "the first {end} bytes");
+                assert!(of(&made.der[..end]).is_none(), "the first {end} bytes");
             }
         }
     }
