@@ -228,7 +228,7 @@ impl World {
         };
         world.begin_follow_ups();
         let mut dice = fastrand::Rng::with_seed(history.seed ^ 0xf1ee7);
-        if dice.u32(0..4) == 0 {
+        if dice.u32(0..6) == 0 {
             world.become_fleet(dice.i64(1..=3));
         }
         world
