@@ -341,3 +341,6 @@ fn store_is_gone(error: &StoreError) -> End {
         message: format!("the store can't be used: {error}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

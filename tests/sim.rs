@@ -1,6 +1,7 @@
 //! The seeded simulation of engine, core and store: random histories of changes, crashes, lost, late and repeated
 //! replies, refusals, errors, clock steps, reloads and strangers, against a model of the API and of
-//! the edge. After each, what must always hold is checked.
+//! the edge. A sixth of them have several nodes, of which one leads, and which freeze, die, are cut off
+//! from the store, join and leave (`sim/fleet.rs`). After each, what must always hold is checked.
 //!
 //! `SIM_SEEDS=n` runs n seeds (default 5,000), `SIM_FROM=k` begins at another one, `SIM_SEED=k` replays
 //! one with its trace. A seed that fails is shrunk to a short history that still fails
@@ -21,6 +22,8 @@ mod checks;
 mod edge;
 #[path = "sim/engine.rs"]
 mod engine;
+#[path = "sim/fleet.rs"]
+mod fleet;
 #[path = "sim/follow.rs"]
 mod follow;
 #[path = "sim/history.rs"]
@@ -42,7 +45,7 @@ use std::time::Instant;
 use history::History;
 use world::World;
 
-/// So many run by default: a seed costs about 34 ms of one core (debug, `SQLite` optimised), so that these
+/// So many run by default: a seed costs about 45 ms of one core (debug, `SQLite` optimised), so that these
 /// take less than two minutes on two free cores, and they meet everything in [`checks::MEETS`].
 const SEEDS: u64 = 5_000;
 /// So many seeds meet everything.

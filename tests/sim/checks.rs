@@ -43,12 +43,20 @@ pub(crate) const INVALID: &str = "invalid argument(s)";
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 45] = [
+pub(crate) const MEETS: [&str; 57] = [
     "a batch waits for a look",
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",
     "a deploy renews its lease",
+    "a file arrives later",
+    "a leader leaves",
+    "a node dies",
+    "a node freezes",
+    "a node is cut off",
+    "a node is healed",
+    "a node joins",
+    "a node takes over",
     "a question while requests wait",
     "adopted",
     "all: backlog",
@@ -64,10 +72,13 @@ pub(crate) const MEETS: [&str; 45] = [
     "dropped",
     "given up for others",
     "halved",
+    "held up after the commit",
+    "held up before the commit",
     "hot",
     "in flight while paused",
     "in flight without its pipeline",
     "it ends without a start",
+    "its time was over",
     "list read",
     "max_assets learned",
     "paused for a time",
@@ -86,6 +97,7 @@ pub(crate) const MEETS: [&str; 45] = [
     "settled: overdue",
     "settled: vanished",
     "shared what is queued",
+    "superseded",
     "the wire is full",
     "unclear",
     "unready",
@@ -343,12 +355,12 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
     if in_flight > world.limits.max_in_flight {
         return Err(format!("{in_flight} requests are in flight"));
     }
-    let calls = world.wire.len();
+    let calls = world.node.wire.len();
     if calls > world.limits.max_calls {
         return Err(format!("{calls} calls are on the wire"));
     }
     the_rate_holds(world)?;
-    Ok(())
+    world.one_acts()
 }
 
 /// No window has more calls than the burst and the rate allow.
@@ -471,6 +483,9 @@ fn given_up(world: &mut World, request: RequestId) -> Result<(), String> {
 
 /// At the end, when input has stopped and the API is healthy.
 pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
+    if !world.turn_to_leader() {
+        return Err("all is well, and no node leads".to_owned());
+    }
     let last = world.appended.keys().next_back().copied().unwrap_or(Seq(0));
     let stages = now(world.store.stages(Seq(1), last));
     if stages.queued + stages.taken > 0 {

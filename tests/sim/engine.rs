@@ -14,9 +14,14 @@ use futures_util::FutureExt as _;
 use crate::checks;
 use crate::world::{On, World, now};
 
-/// The process died, and when.
+/// Why the engine ends in the middle of its work.
 #[derive(Debug)]
-pub(crate) struct Died(&'static str);
+pub(crate) enum Over {
+    /// The process died, and when.
+    Died(&'static str),
+    /// Another term has begun, or its own time is over.
+    Superseded,
+}
 
 /// What the world keeps of the step that runs.
 #[derive(Debug, Default)]
@@ -33,16 +38,17 @@ impl World {
     /// Has the engine work, until it is done or the process dies; then it is started again.
     fn work<T>(
         &mut self,
-        work: impl AsyncFnOnce(&mut Steps, &mut Self) -> Result<T, Died>,
+        work: impl AsyncFnOnce(&mut Steps, &mut Self) -> Result<T, Over>,
     ) -> Option<T> {
-        let mut steps = self.steps.take().expect("it does one thing at a time");
+        let mut steps = self.node.steps.take().expect("it does one thing at a time");
         let done = work(&mut steps, self).now_or_never();
-        self.steps = Some(steps);
+        self.node.steps = Some(steps);
         let done = done.expect("an inline store never waits");
-        match (done, self.life.calls.take()) {
+        match (done, self.node.life.calls.take()) {
             (Ok(done), None) => return Some(done),
             (Ok(_), Some(_)) => self.restart("after the commit"),
-            (Err(Died(when)), _) => self.restart(when),
+            (Err(Over::Died(when)), _) => self.restart(when),
+            (Err(Over::Superseded), _) => self.superseded(),
         }
         None
     }
@@ -57,10 +63,15 @@ impl World {
 
     /// A person or a deploy does something with a queue.
     pub(crate) fn operate(&mut self, operation: Operation) {
+        if !self.turn_to_leader() {
+            return;
+        }
         self.say(&operation);
         let operated = self.work(async |steps, world| steps.operate(world, operation).await);
-        if let Some(operated) = operated {
-            operated.expect("an inline store never fails");
+        match operated {
+            None | Some(Ok(_)) => {}
+            Some(Err(StoreError::Superseded)) => self.superseded(),
+            Some(Err(error)) => panic!("an inline store never fails: {error}"),
         }
     }
 
@@ -77,7 +88,7 @@ impl World {
         }
     }
 
-    fn hold_true(&mut self, held: Result<(), String>) {
+    pub(crate) fn hold_true(&mut self, held: Result<(), String>) {
         if let Err(why) = held {
             self.broken.get_or_insert(why);
         }
@@ -99,20 +110,20 @@ impl World {
                 Command::List { .. } => !self.doubts(),
             };
             if !question {
-                self.unasked += u32::from(matches!(command, Command::Submit { .. }));
+                self.node.unasked += u32::from(matches!(command, Command::Submit { .. }));
                 continue;
             }
             if waits {
                 self.ledger.meet("a question while requests wait");
             }
-            if waits && self.unasked < 8 {
+            if waits && self.node.unasked < 8 {
                 let why = format!(
                     "a question after {} requests, and others wait",
-                    self.unasked
+                    self.node.unasked
                 );
                 self.broken.get_or_insert(why);
             }
-            self.unasked = 0;
+            self.node.unasked = 0;
         }
     }
 
@@ -120,7 +131,7 @@ impl World {
     fn doubts(&self) -> bool {
         let unsettled = now(self.store.unsettled()).requests;
         unsettled.iter().any(|request| {
-            request.remote_id.is_none() && !self.wire.contains(&On::Create(request.id))
+            request.remote_id.is_none() && !self.node.wire.contains(&On::Create(request.id))
         })
     }
 
@@ -135,7 +146,7 @@ impl World {
     /// No pipeline starves another.
     fn turns(&mut self, planner: &Planner, step: &Step) {
         let after = planner.waiting(self.wall());
-        let before = std::mem::take(&mut self.life.waiting);
+        let before = std::mem::take(&mut self.node.life.waiting);
         let most = self.limits.max_in_flight;
         let fair = self.turns.watch(&step.decisions, &before, &after, most);
         self.hold_true(fair);
@@ -155,7 +166,7 @@ fn waiting(planner: &Planner, event: &Event, wall: Time) -> BTreeMap<PipelineId,
 }
 
 impl Host for World {
-    type End = Died;
+    type End = Over;
 
     fn now(&self) -> Time {
         self.wall()
@@ -173,30 +184,36 @@ impl Host for World {
     fn pulled(&mut self, _changes: &[Change]) {}
 
     fn caught_up(&mut self, steps: &Steps) {
-        self.count(steps);
+        if self.in_term() {
+            self.count(steps);
+        }
     }
 
     fn handling(&mut self, planner: &Planner, event: &Event) {
         self.say(event);
-        self.life.listed = matches!(event, Event::Listed { .. });
+        self.node.life.listed = matches!(event, Event::Listed { .. });
         if self.watches_turns() {
-            self.life.waiting = waiting(planner, event, self.wall());
+            self.node.life.waiting = waiting(planner, event, self.wall());
         }
         if let Some(call) = On::answered(event) {
-            self.wire.remove(&call);
+            self.node.wire.remove(&call);
         }
     }
 
-    fn decided(&mut self, steps: &Steps, step: &Step) -> Result<(), Died> {
-        if self.life.calls.is_some() {
-            return Err(Died("after the commit"));
+    fn decided(&mut self, steps: &Steps, step: &Step) -> Result<(), Over> {
+        if self.node.life.calls.is_some() {
+            return Err(Over::Died("after the commit"));
+        }
+        // What it decides out of its term is refused, and may be anything.
+        if !self.in_term() {
+            return Ok(());
         }
         self.questions(steps.planner(), step);
         self.count(steps);
         if self.watches_turns() {
             self.turns(steps.planner(), step);
         }
-        if self.life.listed {
+        if self.node.life.listed {
             let accepted = |decision: &Decision| matches!(decision, Decision::Accepted { .. });
             let adopted = step.decisions.iter().any(accepted);
             let what = if adopted { "adopted" } else { "list read" };
@@ -205,23 +222,32 @@ impl Host for World {
         let decided = !step.commands.is_empty() || !step.decisions.is_empty();
         if !self.api.healthy && decided && self.rng.u32(0..150) == 0 {
             if self.rng.bool() {
-                return Err(Died("before the commit"));
+                return Err(Over::Died("before the commit"));
             }
             // Some of the calls are made, the others never.
-            self.life.calls = Some(self.rng.usize(0..=step.commands.len()));
+            self.node.life.calls = Some(self.rng.usize(0..=step.commands.len()));
         }
         for (number, decision) in step.decisions.iter().enumerate() {
             let before = &step.decisions[..number];
             let held = checks::opens(self, before, decision);
             self.hold_true(held);
         }
+        if !step.decisions.is_empty() {
+            self.held_up("held up before the commit");
+        }
         Ok(())
     }
 
-    fn committed(&mut self, what: Committed<'_>) -> Result<(), Died> {
+    fn committed(&mut self, what: Committed<'_>) -> Result<(), Over> {
+        let nothing = matches!(what, Committed::Decisions([]));
+        if !nothing && !self.in_term() {
+            let why = format!("{:?} decides out of its term: {what:?}", self.node.id);
+            self.hold_true(Err(why));
+        }
         let when = match what {
             Committed::Decisions(decisions) => {
                 self.decided(decisions);
+                self.held_up("held up after the commit");
                 return Ok(());
             }
             Committed::Pause(pause) => {
@@ -242,14 +268,18 @@ impl Host for World {
             }
         };
         if self.dies() {
-            return Err(Died(when));
+            return Err(Over::Died(when));
         }
         Ok(())
     }
 
-    fn call(&mut self, command: Command) -> Result<(), Died> {
-        match &mut self.life.calls {
-            Some(0) => return Err(Died("after the commit")),
+    fn call(&mut self, command: Command) -> Result<(), Over> {
+        if !self.holds_now() {
+            let why = format!("{:?} makes a call after its time", self.node.id);
+            self.hold_true(Err(why));
+        }
+        match &mut self.node.life.calls {
+            Some(0) => return Err(Over::Died("after the commit")),
             Some(calls) => *calls -= 1,
             None => {}
         }
@@ -262,7 +292,13 @@ impl Host for World {
         _steps: &Steps,
         doing: Doing,
         error: &StoreError,
-    ) -> Result<(), Died> {
+    ) -> Result<(), Over> {
+        if matches!(error, StoreError::Superseded) {
+            if doing == Doing::Act {
+                self.ledger.meet("its time was over");
+            }
+            return Err(Over::Superseded);
+        }
         panic!("an inline store never fails: {doing:?}: {error}");
     }
 }

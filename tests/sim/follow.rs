@@ -6,6 +6,7 @@ use edgepurge::core::change::{PipelineId, Seq, Target};
 use edgepurge::core::time::Time;
 use edgepurge::core::verify::{FollowUp, Follows};
 
+use crate::fleet::unless_superseded;
 use crate::world::{Appended, World, now};
 
 /// Requests and assets that are followed up in a commit.
@@ -25,12 +26,20 @@ impl World {
             verify: false,
             repurge_after: self.repurge_after(&known.id),
         });
-        now(self.store.begin_follow_ups(follows.collect(), self.wall()));
+        let follows = follows.collect();
+        if let Some(desk) = &self.node.desk {
+            // A planner whose term is over already learns that by its first commit.
+            unless_superseded(desk.begin_follow_ups(follows, self.wall()));
+        }
     }
 
     /// Plans what follows, and has it done when it is due. Tells when something is.
     pub(crate) fn follow(&mut self) -> Option<Time> {
         self.repurges?;
+        if !self.turn_to_leader() {
+            return None;
+        }
+        let desk = self.node.desk.clone()?;
         let of: Vec<PipelineId> = self.settings.iter().map(|known| known.id.clone()).collect();
         let ups = now(self.store.follow_ups(of.clone(), 0));
         for pipeline in ups.unplanned.into_iter().filter(|id| of.contains(id)) {
@@ -42,14 +51,14 @@ impl World {
                 verify: false,
                 now: self.wall(),
             };
-            now(self.store.follow_up(plan, STEP));
+            now(desk.follow_up(plan, STEP));
         }
         let again = now(self.store.follow_ups(of, 0)).again?;
         if again > self.wall() {
             return Some(again);
         }
         let before = now(self.store.append(Vec::new())).last;
-        now(self.store.purge_again(self.wall(), STEP));
+        now(desk.purge_again(self.wall(), STEP));
         self.moment += 1;
         for row in now(self.store.queued_after(before, usize::MAX)) {
             self.ledger.meet("purged once more");

@@ -60,6 +60,18 @@ pub(crate) enum What {
     Retry,
     /// A person gives up what is queued and failed.
     Drop,
+    /// A node does not reach the store for a while. This and what follows is of several nodes.
+    Cut,
+    /// It does again.
+    Heal,
+    /// A node's process stands still for a while.
+    Freeze,
+    /// A node's process dies, and is started again later.
+    Kill,
+    /// A node joins, with a copy of the files.
+    Join,
+    /// A node stops for good.
+    Leave,
     Nothing,
 }
 
@@ -102,6 +114,12 @@ const fn what(dice: u32) -> What {
         843..=877 => What::Deploy,
         878..=892 => What::Retry,
         893..=898 => What::Drop,
+        899..=913 => What::Cut,
+        914..=918 => What::Heal,
+        919..=933 => What::Freeze,
+        934..=948 => What::Kill,
+        949..=953 => What::Join,
+        954..=958 => What::Leave,
         _ => What::Nothing,
     }
 }

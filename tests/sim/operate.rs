@@ -133,14 +133,18 @@ impl World {
     }
 
     /// Nobody forgets that a pipeline is paused. Deploys that died say nothing more.
-    pub(crate) fn everybody_resumes(&mut self) {
+    pub(crate) fn everybody_resumes(&mut self) -> Result<(), String> {
         let held: Vec<(PipelineId, Holder)> = self.holds.of.keys().cloned().collect();
         for (id, holder) in held {
             let lives = self.holds.deploys.get(&id) == Some(&holder);
-            if lives || holder == Holder::Operator {
-                self.release(&id, &holder);
+            let key = (id, holder);
+            // The leader may lose its term over it; then the next is asked.
+            while (lives || key.1 == Holder::Operator) && self.holds.of.contains_key(&key) {
+                self.wait_for_a_leader()?;
+                self.release(&key.0, &key.1);
             }
         }
+        Ok(())
     }
 
     /// A deploy begins; or one that lives renews its lease, is done, or dies.

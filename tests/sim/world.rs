@@ -9,9 +9,9 @@ use edgepurge::core::asset::Asset;
 use edgepurge::core::capacity::Capacity;
 use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::delivery::{NewDelivery, Work};
-use edgepurge::core::lease::Term;
+use edgepurge::core::lease::{NodeId, Term};
 use edgepurge::core::pause::Holder;
-use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings};
+use edgepurge::core::planner::{Command, Event, Limits, PipelineSettings, Step};
 use edgepurge::core::purge::RequestId;
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::time::Time;
@@ -23,6 +23,7 @@ use crate::api::{Answer, Api, Refusing};
 use crate::checks::{self, Ledger};
 use crate::edge::Edge;
 use crate::engine::Life;
+use crate::fleet::{Fleet, Node};
 use crate::history::{History, What};
 use crate::operate::Holds;
 use crate::turns::Turns;
@@ -98,9 +99,10 @@ pub(crate) struct World {
     pub(crate) all: Vec<PipelineSettings>,
     /// Those that are.
     pub(crate) settings: Vec<PipelineSettings>,
-    /// What runs in the process; `None` while it works.
-    pub(crate) steps: Option<Steps>,
-    pub(crate) life: Life,
+    /// The node that something happens to now.
+    pub(crate) node: Node,
+    /// The others, if it is not the only one.
+    pub(crate) fleet: Option<Fleet>,
     /// Who holds which pipeline back, as those who do so believe.
     pub(crate) holds: Holds,
     /// The room in the queues that have a cap.
@@ -115,18 +117,10 @@ pub(crate) struct World {
     pub(crate) broken: Option<String>,
     /// Real time, which never steps.
     pub(crate) real: u64,
-    /// The wall clock is so much ahead of it; steps at restarts.
-    wall_ahead: u64,
-    /// The calls on the wire.
-    pub(crate) wire: BTreeSet<On>,
-    /// Requests submitted since the last question.
-    pub(crate) unasked: u32,
-    /// Replies on their way to the planner, by arrival.
-    replies: BTreeMap<(u64, u64), Vec<Event>>,
     scans: BTreeSet<PipelineId>,
     /// What changed last: deploys repeat themselves.
     again: Vec<(PipelineId, String)>,
-    happened: u64,
+    pub(crate) happened: u64,
     /// The number of the moment when a change was appended, or a request opened.
     pub(crate) moment: u64,
     pub(crate) appended: BTreeMap<Seq, Appended>,
@@ -158,23 +152,22 @@ fn open(database: &InlineDatabase) -> Desk {
     now(store.lead(Term(1)))
 }
 
-/// What starts with a process.
-fn restore(
+/// What starts with a process, or a term.
+pub(crate) fn restored(
     store: &Desk,
     limits: Limits,
     settings: &[PipelineSettings],
     seed: u64,
     wall: Time,
-) -> Restored {
-    let restored = Steps::restore(
+) -> StoreFuture<'static, Restored> {
+    Box::pin(Steps::restore(
         store.clone(),
         limits,
         settings.to_vec(),
         AT_ONCE,
         seed,
         wall,
-    );
-    now(Box::pin(restored))
+    ))
 }
 
 fn rooms(settings: &[PipelineSettings]) -> BTreeMap<PipelineId, Capacity> {
@@ -201,7 +194,10 @@ impl World {
         let database = InlineDatabase::new().expect("there is memory");
         let store = open(&database);
         let wall = Time::from_millis(wall_ahead);
-        let restored = restore(&store, limits, &settings, history.seed, wall);
+        let restored = now(restored(&store, limits, &settings, history.seed, wall));
+        let mut node = Node::new(NodeId::ONLY, wall_ahead);
+        node.steps = Some(restored.steps);
+        node.desk = Some(store.clone());
         let mut world = Self {
             api: Api::new(&mut rng),
             repurges: (rng.u32(0..6) == 0).then(|| Duration::from_secs(rng.u64(1..60))),
@@ -218,13 +214,9 @@ impl World {
             limits,
             all: settings.clone(),
             settings,
-            steps: Some(restored.steps),
-            life: Life::default(),
+            node,
+            fleet: None,
             real: 0,
-            wall_ahead,
-            wire: BTreeSet::new(),
-            unasked: 0,
-            replies: BTreeMap::new(),
             scans: BTreeSet::new(),
             again: Vec::new(),
             happened: 0,
@@ -235,6 +227,10 @@ impl World {
             lines: traced.then(String::new),
         };
         world.begin_follow_ups();
+        let mut dice = fastrand::Rng::with_seed(history.seed ^ 0xf1ee7);
+        if dice.u32(0..6) == 0 {
+            world.become_fleet(dice.i64(1..=3));
+        }
         world
     }
 
@@ -244,12 +240,13 @@ impl World {
 
     pub(crate) fn say(&mut self, what: &dyn std::fmt::Debug) {
         if let Some(lines) = &mut self.lines {
-            writeln!(lines, "{:>9} {what:?}", self.real).expect("a string takes everything");
+            writeln!(lines, "{:>9} {} {what:?}", self.real, self.node.id.0)
+                .expect("a string takes everything");
         }
     }
 
     pub(crate) fn wall(&self) -> Time {
-        Time::from_millis(self.real + self.wall_ahead)
+        Time::from_millis(self.real + self.node.wall_ahead)
     }
 
     /// A whole history: turbulence, then calm, then what must hold.
@@ -260,11 +257,12 @@ impl World {
             self.happen(step.what);
             self.bring_again();
             self.follow();
-            if self
-                .view()
-                .pipelines
-                .values()
-                .any(|view| !view.hot.is_empty())
+            if self.turn_to_leader()
+                && self
+                    .view()
+                    .pipelines
+                    .values()
+                    .any(|view| !view.hot.is_empty())
             {
                 self.ledger.meet("hot");
             }
@@ -272,15 +270,16 @@ impl World {
         }
         self.say(&"all is well from now on");
         self.api.heal(self.real);
+        self.heal_nodes()?;
         // What only lives in memory has to come to its end, too, without another start.
-        if self.settings == self.all && self.rng.bool() {
+        if self.settings == self.all && (self.fleet.is_some() || self.rng.bool()) {
             self.ledger.meet("it ends without a start");
             self.pull();
         } else {
             self.settings = self.all.clone();
             self.restart("for the last time");
         }
-        self.everybody_resumes();
+        self.everybody_resumes()?;
         let end = self.real + CALM;
         loop {
             self.bring_again();
@@ -295,6 +294,9 @@ impl World {
             self.advance(wait);
             checks::always(self)?;
         }
+        if self.has_unnoticed() {
+            return Err("it sleeps, and a node has not said what it noticed".to_owned());
+        }
         if !self.refused.is_empty() {
             return Err(format!("it sleeps, and {:?} still waits", self.refused));
         }
@@ -302,6 +304,9 @@ impl World {
     }
 
     fn happen(&mut self, what: What) {
+        if matches!(what, What::Scan | What::Duplicate) && !self.turn_to_leader() {
+            return;
+        }
         let soon = self.real + self.rng.u64(1_000..60_000);
         match what {
             What::Change => self.changes(),
@@ -347,6 +352,12 @@ impl World {
             What::Deploy => self.deploy(),
             What::Retry => self.retry(),
             What::Drop => self.drop_queue(),
+            What::Cut => self.cut(),
+            What::Heal => self.heal_a_node(),
+            What::Freeze => self.freeze(),
+            What::Kill => self.kill_a_node(),
+            What::Join => self.join_another(),
+            What::Leave => self.leave(),
             What::Nothing => {}
         }
     }
@@ -357,19 +368,27 @@ impl World {
     }
 
     fn real_of(&self, wall: Time) -> u64 {
-        wall.millis().saturating_sub(self.wall_ahead).max(self.real)
+        wall.millis()
+            .saturating_sub(self.node.wall_ahead)
+            .max(self.real)
     }
 
     fn next_moment(&mut self) -> Option<u64> {
+        if self.fleet.is_some() {
+            return self.next_work();
+        }
         let wake = self.steps().planner().next_wake(self.wall());
         let wake = wake.map(|at| self.real_of(at));
-        let reply = self.replies.keys().next().map(|(at, _)| *at);
+        let reply = self.node.replies.keys().next().map(|(at, _)| *at);
         [wake, reply].into_iter().flatten().min()
     }
 
     /// Lets time pass, moment by moment.
     fn advance(&mut self, millis: u64) {
         let until = self.real + millis;
+        if self.fleet.is_some() {
+            return self.advance_nodes(until);
+        }
         while let Some(next) = self.next_moment() {
             if next > until {
                 break;
@@ -379,6 +398,7 @@ impl World {
             self.real = next.max(self.real);
             self.api.advance(&mut self.edge, self.real);
             let reply = self
+                .node
                 .replies
                 .first_entry()
                 .filter(|entry| entry.key().0 <= self.real)
@@ -392,8 +412,9 @@ impl World {
     }
 
     pub(crate) fn act(&mut self, command: Command) {
-        self.wire.insert(On::by(&command));
-        if self.wire.len() == self.limits.max_calls {
+        self.say(&On::by(&command));
+        self.node.wire.insert(On::by(&command));
+        if self.node.wire.len() == self.limits.max_calls {
             self.ledger.meet("the wire is full");
         }
         match command {
@@ -442,13 +463,14 @@ impl World {
 
     fn reply(&mut self, events: Vec<Event>, after: u64) {
         self.happened += 1;
-        self.replies
+        self.node
+            .replies
             .insert((self.real + after, self.happened), events);
     }
 
     /// A reply arrives twice.
     fn duplicate_reply(&mut self) {
-        if let Some(events) = self.replies.values().next().cloned() {
+        if let Some(events) = self.node.replies.values().next().cloned() {
             let after = self.rng.u64(0..5_000);
             // What it told of the time it tells once.
             let events = events.into_iter().rev().take(1).collect();
@@ -490,7 +512,8 @@ impl World {
         let name = format!("/{}", self.rng.u32(0..ASSETS));
         self.api.purge_for(&id, &name, self.real);
         self.api.advance(&mut self.edge, self.real);
-        self.edge.visit(&id, &name);
+        let node = self.serving_node();
+        self.edge.visit(node, &id, &name);
         let wait = self.rng.u64(0..2_000);
         self.advance(wait);
         self.api.lose_next();
@@ -511,7 +534,8 @@ impl World {
         self.advance(wait);
         self.api.purge_for(&id, &name, self.real);
         self.api.advance(&mut self.edge, self.real);
-        self.edge.visit(&id, &name);
+        let node = self.serving_node();
+        self.edge.visit(node, &id, &name);
         let wait = self.rng.u64(0..500);
         self.advance(wait);
         self.api.lose_next();
@@ -524,6 +548,7 @@ impl World {
 
     /// What was refused since the queue was full is brought again.
     fn bring_again(&mut self) {
+        self.notice();
         for refused in std::mem::take(&mut self.refused) {
             let room = self.rooms.get(&refused.rows[0].pipeline);
             if room.is_some_and(Capacity::is_full) {
@@ -537,7 +562,7 @@ impl World {
 
     /// The origin first, then the store, then the planner hears of it.
     fn append(&mut self, names: Vec<(PipelineId, String)>, source: Source) {
-        let mut rows = Vec::new();
+        let (mut rows, mut files) = (Vec::new(), Vec::new());
         // It was looked at first.
         let looked = Duration::from_millis([0, 60, 3_000][self.rng.usize(0..3)]);
         let seen = self.wall().before(looked);
@@ -547,15 +572,11 @@ impl World {
                 1 => Kind::New,
                 _ => Kind::Changed,
             };
-            if kind == Kind::Gone {
-                self.edge.remove(pipeline, name);
-            } else {
-                self.edge.write(pipeline, name);
-            }
+            files.push(self.edge.write(pipeline, name, kind != Kind::Gone));
             let mut target = Target::Asset(Asset::from_stored(name));
             if self.rng.u32(0..200) == 0 {
                 for other in 0..ASSETS {
-                    self.edge.write(pipeline, &format!("/{other}"));
+                    files.push(self.edge.write(pipeline, &format!("/{other}"), true));
                 }
                 target = Target::All;
             }
@@ -570,11 +591,12 @@ impl World {
             });
         }
         self.again = names;
+        self.files_reach(&files, &rows);
         self.queue(rows, source);
     }
 
     /// Queues changes of one pipeline, or has them wait where they are.
-    fn queue(&mut self, rows: Vec<NewChange>, source: Source) {
+    pub(crate) fn queue(&mut self, rows: Vec<NewChange>, source: Source) {
         let (id, count) = (rows[0].pipeline.clone(), rows.len());
         if self
             .rooms
@@ -613,7 +635,7 @@ impl World {
             return self.restart("between append and planner");
         }
         // Replies and wake-ups may reach the planner before the news does.
-        if self.api.healthy || self.rng.u32(0..4) > 0 {
+        if (self.api.healthy || self.rng.u32(0..4) > 0) && self.turn_to_leader() {
             self.pull();
         }
     }
@@ -641,12 +663,17 @@ impl World {
                 0 => "/restless.json".to_owned(),
                 _ => format!("/{}", self.rng.u32(0..ASSETS)),
             };
-            self.edge.visit(&id, &name);
+            let node = self.serving_node();
+            self.edge.visit(node, &id, &name);
         }
     }
 
     /// Rules change, pipelines leave the configuration, and return.
     fn reload(&mut self) {
+        // Nodes that differ in their configuration are another matter.
+        if self.fleet.is_some() {
+            return;
+        }
         let mut rng = self.rng.fork();
         for settings in &mut self.all {
             if rng.bool() {
@@ -670,11 +697,14 @@ impl World {
     pub(crate) fn restart(&mut self, when: &str) {
         self.say(&format_args!("restart {when}"));
         self.ledger.meet("restart");
+        if self.fleet.is_some() {
+            return self.kill();
+        }
         if self.rng.bool() {
-            self.replies.clear();
+            self.node.replies.clear();
         } else {
             // What an earlier process heard of the time is not heard by the next.
-            for events in self.replies.values_mut() {
+            for events in self.node.replies.values_mut() {
                 events.retain(|event| !matches!(event, Event::ApiTime { .. }));
             }
         }
@@ -683,21 +713,34 @@ impl World {
         self.real += self.rng.u64(0..30_000);
         self.api.advance(&mut self.edge, self.real);
         if self.rng.u32(0..3) == 0 {
-            self.wall_ahead = self.rng.u64(0..2_000_000_000);
+            self.node.wall_ahead = self.rng.u64(0..2_000_000_000);
             self.ledger.clock_stepped(self.real);
         }
         self.store = open(&self.database);
+        self.node.desk = Some(self.store.clone());
+        self.led_anew();
+        let seed = self.rng.u64(..);
+        let (limits, settings, wall) = (self.limits, self.settings.clone(), self.wall());
+        let Restored { steps, step, .. } =
+            now(restored(&self.store, limits, &settings, seed, wall));
+        self.began(steps, &step);
+    }
+
+    /// What the planner before remembered is forgotten.
+    pub(crate) fn led_anew(&mut self) {
+        self.scans.clear();
         self.holds.restarted(self.wall());
         self.rooms = rooms(&self.settings);
         self.turns.restarted();
         self.ledger.cooled(None);
-        let seed = self.rng.u64(..);
-        let Restored { steps, step, .. } =
-            restore(&self.store, self.limits, &self.settings, seed, self.wall());
-        self.steps = Some(steps);
-        self.life = Life::default();
-        self.wire.clear();
-        self.unasked = 0;
+    }
+
+    /// The planner is restored.
+    pub(crate) fn began(&mut self, steps: Steps, step: &Step) {
+        self.node.steps = Some(steps);
+        self.node.life = Life::default();
+        self.node.wire.clear();
+        self.node.unasked = 0;
         self.begin_follow_ups();
         self.decided(&step.decisions);
         assert!(step.commands.is_empty(), "the bucket starts empty");
@@ -705,7 +748,7 @@ impl World {
     }
 
     pub(crate) fn steps(&self) -> &Steps {
-        self.steps.as_ref().expect("it does not work now")
+        self.node.steps.as_ref().expect("it does not work now")
     }
 
     pub(crate) fn view(&self) -> edgepurge::core::planner::View {
