@@ -172,7 +172,7 @@ impl Admin {
 }
 
 /// The pages and calls that there are.
-fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
+fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 22] {
     [
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
@@ -198,6 +198,10 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 21] {
         ),
         ("/api/v1/purge-requests/{id}", get(remote::get)),
         ("/api/v1/edge-pipelines/{id}", get(remote::pipeline)),
+        (
+            "/api/v1/edge-pipelines/{id}/backends",
+            get(remote::backends),
+        ),
     ]
 }
 

@@ -40,6 +40,7 @@ mod style;
 mod terminal;
 mod wait;
 mod way;
+mod website;
 
 pub use failure::Failure;
 
@@ -276,7 +277,7 @@ impl Cli {
             match command {
                 Command::Demo(args) => demo::demo(&global, args).await,
                 Command::Run(args) => run::run(&global, &args).await,
-                Command::Init(args) => init::init(&global, &args),
+                Command::Init(args) => init::init(&global, &args).await,
                 Command::Check(args) => check::check(&global, &args).await,
                 Command::Explain(args) => explain::explain(&global, args).await,
                 Command::Purge(args) => purge::purge(&global, args).await,

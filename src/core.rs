@@ -25,3 +25,4 @@ pub mod refusal;
 pub mod suggestion;
 pub mod time;
 pub mod verify;
+pub mod website;

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
 use crate::core::lease::Term;
+use crate::core::website::Website;
 use crate::credentials::Credentials;
 use crate::engine::{Caller, EngineHandle};
 use crate::explain::Explainer;
@@ -26,6 +27,7 @@ use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
 use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
 use crate::page;
+use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError, StoreSettings};
@@ -123,13 +125,25 @@ impl Daemon {
     /// # Errors
     /// When a part can't start; the error says what, why, and what to do.
     pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        Self::start_prepared(config, environment, |_| {}).await
+    }
+
+    /// Starts everything; `prepare` gets the sandbox, where it is the API, before any origin looks at it.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub async fn start_prepared(
+        config: &Config,
+        environment: &Environment,
+        prepare: impl FnOnce(&Sandbox) + Send,
+    ) -> Result<Self, StartError> {
         let reloads = Arc::new(Reloads::default());
         let process = Process {
             clock: Clock::start(),
             reloads,
             handover: None,
         };
-        Self::start_with(config, environment, process).await
+        Self::start_with(config, environment, process, prepare).await
     }
 
     /// Starts everything, with what stays when the configuration is reloaded.
@@ -137,10 +151,18 @@ impl Daemon {
         config: &Config,
         environment: &Environment,
         process: Process,
+        prepare: impl FnOnce(&Sandbox) + Send,
     ) -> Result<Self, StartError> {
         let (supervisor, faults) = Supervisor::new();
         let parts = supervisor.clone();
-        let started = Self::assemble(config, environment, process, supervisor, faults).await;
+        let started = async {
+            let sandbox = start_sandbox(config, environment, process.clock, &supervisor).await?;
+            if let Some(sandbox) = &sandbox {
+                prepare(sandbox);
+            }
+            Self::assemble(config, environment, process, sandbox, supervisor, faults).await
+        };
+        let started = started.await;
         if started.is_err() {
             // What is left of it would be in the way of the next start.
             drop(tokio::time::timeout(STOP, parts.stop()).await);
@@ -152,6 +174,7 @@ impl Daemon {
         config: &Config,
         environment: &Environment,
         process: Process,
+        sandbox: Option<Sandbox>,
         supervisor: Supervisor,
         faults: Faults,
     ) -> Result<Self, StartError> {
@@ -161,7 +184,6 @@ impl Daemon {
         let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
-        let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
         let client = Arc::new(client(
             config,
             environment,
@@ -177,7 +199,7 @@ impl Daemon {
         let seat = seat.with_history(*store.subscribe().borrow());
         let pipelines = start_origins(
             config,
-            environment,
+            settings::Reach::new(environment, sandbox.as_ref()),
             &index,
             &intake,
             &handover,
@@ -351,6 +373,23 @@ pub fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettin
     settings::origins(config, pipeline)
 }
 
+/// The website configuration of a bucket, asked of the bucket itself; `None`: it is no website.
+///
+/// # Errors
+/// Why it is not known.
+pub async fn website(
+    config: &Config,
+    environment: &Environment,
+    origin: &config::Origin,
+) -> Result<Option<Website>, String> {
+    let reach = settings::Reach::new(environment, None);
+    let Some(settings) = settings::bucket(config, reach, origin) else {
+        return Err("it is a bucket of the sandbox, which lives inside the daemon".to_owned());
+    };
+    let bucket = Bucket::new(settings, Clock::start()).map_err(|error| error.to_string())?;
+    bucket.website().await.map_err(|error| error.to_string())
+}
+
 /// The configuration, as it can be explained.
 ///
 /// # Errors
@@ -381,7 +420,7 @@ fn intake(
 
 fn start_origins(
     config: &Config,
-    environment: &Environment,
+    reach: settings::Reach<'_>,
     index: &Arc<Index>,
     intake: &Arc<Intake>,
     handover: &Handover,
@@ -406,7 +445,7 @@ fn start_origins(
                 .map_err(|error| unstarted(&pipeline.name, &root, &error))?;
             origins.push((name, counting_on(handover, origin)));
         }
-        for mut settings in settings::buckets(config, environment, pipeline) {
+        for mut settings in settings::buckets(config, reach, pipeline) {
             settings.observer = Some(Arc::clone(&observer) as _);
             let sink: Arc<dyn Sink> = Arc::clone(intake) as Arc<dyn Sink>;
             let name = Arc::clone(&settings.name);

@@ -4,6 +4,7 @@
 mod client;
 mod error;
 mod object;
+mod website;
 
 pub use client::{Bucket, BucketSettings, KeyReader, Keys, SetupError};
 pub use error::S3Error;

@@ -1,9 +1,10 @@
 //! The sandbox: an edge and a purge API on this machine, on real sockets, for `edgepurge demo`,
 //! `api_url = "sandbox"` and tests.
 //!
-//! It owns an honest model of two things: the purge-requests API, and per pipeline an edge that
-//! caches what it fetched from a directory and forgets what is purged, after a delay. It is bound
-//! to loopback only, keeps everything in memory, all of it bounded, and makes no call.
+//! It owns an honest model of three things: the purge-requests API, per pipeline an edge that
+//! caches what it fetched from a directory or a bucket and forgets what is purged, after a delay, and the
+//! buckets themselves. It is bound to loopback only, keeps everything in memory, all of it bounded, and makes
+//! no call.
 //!
 //! Where the real API's behaviour is unknown, it does this, and edgepurge depends on none of it:
 //!
@@ -27,9 +28,15 @@
 //! | HEAD | answered from the cache; on a miss from the origin, and not kept |
 //! | errors | `{"message": …}`, and those of [`ErrorType`] where they are scripted |
 //! | order of checks | rate limit, key, scripted fault, body |
+//! | what a pipeline's backend is | its bucket, or a load balancer |
+//! | objects of a bucket | can be read, put and deleted from this machine without a key; a listing takes a signature in its URL |
+//! | `ETag` of an object | that of a multipart upload, which is no hash of the bytes |
+//! | an object that is put without a `Content-Type` | gets that of its name |
+//! | `/a` where a website has `a/index.html` | 302 to `/a/` |
 
 mod answer;
 mod api;
+mod bucket;
 mod cache;
 mod call;
 mod edge;
@@ -39,7 +46,10 @@ mod fault;
 mod ledger;
 mod listener;
 mod origin;
+mod signature;
 mod state;
+mod storage;
+mod storage_answer;
 #[cfg(test)]
 mod tests;
 
@@ -51,9 +61,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
+use self::bucket::Bucket;
+pub use self::bucket::BucketSettings;
 use self::cache::Cache;
 pub use self::error_type::ErrorType;
 pub use self::event::{ApiCall, CacheResult, Event};
@@ -64,10 +78,13 @@ pub use self::origin::{Mount, Reads, WebServer};
 use self::state::{Pipeline, Servers, Shared, State};
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
+use crate::core::website::Website;
 use crate::supervise::Supervisor;
 
 /// How many purge requests are remembered.
 const MAX_REQUESTS: usize = 10_000;
+/// The access key that signatures for buckets name, beside the API's secret key.
+pub const ACCESS_KEY: &str = "SCWSANDBOX0000000000";
 /// How many events a slow listener may fall behind before it misses some.
 const MAX_EVENTS: usize = 1_024;
 
@@ -90,10 +107,14 @@ pub struct SandboxSettings {
     pub rate_limit: Option<RateLimit>,
     /// The pipelines.
     pub pipelines: Vec<PipelineSettings>,
+    /// The buckets.
+    pub buckets: Vec<BucketSettings>,
+    /// The port of the buckets, where there are any; 0 for any.
+    pub storage_port: u16,
 }
 
 impl SandboxSettings {
-    /// A sandbox without pipelines: any port, 1 s a purge, objects kept for 1 h, 5 assets a
+    /// A sandbox without pipelines and buckets: any port, 1 s a purge, objects kept for 1 h, 5 assets a
     /// request, no limit.
     #[must_use]
     pub const fn new(clock: Clock) -> Self {
@@ -106,8 +127,21 @@ impl SandboxSettings {
             max_assets: 5,
             rate_limit: None,
             pipelines: Vec::new(),
+            buckets: Vec::new(),
+            storage_port: 0,
         }
     }
+}
+
+/// A bucket that a pipeline serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBucket {
+    /// Its name.
+    pub name: String,
+    /// Its region, as the pipeline has it.
+    pub region: String,
+    /// Whether it is served as a website.
+    pub website: bool,
 }
 
 /// A pipeline of the sandbox.
@@ -125,6 +159,8 @@ pub struct PipelineSettings {
     pub edge_port: u16,
     /// The directories that it serves.
     pub origins: Vec<Mount>,
+    /// The bucket that it serves instead.
+    pub bucket: Option<ServedBucket>,
 }
 
 impl PipelineSettings {
@@ -142,6 +178,7 @@ impl PipelineSettings {
                 url_prefix: "/".to_owned(),
                 root: root.to_owned(),
             }],
+            bucket: None,
         }
     }
 }
@@ -160,6 +197,7 @@ pub struct RateLimit {
 pub struct Sandbox {
     shared: Arc<Shared>,
     api: SocketAddr,
+    storage: Option<SocketAddr>,
     edges: Arc<BTreeMap<PipelineId, SocketAddr>>,
 }
 
@@ -167,6 +205,7 @@ impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox")
             .field("api", &self.api)
+            .field("storage", &self.storage)
             .field("edges", &self.edges)
             .finish_non_exhaustive()
     }
@@ -187,6 +226,10 @@ impl Sandbox {
             listeners.push((pipeline.id.clone(), listener));
             edges.insert(pipeline.id.clone(), address);
         }
+        let mut storage = None;
+        if !settings.buckets.is_empty() {
+            storage = Some(listener::bind(settings.storage_port, "Object Storage").await?);
+        }
         let (events, _) = broadcast::channel(MAX_EVENTS);
         let clock = settings.clock;
         let shared = Shared::new(clock, events, supervisor.stopping(), state(settings));
@@ -196,6 +239,11 @@ impl Sandbox {
             api_listener,
             api::router(Arc::clone(&shared)),
         );
+        let storage = storage.map(|(listener, address)| {
+            let router = storage::router(Arc::clone(&shared));
+            listener::serve(supervisor, "sandbox-storage", listener, router);
+            address
+        });
         for (pipeline, listener) in listeners {
             let router = edge::router(Arc::clone(&shared), pipeline);
             listener::serve(supervisor, "sandbox-edge", listener, router);
@@ -208,6 +256,7 @@ impl Sandbox {
         Ok(Self {
             shared,
             api,
+            storage,
             edges: Arc::new(edges),
         })
     }
@@ -223,6 +272,60 @@ impl Sandbox {
     pub fn edge_url(&self, pipeline: &PipelineId) -> Option<String> {
         let address = self.edges.get(pipeline)?;
         Some(format!("http://{address}"))
+    }
+
+    /// Where the buckets are, in path style; `None` where there are none.
+    #[must_use]
+    pub fn storage_url(&self) -> Option<String> {
+        self.storage.map(|address| format!("http://{address}"))
+    }
+
+    /// Puts an object, with these headers; `false`: there is no such bucket, no room, or no such key.
+    #[must_use]
+    pub fn put_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: &[u8],
+        headers: &[(&'static str, &'static str)],
+    ) -> bool {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        let (headers, body) = (headers.collect(), Bytes::copy_from_slice(body));
+        let now = self.shared.clock.now();
+        self.shared.with(|state| {
+            let bucket = state.buckets.get_mut(bucket);
+            bucket.is_some_and(|bucket| bucket.put(key, body, headers, now))
+        })
+    }
+
+    /// Deletes an object, if it is there.
+    pub fn delete_object(&self, bucket: &str, key: &str) {
+        self.shared.with(|state| {
+            if let Some(bucket) = state.buckets.get_mut(bucket) {
+                bucket.delete(key);
+            }
+        });
+    }
+
+    /// Gives a bucket another website configuration; `None`: it is no website.
+    pub fn set_website(&self, bucket: &str, website: Option<Website>) {
+        self.shared.with(|state| {
+            if let Some(bucket) = state.buckets.get_mut(bucket) {
+                bucket.website = website;
+            }
+        });
+    }
+
+    /// Has the API say this of a pipeline's backend stages, whatever it is.
+    pub fn set_backends(&self, pipeline: &PipelineId, backends: serde_json::Value) {
+        self.shared.with(|state| {
+            if let Some(pipeline) = state.pipelines.get_mut(pipeline) {
+                pipeline.backends = Some(backends);
+            }
+        });
     }
 
     /// The key that the API accepts.
@@ -319,6 +422,9 @@ fn state(settings: SandboxSettings) -> State {
         calls: event::CallLog::default(),
         purge_delay: settings.purge_delay,
         max_assets: settings.max_assets,
+        buckets: { settings.buckets.into_iter() }
+            .map(|bucket| (bucket.name.clone(), Bucket::new(bucket)))
+            .collect(),
         pipelines: settings
             .pipelines
             .into_iter()
@@ -327,6 +433,8 @@ fn state(settings: SandboxSettings) -> State {
                     name: pipeline.name,
                     project_id: pipeline.project_id,
                     organization_id: pipeline.organization_id,
+                    bucket: pipeline.bucket,
+                    backends: None,
                     servers: Servers::new(vec![WebServer {
                         mounts: pipeline.origins,
                         reads: Reads::Own,

@@ -7,6 +7,7 @@
 //! redirect, or decides what to send: when to try again is the planner's to say, because only a
 //! wait that is stored outlives a crash.
 
+mod backend;
 mod ceiling;
 mod client;
 mod endpoint;
@@ -16,7 +17,8 @@ mod printable;
 mod refusal;
 mod wire;
 
-pub use client::{Client, ClientError, ClientSettings, Reply};
+pub use backend::{Backend, Backends, BucketBackend, PipelinePage, StagedPipeline};
+pub use client::{Client, ClientError, ClientSettings, PAGE_SIZE, Reply};
 pub use endpoint::{Endpoint, EndpointError};
 pub use operation::{CLASSES, OPERATIONS, Observer};
 pub(crate) use printable::printable;

@@ -92,6 +92,17 @@ pub(super) async fn pipeline(
         .map_err(AdminError::Refused)
 }
 
+/// `GET /api/v1/edge-pipelines/{id}/backends`: what is behind a pipeline, as the API has it.
+pub(super) async fn backends(
+    State(admin): State<Arc<Admin>>,
+    Segment(id): Segment<String>,
+) -> Result<Json<Value>, AdminError> {
+    let reply = admin.client.list_backends(&PipelineId::new(&id)).await;
+    reply
+        .map(|reply| Json(reply.json))
+        .map_err(AdminError::Refused)
+}
+
 /// `POST /api/v1/purge-requests`: one request, recorded as manual and tracked like any other; the
 /// answer is the API's own document of it. Of a pipeline that is not configured it is made all the
 /// same, and neither recorded nor tracked.

@@ -1,6 +1,5 @@
 //! `edgepurge check [--online] [--print]`
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use crate::config::{Config, Environment};
 mod files;
 mod look;
 mod offline;
+mod online;
 mod roots;
 mod user;
 
@@ -54,48 +54,7 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
     }
     if args.online {
         let config = global.load()?;
-        online(&config, &Way::find(&config).await?).await?;
+        online::online(&config, &environment, &Way::find(&config).await?).await?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Asks the API about every pipeline.
-async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
-    let mut problems = Vec::new();
-    let mut refused = BTreeMap::new();
-    for pipeline in &config.pipelines {
-        let name = &pipeline.name;
-        match way.pipeline(&pipeline.id).await {
-            Ok(theirs) => match &pipeline.project_id {
-                Some(project) if *project != theirs.project_id => problems.push(format!(
-                    "pipeline {name} ({}) belongs to project {}, and its project_id says \
-                         {project}; correct id or project_id",
-                    pipeline.id, theirs.project_id
-                )),
-                _ => output::to_stderr(&format!(
-                    "pipeline {name}: {} of project {}, {}\n",
-                    theirs.name, theirs.project_id, theirs.status
-                )),
-            },
-            Err(failure) if failure.is_temporary() => {
-                return Err(Failure::temporary(format!("pipeline {name}: {failure}")));
-            }
-            Err(failure) => {
-                let pipelines: &mut Vec<&str> = refused.entry(failure.to_string()).or_default();
-                pipelines.push(name);
-            }
-        }
-    }
-    // What refuses several, such as a wrong key, is one problem.
-    problems.extend(refused.into_iter().map(|(why, pipelines)| {
-        let pipelines = pipelines.join(", ");
-        format!(
-            "pipeline {pipelines}: {why}\n  = help: check the id, and that the key may use Edge Services \
-             in its project"
-        )
-    }));
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::config(problems.join("\nerror: ")))
 }

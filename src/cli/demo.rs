@@ -29,6 +29,8 @@ use edge::Edge;
 /// The demo's pipeline.
 const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
 const PIPELINE_NAME: &str = "demo";
+/// The demo's bucket, and its region.
+const BUCKET: (&str, &str) = ("demo-site", "fr-par");
 /// The file of the admin token, below the demo's directory.
 const TOKEN: &str = "admin_token";
 /// How many names a line shows.
@@ -38,6 +40,9 @@ const SHOWN: usize = 6;
 pub(super) struct DemoArgs {
     /// The origin; without it a small site is made in a temporary directory.
     dir: Option<PathBuf>,
+    /// Serve the site from a bucket of Object Storage, simulated too, into which DIR is uploaded.
+    #[arg(long)]
+    bucket: bool,
     /// Where the state is kept; default: a new temporary directory.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -58,10 +63,19 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
     let environment = environment();
     let file = home.path.join("demo.toml");
     let token = token(&home.path.join(TOKEN))?;
-    let config = config(&file, &home.path, &root, &environment)?;
-    let mut daemon = Daemon::start(&config, &environment)
-        .await
-        .map_err(|error| unstarted(&error))?;
+    let origin = Origin::of(&root, args.bucket);
+    let config = config(&file, &home.path, &origin, &environment)?;
+    let mut uploaded = Ok(());
+    let start = Daemon::start_prepared(&config, &environment, |sandbox| {
+        if args.bucket {
+            let put = |key: &str, body: &[u8]| sandbox.put_object(BUCKET.0, key, body, &[]);
+            uploaded = site::upload(&root, put);
+        }
+    });
+    let mut daemon = start.await.map_err(|error| unstarted(&error))?;
+    uploaded.map_err(|error| {
+        Failure::failed(format!("{} can't be uploaded: {error}", root.display()))
+    })?;
     let mut notices = daemon.engine.notices();
     tokio::select! {
         () = daemon.ready() => {}
@@ -73,7 +87,7 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
         .and_then(|sandbox| sandbox.edge_url(&PipelineId::new(PIPELINE)))
         .map(Edge::new)
         .ok_or_else(|| Failure::failed("the sandbox has no edge"))?;
-    introduce(&daemon, &edge, &root, &file, &token).await?;
+    introduce(&daemon, &edge, &origin, &file, &token).await?;
     let end = loop {
         tokio::select! {
             end = end(&mut daemon.faults) => break end,
@@ -123,6 +137,49 @@ impl Drop for Home {
     }
 }
 
+/// What the demo serves.
+enum Origin<'r> {
+    Directory(&'r Path),
+    Bucket,
+}
+
+impl<'r> Origin<'r> {
+    const fn of(root: &'r Path, bucket: bool) -> Self {
+        if bucket {
+            Self::Bucket
+        } else {
+            Self::Directory(root)
+        }
+    }
+
+    /// Its lines in the configuration.
+    fn settings(&self) -> String {
+        match self {
+            Self::Directory(root) => format!("root = {}", toml_text(root)),
+            Self::Bucket => format!(
+                "bucket = \"{}\"\nregion = \"{}\"\nendpoint = \"sandbox\"\npoll = \"1s\"",
+                BUCKET.0, BUCKET.1
+            ),
+        }
+    }
+
+    /// Where it is, and the command that changes its front page.
+    fn shown(&self, sandbox: Option<&Sandbox>) -> (String, String) {
+        match self {
+            Self::Directory(root) => (
+                root.display().to_string(),
+                format!("> {}", quoted(&root.join("index.html"))),
+            ),
+            Self::Bucket => {
+                let storage = sandbox.and_then(Sandbox::storage_url).unwrap_or_default();
+                let bucket = format!("{storage}/{}", BUCKET.0);
+                let put = format!("| curl -sS -T - {bucket}/index.html");
+                (format!("bucket {bucket}"), put)
+            }
+        }
+    }
+}
+
 /// What the demo takes from the environment: a key for its API, so that a client which has one can
 /// speak to it.
 fn environment() -> Environment {
@@ -151,20 +208,19 @@ fn token(file: &Path) -> Result<String, Failure> {
 fn config(
     file: &Path,
     home: &Path,
-    root: &Path,
+    origin: &Origin<'_>,
     environment: &Environment,
 ) -> Result<Config, Failure> {
-    let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned()).to_string();
     let text = format!(
         "[scaleway]\napi_url = \"sandbox\"\n\n\
          [state]\ndirectory = {state}\n\n\
          [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\ntoken_file = {token}\n\n\
          [[pipeline]]\nname = \"{PIPELINE_NAME}\"\nid = \"{PIPELINE}\"\n\n\
-         [[pipeline.origin]]\nroot = {root}\n",
-        state = quoted(&home.join("state")),
-        socket = quoted(&home.join("admin.sock")),
-        token = quoted(&home.join(TOKEN)),
-        root = quoted(root),
+         [[pipeline.origin]]\n{origin}\n",
+        state = toml_text(&home.join("state")),
+        socket = toml_text(&home.join("admin.sock")),
+        token = toml_text(&home.join(TOKEN)),
+        origin = origin.settings(),
     );
     std::fs::write(file, &text)
         .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
@@ -172,10 +228,15 @@ fn config(
         .map_err(|problems| Failure::config(problems.to_string()))
 }
 
+/// A path as TOML writes it.
+fn toml_text(path: &Path) -> String {
+    toml::Value::from(path.to_string_lossy().into_owned()).to_string()
+}
+
 async fn introduce(
     daemon: &Daemon,
     edge: &Edge,
-    root: &Path,
+    origin: &Origin<'_>,
     file: &Path,
     token: &str,
 ) -> Result<(), Failure> {
@@ -191,13 +252,14 @@ async fn introduce(
     let page = page.unwrap_or_default();
     // The first visitor: from now on the edge has the front page cached.
     let visit = edge.visit("/").await;
+    let (origin, change) = origin.shown(sandbox);
     let command = format!("{} --config {}", program(), quoted(file));
     output::line(&format!(
         "edgepurge demo: an edge cache, its purge API, and edgepurge, all on this machine\n\
          \n\
          page     {page}\n\
          log in   with {token}, for the buttons\n\
-         origin   {root}\n\
+         origin   {origin}\n\
          edge     {edge}/   ({visit})\n\
          API      {api}\n\
          key      {key}\n\
@@ -205,7 +267,7 @@ async fn introduce(
          \n\
          Open the page in a browser. Then, in another terminal, change a file, and fetch it from the edge:\n\
          \n\
-         echo '<h1>Fresh</h1>' > {index}\n\
+         echo '<h1>Fresh</h1>' {change}\n\
          curl -i {edge}/\n\
          \n\
          Every command works with it, such as:\n\
@@ -215,10 +277,8 @@ async fn introduce(
          {command} purge {PIPELINE_NAME} '/blog/**' --wait\n\
          \n\
          Ctrl-C ends the demo.\n",
-        root = root.display(),
         edge = edge.url(),
         file = file.display(),
-        index = quoted(&root.join("index.html")),
     ))
 }
 

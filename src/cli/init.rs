@@ -8,8 +8,16 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
+use super::website::rules;
 use super::{Failure, Global, output};
-use crate::config::EXAMPLE_ID as ID;
+use crate::config::{Config, EXAMPLE_ID as ID, Environment};
+use crate::core::website::Website;
+use crate::daemon;
+use crate::scaleway::Backend;
+
+mod account;
+
+use account::Account;
 
 /// Every setting with its default; a test parses it.
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -36,22 +44,54 @@ pub(super) struct InitArgs {
     full: bool,
 }
 
-pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure> {
-    let id = args.pipeline_id.map(|id| id.to_string());
-    let usual = || ROOTS.iter().map(PathBuf::from).find(|root| root.is_dir());
-    let root = match &args.root {
-        Some(root) => std::path::absolute(root)
-            .map_err(|error| Failure::usage(format!("--root {}: {error}", root.display())))?,
-        None => usual().unwrap_or_else(|| ROOTS[0].into()),
+/// What a pipeline serves.
+pub(super) enum Served {
+    /// A directory.
+    Directory(PathBuf),
+    /// A bucket.
+    Bucket(ServedBucket),
+    /// Nothing that is written.
+    Nothing,
+}
+
+/// A bucket, as it is written.
+#[derive(Clone)]
+pub(super) struct ServedBucket {
+    name: String,
+    region: String,
+    /// Its server, where it is not Scaleway's.
+    endpoint: Option<String>,
+    /// A line about it.
+    about: String,
+    /// How it is served, where that is known.
+    website: Website,
+}
+
+pub(super) async fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure> {
+    let path = &global.config;
+    if path.exists() {
+        // Before anything is asked.
+        return Err(unwritten(path, &std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let environment = Environment::of_process();
+    let account = Account::find(&environment)?;
+    let id = match (&args.pipeline_id, &account) {
+        (Some(id), _) => Some(id.to_string()),
+        (None, Some(account)) => account.choose().await?,
+        (None, None) => None,
+    };
+    let backend = match (&id, &account) {
+        (Some(id), Some(account)) => account.backend(id).await?,
+        _ => None,
     };
     let id_or_example = id.as_deref().unwrap_or(ID);
+    let served = served(args, backend, id_or_example, &environment).await?;
     let settings = if args.full {
-        configuration(id_or_example, &root)?
+        configuration(id_or_example, &served)?
     } else {
-        short(id_or_example, &root)?
+        short(id_or_example, &served)?
     };
     let text = for_editors(Path::new(SCHEMA)) + &settings;
-    let path = &global.config;
     if let Some(directory) = path.parent() {
         // Where that fails, what can't be written says why.
         drop(std::fs::create_dir_all(directory));
@@ -61,21 +101,81 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure
         .create_new(true)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                "nothing was changed in it; --config names another"
-            }
-            std::io::ErrorKind::NotFound => {
-                "make its directory first, or name another with --config"
-            }
-            _ => "--config names another",
-        };
-        Failure::failed(format!("{}: {error}; {advice}", path.display()))
-    })?;
+    written.map_err(|error| unwritten(path, &error))?;
     output::line(&path.display().to_string())?;
-    output::to_stderr(&next_steps(id.is_some(), &root, path));
+    output::to_stderr(&next_steps(id.is_some(), account.is_some(), &served, path));
     Ok(ExitCode::SUCCESS)
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "nothing was changed in it; --config names another",
+        std::io::ErrorKind::NotFound => "make its directory first, or name another with --config",
+        _ => "--config names another",
+    };
+    Failure::failed(format!("{}: {error}; {advice}", path.display()))
+}
+
+/// What the pipeline serves: the directory that is named, or else the bucket behind it, or else a usual directory.
+async fn served(
+    args: &InitArgs,
+    backend: Option<Backend>,
+    id: &str,
+    environment: &Environment,
+) -> Result<Served, Failure> {
+    if let Some(root) = &args.root {
+        let root = std::path::absolute(root)
+            .map_err(|error| Failure::usage(format!("--root {}: {error}", root.display())))?;
+        return Ok(Served::Directory(root));
+    }
+    let Some(Backend::Bucket(bucket)) = backend else {
+        let usual = ROOTS.iter().map(PathBuf::from).find(|root| root.is_dir());
+        return Ok(Served::Directory(usual.unwrap_or_else(|| ROOTS[0].into())));
+    };
+    let known = bucket.name.is_some() && bucket.region.is_some();
+    let mut served = ServedBucket {
+        name: bucket.name.clone().unwrap_or_else(|| "my-site".to_owned()),
+        region: bucket.region.clone().unwrap_or_else(|| "fr-par".to_owned()),
+        endpoint: environment.get("SCW_S3_ENDPOINT").map(str::to_owned),
+        about: "The API did not say all of it: correct bucket and region".to_owned(),
+        website: Website::default(),
+    };
+    if known {
+        let text = short(id, &Served::Bucket(served.clone()))?;
+        (served.about, served.website) = website(&text, environment).await;
+    }
+    Ok(Served::Bucket(served))
+}
+
+/// What the bucket of this configuration says of how it is served, and a line about that.
+async fn website(text: &str, environment: &Environment) -> (String, Website) {
+    let none = Website::default();
+    let config = match Config::parse(Path::new("the API's answer"), text, environment) {
+        Ok(config) => config,
+        Err(problems) => return (one_line(&format!("Correct this: {problems}")), none),
+    };
+    let mut origins = config.pipelines.iter().flat_map(|one| &one.origins);
+    let Some(origin) = origins.next() else {
+        return (String::new(), none);
+    };
+    match daemon::website(&config, environment, origin).await {
+        Ok(Some(website)) => (format!("A website: {website}"), website),
+        Ok(None) => {
+            let about = "It is no website: each object is served at its key";
+            (about.to_owned(), none)
+        }
+        Err(why) => {
+            let why = one_line(&why);
+            output::to_stderr(&format!("how the bucket is served can't be read: {why}\n"));
+            let about =
+                "It may be a website; edgepurge check --online says so when it can read that";
+            (about.to_owned(), none)
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
 }
 
 /// The first line, by which an editor finds the schema; none where it is not installed.
@@ -88,8 +188,7 @@ fn for_editors(schema: &Path) -> String {
 }
 
 /// What a person decides, and where more is to be found.
-fn short(id: &str, root: &Path) -> Result<String, Failure> {
-    let root = toml_text(root)?;
+fn short(id: &str, served: &Served) -> Result<String, Failure> {
     let yours = if id == ID { "   # put yours here" } else { "" };
     Ok(format!(
         "# edgepurge: keeps the cache of Edge Services pipelines fresh.\n\
@@ -104,15 +203,52 @@ fn short(id: &str, root: &Path) -> Result<String, Failure> {
          name = \"www\"\n\
          id = \"{id}\"{yours}\n\
          \n\
-         # What the pipeline serves at /.\n\
-         [[pipeline.origin]]\n\
-         root = {root}\n\
-         \n\
-         # What a file stands for beside its own URL; the first rule that matches holds.\n\
-         [[pipeline.rule]]\n\
-         match = [\"404.html\"]\n\
-         purge = \"all\"\n"
+         {origin}",
+        origin = origin(served)?
     ))
+}
+
+/// What is served, and what stands for more than its own URL.
+fn origin(served: &Served) -> Result<String, Failure> {
+    let place = served.settings()?;
+    Ok(match served {
+        Served::Directory(_) => format!(
+            "# What the pipeline serves at /.\n\
+             [[pipeline.origin]]\n\
+             {place}\n\
+             \n\
+             # What a file stands for beside its own URL; the first rule that matches holds.\n\
+             [[pipeline.rule]]\n\
+             match = [\"404.html\"]\n\
+             purge = \"all\"\n"
+        ),
+        Served::Bucket(bucket) => format!(
+            "# What the pipeline serves at /; its access key beside the secret key: docs/buckets.md.\n\
+             # {}.\n\
+             [[pipeline.origin]]\n\
+             {place}\n{rules}",
+            bucket.about,
+            rules = rules(&bucket.website)
+        ),
+        Served::Nothing => String::new(),
+    })
+}
+
+impl Served {
+    /// Its lines in the configuration.
+    fn settings(&self) -> Result<String, Failure> {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        match self {
+            Self::Directory(root) => Ok(format!("root = {}", toml_text(root)?)),
+            Self::Bucket(bucket) => {
+                let (name, region) = (quoted(&bucket.name), quoted(&bucket.region));
+                let endpoint = bucket.endpoint.as_deref().map(quoted);
+                let endpoint = endpoint.map_or_else(String::new, |it| format!("\nendpoint = {it}"));
+                Ok(format!("bucket = {name}\nregion = {region}{endpoint}"))
+            }
+            Self::Nothing => Ok(String::new()),
+        }
+    }
 }
 
 /// A path as TOML writes it.
@@ -127,8 +263,8 @@ fn toml_text(path: &Path) -> Result<String, Failure> {
 }
 
 /// The example with every default as a comment, so that what is set stands out.
-fn configuration(id: &str, root: &Path) -> Result<String, Failure> {
-    let root = toml_text(root)?;
+fn configuration(id: &str, served: &Served) -> Result<String, Failure> {
+    let place = served.settings()?;
     let mut text = String::new();
     for line in EXAMPLE.lines() {
         let line = match line.split_once(" = ") {
@@ -142,7 +278,10 @@ fn configuration(id: &str, root: &Path) -> Result<String, Failure> {
             }
             Some(("root", rest)) => {
                 let comment = rest.split_once('#').map_or("", |(_, comment)| comment);
-                format!("root = {root}  #{comment}")
+                match served {
+                    Served::Directory(_) => format!("{place}  #{comment}"),
+                    _ => place.clone(),
+                }
             }
             Some(("name", _)) => line.to_owned(),
             Some((key, _)) if !key.starts_with('#') => format!("#{line}"),
@@ -150,29 +289,44 @@ fn configuration(id: &str, root: &Path) -> Result<String, Failure> {
         };
         writeln!(text, "{line}").unwrap_or_default();
     }
+    if let Served::Bucket(bucket) = served {
+        text += &rules(&bucket.website);
+    }
     Ok(text)
 }
 
-fn next_steps(has_id: bool, root: &Path, path: &Path) -> String {
+fn next_steps(has_id: bool, has_key: bool, served: &Served, path: &Path) -> String {
     let mut text = String::from("next:\n");
     let mut step = |step: &str| writeln!(text, "  {step}").unwrap_or_default();
     if !has_id {
         step("put the pipeline's id into it; the console shows it");
     }
-    if root.is_dir() {
-        step(&format!(
+    match served {
+        Served::Directory(root) if root.is_dir() => step(&format!(
             "it serves {}; correct `root` where that is wrong",
             root.display()
-        ));
-    } else {
-        step(&format!(
+        )),
+        Served::Directory(root) => step(&format!(
             "there is no {}; put the site's directory into `root`",
             root.display()
-        ));
+        )),
+        Served::Bucket(bucket) => step(&format!(
+            "it serves the bucket {} in {}: {}",
+            bucket.name, bucket.region, bucket.about
+        )),
+        Served::Nothing => {}
     }
-    step(
-        "give it the API's secret key: secret_key_file, or /etc/credstore/edgepurge.scw_secret_key for systemd",
-    );
+    let key = if has_key {
+        "give the daemon that key"
+    } else {
+        "give it the API's secret key"
+    };
+    step(&format!(
+        "{key}: secret_key_file, or /etc/credstore/edgepurge.scw_secret_key for systemd"
+    ));
+    if matches!(served, Served::Bucket(_)) {
+        step("and its access key: access_key_file, or /etc/credstore/edgepurge.scw_access_key");
+    }
     step(&format!(
         "edgepurge --config {} check --online",
         path.display()
@@ -184,9 +338,38 @@ fn next_steps(has_id: bool, root: &Path, path: &Path) -> String {
 mod tests {
     use super::*;
 
+    fn directory(path: &str) -> Served {
+        Served::Directory(path.into())
+    }
+
+    #[test]
+    fn a_bucket_is_written_in_both_forms() {
+        let bucket = Served::Bucket(ServedBucket {
+            name: "my-site".to_owned(),
+            region: "nl-ams".to_owned(),
+            endpoint: None,
+            about: "A website".to_owned(),
+            website: Website {
+                error: Some("oops.html".to_owned()),
+                ..Website::default()
+            },
+        });
+        for text in [
+            short(ID, &bucket).unwrap(),
+            configuration(ID, &bucket).unwrap(),
+        ] {
+            let environment = Environment::default();
+            let config = Config::parse(Path::new("c.toml"), &text, &environment).unwrap();
+            let origin = &config.pipelines[0].origins[0];
+            assert_eq!(origin.bucket.as_deref(), Some("my-site"), "{text}");
+            assert_eq!(origin.region.as_deref(), Some("nl-ams"), "{text}");
+            assert_eq!(config.pipelines[0].rules.len(), 1, "{text}");
+        }
+    }
+
     #[test]
     fn the_short_one_is_read_at_a_glance_and_its_root_is_tidy() {
-        let text = short(ID, Path::new("/srv/./www//current/")).unwrap();
+        let text = short(ID, &directory("/srv/./www//current/")).unwrap();
         assert!(text.lines().count() <= 25, "{text}");
         let config = crate::config::Config::parse(
             Path::new("c.toml"),
@@ -206,14 +389,14 @@ mod tests {
         std::fs::write(&schema, "{}").unwrap();
         let line = for_editors(&schema);
         assert_eq!(line, format!("#:schema {}\n", schema.display()));
-        let text = line + &short(ID, Path::new("/srv/www")).unwrap();
+        let text = line + &short(ID, &directory("/srv/www")).unwrap();
         let environment = crate::config::Environment::default();
         assert!(crate::config::Config::parse(Path::new("c.toml"), &text, &environment).is_ok());
     }
 
     #[test]
     fn only_what_a_person_decides_is_set() {
-        let text = configuration(ID, Path::new("/srv/a \"b\"")).unwrap();
+        let text = configuration(ID, &directory("/srv/a \"b\"")).unwrap();
         let set: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with('#') && line.contains(" = "))

@@ -11,7 +11,7 @@ use crate::admin::api::PurgeBody;
 use crate::config::Config;
 use crate::core::change::PipelineId;
 use crate::core::purge::Refusal;
-use crate::scaleway::{Client, CreateTarget, ListQuery, Pipeline, Reply};
+use crate::scaleway::{Backends, Client, CreateTarget, ListQuery, Pipeline, Reply};
 
 /// The way to the API.
 pub(super) enum Way {
@@ -85,6 +85,23 @@ impl Way {
             }
             Self::Direct(client) => {
                 let reply = client.get_pipeline(id).await;
+                reply
+                    .map(|reply| reply.value)
+                    .map_err(|refusal| failure(&refusal))
+            }
+        }
+    }
+
+    /// What is behind a pipeline.
+    pub(super) async fn backends(&self, id: &PipelineId) -> Result<Backends, Failure> {
+        match self {
+            Self::Daemon(daemon) => {
+                let path = path_segment(id.as_str());
+                let path = format!("/api/v1/edge-pipelines/{path}/backends");
+                Ok(daemon.get(&path, &()).await?.value)
+            }
+            Self::Direct(client) => {
+                let reply = client.list_backends(id).await;
                 reply
                     .map(|reply| reply.value)
                     .map_err(|refusal| failure(&refusal))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::model::ApiUrl;
 use super::origin::Origin;
 use super::reader::Reader;
 use super::section::Section;
@@ -22,12 +23,18 @@ pub enum Place<'o> {
         name: &'o str,
         /// Its region.
         region: &'o str,
-        /// Its server.
-        endpoint: Url,
+        /// Its server; `None`: the sandbox.
+        endpoint: Option<Url>,
     },
 }
 
 impl Origin {
+    /// Whether it is a bucket that takes keys to read it.
+    #[must_use]
+    pub fn takes_keys(&self) -> bool {
+        self.bucket.is_some() && self.endpoint != Some(ApiUrl::Sandbox)
+    }
+
     /// What it serves; `None` for one that was refused.
     #[must_use]
     pub fn place(&self) -> Option<Place<'_>> {
@@ -36,8 +43,9 @@ impl Origin {
         }
         let (name, region) = (self.bucket.as_deref()?, self.region.as_deref()?);
         let endpoint = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => Url::parse(&format!("https://s3.{region}.scw.cloud")).ok()?,
+            Some(ApiUrl::Sandbox) => None,
+            Some(ApiUrl::Server(endpoint)) => Some(endpoint.clone()),
+            None => Some(Url::parse(&format!("https://s3.{region}.scw.cloud")).ok()?),
         };
         Some(Place::Bucket {
             name,
@@ -94,9 +102,12 @@ pub(super) fn prefix() -> Syntax<String> {
     parsed(shape, HINT, parse, String::clone)
 }
 
-pub(super) fn endpoint() -> Syntax<Url> {
+pub(super) fn endpoint() -> Syntax<ApiUrl> {
     const HINT: &str = "write the server of the bucket without the bucket's name, such as \"https://s3.fr-par.scw.cloud\"";
     let parse = |text: &str| {
+        if text == "sandbox" {
+            return Ok(ApiUrl::Sandbox);
+        }
         let Ok(url) = Url::parse(text) else {
             return complain("is not a URL", HINT);
         };
@@ -114,8 +125,8 @@ pub(super) fn endpoint() -> Syntax<Url> {
             None => return complain("names no host", HINT),
         };
         match url.scheme() {
-            "https" => Ok(url),
-            "http" if loopback => Ok(url),
+            "https" => Ok(ApiUrl::Server(url)),
+            "http" if loopback => Ok(ApiUrl::Server(url)),
             "http" => complain(
                 "would send signatures and keys of objects without encryption",
                 "write https://; http is only for loopback addresses",
@@ -123,13 +134,23 @@ pub(super) fn endpoint() -> Syntax<Url> {
             _ => complain("is not an https URL", HINT),
         }
     };
-    parsed(Shape::pattern("a URL", "^[a-zA-Z]+:"), HINT, parse, |url| {
-        url.as_str().trim_end_matches('/').to_owned()
-    })
+    let shape = Shape::pattern("a URL, or \"sandbox\"", "^sandbox$|^[a-zA-Z]+:");
+    parsed(shape, HINT, parse, |url| url.as_str().to_owned())
 }
 
 /// Reports what can't stand together: an origin is a directory or a bucket, and each has keys of its own.
-pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>) {
+/// `sandbox`: whether the API is the sandbox.
+pub(super) fn check(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    endpoint: Option<&ApiUrl>,
+    sandbox: bool,
+) {
+    if endpoint == Some(&ApiUrl::Sandbox) && !sandbox {
+        let why = "is the sandbox, and the API is not";
+        let hint = "write api_url = \"sandbox\" in [scaleway], or leave it out for Scaleway's server in the region";
+        refuse(reader, section, "endpoint", why, hint);
+    }
     match (section.has("root"), section.has("bucket")) {
         (true, true) => {
             let why = "stands beside a root, and an origin is a directory or a bucket";

@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every variable that the configuration looks at.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "EDGEPURGE_TOKEN",
     "JOURNAL_STREAM",
     "SCW_API_URL",
+    "SCW_ACCESS_KEY",
     "SCW_SECRET_KEY",
+    "SCW_S3_ENDPOINT",
     "SCW_PROFILE",
     "SCW_CONFIG_PATH",
     "XDG_CONFIG_HOME",

@@ -35,7 +35,7 @@ pub struct Config {
     pub settings: Vec<Setting>,
 }
 
-/// Where the purge API is.
+/// Where the purge API is, or the server of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiUrl {
     /// The embedded simulator; no key is needed.

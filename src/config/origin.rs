@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::origin::{Compare, FollowSymlinks, WatchMode};
 use ignore::gitignore::GitignoreBuilder;
 use toml::de::DeValue;
-use url::Url;
-
-use crate::origin::{Compare, FollowSymlinks, WatchMode};
 
 use super::bucket;
 use super::glob::may_match;
 use super::keys::table;
-use super::model::{Group, Percent};
+use super::model::{ApiUrl, Group, Percent};
 use super::problem::printable;
 use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
@@ -45,8 +43,9 @@ table! {
         prefix: String = default(String::new()), bucket::prefix();
         /// Time between two listings of a bucket; what asks for a scan has it listed at once.
         poll: Duration = default(5 * MINUTE), time(SECOND..=DAY);
-        /// The server of a bucket. Left out: that of Scaleway in the region.
-        endpoint: Url = optional(), bucket::endpoint();
+        /// The server of a bucket; `sandbox` is the embedded simulator, where that is the API too. Left out: that
+        /// of Scaleway in the region.
+        endpoint: ApiUrl = optional(), bucket::endpoint();
         /// The file that holds the access key of a bucket, where that is another than the one of the API.
         access_key_file: PathBuf = optional(), path();
         /// The file that holds the secret key of a bucket, where that is another than the one of the API.
@@ -114,17 +113,18 @@ fn ignored(root: Option<PathBuf>) -> Syntax<Vec<String>> {
     )
 }
 
-/// Reads the origins of a pipeline.
+/// Reads the origins of a pipeline; `sandbox`: whether the API is the sandbox.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     pipeline: &mut Section<'_>,
     state: &Path,
+    sandbox: bool,
 ) -> Vec<Origin> {
     let mut names = Unique::default();
     reader
         .tables(pipeline, "origin")
         .into_iter()
-        .map(|section| read(reader, section, state, &mut names))
+        .map(|section| read(reader, section, state, sandbox, &mut names))
         .collect()
 }
 
@@ -132,12 +132,13 @@ fn read(
     reader: &mut Reader<'_>,
     mut section: Section<'_>,
     state: &Path,
+    sandbox: bool,
     names: &mut Unique,
 ) -> Origin {
     let mut keys = OriginKeys::read(reader, &mut section);
     refuse_state(reader, &section, &mut keys.root, state);
     warn_of_root(reader, &section, &keys.root);
-    bucket::check(reader, &section);
+    bucket::check(reader, &section, keys.endpoint.value.as_ref(), sandbox);
     if !keys.url_prefix.refused || keys.name.span.is_some() {
         check_name(reader, &section, &keys.name, names);
     }

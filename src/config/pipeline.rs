@@ -9,7 +9,7 @@ use crate::core::change::PipelineId;
 use crate::core::mapping::{Encoding, Pages, Rule};
 
 use super::keys::table;
-use super::model::Webhook;
+use super::model::{ApiUrl, Webhook};
 use super::origin::{self, Origin};
 use super::range::{DAY, HOUR, MINUTE, SECOND};
 use super::reader::Reader;
@@ -89,6 +89,7 @@ pub(super) fn read_all(
     scaleway: &Scaleway,
 ) -> Vec<Pipeline> {
     let mut seen = Seen {
+        sandbox: scaleway.api_url == ApiUrl::Sandbox,
         at_the_vendor: scaleway::is_usual(&scaleway.api_url),
         ..Seen::default()
     };
@@ -101,6 +102,8 @@ pub(super) fn read_all(
 /// What there may be once in the whole file.
 #[derive(Default)]
 struct Seen {
+    /// Whether the API is the sandbox.
+    sandbox: bool,
     /// Whether the API is the vendor's, where no pipeline has the id of the example.
     at_the_vendor: bool,
     names: Unique,
@@ -128,7 +131,7 @@ fn read(
     }
     check_waits(reader, &section, &keys.debounce, &keys.max_wait);
     let verify = verify::read(reader, &mut section);
-    let origins = origin::read_all(reader, &mut section, state);
+    let origins = origin::read_all(reader, &mut section, state, seen.sandbox);
     let rules = rule::read_all(reader, &mut section);
     let has_origins = !origins.is_empty() || section.has("origin");
     if !rules.is_empty() && !has_origins {

@@ -318,7 +318,7 @@ impl Config {
         let key = self.scaleway.secret_key(environment).ok().flatten();
         let token = self.admin.token().ok().flatten();
         let origins = self.pipelines.iter().flat_map(|one| &one.origins);
-        let buckets = origins.filter(|origin| origin.bucket.is_some());
+        let buckets = origins.filter(|origin| origin.takes_keys());
         let of_buckets = buckets.filter_map(|one| one.keys(&self.scaleway, environment).ok());
         let of_buckets = of_buckets.map(|(access, _)| access);
         let own = key.into_iter().chain(token).chain(of_buckets);

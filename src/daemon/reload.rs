@@ -57,7 +57,7 @@ impl Daemon {
             reloads: Arc::clone(&reloads),
             handover: Some(handover),
         };
-        let started = Self::start_with(new, environment, process(handover));
+        let started = Self::start_with(new, environment, process(handover), |_| {});
         let why = match started.await {
             Ok(daemon) => {
                 daemon.reloads.succeeded();
@@ -68,7 +68,7 @@ impl Daemon {
         };
         tracing::error!("the new configuration does not start, so the old one is started: {why}");
         reloads.failed(why.clone());
-        let daemon = Self::start_with(now, environment, process(again)).await?;
+        let daemon = Self::start_with(now, environment, process(again), |_| {}).await?;
         Ok((daemon, Err(why)))
     }
 

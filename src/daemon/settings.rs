@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Provenance};
 use crate::core::alarm::Place;
@@ -12,13 +14,14 @@ use crate::core::change::PipelineId;
 use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
+use crate::core::website::Website;
 use crate::engine::EngineSettings;
 use crate::explain::{Explained, Explainer, Root, host_of};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
 use crate::s3::{BucketSettings, KeyReader, Keys};
-use crate::sandbox::{self, Mount, SandboxSettings};
+use crate::sandbox::{self, Mount, Sandbox, SandboxSettings, ServedBucket};
 use crate::scaleway::Observer;
 
 /// Counts the client's calls, and the origins' scans.
@@ -203,6 +206,28 @@ pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
                 })
             })
             .collect();
+        for origin in &pipeline.origins {
+            let Some(config::Place::Bucket {
+                name,
+                region,
+                endpoint: None,
+            }) = origin.place()
+            else {
+                continue;
+            };
+            let mut bucket = sandbox::BucketSettings::new(name, region);
+            bucket.website = Some(Website {
+                index: Some("index.html".to_owned()),
+                error: Some("404.html".to_owned()),
+                rules: false,
+            });
+            settings.buckets.push(bucket);
+            edge.bucket = Some(ServedBucket {
+                name: name.to_owned(),
+                region: region.to_owned(),
+                website: true,
+            });
+        }
         settings.pipelines.push(edge);
     }
     settings
@@ -247,32 +272,33 @@ pub(super) fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<Origi
         .collect()
 }
 
+/// What reaches buckets: the environment, which has keys, and the sandbox, where that is the API.
+#[derive(Clone, Copy)]
+pub(super) struct Reach<'a> {
+    environment: &'a Environment,
+    sandbox: Option<&'a Sandbox>,
+}
+
+impl<'a> Reach<'a> {
+    pub(super) const fn new(environment: &'a Environment, sandbox: Option<&'a Sandbox>) -> Self {
+        Self {
+            environment,
+            sandbox,
+        }
+    }
+}
+
 /// The origins of a pipeline that are buckets.
 pub(super) fn buckets(
     config: &Config,
-    environment: &Environment,
+    reach: Reach<'_>,
     pipeline: &config::Pipeline,
 ) -> Vec<BucketOrigin> {
     let settings = |origin: &config::Origin| {
-        let Some(config::Place::Bucket {
-            name,
-            region,
-            endpoint,
-        }) = origin.place()
-        else {
-            return None;
-        };
         Some(BucketOrigin {
             pipeline: pipeline.id.clone(),
             name: origin.name.as_str().into(),
-            bucket: BucketSettings {
-                endpoint,
-                region: region.to_owned(),
-                name: name.to_owned(),
-                prefix: origin.prefix.clone(),
-                timeout: config.scaleway.request_timeout,
-                keys: keys(config, environment, origin),
-            },
+            bucket: bucket(config, reach, origin)?,
             poll: origin.poll,
             max_loss_percent: origin.max_loss.get(),
             ignore: origin.ignore.clone(),
@@ -280,6 +306,47 @@ pub(super) fn buckets(
         })
     };
     pipeline.origins.iter().filter_map(settings).collect()
+}
+
+/// How a bucket is reached; `None`: it is none, or one of a sandbox that is not there.
+pub(super) fn bucket(
+    config: &Config,
+    reach: Reach<'_>,
+    origin: &config::Origin,
+) -> Option<BucketSettings> {
+    let Some(config::Place::Bucket {
+        name,
+        region,
+        endpoint,
+    }) = origin.place()
+    else {
+        return None;
+    };
+    let (endpoint, keys) = match endpoint {
+        Some(endpoint) => (endpoint, keys(config, reach.environment, origin)),
+        None => of_sandbox(reach.sandbox?)?,
+    };
+    Some(BucketSettings {
+        endpoint,
+        region: region.to_owned(),
+        name: name.to_owned(),
+        prefix: origin.prefix.clone(),
+        timeout: config.scaleway.request_timeout,
+        keys,
+    })
+}
+
+/// Where the buckets of the sandbox are, and their keys.
+fn of_sandbox(sandbox: &Sandbox) -> Option<(Url, KeyReader)> {
+    let endpoint = sandbox.storage_url()?.parse().ok()?;
+    let sandbox = sandbox.clone();
+    let keys = move || {
+        Ok(Keys {
+            access: sandbox::ACCESS_KEY.into(),
+            secret: sandbox.secret_key(),
+        })
+    };
+    Some((endpoint, Arc::new(keys)))
 }
 
 /// Reads the keys of a bucket, from wherever they are by then.

@@ -14,7 +14,9 @@ use url::Url;
 
 use super::error::S3Error;
 use super::object::{Head, Page, http_date};
+use super::website;
 use crate::clock::Clock;
+use crate::core::website::Website;
 
 /// No page is longer: 1,000 keys of 1,024 bytes, each byte written as three.
 const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -147,7 +149,27 @@ impl Bucket {
         if let Some(token) = token {
             action.with_continuation_token(token);
         }
-        let response = self.send(Method::GET, &action).await?;
+        Page::read(&self.document(&action).await?)
+    }
+
+    /// The website configuration, for which the keys are read again; `None`: the bucket is no website.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub async fn website(&self) -> Result<Option<Website>, S3Error> {
+        let credentials = self.read_keys()?;
+        // The crate has no such call: it is a GET of the bucket itself.
+        let mut action = self.signer.get_object(Some(&credentials), "");
+        action.query_mut().insert("website", "");
+        match self.document(&action).await {
+            Err(error) if error.code() == Some("NoSuchWebsiteConfiguration") => Ok(None),
+            document => website::read(&document?).map(Some),
+        }
+    }
+
+    /// Gets a document.
+    async fn document<'a>(&self, action: &impl S3Action<'a>) -> Result<String, S3Error> {
+        let response = self.send(Method::GET, action).await?;
         let status = response.status();
         let body = read_body(response).await?;
         let body = String::from_utf8(body)
@@ -155,7 +177,7 @@ impl Bucket {
         if !status.is_success() {
             return Err(S3Error::of_answer(status, &body));
         }
-        Page::read(&body)
+        Ok(body)
     }
 
     /// The headers of these objects, each answer at the place of its key. Several are asked for at once.

@@ -10,7 +10,7 @@ use axum::response::Response;
 use secrecy::ExposeSecret;
 
 use super::answer::Answer;
-use super::call::{self, Call};
+use super::call::{self, Call, List};
 use super::event::ApiCall;
 use super::fault::{Fault, Operation};
 use super::listener::Cut;
@@ -139,9 +139,16 @@ impl Call {
         let get = *method == Method::GET;
         match below.split_once('/') {
             None if below == "purge-requests" && *method == Method::POST => Ok(Self::Create),
-            None if below == "purge-requests" && get => Self::list(query),
+            None if below == "purge-requests" && get => Ok(Self::List(List::read(query)?)),
+            None if below == "pipelines-stages" && get => {
+                Ok(Self::ListPipelines(List::read(query)?))
+            }
             Some(("purge-requests", id)) if get => Ok(Self::Get(id.to_owned())),
-            Some(("pipelines", id)) if get => Ok(Self::GetPipeline(id.to_owned())),
+            Some(("pipelines", below)) if get => match below.split_once('/') {
+                None => Ok(Self::GetPipeline(below.to_owned())),
+                Some((id, "backend-stages")) => Ok(Self::ListBackends(id.to_owned())),
+                Some(_) => Err(Answer::not_found()),
+            },
             None if below == "purge-requests" => Err(method_not_allowed()),
             Some(("purge-requests" | "pipelines", _)) => Err(method_not_allowed()),
             _ => Err(Answer::not_found()),

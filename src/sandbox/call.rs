@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Precision, document, replace_status};
 use super::fault::{Fault, Operation};
 use super::ledger::{Fate, PurgeTarget};
-use super::state::{Shared, State};
+use super::state::{Pipeline, Shared, State};
 use crate::core::change::PipelineId;
 
 /// Of a list, unless the caller says otherwise.
 const PAGE_SIZE: usize = 20;
+/// When all stages were made.
+const STAGED: &str = "2026-01-02T03:04:05.678901Z";
 /// Of a list, at most.
 const MAX_PAGE_SIZE: usize = 100;
 
@@ -22,6 +24,8 @@ pub(super) enum Call {
     Get(String),
     List(List),
     GetPipeline(String),
+    ListPipelines(List),
+    ListBackends(String),
 }
 
 /// The query of a list, checked.
@@ -49,11 +53,15 @@ impl Call {
             Self::Get(_) => Operation::Get,
             Self::List(_) => Operation::List,
             Self::GetPipeline(_) => Operation::GetPipeline,
+            Self::ListPipelines(_) => Operation::ListPipelines,
+            Self::ListBackends(_) => Operation::ListBackends,
         }
     }
+}
 
-    pub(super) fn list(query: Option<&str>) -> Result<Self, Answer> {
-        let mut list = List {
+impl List {
+    pub(super) fn read(query: Option<&str>) -> Result<Self, Answer> {
+        let mut list = Self {
             newest_first: false,
             page: 1,
             page_size: PAGE_SIZE,
@@ -89,7 +97,26 @@ impl Call {
                 _ => {}
             }
         }
-        Ok(Self::List(list))
+        Ok(list)
+    }
+
+    /// One page of what was found.
+    fn page(&self, found: impl Iterator<Item = Value>) -> Vec<Value> {
+        let before = (self.page - 1).saturating_mul(self.page_size);
+        found.skip(before).take(self.page_size).collect()
+    }
+
+    /// Whether it asks for what is of this pipeline.
+    fn wants(&self, id: &PipelineId, pipeline: Option<&Pipeline>) -> bool {
+        let is = |filter: &Option<String>, value: Option<&str>| {
+            filter.is_none() || filter.as_deref() == value
+        };
+        is(&self.pipeline, Some(id.as_str()))
+            && is(&self.project, pipeline.map(|p| p.project_id.as_str()))
+            && is(
+                &self.organization,
+                pipeline.map(|p| p.organization_id.as_str()),
+            )
     }
 }
 
@@ -100,6 +127,8 @@ pub(super) fn perform(shared: &Shared, call: &Call, body: &[u8], fault: Option<&
         Call::Get(id) => get(state, id, fault),
         Call::List(list) => Ok(list_page(state, list)),
         Call::GetPipeline(id) => get_pipeline(state, id),
+        Call::ListPipelines(list) => Ok(list_pipelines(state, list)),
+        Call::ListBackends(id) => list_backends(state, id),
     });
     match done {
         Ok(mut document) => {
@@ -186,18 +215,7 @@ fn get(state: &mut State, id: &str, fault: Option<&Fault>) -> Result<Value, Answ
 }
 
 fn list_page(state: &State, list: &List) -> Value {
-    let wanted = |id: &PipelineId| {
-        let pipeline = state.pipelines.get(id);
-        let is = |filter: &Option<String>, value: Option<&str>| {
-            filter.is_none() || filter.as_deref() == value
-        };
-        is(&list.pipeline, Some(id.as_str()))
-            && is(&list.project, pipeline.map(|p| p.project_id.as_str()))
-            && is(
-                &list.organization,
-                pipeline.map(|p| p.organization_id.as_str()),
-            )
-    };
+    let wanted = |id: &PipelineId| list.wants(id, state.pipelines.get(id));
     let mut matching: Vec<_> = state
         .ledger
         .all()
@@ -206,27 +224,90 @@ fn list_page(state: &State, list: &List) -> Value {
     if list.newest_first {
         matching.reverse();
     }
-    let page: Vec<Value> = matching
-        .iter()
-        .skip((list.page - 1).saturating_mul(list.page_size))
-        .take(list.page_size)
-        .map(|record| document(record, Precision::Micros))
-        .collect();
+    let records = matching.iter();
+    let page = list.page(records.map(|record| document(record, Precision::Micros)));
     json!({ "purge_requests": page, "total_count": matching.len() })
 }
 
+fn list_pipelines(state: &State, list: &List) -> Value {
+    let pipelines = state.pipelines.iter();
+    let wanted: Vec<_> = pipelines
+        .filter(|(id, pipeline)| list.wants(id, Some(pipeline)))
+        .collect();
+    let page = list.page(wanted.iter().map(|(id, pipeline)| {
+        json!({
+            "backend_stages": backends(id, pipeline),
+            "cache_stages": [],
+            "dns_stages": [],
+            "pipeline": shown(id, pipeline),
+            "route_stages": [],
+            "tls_stages": [],
+            "waf_stages": [],
+        })
+    }));
+    json!({ "pipelines": page, "total_count": wanted.len() })
+}
+
+fn list_backends(state: &State, id: &str) -> Result<Value, Answer> {
+    let id = PipelineId::new(id);
+    let pipeline = state.pipelines.get(&id).ok_or_else(Answer::not_found)?;
+    let stages = backends(&id, pipeline);
+    let count = stages.as_array().map_or(0, Vec::len);
+    Ok(json!({ "stages": stages, "total_count": count }))
+}
+
+/// The backend stages of a pipeline: its bucket, or a load balancer before its servers.
+fn backends(id: &PipelineId, pipeline: &Pipeline) -> Value {
+    if let Some(backends) = &pipeline.backends {
+        return backends.clone();
+    }
+    let mut stage = json!({
+        "created_at": STAGED,
+        "id": related("b", id),
+        "pipeline_id": id.as_str(),
+        "status": "active",
+        "updated_at": STAGED,
+    });
+    match &pipeline.bucket {
+        Some(bucket) => {
+            stage["scaleway_s3"] = json!({
+                "bucket_name": bucket.name,
+                "bucket_region": bucket.region,
+                "is_website": bucket.website,
+            });
+        }
+        None => {
+            stage["scaleway_lb"] = json!({ "lbs": [{
+                "domain_name": "",
+                "frontend_id": related("f", id),
+                "id": related("a", id),
+                "is_ssl": false,
+                "zone": "fr-par-1",
+            }] });
+        }
+    }
+    json!([stage])
+}
+
+/// The id of something that belongs to a pipeline: that of the pipeline with another first digit.
+fn related(digit: &str, id: &PipelineId) -> String {
+    format!("{digit}{}", id.as_str().get(1..).unwrap_or_default())
+}
+
 fn get_pipeline(state: &State, id: &str) -> Result<Value, Answer> {
-    let pipeline = state
-        .pipelines
-        .get(&PipelineId::new(id))
-        .ok_or_else(Answer::not_found)?;
-    Ok(json!({
+    let id = PipelineId::new(id);
+    let pipeline = state.pipelines.get(&id).ok_or_else(Answer::not_found)?;
+    Ok(shown(&id, pipeline))
+}
+
+fn shown(id: &PipelineId, pipeline: &Pipeline) -> Value {
+    json!({
         "description": "",
         "errors": [],
-        "id": id,
+        "id": id.as_str(),
         "name": pipeline.name,
         "organization_id": pipeline.organization_id,
         "project_id": pipeline.project_id,
         "status": "ready",
-    }))
+    })
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use tokio::io::AsyncReadExt;
 
 use super::event::{CacheResult, Event};
-use super::origin::{self, Fetched, Page};
+use super::origin::{self, Fetched, Page, WebServer};
 use super::state::Shared;
 use crate::core::change::PipelineId;
 
@@ -60,6 +60,12 @@ async fn serve(Extract(edge): Extract<Edge>, request: Request) -> Response {
     response
 }
 
+/// What is behind an edge: the answer of a bucket, which is in memory, or the server whose turn it is.
+enum Backend {
+    Bucket(Page),
+    Server(Arc<WebServer>),
+}
+
 impl Edge {
     fn cached(&self, key: &str) -> Option<Arc<Page>> {
         let now = self.shared.clock.now();
@@ -78,16 +84,25 @@ impl Edge {
         let miss = CacheResult::Miss;
         let ticket = self.shared.with(|state| {
             let pipeline = state.pipelines.get_mut(&self.pipeline)?;
-            Some((pipeline.servers.take_turn()?, pipeline.cache.ticket()))
+            let ticket = pipeline.cache.ticket();
+            if let Some(served) = &pipeline.bucket {
+                let page = state.buckets.get(&served.name)?.serve(path, served.website);
+                return Some((Backend::Bucket(page), ticket));
+            }
+            Some((Backend::Server(pipeline.servers.take_turn()?), ticket))
         });
-        let Some((server, ticket)) = ticket else {
+        let Some((backend, ticket)) = ticket else {
             return (respond(&bad_gateway(), miss), miss);
         };
         let (path, query) = (path.to_owned(), query.map(str::to_owned));
-        let fetched =
-            tokio::task::spawn_blocking(move || origin::fetch(&server, &path, query.as_deref()))
-                .await
-                .unwrap_or(Fetched::Broken);
+        let fetched = match backend {
+            Backend::Bucket(page) => Fetched::Page(page),
+            Backend::Server(server) => {
+                let fetch = move || origin::fetch(&server, &path, query.as_deref());
+                let fetched = tokio::task::spawn_blocking(fetch).await;
+                fetched.unwrap_or(Fetched::Broken)
+            }
+        };
         let response = match fetched {
             Fetched::Page(page) => {
                 let page = Arc::new(page);
@@ -120,7 +135,7 @@ fn respond(page: &Page, cache: CacheResult) -> Response {
     let mut response = Response::new(Body::from(page.body.clone()));
     *response.status_mut() =
         StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    set(&mut response, header::CONTENT_TYPE, page.content_type);
+    response.headers_mut().extend(page.headers.iter().cloned());
     set(&mut response, X_CACHE, cache.as_str());
     if let Some(etag) = &page.etag {
         set(&mut response, header::ETAG, etag);

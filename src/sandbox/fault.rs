@@ -16,6 +16,37 @@ pub enum Operation {
     List,
     /// Get a pipeline.
     GetPipeline,
+    /// List the pipelines, with their stages.
+    ListPipelines,
+    /// List the backends of a pipeline.
+    ListBackends,
+    /// List the objects of a bucket.
+    ListObjects,
+    /// Get the website configuration of a bucket.
+    GetWebsite,
+    /// Get an object.
+    GetObject,
+    /// Get the headers of an object.
+    HeadObject,
+    /// Put an object.
+    PutObject,
+    /// Delete an object.
+    DeleteObject,
+}
+
+impl Operation {
+    /// Whether it is a call to a bucket.
+    const fn is_of_bucket(self) -> bool {
+        matches!(
+            self,
+            Self::ListObjects
+                | Self::GetWebsite
+                | Self::GetObject
+                | Self::HeadObject
+                | Self::PutObject
+                | Self::DeleteObject
+        )
+    }
 }
 
 /// Something that goes wrong with one call.
@@ -59,6 +90,17 @@ pub enum Fault {
     UnknownStatus(String),
     /// The key is not accepted from this call on, until it is restored.
     Unauthorized,
+    /// A bucket answers with this error; nothing is done.
+    Storage {
+        /// The status, such as 503.
+        status: u16,
+        /// The word for it, such as `SlowDown`.
+        code: String,
+    },
+    /// A page of a bucket's listing says that it is the last one.
+    LosesPages,
+    /// Right after a bucket has answered, these objects of it are put, or deleted where they have no bytes.
+    Meanwhile(Vec<(String, Option<Vec<u8>>)>),
 }
 
 impl Fault {
@@ -79,9 +121,16 @@ impl Fault {
     /// Whether it has a meaning for that call; where not, it waits for one where it has.
     const fn fits(&self, operation: Operation) -> bool {
         match self {
+            Self::Storage { .. } | Self::Meanwhile(_) => operation.is_of_bucket(),
+            Self::LosesPages => matches!(operation, Operation::ListObjects),
+            Self::Delay(_) | Self::Hang | Self::DropBeforeAccept | Self::Corrupt => true,
+            _ if operation.is_of_bucket() => false,
             Self::Error | Self::Keep | Self::NeverFinish => matches!(operation, Operation::Create),
             Self::Vanish => matches!(operation, Operation::Create | Operation::Get),
-            Self::UnknownStatus(_) => !matches!(operation, Operation::GetPipeline),
+            Self::UnknownStatus(_) => matches!(
+                operation,
+                Operation::Create | Operation::Get | Operation::List
+            ),
             _ => true,
         }
     }
@@ -132,7 +181,12 @@ impl Faults {
     /// The first fault that fits this call; one of its times is used up.
     pub(super) fn take(&mut self, operation: Operation) -> Option<Fault> {
         let at = self.0.iter().position(|script| {
-            script.operation.is_none_or(|only| only == operation) && script.fault.fits(operation)
+            // Of a fault for any call, a bucket has none that the API has too.
+            let meant = match script.operation {
+                None => !operation.is_of_bucket() || !script.fault.fits(Operation::Get),
+                Some(only) => only == operation,
+            };
+            meant && script.fault.fits(operation)
         })?;
         let script = self.0.get_mut(at)?;
         script.times -= 1;

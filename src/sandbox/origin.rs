@@ -13,6 +13,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use rustix::fs::{Mode, OFlags};
 
@@ -50,7 +52,8 @@ pub enum Reads {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) status: u16,
-    pub(super) content_type: &'static str,
+    /// Its headers, but for those below.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) location: Option<String>,
     pub(super) etag: Option<String>,
     pub(super) body: Bytes,
@@ -60,7 +63,7 @@ impl Page {
     pub(super) fn text(status: u16, text: &'static str) -> Self {
         Self {
             status,
-            content_type: "text/plain; charset=utf-8",
+            headers: vec![of_type("text/plain; charset=utf-8")],
             location: None,
             etag: None,
             body: Bytes::from_static(text.as_bytes()),
@@ -230,14 +233,19 @@ fn read(file: File, bytes: u64, path: &Path) -> io::Result<Fetched> {
     }
     Ok(Fetched::Page(Page {
         status: 200,
-        content_type,
+        headers: vec![of_type(content_type)],
         location: None,
         etag: Some(format!("\"{}\"", &blake3::hash(&body).to_hex()[..16])),
         body: body.into(),
     }))
 }
 
-fn content_type(path: &Path) -> &'static str {
+fn of_type(content_type: &'static str) -> (HeaderName, HeaderValue) {
+    (CONTENT_TYPE, HeaderValue::from_static(content_type))
+}
+
+/// The content type of a name.
+pub(super) fn content_type(path: &Path) -> &'static str {
     let extension = path
         .extension()
         .and_then(OsStr::to_str)

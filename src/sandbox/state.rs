@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use secrecy::SecretString;
+use serde_json::Value;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use super::RateLimit;
+use super::bucket::Bucket;
 use super::cache::Cache;
 use super::event::{CallLog, Event};
 use super::fault::Faults;
 use super::ledger::{Fate, Ledger, PurgeStatus, PurgeTarget};
 use super::origin::WebServer;
+use super::{RateLimit, ServedBucket};
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 
@@ -40,6 +42,7 @@ pub(super) struct State {
     pub(super) purge_delay: Duration,
     pub(super) max_assets: usize,
     pub(super) pipelines: BTreeMap<PipelineId, Pipeline>,
+    pub(super) buckets: BTreeMap<String, Bucket>,
 }
 
 /// A pipeline and its edge.
@@ -47,6 +50,10 @@ pub(super) struct Pipeline {
     pub(super) name: String,
     pub(super) project_id: String,
     pub(super) organization_id: String,
+    /// What it serves, where that is a bucket and not the servers.
+    pub(super) bucket: Option<ServedBucket>,
+    /// What the API says of its backends, where a test wants it to say something of its own.
+    pub(super) backends: Option<Value>,
     pub(super) servers: Servers,
     pub(super) cache: Cache,
 }

@@ -3,6 +3,7 @@
 mod api;
 mod edge;
 mod faults;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

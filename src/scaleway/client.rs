@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use super::backend::{Backends, PipelinePage};
 use super::ceiling::Ceiling;
 use super::endpoint::Endpoint;
 use super::operation::{Observer, Operation};
@@ -29,6 +30,9 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// A connection that is not there by then will not come.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
+
+/// Of a list of pipelines or backends; more is not known to work.
+pub const PAGE_SIZE: u32 = 100;
 
 /// What a client is made of.
 pub struct ClientSettings {
@@ -222,6 +226,35 @@ impl Client {
             &path,
             |request| request,
             |got: &Pipeline| got.id.eq_ignore_ascii_case(id.as_str()).then_some(()),
+        )
+        .await
+    }
+
+    /// Lists pipelines that the key may see, with what is behind each: one page of them, from 1.
+    ///
+    /// # Errors
+    /// By what must be done.
+    pub async fn list_pipelines(&self, page: u32) -> Result<Reply<PipelinePage>, Refusal> {
+        self.call(
+            Operation::ListPipelines,
+            "pipelines-stages",
+            |request| request.query(&[("page", page), ("page_size", PAGE_SIZE)]),
+            |_: &PipelinePage| Some(()),
+        )
+        .await
+    }
+
+    /// Lists what is behind a pipeline, at most so many backends as are on one page.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] where the API does not know it, else by what must be done.
+    pub async fn list_backends(&self, id: &PipelineId) -> Result<Reply<Backends>, Refusal> {
+        let path = path_of("pipelines", id.as_str())?;
+        self.call(
+            Operation::ListBackends,
+            &format!("{path}/backend-stages"),
+            |request| request.query(&[("page_size", PAGE_SIZE)]),
+            |_: &Backends| Some(()),
         )
         .await
     }

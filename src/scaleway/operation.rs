@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 /// The operations, as the label of metrics.
-pub const OPERATIONS: [&str; 4] = [
+pub const OPERATIONS: [&str; 6] = [
     Operation::Create.as_str(),
     Operation::Get.as_str(),
     Operation::List.as_str(),
     Operation::GetPipeline.as_str(),
+    Operation::ListPipelines.as_str(),
+    Operation::ListBackends.as_str(),
 ];
 
 /// What can come of a call, as the label of metrics: `ok`, or the class of a
@@ -39,6 +41,8 @@ pub(super) enum Operation {
     Get,
     List,
     GetPipeline,
+    ListPipelines,
+    ListBackends,
 }
 
 impl Operation {
@@ -48,6 +52,8 @@ impl Operation {
             Self::Get => "get",
             Self::List => "list",
             Self::GetPipeline => "get_pipeline",
+            Self::ListPipelines => "list_pipelines",
+            Self::ListBackends => "list_backends",
         }
     }
 
@@ -58,6 +64,8 @@ impl Operation {
             Self::Get => "get the purge request",
             Self::List => "list the purge requests",
             Self::GetPipeline => "get the pipeline",
+            Self::ListPipelines => "list the pipelines",
+            Self::ListBackends => "list the backends of the pipeline",
         }
     }
 }

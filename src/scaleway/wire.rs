@@ -119,8 +119,8 @@ pub struct ListQuery {
     pub pipeline_id: Option<String>,
 }
 
-/// A pipeline, as far as `check --online` asks.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A pipeline, as far as `init` and `check --online` ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Pipeline {
     /// Its id.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -136,7 +136,7 @@ pub struct Pipeline {
     pub status: String,
 }
 
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

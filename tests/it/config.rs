@@ -95,6 +95,19 @@ async fn init_writes_a_configuration_that_check_accepts_and_overwrites_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_access_key_of_a_bucket_may_be_in_the_environment() {
+    let mut bench = Bench::new().await;
+    bench.place = Some("bucket = \"my-site\"\nregion = \"fr-par\"".to_owned());
+    bench.config();
+    let without = bench.run(&["check"]).await;
+    assert_eq!(without.status.code(), Some(78), "{without:?}");
+    let mut check = bench.command(&["check"]);
+    let check = check.env("SCW_ACCESS_KEY", "SCWXXXXXXXXXXXXXXXXX").output();
+    let check = check.await.unwrap();
+    assert!(check.status.success(), "{check:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_editor_gets_a_schema_that_takes_what_is_shipped() {
     let bench = Bench::new().await;
     bench.config();

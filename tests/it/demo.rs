@@ -203,6 +203,56 @@ async fn what_it_shows_to_be_tried_works_as_it_is_pasted_and_the_page_is_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_bucket_exactly_the_object_that_changed_is_purged() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path(), &["--bucket"]).await;
+    for path in ["", "blog/", "style.css", "blog/first.html", "missing.html"] {
+        demo.fetch(path).await;
+    }
+    let shown = demo.shown.iter().find(|line| line.starts_with("echo "));
+    let pasted = Command::new("sh").args(["-c", shown.unwrap()]).output();
+    let pasted = pasted.await.unwrap();
+    assert!(pasted.status.success(), "{pasted:?}");
+    demo.line("changed: / /index.html").await;
+    demo.line("purging").await;
+    demo.line("fresh").await;
+    demo.serves("", 200, "<h1>Fresh</h1>").await;
+
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let bucket = demo.origin.to_str().unwrap().to_owned();
+    let style = client.put(format!("{bucket}/style.css")).body("h1 {}");
+    assert_eq!(style.send().await.unwrap().status(), 200);
+    demo.line("changed: /style.css").await;
+    demo.serves("style.css", 200, "h1 {}").await;
+    let gone = client.delete(format!("{bucket}/blog/first.html"));
+    assert_eq!(gone.send().await.unwrap().status(), 204);
+    demo.line("gone: /blog/first.html").await;
+    demo.serves("blog/first.html", 404, "").await;
+
+    let list = demo.run(&["--format", "json", "requests", "list"]).await;
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let requests = list["purge_requests"].as_array().unwrap();
+    let mut assets: Vec<&str> = requests
+        .iter()
+        .flat_map(|request| request["assets"].as_array().unwrap())
+        .map(|asset| asset.as_str().unwrap())
+        .collect();
+    assets.sort_unstable();
+    let expected = ["/", "/blog/first.html", "/index.html", "/style.css"];
+    assert_eq!(assets, expected, "{list}");
+    for arguments in [
+        &["check", "--online"][..],
+        &["scan", "demo", "--apply"],
+        &["status", "demo"],
+        &["explain", "/"],
+    ] {
+        let output = demo.run(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_ones_own_is_served_and_kept() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let temporary = tempfile::tempdir().unwrap();

@@ -39,7 +39,7 @@ const ROOMS: [(&str, &str); 26] = [
     ("sandbox", "supervise clock core"),
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "s3 sink lineage supervise clock core"),
-    ("s3", "clock"),
+    ("s3", "clock core"),
     ("intake", "sink store core"),
     ("sink", "core"),
     ("store", "lineage supervise core"),

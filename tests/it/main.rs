@@ -19,6 +19,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod deploys;
+mod discovery;
 mod dry_run;
 mod explain;
 mod field;

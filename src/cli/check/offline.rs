@@ -75,7 +75,7 @@ pub(super) fn check(
             problems.extend(found.into_list());
         }
         let origins = config.pipelines.iter().flat_map(|one| &one.origins);
-        let buckets = origins.filter(|origin| origin.bucket.is_some());
+        let buckets = origins.filter(|origin| origin.takes_keys());
         let mut unusable: Vec<Problem> = Vec::new();
         for bucket in buckets {
             if let Err(found) = bucket.keys(&config.scaleway, environment) {

@@ -33,3 +33,24 @@ pub(super) fn make(home: &Path) -> io::Result<PathBuf> {
     }
     Ok(root)
 }
+
+/// Uploads every file below a directory; links are left out.
+pub(super) fn upload(root: &Path, mut put: impl FnMut(&str, &[u8]) -> bool) -> io::Result<()> {
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory)? {
+            let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+            if kind.is_dir() {
+                directories.push(path);
+            } else if kind.is_file() {
+                let key = path.strip_prefix(root).unwrap_or(&path);
+                let body = std::fs::read(&path)?;
+                if !key.to_str().is_some_and(|key| put(key, &body)) {
+                    let why = format!("the bucket does not take {}", path.display());
+                    return Err(io::Error::other(why));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -18,7 +18,7 @@ fn a_bucket_takes_a_name_and_a_region() {
     let expected = Place::Bucket {
         name: "my-site",
         region: "fr-par",
-        endpoint: "https://s3.fr-par.scw.cloud".parse().unwrap(),
+        endpoint: Some("https://s3.fr-par.scw.cloud".parse().unwrap()),
     };
     assert_eq!(origin.place(), Some(expected));
     assert_eq!(origin.poll.as_secs(), 300);
@@ -75,6 +75,24 @@ fn what_is_no_bucket_is_refused() {
     config(&bucket(
         "prefix = \"a/b/\"\nendpoint = \"http://127.0.0.1:9000\"\npoll = \"1s\"\n",
     ));
+}
+
+#[test]
+fn a_bucket_of_the_sandbox_takes_no_keys_and_the_sandbox_as_the_api() {
+    let text = bucket("endpoint = \"sandbox\"\n");
+    let config = config(&format!("[scaleway]\napi_url = \"sandbox\"\n{text}"));
+    let origin = &config.pipelines[0].origins[0];
+    assert!(!origin.takes_keys());
+    let Some(Place::Bucket { endpoint: None, .. }) = origin.place() else {
+        panic!("{:?}", origin.place());
+    };
+    check(
+        &text,
+        &[
+            "c.toml:7:12: pipeline[0].origin[0].endpoint: is the sandbox, and the API is not; hint: write api_url = \
+             \"sandbox\" in [scaleway], or leave it out for Scaleway's server in the region",
+        ],
+    );
 }
 
 /// Writes a file that its owner alone may read. Returns its path.
