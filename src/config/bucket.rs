@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::origin::Origin;
 use super::reader::Reader;
 use super::section::Section;
+use super::server;
 use super::shape::Shape;
 use super::syntax::{Syntax, parsed};
 use super::value::complain;
@@ -96,33 +97,7 @@ pub(super) fn prefix() -> Syntax<String> {
 
 pub(super) fn endpoint() -> Syntax<Url> {
     const HINT: &str = "write the server of the bucket without the bucket's name, such as \"https://s3.fr-par.scw.cloud\"";
-    let parse = |text: &str| {
-        let Ok(url) = Url::parse(text) else {
-            return complain("is not a URL", HINT);
-        };
-        let plain = url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if !plain {
-            return complain("has a user, a password, a query or a fragment", HINT);
-        }
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return complain("names no host", HINT),
-        };
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if loopback => Ok(url),
-            "http" => complain(
-                "would send signatures and keys of objects without encryption",
-                "write https://; http is only for loopback addresses",
-            ),
-            _ => complain("is not an https URL", HINT),
-        }
-    };
+    let parse = |text: &str| server::parse(text, "signatures and keys of objects", HINT);
     parsed(Shape::pattern("a URL", "^[a-zA-Z]+:"), HINT, parse, |url| {
         url.as_str().trim_end_matches('/').to_owned()
     })
