@@ -22,7 +22,7 @@ use crate::engine::{Caller, Engine, EngineHandle, Looks};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
-use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::origin::{BucketOrigin, Index, Origin, OriginHandle, OriginSettings};
 use crate::page;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
@@ -380,6 +380,16 @@ async fn start_sandbox(
 #[must_use]
 pub fn origins(config: &Config, pipeline: &config::Pipeline) -> Vec<OriginSettings> {
     settings::origins(config, pipeline)
+}
+
+/// The buckets of a pipeline, as the configuration has them.
+#[must_use]
+pub fn buckets(
+    config: &Config,
+    environment: &Environment,
+    pipeline: &config::Pipeline,
+) -> Vec<BucketOrigin> {
+    settings::buckets(config, environment, pipeline)
 }
 
 /// The configuration, as it can be explained.

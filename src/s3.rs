@@ -7,4 +7,4 @@ mod object;
 
 pub use client::{Bucket, BucketSettings, KeyReader, Keys, SetupError};
 pub use error::S3Error;
-pub use object::{Head, Object, Page};
+pub use object::{Head, Object, Page, Position};

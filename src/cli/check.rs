@@ -8,13 +8,15 @@ use clap::Args;
 use super::way::Way;
 use super::{Failure, Format, Global, output};
 use crate::config::{Config, Environment};
+use crate::daemon;
 
+mod buckets;
 mod offline;
 mod roots;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Ask the API about the key, and each pipeline and its project.
+    /// Ask the API about the key, each pipeline and its project, and the buckets.
     #[arg(long)]
     online: bool,
     /// Show the effective values, and where each is from.
@@ -30,15 +32,27 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
         return roots::look(look);
     }
     let environment = Environment::of_process();
-    let more = match Config::load(&global.config, &environment) {
-        Ok(config) => roots::warnings(&config).await,
-        Err(_) => Vec::new(),
+    let (more, buckets) = match Config::load(&global.config, &environment) {
+        Ok(config) => {
+            let buckets = buckets::costs(&config, &environment);
+            (roots::warnings(&config).await, buckets)
+        }
+        Err(_) => (Vec::new(), Vec::new()),
     };
     let format = match global.format {
         Format::Text => offline::Format::Text,
         Format::Json => offline::Format::Json,
     };
-    let checked = offline::check(&global.config, &environment, args.print, format, more);
+    let checked = offline::check(
+        &global.config,
+        &environment,
+        args.print,
+        format,
+        offline::More {
+            warnings: more,
+            buckets,
+        },
+    );
     output::text(&checked.stdout)?;
     output::to_stderr(&checked.stderr);
     if checked.exit_code != 0 {
@@ -46,13 +60,13 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
     }
     if args.online {
         let config = global.load()?;
-        online(&config, &Way::find(&config).await?).await?;
+        online(&config, &environment, &Way::find(&config).await?).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the API about every pipeline.
-async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
+/// Asks the API about every pipeline, and their buckets.
+async fn online(config: &Config, environment: &Environment, way: &Way) -> Result<(), Failure> {
     let mut problems = Vec::new();
     let mut refused = BTreeMap::new();
     for pipeline in &config.pipelines {
@@ -77,6 +91,8 @@ async fn online(config: &Config, way: &Way) -> Result<(), Failure> {
                 pipelines.push(name);
             }
         }
+        let buckets = daemon::buckets(config, environment, pipeline);
+        problems.extend(buckets::online(buckets, name).await?);
     }
     // What refuses several, such as a wrong key, is one problem.
     problems.extend(refused.into_iter().map(|(why, pipelines)| {

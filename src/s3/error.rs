@@ -56,12 +56,26 @@ impl S3Error {
         )
     }
 
-    /// The server's word for a refusal.
+    /// What is to be done about a refusal, with `; ` before it; empty where only the server knows.
     #[must_use]
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } => Some(code),
-            _ => None,
+    pub fn remedy(&self) -> &'static str {
+        let Self::Refused { code, .. } = self else {
+            return "";
+        };
+        match code.as_str() {
+            "NoSuchBucket" => "; correct `bucket` or `region`, or make the bucket again",
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+                "; the access key and the secret key are not a pair that is valid there"
+            }
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
+                "; the bucket is in another region: correct `region`"
+            }
+            "RequestTimeTooSkewed" => "; set the clock of this machine",
+            "AccessDenied" | "" => {
+                "; the key needs the right to list the bucket and to read its objects \
+                 (ObjectStorageBucketsRead and ObjectStorageObjectsRead), also by the bucket's policy"
+            }
+            _ => "",
         }
     }
 
@@ -115,7 +129,7 @@ mod tests {
                       <Message>Access Denied</Message><RequestId>1</RequestId></Error>";
         let denied = S3Error::of_answer(StatusCode::FORBIDDEN, denied);
         assert_eq!(denied.to_string(), "403 AccessDenied: Access Denied");
-        assert_eq!(denied.code(), Some("AccessDenied"));
+        assert!(denied.remedy().contains("ObjectStorageObjectsRead"));
         assert!(!denied.is_passing());
         let slow = "<Error><Code>SlowDown</Code></Error>";
         let slow = S3Error::of_answer(StatusCode::SERVICE_UNAVAILABLE, slow);
