@@ -28,6 +28,7 @@ mod secret;
 mod secret_doubts;
 mod secret_file;
 mod section;
+mod server;
 mod shape;
 mod size;
 mod state;

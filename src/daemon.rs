@@ -25,7 +25,7 @@ use crate::engine::{Caller, EngineHandle};
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
-use crate::origin::{Index, Origin, OriginHandle, OriginSettings};
+use crate::origin::{BucketOrigin, Index, Origin, OriginHandle, OriginSettings};
 use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
@@ -388,6 +388,17 @@ pub async fn website(
     };
     let bucket = Bucket::new(settings, Clock::start()).map_err(|error| error.to_string())?;
     bucket.website().await.map_err(|error| error.to_string())
+}
+
+/// The buckets of a pipeline, as the configuration has them; without those of the sandbox, which lives inside the
+/// daemon.
+#[must_use]
+pub fn buckets(
+    config: &Config,
+    environment: &Environment,
+    pipeline: &config::Pipeline,
+) -> Vec<BucketOrigin> {
+    settings::buckets(config, settings::Reach::new(environment, None), pipeline)
 }
 
 /// The configuration, as it can be explained.

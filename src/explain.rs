@@ -51,15 +51,35 @@ pub struct Explained {
 /// The root of an origin.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// The directory.
-    pub directory: PathBuf,
+    /// What it is.
+    pub place: Place,
     /// What is ignored below it, besides the built-in list.
     pub ignore: Vec<String>,
     /// The line of that in the configuration file.
     pub line: Option<usize>,
-    /// Which links below it are followed.
-    pub follow: FollowSymlinks,
 }
+
+/// What the root of an origin is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A directory.
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// Which links below it are followed.
+        follow: FollowSymlinks,
+    },
+    /// A bucket.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What the keys begin with that are served.
+        prefix: String,
+    },
+}
+
+/// What the address of an object begins with.
+const OBJECT: &str = "s3://";
 
 /// The host of a URL; `None` where the text is none.
 #[must_use]
@@ -88,8 +108,14 @@ pub struct FileExplained {
     pub origin: String,
     /// The path below its root.
     pub path: String,
-    /// Whether there is such a file now.
+    /// The bucket that it is an object of; `None`: it is a file.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// Whether there is such a file now; of an object, whether it is remembered.
     pub exists: bool,
+    /// Why a key is no path, so that it is left out.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// Whether it is left out, so that nothing is ever purged for it.
     pub ignored: bool,
     /// What leaves it out.
@@ -153,6 +179,32 @@ pub struct AssetFiles {
     pub unindexed: Vec<String>,
 }
 
+impl FileExplained {
+    /// Whether a change of it purges anything.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        !self.ignored && self.not_followed.is_none() && self.refused.is_none()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn noun(&self) -> &'static str {
+        match self.bucket {
+            Some(_) => "object",
+            None => "file",
+        }
+    }
+
+    /// What `unread` is about.
+    #[must_use]
+    pub const fn unread_noun(&self) -> &'static str {
+        match self.bucket {
+            Some(_) => "headers are",
+            None => "content is",
+        }
+    }
+}
+
 impl AssetFiles {
     /// Whether all files are known and none has to do with the asset.
     #[must_use]
@@ -193,8 +245,8 @@ impl Explainer {
         }
     }
 
-    /// Explains a file by its absolute path, in every origin that it lies in; or by a path below
-    /// any root.
+    /// Explains a file by its absolute path, in every origin that it lies in; or by a path below any root, which is
+    /// the key of an object where the origin is a bucket; or an object by its address, `s3://BUCKET/KEY`.
     ///
     /// # Errors
     /// When a pattern of what is ignored is wrong.
@@ -205,15 +257,26 @@ impl Explainer {
                 let Some(origin) = pipeline.known.origins.get(name) else {
                     continue;
                 };
-                let Some(below) = below(&root.directory, path) else {
+                let Some(below) = root.below(path) else {
                     continue;
+                };
+                let below = match below {
+                    Ok(below) => below,
+                    Err((key, why)) => {
+                        let refused = FileExplained {
+                            path: key,
+                            refused: Some(why),
+                            ..pipeline.blank(name, root)
+                        };
+                        found.push(refused);
+                        continue;
+                    }
                 };
                 let mut file = pipeline.file(name, origin, root, &below)?;
                 // Without the right to read the index, the rest stands all the same.
-                let known = origin::remembered_file(&self.state, &pipeline.id, name, &below);
-                if let Ok(Some(known)) = known {
-                    file.absent = known.absent.map(|since| since.to_string());
-                    file.unread = !known.read;
+                if let Ok(known) = origin::remembered_file(&self.state, &pipeline.id, name, &below)
+                {
+                    file.remember(known);
                 }
                 found.push(file);
             }
@@ -225,7 +288,49 @@ impl Explainer {
     #[must_use]
     pub fn is_file(&self, path: &Path) -> bool {
         let roots = self.pipelines.iter().flat_map(|one| one.roots.values());
-        path.is_absolute() && { roots }.any(|root| below(&root.directory, path).is_some())
+        path.is_absolute() && { roots }.any(|root| root.below(path).is_some())
+    }
+
+    /// Whether what is given is an asset: an absolute URL path that is below no root, or a URL.
+    #[must_use]
+    pub fn is_asset(&self, given: &str) -> bool {
+        let path = Path::new(given);
+        let url = given.contains("://") && !given.starts_with(OBJECT);
+        (url && path.is_relative()) || (path.is_absolute() && !self.is_file(path))
+    }
+}
+
+impl Root {
+    /// The path below it, as bytes; `None` for what is not of this root. The error: a key that is no path, and why.
+    fn below(&self, path: &Path) -> Option<Result<Vec<u8>, (String, String)>> {
+        let (name, prefix) = match &self.place {
+            Place::Directory { path: root, .. } => return below(root, path).map(Ok),
+            Place::Bucket { name, prefix } => (name, prefix),
+        };
+        let given = path.to_str().filter(|_| path.is_relative())?;
+        let key = match given.strip_prefix(OBJECT) {
+            Some(address) => address.strip_prefix(name.as_str())?.strip_prefix('/')?,
+            None => given,
+        };
+        let below = origin::path_of_key(prefix, key)?;
+        Some(
+            below
+                .map(<[u8]>::to_vec)
+                .map_err(|why| (key.to_owned(), why)),
+        )
+    }
+}
+
+impl FileExplained {
+    /// Takes what the index has of it.
+    fn remember(&mut self, known: Option<origin::Remembered>) {
+        if self.bucket.is_some() {
+            self.exists = known.is_some_and(|known| known.absent.is_none());
+        }
+        if let Some(known) = known {
+            self.absent = known.absent.map(|since| since.to_string());
+            self.unread = !known.read;
+        }
     }
 }
 
@@ -268,16 +373,23 @@ impl Explained {
         path: &[u8],
     ) -> Result<FileExplained, OriginError> {
         use std::os::unix::ffi::OsStrExt as _;
-        let real = root.directory.join(std::ffi::OsStr::from_bytes(path));
-        let ignored = origin::ignored_by(&root.ignore, path, real.is_dir())?;
-        let link = origin::not_followed(&root.directory, root.follow, &root.ignore, path)?;
+        let mut file = self.blank(name, root);
+        let mut is_dir = false;
+        if let Place::Directory {
+            path: root_path,
+            follow,
+        } = &root.place
+        {
+            let real = root_path.join(std::ffi::OsStr::from_bytes(path));
+            (file.exists, is_dir) = (real.is_file(), real.is_dir());
+            let link = origin::not_followed(root_path, *follow, &root.ignore, path)?;
+            file.not_followed = link.map(|link| String::from_utf8_lossy(&link).into_owned());
+        }
+        let ignored = origin::ignored_by(&root.ignore, path, is_dir)?;
         let on = [Kind::New, Kind::Changed, Kind::Gone];
         let on = on.map(|kind| (kind, self.verdict(origin, path, kind)));
         Ok(FileExplained {
-            pipeline: self.name.to_string(),
-            origin: name.to_owned(),
             path: String::from_utf8_lossy(path).into_owned(),
-            exists: real.is_file(),
             ignored: ignored.is_some(),
             ignored_by: ignored.map(|by| IgnoredBy {
                 pattern: by.pattern,
@@ -285,11 +397,30 @@ impl Explained {
                 line: root.line.filter(|_| !by.built_in),
                 matched: String::from_utf8_lossy(&by.matched).into_owned(),
             }),
+            on: on.into_iter().collect(),
+            ..file
+        })
+    }
+
+    /// A file or object of an origin, of which nothing is known yet.
+    fn blank(&self, name: &str, root: &Root) -> FileExplained {
+        FileExplained {
+            pipeline: self.name.to_string(),
+            origin: name.to_owned(),
+            path: String::new(),
+            bucket: match &root.place {
+                Place::Directory { .. } => None,
+                Place::Bucket { name, .. } => Some(name.clone()),
+            },
+            exists: true,
+            refused: None,
+            ignored: false,
+            ignored_by: None,
             absent: None,
             unread: false,
-            not_followed: link.map(|link| String::from_utf8_lossy(&link).into_owned()),
-            on: on.into_iter().collect(),
-        })
+            not_followed: None,
+            on: BTreeMap::new(),
+        }
     }
 
     fn verdict(&self, origin: &IntakeOrigin, path: &[u8], kind: Kind) -> Verdict {

@@ -21,12 +21,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-pub use bucket::BucketOrigin;
+pub use bucket::{BucketOrigin, Cost, Reach, bucket_differences, path_of_key, reach};
 pub use error::OriginError;
 pub use index::{Index, IndexError};
 pub use queries::{
     Access, Difference, Ignored, Remembered, Sample, access, differences, ignored_by, remembered,
-    remembered_file,
+    remembered_count, remembered_file,
 };
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
 pub use status::{
@@ -41,7 +41,7 @@ use crate::core::time::Time;
 use crate::s3::Bucket;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
-use bucket::{Parts, Remote, Waits, Walker};
+use bucket::{Pace, Parts, Remote, Walker};
 use status::shown;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
@@ -206,7 +206,7 @@ impl Origin {
             },
             settings,
             clock,
-            waits: Waits::default(),
+            pace: Pace::default(),
             published,
         })?;
         let stop = {

@@ -8,4 +8,4 @@ mod website;
 
 pub use client::{Bucket, BucketSettings, KeyReader, Keys, SetupError};
 pub use error::S3Error;
-pub use object::{Head, Object, Page};
+pub use object::{Head, Object, Page, Position};

@@ -8,6 +8,7 @@ use super::way::Way;
 use super::{Failure, Format, Global, output};
 use crate::config::{Config, Environment};
 
+mod buckets;
 mod files;
 mod look;
 mod offline;
@@ -17,7 +18,7 @@ mod user;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Ask the API about the key, and each pipeline and its project.
+    /// Ask the API about the key, each pipeline and its project, and the buckets.
     #[arg(long)]
     online: bool,
     /// Show the effective values, and where each is from.
@@ -33,20 +34,29 @@ pub(super) async fn check(global: &Global, args: &CheckArgs) -> Result<ExitCode,
         return look::look(look);
     }
     let environment = Environment::of_process();
-    let more = match Config::load(&global.config, &environment) {
+    let (more, buckets) = match Config::load(&global.config, &environment) {
         Ok(config) => {
             let user = user::daemons_user(&config).await;
             let mut found = files::warnings(&config, user.as_ref()).await;
             found.extend(roots::warnings(&config, user.as_ref()).await);
-            found
+            (found, buckets::costs(&config, &environment))
         }
-        Err(_) => Vec::new(),
+        Err(_) => (Vec::new(), Vec::new()),
     };
     let format = match global.format {
         Format::Text => offline::Format::Text,
         Format::Json => offline::Format::Json,
     };
-    let checked = offline::check(&global.config, &environment, args.print, format, more);
+    let checked = offline::check(
+        &global.config,
+        &environment,
+        args.print,
+        format,
+        offline::More {
+            warnings: more,
+            buckets,
+        },
+    );
     output::text(&checked.stdout)?;
     output::to_stderr(&checked.stderr);
     if checked.exit_code != 0 {

@@ -23,10 +23,11 @@ const ASSETS: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// Files, absolute or relative, or absolute URL paths, or URLs.
+    /// Files, absolute or relative, or keys of a bucket, or absolute URL paths, or URLs.
     ///
     /// What lies below the root of an origin is a file; a relative path is tried from here, then
-    /// from the root of each origin.
+    /// from the root of each origin. Where the origin is a bucket, it is a key, which may be written as
+    /// <s3://BUCKET/KEY>.
     /// The host of a URL chooses the pipelines whose `edge_url` has it, if there are any.
     #[arg(required = true, value_name = "PATH|/ASSET|URL")]
     subjects: Vec<String>,
@@ -84,8 +85,7 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<ExitCo
 
 fn meaning(explainer: &Explainer, given: &str) -> Result<Meaning, Failure> {
     let path = Path::new(given);
-    let url = !given.starts_with('/') && given.contains("://");
-    if url || (path.is_absolute() && !explainer.is_file(path)) {
+    if explainer.is_asset(given) {
         let asset = parse_asset(given).map_err(|error| Failure::usage(error.to_string()))?;
         return Ok(Meaning::Asset(asset));
     }
@@ -94,7 +94,7 @@ fn meaning(explainer: &Explainer, given: &str) -> Result<Meaning, Failure> {
     }
     let here = std::env::current_dir().map(|here| here.join(path));
     Ok(Meaning::File(match here {
-        Ok(here) if explainer.is_file(&here) => here,
+        Ok(here) if !given.contains("://") && explainer.is_file(&here) => here,
         _ => path.to_owned(),
     }))
 }
@@ -116,7 +116,7 @@ async fn subject(
             let files = explainer.file(&path)?;
             if files.is_empty() {
                 return Err(Failure::usage(format!(
-                    "`{given}` lies below the root of no origin, and is no absolute URL path"
+                    "`{given}` lies below the root of no origin, is no key of a bucket, and no absolute URL path"
                 )));
             }
             let wanted = assets_of(&files);
@@ -149,10 +149,7 @@ async fn subject(
 /// The assets of a file, with their pipelines: the first ones.
 fn assets_of(files: &[FileExplained]) -> Vec<(String, Asset, bool)> {
     let mut assets = BTreeSet::new();
-    for file in files
-        .iter()
-        .filter(|file| !file.ignored && file.not_followed.is_none())
-    {
+    for file in files.iter().filter(|file| file.counts()) {
         for asset in file.on.values().flat_map(|verdict| &verdict.assets) {
             assets.insert((file.pipeline.clone(), Asset::from_stored(asset)));
         }

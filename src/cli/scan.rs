@@ -1,18 +1,20 @@
 //! `edgepurge scan PIPELINE [--apply [--accept-loss]]`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::client::Daemon;
 use super::{Failure, Format, Global, named, output, owner};
 use crate::admin::api::{OriginScan, ScanAnswer, ScanBody};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::core::change::Kind;
 use crate::daemon;
-use crate::origin::{self, OriginError, OriginSettings};
+use crate::origin::{self, BucketOrigin, Difference, OriginError, OriginSettings};
 
 /// How many paths of an origin the JSON document names; the rest is counted.
 const NAMED: usize = 10_000;
@@ -42,20 +44,18 @@ pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Fa
     if args.apply {
         return apply(global, &config, args).await;
     }
-    let mut buckets = pipeline.origins.iter().filter(|one| one.bucket.is_some());
-    if let Some(bucket) = buckets.next() {
-        return Err(Failure::usage(format!(
-            "origin {} of pipeline {} is a bucket, which only the daemon lists: edgepurge scan {} --apply",
-            bucket.name, pipeline.name, pipeline.name
-        )));
-    }
     if Daemon::find(&config.admin.socket).await.is_none() {
         owner::check(&config.state.directory)?;
     }
+    let environment = Environment::of_process();
+    let directories = daemon::origins(&config, pipeline).into_iter();
+    let buckets = daemon::buckets(&config, &environment, pipeline);
+    let all = directories.map(Compared::Directory);
+    let all = all.chain(buckets.into_iter().map(Compared::Bucket));
     let mut found = Vec::new();
-    for settings in daemon::origins(&config, pipeline) {
+    for one in all {
         let (state, format) = (config.state.directory.clone(), global.format);
-        let compared = tokio::task::spawn_blocking(move || compare(&settings, &state, format));
+        let compared = tokio::task::spawn_blocking(move || one.compare(&state, format));
         let compared = compared
             .await
             .map_err(|error| Failure::failed(format!("the comparison ended: {error}")))?;
@@ -108,47 +108,65 @@ impl Differences {
         };
         format!("origin {name}: {files} files: {new} new, {changed} changed, {gone} gone{how}")
     }
-}
 
-fn compare(
-    settings: &OriginSettings,
-    state: &std::path::Path,
-    format: Format,
-) -> Result<Differences, Failure> {
-    let mut found = Differences {
-        name: settings.name.to_string(),
-        ..Differences::default()
-    };
-    let files = origin::differences(settings, state, Clock::start(), |difference| {
-        match difference.kind {
-            Kind::New => found.new += 1,
-            Kind::Gone => found.gone += 1,
-            Kind::Changed | Kind::Asked => found.changed += 1,
+    /// Takes a difference, and shows it at once where that is for people.
+    fn add(&mut self, difference: Difference, format: Format) -> Result<(), Failure> {
+        let Difference { kind, path } = difference;
+        match kind {
+            Kind::New => self.new += 1,
+            Kind::Gone => self.gone += 1,
+            Kind::Changed | Kind::Asked => self.changed += 1,
         }
-        let kind = difference.kind.as_str();
+        let kind = kind.as_str();
         // A name can hold anything, also what a terminal would obey.
-        let path = String::from_utf8_lossy(&difference.path);
+        let path = String::from_utf8_lossy(&path);
         match format {
             Format::Text => output::line(&format!("{kind:<8} {}", path.escape_debug()))?,
-            Format::Json if found.paths.len() < NAMED => found.paths.push(Named {
+            Format::Json if self.paths.len() < NAMED => self.paths.push(Named {
                 kind,
                 path: path.into_owned(),
             }),
-            Format::Json => found.truncated = true,
+            Format::Json => self.truncated = true,
         }
-        Ok::<(), Failure>(())
-    })?;
-    found.files = files;
-    Ok(found)
+        Ok(())
+    }
+}
+
+/// An origin, as it is compared.
+enum Compared {
+    Directory(OriginSettings),
+    Bucket(BucketOrigin),
+}
+
+impl Compared {
+    fn compare(&self, state: &Path, format: Format) -> Result<Differences, Failure> {
+        let name = match self {
+            Self::Directory(settings) => &settings.name,
+            Self::Bucket(settings) => &settings.name,
+        };
+        let mut found = Differences {
+            name: name.to_string(),
+            ..Differences::default()
+        };
+        let clock = Clock::start();
+        let tell = |difference| found.add(difference, format);
+        found.files = match self {
+            Self::Directory(settings) => origin::differences(settings, state, clock, tell),
+            Self::Bucket(settings) => {
+                let runtime = Handle::current();
+                origin::bucket_differences(settings, state, clock, runtime, tell)
+            }
+        }?;
+        Ok(found)
+    }
 }
 
 impl From<OriginError> for Failure {
     fn from(error: OriginError) -> Self {
-        match error {
-            OriginError::NotIndexed(_) | OriginError::Root { .. } => {
-                Self::temporary(error.to_string())
-            }
-            other => Self::failed(other.to_string()),
+        if error.is_passing() {
+            Self::temporary(error.to_string())
+        } else {
+            Self::failed(error.to_string())
         }
     }
 }

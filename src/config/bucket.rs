@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::model::ApiUrl;
 use super::origin::Origin;
 use super::reader::Reader;
 use super::section::Section;
+use super::server;
 use super::shape::Shape;
 use super::syntax::{Syntax, parsed};
 use super::value::complain;
@@ -104,38 +105,14 @@ pub(super) fn prefix() -> Syntax<String> {
 
 pub(super) fn endpoint() -> Syntax<ApiUrl> {
     const HINT: &str = "write the server of the bucket without the bucket's name, such as \"https://s3.fr-par.scw.cloud\"";
-    let parse = |text: &str| {
-        if text == "sandbox" {
-            return Ok(ApiUrl::Sandbox);
-        }
-        let Ok(url) = Url::parse(text) else {
-            return complain("is not a URL", HINT);
-        };
-        let plain = url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if !plain {
-            return complain("has a user, a password, a query or a fragment", HINT);
-        }
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return complain("names no host", HINT),
-        };
-        match url.scheme() {
-            "https" => Ok(ApiUrl::Server(url)),
-            "http" if loopback => Ok(ApiUrl::Server(url)),
-            "http" => complain(
-                "would send signatures and keys of objects without encryption",
-                "write https://; http is only for loopback addresses",
-            ),
-            _ => complain("is not an https URL", HINT),
-        }
+    let parse = |text: &str| match text {
+        "sandbox" => Ok(ApiUrl::Sandbox),
+        text => server::parse(text, "signatures and keys of objects", HINT).map(ApiUrl::Server),
     };
     let shape = Shape::pattern("a URL, or \"sandbox\"", "^sandbox$|^[a-zA-Z]+:");
-    parsed(shape, HINT, parse, |url| url.as_str().to_owned())
+    parsed(shape, HINT, parse, |url| {
+        url.as_str().trim_end_matches('/').to_owned()
+    })
 }
 
 /// Reports what can't stand together: an origin is a directory or a bucket, and each has keys of its own.

@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::{Host, Url};
-
 use super::effective::Provenance;
 use super::keys::table;
 use super::model::ApiUrl;
@@ -14,9 +12,10 @@ use super::range::{DAY, MINUTE, SECOND, nonzero};
 use super::reader::Reader;
 use super::scw_profile::{self, ScwProfile};
 use super::section::{Held, Section};
+use super::server;
 use super::shape::Shape;
 use super::syntax::{Syntax, parsed, time};
-use super::value::{Complaint, complain, number, path};
+use super::value::{Complaint, number, path};
 
 /// The API, where neither the file nor the environment nor a profile names another.
 const API_URL: &str = "https://api.scaleway.com";
@@ -204,34 +203,5 @@ fn parse_api_url(text: &str) -> Result<ApiUrl, Complaint> {
     if text == "sandbox" {
         return Ok(ApiUrl::Sandbox);
     }
-    let Ok(url) = Url::parse(text) else {
-        return complain("is not a URL", HINT);
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return complain(
-            "holds a user name or password",
-            "remove it; the key is sent in a header of its own",
-        );
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return complain(
-            "has a query or a fragment",
-            "remove everything from ? or # on",
-        );
-    }
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return complain("names no host", HINT),
-    };
-    match url.scheme() {
-        "https" => Ok(ApiUrl::Server(url)),
-        "http" if loopback => Ok(ApiUrl::Server(url)),
-        "http" => complain(
-            "would send the secret key without encryption",
-            "write https://; http is only for loopback addresses",
-        ),
-        _ => complain("is not an https URL", HINT),
-    }
+    server::parse(text, "the secret key", HINT).map(ApiUrl::Server)
 }

@@ -16,7 +16,7 @@ use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
 use crate::core::website::Website;
 use crate::engine::EngineSettings;
-use crate::explain::{Explained, Explainer, Root, host_of};
+use crate::explain::{self, Explained, Explainer, Root, host_of};
 use crate::intake::{IntakeOrigin, IntakePipeline};
 use crate::metrics::Metrics;
 use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
@@ -157,11 +157,20 @@ pub(super) fn explainer(config: &Config) -> Result<Explainer, String> {
         };
         let roots = pipeline.origins.iter().enumerate();
         let roots = roots.filter_map(|(number, origin)| {
+            let place = match origin.place()? {
+                config::Place::Directory(path) => explain::Place::Directory {
+                    path: path.clone(),
+                    follow: origin.follow_symlinks,
+                },
+                config::Place::Bucket { name, .. } => explain::Place::Bucket {
+                    name: name.to_owned(),
+                    prefix: origin.prefix.clone(),
+                },
+            };
             let root = Root {
-                directory: origin.root.clone()?,
+                place,
                 ignore: origin.ignore.clone(),
                 line: line(&format!("pipeline[{at}].origin[{number}]"), "ignore"),
-                follow: origin.follow_symlinks,
             };
             Some((origin.name.as_str().into(), root))
         });

@@ -2,7 +2,7 @@
 //! [`BucketOrigin::poll`], and at once for whatever asks for a scan.
 //!
 //! 1. **List.** Pages come in the order of the keys and are merged with the rows of the index, so that a page
-//!    is in memory and no more (`listing.rs`). The difference is always the whole one, by key: a time is never
+//!    is in memory and no more (`listing.rs`); of a large bucket, that of several ranges (`range.rs`). The difference is always the whole one, by key: a time is never
 //!    a mark up to which everything is known.
 //! 2. **Compare.** `compare.rs`, which is pure, says what an object means beside its row. The `ETag` is opaque.
 //!    Where it is the same and the time is another, the headers are asked for, and those compared that a cache
@@ -18,13 +18,18 @@
 
 mod absent;
 mod compare;
+mod cost;
+mod differences;
 mod headers;
 mod keys;
 mod listing;
+mod range;
+mod reach;
 mod report;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod walker;
 
 use std::sync::Arc;
@@ -34,8 +39,12 @@ use crate::core::change::PipelineId;
 use crate::origin::settings::ScanObserver;
 use crate::s3::BucketSettings;
 
+pub use cost::Cost;
+pub use differences::bucket_differences;
+pub use keys::path_of_key;
+pub use reach::{Reach, reach};
 pub(super) use storage::Remote;
-pub(super) use walker::{Parts, Waits, Walker};
+pub(super) use walker::{Pace, Parts, Walker};
 
 /// One bucket that is an origin of one pipeline.
 #[derive(Clone, Debug)]

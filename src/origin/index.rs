@@ -177,8 +177,18 @@ impl Index {
         })))
     }
 
+    /// What a state directory has of one origin, if it was ever indexed completely; only to read.
+    pub(super) fn read_of(
+        directory: &Path,
+        pipeline: &PipelineId,
+        name: &str,
+    ) -> Result<Option<OriginIndex>, IndexError> {
+        let index = Self::read(directory)?;
+        index.map_or(Ok(None), |index| index.indexed(pipeline, name))
+    }
+
     /// The part of one origin, if it was ever indexed completely.
-    pub(super) fn indexed(
+    fn indexed(
         self: Arc<Self>,
         pipeline: &PipelineId,
         name: &str,

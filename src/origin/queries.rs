@@ -7,4 +7,6 @@ mod remembered;
 
 pub use access::{Access, Sample, access};
 pub use differences::{Difference, differences};
-pub use remembered::{Ignored, Remembered, ignored_by, remembered, remembered_file};
+pub use remembered::{
+    Ignored, Remembered, ignored_by, remembered, remembered_count, remembered_file,
+};

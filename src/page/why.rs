@@ -82,8 +82,7 @@ async fn explained(page: &Page, wanted: &str, pipeline: &str) -> Markup {
 /// What lies below a root is a file, as for the command.
 async fn look(page: &Page, wanted: &str, pipeline: &str) -> Result<ExplainAnswer, AdminError> {
     let path = Path::new(wanted);
-    let url = !wanted.starts_with('/') && wanted.contains("://");
-    let asset = url || (path.is_absolute() && !page.admin.explainer.is_file(path));
+    let asset = page.admin.explainer.is_asset(wanted);
     let query = ExplainQuery {
         pipeline: (!pipeline.is_empty()).then(|| pipeline.to_owned()),
         asset: asset.then(|| wanted.to_owned()),
@@ -112,9 +111,7 @@ async fn look(page: &Page, wanted: &str, pipeline: &str) -> Result<ExplainAnswer
 
 /// The assets of files, with their pipelines: the first ones.
 fn assets_of(files: &[FileExplained]) -> Vec<(String, String)> {
-    let mapped = files
-        .iter()
-        .filter(|file| !file.ignored && file.not_followed.is_none());
+    let mapped = files.iter().filter(|file| file.counts());
     let mut assets = BTreeSet::new();
     for file in mapped {
         for asset in file.on.values().flat_map(|verdict| &verdict.assets) {
@@ -127,8 +124,10 @@ fn assets_of(files: &[FileExplained]) -> Vec<(String, String)> {
 fn of_file(file: &FileExplained, config: &Path) -> Markup {
     html! {
         section class="explained" {
-            h2 { "File " (name(&file.path)) " " small { "of " (file.pipeline) ", origin " (file.origin) } }
-            @if let Some(by) = &file.ignored_by {
+            h2 { @if file.bucket.is_some() { "Object " } @else { "File " } (name(&file.path)) " " small { "of " (file.pipeline) ", origin " (file.origin) } }
+            @if let Some(why) = &file.refused {
+                p class="answer" { "Left out, since browsers and servers do not agree on its URL: " (why) "." }
+            } @else if let Some(by) = &file.ignored_by {
                 p class="answer" {
                     "Ignored: nothing is purged for it, since " (name(&by.pattern)) " "
                     @match (by.built_in, by.line) {
@@ -146,10 +145,12 @@ fn of_file(file: &FileExplained, config: &Path) -> Markup {
             } @else {
                 @match &file.absent {
                     Some(since) => { p class="answer" { (commands(&absent(since))) } }
-                    None if !file.exists => { p { "There is no such file now." } }
+                    None if !file.exists => { p { "There is no such " (file.noun()) " now." } }
                     None => {}
                 }
-                @if file.unread { p { "Its content is not read yet: until then every sign of a write is a change." } }
+                @if file.unread {
+                    p { "Its " (file.unread_noun()) " not read yet: until then every sign of a write is a change." }
+                }
                 ul { (verdicts(file, config)) }
             }
         }

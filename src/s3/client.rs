@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::error::S3Error;
-use super::object::{Head, Page, http_date};
+use super::object::{Head, Page, Position, http_date};
 use super::website;
 use crate::clock::Clock;
 use crate::core::website::Website;
@@ -26,7 +26,7 @@ const MAX_CONNECT: Duration = Duration::from_secs(10);
 const VALID: Duration = Duration::from_hours(1);
 /// A server's clock that differs by less is not followed.
 const SKEW_MS: i64 = 60_000;
-/// How many objects are asked for at once.
+/// How many calls are made at once.
 const AT_ONCE: usize = 8;
 
 /// The keys of a bucket.
@@ -134,20 +134,33 @@ impl Bucket {
         &self.settings.prefix
     }
 
-    /// The page of the listing that `token` stands for; `None`: the first one, for which the keys are read
-    /// again.
+    /// How far the server's clock is ahead of this machine's, in seconds; 0 where that is less than a minute, or not
+    /// known yet.
+    #[must_use]
+    pub fn skew_s(&self) -> i64 {
+        self.skew_ms.load(Ordering::Relaxed) / 1_000
+    }
+
+    /// Pages of listings, each at the place of its position. They are asked for at once.
+    pub async fn pages(&self, positions: &[Position]) -> Vec<Result<Page, S3Error>> {
+        at_once(positions.iter().map(|position| self.page(position))).await
+    }
+
+    /// A page of a listing. For the first one, the keys are read again.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn page(&self, token: Option<&str>) -> Result<Page, S3Error> {
-        let credentials = match token {
-            None => self.read_keys()?,
-            Some(_) => self.credentials()?,
+    pub async fn page(&self, position: &Position) -> Result<Page, S3Error> {
+        let credentials = match position {
+            Position::Start => self.read_keys()?,
+            Position::After(_) | Position::Token(_) => self.credentials()?,
         };
         let mut action = self.signer.list_objects_v2(Some(&credentials));
         action.with_prefix(self.prefix());
-        if let Some(token) = token {
-            action.with_continuation_token(token);
+        match position {
+            Position::Start => {}
+            Position::After(key) => action.with_start_after(key),
+            Position::Token(token) => action.with_continuation_token(token),
         }
         Page::read(&self.document(&action).await?)
     }
@@ -182,11 +195,7 @@ impl Bucket {
 
     /// The headers of these objects, each answer at the place of its key. Several are asked for at once.
     pub async fn heads(&self, keys: &[String]) -> Vec<Result<Head, S3Error>> {
-        let heads = keys.iter().map(|key| self.head(key));
-        futures_util::stream::iter(heads)
-            .buffered(AT_ONCE)
-            .collect()
-            .await
+        at_once(keys.iter().map(|key| self.head(key))).await
     }
 
     async fn head(&self, key: &str) -> Result<Head, S3Error> {
@@ -249,6 +258,12 @@ impl Bucket {
         let kept = kept.unwrap_or_else(PoisonError::into_inner).clone();
         kept.map_or_else(|| self.read_keys(), Ok)
     }
+}
+
+/// The answers to calls, in their order; a few are made at once.
+async fn at_once<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let calls = futures_util::stream::iter(calls).buffered(AT_ONCE);
+    calls.collect().await
 }
 
 async fn read_body(mut response: Response) -> Result<Vec<u8>, S3Error> {

@@ -65,6 +65,29 @@ impl S3Error {
         }
     }
 
+    /// What is to be done about a refusal, with `; ` before it; empty where only the server knows.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        let Some(code) = self.code() else {
+            return "";
+        };
+        match code {
+            "NoSuchBucket" => "; correct `bucket` or `region`, or make the bucket again",
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+                "; the access key and the secret key are not a pair that is valid there"
+            }
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
+                "; the bucket is in another region: correct `region`"
+            }
+            "RequestTimeTooSkewed" => "; set the clock of this machine",
+            "AccessDenied" | "" => {
+                "; the key needs the right to list the bucket and to read its objects \
+                 (ObjectStorageBucketsRead and ObjectStorageObjectsRead), also by the bucket's policy"
+            }
+            _ => "",
+        }
+    }
+
     /// What an answer means that is no success. The answer to HEAD has no body.
     pub(super) fn of_answer(status: StatusCode, body: &str) -> Self {
         let document: Document = instant_xml::from_str(body).unwrap_or_default();
@@ -115,7 +138,7 @@ mod tests {
                       <Message>Access Denied</Message><RequestId>1</RequestId></Error>";
         let denied = S3Error::of_answer(StatusCode::FORBIDDEN, denied);
         assert_eq!(denied.to_string(), "403 AccessDenied: Access Denied");
-        assert_eq!(denied.code(), Some("AccessDenied"));
+        assert!(denied.remedy().contains("ObjectStorageObjectsRead"));
         assert!(!denied.is_passing());
         let slow = "<Error><Code>SlowDown</Code></Error>";
         let slow = S3Error::of_answer(StatusCode::SERVICE_UNAVAILABLE, slow);

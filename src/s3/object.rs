@@ -37,6 +37,17 @@ pub struct Object {
     pub modified_ns: i64,
 }
 
+/// Where a page of a listing begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// At the first key.
+    Start,
+    /// After this key.
+    After(String),
+    /// Where the page ended that had this [`Page::next`].
+    Token(String),
+}
+
 /// A page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -2,6 +2,7 @@
 //! CLI) uploads to.
 
 mod between;
+mod commands;
 mod server;
 
 use std::fs;

@@ -57,7 +57,10 @@ const ROOMS: [(&str, &str); 26] = [
 
 /// The same of the modules of `origin`. None of them uses `origin.rs` itself.
 const ORIGIN: [(&str, &str); 9] = [
-    ("bucket", "worker index watch tree error status settings"),
+    (
+        "bucket",
+        "worker queries index watch tree error status settings",
+    ),
     ("worker", "index watch tree error status settings"),
     ("queries", "index tree error settings"),
     ("error", "index tree"),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::buckets::{self, Bucket};
 use crate::cli::style::{BAD, BUSY, WARN, styled};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Part, Problem, Problems, Setting, as_toml};
@@ -45,20 +46,30 @@ struct Document<'a> {
     /// The certificate of the webhook listener, where TLS is on and it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<&'a CertificateFacts>,
+    /// What the listings of buckets cost.
+    #[serde(skip_serializing_if = "<[Bucket]>::is_empty")]
+    buckets: &'a [Bucket],
     /// With `print` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<&'a [Setting]>,
 }
 
+/// What was found elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    pub(super) warnings: Vec<Problem>,
+    pub(super) buckets: Vec<Bucket>,
+}
+
 /// Checks a configuration file and the secrets it names; with `print`, also prints each key's
-/// effective value and where it is from. `more`: warnings that were found elsewhere. Never prints a secret.
+/// effective value and where it is from. Never prints a secret.
 #[must_use]
 pub(super) fn check(
     path: &Path,
     environment: &Environment,
     print: bool,
     format: Format,
-    more: Vec<Problem>,
+    more: More,
 ) -> Checked {
     let (config, mut problems) = match Config::load(path, environment) {
         Ok(config) => (Some(config), Vec::new()),
@@ -76,14 +87,9 @@ pub(super) fn check(
         }
         let origins = config.pipelines.iter().flat_map(|one| &one.origins);
         let buckets = origins.filter(|origin| origin.takes_keys());
-        let mut unusable: Vec<Problem> = Vec::new();
-        for bucket in buckets {
-            if let Err(found) = bucket.keys(&config.scaleway, environment) {
-                unusable.extend(found.into_list());
-            }
-        }
+        let unusable = buckets.filter_map(|one| one.keys(&config.scaleway, environment).err());
         // What many buckets want is one problem, and so is what the API wants as well.
-        for problem in unusable {
+        for problem in unusable.flat_map(Problems::into_list) {
             if !problems.contains(&problem) {
                 problems.push(problem);
             }
@@ -118,7 +124,7 @@ pub(super) fn check(
         warnings.extend(config.secret_warnings(environment));
     }
     warnings.extend(due);
-    warnings.extend(more);
+    warnings.extend(more.warnings);
     let (stdout, stderr) = match format {
         Format::Json => {
             let document = Document {
@@ -128,6 +134,7 @@ pub(super) fn check(
                 warnings: &warnings,
                 secret_key,
                 certificate: certificate.as_ref(),
+                buckets: &more.buckets,
                 settings,
             };
             (as_json(&document), String::new())
@@ -139,6 +146,7 @@ pub(super) fn check(
                 format!("the certificate of the webhook listener is for {facts}; {validity}")
             });
             let facts = key.into_iter().chain(certificate);
+            let facts = facts.chain(buckets::lines(&more.buckets));
             (
                 settings.map(as_toml).unwrap_or_default(),
                 as_text(path, &problems, &warnings, facts),
@@ -233,7 +241,7 @@ mod tests {
         let path = directory.path().join("config.toml");
         std::fs::write(&path, toml).unwrap();
         let environment = variables.iter().copied().collect();
-        let checked = check(&path, &environment, print, format, Vec::new());
+        let checked = check(&path, &environment, print, format, More::default());
         let cut = |text: String| text.replace(&format!("{}/", directory.path().display()), "");
         Checked {
             stdout: cut(checked.stdout),

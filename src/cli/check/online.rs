@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buckets;
 use crate::cli::way::Way;
 use crate::cli::website::{rules, uncovered};
 use crate::cli::{Failure, output};
@@ -41,6 +42,9 @@ pub(super) async fn online(
             };
             note(pipeline, &format!("bucket {name} {said}"));
         }
+        let ours = daemon::buckets(config, environment, pipeline);
+        let problems = buckets::online(ours, &pipeline.name).await?;
+        found.problems.extend(problems);
     }
     found.problems.extend(found.refused.into_iter().map(|(why, pipelines)| {
         let pipelines = pipelines.join(", ");

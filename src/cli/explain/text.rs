@@ -41,7 +41,17 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     // A name can hold anything, also what a terminal would obey.
     let path = file.path.escape_debug();
     let (origin, pipeline) = (&file.origin, &file.pipeline);
-    writeln!(text, "{path}: a file of {pipeline}, origin {origin}")?;
+    match &file.bucket {
+        Some(bucket) => writeln!(
+            text,
+            "{path}: an object of {pipeline}, origin {origin}, bucket {bucket}"
+        )?,
+        None => writeln!(text, "{path}: a file of {pipeline}, origin {origin}")?,
+    }
+    if let Some(why) = &file.refused {
+        let said = "left out, since browsers and servers do not agree on its URL";
+        return writeln!(text, "  {said}: {why}");
+    }
     if let Some(by) = &file.ignored_by {
         let list = match (by.built_in, by.line) {
             (true, _) => "the built-in list".to_owned(),
@@ -63,13 +73,14 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
     }
     match &file.absent {
         Some(since) => writeln!(text, "  {}", absent(since))?,
-        None if !file.exists => writeln!(text, "  there is no such file now")?,
+        None if !file.exists => writeln!(text, "  there is no such {} now", file.noun())?,
         None => {}
     }
     if file.unread {
         writeln!(
             text,
-            "  its content is not read yet: until then every sign of a write is a change"
+            "  its {} not read yet: until then every sign of a write is a change",
+            file.unread_noun()
         )?;
     }
     let mut shown: Vec<&Verdict> = Vec::new();

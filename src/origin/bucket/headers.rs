@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::compare::{Headers, Known, Verdict, judge, same_time};
 use super::storage::Storage;
+use super::tries::ask;
 use super::walker::{Broken, Walker};
 use crate::core::time::Time;
 use crate::origin::index::Row;
@@ -12,8 +13,6 @@ use crate::s3::{Head, S3Error};
 
 /// Objects asked for together.
 pub(super) const BATCH: u32 = 100;
-/// How often objects are asked for, when the bucket is busy or silent.
-const TRIES: u32 = 4;
 /// After this, headers are read again that might still have changed behind the same time.
 const YOUNG: Duration = Duration::from_secs(2);
 /// The wait after headers could not be read.
@@ -28,7 +27,7 @@ impl<S: Storage> Walker<S> {
             if !self.committer.inbox.pause(wait) {
                 return Err(Broken::Stopping);
             }
-            let took = self.waits.object * u32::try_from(paths.len()).unwrap_or(BATCH);
+            let took = self.pace.object * u32::try_from(paths.len()).unwrap_or(BATCH);
             self.paced = self.clock.now().after(took);
             let prefix = self.storage.prefix();
             let keys = paths.iter().map(|path| {
@@ -42,32 +41,19 @@ impl<S: Storage> Walker<S> {
     }
 
     fn ask_for(&mut self, keys: &[String]) -> Result<Vec<Option<Head>>, Broken> {
-        let mut heads = vec![None; keys.len()];
-        let mut open: Vec<usize> = (0..keys.len()).collect();
-        let mut wait = self.waits.busy;
-        for left in (0..TRIES).rev() {
-            let asked: Vec<String> = open.iter().map(|at| keys[*at].clone()).collect();
-            self.report.called(asked.len() as u64);
-            let answers = self.storage.heads(&asked)?;
-            let mut busy = Vec::new();
-            for (at, answer) in open.into_iter().zip(answers) {
-                match answer {
-                    Ok(head) => heads[at] = Some(head),
-                    Err(S3Error::Missing) => {}
-                    Err(error) if error.is_passing() && left > 0 => busy.push(at),
-                    Err(error) => return Err(Broken::Storage(error)),
-                }
-            }
-            open = busy;
-            if open.is_empty() {
-                break;
-            }
-            if !self.committer.inbox.pause(wait) {
-                return Err(Broken::Stopping);
-            }
-            wait *= 2;
-        }
-        Ok(heads)
+        let (storage, inbox) = (&self.storage, &self.committer.inbox);
+        let report = &mut self.report;
+        let pause = |wait| inbox.pause(wait);
+        let heads = ask(keys, self.pace.busy, pause, |keys| {
+            report.called(keys.len() as u64);
+            storage.heads(keys)
+        })?;
+        let heads = heads.into_iter().map(|head| match head {
+            Ok(head) => Ok(Some(head)),
+            Err(S3Error::Missing) => Ok(None),
+            Err(error) => Err(Broken::Storage(error)),
+        });
+        heads.collect()
     }
 
     /// Reads the headers of some objects whose headers are not known.

@@ -1,14 +1,17 @@
 //! From a key to a path of the origin. A key that no URL leads to for sure is refused, and never guessed.
 
 /// Why a key is no path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     /// It does not begin with the prefix that was asked for: the listing is of something else.
+    #[error("it does not begin with the prefix")]
     Foreign,
     /// It is empty, begins or ends with a slash, or has two in a row: a marker of a folder, or a key whose URL
     /// servers and browsers read in different ways.
+    #[error("it begins or ends with a slash, or has two in a row")]
     Slashes,
     /// A part of it is `.` or `..`, which a URL can't have.
+    #[error("a part of it is . or ..")]
     Dots,
 }
 
@@ -23,6 +26,18 @@ pub(super) fn path_of<'k>(prefix: &str, key: &'k str) -> Result<&'k [u8], Refuse
         return Err(Refused::Dots);
     }
     Ok(path.as_bytes())
+}
+
+/// The path that a key is; `None` where it does not begin with the prefix.
+///
+/// # Errors
+/// Why it is left out, in words.
+#[must_use]
+pub fn path_of_key<'k>(prefix: &str, key: &'k str) -> Option<Result<&'k [u8], String>> {
+    match path_of(prefix, key) {
+        Err(Refused::Foreign) => None,
+        path => Some(path.map_err(|why| why.to_string())),
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,19 @@
-//! A listing of the whole bucket, merged with the index page by page.
+//! A listing of the whole bucket, merged with the index page by page; a large one in several ranges at once.
 
 use serde::{Deserialize, Serialize};
 
 use super::BucketOrigin;
-use super::compare::{Headers, Known, Listed, Pair, Verdict, judge, merge, same_time};
-use super::keys::{Refused, path_of};
+use super::compare::{Headers, Known, Listed, Pair, Verdict, judge, same_time};
+use super::range::Range;
 use super::storage::Storage;
+use super::tries::ask;
 use super::walker::{Broken, Walker};
 use crate::core::time::Time;
 use crate::origin::error::OriginError;
 use crate::origin::index::{Edit, OriginIndex, Row};
 use crate::origin::status::ScanReason;
 use crate::origin::tree::ignore::Ignore;
-use crate::s3::{Object, Page, S3Error};
-
-/// Rows of the index that are read at once.
-const ROWS: usize = 1_000;
-/// How often a page is asked for, when the bucket is busy or silent.
-const TRIES: u32 = 4;
+use crate::s3::{Page, Position, S3Error};
 
 /// Which keys count, as the configuration says. Keys that enter or leave by it are not purged.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -43,15 +39,6 @@ pub(super) fn former(
     let scope = scope.filter(|scope| *scope != Scope::of(settings));
     let ignore = scope.map(|scope| Ignore::new(&scope.ignore));
     Ok(ignore.transpose()?)
-}
-
-/// The place that a listing has come to.
-#[derive(Default)]
-struct Walk {
-    /// The last key, and whether there was one.
-    last: Option<String>,
-    /// The path of it: rows up to here were compared.
-    after: Vec<u8>,
 }
 
 impl<S: Storage> Walker<S> {
@@ -91,22 +78,26 @@ impl<S: Storage> Walker<S> {
     }
 
     fn walk(&mut self, began: Time, accept_loss: bool) -> Result<(), Broken> {
-        let mut walk = Walk::default();
-        let mut token = None;
+        let least = self.pace.range;
+        let mut ranges = Range::split(self.index(), self.storage.prefix(), least)?;
         loop {
-            let page = self.page(token.as_deref())?;
-            let (empty, next) = (page.objects.is_empty(), page.next);
-            let listed = self.paths(page.objects, &mut walk)?;
-            self.compare(listed, &mut walk, next.is_some(), began)?;
+            let next = ranges.iter().filter_map(Range::next);
+            let next: Vec<Position> = next.cloned().collect();
+            if next.is_empty() {
+                break;
+            }
+            let pages = self.pages(&next)?;
+            let mut open: Vec<&mut Range> = ranges.iter_mut().collect();
+            open.retain(|range| range.next().is_some());
+            if { open.iter().zip(&pages) }.any(|(range, page)| range.is_passed_over(page)) {
+                self.pace.range = u64::MAX;
+                return self.walk(began, accept_loss);
+            }
+            for (range, page) in open.into_iter().zip(pages) {
+                self.compare(range, page, began)?;
+            }
             self.commit()?;
             self.report.publish();
-            match next {
-                None => break,
-                Some(_) if empty => {
-                    return Err(malformed("a page is empty and not the last one"));
-                }
-                more => token = more,
-            }
         }
         if !self.complete || self.former.is_some() {
             let scope = serde_json::to_string(&Scope::of(&self.settings)).unwrap_or_default();
@@ -116,81 +107,31 @@ impl<S: Storage> Walker<S> {
         self.judge_absent(accept_loss)
     }
 
-    /// A page, asked for again while the bucket is busy.
-    fn page(&mut self, token: Option<&str>) -> Result<Page, Broken> {
-        let mut wait = self.waits.busy;
-        for _ in 1..TRIES {
-            self.report.called(1);
-            match self.storage.page(token) {
-                Err(Broken::Storage(error)) if error.is_passing() => {}
-                answer => return answer,
-            }
-            if !self.committer.inbox.pause(wait) {
-                return Err(Broken::Stopping);
-            }
-            wait *= 2;
-        }
-        self.report.called(1);
-        self.storage.page(token)
+    /// The next page of each range.
+    fn pages(&mut self, next: &[Position]) -> Result<Vec<Page>, Broken> {
+        let (storage, inbox) = (&self.storage, &self.committer.inbox);
+        let report = &mut self.report;
+        let pause = |wait| inbox.pause(wait);
+        let pages = ask(next, self.pace.busy, pause, |next| {
+            report.called(next.len() as u64);
+            storage.pages(next)
+        })?;
+        let pages: Result<_, S3Error> = pages.into_iter().collect();
+        pages.map_err(Broken::Storage)
     }
 
-    /// The objects of a page by their paths, without those that are refused or ignored.
-    fn paths(&mut self, objects: Vec<Object>, walk: &mut Walk) -> Result<Vec<Listed>, Broken> {
-        let mut listed = Vec::with_capacity(objects.len());
-        for object in objects {
-            if walk.last.as_ref().is_some_and(|last| *last >= object.key) {
-                return Err(malformed("its keys are not in the order of their bytes"));
-            }
-            walk.last = Some(object.key.clone());
-            match path_of(self.storage.prefix(), &object.key) {
-                Ok(path) if self.ignore.matches(path, false) => {}
-                Ok(path) => {
-                    let path = path.to_vec();
-                    self.report.count_object();
-                    listed.push(Listed { path, object });
-                }
-                Err(Refused::Foreign) => {
-                    return Err(malformed("it has keys without the prefix"));
-                }
-                Err(Refused::Slashes | Refused::Dots) => self.report.refuse(&object.key),
-            }
+    /// Compares the objects of a page with the rows of the same range.
+    fn compare(&mut self, range: &mut Range, page: Page, began: Time) -> Result<(), Broken> {
+        let refused = range.take(page, self.storage.prefix(), &self.ignore);
+        for key in refused.map_err(Broken::Storage)? {
+            self.report.refuse(&key);
         }
-        Ok(listed)
-    }
-
-    /// Compares the objects of a page with the rows of the same range; `more`: it is not the last one.
-    fn compare(
-        &mut self,
-        mut listed: Vec<Listed>,
-        walk: &mut Walk,
-        more: bool,
-        began: Time,
-    ) -> Result<(), Broken> {
-        let prefix = self.storage.prefix().len();
-        let last = walk.last.as_ref().filter(|_| more);
-        let until = last.map(|key| key.as_bytes()[prefix..].to_vec());
         let mut asks = Vec::new();
-        loop {
-            let rows = self.index();
-            let rows = rows.rows_after(&walk.after, until.as_deref(), ROWS)?;
-            let end = match rows.last() {
-                Some(row) if rows.len() == ROWS => Some(row.path.clone()),
-                _ => None,
-            };
-            let rest = match &end {
-                Some(end) => listed.split_off(listed.partition_point(|one| one.path <= *end)),
-                None => Vec::new(),
-            };
-            for pair in merge(rows, listed) {
+        while let Some(pairs) = range.pairs(self.index())? {
+            for pair in pairs {
                 asks.extend(self.look(pair, began)?);
             }
-            listed = rest;
-            match end {
-                Some(end) => walk.after = end,
-                None => break,
-            }
         }
-        walk.after = until.unwrap_or_default();
         self.ask(asks)
     }
 
@@ -202,6 +143,7 @@ impl<S: Storage> Walker<S> {
                 Ok(None)
             }
             (row, Some(listed)) => {
+                self.report.count_object();
                 let known = row.as_ref().map(|row| Known::read(&row.entry));
                 let now = Known::of(&listed.object);
                 let verdict = judge(known.as_ref(), &now, None);
@@ -254,8 +196,4 @@ impl<S: Storage> Walker<S> {
         }
         Ok(())
     }
-}
-
-fn malformed(why: &str) -> Broken {
-    Broken::Storage(S3Error::Malformed(why.to_owned()))
 }

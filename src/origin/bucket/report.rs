@@ -153,23 +153,11 @@ impl Report {
 
     /// The bucket does not give what it is asked for.
     pub(super) fn set_trouble(&mut self, error: &S3Error) {
-        let why = match error.code() {
-            Some("NoSuchBucket") => "; correct `bucket` or `region`, or make the bucket again",
-            Some("InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
-                "; the access key and the secret key are not a pair that is valid there"
-            }
-            Some("PermanentRedirect" | "AuthorizationHeaderMalformed") => {
-                "; the bucket is in another region: correct `region`"
-            }
-            Some("AccessDenied" | "") => {
-                "; the key needs the right to list the bucket and to read its objects \
-                 (ObjectStorageBucketsRead and ObjectStorageObjectsRead), also by the bucket's policy"
-            }
-            _ => "",
-        };
         self.trouble = Some(format!(
-            "the bucket {} of origin `{}` can't be read: {error}{why}",
-            self.name, self.status.name
+            "the bucket {} of origin `{}` can't be read: {error}{}",
+            self.name,
+            self.status.name,
+            error.remedy()
         ));
     }
 

@@ -3,25 +3,26 @@
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::tries::Answer;
 use super::walker::Broken;
-use crate::s3::{Bucket, Head, Page, S3Error};
+use crate::s3::{Bucket, Head, Page, Position};
 
 /// A bucket, asked from a thread that waits for the answer.
 pub(in crate::origin) trait Storage {
     /// What the keys begin with that are listed.
     fn prefix(&self) -> &str;
 
-    /// The page that `token` stands for; `None`: the first.
+    /// Pages of listings, each at the place of its position.
     ///
     /// # Errors
-    /// Why there is none, or that the process is stopping.
-    fn page(&self, token: Option<&str>) -> Result<Page, Broken>;
+    /// That the process is stopping.
+    fn pages(&self, positions: &[Position]) -> Result<Vec<Answer<Page>>, Broken>;
 
     /// The headers of objects, each answer at the place of its key.
     ///
     /// # Errors
     /// That the process is stopping.
-    fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken>;
+    fn heads(&self, keys: &[String]) -> Result<Vec<Answer<Head>>, Broken>;
 }
 
 /// A bucket behind the network.
@@ -49,12 +50,11 @@ impl Storage for Remote {
         self.bucket.prefix()
     }
 
-    fn page(&self, token: Option<&str>) -> Result<Page, Broken> {
-        let page = self.drive(self.bucket.page(token))?;
-        page.map_err(Broken::Storage)
+    fn pages(&self, positions: &[Position]) -> Result<Vec<Answer<Page>>, Broken> {
+        self.drive(self.bucket.pages(positions))
     }
 
-    fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken> {
+    fn heads(&self, keys: &[String]) -> Result<Vec<Answer<Head>>, Broken> {
         self.drive(self.bucket.heads(keys))
     }
 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::storage::Storage;
-use super::walker::{Broken, Parts, Waits, Walker};
+use super::walker::{Broken, Pace, Parts, Walker};
 use super::*;
 use crate::clock::Clock;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
@@ -19,7 +19,7 @@ use crate::origin::tree::ignore::Ignore;
 use crate::origin::watch::cookie::Cookies;
 use crate::origin::watch::inbox::Inbox;
 use crate::origin::worker::batch::Committer;
-use crate::s3::{Head, Object, Page, S3Error};
+use crate::s3::{Head, Object, Page, Position, S3Error};
 use crate::sink::{FileChange, Sink, SinkFuture};
 
 const SECOND: i64 = 1_000_000_000;
@@ -36,6 +36,10 @@ struct Stored {
 type Seen = Option<(u64, u8)>;
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent faults, each set on its own"
+)]
 struct World {
     objects: BTreeMap<String, Stored>,
     now_ns: i64,
@@ -55,6 +59,8 @@ struct World {
     wild: bool,
     /// All calls are refused.
     denied: bool,
+    /// Each listing begins at the first key, whatever is asked for.
+    knows_no_ranges: bool,
     /// Pages from this one on are left out, as if the listing ended there.
     ends_at: Option<usize>,
     page: usize,
@@ -146,6 +152,37 @@ impl World {
             _ => Ok(()),
         }
     }
+
+    fn list(&mut self, position: &Position) -> Result<Page, S3Error> {
+        if self.wild {
+            for _ in 0..self.rng.u8(0..3) {
+                self.happen();
+            }
+        }
+        self.fail()?;
+        self.page = match position {
+            Position::Start => 0,
+            _ => self.page + 1,
+        };
+        let after = match position {
+            Position::Token(key) => key,
+            Position::After(key) if !self.knows_no_ranges => key,
+            _ => "",
+        };
+        let mut rest = self.objects.iter().filter(|(key, _)| key.as_str() > after);
+        let objects: Vec<Object> = rest
+            .by_ref()
+            .take(PAGE)
+            .map(|(key, stored)| object(key, stored, stored.modified_ns))
+            .collect();
+        let rest = rest.next().is_some();
+        let more = rest && self.ends_at.is_none_or(|end| self.page < end);
+        let last = objects.last().map(|object| object.key.clone());
+        let next = last.filter(|_| more);
+        let listed = format!("listed after {after:?}, rest {rest}, goes on {more}");
+        self.trace.push(listed);
+        Ok(Page { objects, next })
+    }
 }
 
 /// The world as the walker sees it, and the sink that purges.
@@ -159,29 +196,9 @@ impl Storage for Fake {
         ""
     }
 
-    fn page(&self, token: Option<&str>) -> Result<Page, Broken> {
+    fn pages(&self, positions: &[Position]) -> Result<Vec<Result<Page, S3Error>>, Broken> {
         let mut world = self.0.lock().unwrap();
-        if world.wild {
-            for _ in 0..world.rng.u8(0..3) {
-                world.happen();
-            }
-        }
-        world.fail().map_err(Broken::Storage)?;
-        world.page = token.map_or(0, |_| world.page + 1);
-        let after = token.unwrap_or_default();
-        let mut rest = world.objects.iter().filter(|(key, _)| key.as_str() > after);
-        let objects: Vec<Object> = rest
-            .by_ref()
-            .take(PAGE)
-            .map(|(key, stored)| object(key, stored, stored.modified_ns))
-            .collect();
-        let rest = rest.next().is_some();
-        let more = rest && world.ends_at.is_none_or(|end| world.page < end);
-        let last = objects.last().map(|object| object.key.clone());
-        let next = last.filter(|_| more);
-        let listed = format!("listed after {after:?}, rest {rest}, goes on {more}");
-        world.trace.push(listed);
-        Ok(Page { objects, next })
+        Ok(positions.iter().map(|one| world.list(one)).collect())
     }
 
     fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken> {
@@ -270,6 +287,7 @@ impl Site {
             rng: Rng::with_seed(seed),
             wild: false,
             denied: false,
+            knows_no_ranges: false,
             ends_at: None,
             page: 0,
             calls: 0,
@@ -408,9 +426,10 @@ fn walker(
             stopping: CancellationToken::new(),
         },
         clock,
-        waits: Waits {
+        pace: Pace {
             object: Duration::ZERO,
             busy: Duration::ZERO,
+            range: u64::MAX,
         },
         published,
     });
@@ -520,6 +539,44 @@ fn keys_that_no_url_leads_to_are_left_out_and_counted() {
 }
 
 #[test]
+fn a_large_bucket_is_listed_in_several_ranges_at_once() {
+    let keys: Vec<String> = (0..60).map(|key| format!("{key:02}.html")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut site = Site::new(&keys, 7);
+    site.walker.pace.range = 10;
+    for seen in [false, true] {
+        {
+            let mut world = site.world();
+            world.put("00.html", u64::from(seen) + 2, 0);
+            world.put("15.html", u64::from(seen) + 2, 0);
+            world.put(&format!("44b{seen}.html"), 1, 0);
+            world.delete(if seen { "45.html" } else { "59.html" });
+            world.now_ns += 10 * SECOND;
+            world.trace.clear();
+            // A server that knows no ranges is listed in one.
+            world.knows_no_ranges = seen;
+        }
+        assert!(site.list());
+        let purged: BTreeSet<String> = site.purged().into_iter().map(|(_, key)| key).collect();
+        let added = format!("44b{seen}.html");
+        let gone = if seen { "45.html" } else { "59.html" };
+        let expected = ["00.html", "15.html", &added, gone].map(str::to_owned);
+        assert_eq!(purged, BTreeSet::from(expected));
+        let first = |line: &&String| line.starts_with("listed after");
+        let world = site.world();
+        let begun: Vec<&String> = world.trace.iter().filter(first).take(4).collect();
+        for (line, after) in begun.iter().zip(["", "15.html", "30.html", "45.html"]) {
+            let known = format!("listed after {after:?}");
+            assert_eq!(
+                line.starts_with(&known),
+                !seen || after.is_empty(),
+                "{begun:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_header_that_changes_behind_the_same_second_is_not_missed() {
     let mut site = Site::new(&["a.html"], 5);
     let second = site.world().now_ns / SECOND * SECOND + 20 * SECOND;
@@ -551,6 +608,10 @@ fn whatever_happens_while_it_is_listed_nothing_is_lost_and_nothing_needless() {
         {
             let mut world = site.world();
             (world.wild, world.lies) = (true, seed % 2 == 0);
+            world.knows_no_ranges = seed % 7 == 0;
+        }
+        if seed % 3 > 0 {
+            site.walker.pace.range = seed % 3 * 2;
         }
         for _ in 0..12 {
             {

@@ -26,20 +26,23 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins
 /// Hints that are taken at once; each means no more than that the bucket is to be listed.
 const HINTS: usize = 512;
 
-/// How long is waited for the bucket.
+/// How the bucket is asked.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::origin) struct Waits {
-    /// For each object that is asked for.
+pub(in crate::origin) struct Pace {
+    /// The wait for each object that is asked for.
     pub(in crate::origin) object: Duration,
-    /// Before the same is asked again, when the bucket is busy or silent; it doubles.
+    /// The wait before the same is asked again, when the bucket is busy or silent; it doubles.
     pub(in crate::origin) busy: Duration,
+    /// The objects that a range of a listing has at least.
+    pub(in crate::origin) range: u64,
 }
 
-impl Default for Waits {
+impl Default for Pace {
     fn default() -> Self {
         Self {
             object: Duration::from_millis(10),
             busy: Duration::from_millis(500),
+            range: 10_000,
         }
     }
 }
@@ -74,7 +77,7 @@ pub(in crate::origin) struct Parts<S> {
     pub(in crate::origin) ignore: Arc<Ignore>,
     pub(in crate::origin) committer: Committer,
     pub(in crate::origin) clock: Clock,
-    pub(in crate::origin) waits: Waits,
+    pub(in crate::origin) pace: Pace,
     pub(in crate::origin) published: tokio::sync::watch::Sender<OriginStatus>,
 }
 
@@ -85,7 +88,7 @@ pub(in crate::origin) struct Walker<S> {
     pub(super) ignore: Arc<Ignore>,
     pub(super) committer: Committer,
     pub(super) clock: Clock,
-    pub(super) waits: Waits,
+    pub(super) pace: Pace,
     pub(super) report: Report,
     pub(super) guard: LossGuard,
     /// New objects since what is absent was judged.
@@ -125,7 +128,7 @@ impl<S: Storage> Walker<S> {
             ignore: parts.ignore,
             committer: parts.committer,
             clock: parts.clock,
-            waits: parts.waits,
+            pace: parts.pace,
             guard,
             came: 0,
             batch: Batch::default(),

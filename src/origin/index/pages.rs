@@ -1,6 +1,6 @@
 //! Whole rows, in the order of their paths, a page at a time.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::{COLUMNS, IndexError, OriginIndex, Row, read};
 
@@ -26,6 +26,16 @@ impl OriginIndex {
             until,
             limit,
         )
+    }
+
+    /// The path of the row that so many come before.
+    pub(in crate::origin) fn nth(&self, before: u64) -> Result<Option<Vec<u8>>, IndexError> {
+        let connection = self.index.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT path FROM file WHERE origin = ?1 ORDER BY path LIMIT 1 OFFSET ?2",
+        )?;
+        let path = statement.query_row(params![self.id, before.cast_signed()], |row| row.get(0));
+        Ok(path.optional()?)
     }
 
     /// At most `limit` rows after a path, of what was found absent.

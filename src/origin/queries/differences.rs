@@ -42,11 +42,7 @@ pub fn differences<E: From<OriginError>>(
     mut tell: impl FnMut(Difference) -> Result<(), E>,
 ) -> Result<u64, E> {
     let ignore = Arc::new(Ignore::new(&settings.ignore).map_err(OriginError::from)?);
-    let index = Index::read(state_dir)
-        .and_then(|index| {
-            let indexed = index.map(|index| index.indexed(&settings.pipeline, &settings.name));
-            indexed.unwrap_or(Ok(None))
-        })
+    let index = Index::read_of(state_dir, &settings.pipeline, &settings.name)
         .map_err(OriginError::from)?
         .ok_or_else(|| OriginError::NotIndexed(settings.root.clone()))?;
     let root = Root::find(&settings.root).map_err(|error| OriginError::Root {

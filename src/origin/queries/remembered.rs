@@ -22,12 +22,10 @@ pub fn remembered<E: From<OriginError>>(
     origin: &str,
     mut tell: impl FnMut(&[u8], Option<Time>) -> Result<(), E>,
 ) -> Result<bool, E> {
-    let index = Index::read(state_dir).map_err(OriginError::from)?;
-    let index = match index {
-        Some(index) => index.indexed(pipeline, origin).map_err(OriginError::from)?,
-        None => None,
+    let Some(index) = Index::read_of(state_dir, pipeline, origin).map_err(OriginError::from)?
+    else {
+        return Ok(false);
     };
-    let Some(index) = index else { return Ok(false) };
     let mut after = Vec::new();
     loop {
         let rows = index.briefs(&after, false, None, PAGE);
@@ -40,6 +38,19 @@ pub fn remembered<E: From<OriginError>>(
             tell(&row.path, row.absent)?;
         }
     }
+}
+
+/// How many files are remembered of an origin; `None` when there is no complete index yet.
+///
+/// # Errors
+/// When the index can't be read.
+pub fn remembered_count(
+    state_dir: &Path,
+    pipeline: &PipelineId,
+    origin: &str,
+) -> Result<Option<u64>, OriginError> {
+    let index = Index::read_of(state_dir, pipeline, origin)?;
+    Ok(index.map(|index| index.files()).transpose()?)
 }
 
 /// What an index remembers of one file.
@@ -61,10 +72,7 @@ pub fn remembered_file(
     origin: &str,
     path: &[u8],
 ) -> Result<Option<Remembered>, OriginError> {
-    let Some(index) = Index::read(state_dir)? else {
-        return Ok(None);
-    };
-    let Some(index) = index.indexed(pipeline, origin)? else {
+    let Some(index) = Index::read_of(state_dir, pipeline, origin)? else {
         return Ok(None);
     };
     let row = index.get(path)?;

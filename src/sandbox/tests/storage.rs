@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::website::Website;
-use crate::s3::{self, Keys, Page, S3Error};
+use crate::s3::{self, Keys, Page, Position, S3Error};
 
 const SITE: &str = "site";
 
@@ -63,14 +63,14 @@ impl World {
 
 /// The keys of a whole listing.
 async fn keys(bucket: &s3::Bucket) -> Result<Vec<String>, S3Error> {
-    let (mut keys, mut token) = (Vec::new(), None);
+    let (mut keys, mut position) = (Vec::new(), Position::Start);
     loop {
-        let Page { objects, next } = bucket.page(token.as_deref()).await?;
+        let Page { objects, next } = bucket.page(&position).await?;
         keys.extend(objects.into_iter().map(|object| object.key));
-        token = next;
-        if token.is_none() {
+        let Some(token) = next else {
             return Ok(keys);
-        }
+        };
+        position = Position::Token(token);
     }
 }
 
@@ -93,7 +93,7 @@ async fn what_is_put_is_listed_whatever_its_key_and_has_the_same_etag_there_and_
     }
     let bucket = world.bucket(SITE);
     assert_eq!(keys(&bucket).await.unwrap(), ODD);
-    let listed = bucket.page(None).await.unwrap().objects;
+    let listed = bucket.page(&Position::Start).await.unwrap().objects;
     let heads = bucket.heads(&ODD.map(str::to_owned)).await;
     for (object, head) in listed.iter().zip(&heads) {
         let head = head.as_ref().unwrap();
@@ -155,13 +155,17 @@ async fn a_wrong_key_region_or_bucket_is_refused_as_object_storage_refuses_it() 
         ("nl-ams", ACCESS_KEY, key, "AuthorizationHeaderMalformed"),
     ] {
         let bucket = world.bucket_with(SITE, region, access, secret);
-        let refused = bucket.page(None).await.unwrap_err();
+        let refused = bucket.page(&Position::Start).await.unwrap_err();
         assert_eq!(refused.code(), Some(code));
     }
-    let missing = world.bucket("another").page(None).await.unwrap_err();
+    let missing = world
+        .bucket("another")
+        .page(&Position::Start)
+        .await
+        .unwrap_err();
     assert_eq!(missing.code(), Some("NoSuchBucket"));
     world.sandbox.revoke_key();
-    let revoked = world.bucket(SITE).page(None).await.unwrap_err();
+    let revoked = world.bucket(SITE).page(&Position::Start).await.unwrap_err();
     assert_eq!(revoked.code(), Some("InvalidAccessKeyId"));
 }
 
@@ -198,12 +202,18 @@ async fn faults_of_a_bucket_come_to_its_calls_and_those_of_the_api_do_not() {
     };
     world.sandbox.script(slow.times(2));
     for _ in 0..2 {
-        assert!(bucket.page(None).await.unwrap_err().is_passing());
+        assert!(
+            bucket
+                .page(&Position::Start)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
     }
     world
         .sandbox
         .script(Fault::Corrupt.on(Operation::ListObjects));
-    let cut = bucket.page(None).await.unwrap_err();
+    let cut = bucket.page(&Position::Start).await.unwrap_err();
     assert!(matches!(cut, S3Error::Malformed(_)), "{cut}");
     world.sandbox.script(Fault::LosesPages);
     assert_eq!(keys(&bucket).await.unwrap().len(), 3);
