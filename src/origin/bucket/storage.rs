@@ -4,6 +4,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::walker::Broken;
+use crate::core::website::Website;
 use crate::s3::{Bucket, Head, Page, S3Error};
 
 /// A bucket, asked from a thread that waits for the answer.
@@ -16,6 +17,12 @@ pub(in crate::origin) trait Storage {
     /// # Errors
     /// Why there is none, or that the process is stopping.
     fn page(&self, token: Option<&str>) -> Result<Page, Broken>;
+
+    /// The website configuration; `None`: the bucket is no website.
+    ///
+    /// # Errors
+    /// Why it is not known, or that the process is stopping.
+    fn website(&self) -> Result<Option<Website>, Broken>;
 
     /// The headers of objects, each answer at the place of its key.
     ///
@@ -52,6 +59,11 @@ impl Storage for Remote {
     fn page(&self, token: Option<&str>) -> Result<Page, Broken> {
         let page = self.drive(self.bucket.page(token))?;
         page.map_err(Broken::Storage)
+    }
+
+    fn website(&self) -> Result<Option<Website>, Broken> {
+        let website = self.drive(self.bucket.website())?;
+        website.map_err(Broken::Storage)
     }
 
     fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken> {

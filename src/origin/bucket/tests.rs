@@ -12,6 +12,7 @@ use super::walker::{Broken, Parts, Waits, Walker};
 use super::*;
 use crate::clock::Clock;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
+use crate::core::website::Website;
 use crate::lineage::{Beginning, Lineage};
 use crate::origin::Index;
 use crate::origin::status::OriginStatus;
@@ -182,6 +183,10 @@ impl Storage for Fake {
         let listed = format!("listed after {after:?}, rest {rest}, goes on {more}");
         world.trace.push(listed);
         Ok(Page { objects, next })
+    }
+
+    fn website(&self) -> Result<Option<Website>, Broken> {
+        Ok(None)
     }
 
     fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken> {
