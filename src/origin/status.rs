@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::alarm::Alarm;
 use crate::core::time::Time;
+use crate::core::website::Website;
 
 /// Why an origin is scanned. Ordered: of two that wait, the later in this order names the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,6 +134,15 @@ pub struct BucketStatus {
     pub refused_keys: u64,
     /// The first of them.
     pub first_refused: Option<String>,
+    /// Its website configuration, as it was read last; `None`: it is no website, or it was never read.
+    #[serde(default)]
+    pub website: Option<Website>,
+    /// Whether that was ever read.
+    #[serde(default)]
+    pub website_read: bool,
+    /// Why it could not be read the last time.
+    #[serde(default)]
+    pub website_trouble: Option<String>,
 }
 
 /// An origin as it is now.

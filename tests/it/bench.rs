@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use edgepurge::clock::Clock;
 use edgepurge::core::change::PipelineId;
-use edgepurge::sandbox::{PipelineSettings, PurgeStatus, PurgeTarget, Sandbox, SandboxSettings};
+use edgepurge::sandbox::{
+    BucketSettings, PipelineSettings, PurgeStatus, PurgeTarget, Sandbox, SandboxSettings,
+};
 use edgepurge::supervise::Supervisor;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -17,6 +19,8 @@ use tokio::process::{Child, Command};
 pub(crate) const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
 /// Another one that the API knows; the configuration has it where a test puts it there.
 pub(crate) const SHOP: &str = "88888888-8888-4888-8888-888888888888";
+/// A bucket of the sandbox, with pages of 30 keys.
+pub(crate) const BUCKET: &str = "my-site";
 /// No wait in a test takes longer than this.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
@@ -114,6 +118,9 @@ impl Bench {
             PipelineSettings::new(PipelineId::new(PIPELINE), &site),
             PipelineSettings::new(PipelineId::new(SHOP), &home.path().join("shop")),
         ];
+        let mut bucket = BucketSettings::new(BUCKET, "fr-par");
+        bucket.page = 30;
+        settings.buckets = vec![bucket];
         let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
         Self {
             home,

@@ -10,23 +10,46 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use secrecy::ExposeSecret as _;
 
-use crate::bench::{Bench, until};
+use edgepurge::sandbox::{self, ACCESS_KEY, Operation};
+
+use crate::bench::{BUCKET, Bench, until};
 use between::{Between, Fault};
 use server::Server;
 
 /// A daemon whose origin is the bucket, as it is reached there.
 async fn bench(endpoint: &str, origin: &str) -> Bench {
     let mut bench = Bench::new().await;
+    reach(&mut bench, endpoint, origin, server::ACCESS_KEY);
+    bench
+}
+
+/// Has the daemon list the bucket at that endpoint, with this access key.
+fn reach(bench: &mut Bench, endpoint: &str, origin: &str, access_key: &str) {
     let key = bench.path("access_key");
-    fs::write(&key, server::ACCESS_KEY).unwrap();
+    fs::write(&key, access_key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     bench.scaleway = format!("access_key_file = \"{}\"", key.display());
     bench.place = Some(format!(
-        "bucket = \"{}\"\nregion = \"fr-par\"\nendpoint = \"{endpoint}\"\n",
-        server::BUCKET
+        "bucket = \"{BUCKET}\"\nregion = \"fr-par\"\nendpoint = \"{endpoint}\"\n"
     ));
     origin.clone_into(&mut bench.origin);
+}
+
+/// A daemon that knows [`PAGES`] pages in the bucket of the sandbox, and lists them when it is asked to.
+async fn of_the_sandbox() -> Bench {
+    let mut bench = Bench::new().await;
+    let endpoint = bench.sandbox.storage_url().unwrap();
+    reach(&mut bench, &endpoint, "poll = \"1d\"", ACCESS_KEY);
+    for number in 0..PAGES {
+        put(&bench, &format!("{number:02}.html"), "page");
+    }
+    bench.spawn();
+    known(&mut bench, PAGES).await;
     bench
+}
+
+fn put(bench: &Bench, key: &str, body: &str) {
+    assert!(bench.sandbox.put_object(BUCKET, key, body.as_bytes(), &[]));
 }
 
 /// Waits until the daemon has listed everything once, and knows every object's headers.
@@ -190,6 +213,93 @@ async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() 
     for number in 0..40 {
         assert!(purges.contains(&format!("/{number:02}.html")), "{purges:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_it_is_listed_is_purged_and_nothing_else_is() {
+    let bench = of_the_sandbox().await;
+    // Behind the listing, before it, and in the page that was just listed.
+    let changes = vec![
+        ("44.html".to_owned(), Some(b"changed".to_vec())),
+        ("00.html".to_owned(), Some(b"changed".to_vec())),
+        ("17.html".to_owned(), None),
+        ("17b.html".to_owned(), Some(b"new".to_vec())),
+    ];
+    let meanwhile = sandbox::Fault::Meanwhile(changes);
+    bench.sandbox.script(meanwhile.on(Operation::ListObjects));
+    bench.rested().await;
+    bench.rested().await;
+    let expected = ["/00.html", "/17.html", "/17b.html", "/44.html"];
+    assert_eq!(bench.purges(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_slow_busy_or_breaks_off_is_asked_again() {
+    let bench = of_the_sandbox().await;
+    put(&bench, "31.html", "changed");
+    let busy = || sandbox::Fault::Storage {
+        status: 503,
+        code: "SlowDown".to_owned(),
+    };
+    for fault in [
+        sandbox::Fault::Delay(std::time::Duration::from_millis(500)),
+        sandbox::Fault::DropBeforeAccept,
+        sandbox::Fault::Corrupt,
+        busy(),
+    ] {
+        bench.sandbox.script(fault.on(Operation::ListObjects));
+    }
+    bench.sandbox.script(busy().on(Operation::GetWebsite));
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/31.html"]);
+    bench.no_alarm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_redirects_elsewhere_is_purged_and_its_key_needs_no_extension() {
+    let bench = of_the_sandbox().await;
+    let redirect = |to: &'static str| {
+        let headers = [
+            ("x-amz-website-redirect-location", to),
+            ("content-type", "text/html"),
+        ];
+        bench.sandbox.put_object(BUCKET, "about", b"", &headers)
+    };
+    assert!(redirect("/a"));
+    bench.rested().await;
+    until("its headers are read", async || {
+        (bench.of_origin().await["bucket"]["unread_headers"] == 0).then_some(())
+    })
+    .await;
+    assert!(redirect("/a"));
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/about"]);
+    assert!(redirect("/b"));
+    bench.rested().await;
+    assert_eq!(bench.purges(), ["/about", "/about"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
+    let Some((server, _between, bench)) = of_pages().await else {
+        return;
+    };
+    let website = async || bench.of_origin().await["bucket"]["website"].clone();
+    assert_eq!(website().await, serde_json::Value::Null);
+    server.make_website("home.html", "oops.html").await;
+    bench.rested().await;
+    let expected = serde_json::json!({"index": "home.html", "error": "oops.html", "rules": false});
+    assert_eq!(website().await, expected);
+    assert!(bench.log().contains("served in another way than before"));
+    let check = bench.run(&["check", "--online"]).await;
+    let said = crate::bench::text(&check.stderr);
+    for part in [
+        "a website: home.html at every level",
+        "home.html answers for its folder",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(bench.purges(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -250,6 +250,10 @@ async fn of_a_bucket_exactly_the_object_that_changed_is_purged() {
         let output = demo.run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
+    let status = demo.run(&["status", "demo"]).await;
+    let said = String::from_utf8(status.stdout).unwrap();
+    let says = "the bucket is a website: index.html at every level, 404.html for what is missing";
+    assert!(said.contains(says), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

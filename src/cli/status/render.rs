@@ -14,7 +14,7 @@ use crate::cli::terminal::Size;
 use crate::core::alarm::Alarm;
 use crate::core::pause::{Holder, Pause};
 use crate::core::purge::AllReason;
-use crate::origin::OriginStatus;
+use crate::origin::{BucketStatus, OriginStatus};
 use crate::scaleway::printable;
 use crate::store::ListedDelivery;
 use crate::webhook::RouteStatus;
@@ -343,6 +343,7 @@ fn origin_lines(origin: &OriginStatus, view: &View) -> Vec<String> {
             counted(bucket.calls_total, "call"),
             counted(bucket.unread_headers, "object")
         ));
+        add(format!("origin {name}: {}", served(bucket)));
     }
     if let Some((bucket, first)) = { origin.bucket.as_ref() }
         .and_then(|bucket| Some((bucket, bucket.first_refused.as_deref()?)))
@@ -527,6 +528,16 @@ fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     }
     lines.push(line);
     lines
+}
+
+/// How a bucket is served, as it says itself.
+fn served(bucket: &BucketStatus) -> String {
+    match (&bucket.website, &bucket.website_trouble) {
+        (_, Some(why)) => format!("how the bucket is served can't be read: {why}"),
+        (Some(website), None) => format!("the bucket is a website: {website}"),
+        (None, None) if bucket.website_read => "the bucket is no website".to_owned(),
+        (None, None) => "how the bucket is served is not read yet".to_owned(),
+    }
 }
 
 #[cfg(test)]

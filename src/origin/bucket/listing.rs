@@ -53,6 +53,7 @@ impl<S: Storage> Walker<S> {
         });
         let accept_loss = self.requests.iter().any(|request| request.accept_loss);
         let waiting = self.requests.len();
+        self.read_website()?;
         self.detail = reason.as_str().into();
         self.report.begin(reason);
         let sink = std::sync::Arc::clone(&self.committer.sink);
@@ -73,6 +74,17 @@ impl<S: Storage> Walker<S> {
         for request in self.requests.drain(..waiting) {
             // What has given up needs no answer.
             request.answer.send(summary).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Reads how the bucket is served, for the status. That it can't be read hinders no listing.
+    fn read_website(&mut self) -> Result<(), Broken> {
+        self.report.called(1);
+        match self.storage.website() {
+            Ok(website) => self.report.set_website(website),
+            Err(Broken::Storage(error)) => self.report.set_website_trouble(&error),
+            Err(end) => return Err(end),
         }
         Ok(())
     }

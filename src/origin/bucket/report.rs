@@ -8,6 +8,7 @@ use super::BucketOrigin;
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::change::{Kind, PipelineId};
 use crate::core::time::Time;
+use crate::core::website::Website;
 use crate::origin::status::{BucketStatus, Held, OriginStatus, ScanReason, ScanSummary};
 use crate::origin::worker::context::commit_trouble_reporter;
 use crate::s3::S3Error;
@@ -149,6 +150,26 @@ impl Report {
         (self.bucket.refused_keys, self.bucket.first_refused) = std::mem::take(&mut self.refused);
         self.trouble = None;
         summary
+    }
+
+    /// How the bucket is served, as it says itself. Which URLs are purged is said by the configuration alone.
+    pub(super) fn set_website(&mut self, website: Option<Website>) {
+        if self.bucket.website_read && self.bucket.website != website {
+            tracing::warn!(
+                origin = %self.status.name,
+                "the bucket is served in another way than before: `edgepurge check --online` says which rules it \
+                 takes now, and `edgepurge purge {} --all` makes the edge fresh",
+                self.pipeline
+            );
+        }
+        self.bucket.website = website;
+        self.bucket.website_read = true;
+        self.bucket.website_trouble = None;
+    }
+
+    /// How it is served can't be read: what was read before stands.
+    pub(super) fn set_website_trouble(&mut self, error: &S3Error) {
+        self.bucket.website_trouble = Some(error.to_string());
     }
 
     /// The bucket does not give what it is asked for.

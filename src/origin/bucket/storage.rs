@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tries::Answer;
 use super::walker::Broken;
+use crate::core::website::Website;
 use crate::s3::{Bucket, Head, Page, Position};
 
 /// A bucket, asked from a thread that waits for the answer.
@@ -17,6 +18,12 @@ pub(in crate::origin) trait Storage {
     /// # Errors
     /// That the process is stopping.
     fn pages(&self, positions: &[Position]) -> Result<Vec<Answer<Page>>, Broken>;
+
+    /// The website configuration; `None`: the bucket is no website.
+    ///
+    /// # Errors
+    /// Why it is not known, or that the process is stopping.
+    fn website(&self) -> Result<Option<Website>, Broken>;
 
     /// The headers of objects, each answer at the place of its key.
     ///
@@ -52,6 +59,11 @@ impl Storage for Remote {
 
     fn pages(&self, positions: &[Position]) -> Result<Vec<Answer<Page>>, Broken> {
         self.drive(self.bucket.pages(positions))
+    }
+
+    fn website(&self) -> Result<Option<Website>, Broken> {
+        let website = self.drive(self.bucket.website())?;
+        website.map_err(Broken::Storage)
     }
 
     fn heads(&self, keys: &[String]) -> Result<Vec<Answer<Head>>, Broken> {

@@ -12,6 +12,7 @@ use super::walker::{Broken, Pace, Parts, Walker};
 use super::*;
 use crate::clock::Clock;
 use crate::core::change::{FileFact, Kind, PipelineId, Seq};
+use crate::core::website::Website;
 use crate::lineage::{Beginning, Lineage};
 use crate::origin::Index;
 use crate::origin::status::OriginStatus;
@@ -199,6 +200,10 @@ impl Storage for Fake {
     fn pages(&self, positions: &[Position]) -> Result<Vec<Result<Page, S3Error>>, Broken> {
         let mut world = self.0.lock().unwrap();
         Ok(positions.iter().map(|one| world.list(one)).collect())
+    }
+
+    fn website(&self) -> Result<Option<Website>, Broken> {
+        Ok(None)
     }
 
     fn heads(&self, keys: &[String]) -> Result<Vec<Result<Head, S3Error>>, Broken> {

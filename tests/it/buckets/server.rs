@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
-use crate::bench::{Bench, skip, until};
+use crate::bench::{BUCKET, Bench, skip, until};
 
-pub(super) const BUCKET: &str = "my-site";
 const ADDRESS: &str = "s3://my-site";
 pub(super) const ACCESS_KEY: &str = "SCWXXXXXXXXXXXXXXXXX";
 
@@ -109,6 +108,13 @@ impl Server {
         let make = ["s3api", "create-bucket", "--bucket", BUCKET];
         let make = [&make[..], &["--create-bucket-configuration", place]].concat();
         self.client(&make).await;
+    }
+
+    /// Has the bucket served as a website.
+    pub(super) async fn make_website(&self, index: &str, error: &str) {
+        let documents = ["--index-document", index, "--error-document", error];
+        self.client(&[&["s3", "website", ADDRESS][..], &documents].concat())
+            .await;
     }
 
     /// Deletes the bucket, with all that is in it.
