@@ -61,9 +61,10 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unusable(_) | StoreError::Damaged(_) => Self::Config(error.to_string()),
-            StoreError::Locked(_) | StoreError::Failed(_) | StoreError::Closed => {
-                Self::Temporary(error.to_string())
-            }
+            StoreError::Locked(_)
+            | StoreError::Failed(_)
+            | StoreError::Away(_)
+            | StoreError::Closed => Self::Temporary(error.to_string()),
         }
     }
 }
@@ -153,7 +154,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         warn(config, environment);
         let credentials = credentials(config, environment);
-        let (store, index) = open_databases(config, &supervisor)?;
+        let (store, index) = open_databases(config, environment, &supervisor)?;
         let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
@@ -476,11 +477,13 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
 /// Opens the queue, and the index that belongs to it.
 fn open_databases(
     config: &Config,
+    environment: &Environment,
     supervisor: &Supervisor,
 ) -> Result<(Arc<Store>, Arc<Index>), StartError> {
     let settings = StoreSettings {
         directory: config.state.directory.clone(),
         api_url: config.scaleway.api_url.as_str().to_owned(),
+        database: settings::database(config, environment).map_err(StartError::Config)?,
     };
     let store = Store::open(&settings, supervisor)?;
     let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();

@@ -43,13 +43,13 @@ mod calls;
 mod contract;
 mod db;
 mod listing;
-#[cfg(test)]
 mod postgres;
 mod record;
 mod sql;
 mod sqlite;
 
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
+pub use postgres::{Database, UrlReader};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
@@ -77,6 +77,10 @@ pub enum StoreError {
     /// It could not read or write: disk full, I/O error. Nothing of the call was kept.
     #[error(transparent)]
     Failed(Why),
+    /// The database's server can't be reached, or does not work now. Nothing of the call was kept; it can be
+    /// made again later.
+    #[error(transparent)]
+    Away(Why),
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
@@ -158,6 +162,7 @@ pub struct Store {
     /// The last queued change that a planner has pulled.
     told: Arc<AtomicU64>,
     lineage: Lineage,
+    is_on_server: bool,
 }
 
 impl Store {
@@ -170,7 +175,31 @@ impl Store {
     /// a newer version's or another program's, which is never touched; [`StoreError::Failed`] when
     /// the directory or the disk is in the way.
     pub fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
-        sqlite::open(settings, supervisor)
+        match &settings.database {
+            None => sqlite::open(settings, supervisor),
+            Some(database) => postgres::open(settings, database, supervisor),
+        }
+    }
+
+    /// Whether the database is that of a server, which may be away for a while.
+    #[must_use]
+    pub const fn is_on_server(&self) -> bool {
+        self.is_on_server
+    }
+
+    /// Changes when the database's server is away, or back; `None` where there is none.
+    #[must_use]
+    pub fn subscribe_away(&self) -> Option<watch::Receiver<Option<Arc<str>>>> {
+        match &self.writer {
+            Lane::Thread(_, away) if self.is_on_server => Some(away.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why the database's server can't be reached; `None` while it can, and for `SQLite`.
+    #[must_use]
+    pub fn away(&self) -> Option<Arc<str>> {
+        self.writer.away().or_else(|| self.reader.away())
     }
 
     /// What it is the continuation of.

@@ -61,6 +61,7 @@ fn store(directory: &Path, supervisor: &Supervisor) -> Store {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     Store::open(&settings, supervisor).unwrap()
 }

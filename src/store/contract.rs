@@ -142,6 +142,7 @@ macro_rules! contract {
                 let settings = super::StoreSettings {
                     directory: directory.path().to_owned(),
                     api_url: "sandbox".to_owned(),
+                    database: None,
                 };
                 let store = super::Store::open(&settings, &supervisor).unwrap();
                 super::$name(std::sync::Arc::new(store)).await;

@@ -20,6 +20,7 @@ fn open(directory: &Path, supervisor: &Supervisor) -> Store {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     Store::open(&settings, supervisor).unwrap()
 }
@@ -59,7 +60,7 @@ fn done(number: u16) -> NewDelivery {
 /// The way to the thread that writes.
 fn jobs(store: &Store) -> &mpsc::Sender<Job> {
     match &store.writer {
-        Lane::Thread(jobs) => jobs,
+        Lane::Thread(jobs, _) => jobs,
         inline => panic!("{inline:?}"),
     }
 }
