@@ -23,8 +23,8 @@ table! {
         directory: PathBuf = directory("STATE_DIRECTORY", "", "/var/lib/edgepurge"), path();
         /// How long the history of changes and requests is kept.
         retention: Duration = default(30 * DAY), time(SECOND..=3650 * DAY);
-        /// The file that holds the URL of a database, `postgres://…`, which keeps queue and history in place of
-        /// queue.db. Only its owner may read it. In place of the file, the systemd credential `database_url`.
+        /// The file that holds the URL of a database, `postgres://USER:PASSWORD@HOST/DATABASE`, which keeps queue
+        /// and history in place of queue.db. Only its owner may read it. In place of the file, the systemd credential `database_url`.
         database_url_file: PathBuf = optional(), url_file();
     }
 }

@@ -24,7 +24,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("0001_initial.sql")];
 pub(super) const VERSION: &str = "schema";
 /// The key of the reason why commits are missing, until a start has read it.
 const FORGOTTEN: &str = "forgotten";
-/// The number that all locks of edgepurge begin with: "EPQ1". The next is that of whoever writes.
+/// The number that all locks of edgepurge begin with: "EPQ1". The next keeps other processes out.
 const LOCK: i32 = 0x4550_5131;
 /// The error of a transaction whose mark does not follow on the last one.
 pub(super) const OTHER_MARK: &str = "EP001";
@@ -354,6 +354,10 @@ impl Postgres {
 
     /// The connection, for a statement: one of a transaction is not made on another connection.
     fn client_for(&self, sql: &str) -> Result<Arc<Client>, StoreError> {
+        let lost = self.client.borrow().is_none() && self.marks.get().is_some();
+        if lost && self.part == Part::Writer {
+            return Err(self.given_up());
+        }
         let reads = ["SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
         if self.part == Part::Writer && !reads.iter().any(|word| sql.starts_with(word)) {
             self.wrote.set(true);

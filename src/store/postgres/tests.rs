@@ -423,6 +423,35 @@ async fn a_commit_whose_answer_was_lost_is_answered_as_it_was_kept_or_not() {
     assert_eq!(appended.last, Seq(1), "nothing of the one before was kept");
 }
 
+/// The server keeps the commit, and waits for a standby that is not there until its client has gone.
+#[tokio::test]
+async fn a_commit_that_was_kept_though_its_answer_was_lost_is_answered_and_not_made_again() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    beside(
+        &server,
+        "ALTER SYSTEM SET synchronous_standby_names = 'nowhere'",
+    );
+    beside(&server, "SELECT pg_reload_conf()");
+    let healed = async {
+        while store.away().is_none() {
+            tokio::task::yield_now().await;
+        }
+        beside(&server, "ALTER SYSTEM RESET synchronous_standby_names");
+        beside(&server, "SELECT pg_reload_conf()");
+    };
+    let append = store.append(vec![change("www", "/a")]);
+    let (appended, ()) = tokio::join!(append, healed);
+    assert_eq!(appended.unwrap().last, Seq(1));
+    let queued = insist(async || store.queued_after(Seq(0), 10).await).await;
+    assert_eq!(queued.len(), 1);
+    let next = insist(async || store.append(vec![change("www", "/b")]).await).await;
+    assert_eq!(next.last, Seq(2));
+}
+
 #[tokio::test]
 async fn commits_that_the_server_has_forgotten_are_noticed_and_the_next_start_knows_why() {
     let Some(server) = Server::start() else {
