@@ -28,7 +28,7 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
 use crate::scaleway::Client;
-use crate::store::{Orphan, Store};
+use crate::store::{Orphan, Store, StoreError};
 use crate::webhook::ListenerHandle;
 
 mod alarm_times;
@@ -144,9 +144,9 @@ impl Admin {
     }
 
     /// Queues whose pipelines are in the config no more.
-    async fn orphans(&self) -> Result<Vec<Orphan>, AdminError> {
+    async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
         let known = self.pipelines.keys().cloned().collect();
-        Ok(self.store.orphans(known).await?)
+        self.store.orphans(known).await
     }
 
     /// What a person calls a pipeline: its name, or its id where it has none any more.

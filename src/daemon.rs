@@ -69,6 +69,7 @@ impl From<StoreError> for StartError {
             StoreError::Locked(_)
             | StoreError::Failed(_)
             | StoreError::Superseded
+            | StoreError::Away(_)
             | StoreError::Closed => Self::Temporary(error.to_string()),
         }
     }
@@ -180,7 +181,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         warn(config, environment);
         let credentials = credentials(config, environment);
-        let (store, index) = open_databases(config, &supervisor)?;
+        let (store, index) = open_databases(config, environment, &supervisor)?;
         let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
@@ -495,11 +496,13 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
 /// Opens the queue, and the index that belongs to it.
 fn open_databases(
     config: &Config,
+    environment: &Environment,
     supervisor: &Supervisor,
 ) -> Result<(Arc<Store>, Arc<Index>), StartError> {
     let settings = StoreSettings {
         directory: config.state.directory.clone(),
         api_url: config.scaleway.api_url.as_str().to_owned(),
+        database: settings::database(config, environment).map_err(StartError::Config)?,
     };
     let store = Store::open(&settings, supervisor)?;
     let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();

@@ -98,12 +98,15 @@ enum StepError {
     Stopping,
     /// The step is tried again.
     Failed(String),
+    /// The store's server is away, which the store logs; the step is tried again.
+    Away,
 }
 
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Closed | StoreError::Superseded => Self::Stopping,
+            StoreError::Away(_) => Self::Away,
             error => Self::Failed(error.to_string()),
         }
     }
@@ -161,9 +164,11 @@ async fn run(mut job: impl Job, stopping: CancellationToken) {
         match waited {
             Ok(()) => (failures, reason) = (0, None),
             Err(StepError::Stopping) => return,
-            Err(StepError::Failed(why)) => {
+            Err(error) => {
                 failures = failures.saturating_add(1);
-                if reason.as_ref() != Some(&why) {
+                if let StepError::Failed(why) = error
+                    && reason.as_ref() != Some(&why)
+                {
                     job.failed(&why);
                     reason = Some(why);
                 }

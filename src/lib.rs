@@ -19,6 +19,7 @@ pub mod config;
 pub mod core;
 pub mod credentials;
 pub mod daemon;
+pub mod database;
 pub mod engine;
 pub mod explain;
 pub mod intake;

@@ -40,7 +40,6 @@ mod contract;
 mod db;
 mod desk;
 mod listing;
-#[cfg(test)]
 mod postgres;
 mod record;
 mod sql;
@@ -48,6 +47,7 @@ mod sqlite;
 
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
+pub use postgres::{Database, UrlReader};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
@@ -78,6 +78,10 @@ pub enum StoreError {
     /// Another term has begun: who asked for it leads no longer. Nothing of the call was kept.
     #[error("another node leads")]
     Superseded,
+    /// The database's server can't be reached, or does not work now. Nothing of the call was kept; it can be
+    /// made again later.
+    #[error(transparent)]
+    Away(Why),
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
@@ -159,6 +163,7 @@ pub struct Store {
     /// The last queued change that a planner has pulled.
     told: Arc<AtomicU64>,
     lineage: Lineage,
+    is_on_server: bool,
 }
 
 impl Store {
@@ -171,7 +176,31 @@ impl Store {
     /// a newer version's or another program's, which is never touched; [`StoreError::Failed`] when
     /// the directory or the disk is in the way.
     pub fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<Self, StoreError> {
-        sqlite::open(settings, supervisor)
+        match &settings.database {
+            None => sqlite::open(settings, supervisor),
+            Some(database) => postgres::open(settings, database, supervisor),
+        }
+    }
+
+    /// Whether the database is that of a server, which may be away for a while.
+    #[must_use]
+    pub const fn is_on_server(&self) -> bool {
+        self.is_on_server
+    }
+
+    /// Changes when the database's server is away, or back; `None` where there is none.
+    #[must_use]
+    pub fn subscribe_away(&self) -> Option<watch::Receiver<Option<Arc<str>>>> {
+        match &self.writer {
+            Lane::Thread(_, away) if self.is_on_server => Some(away.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why the database's server can't be reached; `None` while it can, and for `SQLite`.
+    #[must_use]
+    pub fn away(&self) -> Option<Arc<str>> {
+        self.writer.away().or_else(|| self.reader.away())
     }
 
     /// What it is the continuation of.

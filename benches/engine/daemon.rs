@@ -62,6 +62,7 @@ async fn store(directory: &Path, supervisor: &Supervisor) -> Desk {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     let store = Arc::new(Store::open(&settings, supervisor).unwrap());
     store.lead(Term(1)).await.unwrap()

@@ -1,5 +1,6 @@
 //! What wakes those who show the status: the engine, the store, the origins, a reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -15,6 +16,8 @@ pub(crate) struct News {
     turned: watch::Receiver<()>,
     reloads: watch::Receiver<Option<String>>,
     changes: watch::Receiver<Seq>,
+    /// Where the store is on a server.
+    away: Option<watch::Receiver<Option<Arc<str>>>>,
     origins: Vec<watch::Receiver<OriginStatus>>,
 }
 
@@ -26,6 +29,7 @@ impl News {
             turned: admin.engine.turned(),
             reloads: admin.reloads.subscribe(),
             changes: admin.store.subscribe(),
+            away: admin.store.subscribe_away(),
             origins: origins.map(|(_, origin)| origin.subscribe()).collect(),
         }
     }
@@ -38,6 +42,8 @@ impl News {
             self.reloads.changed().boxed(),
             self.changes.changed().boxed(),
         ];
+        let away = self.away.iter_mut();
+        sources.extend(away.map(|away| away.changed().boxed()));
         let origins = self.origins.iter_mut();
         sources.extend(origins.map(|origin| origin.changed().boxed()));
         drop(tokio::time::timeout(at_least, select_all(sources)).await);

@@ -19,7 +19,7 @@ use crate::core::delivery::DueDeliveries;
 use crate::core::planner::View;
 use crate::credentials::Credential;
 use crate::origin::OriginStatus;
-use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice};
+use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice, StoreError};
 use crate::webhook::ListenerHandle;
 
 impl From<&ListenerHandle> for WebhooksStatus {
@@ -65,8 +65,8 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     // In the direction that changes flow: what left the origins is in the engine's view.
     let origins: Vec<Vec<OriginStatus>> = admin.pipelines.values().map(origins).collect();
     let view = admin.view().await?;
-    let failed = admin.store.failed_assets().await?;
-    let waiting = admin.store.due_deliveries().await?;
+    let failed = known(admin.store.failed_assets().await)?;
+    let waiting = known(admin.store.due_deliveries().await)?;
     let mut pipelines: Vec<PipelineStatus> = admin
         .pipelines
         .iter()
@@ -111,9 +111,9 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         config_read: admin.config_read,
         state: states.chain(alarmed).max().unwrap_or_default(),
         recent_since: admin.metrics.recent.since(),
-        last_deliveries: admin.store.last_deliveries().await?,
+        last_deliveries: known(admin.store.last_deliveries().await)?,
         api_url: admin.api_url.clone(),
-        settled: !waits && delivered && view.settled(),
+        settled: !waits && delivered && view.settled() && admin.store.away().is_none(),
         fresh: delivered && alarms.is_empty() && pipelines.iter().all(|one| one.fresh),
         api_rate_limit: per_second(view.api_rate_limit),
         api_limits_since: view.api_limits_since,
@@ -127,15 +127,21 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     })
 }
 
+/// What the store answers. While its server is away, that is nothing; an alarm says so.
+fn known<T: Default>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    match answer {
+        Err(StoreError::Away(_)) => Ok(T::default()),
+        answer => answer,
+    }
+}
+
 /// Thousandths of a call a second, as calls a second.
 fn per_second(thousandths: u64) -> f64 {
     f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 async fn orphaned(admin: &Admin, view: &View) -> Result<Vec<OrphanStatus>, AdminError> {
-    let mut left: BTreeMap<PipelineId, Orphan> = admin
-        .orphans()
-        .await?
+    let mut left: BTreeMap<PipelineId, Orphan> = known(admin.orphans().await)?
         .into_iter()
         .map(|orphan| (orphan.id.clone(), orphan))
         .collect();
@@ -218,7 +224,7 @@ async fn oldest(
     let views = view.pipelines.iter();
     let oldest = views.filter_map(|(id, view)| Some((id, view.oldest.as_ref()?)));
     let wanted = oldest.map(|(id, oldest)| (id.clone(), oldest.stands.clone()));
-    let changes = admin.store.oldest(wanted.collect()).await?;
+    let changes = known(admin.store.oldest(wanted.collect()).await)?;
     let mut changes: BTreeMap<PipelineId, ChangeRecord> = changes
         .into_iter()
         .map(|change| (change.pipeline_id.clone(), change))
@@ -257,7 +263,7 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
         slice: Slice::first(1),
         ..RequestFilter::default()
     };
-    let last = admin.store.requests(filter).await?.rows.pop();
+    let last = known(admin.store.requests(filter).await.map(|listed| listed.rows))?.pop();
     let (assets, name) = (counted(pipeline.failed_assets, "asset"), &pipeline.name);
     let failed = |why: String| {
         let text = format!("{assets} failed: {why}");
@@ -272,7 +278,7 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
         slice: Slice::first(1),
         ..ChangeFilter::default()
     };
-    let asset = admin.store.changes(filter).await?.rows.pop();
+    let asset = known(admin.store.changes(filter).await.map(|listed| listed.rows))?.pop();
     let asset = asset.and_then(|change| change.asset).unwrap_or_default();
     let mut alarm = failed(format!(
         "purges were done, and the edge keeps old bytes of {asset}"
@@ -290,7 +296,9 @@ fn alarms(
     pipelines: &[PipelineStatus],
     credentials: &[Credential],
 ) -> Vec<Alarm> {
-    let mut alarms = view.alarms.clone();
+    let away = admin.store.away();
+    let away = away.map(|why| Alarm::new(AlarmKind::Store, format!("the queue: {why}")));
+    let mut alarms: Vec<Alarm> = away.into_iter().chain(view.alarms.clone()).collect();
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();
         for alarm in refused.filter(|alarm| alarm.reason == AlarmKind::Unauthorized) {

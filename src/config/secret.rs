@@ -14,13 +14,17 @@ use super::scaleway::Scaleway;
 use super::scw_profile::{self, ProfileError, ScwProfile};
 use super::secret_doubts::{self, Doubt};
 use super::secret_file;
-use super::state::Admin;
+use super::state::{Admin, State};
+use crate::database::DatabaseUrl;
 
 /// The fewest bytes of a secret.
 const MIN_BYTES: usize = 16;
 
 /// The systemd credential of the API key.
 const CREDENTIAL: &str = "scw_secret_key";
+
+/// The systemd credential of the database's URL.
+const DATABASE: &str = "database_url";
 
 /// The directory in which `LoadCredential=` looks up a credential by its name. Names of edgepurge begin
 /// with `edgepurge.`.
@@ -310,6 +314,33 @@ impl Admin {
     }
 }
 
+impl State {
+    /// Reads the URL of the database from the systemd credential `database_url`, or from `database_url_file`;
+    /// `None` where there is neither, and the queue is in the state directory.
+    pub fn database_url(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<(DatabaseUrl, SecretSource)>, Problems> {
+        const KEY: &str = "state.database_url_file";
+        // Not where a unit takes it from: a dry run of root's must not find it.
+        let found =
+            credential(environment, DATABASE).filter(|found| found.copied && found.path.exists());
+        let (text, source) = match (found, &self.database_url_file) {
+            (Some(found), _) => (from_file(&found.path, KEY, false)?, found.source),
+            (None, Some(path)) => (
+                from_file(path, KEY, true)?,
+                SecretSource::File(path.clone()),
+            ),
+            (None, None) => return Ok(None),
+        };
+        let url = DatabaseUrl::parse(&text).map_err(|error| {
+            let why = format!("what it holds {}", error.why);
+            Problem::of(source.to_string(), KEY, &why, error.hint)
+        })?;
+        Ok(Some((url, source)))
+    }
+}
+
 impl Config {
     /// Reads every secret, and reports what looks wrong with it. One that can't be read or is not fit is left
     /// out: who uses it says so.
@@ -323,7 +354,19 @@ impl Config {
         let of_buckets = of_buckets.map(|(access, _)| access);
         let own = key.into_iter().chain(token).chain(of_buckets);
         let webhooks = self.pipelines.iter().flat_map(|one| &one.webhooks);
+        let database = self.state.database_url(environment).ok().flatten();
+        let database = database.and_then(|(url, source)| {
+            let why = url.warning()?;
+            let hint = "write sslmode=verify-full";
+            Some(Problem::of(
+                source.to_string(),
+                "state.database_url_file",
+                why,
+                hint,
+            ))
+        });
         own.flat_map(|secret| secret.warnings)
+            .chain(database)
             .chain(webhooks.flat_map(|webhook| webhook.secret_warnings(environment)))
             .collect()
     }
@@ -335,10 +378,13 @@ impl Config {
         let mut origins = self.pipelines.iter().flat_map(|one| &one.origins);
         let buckets = origins.any(|one| one.bucket.is_some() && one.access_key_file.is_none());
         let access = buckets.then(|| self.scaleway.access_key(environment).ok());
+        let database = self.state.database_url(environment).ok().flatten();
         let mut names: Vec<String> = key
             .into_iter()
             .chain(access.flatten())
-            .filter_map(|key| match key.source {
+            .map(|key| key.source)
+            .chain(database.map(|(_, source)| source))
+            .filter_map(|source| match source {
                 SecretSource::Credential(name) => Some(name),
                 _ => None,
             })

@@ -1,7 +1,7 @@
 //! `[state]` and `[admin]`: where the daemon keeps things, and where it can be reached.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::table;
@@ -23,6 +23,9 @@ table! {
         directory: PathBuf = directory("STATE_DIRECTORY", "", "/var/lib/edgepurge"), path();
         /// How long the history of changes and requests is kept.
         retention: Duration = default(30 * DAY), time(SECOND..=3650 * DAY);
+        /// The file that holds the URL of a database, `postgres://USER:PASSWORD@HOST/DATABASE`, which keeps queue
+        /// and history in place of queue.db. Only its owner may read it. In place of the file, the systemd credential `database_url`.
+        database_url_file: PathBuf = optional(), url_file();
     }
 }
 
@@ -43,10 +46,24 @@ table! {
 /// Reads `[state]`.
 pub(super) fn read_state(reader: &mut Reader<'_>, mut section: Section<'_>) -> State {
     let keys = StateKeys::read(reader, &mut section);
-    not_yet::key(reader, &mut section, "database_url_file");
     not_yet::key(reader, &mut section, "node");
     reader.end(&section);
     keys.complete()
+}
+
+/// The path of a file that holds a URL, and not the URL.
+fn url_file() -> Syntax<PathBuf> {
+    const HINT: &str = "write it into a file with mode 0600, and the path of that file here";
+    let parse = |text: &str| {
+        if text.contains("://") {
+            return complain("is a URL, which may hold a password", HINT);
+        }
+        if !Path::new(text).is_absolute() || text.contains('\0') {
+            return complain("is not an absolute path", HINT);
+        }
+        Ok(PathBuf::from(text))
+    };
+    parsed(PATH, HINT, parse, |path| path.display().to_string())
 }
 
 /// Reads `[admin]`.

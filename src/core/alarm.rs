@@ -155,6 +155,10 @@ alarm_kinds! {
     Certificate "certificate" false:
         "webhooks are taken with the certificate from before; once it has expired, senders refuse it and no delivery comes";
         "renew the certificate, and correct what `edgepurge check` says of its files; it goes on by itself",
+    /// The database's server can't be reached, or does not work now.
+    Store "store" true:
+        "webhooks are refused with 503 and come again, changes of files are kept in memory; nothing is purged";
+        "mend what the reason says: the server, its network, the URL in database_url_file; it goes on by itself",
     /// The API does not answer, or answers with an error of its own.
     Api "api" true:
         "nothing is purged until the API answers; changes wait on disk, none is lost";

@@ -23,6 +23,7 @@ use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
 use crate::s3::{BucketSettings, KeyReader, Keys};
 use crate::sandbox::{self, Mount, Sandbox, SandboxSettings, ServedBucket};
 use crate::scaleway::Observer;
+use crate::store::Database;
 
 /// Counts the client's calls, and the origins' scans.
 #[derive(Debug)]
@@ -240,6 +241,26 @@ pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
         settings.pipelines.push(edge);
     }
     settings
+}
+
+/// The `PostgreSQL` that has the queue, if one has. Its URL is read anew for each connection.
+pub(super) fn database(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Database>, String> {
+    let url = config.state.database_url(environment);
+    if url.map_err(|problems| problems.to_string())?.is_none() {
+        return Ok(None);
+    }
+    let (state, environment) = (config.state.clone(), environment.clone());
+    Ok(Some(Database {
+        url: Arc::new(move || match state.database_url(&environment) {
+            Ok(Some((url, _))) => Ok(url),
+            Ok(None) => Err("the URL of the database is gone".to_owned()),
+            Err(problems) => Err(problems.to_string()),
+        }),
+        schema: "edgepurge".to_owned(),
+    }))
 }
 
 fn cookies(config: &Config) -> PathBuf {

@@ -117,7 +117,8 @@ impl Steps {
         } else {
             tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
-        if let Err(error) = self.desk.pause(pause.clone()).await {
+        let committed = host.during(self, self.desk.pause(pause.clone()));
+        if let Err(error) = committed.await? {
             return Ok(Err(error));
         }
         host.committed(Committed::Pause(&pause))?;
@@ -134,7 +135,7 @@ impl Steps {
         let now = host.now();
         let held = self.planner.paused(&pipeline, &holder, now).is_some();
         let resume = self.desk.resume(pipeline.clone(), holder.clone(), now);
-        if let Err(error) = resume.await {
+        if let Err(error) = host.during(self, resume).await? {
             return Ok(Err(error));
         }
         host.committed(Committed::Resume(&pipeline, &holder))?;
@@ -152,7 +153,8 @@ impl Steps {
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut retried = 0;
         loop {
-            let changes = match self.desk.retry(what.clone(), self.at_once).await {
+            let step = self.desk.retry(what.clone(), self.at_once);
+            let changes = match host.during(self, step).await? {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
             };
@@ -178,7 +180,7 @@ impl Steps {
         let mut dropped = 0;
         loop {
             let step = self.desk.drop_queue(pipeline.clone(), self.at_once);
-            match step.await {
+            match host.during(self, step).await? {
                 Ok(0) => break,
                 Ok(step) => dropped += step,
                 Err(error) => return Ok(Err(error)),

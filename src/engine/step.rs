@@ -57,6 +57,18 @@ pub trait Host {
     /// To end before this call and the next ones.
     fn call(&mut self, command: Command) -> Result<(), Self::End>;
 
+    /// Waits for what the store does.
+    ///
+    /// # Errors
+    /// To end instead.
+    fn during<T: Send>(
+        &mut self,
+        _steps: &Steps,
+        of: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Result<T, Self::End>> + Send {
+        async { Ok(of.await) }
+    }
+
     /// The store could not be used. Waits until it is to be tried again.
     ///
     /// # Errors
@@ -189,7 +201,8 @@ impl Steps {
     pub async fn pull<H: Host>(&mut self, host: &mut H) -> Result<(), H::End> {
         let last = *self.appended.borrow_and_update();
         while self.cursor < last {
-            let rows = match self.desk.queued_after(self.cursor, self.at_once).await {
+            let rows = self.desk.queued_after(self.cursor, self.at_once);
+            let rows = match host.during(self, rows).await? {
                 Ok(rows) => rows,
                 Err(error) => {
                     host.failed(self, Doing::Pull, &error).await?;
@@ -261,7 +274,10 @@ impl Steps {
         if decisions.is_empty() {
             return Ok(());
         }
-        while let Err(error) = self.desk.decide(decisions.to_vec()).await {
+        while let Err(error) = host
+            .during(self, self.desk.decide(decisions.to_vec()))
+            .await?
+        {
             host.failed(self, Doing::Commit, &error).await?;
         }
         Ok(())

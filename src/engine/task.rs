@@ -115,8 +115,9 @@ impl Task {
                 Ok(())
             }
             Ask::Echo(answer) => {
-                // An append of nothing passes through the store's writer and costs no sync.
-                if steps.desk.append(Vec::new()).await.is_ok() {
+                // An append of nothing passes through the store's writer and costs no sync. A server that is
+                // slow or away is no fault of this process.
+                if steps.desk.is_on_server() || steps.desk.append(Vec::new()).await.is_ok() {
                     answer.send(()).unwrap_or_default();
                 }
                 Ok(())
@@ -152,14 +153,19 @@ impl Task {
         });
     }
 
-    /// Waits a moment; questions are answered meanwhile.
-    async fn pause(&mut self, steps: &Steps) -> Result<(), End> {
-        let over = tokio::time::sleep(COMMIT_RETRY);
-        tokio::pin!(over);
+    /// Waits for something that the store does, or for it to be tried again. Questions are answered meanwhile with
+    /// what is known; what has to be committed is put off.
+    async fn attend<T: Send>(
+        &mut self,
+        steps: &Steps,
+        of: impl Future<Output = T> + Send,
+    ) -> Result<T, End> {
+        tokio::pin!(of);
         loop {
             tokio::select! {
+                biased;
+                over = &mut of => return Ok(over),
                 () = self.stopping.cancelled() => return Err(End::Stopping),
-                () = &mut over => return Ok(()),
                 Some(ask) = self.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
                     Ask::View(answer) => {
                         drop(answer.send(steps.planner().view(self.clock.now())));
@@ -250,6 +256,19 @@ impl Host for Task {
         Ok(())
     }
 
+    async fn during<T: Send>(
+        &mut self,
+        steps: &Steps,
+        of: impl Future<Output = T> + Send,
+    ) -> Result<T, End> {
+        // What `SQLite` does is soon over, and questions wait for it.
+        if steps.desk.is_on_server() {
+            self.attend(steps, of).await
+        } else {
+            Ok(of.await)
+        }
+    }
+
     async fn failed(&mut self, steps: &Steps, doing: Doing, error: &StoreError) -> Result<(), End> {
         if matches!(error, StoreError::Superseded) {
             return Err(End::Superseded);
@@ -264,7 +283,10 @@ impl Host for Task {
         if gone || matches!(error, StoreError::Closed) {
             return Err(store_is_gone(error));
         }
-        self.journal.stuck(what, error);
-        self.pause(steps).await
+        // The store itself logs that its server is away.
+        if !matches!(error, StoreError::Away(_)) {
+            self.journal.stuck(what, error);
+        }
+        self.attend(steps, tokio::time::sleep(COMMIT_RETRY)).await
     }
 }

@@ -158,6 +158,7 @@ macro_rules! contract {
                 let settings = super::StoreSettings {
                     directory: directory.path().to_owned(),
                     api_url: "sandbox".to_owned(),
+                    database: None,
                 };
                 let store = super::Store::open(&settings, &supervisor).unwrap();
                 super::$name(super::leading(store).await).await;

@@ -34,12 +34,13 @@ pub(in crate::store) trait Db {
     ) -> Result<(), StoreError>;
 }
 
-/// A connection on which one thread works, with its transactions.
+/// A connection on which one thread works, with its transactions. One to a server may be lost at any
+/// moment: the next transaction makes it again.
 pub(in crate::store) trait Session: Send {
     /// Begins a transaction, beside which nothing else is written.
     fn begin(&self) -> Result<(), StoreError>;
 
-    /// Ends it, and keeps what it wrote. An error: nothing of it is kept.
+    /// Ends it, and keeps what it wrote. An error: nothing of it is kept, unless [`Session::in_doubt`].
     fn commit(&self) -> Result<(), StoreError>;
 
     /// Ends it, and keeps nothing.
@@ -47,6 +48,22 @@ pub(in crate::store) trait Session: Send {
 
     /// Whether a transaction is open: on some errors an engine ends it.
     fn in_transaction(&self) -> bool;
+
+    /// Why a transaction is not open any more that was not ended.
+    fn given_up(&self) -> StoreError {
+        let why = "the store: the transaction was given up; nothing of it was kept";
+        StoreError::Failed(why.to_owned().into())
+    }
+
+    /// Whether it is not known yet what became of a commit: no other transaction begins before it is.
+    fn in_doubt(&self) -> bool {
+        false
+    }
+
+    /// Once, after a commit was in doubt: whether it was kept.
+    fn resolved(&self) -> Option<bool> {
+        None
+    }
 
     /// What runs statements.
     fn db(&self) -> &dyn Db;

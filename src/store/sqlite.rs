@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::calls::delivery_keys::DeliveryKeys;
 use super::calls::{deliveries, history, operate, queue};
-use super::{Store, StoreError, StoreFuture, Why};
+use super::{Database, Store, StoreError, StoreFuture, Why};
 use crate::core::change::{Change, Seq};
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
@@ -23,14 +23,14 @@ mod delivery_batcher;
 mod driver;
 mod inline;
 mod lane;
-mod lock;
+pub(super) mod lock;
 mod offline;
 mod schema;
 mod worker;
 
 pub(super) use delivery_batcher::DeliveryBatcher;
 pub use inline::InlineDatabase;
-pub(super) use lane::Lane;
+pub(super) use lane::{Away, Lane};
 use lock::Lock;
 pub use offline::history_of;
 use worker::Job;
@@ -43,6 +43,8 @@ pub struct StoreSettings {
     pub directory: PathBuf,
     /// The URL of the API that the queue is for.
     pub api_url: String,
+    /// The `PostgreSQL` that has queue and history; `None`: they are in `queue.db`.
+    pub database: Option<Database>,
 }
 
 /// Opens the store in a state directory: see [`Store::open`].
@@ -68,6 +70,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         commits,
         told,
         lineage,
+        is_on_server: false,
     })
 }
 

@@ -12,7 +12,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 26] = [
+const ROOMS: [(&str, &str); 27] = [
     ("main", "cli"),
     (
         "cli",
@@ -35,19 +35,20 @@ const ROOMS: [(&str, &str); 26] = [
     ),
     ("explain", "origin intake core"),
     ("engine", "store metrics scaleway supervise clock core"),
-    ("config", "webhook origin core"),
+    ("config", "webhook origin database core"),
     ("sandbox", "supervise clock core"),
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "s3 sink lineage supervise clock core"),
     ("s3", "clock core"),
     ("intake", "sink store core"),
     ("sink", "core"),
-    ("store", "lineage supervise core"),
+    ("store", "lineage database supervise core"),
     ("verify", "core"),
     ("metrics", "scaleway clock core"),
     ("scaleway", "clock core"),
     ("credentials", "core"),
     ("lineage", "core"),
+    ("database", ""),
     ("telemetry", ""),
     ("supervise", ""),
     ("clock", "core"),

@@ -16,6 +16,7 @@ mod buckets;
 mod commands;
 mod config;
 mod crash;
+mod database;
 mod demo;
 mod deploy;
 mod deploys;

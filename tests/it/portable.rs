@@ -77,6 +77,7 @@ async fn schema() -> String {
     let settings = StoreSettings {
         directory: directory.path().to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     drop(Store::open(&settings, &supervisor).unwrap());
     supervisor.stop().await;

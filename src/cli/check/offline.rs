@@ -82,8 +82,9 @@ pub(super) fn check(
             Ok(key) => secret_key = key.map(|key| key.source.to_string()),
             Err(found) => problems.extend(found.into_list()),
         }
-        if let Err(found) = config.admin.token() {
-            problems.extend(found.into_list());
+        let database = config.state.database_url(environment).map(drop);
+        for found in [database, config.admin.token().map(drop)] {
+            problems.extend(found.err().into_iter().flat_map(Problems::into_list));
         }
         let origins = config.pipelines.iter().flat_map(|one| &one.origins);
         let buckets = origins.filter(|origin| origin.takes_keys());

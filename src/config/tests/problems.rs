@@ -495,10 +495,14 @@ fn a_socket_path_that_the_kernel_would_refuse() {
 #[test]
 fn what_is_not_in_this_version() {
     check(
-        "[state]\nnode = \"web-1\"\ndatabase_url_file = \"/etc/d\"\n",
+        "[state]\nnode = \"web-1\"\n",
+        &["c.toml:2:8: state.node: is not in this version; hint: remove the line"],
+    );
+    check(
+        "[state]\ndatabase_url_file = \"postgres://u:p@host/db\"\n",
         &[
-            "c.toml:2:8: state.node: is not in this version; hint: remove the line",
-            "c.toml:3:21: state.database_url_file: is not in this version; hint: remove the line",
+            "c.toml:2:21: state.database_url_file: is a URL, which may hold a password; hint: write it into a file \
+             with mode 0600, and the path of that file here",
         ],
     );
     check(

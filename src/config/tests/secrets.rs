@@ -364,3 +364,38 @@ fn a_secret_in_its_own_place_is_never_shown() {
         assert!(!output.contains(PLANTED), "{output}");
     }
 }
+
+#[test]
+fn a_database_url_is_refused_with_its_place_and_without_its_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("database_url");
+    let text = format!("[state]\ndatabase_url_file = \"{}\"\n", path.display());
+    let state = super::config(&text).state;
+    let read = |url: &str, mode| {
+        std::fs::write(&path, url).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).unwrap();
+        state.database_url(&Environment::default())
+    };
+    let found = read("postgres://u:planted@127.0.0.1/edge\n", 0o600).unwrap();
+    assert_eq!(found.unwrap().0.to_string(), "edge on 127.0.0.1");
+    for (url, mode, why) in [
+        (
+            "postgres://u:planted@host/edge",
+            0o644,
+            "others than the owner",
+        ),
+        ("postgres://u:planted@host", 0o600, "names no database"),
+        (
+            "mysql://u:planted@host/edge",
+            0o600,
+            "is no URL of PostgreSQL",
+        ),
+    ] {
+        let problem = read(url, mode).unwrap_err().to_string();
+        for word in [why, "database_url"] {
+            assert!(problem.contains(word), "{problem}");
+        }
+        assert!(!problem.contains("planted"), "{problem}");
+    }
+}

@@ -187,5 +187,31 @@ CREATE INDEX change_dropped ON change (pipeline, asset, seen) WHERE stage = 'dro
 CREATE INDEX change_request ON change (request, asset) WHERE request IS NOT NULL;
 CREATE INDEX change_fact ON change (pipeline, origin, seq) WHERE path IS NOT NULL;
 
+-- The last commits of each writer, by number, each with a random mark: they show whether a commit was kept
+-- whose answer was lost, and whether any was forgotten.
+CREATE TABLE batch (
+    node integer NOT NULL,
+    n    bigint NOT NULL,
+    mark bigint NOT NULL,
+    PRIMARY KEY (node, n)
+);
+
+-- Adds the mark of a commit, if that of the one before it is the last.
+CREATE FUNCTION mark_1(_node integer, _before bigint, _mark bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    _n bigint;
+    _last bigint;
+BEGIN
+    SELECT n, mark INTO _n, _last FROM batch WHERE node = _node ORDER BY n DESC LIMIT 1;
+    IF _last IS DISTINCT FROM _before THEN
+        RAISE EXCEPTION 'another process has written' USING ERRCODE = 'EP001';
+    END IF;
+    _n := coalesce(_n, 0) + 1;
+    INSERT INTO batch (node, n, mark) VALUES (_node, _n, _mark);
+    IF _n % 1000 = 0 THEN
+        DELETE FROM batch WHERE node = _node AND n <= _n - 1000;
+    END IF;
+END $$;
+
 INSERT INTO number_floor (what, last) VALUES ('change', 0), ('delivery', 0);
 INSERT INTO fleet (one, term, leader, beat) VALUES (1, 0, NULL, 0);

@@ -3,14 +3,20 @@
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use futures_util::FutureExt as _;
 
+use tokio_postgres::types::Type;
+
+use super::form::of_many;
+use super::session::VERSION;
 use super::*;
 use crate::core::change::Seq;
 use crate::store::contract::{cases, change, leading};
+use crate::store::db::values;
+use crate::store::sql;
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
@@ -18,56 +24,76 @@ const UNPRIVILEGED: u32 = 65_534;
 /// A server that only this process can reach; it ends with this value.
 struct Server {
     home: tempfile::TempDir,
+    state: tempfile::TempDir,
     running: Child,
 }
 
 impl Server {
     /// `None` where `PostgreSQL` is not installed.
     fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
+        if programs().is_none() {
             eprintln!("SKIPPED: PostgreSQL is not installed; tests/run unpacks it");
             let may_skip = std::env::var_os("EDGEPURGE_TEST_SKIPS_NONE").is_none();
             assert!(may_skip, "skipped, and nothing may be");
             return None;
-        };
+        }
         let home = tempfile::tempdir().unwrap();
-        let root = rustix::process::geteuid().is_root();
-        if root {
+        if rustix::process::geteuid().is_root() {
             chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
         }
-        let program = |name: &str| {
-            let mut program = Command::new(programs.join(name));
-            program.current_dir(home.path());
-            if root {
-                program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
-            }
-            program.arg("-D").arg(home.path().join("data"));
-            program
-        };
-        let made = program("initdb")
+        let made = program("initdb", home.path())
             .args(["--no-sync", "--locale=C", "--encoding=UTF8", "--auth=trust"])
             .args(["--username=edgepurge"])
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let running = program("postgres")
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(home.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { home, running })
+        let running = postmaster(home.path());
+        let state = tempfile::tempdir().unwrap();
+        Some(Self {
+            home,
+            state,
+            running,
+        })
     }
 
-    fn settings(&self, schema: &str) -> Settings {
-        Settings {
-            url: format!(
-                "host={} user=edgepurge dbname=postgres",
-                self.home.path().display()
-            ),
-            schema: schema.to_owned(),
+    /// Ends it at once, as a crash of the machine's memory would.
+    fn kill(&mut self) {
+        self.running.kill().unwrap();
+        self.running.wait().unwrap();
+    }
+
+    /// Starts it again, when what is left of the one before is gone.
+    fn restart(&mut self) {
+        loop {
+            self.running = postmaster(self.home.path());
+            let ready = self.home.path().join("data/postmaster.pid");
+            loop {
+                let said = std::fs::read_to_string(&ready).unwrap_or_default();
+                if said.lines().any(|line| line.trim() == "ready") {
+                    return;
+                }
+                if self.running.try_wait().unwrap().is_some() {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn settings(&self, schema: &str) -> StoreSettings {
+        let url = format!(
+            "postgres://edgepurge@/postgres?host={}",
+            self.home.path().display()
+        );
+        let url = DatabaseUrl::parse(&url).unwrap();
+        StoreSettings {
+            // One for each schema, as each has a daemon of its own.
+            directory: self.state.path().join(schema),
             api_url: "sandbox".to_owned(),
+            database: Some(Database {
+                url: Arc::new(move || Ok(url.clone())),
+                schema: schema.to_owned(),
+            }),
         }
     }
 
@@ -75,23 +101,27 @@ impl Server {
     fn open(&self, schema: &str, supervisor: &Supervisor) -> Store {
         let settings = self.settings(schema);
         loop {
-            match open(&settings, supervisor) {
+            match Store::open(&settings, supervisor) {
                 Ok(store) => return store,
-                Err(StoreError::Failed(why)) if is_starting(&why) => std::thread::yield_now(),
+                Err(StoreError::Away(why)) if is_starting(&why.to_string()) => {
+                    std::thread::yield_now();
+                }
                 Err(error) => panic!("{error}"),
             }
         }
     }
 }
 
-/// Whether there is no socket yet, or the server behind it says that it starts.
-fn is_starting(why: &Why) -> bool {
-    let source = std::error::Error::source(why).and_then(|error| error.downcast_ref());
-    source.is_some_and(|error: &tokio_postgres::Error| {
-        error
-            .code()
-            .map_or(!error.is_closed(), |code| code.code() == "57P03")
-    })
+/// Whether there is no socket yet, or the server behind it starts, or ends sessions that were closed.
+fn is_starting(why: &str) -> bool {
+    [
+        "(57P03)",
+        "os error 2)",
+        "os error 111)",
+        "another edgepurge works",
+    ]
+    .iter()
+    .any(|word| why.contains(word))
 }
 
 impl Drop for Server {
@@ -101,6 +131,27 @@ impl Drop for Server {
         rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
         self.running.wait().unwrap();
     }
+}
+
+/// A program of `PostgreSQL` for the cluster in a directory.
+fn program(name: &str, home: &Path) -> Command {
+    let mut program = Command::new(programs().unwrap().join(name));
+    program.current_dir(home);
+    if rustix::process::geteuid().is_root() {
+        program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    program.arg("-D").arg(home.join("data"));
+    program
+}
+
+fn postmaster(home: &Path) -> Child {
+    program("postgres", home)
+        .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+        .arg(home)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The directory of `PostgreSQL`'s programs: the one that is named, or the newest that is installed.
@@ -116,6 +167,16 @@ fn programs() -> Option<PathBuf> {
 async fn close(store: Store, supervisor: &Supervisor) {
     drop(store);
     supervisor.stop().await;
+}
+
+/// Why a store is not opened, as soon as the sessions of the one before have ended.
+fn refusal(settings: &StoreSettings, supervisor: &Supervisor) -> StoreError {
+    loop {
+        match Store::open(settings, supervisor).unwrap_err() {
+            StoreError::Away(why) if is_starting(&why.to_string()) => std::thread::yield_now(),
+            error => return error,
+        }
+    }
 }
 
 #[tokio::test]
@@ -205,32 +266,216 @@ async fn a_transaction_in_which_a_statement_failed_is_not_said_to_be_committed()
 }
 
 #[tokio::test]
-async fn two_stores_that_start_at_once_make_one_schema_and_never_give_a_number_twice() {
+async fn of_two_that_start_at_once_on_one_schema_one_is_refused_in_words() {
     let Some(server) = Server::start() else {
         return;
     };
     let (supervisor, _faults) = Supervisor::new();
     drop(server.open("other", &supervisor));
     let stores = std::thread::scope(|scope| {
-        let open = || {
+        let open = |directory: &str| {
             let runtime = tokio::runtime::Handle::current();
-            let (server, supervisor) = (&server, &supervisor);
+            let settings = StoreSettings {
+                directory: server.state.path().join(directory),
+                ..server.settings("edgepurge")
+            };
+            let supervisor = &supervisor;
             scope.spawn(move || {
                 let _entered = runtime.enter();
-                server.open("edgepurge", supervisor)
+                Store::open(&settings, supervisor)
             })
         };
-        [open(), open()].map(|opening| opening.join().unwrap())
+        [open("web-1"), open("web-2")].map(|opening| opening.join().unwrap())
     });
-    assert_eq!(stores[0].lineage().epoch, stores[1].lineage().epoch);
-    let appends = (0..100).map(|n| stores[n % 2].append(vec![change("www", "/a")]));
-    let mut numbers: Vec<u64> = futures_util::future::join_all(appends)
+    let [first, second] = stores;
+    let (store, refused) = match (first, second) {
+        (Ok(store), Err(error)) | (Err(error), Ok(store)) => (store, error),
+        both => panic!("{both:?}"),
+    };
+    assert!(matches!(refused, StoreError::Away(_)), "{refused}");
+    assert!(
+        refused.to_string().contains("another edgepurge"),
+        "{refused}"
+    );
+    let appended = store.append(vec![change("www", "/a")]).await.unwrap();
+    assert_eq!(appended.first, Seq(1));
+}
+
+/// Ends each session of the store at once, as a lost network does.
+const CUT: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+                   AND application_name LIKE 'edgepurge %'";
+
+/// Runs statements beside the store.
+fn beside(server: &Server, sql: &str) {
+    let url = DatabaseUrl::parse(&format!(
+        "postgres://edgepurge@/postgres?host={}",
+        server.home.path().display()
+    ));
+    let cut = async {
+        let (client, connection) = url.unwrap().connect("test").await.unwrap();
+        let connection = async { drop(connection.await) };
+        let ended = client.batch_execute(sql);
+        tokio::select! {
+            () = connection => panic!("closed"),
+            ended = ended => ended.unwrap(),
+        }
+    };
+    std::thread::scope(|scope| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        scope.spawn(move || runtime.block_on(cut)).join().unwrap();
+    });
+}
+
+/// Makes a call until it is not refused because the server is away.
+async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(StoreError::Away(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_lost_while_nothing_went_on_is_made_again_and_no_call_fails() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = leading(server.open("edgepurge", &supervisor)).await;
+    store.append(vec![change("www", "/a")]).await.unwrap();
+    beside(&server, CUT);
+    // The session before it may hold the schema for a moment.
+    let appended = insist(async || store.append(vec![change("www", "/b")]).await).await;
+    assert_eq!(appended.last, Seq(2));
+    let queued = insist(async || store.queued_after(Seq(0), 10).await).await;
+    assert_eq!(queued.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_killed_server_and_nothing_is_appended_twice() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let (supervisor, mut faults) = Supervisor::new();
+    let store = leading(server.open("edgepurge", &supervisor)).await;
+    let mut answered = Vec::new();
+    for _ in 0..4 {
+        let kill = async {
+            tokio::task::yield_now().await;
+            server.kill();
+        };
+        let appends = async {
+            loop {
+                match store.append(vec![change("www", "/a")]).await {
+                    Ok(appended) => answered.push(appended.last),
+                    Err(StoreError::Away(_)) => return,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        // The killer's turn comes while an append is on its way.
+        let ((), ()) = tokio::join!(appends, kill);
+        server.restart();
+        let appended = insist(async || store.append(vec![change("www", "/b")]).await).await;
+        answered.push(appended.last);
+    }
+    let queued = insist(async || store.queued_after(Seq(0), 100_000).await).await;
+    let there: Vec<Seq> = queued.iter().map(|change| change.seq).collect();
+    // Each that was answered is there, and there is none that was not.
+    assert_eq!(there, answered);
+    assert!(faults.first().now_or_never().is_none());
+}
+
+/// A commit is in doubt when the answer to it is lost; here the connection ends with the commit.
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_answered_as_it_was_kept_or_not() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    // At the end of a transaction, its session is ended: before the commit, or after it.
+    store
+        .write(
+            |db| {
+                db.execute(
+                    "CREATE FUNCTION fall() RETURNS trigger LANGUAGE plpgsql AS
+                     'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+                    &[],
+                )?;
+                db.execute(
+                    "CREATE CONSTRAINT TRIGGER fall AFTER INSERT ON change DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW WHEN (NEW.asset = '/fall') EXECUTE FUNCTION fall()",
+                    &[],
+                )
+            },
+            |_| {},
+        )
         .await
-        .into_iter()
-        .map(|appended| appended.unwrap().first.0)
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
+        .unwrap();
+    let fallen = store.append(vec![change("www", "/fall")]).await;
+    assert!(matches!(fallen, Err(StoreError::Away(_))), "{fallen:?}");
+    let appended = insist(async || store.append(vec![change("www", "/b")]).await).await;
+    assert_eq!(appended.last, Seq(1), "nothing of the one before was kept");
+}
+
+/// The server keeps the commit, and waits for a standby that is not there until its client has gone.
+#[tokio::test]
+async fn a_commit_that_was_kept_though_its_answer_was_lost_is_answered_and_not_made_again() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = leading(server.open("edgepurge", &supervisor)).await;
+    beside(
+        &server,
+        "ALTER SYSTEM SET synchronous_standby_names = 'nowhere'",
+    );
+    beside(&server, "SELECT pg_reload_conf()");
+    let healed = async {
+        while store.away().is_none() {
+            tokio::task::yield_now().await;
+        }
+        beside(&server, "ALTER SYSTEM RESET synchronous_standby_names");
+        beside(&server, "SELECT pg_reload_conf()");
+    };
+    let append = store.append(vec![change("www", "/a")]);
+    let (appended, ()) = tokio::join!(append, healed);
+    assert_eq!(appended.unwrap().last, Seq(1));
+    let queued = insist(async || store.queued_after(Seq(0), 10).await).await;
+    assert_eq!(queued.len(), 1);
+    let next = insist(async || store.append(vec![change("www", "/b")]).await).await;
+    assert_eq!(next.last, Seq(2));
+}
+
+#[tokio::test]
+async fn commits_that_the_server_has_forgotten_are_noticed_and_the_next_start_knows_why() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, mut faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    let epoch = store.lineage().epoch.clone();
+    store.append(vec![change("www", "/a")]).await.unwrap();
+    // As a standby has it that was behind.
+    beside(&server, "DELETE FROM edgepurge.batch");
+    beside(&server, CUT);
+    drop(store.append(vec![change("www", "/b")]).await);
+    let fault = faults.first().await.to_string();
+    assert!(fault.contains("forgotten"), "{fault}");
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    assert!(
+        matches!(&store.lineage().beginning, Beginning::Anew(why) if why.contains("forgotten"))
+    );
+    assert_ne!(store.lineage().epoch, epoch);
 }
 
 #[tokio::test]
@@ -240,18 +485,23 @@ async fn what_is_newer_or_of_another_api_is_refused_and_left_as_it_is() {
     };
     let (supervisor, _faults) = Supervisor::new();
     let store = server.open("edgepurge", &supervisor);
-    let other = Settings {
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let other = StoreSettings {
         api_url: "https://other".to_owned(),
         ..server.settings("edgepurge")
     };
-    let error = open(&other, &supervisor).unwrap_err();
+    let error = refusal(&other, &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
+    let store = server.open("edgepurge", &supervisor);
     let newer = store.write(
         |db| db.execute(sql::meta::SET, &values![VERSION, "99"]),
         |_| {},
     );
     newer.await.unwrap();
-    let error = open(&server.settings("edgepurge"), &supervisor).unwrap_err();
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let error = refusal(&server.settings("edgepurge"), &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     assert!(error.to_string().contains("version 99"), "{error}");
 }

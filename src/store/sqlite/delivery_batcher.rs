@@ -7,6 +7,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,6 +23,10 @@ use crate::supervise::Supervisor;
 const WAITING: usize = 4_096;
 /// Commits whose answers wait to be given at most; those of more are given by the writer itself.
 const ANSWERS: usize = 16;
+
+/// How long a sender waits for a server, at most: it is asked to try again, and is recognised then if its
+/// delivery was taken.
+const IN_TIME: Duration = Duration::from_secs(10);
 
 /// One delivery, and who waits for what becomes of it.
 struct Arrival {
@@ -72,6 +77,8 @@ pub(in crate::store) struct DeliveryBatcher {
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
     /// runtime, and from a task all of them are one.
     answers: Option<mpsc::Sender<Answers>>,
+    /// How long an answer is waited for; `None`: until it comes.
+    patience: Option<Duration>,
 }
 
 impl std::fmt::Debug for DeliveryBatcher {
@@ -94,6 +101,7 @@ impl DeliveryBatcher {
             last,
             waits: Arc::new(watch::Sender::new(())),
             answers: None,
+            patience: None,
         }
     }
 
@@ -112,6 +120,14 @@ impl DeliveryBatcher {
         }
     }
 
+    /// The same, whose senders wait for an answer no longer than [`IN_TIME`].
+    pub(in crate::store) fn answering_in_time(self) -> Self {
+        Self {
+            patience: Some(IN_TIME),
+            ..self
+        }
+    }
+
     /// Changes when a delivery that waits is on disk.
     pub(in crate::store) fn subscribe_waiting(&self) -> watch::Receiver<()> {
         self.waits.subscribe()
@@ -124,8 +140,19 @@ impl DeliveryBatcher {
         delivery: NewDelivery,
         writer: &Lane,
     ) -> StoreFuture<'static, Taken> {
-        let heard = self.bring(delivery, writer);
-        Box::pin(async move { heard?.await.map_err(|_| StoreError::Closed)? })
+        let heard = writer.enter().and_then(|()| self.bring(delivery, writer));
+        let patience = self.patience;
+        Box::pin(async move {
+            let heard = heard?;
+            let heard = match patience {
+                None => heard.await,
+                Some(patience) => tokio::time::timeout(patience, heard).await.map_err(|_| {
+                    let why = "PostgreSQL: it is not known yet whether the delivery was taken";
+                    StoreError::Away(why.to_owned().into())
+                })?,
+            };
+            heard.map_err(|_| StoreError::Closed)?
+        })
     }
 
     fn bring(
@@ -144,7 +171,7 @@ impl DeliveryBatcher {
         }
         waiting.arrivals.push(Arrival { delivery, answer });
         let jobs = match writer {
-            Lane::Thread(jobs) => jobs,
+            Lane::Thread(jobs, _) => jobs,
             Lane::InlineReader(worker) | Lane::InlineWriter(worker) => {
                 drop(waiting);
                 lane::lock(worker).commit(vec![self.job()]);

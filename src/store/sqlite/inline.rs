@@ -73,6 +73,7 @@ impl InlineDatabase {
             commits: Arc::clone(&self.commits),
             told,
             lineage,
+            is_on_server: false,
         })
     }
 }

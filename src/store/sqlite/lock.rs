@@ -15,7 +15,7 @@ pub(in crate::store) struct Lock(#[expect(dead_code, reason = "held for its lock
 
 impl Lock {
     /// Makes the directory if need be, and takes its lock.
-    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+    pub(in crate::store) fn take(directory: &Path) -> Result<Self, StoreError> {
         let shown = directory.display();
         DirBuilder::new()
             .recursive(true)

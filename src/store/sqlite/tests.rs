@@ -20,6 +20,7 @@ fn open(directory: &Path, supervisor: &Supervisor) -> Result<Arc<Store>, StoreEr
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     Store::open(&settings, supervisor).map(Arc::new)
 }

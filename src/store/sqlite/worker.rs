@@ -1,5 +1,6 @@
 //! A thread with a connection, and the group commit.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,8 @@ pub(in crate::store) struct Worker {
     /// Deliveries that no job takes yet, and the lock of the directory that this writes in; `None` for a
     /// reader, and for a database in memory.
     arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
+    /// The answers of a commit that is in doubt: they are given when it is known what became of it.
+    doubtful: RefCell<Vec<Finish>>,
 }
 
 impl Worker {
@@ -39,6 +42,7 @@ impl Worker {
             session: Box::new(session),
             commits: Some(Arc::clone(commits)),
             arrivals,
+            doubtful: RefCell::default(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Worker {
             session: Box::new(session),
             commits: None,
             arrivals: None,
+            doubtful: RefCell::default(),
         }
     }
 
@@ -87,6 +92,7 @@ impl Worker {
     /// fail, and none of the rest is run, since it would be committed on its own.
     pub(super) fn commit(&self, group: Vec<Job>) {
         let mut result = self.session.begin();
+        self.give_doubtful();
         let alone = group.len() == 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
@@ -98,8 +104,7 @@ impl Worker {
             answers.push(finish);
             result = result.and_then(|()| {
                 if !self.session.in_transaction() {
-                    let why = "the store: the transaction was given up; nothing of it was kept";
-                    return Err(StoreError::Failed(why.to_owned().into()));
+                    return Err(self.session.given_up());
                 }
                 match (alone, kept) {
                     (true, true) => Ok(()),
@@ -122,18 +127,35 @@ impl Worker {
         {
             tracing::error!("a failed transaction can't be rolled back: {error}");
         }
-        for finish in answers {
-            finish(match &result {
-                Ok(()) => Ok(()),
-                Err(error) => Err(StoreError::Failed(Why::because(
-                    error.to_string(),
-                    error.clone(),
-                ))),
-            });
+        if self.session.in_doubt() {
+            self.doubtful.borrow_mut().extend(answers);
+            return;
+        }
+        give(answers, &result);
+    }
+
+    /// Gives the answers of a commit that was in doubt, if it is known by now what became of it.
+    fn give_doubtful(&self) {
+        if let Some(kept) = self.session.resolved() {
+            let lost = || StoreError::Away("PostgreSQL did not keep the commit".to_owned().into());
+            give(self.doubtful.take(), &kept.then_some(()).ok_or_else(lost));
         }
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
         self.db().execute(sql, &[]).map(drop)
+    }
+}
+
+fn give(answers: Vec<Finish>, result: &Result<(), StoreError>) {
+    for finish in answers {
+        finish(match result {
+            Ok(()) => Ok(()),
+            Err(error @ (StoreError::Away(_) | StoreError::Unusable(_))) => Err(error.clone()),
+            Err(error) => Err(StoreError::Failed(Why::because(
+                error.to_string(),
+                error.clone(),
+            ))),
+        });
     }
 }

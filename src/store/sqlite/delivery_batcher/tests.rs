@@ -21,6 +21,7 @@ fn open(directory: &Path, supervisor: &Supervisor) -> Arc<Store> {
     let settings = StoreSettings {
         directory: directory.to_owned(),
         api_url: "sandbox".to_owned(),
+        database: None,
     };
     Arc::new(Store::open(&settings, supervisor).unwrap())
 }
@@ -60,7 +61,7 @@ fn done(number: u16) -> NewDelivery {
 /// The way to the thread that writes.
 fn jobs(store: &Store) -> &mpsc::Sender<Job> {
     match &store.writer {
-        Lane::Thread(jobs) => jobs,
+        Lane::Thread(jobs, _) => jobs,
         inline => panic!("{inline:?}"),
     }
 }

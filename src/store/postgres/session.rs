@@ -1,0 +1,506 @@
+//! A connection that is made again when it was lost, its transactions, and their marks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_postgres::{Client, Statement};
+
+use super::form::{of_many, parameters, translated};
+use super::{Database, failed};
+use crate::store::calls::operate;
+use crate::store::db::{Db, Read, Row, Session, Value, values};
+use crate::store::sqlite::Away;
+use crate::store::{StoreError, Why, sql};
+
+/// The schema's versions, in order: the first makes version 1.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_initial.sql")];
+/// The key of the schema's version among what the queue knows of itself.
+pub(super) const VERSION: &str = "schema";
+/// The key of the reason why commits are missing, until a start has read it.
+const FORGOTTEN: &str = "forgotten";
+/// The number that all locks of edgepurge begin with: "EPQ1". The next keeps other processes out.
+const LOCK: i32 = 0x4550_5131;
+/// The error of a transaction whose mark does not follow on the last one.
+pub(super) const OTHER_MARK: &str = "EP001";
+/// Statements that leave in one flight: as many as are certainly sent in order.
+const FLIGHT: usize = 30;
+/// The mark of a transaction, and the one before it.
+const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = 1 ORDER BY n DESC LIMIT 1";
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Writer,
+    Reader,
+}
+
+impl Part {
+    /// How long one answer is waited for: then the connection is dropped. A commit that waits for a standby
+    /// is never cancelled: the server would say that it is done.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Writer => Duration::from_secs(10),
+            Self::Reader => Duration::from_secs(35),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Writer => "edgepurge writer",
+            Self::Reader => "edgepurge reader",
+        }
+    }
+}
+
+/// The commits of this process: how many there were, the mark of the last, and that of one whose answer
+/// was lost.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    n: i64,
+    last: Option<i64>,
+    in_doubt: Option<i64>,
+}
+
+/// A connection, and the runtime that moves its bytes while a statement is waited for.
+pub(super) struct Postgres {
+    database: Database,
+    part: Part,
+    client: RefCell<Option<Arc<Client>>>,
+    /// Prepared statements by their texts, each with the form of it that takes many rows, if it has one.
+    statements: RefCell<BTreeMap<String, Prepared>>,
+    in_transaction: Cell<bool>,
+    /// Whether the transaction has written anything.
+    wrote: Cell<bool>,
+    /// `None` until the first transaction has read them.
+    marks: Cell<Option<Marks>>,
+    /// Whether the commit that was in doubt was kept.
+    resolved: Cell<Option<bool>>,
+    away: watch::Sender<Away>,
+    runtime: Runtime,
+}
+
+#[derive(Clone)]
+struct Prepared {
+    one: Statement,
+    many: Option<Statement>,
+}
+
+impl Postgres {
+    /// A connection that is made by its first use.
+    pub(super) fn new(database: &Database, part: Part) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                let text = format!("a runtime for PostgreSQL: {error}");
+                StoreError::Failed(Why::because(text, error))
+            })?;
+        Ok(Self {
+            database: database.clone(),
+            part,
+            client: RefCell::default(),
+            statements: RefCell::default(),
+            in_transaction: Cell::new(false),
+            wrote: Cell::new(false),
+            marks: Cell::default(),
+            resolved: Cell::default(),
+            away: watch::Sender::new(None),
+            runtime,
+        })
+    }
+
+    /// Why it can't be made.
+    pub(super) fn away(&self) -> watch::Receiver<Away> {
+        self.away.subscribe()
+    }
+
+    /// Brings the tables up to date, within a transaction. Returns whether there were none.
+    pub(super) fn migrate(&self) -> Result<bool, StoreError> {
+        let db: &dyn Db = self;
+        let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
+        let version = if is_new {
+            0
+        } else {
+            let version = operate::meta(db, VERSION)?;
+            version
+                .and_then(|version| version.parse().ok())
+                .unwrap_or(usize::MAX)
+        };
+        let Some(pending) = MIGRATIONS.get(version..) else {
+            let why = format!(
+                "the queue in PostgreSQL has version {version}, and this edgepurge ({}) knows versions \
+                 up to {}; nothing was changed in it; install the newer edgepurge again",
+                env!("CARGO_PKG_VERSION"),
+                MIGRATIONS.len()
+            );
+            return Err(StoreError::Unusable(why.into()));
+        };
+        for migration in pending {
+            self.run(migration)?;
+        }
+        let version = MIGRATIONS.len().to_string();
+        Db::execute(self, sql::meta::SET, &values![VERSION, &version])?;
+        Ok(is_new)
+    }
+
+    /// Reads the last mark, within the first transaction.
+    pub(super) fn read_mark(&self) -> Result<(), StoreError> {
+        let (n, last) = self.last_mark()?;
+        self.marks.set(Some(Marks {
+            n,
+            last,
+            in_doubt: None,
+        }));
+        Ok(())
+    }
+
+    /// Whether a former process found commits missing, within a transaction: then the queue goes on under
+    /// another name, which is returned with the reason.
+    pub(super) fn take_forgotten(&self) -> Result<Option<(String, String)>, StoreError> {
+        let Some(why) = operate::meta(self, FORGOTTEN)? else {
+            return Ok(None);
+        };
+        let epoch = uuid::Uuid::new_v4().to_string();
+        Db::execute(self, sql::meta::SET, &values!["epoch", &epoch])?;
+        Db::execute(self, "DELETE FROM meta WHERE key = ?1", &values![FORGOTTEN])?;
+        Ok(Some((epoch, why)))
+    }
+
+    fn last_mark(&self) -> Result<(i64, Option<i64>), StoreError> {
+        let db: &dyn Db = self;
+        let last = db.optional(LAST_MARK, &[], |row| Ok((row.get("n")?, row.get("mark")?)))?;
+        Ok(last.map_or((0, None), |(n, mark): (i64, i64)| (n, Some(mark))))
+    }
+
+    /// Waits for an answer. What says that the server is away drops the connection.
+    fn wait<T>(
+        &self,
+        of: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        let patience = self.part.patience();
+        let waited = self
+            .runtime
+            .block_on(async { tokio::time::timeout(patience, of).await });
+        let error = match waited {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => failed(error),
+            Err(_) => {
+                let seconds = patience.as_secs();
+                let why = format!("PostgreSQL: no answer within {seconds} s");
+                StoreError::Away(why.into())
+            }
+        };
+        let closed = self
+            .client
+            .borrow()
+            .as_ref()
+            .is_none_or(|one| one.is_closed());
+        if closed || matches!(error, StoreError::Away(_)) {
+            self.drop_connection();
+            return Err(match error {
+                StoreError::Failed(why) => StoreError::Away(why),
+                error => error,
+            });
+        }
+        Err(error)
+    }
+
+    fn drop_connection(&self) {
+        self.client.take();
+        self.statements.take();
+        self.in_transaction.set(false);
+    }
+
+    /// The connection. One that was lost is made again, and shows what became of a commit in doubt.
+    fn client(&self) -> Result<Arc<Client>, StoreError> {
+        if let Some(client) = self.client.borrow().as_ref() {
+            return Ok(Arc::clone(client));
+        }
+        let made = self.connect().and_then(|client| {
+            self.client.replace(Some(Arc::clone(&client)));
+            self.set_up()?;
+            self.resolve()?;
+            Ok(client)
+        });
+        if made.is_err() {
+            self.drop_connection();
+        }
+        let why = made.as_ref().err().map(|error| error.to_string().into());
+        self.away.send_if_modified(|away| {
+            let changed = *away != why;
+            *away = why;
+            changed
+        });
+        made
+    }
+
+    fn connect(&self) -> Result<Arc<Client>, StoreError> {
+        let away = |why: String| StoreError::Away(why.into());
+        let url = (self.database.url)().map_err(away)?;
+        let connected = self.runtime.block_on(async {
+            tokio::time::timeout(self.part.patience(), url.connect(self.part.name())).await
+        });
+        let (client, connection) = connected
+            .map_err(|_| away(format!("PostgreSQL ({url}): no answer")))?
+            .map_err(|error| match error {
+                crate::database::ConnectError::Server(error) => {
+                    let why = failed(error).to_string();
+                    away(format!("{why}; database {url}"))
+                }
+                roots @ crate::database::ConnectError::Roots(_) => away(roots.to_string()),
+            })?;
+        drop(self.runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("the connection to PostgreSQL has ended: {error}");
+            }
+        }));
+        Ok(Arc::new(client))
+    }
+
+    /// Makes the session what edgepurge needs. The writer's keeps other processes out.
+    fn set_up(&self) -> Result<(), StoreError> {
+        let schema = &self.database.schema;
+        self.run(&format!(
+            "SET client_min_messages = warning; SET search_path = {schema}; SET lock_timeout = '8s';
+             SET idle_in_transaction_session_timeout = '10s'; SET tcp_user_timeout = '10s';
+             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+             SELECT set_config('synchronous_commit', 'on', false)
+             WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+        ))?;
+        if self.part == Part::Reader {
+            return self.run("SET statement_timeout = '30s'");
+        }
+        // Waits a moment: the session of a process that was killed ends soon.
+        let alone = format!(
+            "SELECT pg_advisory_lock({}, hashtext('{schema}'))",
+            LOCK + 1
+        );
+        self.run(&alone).map_err(|error| {
+            let why = format!(
+                "{error}: another edgepurge works on the schema {schema}; stop that one, or wait until its lost \
+                 connection has ended, which takes half a minute"
+            );
+            StoreError::Away(why.into())
+        })?;
+        self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+    }
+
+    /// Looks which commit was the last, where this is not the first connection. The lock waits for what the
+    /// lost one may still be doing.
+    fn resolve(&self) -> Result<(), StoreError> {
+        let Some(mut marks) = self.marks.get() else {
+            return Ok(());
+        };
+        self.lock()?;
+        let found = self.last_mark()?;
+        let pending = marks.in_doubt.map(|mark| (marks.n + 1, Some(mark)));
+        let kept = Some(found) == pending;
+        if !kept && found != (marks.n, marks.last) {
+            let why = format!(
+                "PostgreSQL has forgotten commits, as in a failover to a standby that was behind, or a backup \
+                 that was restored: of {}, {} are there",
+                marks.n, found.0
+            );
+            Db::execute(self, sql::meta::SET, &values![FORGOTTEN, &why])?;
+            self.run("COMMIT")?;
+            if marks.in_doubt.is_some() {
+                self.resolved.set(Some(false));
+            }
+            return Err(StoreError::Unusable(why.into()));
+        }
+        self.run("COMMIT")?;
+        if marks.in_doubt.take().is_some() {
+            self.resolved.set(Some(kept));
+            (marks.n, marks.last) = found;
+            self.marks.set(Some(marks));
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction beside which nothing else is written.
+    fn lock(&self) -> Result<(), StoreError> {
+        let schema = &self.database.schema;
+        self.run(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({LOCK}, hashtext('{schema}'))"
+        ))
+    }
+
+    /// Runs statements without values.
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        let client = self.client()?;
+        self.wait(client.batch_execute(sql))
+    }
+
+    fn prepared(&self, client: &Client, sql: &str) -> Result<Prepared, StoreError> {
+        if let Some(known) = self.statements.borrow().get(sql) {
+            return Ok(known.clone());
+        }
+        let one = self.wait(client.prepare(&translated(sql)))?;
+        let many = of_many(sql, one.params())
+            .map(|sql| self.wait(client.prepare(&sql)))
+            .transpose()?;
+        let prepared = Prepared { one, many };
+        self.statements
+            .borrow_mut()
+            .insert(sql.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+
+    /// The connection, for a statement: one of a transaction is not made on another connection.
+    fn client_for(&self, sql: &str) -> Result<Arc<Client>, StoreError> {
+        let lost = self.client.borrow().is_none() && self.marks.get().is_some();
+        if lost && self.part == Part::Writer {
+            return Err(self.given_up());
+        }
+        let reads = ["SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
+        if self.part == Part::Writer && !reads.iter().any(|word| sql.starts_with(word)) {
+            self.wrote.set(true);
+        }
+        self.client()
+    }
+
+    fn rows(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let client = self.client_for(sql)?;
+        let statement = self.prepared(&client, sql)?.one;
+        self.wait(client.query(&statement, &parameters(values)))
+    }
+}
+
+impl Session for Postgres {
+    /// A connection that was lost while nothing went on is made again first.
+    fn begin(&self) -> Result<(), StoreError> {
+        let connected = self.client.borrow().is_some();
+        let mut begun = self.lock();
+        if connected && matches!(begun, Err(StoreError::Away(_))) {
+            begun = self.lock();
+        }
+        self.wrote.set(false);
+        self.in_transaction.set(begun.is_ok());
+        begun
+    }
+
+    /// Of a transaction in which a statement has failed, `COMMIT` keeps nothing and says that all is
+    /// well. Before it, another statement fails then, and `COMMIT` is not run.
+    fn commit(&self) -> Result<(), StoreError> {
+        let marks = self.marks.get().filter(|_| self.wrote.get());
+        let mark = fastrand::i64(..);
+        let sql = match marks {
+            None => "SELECT 1; COMMIT".to_owned(),
+            Some(Marks { last, .. }) => {
+                let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
+                format!("SELECT mark_1(1, {last}, {mark}); COMMIT")
+            }
+        };
+        let ended = self.run(&sql);
+        match (&ended, marks) {
+            (Ok(()), marks) => {
+                self.in_transaction.set(false);
+                if let Some(Marks { n, .. }) = marks {
+                    self.marks.set(Some(Marks {
+                        n: n + 1,
+                        last: Some(mark),
+                        in_doubt: None,
+                    }));
+                }
+            }
+            (Err(StoreError::Away(_)), Some(marks)) => {
+                self.marks.set(Some(Marks {
+                    in_doubt: Some(mark),
+                    ..marks
+                }));
+                // Often only the connection is lost. Where the server is, a later one shows it.
+                if self.client().is_ok() && self.resolved.take() == Some(true) {
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        ended
+    }
+
+    fn roll_back(&self) -> Result<(), StoreError> {
+        self.run("ROLLBACK")?;
+        self.in_transaction.set(false);
+        Ok(())
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.in_transaction.get()
+    }
+
+    fn given_up(&self) -> StoreError {
+        let why = "PostgreSQL: the connection was lost; nothing of the transaction was kept";
+        StoreError::Away(why.to_owned().into())
+    }
+
+    fn in_doubt(&self) -> bool {
+        self.marks
+            .get()
+            .is_some_and(|marks| marks.in_doubt.is_some())
+    }
+
+    fn resolved(&self) -> Option<bool> {
+        self.resolved.take()
+    }
+
+    fn db(&self) -> &dyn Db {
+        self
+    }
+}
+
+impl Db for Postgres {
+    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {
+        let client = self.client_for(sql)?;
+        let statement = self.prepared(&client, sql)?.one;
+        let rows = self.wait(client.execute(&statement, &parameters(values)))?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+    }
+
+    fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError> {
+        let client = self.client_for(sql)?;
+        let prepared = self.prepared(&client, sql)?;
+        let rows = values.chunks_exact(width);
+        if let Some(many) = prepared.many {
+            let column = |column| rows.clone().map(|row| row[column]).collect();
+            let columns: Vec<Vec<Value<'_>>> = (0..width).map(column).collect();
+            return self
+                .wait(client.execute(&many, &parameters(&columns)))
+                .map(drop);
+        }
+        let rows: Vec<_> = rows.map(parameters).collect();
+        for flight in rows.chunks(FLIGHT) {
+            let sent = flight.iter().map(|row| client.execute(&prepared.one, row));
+            self.wait(async {
+                join_all(sent)
+                    .await
+                    .into_iter()
+                    .collect::<Result<Vec<_>, _>>()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What only reads is read again on another connection, if this one was lost meanwhile.
+    fn each_row(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        read: &mut Read<'_>,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.rows(sql, values);
+        if self.part == Part::Reader && matches!(rows, Err(StoreError::Away(_))) {
+            rows = self.rows(sql, values);
+        }
+        rows?.iter().try_for_each(|row| read(&Row(row)))
+    }
+}

@@ -1,0 +1,176 @@
+//! Queue and history in a `PostgreSQL`: the real process and a real server, which fails in every way.
+
+mod server;
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::bench::{Bench, until};
+use crate::webhooks::{address, post, with_route};
+use server::{PASSWORD, Server};
+
+/// A server, and a running daemon with a webhook on it.
+async fn started() -> Option<(Server, Bench)> {
+    let server = Server::start().await?;
+    let mut bench = Bench::new().await;
+    with_route(&mut bench, "generic", "purge = \"files\"", "");
+    server.serve(&mut bench, PASSWORD);
+    bench.write("a.css", "one");
+    bench.start().await;
+    Some((server, bench))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_webhooks_are_purged_and_a_killed_daemon_goes_on_where_it_was() {
+    let Some((_server, mut bench)) = started().await else {
+        return;
+    };
+    bench.write("a.css", "two");
+    bench.purged("/a.css").await;
+    let at = address(&bench).await;
+    let answer = post(&at, &json!({ "paths": ["b.css"] })).await.unwrap();
+    assert_eq!(answer.status, 202);
+    bench.kill().await;
+    bench.write("c.css", "new");
+    bench.start().await;
+    bench.settle().await;
+    let done: BTreeSet<String> = bench.done().into_iter().collect();
+    for asset in ["/a.css", "/b.css", "/c.css"] {
+        assert!(done.contains(asset), "{asset}: {done:?}");
+    }
+    assert!(!bench.path("state/queue.db").exists());
+    assert_eq!(bench.status().await["alarms"], json!([]));
+    assert!(!bench.log().contains(PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_with_202_is_purged_though_the_server_was_killed_under_it() {
+    let Some((mut server, bench)) = started().await else {
+        return;
+    };
+    let (at, pid) = (address(&bench).await, bench.pid());
+    let mut acknowledged = Vec::new();
+    for round in 0..5 {
+        let calls: Vec<_> = (0..40)
+            .map(|number| {
+                let (at, asset) = (at.clone(), format!("{round}-{number}.css"));
+                tokio::spawn(async move {
+                    let answer = post(&at, &json!({ "paths": [asset] })).await.ok()?;
+                    (answer.status == 202).then_some(asset)
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        server.kill();
+        for call in calls {
+            acknowledged.extend(call.await.unwrap());
+        }
+        server.run(&[]).await;
+        until("deliveries are taken again", async || {
+            let asset = format!("{round}.css");
+            let answer = post(&at, &json!({ "paths": [asset] })).await.ok()?;
+            (answer.status == 202).then(|| acknowledged.push(asset))
+        })
+        .await;
+    }
+    bench.settle().await;
+    let done = bench.done();
+    for asset in acknowledged {
+        let asset = format!("/{asset}");
+        assert!(done.contains(&asset), "{asset} was never purged");
+    }
+    assert_eq!(bench.pid(), pid);
+    assert!(!bench.log().contains("panicked"), "{}", bench.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_server_is_away_senders_are_asked_to_come_again_and_it_heals_by_itself() {
+    let Some((mut server, bench)) = started().await else {
+        return;
+    };
+    let at = address(&bench).await;
+    server.kill();
+    let refused = until("the delivery is refused", async || {
+        let request = reqwest::Client::new()
+            .post(format!("http://{at}/hooks/www"))
+            .bearer_auth(crate::webhooks::SECRET)
+            .json(&json!({ "paths": ["b.css"] }));
+        let answer = request.send().await.unwrap();
+        (answer.status() == 503).then_some(answer)
+    })
+    .await;
+    assert!(refused.headers().contains_key("retry-after"));
+    bench.write("a.css", "two");
+    let why = bench.alarm("store").await;
+    assert!(
+        why.contains("PostgreSQL") && !why.contains(PASSWORD),
+        "{why}"
+    );
+    assert_eq!(bench.status().await["settled"], false);
+    let client = reqwest::Client::builder().unix_socket(bench.path("admin.sock"));
+    let client = client.build().unwrap();
+    let get = async |path| {
+        let answer = client.get(format!("http://localhost{path}")).send().await;
+        answer.unwrap().status()
+    };
+    assert_eq!(get("/readyz").await, 503);
+    assert_eq!(get("/healthz").await, 200);
+    assert_eq!(bench.purges(), Vec::<String>::new());
+    server.run(&[]).await;
+    bench.purged("/a.css").await;
+    bench.settle().await;
+    bench.no_alarm().await;
+    assert!(!bench.log().contains(PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_reads_or_has_no_place_is_away_and_heals_by_itself() {
+    let Some((mut server, bench)) = started().await else {
+        return;
+    };
+    for (settings, word) in [
+        (["default_transaction_read_only=on"], "read"),
+        (["max_connections=4"], "53300"),
+    ] {
+        server.kill();
+        server.run(&settings).await;
+        if word == "read" {
+            bench.write("a.css", "while it only reads");
+            bench.alarm("store").await;
+        }
+        server.kill();
+        server.run(&[]).await;
+        bench.settle().await;
+    }
+    bench.purged("/a.css").await;
+    bench.no_alarm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_said_without_it_and_a_right_one_is_read_at_the_next_attempt() {
+    let Some((mut server, mut bench)) = started().await else {
+        return;
+    };
+    server.serve(&mut bench, "planted-wrong");
+    server.kill();
+    server.run(&[]).await;
+    bench.write("a.css", "two");
+    until("the alarm says why", async || {
+        bench.alarm("store").await.contains("28P01").then_some(())
+    })
+    .await;
+    server.serve(&mut bench, PASSWORD);
+    bench.purged("/a.css").await;
+    bench.no_alarm().await;
+    assert_eq!(bench.terminate().await, Some(0));
+    server.serve(&mut bench, "planted-wrong");
+    bench.config();
+    let refused = bench.run(&["run"]).await;
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("28P01"), "{said}");
+    for text in [said, bench.log()] {
+        assert!(!text.contains("planted"), "{text}");
+    }
+}

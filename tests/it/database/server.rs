@@ -1,0 +1,127 @@
+//! A real `PostgreSQL` with a password, which only this machine's users reach, through a socket.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::bench::{Bench, skip, until};
+
+/// The user whom a server of root's is run as, since it refuses to be root's.
+const UNPRIVILEGED: u32 = 65_534;
+/// The password of its user.
+pub(super) const PASSWORD: &str = "planted-5ec7e75e";
+
+pub(super) struct Server {
+    home: tempfile::TempDir,
+    running: Option<Child>,
+}
+
+impl Server {
+    /// `None` where `PostgreSQL` is not installed.
+    pub(super) async fn start() -> Option<Self> {
+        if programs().is_none() {
+            skip("PostgreSQL is not installed; tests/run unpacks it");
+            return None;
+        }
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut server = Self {
+            home,
+            running: None,
+        };
+        let password = server.home.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        if rustix::process::geteuid().is_root() {
+            let own = Some(UNPRIVILEGED);
+            chown(server.home.path(), own, own).unwrap();
+            chown(&password, own, own).unwrap();
+        }
+        let made = server
+            .program("initdb")
+            .args(["--no-sync", "--locale=C", "--encoding=UTF8"])
+            .args(["--auth=scram-sha-256", "--username=edge", "--pwfile"])
+            .arg(&password)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        server.run(&[]).await;
+        Some(server)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut program = Command::new(programs().unwrap().join(name));
+        program.current_dir(self.home.path());
+        if rustix::process::geteuid().is_root() {
+            program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+        }
+        program.arg("-D").arg(self.home.path().join("data"));
+        program
+    }
+
+    /// Starts it with settings, and waits until it takes connections.
+    pub(super) async fn run(&mut self, settings: &[&str]) {
+        until("PostgreSQL runs", async || {
+            if self
+                .running
+                .as_mut()
+                .is_none_or(|one| one.try_wait().unwrap().is_some())
+            {
+                let mut program = self.program("postgres");
+                program.args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"]);
+                program.arg(self.home.path());
+                for setting in settings {
+                    program.args(["-c", setting]);
+                }
+                program.stdout(Stdio::null()).stderr(Stdio::null());
+                self.running = Some(program.spawn().unwrap());
+            }
+            let file = self.home.path().join("data/postmaster.pid");
+            let said = fs::read_to_string(file).unwrap_or_default();
+            let ready = said.lines().any(|line| line.trim() == "ready");
+            let ours = said.lines().next() == Some(&self.running.as_ref()?.id().to_string());
+            (ready && ours).then_some(())
+        })
+        .await;
+    }
+
+    /// Kills its first process, as a lack of memory does.
+    pub(super) fn kill(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.kill().unwrap();
+        running.wait().unwrap();
+    }
+
+    /// Points a bench's configuration at it.
+    pub(super) fn serve(&self, bench: &mut Bench, password: &str) {
+        let file = bench.path("database_url");
+        let url = format!(
+            "postgres://edge:{password}@/postgres?host={}",
+            self.home.path().display()
+        );
+        fs::write(&file, url).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        bench.state = format!("database_url_file = \"{}\"", file.display());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = &mut self.running {
+            let pid = rustix::process::Pid::from_child(running);
+            rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
+            running.wait().unwrap();
+        }
+    }
+}
+
+/// The directory of `PostgreSQL`'s programs: the one that is named, or the newest that is installed.
+fn programs() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("EDGEPURGE_TEST_POSTGRESQL") {
+        return Some(named.into());
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let programs = versions.map(|version| version.unwrap().path().join("bin"));
+    programs.filter(|bin| bin.join("initdb").exists()).max()
+}
