@@ -52,7 +52,6 @@ pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
 pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
-pub use sql::statements;
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use calls::delivery_keys::DeliveryKeys;

@@ -11,6 +11,7 @@
 macro_rules! statements {
     ($($(#[$about:meta])* $name:ident = $text:literal;)+) => {
         $($(#[$about])* pub(in crate::store) const $name: &str = $text;)+
+        #[cfg(test)]
         pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),+];
     };
 }
@@ -25,9 +26,9 @@ pub(super) mod recent;
 pub(super) mod request;
 pub(super) mod verify;
 
-/// Each statement by its subject and name. For tests: all of them have to be `PostgreSQL`'s, too.
-#[must_use]
-pub fn statements() -> Vec<(String, String)> {
+/// Each statement by its subject and name: all of them have to be `PostgreSQL`'s, too.
+#[cfg(test)]
+pub(super) fn statements() -> Vec<(String, String)> {
     let subjects = [
         ("change", change::ALL),
         ("delivery", delivery::ALL),

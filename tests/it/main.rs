@@ -31,7 +31,6 @@ mod metrics;
 mod names;
 mod operate;
 mod page;
-mod portable;
 mod prompt;
 mod random;
 mod rate;

@@ -1,5 +1,6 @@
 //! The store's contract on a real `PostgreSQL`, and what only that has to hold.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::panic::AssertUnwindSafe;
@@ -10,7 +11,7 @@ use futures_util::FutureExt as _;
 
 use tokio_postgres::types::Type;
 
-use super::form::of_many;
+use super::form::{of_many, translated};
 use super::session::VERSION;
 use super::*;
 use crate::core::change::Seq;
@@ -305,6 +306,21 @@ async fn of_two_that_start_at_once_on_one_schema_one_is_refused_in_words() {
 const CUT: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
                    AND application_name LIKE 'edgepurge %'";
+
+#[tokio::test]
+async fn the_server_prepares_every_statement() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    let mut script = "SET search_path = edgepurge;".to_owned();
+    for (name, text) in sql::statements() {
+        write!(script, "PREPARE \"{name}\" AS {};", translated(&text)).unwrap();
+    }
+    beside(&server, &script);
+    close(store, &supervisor).await;
+}
 
 /// Runs statements beside the store.
 fn beside(server: &Server, sql: &str) {

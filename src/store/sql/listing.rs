@@ -125,6 +125,7 @@ impl<const CONDITIONS: usize> List<CONDITIONS> {
     }
 
     /// Every form of its statements that has other columns, conditions or parameters.
+    #[cfg(test)]
     fn forms(&self) -> impl Iterator<Item = String> {
         let all = [true; CONDITIONS];
         let parts = [(true, true), (true, false), (false, true), (false, false)];
@@ -135,6 +136,7 @@ impl<const CONDITIONS: usize> List<CONDITIONS> {
     }
 }
 
+#[cfg(test)]
 pub(super) fn all() -> impl Iterator<Item = String> {
     REQUESTS
         .forms()
