@@ -7,12 +7,14 @@ mod server;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
 
 use edgepurge::sandbox::{self, ACCESS_KEY, Operation};
 
 use crate::bench::{BUCKET, Bench, until};
+use crate::verify;
 use between::{Between, Fault};
 use server::Server;
 
@@ -277,6 +279,44 @@ async fn an_object_that_redirects_elsewhere_is_purged_and_its_key_needs_no_exten
     assert!(redirect("/b"));
     bench.rested().await;
     assert_eq!(bench.purges(), ["/about", "/about"]);
+}
+
+/// An edge that answers everything with the same bytes; they can be set.
+async fn edge() -> (String, Arc<Mutex<&'static str>>) {
+    let body = Arc::new(Mutex::new("page"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = Arc::clone(&body);
+    let router = axum::Router::new().fallback(async move || *served.lock().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_object_is_compared_with_what_the_edge_has() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let (url, served) = edge().await;
+    let mut bench = bench(&server.endpoint(), "poll = \"1d\"").await;
+    verify::verifying(&mut bench, &url, "");
+    bench.write("00.html", "page");
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 1).await;
+    // The edge keeps the old bytes, and has the new ones when it is asked once more.
+    bench.write("00.html", "other");
+    server.sync(&bench, &[]).await;
+    bench.rested().await;
+    verify::looked(&bench, "/00.html", &["stale"]).await;
+    *served.lock().unwrap() = "other";
+    verify::looked(&bench, "/00.html", &["fresh", "stale"]).await;
+    assert_eq!(bench.purges(), ["/00.html", "/00.html"]);
+    *served.lock().unwrap() = "never seen";
+    bench.write("00.html", "third");
+    server.sync(&bench, &[]).await;
+    bench.rested().await;
+    verify::looked(&bench, "/00.html", &["unverified", "fresh", "stale"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
