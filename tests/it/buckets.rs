@@ -286,8 +286,8 @@ async fn edge() -> (String, Arc<Mutex<&'static str>>) {
     let body = Arc::new(Mutex::new("page"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let served = Arc::clone(&body);
-    let router = axum::Router::new().fallback(async move || *served.lock().unwrap());
+    let bytes = Arc::clone(&body);
+    let router = axum::Router::new().fallback(async move || *bytes.lock().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, body)
 }
@@ -297,7 +297,7 @@ async fn a_purged_object_is_compared_with_what_the_edge_has() {
     let Some(server) = Server::start().await else {
         return;
     };
-    let (url, served) = edge().await;
+    let (url, bytes) = edge().await;
     let mut bench = bench(&server.endpoint(), "poll = \"1d\"").await;
     verify::verifying(&mut bench, &url, "");
     bench.write("00.html", "page");
@@ -309,10 +309,10 @@ async fn a_purged_object_is_compared_with_what_the_edge_has() {
     server.sync(&bench, &[]).await;
     bench.rested().await;
     verify::looked(&bench, "/00.html", &["stale"]).await;
-    *served.lock().unwrap() = "other";
+    *bytes.lock().unwrap() = "other";
     verify::looked(&bench, "/00.html", &["fresh", "stale"]).await;
     assert_eq!(bench.purges(), ["/00.html", "/00.html"]);
-    *served.lock().unwrap() = "never seen";
+    *bytes.lock().unwrap() = "never seen";
     bench.write("00.html", "third");
     server.sync(&bench, &[]).await;
     bench.rested().await;
@@ -330,7 +330,7 @@ async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
     bench.rested().await;
     let expected = serde_json::json!({"index": "home.html", "error": "oops.html", "rules": false});
     assert_eq!(website().await, expected);
-    assert!(bench.log().contains("served in another way than before"));
+    assert!(bench.log().contains("bytes in another way than before"));
     let check = bench.run(&["check", "--online"]).await;
     let said = crate::bench::text(&check.stderr);
     for part in [
