@@ -14,6 +14,7 @@ pub mod capacity;
 pub mod cause;
 pub mod change;
 pub mod delivery;
+pub mod etag;
 pub mod lease;
 pub mod loss;
 pub mod mapping;

@@ -355,8 +355,12 @@ impl OriginHandle {
         status.waiting = reading.into_iter().chain(writing).collect();
     }
 
-    /// Looks at one file, as if an event had reported it. `path` is below the root.
+    /// Looks at one file, as if an event had reported it. `path` is below the root. A bucket is listed when it is
+    /// time.
     pub fn look(&self, path: &[u8], now: Time) {
+        if self.files.is_none() {
+            return;
+        }
         self.inbox.ask(path, Hint::again(Cause::Recheck, now));
     }
 

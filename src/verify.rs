@@ -4,10 +4,13 @@
 use std::future::Future;
 use std::time::Duration;
 
+use md5::{Digest as _, Md5};
+use reqwest::header::ETAG;
 use reqwest::{StatusCode, redirect, retry};
 use url::{Host, Url};
 
 use crate::core::asset::Asset;
+use crate::core::etag;
 use crate::core::verify::Answer;
 
 /// A connection that is not there by then will not come.
@@ -35,6 +38,7 @@ pub struct Edge {
     http: reqwest::Client,
     base: Url,
     timeout: Duration,
+    objects: bool,
 }
 
 /// Why there is no probe.
@@ -46,11 +50,11 @@ pub struct EdgeError(#[source] reqwest::Error);
 
 impl Edge {
     /// A probe of the edge at `base`: scheme, host and port. `timeout` is of one fetch, from
-    /// connecting to the last byte. Nothing is sent yet.
+    /// connecting to the last byte; `objects`: an origin is a bucket. Nothing is sent yet.
     ///
     /// # Errors
     /// When TLS can't be set up.
-    pub fn new(base: Url, timeout: Duration) -> Result<Self, EdgeError> {
+    pub fn new(base: Url, timeout: Duration, objects: bool) -> Result<Self, EdgeError> {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("edgepurge/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -64,6 +68,7 @@ impl Edge {
             http: http.build().map_err(EdgeError)?,
             base,
             timeout,
+            objects,
         })
     }
 
@@ -90,11 +95,17 @@ impl Edge {
         {
             return too_much();
         }
+        let etag = response.headers().get(ETAG);
+        let etag = etag.and_then(|etag| Some(etag::content(etag.to_str().ok()?)));
         let mut hash = blake3::Hasher::new();
+        let mut md5 = self.objects.then(Md5::new);
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) => {
                     hash.update(&piece);
+                    if let Some(md5) = &mut md5 {
+                        md5.update(&piece);
+                    }
                     read.bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
                     if !read.may(read.bytes, PIECE).await {
                         return too_much();
@@ -104,9 +115,12 @@ impl Edge {
                 Err(error) => return self.silent(&error),
             }
         }
+        // The ETag of an object that was uploaded in one part.
+        let objects = md5.map(|md5| etag::content(&hex(&md5.finalize())));
         Answer::Body {
             status: status.as_u16(),
             hash: *hash.finalize().as_bytes(),
+            objects: objects.map_or_else(Vec::new, |own| etag.into_iter().chain([own]).collect()),
             bytes: read.bytes,
         }
     }
@@ -160,6 +174,14 @@ impl<A: Allowance> Drop for Read<'_, A> {
             .give_back(self.taken.saturating_sub(self.bytes));
         self.allowance.owe(self.bytes.saturating_sub(self.taken));
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(half.into(), 16);
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.flatten().collect()
 }
 
 fn too_much() -> Answer {

@@ -180,22 +180,26 @@ impl Known {
     #[must_use]
     pub fn judge(&self, answer: &Answer, url: Url) -> Verdict {
         let unverified = |why: String, look| Verdict::Unverified { why, look };
-        let (status, hash, bytes) = match answer {
+        let (status, hash, objects, bytes) = match answer {
             Answer::Silent(why) => return Verdict::Silent(why.clone()),
             Answer::Unread(why) => return unverified(why.clone(), false),
             Answer::Body {
                 status,
                 hash,
+                objects,
                 bytes,
-            } => (*status, hash, *bytes),
+            } => (*status, hash, objects, *bytes),
+        };
+        let is_in = |known: &BTreeSet<ContentHash>| {
+            known.contains(hash) || objects.iter().any(|object| known.contains(object))
         };
         // No body at all is what a redirect has, and says nothing of an empty file.
         let is_of_a_file = status == OK || bytes > 0;
         match status {
-            _ if is_of_a_file && self.current.contains(hash) => Verdict::Fresh,
+            _ if is_of_a_file && is_in(&self.current) => Verdict::Fresh,
             // Whatever the page says: it may be a copy of what was there.
             404 | 410 if self.is_gone() || url == Url::Gone => Verdict::Fresh,
-            _ if is_of_a_file && self.former.contains(hash) => Verdict::Stale,
+            _ if is_of_a_file && is_in(&self.former) => Verdict::Stale,
             OK => unverified("the edge has bytes that were never seen".to_owned(), true),
             // It is not what was there.
             _ if self.is_gone() => Verdict::Fresh,
@@ -229,6 +233,9 @@ pub enum Answer {
         status: u16,
         /// The hash of the body.
         hash: ContentHash,
+        /// What stands for an object with this body, and for one with the `ETag` that came (`core/etag.rs`); none
+        /// where no origin is a bucket.
+        objects: Vec<ContentHash>,
         /// How long it is.
         bytes: u64,
     },

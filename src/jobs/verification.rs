@@ -104,10 +104,12 @@ pub(crate) async fn spawn(
     desk.begin_follow_ups(configured.collect(), now).await?;
     let mut followed = BTreeMap::new();
     for pipeline in &config.pipelines {
+        let mut origins = pipeline.origins.iter();
+        let objects = origins.any(|origin| origin.bucket.is_some());
         let verify = match &pipeline.verify {
             None => None,
             Some(verify) => Some(Look {
-                edge: Edge::new(verify.edge_url.clone(), verify.timeout)
+                edge: Edge::new(verify.edge_url.clone(), verify.timeout, objects)
                     .map_err(|error| JobError::Temporary(error.to_string()))?,
                 missing: AtomicU32::new(0),
                 egress_budget: EgressBudget::open(

@@ -14,7 +14,8 @@
 //!    written again counts as changed.
 //!
 //! The index's row of an object has its size, its time (`mtime_ns`), a digest of its headers (`ctime_ns`, the
-//! state of its metadata) and of its `ETag` (`hash`). No fact has that hash: it is none of the bytes.
+//! state of its metadata) and of its `ETag` (`hash`), which facts have too: it is none of the bytes, and the
+//! probe of the edge makes it of what comes (`core/etag.rs`).
 
 mod absent;
 mod compare;

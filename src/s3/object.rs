@@ -8,6 +8,7 @@ use reqwest::header::{
 use rusty_s3::actions::ListObjectsV2;
 
 use super::error::S3Error;
+use crate::core::etag;
 
 /// The headers of an object that a cache keeps and a visitor notices. What a client adds for itself
 /// (`x-amz-meta-mtime` of rclone) is not one of them.
@@ -84,7 +85,7 @@ impl Page {
             });
             match (one.etag, one.size, modified) {
                 (Some(etag), Some(size), Some(modified_ns)) => Ok(Object {
-                    etag: bare(&etag),
+                    etag: etag::bare(&etag).to_owned(),
                     key: one.key,
                     size,
                     modified_ns,
@@ -124,7 +125,7 @@ impl Head {
         Ok(Self {
             object: Object {
                 key: key.to_owned(),
-                etag: bare(etag),
+                etag: etag::bare(etag).to_owned(),
                 size: size.ok_or_else(|| missing(&CONTENT_LENGTH))?,
                 modified_ns: modified.ok_or_else(|| missing(&LAST_MODIFIED))?,
             },
@@ -134,11 +135,6 @@ impl Head {
                 .ok_or_else(|| missing(&DATE))?,
         })
     }
-}
-
-/// An `ETag` without its quotes, as a listing and a header write it.
-fn bare(etag: &str) -> String {
-    etag.trim_start_matches("W/").trim_matches('"').to_owned()
 }
 
 /// A date of an HTTP header, in nanoseconds since the Unix epoch.

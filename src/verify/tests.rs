@@ -36,7 +36,7 @@ async fn server(answer: &str, supervisor: &Supervisor) -> (Url, Arc<Mutex<Vec<St
 
 fn probe(url: Url) -> Edge {
     drop(rustls::crypto::ring::default_provider().install_default());
-    Edge::new(url, Duration::from_millis(500)).unwrap()
+    Edge::new(url, Duration::from_millis(500), false).unwrap()
 }
 
 /// An allowance of so many bytes, below zero when more came.
@@ -86,6 +86,7 @@ async fn it_asks_without_cookies_and_follows_nothing() {
             Answer::Body {
                 status: 302,
                 hash,
+                objects: Vec::new(),
                 bytes
             }
         );
@@ -102,6 +103,22 @@ async fn it_asks_without_cookies_and_follows_nothing() {
             assert!(!head.contains(name), "{name} in {head}");
         }
     }
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_stands_for_the_object_of_its_md5_and_of_the_etag_that_came() {
+    let (supervisor, _faults) = Supervisor::new();
+    let answer = "HTTP/1.1 200 OK\r\nETag: W/\"0123-7\"\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let (url, _) = server(answer, &supervisor).await;
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let edge = Edge::new(url, Duration::from_millis(500), true).unwrap();
+    let (found, _) = fetch(&edge, "/a", 100).await;
+    let Answer::Body { objects, .. } = found else {
+        panic!("{found:?}");
+    };
+    let expected = ["0123-7", "5d41402abc4b2a76b9719d911017c592"].map(etag::content);
+    assert_eq!(objects, expected);
     supervisor.stop().await;
 }
 

@@ -7,12 +7,14 @@ mod server;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret as _;
 
 use edgepurge::sandbox::{self, ACCESS_KEY, Operation};
 
 use crate::bench::{BUCKET, Bench, until};
+use crate::verify;
 use between::{Between, Fault};
 use server::Server;
 
@@ -279,6 +281,44 @@ async fn an_object_that_redirects_elsewhere_is_purged_and_its_key_needs_no_exten
     assert_eq!(bench.purges(), ["/about", "/about"]);
 }
 
+/// An edge that answers everything with the same bytes; they can be set.
+async fn edge() -> (String, Arc<Mutex<&'static str>>) {
+    let body = Arc::new(Mutex::new("page"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let bytes = Arc::clone(&body);
+    let router = axum::Router::new().fallback(async move || *bytes.lock().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_object_is_compared_with_what_the_edge_has() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let (url, bytes) = edge().await;
+    let mut bench = bench(&server.endpoint(), "poll = \"1d\"").await;
+    verify::verifying(&mut bench, &url, "");
+    bench.write("00.html", "page");
+    server.sync(&bench, &[]).await;
+    bench.spawn();
+    known(&mut bench, 1).await;
+    // The edge keeps the old bytes, and has the new ones when it is asked once more.
+    bench.write("00.html", "other");
+    server.sync(&bench, &[]).await;
+    bench.rested().await;
+    verify::looked(&bench, "/00.html", &["stale"]).await;
+    *bytes.lock().unwrap() = "other";
+    verify::looked(&bench, "/00.html", &["fresh", "stale"]).await;
+    assert_eq!(bench.purges(), ["/00.html", "/00.html"]);
+    *bytes.lock().unwrap() = "never seen";
+    bench.write("00.html", "third");
+    server.sync(&bench, &[]).await;
+    bench.rested().await;
+    verify::looked(&bench, "/00.html", &["unverified", "fresh", "stale"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
     let Some((server, _between, bench)) = of_pages().await else {
@@ -290,7 +330,7 @@ async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
     bench.rested().await;
     let expected = serde_json::json!({"index": "home.html", "error": "oops.html", "rules": false});
     assert_eq!(website().await, expected);
-    assert!(bench.log().contains("served in another way than before"));
+    assert!(bench.log().contains("bytes in another way than before"));
     let check = bench.run(&["check", "--online"]).await;
     let said = crate::bench::text(&check.stderr);
     for part in [

@@ -13,7 +13,7 @@ use crate::bench::{Bench, PIPELINE, SHOP, until};
 use crate::metrics;
 
 /// A bench that verifies at an edge.
-fn verifying(bench: &mut Bench, edge: &str, more: &str) {
+pub(crate) fn verifying(bench: &mut Bench, edge: &str, more: &str) {
     bench.pipeline = format!("[pipeline.verify]\nedge_url = \"{edge}\"\n{more}");
 }
 
@@ -38,7 +38,7 @@ async fn looks(bench: &Bench, asset: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn looked(bench: &Bench, asset: &str, expected: &[&str]) -> Vec<(String, String)> {
+pub(crate) async fn looked(bench: &Bench, asset: &str, expected: &[&str]) -> Vec<(String, String)> {
     until(&format!("{asset} is looked at: {expected:?}"), async || {
         let looks = looks(bench, asset).await;
         looks

@@ -23,6 +23,7 @@ fn body(status: u16, hash: ContentHash) -> Answer {
     Answer::Body {
         status,
         hash,
+        objects: Vec::new(),
         bytes: 3,
     }
 }
@@ -32,6 +33,7 @@ fn nothing(status: u16) -> Answer {
     Answer::Body {
         status,
         hash: EMPTY,
+        objects: Vec::new(),
         bytes: 0,
     }
 }
@@ -53,6 +55,24 @@ fn check(round: u32, tries: u32) -> Check {
         tries,
         due: Time::ZERO,
     }
+}
+
+#[test]
+fn an_object_is_known_by_its_bytes_or_by_the_etag_that_the_edge_passes_on() {
+    let known = Known::new([past("a", Kind::Changed, Some(NEW), Some(OLD))], None);
+    let verdict = |objects: &[ContentHash]| {
+        let answer = Answer::Body {
+            status: 200,
+            hash: OTHER,
+            objects: objects.to_vec(),
+            bytes: 3,
+        };
+        judge(&known, &answer)
+    };
+    assert_eq!(verdict(&[NEW]), Verdict::Fresh);
+    assert_eq!(verdict(&[OTHER, NEW]), Verdict::Fresh);
+    assert_eq!(verdict(&[OTHER, OLD]), Verdict::Stale);
+    assert!(matches!(verdict(&[OTHER]), Verdict::Unverified { .. }));
 }
 
 const NOW: Time = Time::from_millis(1_000_000);

@@ -92,7 +92,7 @@ impl<S: Storage> Walker<S> {
                 continue;
             }
             let edit = Edit::new(&row.path, Some(row), None);
-            let change = self.change(&row.path, Kind::Gone);
+            let change = self.change(&row.path, Some(row), None, Kind::Gone);
             self.batch.add(edit, Some(change));
             self.commit_if_full()?;
         }

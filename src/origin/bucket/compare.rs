@@ -1,6 +1,7 @@
 //! What an object means beside its row in the index. Pure: no network, no clock, no database.
 
 use crate::core::change::{ContentHash, Kind};
+use crate::core::etag;
 use crate::core::time::Time;
 use crate::origin::index::known::Confidence;
 use crate::origin::index::{Entry, Row};
@@ -99,7 +100,7 @@ impl Known {
     /// An object whose headers are not read.
     pub(super) fn of(object: &Object) -> Self {
         Self {
-            etag: *blake3::hash(object.etag.as_bytes()).as_bytes(),
+            etag: etag::content(&object.etag),
             size: object.size,
             modified_ns: object.modified_ns,
             headers: None,

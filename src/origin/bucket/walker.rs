@@ -9,7 +9,7 @@ use super::compare::{Known, Verdict};
 use super::report::{Report, commit_trouble};
 use super::storage::Storage;
 use crate::clock::Clock;
-use crate::core::change::{Kind, Source};
+use crate::core::change::{ContentHash, Kind, Source};
 use crate::core::loss::LossGuard;
 use crate::core::time::Time;
 use crate::origin::error::OriginError;
@@ -248,7 +248,7 @@ impl<S: Storage> Walker<S> {
                 let ignored = |former: &Ignore| former.matches(path, false);
                 let entered = !self.complete || self.former.as_ref().is_some_and(ignored);
                 let tells = kind != Kind::New || row.is_some() || !entered;
-                let change = tells.then(|| self.change(path, kind));
+                let change = tells.then(|| self.change(path, row, Some(now.etag), kind));
                 let edit = Edit::new(path, row, Some(now.entry()));
                 self.batch.add(edit, change);
                 self.headers_at.get_or_insert(self.clock.now());
@@ -257,13 +257,20 @@ impl<S: Storage> Walker<S> {
         self.commit_if_full()
     }
 
-    pub(super) fn change(&self, path: &[u8], kind: Kind) -> FileChange {
+    /// A change. `hash` stands for the object as it is now; `None`: it is gone.
+    pub(super) fn change(
+        &self,
+        path: &[u8],
+        row: Option<&Row>,
+        hash: Option<ContentHash>,
+        kind: Kind,
+    ) -> FileChange {
         FileChange {
             origin: Arc::clone(&self.settings.name),
             path: path.to_vec(),
             kind,
-            hash: None,
-            former: None,
+            hash,
+            former: row.and_then(|row| row.entry.hash),
             source: Source::Scan,
             detail: Arc::clone(&self.detail),
             seen: self.clock.now(),
