@@ -330,7 +330,7 @@ async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
     bench.rested().await;
     let expected = serde_json::json!({"index": "home.html", "error": "oops.html", "rules": false});
     assert_eq!(website().await, expected);
-    assert!(bench.log().contains("bytes in another way than before"));
+    assert!(bench.log().contains("served in another way than before"));
     let check = bench.run(&["check", "--online"]).await;
     let said = crate::bench::text(&check.stderr);
     for part in [

@@ -11,7 +11,15 @@ use crate::store::{StoreError, Why};
 
 /// Holds the lock while it lives. The kernel lets go of it when the process ends, however it does.
 #[derive(Debug)]
-pub(in crate::store) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(in crate::store) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file would not do: a child that is being started has a copy of it until it has become
+        // another program, and this process may take the lock again at once.
+        flock(&self.0, FlockOperation::Unlock).unwrap_or_default();
+    }
+}
 
 impl Lock {
     /// Makes the directory if need be, and takes its lock.
@@ -64,5 +72,22 @@ impl Lock {
                 StoreError::Failed(Why::because(text, error))
             })?;
         Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_free_when_it_is_dropped_while_a_child_has_a_copy_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = Lock::take(directory.path()).unwrap();
+        let copy = lock.0.try_clone().unwrap();
+        let second = Lock::take(directory.path());
+        assert!(matches!(second, Err(StoreError::Locked(_))), "{second:?}");
+        drop(lock);
+        Lock::take(directory.path()).unwrap();
+        drop(copy);
     }
 }
