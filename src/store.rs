@@ -160,7 +160,7 @@ pub struct Store {
     keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
     /// The last queued change that a planner has pulled.
-    told: Arc<AtomicU64>,
+    pulled: Arc<AtomicU64>,
     lineage: Lineage,
     is_on_server: bool,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::calls::{decide, deliveries, fleet, history, operate, queue, verify};
 use super::db::Db;
-use super::sqlite::tell;
+use super::sqlite::note_pulled;
 use super::{Store, StoreError, StoreFuture};
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::delivery::ScanDone;
@@ -143,10 +143,10 @@ impl Desk {
 
     /// The queued changes after `cursor` in order of sequence, at most `limit`.
     pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let told = Arc::clone(&self.store.told);
+        let pulled = Arc::clone(&self.store.pulled);
         self.store.read(move |db| {
             let changes = queue::queued_after(db, cursor, limit)?;
-            tell(&told, &changes);
+            note_pulled(&pulled, &changes);
             Ok(changes)
         })
     }
@@ -173,10 +173,10 @@ impl Desk {
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
     /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let told = Arc::clone(&self.store.told);
+        let pulled = Arc::clone(&self.store.pulled);
         self.fenced(move |db| {
             let changes = operate::retry(db, &what, limit)?;
-            tell(&told, &changes);
+            note_pulled(&pulled, &changes);
             Ok(changes)
         })
     }
@@ -208,8 +208,8 @@ impl Desk {
     /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
     /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        let told = Arc::clone(&self.store.told);
-        self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &told))
+        let pulled = Arc::clone(&self.store.pulled);
+        self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &pulled))
     }
 
     /// The deliveries that waited for scans are made of what the pipeline's scans found.

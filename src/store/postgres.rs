@@ -73,10 +73,11 @@ pub(super) fn open(
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
     let last = Arc::new(watch::Sender::new(opened.lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let told = Arc::default();
-    let arrivals = DeliveryBatcher::new(opened.keys.clone(), Arc::clone(&told), Arc::clone(&last))
-        .answering_from_a_task(supervisor)
-        .answering_in_time();
+    let pulled = Arc::default();
+    let arrivals =
+        DeliveryBatcher::new(opened.keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
+            .answering_from_a_task(supervisor)
+            .answering_in_time();
     let (writer_away, reader_away) = (opened.writer.away(), opened.reader.away());
     let writer = Worker::writer(
         opened.writer,
@@ -95,7 +96,7 @@ pub(super) fn open(
         arrivals,
         keys: opened.keys,
         commits,
-        told,
+        pulled,
         lineage: opened.lineage,
         is_on_server: true,
     })

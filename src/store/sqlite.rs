@@ -56,8 +56,8 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
     let keys = DeliveryKeys::read(&writer)?;
-    let told = Arc::default();
-    let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last))
+    let pulled = Arc::default();
+    let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
@@ -68,7 +68,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         arrivals,
         keys,
         commits,
-        told,
+        pulled,
         lineage,
         is_on_server: false,
     })
@@ -113,9 +113,9 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
 }
 
 /// Moves the planner's cursor: it is about to get these.
-pub(super) fn tell(told: &AtomicU64, changes: &[Change]) {
+pub(super) fn note_pulled(pulled: &AtomicU64, changes: &[Change]) {
     let last = changes.iter().map(|change| change.seq.0).max();
-    told.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+    pulled.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {

@@ -177,7 +177,7 @@ pub(in crate::store) fn release(
     db: &dyn Db,
     now: Time,
     limit: usize,
-    told: &AtomicU64,
+    pulled: &AtomicU64,
 ) -> Result<usize, StoreError> {
     let ready: Vec<(i64, PipelineId)> =
         db.query(sql::delivery::READY, &values![now, limit], |row| {
@@ -188,7 +188,7 @@ pub(in crate::store) fn release(
             let (target, detail) = (row.get("asset")?, row.get("detail")?);
             Ok(asked(pipeline, target, detail, now))
         })?;
-        let (first, last) = queue_changes(db, pipeline, &changes, told)?;
+        let (first, last) = queue_changes(db, pipeline, &changes, pulled)?;
         db.execute(sql::delivery::MADE, &values![*id, first, last])?;
         db.execute(sql::delivery::CLEAR_TARGETS, &values![*id])?;
     }

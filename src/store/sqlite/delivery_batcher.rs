@@ -70,7 +70,7 @@ impl Answers {
 pub(in crate::store) struct DeliveryBatcher {
     waiting: Arc<Mutex<Waiting>>,
     keys: DeliveryKeys,
-    told: Arc<AtomicU64>,
+    pulled: Arc<AtomicU64>,
     last: Arc<watch::Sender<Seq>>,
     /// Announces deliveries that wait.
     waits: Arc<watch::Sender<()>>,
@@ -88,16 +88,16 @@ impl std::fmt::Debug for DeliveryBatcher {
 }
 
 impl DeliveryBatcher {
-    /// `told` is the last change that the planner has pulled; `last` announces those that are made.
+    /// `pulled` is the last change that the planner has pulled; `last` announces those that are made.
     pub(in crate::store) fn new(
         keys: DeliveryKeys,
-        told: Arc<AtomicU64>,
+        pulled: Arc<AtomicU64>,
         last: Arc<watch::Sender<Seq>>,
     ) -> Self {
         Self {
             waiting: Arc::default(),
             keys,
-            told,
+            pulled,
             last,
             waits: Arc::new(watch::Sender::new(())),
             answers: None,
@@ -209,7 +209,7 @@ impl DeliveryBatcher {
                 std::mem::replace(&mut waiting.arrivals, room)
             };
             let result = match db {
-                Some(db) => take_all(db, &waiting, &arrivals.keys, &arrivals.told),
+                Some(db) => take_all(db, &waiting, &arrivals.keys, &arrivals.pulled),
                 None => Err(StoreError::Closed),
             };
             let kept = result.is_ok();
@@ -254,9 +254,9 @@ fn take_all(
     db: &dyn Db,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
-    told: &AtomicU64,
+    pulled: &AtomicU64,
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
-    let mut taker = deliveries::Taker::new(db, keys, told)?;
+    let mut taker = deliveries::Taker::new(db, keys, pulled)?;
     let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
     let became = each.collect::<Result<_, _>>()?;
     taker.finish()?;

@@ -63,15 +63,15 @@ impl InlineDatabase {
         };
         let last = Arc::new(watch::Sender::new(lineage.last));
         let keys = DeliveryKeys::read(db)?;
-        let told = Arc::default();
+        let pulled = Arc::default();
         Ok(Store {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),
             reader: Lane::InlineReader(Arc::clone(&self.worker)),
-            arrivals: DeliveryBatcher::new(keys.clone(), Arc::clone(&told), Arc::clone(&last)),
+            arrivals: DeliveryBatcher::new(keys.clone(), Arc::clone(&pulled), Arc::clone(&last)),
             last,
             keys,
             commits: Arc::clone(&self.commits),
-            told,
+            pulled,
             lineage,
             is_on_server: false,
         })

@@ -20,7 +20,7 @@ const SHARED: usize = 64;
 pub(in crate::store) struct Taker<'d> {
     db: &'d dyn Db,
     keys: &'d DeliveryKeys,
-    told: &'d AtomicU64,
+    pulled: &'d AtomicU64,
     rows: Vec<Row<'d>>,
     /// The number of the last delivery.
     last: i64,
@@ -30,17 +30,17 @@ pub(in crate::store) struct Taker<'d> {
 }
 
 impl<'d> Taker<'d> {
-    /// `told` is the last change that the planner has pulled.
+    /// `pulled` is the last change that the planner has pulled.
     pub(in crate::store) fn new(
         db: &'d dyn Db,
         keys: &'d DeliveryKeys,
-        told: &'d AtomicU64,
+        pulled: &'d AtomicU64,
     ) -> Result<Self, StoreError> {
         keys.renew(db)?;
         Ok(Self {
             db,
             keys,
-            told,
+            pulled,
             rows: Vec::new(),
             last: super::last_id(db)?,
             before: None,
@@ -144,7 +144,7 @@ impl<'d> Taker<'d> {
         {
             return Ok(*run);
         }
-        let run = queue_changes(self.db, pipeline, changes, self.told)?;
+        let run = queue_changes(self.db, pipeline, changes, self.pulled)?;
         // An empty run is the end of the queue, which moves.
         self.before = (1..=SHARED).contains(&changes.len()).then(|| {
             let targets = changes.iter().map(|change| change.target.clone());
@@ -244,9 +244,9 @@ pub(super) fn queue_changes(
     db: &dyn Db,
     pipeline: &PipelineId,
     changes: &[NewChange],
-    told: &AtomicU64,
+    pulled: &AtomicU64,
 ) -> Result<(Seq, Seq), StoreError> {
-    if let Some(run) = queued_run(db, pipeline, changes, told)? {
+    if let Some(run) = queued_run(db, pipeline, changes, pulled)? {
         return Ok(run);
     }
     let appended = queue::append(db, changes)?;
@@ -257,19 +257,19 @@ fn queued_run(
     db: &dyn Db,
     pipeline: &PipelineId,
     changes: &[NewChange],
-    told: &AtomicU64,
+    pulled: &AtomicU64,
 ) -> Result<Option<(Seq, Seq)>, StoreError> {
     if changes.is_empty() || changes.len() > SHARED {
         return Ok(None);
     }
-    let told = told.load(Ordering::Relaxed);
+    let pulled = pulled.load(Ordering::Relaxed);
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
         let found = match &change.target {
             Target::Asset(asset) => {
-                db.value(sql::change::QUEUED_SINCE, &values![pipeline, asset, told])
+                db.value(sql::change::QUEUED_SINCE, &values![pipeline, asset, pulled])
             }
-            Target::All => db.value(sql::change::ALL_QUEUED_SINCE, &values![pipeline, told]),
+            Target::All => db.value(sql::change::ALL_QUEUED_SINCE, &values![pipeline, pulled]),
         };
         let Some(seq) = found? else { return Ok(None) };
         first = first.min(seq);
