@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::core::alarm::Alarm;
 use crate::core::time::Time;
@@ -237,6 +238,19 @@ impl OriginStatus {
             *self.scans.entry(reason).or_default() +=
                 before.scans.get(&reason).copied().unwrap_or(0);
         }
+    }
+}
+
+impl OriginStatus {
+    /// Publishes it, if it differs from the published one.
+    pub(in crate::origin) fn publish(&self, to: &watch::Sender<Self>) {
+        to.send_if_modified(|old| {
+            let differs = old != self;
+            if differs {
+                old.clone_from(self);
+            }
+            differs
+        });
     }
 }
 

@@ -108,7 +108,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Asks each bucket of a pipeline. What is refused is told with what is to be done.
+/// Asks each bucket of a pipeline. Returns what is refused, each with its remedy.
 pub(super) async fn online(
     buckets: Vec<BucketOrigin>,
     pipeline: &str,

@@ -1,4 +1,4 @@
-//! Whom the daemon runs as.
+//! The user that the daemon runs as.
 
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt as _;
@@ -62,8 +62,9 @@ impl User {
     }
 }
 
-/// The daemon's user, as far as this process can look as that one: root may be told by the unit, then by whose the
-/// state is, then by the name; others by whether the state is theirs.
+/// The daemon's user, if this process may look with that user's rights. For root it is the user of the unit, else
+/// the owner of the state directory, else the user of the usual name; for another user, itself, if it owns the
+/// state directory.
 pub(super) async fn daemons_user(config: &Config) -> Option<User> {
     let by_name = |name: &str| nix::unistd::User::from_name(name).ok().flatten();
     let owner = state_owner(config);

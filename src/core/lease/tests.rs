@@ -370,7 +370,7 @@ impl History {
         self.send(node, Way::Answer(event));
     }
 
-    /// Lets time pass. What a frozen process is told waits.
+    /// Moves the time on. Events for a frozen process wait.
     fn pass(&mut self, millis: u64) {
         let end = self.real + millis;
         loop {

@@ -21,7 +21,7 @@ use crate::origin::queries::Difference;
 use crate::origin::tree::ignore::Ignore;
 use crate::s3::{Bucket, Head, Position, S3Error};
 
-/// Compares a bucket with its index in a state directory, and tells each difference in the order of the paths.
+/// Compares a bucket with its index in a state directory, and hands over each difference, in the order of the paths.
 /// Returns how many objects there are. Blocks.
 ///
 /// # Errors

@@ -204,13 +204,6 @@ impl Report {
         let alarms = alarms.filter_map(|(kind, text)| Some(Alarm::new(kind, text?)));
         self.status.alarms = alarms.collect();
         self.status.bucket = Some(self.bucket.clone());
-        let status = &self.status;
-        self.published.send_if_modified(|old| {
-            let differs = old != status;
-            if differs {
-                old.clone_from(status);
-            }
-            differs
-        });
+        self.status.publish(&self.published);
     }
 }

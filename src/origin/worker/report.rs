@@ -55,13 +55,6 @@ impl Report {
     /// Publishes the status, with what `fill` sets in it, if it differs from the published one.
     pub(super) fn publish(&mut self, fill: impl FnOnce(&mut OriginStatus)) {
         fill(&mut self.status);
-        let status = &self.status;
-        self.published.send_if_modified(|old| {
-            let differs = old != status;
-            if differs {
-                old.clone_from(status);
-            }
-            differs
-        });
+        self.status.publish(&self.published);
     }
 }
