@@ -41,6 +41,8 @@ const write = (name, text) => {
 
 async function logIn(page) {
   await page.goto(page.root + 'login');
+  // The browser gives `autofocus` its focus when it draws the page, which may be after the load.
+  await page.locator('[name=token]:focus').waitFor();
   await page.keyboard.type(TOKEN);
   await page.keyboard.press('Tab');
   await page.keyboard.type('alice');
