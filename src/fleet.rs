@@ -8,14 +8,15 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
+use crate::core::nodes::{Census, Node, NodeRow};
 use crate::core::time::Time;
 use crate::store::{Desk, Store, StoreError};
 use crate::supervise::Supervisor;
@@ -25,10 +26,11 @@ use crate::supervise::Supervisor;
 pub type Lead =
     Box<dyn FnMut(Desk, CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send>;
 
-/// Shows whether this node leads. Cheap to clone.
+/// Shows the nodes, and whether this one leads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FleetHandle {
     leads: watch::Receiver<bool>,
+    nodes: watch::Receiver<Vec<Node>>,
 }
 
 impl FleetHandle {
@@ -37,23 +39,39 @@ impl FleetHandle {
     pub fn leads(&self) -> bool {
         *self.leads.borrow()
     }
+
+    /// The nodes, as they were observed last.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.nodes.borrow().clone()
+    }
 }
 
 /// Takes part in who leads, from now on until all stops; then another node leads at once.
 #[must_use]
-pub fn spawn(store: &Arc<Store>, node: NodeId, lead: Lead, supervisor: &Supervisor) -> FleetHandle {
-    let leads = watch::Sender::new(false);
+pub fn spawn(
+    store: &Arc<Store>,
+    node: NodeId,
+    lead: Lead,
+    clock: Clock,
+    supervisor: &Supervisor,
+) -> FleetHandle {
+    let (leads, nodes) = (watch::Sender::new(false), watch::Sender::default());
     let handle = FleetHandle {
         leads: leads.subscribe(),
+        nodes: nodes.subscribe(),
     };
     let driver = Driver {
         store: Arc::clone(store),
         node,
+        clock,
         lease: Lease::new(node, fastrand::u64(..), Clock::since_boot()),
         lead,
         questions: FuturesUnordered::new(),
         term: None,
+        census: Census::default(),
         leads,
+        nodes,
     };
     let stopping = supervisor.stopping();
     supervisor.spawn("fleet", async move {
@@ -63,8 +81,15 @@ pub fn spawn(store: &Arc<Store>, node: NodeId, lead: Lead, supervisor: &Supervis
     handle
 }
 
-/// The answer of a question to the store, with the desk of a term that has begun.
-type Answer = (LeaseEvent, Option<Desk>);
+/// The answer of a question to the store.
+enum Answer {
+    /// About the lease, with the desk of a term that has begun.
+    Lease(LeaseEvent, Option<Desk>),
+    /// The nodes; `None`: they could not be read.
+    Nodes(Option<Vec<NodeRow>>),
+    /// About what does not matter any more.
+    Left,
+}
 
 /// A term in which this node leads.
 struct Term {
@@ -76,12 +101,15 @@ struct Term {
 struct Driver {
     store: Arc<Store>,
     node: NodeId,
+    clock: Clock,
     lease: Lease,
     lead: Lead,
     /// What the store is asked.
-    questions: FuturesUnordered<BoxFuture<'static, Option<Answer>>>,
+    questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     term: Option<Term>,
+    census: Census,
     leads: watch::Sender<bool>,
+    nodes: watch::Sender<Vec<Node>>,
 }
 
 impl Driver {
@@ -104,12 +132,17 @@ impl Driver {
             let (event, desk) = tokio::select! {
                 () = stopping.cancelled(), if !stops => {
                     stops = true;
+                    self.leave();
                     (LeaseEvent::Stop, None)
                 }
                 ended = term => (self.ended(ended), None),
                 Some(answer) = self.questions.next() => match answer {
-                    Some(answer) => answer,
-                    None => continue,
+                    Answer::Lease(event, desk) => (event, desk),
+                    Answer::Nodes(rows) => {
+                        self.observe(rows);
+                        continue;
+                    }
+                    Answer::Left => continue,
                 },
                 () = sleep => (LeaseEvent::Wake, None),
             };
@@ -134,15 +167,45 @@ impl Driver {
             (Some(LeaseCommand::StepDown), Some(term)) => term.over.cancel(),
             (Some(LeaseCommand::StepDown), None) => self.handle(LeaseEvent::Ended, None),
             (Some(command), _) => {
+                if matches!(command, LeaseCommand::Read | LeaseCommand::Renew(_)) {
+                    self.beat();
+                }
                 let asked = ask(Arc::clone(&self.store), self.node, command, now);
-                self.questions.push(Box::pin(asked));
+                self.questions.push(asked.boxed());
             }
             (None, _) => {}
         }
     }
 
+    /// Says that this node runs, and looks at the others.
+    fn beat(&self) {
+        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let nodes = async move { Answer::Nodes(in_time(store.beat(now)).await) };
+        self.questions.push(nodes.boxed());
+    }
+
+    fn observe(&mut self, rows: Option<Vec<NodeRow>>) {
+        match rows {
+            Some(rows) => {
+                let nodes = self.census.observe(Clock::since_boot(), rows);
+                self.nodes.send_replace(nodes);
+            }
+            None => self.census.interrupted(),
+        }
+    }
+
+    fn leave(&self) {
+        let store = Arc::clone(&self.store);
+        let left = async move {
+            in_time(store.leave()).await;
+            Answer::Left
+        };
+        self.questions.push(left.boxed());
+    }
+
     fn begin(&mut self, desk: Desk) {
         tracing::info!("this node leads from now on");
+        self.leads.send_replace(true);
         let over = CancellationToken::new();
         let running = (self.lead)(desk.clone(), over.clone());
         self.term = Some(Term {
@@ -150,7 +213,6 @@ impl Driver {
             over,
             running,
         });
-        self.leads.send_replace(true);
     }
 
     /// What only a leader runs has ended.
@@ -176,35 +238,28 @@ impl Driver {
 }
 
 /// Asks the store. An answer that comes after a [`WINDOW`] is of no use.
-async fn ask(
-    store: Arc<Store>,
-    node: NodeId,
-    command: LeaseCommand,
-    asked: Time,
-) -> Option<Answer> {
-    match command {
-        LeaseCommand::Read => Some(match in_time(store.lease()).await {
-            Some(row) => (LeaseEvent::Read(row), None),
-            None => (LeaseEvent::Unreachable, None),
-        }),
-        LeaseCommand::Renew(term) => Some(match in_time(store.renew(term)).await {
-            Some(kept) => (LeaseEvent::Renewed(term, asked, kept), None),
-            None => (LeaseEvent::Unreachable, None),
-        }),
+async fn ask(store: Arc<Store>, node: NodeId, command: LeaseCommand, asked: Time) -> Answer {
+    let event = match command {
+        LeaseCommand::Read => in_time(store.lease()).await.map(LeaseEvent::Read),
+        LeaseCommand::Renew(term) => {
+            let kept = in_time(store.renew(term)).await;
+            kept.map(|kept| LeaseEvent::Renewed(term, asked, kept))
+        }
         LeaseCommand::Take(read, term) => {
             let taken = store.take_over(read, term, node, asked.after(WINDOW));
-            Some(match in_time(taken).await {
-                Some(desk) => (LeaseEvent::Taken(term, asked, desk.is_some()), desk),
-                None => (LeaseEvent::Unreachable, None),
-            })
+            if let Some(desk) = in_time(taken).await {
+                return Answer::Lease(LeaseEvent::Taken(term, asked, desk.is_some()), desk);
+            }
+            None
         }
         LeaseCommand::Resign(term) => {
             // Without an answer the others take over after their patience.
             in_time(store.resign(term)).await;
-            None
+            return Answer::Left;
         }
-        LeaseCommand::StepDown => None,
-    }
+        LeaseCommand::StepDown => return Answer::Left,
+    };
+    Answer::Lease(event.unwrap_or(LeaseEvent::Unreachable), None)
 }
 
 /// What is answered in time and without an error.

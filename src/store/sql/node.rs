@@ -11,5 +11,13 @@ statements! {
          ON CONFLICT (id) DO UPDATE
          SET key = excluded.key, name = excluded.name, instance = excluded.instance,
              version = excluded.version, has_left = 0";
+    /// One that was forgotten is shown again when it comes back.
+    NODES =
+        "SELECT id, name, beat, has_left, since, version, (SELECT leader FROM fleet) AS leader FROM node
+         WHERE has_left < 2 ORDER BY name, id";
+    BEAT = "UPDATE node SET beat = beat + 1, since = ?2, has_left = 0 WHERE id = ?1";
+    LEAVE = "UPDATE node SET has_left = 1 WHERE id = ?1";
+    /// As long as it does not move. Its number is not given again: changes are of it.
+    FORGET = "UPDATE node SET has_left = 2, name = '' WHERE id = ?1 AND beat = ?2";
     INSTANCE = "SELECT instance FROM node WHERE id = ?1";
 }
