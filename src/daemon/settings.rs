@@ -260,7 +260,14 @@ pub(super) fn database(
             Err(problems) => Err(problems.to_string()),
         }),
         schema: "edgepurge".to_owned(),
+        node: host_name(),
     }))
+}
+
+/// What this machine is called.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 fn cookies(config: &Config) -> PathBuf {

@@ -14,7 +14,9 @@
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
 //! writes a mark (the table `batch`), and the next connection looks which was the last.
 //!
-//! One edgepurge works on a schema: a lock of its writer's session keeps others out.
+//! Several nodes work on a schema, each with marks of its own, by which it also notices that another process
+//! runs as the same node. A lock of the writer's session keeps that out before it writes: it is copied with
+//! the disk, or has the same name. The lock is free as soon as a process has ended.
 
 use std::fmt;
 use std::path::Path;
@@ -24,17 +26,22 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
 use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::node::Identity;
+use super::calls::queue::Pulled;
 use super::calls::{history, operate, queue};
-use super::db::{Db, Session as _};
+use super::db::Session as _;
 use super::sqlite::lock::Lock;
 use super::sqlite::{DeliveryBatcher, Lane, Worker};
 use super::{Store, StoreError, StoreSettings, Why};
+use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
-use crate::lineage::{Beginning, Lineage};
+use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 use session::{Part, Postgres};
 
 mod form;
+mod join;
+mod key;
 mod probe;
 mod session;
 
@@ -48,6 +55,8 @@ pub struct Database {
     pub url: UrlReader,
     /// The schema that has the tables; made when it is missing.
     pub schema: String,
+    /// What this node is called among those that use the schema.
+    pub node: String,
 }
 
 impl fmt::Debug for Database {
@@ -61,7 +70,7 @@ impl fmt::Debug for Database {
 /// # Errors
 /// [`StoreError::Unusable`] when the tables are a newer version's, or for another API; then nothing is
 /// changed. [`StoreError::Locked`] when another edgepurge has the state directory, [`StoreError::Away`] when
-/// the database can't be reached, or another edgepurge has its schema.
+/// the database can't be reached, or another edgepurge runs as the same node.
 pub(super) fn open(
     settings: &StoreSettings,
     database: &Database,
@@ -73,11 +82,10 @@ pub(super) fn open(
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
     let last = Arc::new(watch::Sender::new(opened.lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let pulled = Arc::default();
-    let arrivals =
-        DeliveryBatcher::new(opened.keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
-            .answering_from_a_task(supervisor)
-            .answering_in_time();
+    let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
+        .answering_from_a_task(supervisor)
+        .answering_in_time();
     let (writer_away, reader_away) = (opened.writer.away(), opened.reader.away());
     let writer = Worker::writer(
         opened.writer,
@@ -94,10 +102,11 @@ pub(super) fn open(
         reader,
         last,
         arrivals,
-        keys: opened.keys,
+        keys,
         commits,
         pulled,
         lineage: opened.lineage,
+        node: opened.node,
         is_on_server: true,
     })
 }
@@ -106,15 +115,20 @@ pub(super) fn open(
 struct Opened {
     writer: Postgres,
     reader: Postgres,
-    keys: DeliveryKeys,
+    node: NodeId,
     lineage: Lineage,
 }
 
 impl Opened {
     fn new(settings: &StoreSettings, database: &Database) -> Result<Self, StoreError> {
-        let writer = Postgres::new(database, Part::Writer)?;
+        let identity = Identity {
+            name: database.node.clone(),
+            key: key::key(&settings.directory)?,
+            instance: fastrand::i64(..),
+        };
+        let writer = Postgres::new(database, Part::Writer(identity))?;
         writer.begin()?;
-        let new = writer.migrate()?;
+        let before = writer.migrate()?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
             let why = format!(
@@ -123,26 +137,21 @@ impl Opened {
             );
             return Err(StoreError::Unusable(why.into()));
         }
-        writer.read_mark()?;
-        let forgotten = writer.take_forgotten()?;
+        let (node, beginning) = writer.join(before)?;
+        let lineage = Lineage {
+            epoch: writer.epoch_of(node)?.unwrap_or(epoch),
+            last: queue::last_seq(&writer)?,
+            pruned: history::pruned(&writer, node)?,
+            beginning,
+        };
         writer.commit()?;
         if settings.directory.join("queue.db").exists() {
             warn_of_queue(&settings.directory);
         }
-        let db: &dyn Db = &writer;
         Ok(Self {
             reader: Postgres::new(database, Part::Reader)?,
-            keys: DeliveryKeys::read(db)?,
-            lineage: Lineage {
-                epoch: forgotten.as_ref().map_or(epoch, |(epoch, _)| epoch.clone()),
-                last: queue::last_seq(db)?,
-                pruned: history::pruned(db)?,
-                beginning: match forgotten {
-                    Some((_, why)) => Beginning::Anew(why),
-                    None if new => Beginning::New,
-                    None => Beginning::Continued,
-                },
-            },
+            node,
+            lineage,
             writer,
         })
     }
