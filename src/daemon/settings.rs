@@ -69,6 +69,8 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_cooldown: pipeline.all_cooldown,
                 hot_interval: pipeline.hot_interval,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
+                // No node publishes yet how far it agrees.
+                fleet_wait: None,
                 queue_cap: QUEUE_CAP,
             })
             .collect(),
