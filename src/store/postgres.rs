@@ -14,10 +14,11 @@
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
 //! writes a mark (the table `batch`), and the next connection looks which was the last.
 //!
+//! **A queue that was in `queue.db` is taken over** at the first start with a database (`import.rs`).
+//!
 //! One edgepurge works on a schema: a lock of its writer's session keeps others out.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -32,9 +33,11 @@ use super::{Store, StoreError, StoreSettings, Why};
 use crate::database::DatabaseUrl;
 use crate::lineage::{Beginning, Lineage};
 use crate::supervise::Supervisor;
+pub(super) use import::moved;
 use session::{Part, Postgres};
 
 mod form;
+mod import;
 mod probe;
 mod session;
 
@@ -115,6 +118,7 @@ impl Opened {
         let writer = Postgres::new(database, Part::Writer)?;
         writer.begin()?;
         let new = writer.migrate()?;
+        let import = import::import(settings, &writer, new)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
             let why = format!(
@@ -126,8 +130,8 @@ impl Opened {
         writer.read_mark()?;
         let forgotten = writer.take_forgotten()?;
         writer.commit()?;
-        if settings.directory.join("queue.db").exists() {
-            warn_of_queue(&settings.directory);
+        if let Some(import) = &import {
+            import.finish()?;
         }
         let db: &dyn Db = &writer;
         Ok(Self {
@@ -139,20 +143,13 @@ impl Opened {
                 pruned: history::pruned(db)?,
                 beginning: match forgotten {
                     Some((_, why)) => Beginning::Anew(why),
-                    None if new => Beginning::New,
+                    None if new => import.map_or(Beginning::New, |import| import.beginning),
                     None => Beginning::Continued,
                 },
             },
             writer,
         })
     }
-}
-
-fn warn_of_queue(directory: &Path) {
-    tracing::warn!(
-        "the queue is in PostgreSQL; {} is not used, and what it has queued is not purged",
-        directory.join("queue.db").display()
-    );
 }
 
 /// The error of a call to `PostgreSQL`. Where the server is not reached, or does not work as it is now,

@@ -19,6 +19,8 @@ use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
+mod import;
+
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
 
