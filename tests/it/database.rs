@@ -1,5 +1,6 @@
 //! Queue and history in a `PostgreSQL`: the real process and a real server, which fails in every way.
 
+mod moved;
 mod server;
 
 use std::collections::BTreeSet;

@@ -20,6 +20,7 @@ use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
+mod import;
 mod nodes;
 
 /// The user whom a server of root's is run as, since it refuses to be root's.

@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use tokio_postgres::{Client, NoTls};
+
 use crate::bench::{Bench, skip, until};
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
@@ -86,6 +88,17 @@ impl Server {
         .await;
     }
 
+    /// A session of its superuser.
+    pub(super) async fn session(&self) -> Client {
+        let url = format!(
+            "postgres://edge:{PASSWORD}@/postgres?host={}",
+            self.home.path().display()
+        );
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::task::spawn(async { drop(connection.await) });
+        client
+    }
+
     /// Kills its first process, as a lack of memory does.
     pub(super) fn kill(&mut self) {
         let mut running = self.running.take().unwrap();
@@ -95,15 +108,20 @@ impl Server {
 
     /// Points a bench's configuration at it.
     pub(super) fn serve(&self, bench: &mut Bench, password: &str) {
-        let file = bench.path("database_url");
-        let url = format!(
-            "postgres://edge:{password}@/postgres?host={}",
-            self.home.path().display()
+        let home = self.home.path().display();
+        write_url(
+            bench,
+            &format!("postgres://edge:{password}@/postgres?host={home}"),
         );
-        fs::write(&file, url).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        bench.state = format!("database_url_file = \"{}\"", file.display());
     }
+}
+
+/// Writes the URL that a bench's configuration names.
+pub(super) fn write_url(bench: &mut Bench, url: &str) {
+    let file = bench.path("database_url");
+    fs::write(&file, url).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    bench.state = format!("database_url_file = \"{}\"", file.display());
 }
 
 impl Drop for Server {
