@@ -194,7 +194,7 @@ impl Daemon {
         )?);
         check_projects(config, &client).await?;
         let engine = EngineHandle::new();
-        let intake = Arc::new(intake(config, &store, &index, &engine)?);
+        let intake = Arc::new(intake(config, &store, &index, &engine, clock)?);
         remap::remap(config, &store, &intake).await?;
         // What the origins find from now on is news.
         let history = *store.subscribe().borrow();
@@ -422,6 +422,7 @@ fn intake(
     store: &Arc<Store>,
     index: &Arc<Index>,
     engine: &EngineHandle,
+    clock: Clock,
 ) -> Result<Intake, StartError> {
     let (engine, queued) = (engine.clone(), engine.queued());
     let runtime = Handle::current();
@@ -431,7 +432,7 @@ fn intake(
     };
     let admission = Admission::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
-    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
+    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning), clock);
     Ok(intake
         .with_admission(admission)
         .with_remembered(Arc::clone(index) as Arc<_>))
