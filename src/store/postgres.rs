@@ -39,6 +39,7 @@ use session::{Part, Postgres};
 mod form;
 mod import;
 mod probe;
+mod schema;
 mod session;
 
 /// Reads the URL of a database, from wherever it is by then. An error is why it can't.
@@ -117,7 +118,7 @@ impl Opened {
     fn new(settings: &StoreSettings, database: &Database) -> Result<Self, StoreError> {
         let writer = Postgres::new(database, Part::Writer)?;
         writer.begin()?;
-        let new = writer.migrate()?;
+        let new = schema::migrate(&writer)?;
         let import = import::import(settings, &writer, new)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {

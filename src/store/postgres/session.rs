@@ -18,10 +18,6 @@ use crate::store::db::{Db, Read, Row, Session, Value, values};
 use crate::store::sqlite::Away;
 use crate::store::{StoreError, Why, sql};
 
-/// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_initial.sql")];
-/// The key of the schema's version among what the queue knows of itself.
-pub(super) const VERSION: &str = "schema";
 /// The key of the reason why commits are missing, until a start has read it.
 const FORGOTTEN: &str = "forgotten";
 /// The number that all locks of edgepurge begin with: "EPQ1". The next keeps other processes out.
@@ -118,35 +114,6 @@ impl Postgres {
     /// Why it can't be made.
     pub(super) fn away(&self) -> watch::Receiver<Away> {
         self.away.subscribe()
-    }
-
-    /// Brings the tables up to date, within a transaction. Returns whether there were none.
-    pub(super) fn migrate(&self) -> Result<bool, StoreError> {
-        let db: &dyn Db = self;
-        let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
-        let version = if is_new {
-            0
-        } else {
-            let version = operate::meta(db, VERSION)?;
-            version
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(usize::MAX)
-        };
-        let Some(pending) = MIGRATIONS.get(version..) else {
-            let why = format!(
-                "the queue in PostgreSQL has version {version}, and this edgepurge ({}) knows versions \
-                 up to {}; nothing was changed in it; install the newer edgepurge again",
-                env!("CARGO_PKG_VERSION"),
-                MIGRATIONS.len()
-            );
-            return Err(StoreError::Unusable(why.into()));
-        };
-        for migration in pending {
-            self.run(migration)?;
-        }
-        let version = MIGRATIONS.len().to_string();
-        Db::execute(self, sql::meta::SET, &values![VERSION, &version])?;
-        Ok(is_new)
     }
 
     /// Reads the last mark, within the first transaction.
@@ -332,7 +299,7 @@ impl Postgres {
     }
 
     /// Runs statements without values.
-    fn run(&self, sql: &str) -> Result<(), StoreError> {
+    pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
         let client = self.client()?;
         self.wait(client.batch_execute(sql))
     }
