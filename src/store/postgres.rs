@@ -35,12 +35,14 @@ use crate::lineage::{Beginning, Lineage};
 use crate::supervise::Supervisor;
 pub(super) use import::moved;
 use session::{Part, Postgres};
+pub use survey::{Survey, survey};
 
 mod form;
 mod import;
 mod probe;
 mod schema;
 mod session;
+mod survey;
 
 /// Reads the URL of a database, from wherever it is by then. An error is why it can't.
 pub type UrlReader = Arc<dyn Fn() -> Result<DatabaseUrl, String> + Send + Sync>;

@@ -1,5 +1,6 @@
 //! Queue and history in a `PostgreSQL`: the real process and a real server, which fails in every way.
 
+mod checked;
 mod moved;
 mod server;
 

@@ -220,7 +220,7 @@ impl Postgres {
                     let why = failed(error).to_string();
                     away(format!("{why}; database {url}"))
                 }
-                roots @ crate::database::ConnectError::Roots(_) => away(roots.to_string()),
+                error => away(format!("PostgreSQL: {error}; database {url}")),
             })?;
         drop(self.runtime.spawn(async move {
             if let Err(error) = connection.await {
