@@ -22,8 +22,9 @@ use crate::core::change::PipelineId;
 use crate::core::planner::View;
 use crate::core::time::Time;
 use crate::credentials::Credentials;
-use crate::engine::EngineHandle;
+use crate::engine::{EngineHandle, Operated, Operation};
 use crate::explain::Explainer;
+use crate::fleet::FleetHandle;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -88,6 +89,8 @@ pub struct AdminPipeline {
 pub struct Admin {
     /// The engine.
     pub engine: EngineHandle,
+    /// The other nodes; `None` where the queue is this node's alone.
+    pub fleet: Option<FleetHandle>,
     /// The store.
     pub store: Arc<Store>,
     /// Where manual purges enter.
@@ -97,7 +100,7 @@ pub struct Admin {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The pipelines.
-    pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
+    pub pipelines: Arc<BTreeMap<PipelineId, AdminPipeline>>,
     /// The webhook listener, where there is one.
     pub webhooks: Option<ListenerHandle>,
     /// The configuration, as it can be explained.
@@ -134,13 +137,33 @@ impl Admin {
         status::collect(self).await.ok()
     }
 
-    /// What the engine is doing.
+    /// Whether this node does not lead, so that it has no engine.
+    fn follows(&self) -> bool {
+        self.fleet.is_some() && self.engine.is_closed()
+    }
+
+    /// What the engine is doing; nothing, where this node does not lead.
     async fn view(&self) -> Result<View, AdminError> {
-        tokio::time::timeout(PATIENCE, self.engine.view())
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))
+        match tokio::time::timeout(PATIENCE, self.engine.view()).await {
+            Ok(Some(view)) => Ok(view),
+            _ if self.follows() => Ok(View::default()),
+            _ => Err(AdminError::Unavailable(
+                "the engine does not answer".to_owned(),
+            )),
+        }
+    }
+
+    /// Does something with a queue, where this node leads.
+    async fn operate(&self, operation: Operation) -> Result<Operated, AdminError> {
+        match self.engine.operate(operation).await {
+            Err(StoreError::Closed | StoreError::Superseded) if self.fleet.is_some() => {
+                Err(AdminError::Unavailable(
+                    "this node does not lead now, so that it can't do this: ask the one that leads"
+                        .to_owned(),
+                ))
+            }
+            operated => Ok(operated?),
+        }
     }
 
     /// Queues whose pipelines are in the config no more.

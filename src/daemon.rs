@@ -18,10 +18,9 @@ use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
-use crate::core::lease::Term;
 use crate::core::website::Website;
 use crate::credentials::Credentials;
-use crate::engine::{Caller, EngineHandle};
+use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
@@ -35,6 +34,7 @@ use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
 use api::{check_projects, key_reader, key_source};
+use desk::Leader;
 use handover::Handover;
 
 mod api;
@@ -193,11 +193,13 @@ impl Daemon {
             clock,
         )?);
         check_projects(config, &client).await?;
-        let (engine, seat) = EngineHandle::new();
+        let engine = EngineHandle::new();
         let intake = Arc::new(intake(config, &store, &index, &engine)?);
         remap::remap(config, &store, &intake).await?;
         // What the origins find from now on is news.
-        let seat = seat.with_history(*store.subscribe().borrow());
+        let history = *store.subscribe().borrow();
+        // What is asked waits for the engine.
+        let seat = (!store.is_on_server()).then(|| engine.seat());
         let pipelines = start_origins(
             config,
             settings::Reach::new(environment, sandbox.as_ref()),
@@ -208,19 +210,23 @@ impl Daemon {
             &supervisor,
         )?;
         let jobs = jobs::Parts {
-            store: &store,
-            index: &index,
-            intake: &intake,
-            pipelines: &pipelines,
-            engine: &engine,
-            metrics: &metrics,
+            store: Arc::clone(&store),
+            index,
+            intake: Arc::clone(&intake),
+            pipelines: Arc::new(pipelines),
+            engine: engine.clone(),
+            metrics: Arc::clone(&metrics),
             clock,
         };
-        let desk = store.lead(Term(fastrand::i64(..))).await?;
-        let caller = Caller::new(Arc::clone(&client), key_reader(config, environment), clock);
-        let unit = supervisor.unit("desk");
-        desk::start(config, desk, seat, caller, jobs, &unit).await?;
-        jobs::start(config, jobs, &supervisor)?;
+        let leader = Leader {
+            config: config.clone(),
+            parts: jobs.clone(),
+            client: Arc::clone(&client),
+            key: key_reader(config, environment),
+            supervisor: supervisor.clone(),
+        };
+        let fleet = leader.start(seat, history).await?;
+        jobs::start(config, &jobs, &supervisor)?;
         let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
             engine: engine.clone(),
@@ -228,7 +234,8 @@ impl Daemon {
             intake,
             client,
             metrics,
-            pipelines,
+            pipelines: jobs.pipelines,
+            fleet,
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
             reloads: Arc::clone(&reloads),

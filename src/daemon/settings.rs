@@ -69,6 +69,8 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_cooldown: pipeline.all_cooldown,
                 hot_interval: pipeline.hot_interval,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
+                // No node publishes yet how far it agrees.
+                fleet_wait: None,
                 queue_cap: QUEUE_CAP,
             })
             .collect(),
@@ -260,7 +262,14 @@ pub(super) fn database(
             Err(problems) => Err(problems.to_string()),
         }),
         schema: "edgepurge".to_owned(),
+        node: host_name(),
     }))
+}
+
+/// What this machine is called.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 fn cookies(config: &Config) -> PathBuf {

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::calls::{decide, deliveries, fleet, history, operate, queue, verify};
 use super::db::Db;
-use super::sqlite::note_pulled;
 use super::{Store, StoreError, StoreFuture};
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::delivery::ScanDone;
@@ -73,7 +72,8 @@ impl Deref for Desk {
 impl Store {
     /// Begins a term, whichever was before, of a queue that no other node uses.
     pub fn lead(self: &Arc<Self>, term: Term) -> StoreFuture<'_, Desk> {
-        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, NodeId::ONLY));
+        let node = self.node;
+        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, node));
         Box::pin(async move {
             begun.await?;
             Ok(self.desk(term, Tenure::unlimited()))
@@ -143,10 +143,10 @@ impl Desk {
 
     /// The queued changes after `cursor` in order of sequence, at most `limit`.
     pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.store.read(move |db| {
             let changes = queue::queued_after(db, cursor, limit)?;
-            note_pulled(&pulled, &changes);
+            pulled.note(&changes);
             Ok(changes)
         })
     }
@@ -173,10 +173,10 @@ impl Desk {
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
     /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.fenced(move |db| {
             let changes = operate::retry(db, &what, limit)?;
-            note_pulled(&pulled, &changes);
+            pulled.note(&changes);
             Ok(changes)
         })
     }
@@ -208,7 +208,7 @@ impl Desk {
     /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
     /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &pulled))
     }
 

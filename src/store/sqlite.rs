@@ -7,16 +7,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::queue::Pulled;
 use super::calls::{deliveries, history, operate, queue};
 use super::postgres::moved;
 use super::{Database, Store, StoreError, StoreFuture, Why};
-use crate::core::change::{Change, Seq};
+use crate::core::change::Seq;
+use crate::core::lease::NodeId;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
@@ -58,8 +60,8 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
     let keys = DeliveryKeys::read(&writer)?;
-    let pulled = Arc::default();
-    let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
+    let pulled = Pulled::here();
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
@@ -72,6 +74,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         commits,
         pulled,
         lineage,
+        node: NodeId::ONLY,
         is_on_server: false,
     })
 }
@@ -126,16 +129,10 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let lineage = Lineage {
         epoch,
         last: queue::last_seq(&connection)?,
-        pruned: history::pruned(&connection)?,
+        pruned: history::pruned(&connection, NodeId::ONLY)?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
-}
-
-/// Moves the planner's cursor: it is about to get these.
-pub(super) fn note_pulled(pulled: &AtomicU64, changes: &[Change]) {
-    let last = changes.iter().map(|change| change.seq.0).max();
-    pulled.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {

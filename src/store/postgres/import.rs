@@ -135,7 +135,7 @@ fn append_open(queue: &dyn Db, db: &dyn Db) -> Result<String, StoreError> {
         })
     })?;
     changes.extend(others);
-    let first = queue::append(db, &changes)?.first;
+    let first = queue::append(db, None, &changes)?.first;
     let shift: i64 = db.value(sql::delivery::LAST, &[])?;
     // What a delivery has of the changes behind it is counted from the first that is appended.
     let shifts = [("id", shift), ("first", int(first.0))];

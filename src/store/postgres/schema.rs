@@ -10,9 +10,12 @@ use crate::store::db::{Db, values};
 use crate::store::{StoreError, sql};
 
 /// The versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_initial.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("0001_initial.sql"),
+    include_str!("0002_node.sql"),
+];
 /// The oldest version whose edgepurge can use the tables of the last one.
-const OLDEST_READER: usize = 1;
+const OLDEST_READER: usize = 2;
 /// The key of the version among what the queue knows of itself.
 pub(super) const VERSION: &str = "schema";
 /// The key of the oldest version whose edgepurge can use the tables.
@@ -41,22 +44,21 @@ pub(super) fn pending(
     Err(StoreError::Unusable(why.into()))
 }
 
-/// Brings the tables up to date, within a transaction. Returns whether there were none.
-pub(super) fn migrate(session: &Postgres) -> Result<bool, StoreError> {
+/// Brings the tables up to date, within a transaction. Returns their version before; 0: there were none.
+pub(super) fn migrate(session: &Postgres) -> Result<usize, StoreError> {
     let db: &dyn Db = session;
     let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
     let number = |key| {
         let number = operate::meta(db, key)?;
         Ok::<_, StoreError>(number.and_then(|number| number.parse().ok()))
     };
-    let pending = if is_new {
-        pending(0, None)?
+    let (before, readable_from) = if is_new {
+        (0, None)
     } else {
-        pending(
-            number(VERSION)?.unwrap_or(usize::MAX),
-            number(READABLE_FROM)?,
-        )?
+        let version = number(VERSION)?.unwrap_or(usize::MAX);
+        (version, number(READABLE_FROM)?)
     };
+    let pending = pending(before, readable_from)?;
     for migration in pending {
         session.run(migration)?;
     }
@@ -66,7 +68,7 @@ pub(super) fn migrate(session: &Postgres) -> Result<bool, StoreError> {
             db.execute(sql::meta::SET, &values![key, &version.to_string()])?;
         }
     }
-    Ok(is_new)
+    Ok(before)
 }
 
 #[cfg(test)]

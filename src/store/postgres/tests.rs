@@ -15,11 +15,13 @@ use super::form::{of_many, translated};
 use super::schema::{READABLE_FROM, VERSION};
 use super::*;
 use crate::core::change::Seq;
+use crate::lineage::Beginning;
 use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
 mod import;
+mod nodes;
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
@@ -96,6 +98,7 @@ impl Server {
             database: Some(Database {
                 url: Arc::new(move || Ok(url.clone())),
                 schema: schema.to_owned(),
+                node: "web-1".to_owned(),
             }),
         }
     }
@@ -121,7 +124,7 @@ fn is_starting(why: &str) -> bool {
         "(57P03)",
         "os error 2)",
         "os error 111)",
-        "another edgepurge works",
+        "another edgepurge runs",
     ]
     .iter()
     .any(|word| why.contains(word))
@@ -266,42 +269,6 @@ async fn a_transaction_in_which_a_statement_failed_is_not_said_to_be_committed()
     let error = swallowed.await.unwrap_err().to_string();
     assert!(error.contains("aborted"), "{error}");
     store.append(vec![change("www", "/a")]).await.unwrap();
-}
-
-#[tokio::test]
-async fn of_two_that_start_at_once_on_one_schema_one_is_refused_in_words() {
-    let Some(server) = Server::start() else {
-        return;
-    };
-    let (supervisor, _faults) = Supervisor::new();
-    drop(server.open("other", &supervisor));
-    let stores = std::thread::scope(|scope| {
-        let open = |directory: &str| {
-            let runtime = tokio::runtime::Handle::current();
-            let settings = StoreSettings {
-                directory: server.state.path().join(directory),
-                ..server.settings("edgepurge")
-            };
-            let supervisor = &supervisor;
-            scope.spawn(move || {
-                let _entered = runtime.enter();
-                Store::open(&settings, supervisor)
-            })
-        };
-        [open("web-1"), open("web-2")].map(|opening| opening.join().unwrap())
-    });
-    let [first, second] = stores;
-    let (store, refused) = match (first, second) {
-        (Ok(store), Err(error)) | (Err(error), Ok(store)) => (store, error),
-        both => panic!("{both:?}"),
-    };
-    assert!(matches!(refused, StoreError::Away(_)), "{refused}");
-    assert!(
-        refused.to_string().contains("another edgepurge"),
-        "{refused}"
-    );
-    let appended = store.append(vec![change("www", "/a")]).await.unwrap();
-    assert_eq!(appended.first, Seq(1));
 }
 
 /// Ends each session of the store at once, as a lost network does.

@@ -8,8 +8,8 @@ statements! {
     KEEP_LAST = "UPDATE number_floor SET last = ?1 WHERE what = 'change' AND last < ?1";
     APPEND =
         "INSERT INTO change (seq, pipeline, asset, kind, source, detail, origin, path, hash, seen,
-                             stage, attempt, not_before, former)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'queued', 0, 0, ?11)";
+                             stage, attempt, not_before, former, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'queued', 0, 0, ?11, ?12)";
     QUEUED_AFTER =
         "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
                 overdue, again
@@ -17,7 +17,7 @@ statements! {
          WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2";
     FACTS_AFTER =
         "SELECT seq, path, hash, former FROM change
-         WHERE pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
+         WHERE node = ?5 AND pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
          ORDER BY seq LIMIT ?4";
     QUEUED_FILES =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
@@ -84,17 +84,17 @@ statements! {
              SELECT change.seq FROM request INDEXED BY request_settled
              CROSS JOIN change INDEXED BY change_request
              WHERE change.request = request.id AND request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
+         RETURNING node, pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
     PRUNE_DROPPED =
         "DELETE FROM change WHERE seq IN (
              SELECT seq FROM change INDEXED BY change_dropped
              WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
+         RETURNING node, pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
     NOTE_PRUNED =
-        "INSERT INTO pruned (pipeline, origin, seq) VALUES (?1, ?2, ?3)
-         ON CONFLICT (pipeline, origin) DO UPDATE
+        "INSERT INTO pruned (node, pipeline, origin, seq) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (node, pipeline, origin) DO UPDATE
          SET seq = excluded.seq WHERE excluded.seq > pruned.seq";
-    PRUNED = "SELECT pipeline, origin, seq FROM pruned";
+    PRUNED = "SELECT pipeline, origin, seq FROM pruned WHERE node = ?1";
     WAITING_OF_ASSET =
         "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage FROM (
              SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage

@@ -106,6 +106,13 @@ impl Server {
         client
     }
 
+    /// A new directory of its own.
+    pub(super) fn directory(&self, name: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
     /// Gives it the certificate and the key of a directory, for connections that are encrypted.
     pub(super) fn put_certificate(&self, from: &Path) {
         for (name, as_named) in [("server.pem", "server.crt"), ("server.key", "server.key")] {
