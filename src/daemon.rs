@@ -29,7 +29,7 @@ use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::{Store, StoreError, StoreSettings};
+use crate::store::{Database, Store, StoreError, StoreSettings};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
@@ -407,6 +407,14 @@ pub fn buckets(
     pipeline: &config::Pipeline,
 ) -> Vec<BucketOrigin> {
     settings::buckets(config, settings::Reach::new(environment, None), pipeline)
+}
+
+/// The database that has the queue; `None`: the queue is in the state directory.
+///
+/// # Errors
+/// What is wrong with its URL.
+pub fn database(config: &Config, environment: &Environment) -> Result<Option<Database>, String> {
+    settings::database(config, environment)
 }
 
 /// The configuration, as it can be explained.

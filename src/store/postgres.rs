@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
+use tokio_postgres::error::SqlState;
 
 use super::calls::delivery_keys::DeliveryKeys;
 use super::calls::node::Identity;
@@ -40,13 +41,16 @@ use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 pub(super) use import::moved;
 use session::{Part, Postgres};
+pub use survey::{Survey, survey};
 
 mod form;
 mod import;
 mod join;
 mod key;
 mod probe;
+mod schema;
 mod session;
+mod survey;
 
 /// Reads the URL of a database, from wherever it is by then. An error is why it can't.
 pub type UrlReader = Arc<dyn Fn() -> Result<DatabaseUrl, String> + Send + Sync>;
@@ -131,7 +135,7 @@ impl Opened {
         };
         let writer = Postgres::new(database, Part::Writer(identity))?;
         writer.begin()?;
-        let before = writer.migrate()?;
+        let before = schema::migrate(&writer)?;
         let import = import::import(settings, &writer, before == 0)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
@@ -170,7 +174,10 @@ impl Opened {
 fn failed(error: tokio_postgres::Error) -> StoreError {
     let (text, away) = if let Some(said) = error.as_db_error() {
         let code = said.code().code();
-        let text = format!("PostgreSQL: {} ({code})", said.message());
+        let mut text = format!("PostgreSQL: {} ({code})", said.message());
+        if *said.code() == SqlState::DISK_FULL {
+            text.push_str("; make room on the disk of the server");
+        }
         (text, AWAY.iter().any(|class| code.starts_with(class)))
     } else {
         let source = std::error::Error::source(&error);
