@@ -29,7 +29,7 @@ use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::{Store, StoreError, StoreSettings};
+use crate::store::{Database, Store, StoreError, StoreSettings};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
@@ -194,7 +194,7 @@ impl Daemon {
         )?);
         check_projects(config, &client).await?;
         let engine = EngineHandle::new();
-        let intake = Arc::new(intake(config, &store, &index, &engine)?);
+        let intake = Arc::new(intake(config, &store, &index, &engine, clock)?);
         remap::remap(config, &store, &intake).await?;
         // What the origins find from now on is news.
         let history = *store.subscribe().borrow();
@@ -409,6 +409,14 @@ pub fn buckets(
     settings::buckets(config, settings::Reach::new(environment, None), pipeline)
 }
 
+/// The database that has the queue; `None`: the queue is in the state directory.
+///
+/// # Errors
+/// What is wrong with its URL.
+pub fn database(config: &Config, environment: &Environment) -> Result<Option<Database>, String> {
+    settings::database(config, environment)
+}
+
 /// The configuration, as it can be explained.
 ///
 /// # Errors
@@ -422,6 +430,7 @@ fn intake(
     store: &Arc<Store>,
     index: &Arc<Index>,
     engine: &EngineHandle,
+    clock: Clock,
 ) -> Result<Intake, StartError> {
     let (engine, queued) = (engine.clone(), engine.queued());
     let runtime = Handle::current();
@@ -431,7 +440,7 @@ fn intake(
     };
     let admission = Admission::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
-    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
+    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning), clock);
     Ok(intake
         .with_admission(admission)
         .with_remembered(Arc::clone(index) as Arc<_>))

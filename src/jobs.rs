@@ -69,7 +69,7 @@ pub(crate) async fn lead(
 ) -> Result<(), JobError> {
     let clock = parts.clock;
     retention::spawn(desk, config.state.retention, clock, supervisor);
-    deliveries::spawn(config, desk, &parts.pipelines, clock, supervisor).await?;
+    deliveries::spawn(config, desk, parts, supervisor).await?;
     verification::spawn(config, desk, parts, supervisor).await
 }
 

@@ -49,7 +49,7 @@ mod sqlite;
 
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
-pub use postgres::{Database, UrlReader};
+pub use postgres::{Database, Survey, UrlReader, survey};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };

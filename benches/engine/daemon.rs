@@ -46,6 +46,7 @@ pub(crate) fn settings() -> PipelineSettings {
         all_cooldown: Duration::from_mins(1),
         hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
+        fleet_wait: None,
         queue_cap: QUEUE_CAP,
     }
 }

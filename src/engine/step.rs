@@ -238,7 +238,9 @@ impl Steps {
     /// What the host ends with.
     pub async fn event<H: Host>(&mut self, host: &mut H, event: Event) -> Result<(), H::End> {
         let closing = self.planner.closing(host.now());
-        if !closing.is_empty() {
+        // A node that has the last change of a file does not say that it lacked the one before: a planner that
+        // knows only that would take it for there.
+        if !closing.is_empty() || matches!(event, Event::Agreement { .. }) {
             for (pipeline, before) in closing {
                 self.wait_for_looks(host, &pipeline, before);
             }

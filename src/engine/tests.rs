@@ -34,6 +34,7 @@ fn settings() -> EngineSettings {
             all_cooldown: Duration::from_mins(1),
             hot_interval: None,
             follow_up: false,
+            fleet_wait: None,
             queue_cap: QUEUE_CAP,
         }],
         names: BTreeMap::from([(www(), "www".into())]),

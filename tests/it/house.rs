@@ -41,7 +41,7 @@ const ROOMS: [(&str, &str); 28] = [
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "s3 sink lineage supervise clock core"),
     ("s3", "clock core"),
-    ("intake", "sink store core"),
+    ("intake", "sink store clock core"),
     ("sink", "core"),
     ("store", "lineage database supervise core"),
     ("verify", "core"),

@@ -344,6 +344,18 @@ fn origin_lines(origin: &OriginStatus, view: &View) -> Vec<String> {
             counted(bucket.unread_headers, "object")
         ));
         add(format!("origin {name}: {}", served(bucket)));
+        if let Some(look) = &bucket.last_look {
+            add(format!(
+                "origin {name}: looked at {} that webhooks named, the last {}: {} from {}, {} new, {} changed, {} gone",
+                counted(bucket.named_total, "object"),
+                view.moment.past(look.ended),
+                counted(look.objects, "object"),
+                look.first.escape_debug(),
+                look.new,
+                look.changed,
+                look.gone
+            ));
+        }
     }
     if let Some((bucket, first)) = { origin.bucket.as_ref() }
         .and_then(|bucket| Some((bucket, bucket.first_refused.as_deref()?)))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct PipelineView {
     /// Why what is queued is not sent yet, but for pauses.
     #[serde(skip)]
     pub waits: Vec<Wait>,
+    /// The nodes that have not got yet what is queued.
+    #[serde(skip)]
+    pub awaited: Vec<Arc<str>>,
     /// The oldest change that is not settled.
     #[serde(skip)]
     pub oldest: Option<Oldest>,
@@ -189,6 +193,7 @@ impl Planner {
             let oldest = [view.oldest.take(), queued];
             view.oldest = oldest.into_iter().flatten().min_by_key(|one| one.seen);
             view.waits = self.waits(id, pipeline, now);
+            view.awaited = pipeline.awaited().cloned().collect();
             view.learned_max_assets = pipeline.size.learned();
             view.hot = hot(pipeline, now);
             let pauses = pipeline.pauses.iter();

@@ -21,13 +21,6 @@ use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
 use crate::store::{StoreError, Why, sql};
 
-/// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("0001_initial.sql"),
-    include_str!("0002_node.sql"),
-];
-/// The key of the schema's version among what the queue knows of itself.
-pub(super) const VERSION: &str = "schema";
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
 /// What the locks of nodes begin with.
@@ -125,35 +118,6 @@ impl Postgres {
     /// Why it can't be made.
     pub(super) fn away(&self) -> watch::Receiver<Away> {
         self.away.subscribe()
-    }
-
-    /// Brings the tables up to date, within a transaction. Returns their version before; 0: there were none.
-    pub(super) fn migrate(&self) -> Result<usize, StoreError> {
-        let db: &dyn Db = self;
-        let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
-        let version = if is_new {
-            0
-        } else {
-            let version = operate::meta(db, VERSION)?;
-            version
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(usize::MAX)
-        };
-        let Some(pending) = MIGRATIONS.get(version..) else {
-            let why = format!(
-                "the queue in PostgreSQL has version {version}, and this edgepurge ({}) knows versions \
-                 up to {}; nothing was changed in it; install the newer edgepurge again",
-                env!("CARGO_PKG_VERSION"),
-                MIGRATIONS.len()
-            );
-            return Err(StoreError::Unusable(why.into()));
-        };
-        for migration in pending {
-            self.run(migration)?;
-        }
-        let current = MIGRATIONS.len().to_string();
-        Db::execute(self, sql::meta::SET, &values![VERSION, &current])?;
-        Ok(version)
     }
 
     /// Reads a node's last mark, within the first transaction.
@@ -259,7 +223,7 @@ impl Postgres {
                     let why = failed(error).to_string();
                     away(format!("{why}; database {url}"))
                 }
-                roots @ crate::database::ConnectError::Roots(_) => away(roots.to_string()),
+                error => away(format!("PostgreSQL: {error}; database {url}")),
             })?;
         drop(self.runtime.spawn(async move {
             if let Err(error) = connection.await {
@@ -348,7 +312,7 @@ impl Postgres {
     }
 
     /// Runs statements without values.
-    fn run(&self, sql: &str) -> Result<(), StoreError> {
+    pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
         let client = self.client()?;
         self.wait(client.batch_execute(sql))
     }
