@@ -19,7 +19,7 @@ use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
 use crate::core::nodes::{Census, Node, NodeRow};
 use crate::core::time::Time;
 use crate::store::{Desk, Store, StoreError};
-use crate::supervise::Supervisor;
+use crate::supervise::{Fault, Supervisor};
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.
@@ -70,14 +70,12 @@ pub fn spawn(
         questions: FuturesUnordered::new(),
         term: None,
         census: Census::default(),
+        trouble: None,
         leads,
         nodes,
     };
     let stopping = supervisor.stopping();
-    supervisor.spawn("fleet", async move {
-        driver.run(stopping).await;
-        Ok(())
-    });
+    supervisor.spawn("fleet", driver.run(stopping));
     handle
 }
 
@@ -85,8 +83,8 @@ pub fn spawn(
 enum Answer {
     /// About the lease, with the desk of a term that has begun.
     Lease(LeaseEvent, Option<Desk>),
-    /// The nodes; `None`: they could not be read.
-    Nodes(Option<Vec<NodeRow>>),
+    /// The nodes.
+    Nodes(Result<Vec<NodeRow>, StoreError>),
     /// About what does not matter any more.
     Left,
 }
@@ -108,12 +106,14 @@ struct Driver {
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     term: Option<Term>,
     census: Census,
+    /// Why the nodes can't be read.
+    trouble: Option<String>,
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
 }
 
 impl Driver {
-    async fn run(mut self, stopping: CancellationToken) {
+    async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
         let mut stops = false;
         while !stops || self.term.is_some() || !self.questions.is_empty() {
             let wake = self.lease.next_wake();
@@ -139,7 +139,7 @@ impl Driver {
                 Some(answer) = self.questions.next() => match answer {
                     Answer::Lease(event, desk) => (event, desk),
                     Answer::Nodes(rows) => {
-                        self.observe(rows);
+                        self.observe(rows)?;
                         continue;
                     }
                     Answer::Left => continue,
@@ -148,6 +148,7 @@ impl Driver {
             };
             self.handle(event, desk);
         }
+        Ok(())
     }
 
     fn handle(&mut self, event: LeaseEvent, desk: Option<Desk>) {
@@ -184,20 +185,40 @@ impl Driver {
         self.questions.push(nodes.boxed());
     }
 
-    fn observe(&mut self, rows: Option<Vec<NodeRow>>) {
-        match rows {
-            Some(rows) => {
+    /// Takes in the nodes. A store that can't be used any more ends the process: it may lead, or be a copy of
+    /// a node that runs.
+    fn observe(&mut self, rows: Result<Vec<NodeRow>, StoreError>) -> Result<(), Fault> {
+        let error = match rows {
+            Ok(rows) => {
                 let nodes = self.census.observe(Clock::since_boot(), rows);
                 self.nodes.send_replace(nodes);
+                self.trouble = None;
+                return Ok(());
             }
-            None => self.census.interrupted(),
+            Err(error) => error,
+        };
+        self.census.interrupted();
+        let why = error.to_string();
+        match error {
+            StoreError::Unusable(_) | StoreError::Damaged(_) => {
+                return Err(Fault::Failed {
+                    task: "fleet".to_owned(),
+                    message: format!("the queue can't be used: {why}"),
+                });
+            }
+            // The store itself logs that its server is away.
+            StoreError::Away(_) | StoreError::Closed => {}
+            _ if self.trouble.as_ref() == Some(&why) => {}
+            _ => tracing::warn!("the nodes can't be read: {why}"),
         }
+        self.trouble = Some(why);
+        Ok(())
     }
 
     fn leave(&self) {
         let store = Arc::clone(&self.store);
         let left = async move {
-            in_time(store.leave()).await;
+            drop(in_time(store.leave()).await);
             Answer::Left
         };
         self.questions.push(left.boxed());
@@ -217,13 +238,13 @@ impl Driver {
 
     /// What only a leader runs has ended.
     fn ended(&mut self, ended: Result<(), String>) -> LeaseEvent {
-        let was_told = self
+        let had_to_end = self
             .term
             .take()
             .is_some_and(|term| term.over.is_cancelled());
         self.leads.send_replace(false);
         match ended {
-            Err(why) if !was_told => {
+            Err(why) if !had_to_end => {
                 tracing::error!(
                     "this node can't lead, and leaves it to others for a minute: {why}"
                 );
@@ -240,21 +261,21 @@ impl Driver {
 /// Asks the store. An answer that comes after a [`WINDOW`] is of no use.
 async fn ask(store: Arc<Store>, node: NodeId, command: LeaseCommand, asked: Time) -> Answer {
     let event = match command {
-        LeaseCommand::Read => in_time(store.lease()).await.map(LeaseEvent::Read),
+        LeaseCommand::Read => in_time(store.lease()).await.map(LeaseEvent::Read).ok(),
         LeaseCommand::Renew(term) => {
             let kept = in_time(store.renew(term)).await;
-            kept.map(|kept| LeaseEvent::Renewed(term, asked, kept))
+            kept.map(|kept| LeaseEvent::Renewed(term, asked, kept)).ok()
         }
         LeaseCommand::Take(read, term) => {
             let taken = store.take_over(read, term, node, asked.after(WINDOW));
-            if let Some(desk) = in_time(taken).await {
+            if let Ok(desk) = in_time(taken).await {
                 return Answer::Lease(LeaseEvent::Taken(term, asked, desk.is_some()), desk);
             }
             None
         }
         LeaseCommand::Resign(term) => {
             // Without an answer the others take over after their patience.
-            in_time(store.resign(term)).await;
+            drop(in_time(store.resign(term)).await);
             return Answer::Left;
         }
         LeaseCommand::StepDown => return Answer::Left,
@@ -262,19 +283,12 @@ async fn ask(store: Arc<Store>, node: NodeId, command: LeaseCommand, asked: Time
     Answer::Lease(event.unwrap_or(LeaseEvent::Unreachable), None)
 }
 
-/// What is answered in time and without an error.
-async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-    match tokio::time::timeout(WINDOW, answer).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(error)) => {
-            // The store itself logs that its server is away.
-            if !matches!(error, StoreError::Away(_) | StoreError::Closed) {
-                tracing::warn!("who leads can't be asked: {error}");
-            }
-            None
-        }
-        Err(_) => None,
-    }
+/// What is answered in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Away("no answer in time".to_owned().into()));
+    tokio::time::timeout(WINDOW, answer)
+        .await
+        .unwrap_or_else(late)
 }
 
 #[cfg(test)]

@@ -80,8 +80,9 @@ impl Fleet {
 
     async fn signal(&self, node: usize, signal: &str) {
         let pid = self.nodes[node].pid().to_string();
-        let sent = tokio::process::Command::new("kill").args([signal, &pid]);
-        assert!({ sent }.status().await.unwrap().success());
+        let mut kill = tokio::process::Command::new("kill");
+        let sent = kill.args([signal, &pid]).status().await;
+        assert!(sent.unwrap().success());
     }
 }
 
@@ -127,12 +128,13 @@ async fn a_delivery_at_any_node_is_purged_once_and_what_only_the_leader_can_do_i
             shown.then_some(())
         })
         .await;
-        let queued = crate::metrics::value(
-            &fleet.nodes[node],
-            "edgepurge_queued_assets{pipeline=\"www\"}",
-        );
-        let leads = f64::from(u8::from(node == leader));
-        assert_eq!(queued.await, Some(leads), "web-{}", node + 1);
+        let value = async |series| crate::metrics::value(&fleet.nodes[node], series).await;
+        let leads = Some(f64::from(u8::from(node == leader)));
+        let queued = value("edgepurge_queued_assets{pipeline=\"www\"}").await;
+        assert_eq!(queued, leads, "web-{}", node + 1);
+        assert_eq!(value("edgepurge_leader").await, leads);
+        let follow = value("edgepurge_nodes{state=\"follows\"}").await;
+        assert_eq!(follow, Some(2.0));
     }
 }
 
