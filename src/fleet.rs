@@ -8,27 +8,29 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
+use crate::core::nodes::{Census, Node, NodeRow};
 use crate::core::time::Time;
 use crate::store::{Desk, Store, StoreError};
-use crate::supervise::Supervisor;
+use crate::supervise::{Fault, Supervisor};
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.
 pub type Lead =
     Box<dyn FnMut(Desk, CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send>;
 
-/// Shows whether this node leads. Cheap to clone.
+/// Shows the nodes, and whether this one leads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FleetHandle {
     leads: watch::Receiver<bool>,
+    nodes: watch::Receiver<Vec<Node>>,
 }
 
 impl FleetHandle {
@@ -37,34 +39,55 @@ impl FleetHandle {
     pub fn leads(&self) -> bool {
         *self.leads.borrow()
     }
+
+    /// The nodes, as they were observed last.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.nodes.borrow().clone()
+    }
 }
 
 /// Takes part in who leads, from now on until all stops; then another node leads at once.
 #[must_use]
-pub fn spawn(store: &Arc<Store>, node: NodeId, lead: Lead, supervisor: &Supervisor) -> FleetHandle {
-    let leads = watch::Sender::new(false);
+pub fn spawn(
+    store: &Arc<Store>,
+    node: NodeId,
+    lead: Lead,
+    clock: Clock,
+    supervisor: &Supervisor,
+) -> FleetHandle {
+    let (leads, nodes) = (watch::Sender::new(false), watch::Sender::default());
     let handle = FleetHandle {
         leads: leads.subscribe(),
+        nodes: nodes.subscribe(),
     };
     let driver = Driver {
         store: Arc::clone(store),
         node,
+        clock,
         lease: Lease::new(node, fastrand::u64(..), Clock::since_boot()),
         lead,
         questions: FuturesUnordered::new(),
         term: None,
+        census: Census::default(),
+        trouble: None,
         leads,
+        nodes,
     };
     let stopping = supervisor.stopping();
-    supervisor.spawn("fleet", async move {
-        driver.run(stopping).await;
-        Ok(())
-    });
+    supervisor.spawn("fleet", driver.run(stopping));
     handle
 }
 
-/// The answer of a question to the store, with the desk of a term that has begun.
-type Answer = (LeaseEvent, Option<Desk>);
+/// The answer of a question to the store.
+enum Answer {
+    /// About the lease, with the desk of a term that has begun.
+    Lease(LeaseEvent, Option<Desk>),
+    /// The nodes.
+    Nodes(Result<Vec<NodeRow>, StoreError>),
+    /// About what does not matter any more.
+    Left,
+}
 
 /// A term in which this node leads.
 struct Term {
@@ -76,16 +99,21 @@ struct Term {
 struct Driver {
     store: Arc<Store>,
     node: NodeId,
+    clock: Clock,
     lease: Lease,
     lead: Lead,
     /// What the store is asked.
-    questions: FuturesUnordered<BoxFuture<'static, Option<Answer>>>,
+    questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     term: Option<Term>,
+    census: Census,
+    /// Why the nodes can't be read.
+    trouble: Option<String>,
     leads: watch::Sender<bool>,
+    nodes: watch::Sender<Vec<Node>>,
 }
 
 impl Driver {
-    async fn run(mut self, stopping: CancellationToken) {
+    async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
         let mut stops = false;
         while !stops || self.term.is_some() || !self.questions.is_empty() {
             let wake = self.lease.next_wake();
@@ -104,17 +132,23 @@ impl Driver {
             let (event, desk) = tokio::select! {
                 () = stopping.cancelled(), if !stops => {
                     stops = true;
+                    self.leave();
                     (LeaseEvent::Stop, None)
                 }
                 ended = term => (self.ended(ended), None),
                 Some(answer) = self.questions.next() => match answer {
-                    Some(answer) => answer,
-                    None => continue,
+                    Answer::Lease(event, desk) => (event, desk),
+                    Answer::Nodes(rows) => {
+                        self.observe(rows)?;
+                        continue;
+                    }
+                    Answer::Left => continue,
                 },
                 () = sleep => (LeaseEvent::Wake, None),
             };
             self.handle(event, desk);
         }
+        Ok(())
     }
 
     fn handle(&mut self, event: LeaseEvent, desk: Option<Desk>) {
@@ -134,15 +168,65 @@ impl Driver {
             (Some(LeaseCommand::StepDown), Some(term)) => term.over.cancel(),
             (Some(LeaseCommand::StepDown), None) => self.handle(LeaseEvent::Ended, None),
             (Some(command), _) => {
+                if matches!(command, LeaseCommand::Read | LeaseCommand::Renew(_)) {
+                    self.beat();
+                }
                 let asked = ask(Arc::clone(&self.store), self.node, command, now);
-                self.questions.push(Box::pin(asked));
+                self.questions.push(asked.boxed());
             }
             (None, _) => {}
         }
     }
 
+    /// Says that this node runs, and looks at the others.
+    fn beat(&self) {
+        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let nodes = async move { Answer::Nodes(in_time(store.beat(now)).await) };
+        self.questions.push(nodes.boxed());
+    }
+
+    /// Takes in the nodes. A store that can't be used any more ends the process: it may lead, or be a copy of
+    /// a node that runs.
+    fn observe(&mut self, rows: Result<Vec<NodeRow>, StoreError>) -> Result<(), Fault> {
+        let error = match rows {
+            Ok(rows) => {
+                let nodes = self.census.observe(Clock::since_boot(), rows);
+                self.nodes.send_replace(nodes);
+                self.trouble = None;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.census.interrupted();
+        let why = error.to_string();
+        match error {
+            StoreError::Unusable(_) | StoreError::Damaged(_) => {
+                return Err(Fault::Failed {
+                    task: "fleet".to_owned(),
+                    message: format!("the queue can't be used: {why}"),
+                });
+            }
+            // The store itself logs that its server is away.
+            StoreError::Away(_) | StoreError::Closed => {}
+            _ if self.trouble.as_ref() == Some(&why) => {}
+            _ => tracing::warn!("the nodes can't be read: {why}"),
+        }
+        self.trouble = Some(why);
+        Ok(())
+    }
+
+    fn leave(&self) {
+        let store = Arc::clone(&self.store);
+        let left = async move {
+            drop(in_time(store.leave()).await);
+            Answer::Left
+        };
+        self.questions.push(left.boxed());
+    }
+
     fn begin(&mut self, desk: Desk) {
         tracing::info!("this node leads from now on");
+        self.leads.send_replace(true);
         let over = CancellationToken::new();
         let running = (self.lead)(desk.clone(), over.clone());
         self.term = Some(Term {
@@ -150,18 +234,17 @@ impl Driver {
             over,
             running,
         });
-        self.leads.send_replace(true);
     }
 
     /// What only a leader runs has ended.
     fn ended(&mut self, ended: Result<(), String>) -> LeaseEvent {
-        let was_told = self
+        let had_to_end = self
             .term
             .take()
             .is_some_and(|term| term.over.is_cancelled());
         self.leads.send_replace(false);
         match ended {
-            Err(why) if !was_told => {
+            Err(why) if !had_to_end => {
                 tracing::error!(
                     "this node can't lead, and leaves it to others for a minute: {why}"
                 );
@@ -176,50 +259,36 @@ impl Driver {
 }
 
 /// Asks the store. An answer that comes after a [`WINDOW`] is of no use.
-async fn ask(
-    store: Arc<Store>,
-    node: NodeId,
-    command: LeaseCommand,
-    asked: Time,
-) -> Option<Answer> {
-    match command {
-        LeaseCommand::Read => Some(match in_time(store.lease()).await {
-            Some(row) => (LeaseEvent::Read(row), None),
-            None => (LeaseEvent::Unreachable, None),
-        }),
-        LeaseCommand::Renew(term) => Some(match in_time(store.renew(term)).await {
-            Some(kept) => (LeaseEvent::Renewed(term, asked, kept), None),
-            None => (LeaseEvent::Unreachable, None),
-        }),
+async fn ask(store: Arc<Store>, node: NodeId, command: LeaseCommand, asked: Time) -> Answer {
+    let event = match command {
+        LeaseCommand::Read => in_time(store.lease()).await.map(LeaseEvent::Read).ok(),
+        LeaseCommand::Renew(term) => {
+            let kept = in_time(store.renew(term)).await;
+            kept.map(|kept| LeaseEvent::Renewed(term, asked, kept)).ok()
+        }
         LeaseCommand::Take(read, term) => {
             let taken = store.take_over(read, term, node, asked.after(WINDOW));
-            Some(match in_time(taken).await {
-                Some(desk) => (LeaseEvent::Taken(term, asked, desk.is_some()), desk),
-                None => (LeaseEvent::Unreachable, None),
-            })
-        }
-        LeaseCommand::Resign(term) => {
-            // Without an answer the others take over after their patience.
-            in_time(store.resign(term)).await;
-            None
-        }
-        LeaseCommand::StepDown => None,
-    }
-}
-
-/// What is answered in time and without an error.
-async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-    match tokio::time::timeout(WINDOW, answer).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(error)) => {
-            // The store itself logs that its server is away.
-            if !matches!(error, StoreError::Away(_) | StoreError::Closed) {
-                tracing::warn!("who leads can't be asked: {error}");
+            if let Ok(desk) = in_time(taken).await {
+                return Answer::Lease(LeaseEvent::Taken(term, asked, desk.is_some()), desk);
             }
             None
         }
-        Err(_) => None,
-    }
+        LeaseCommand::Resign(term) => {
+            // Without an answer the others take over after their patience.
+            drop(in_time(store.resign(term)).await);
+            return Answer::Left;
+        }
+        LeaseCommand::StepDown => return Answer::Left,
+    };
+    Answer::Lease(event.unwrap_or(LeaseEvent::Unreachable), None)
+}
+
+/// What is answered in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Away("no answer in time".to_owned().into()));
+    tokio::time::timeout(WINDOW, answer)
+        .await
+        .unwrap_or_else(late)
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ use crate::metrics::Exposition;
 
 /// Whether the process turns: the engine answers, where there is one.
 pub(super) async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.view().await {
-        Ok(_) => (StatusCode::OK, "ok\n").into_response(),
-        Err(_) => (
+    let view = tokio::time::timeout(PATIENCE, admin.engine.view()).await;
+    match view {
+        Ok(Some(_)) => (StatusCode::OK, "ok\n").into_response(),
+        _ if admin.follows() => (StatusCode::OK, "ok\n").into_response(),
+        _ => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the engine does not answer\n",
         )

@@ -12,7 +12,7 @@ use super::settings;
 use crate::admin::AdminPipeline;
 use crate::config::Config;
 use crate::core::change::{PipelineId, Seq};
-use crate::core::lease::{NodeId, Term};
+use crate::core::lease::Term;
 use crate::engine::{Caller, Ended, Engine, KeyReader, Looks, Seat};
 use crate::fleet::{self, FleetHandle, Lead};
 use crate::jobs::{self, JobError};
@@ -44,8 +44,9 @@ impl Leader {
             self.alone(desk, seat.with_history(history)).await?;
             return Ok(None);
         }
+        let (node, clock) = (store.node(), self.parts.clock);
         let lead = self.in_turn(history);
-        Ok(Some(fleet::spawn(&store, NodeId::ONLY, lead, &supervisor)))
+        Ok(Some(fleet::spawn(&store, node, lead, clock, &supervisor)))
     }
 
     /// Leads until the process stops: no other node ends its term, since the queue is on this machine's disk.

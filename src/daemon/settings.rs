@@ -264,7 +264,7 @@ pub(super) fn database(
             Err(problems) => Err(problems.to_string()),
         }),
         schema: "edgepurge".to_owned(),
-        node: host_name(),
+        node: config.state.node.clone().unwrap_or_else(host_name),
     }))
 }
 

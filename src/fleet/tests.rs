@@ -1,6 +1,5 @@
 //! One node leads at a time, and another at once where one resigns.
 
-use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -27,7 +26,7 @@ impl Node {
         });
         let supervisor = Supervisor::default();
         Self {
-            handle: spawn(store, NodeId(id), lead, &supervisor),
+            handle: spawn(store, NodeId(id), lead, Clock::start(), &supervisor),
             supervisor,
             desks,
         }
@@ -86,7 +85,7 @@ async fn what_ends_by_itself_begins_again_in_another_term() {
         .boxed()
     });
     let supervisor = Supervisor::default();
-    let handle = spawn(&store, NodeId(1), lead, &supervisor);
+    let handle = spawn(&store, NodeId(1), lead, Clock::start(), &supervisor);
     let (first, second) = (desks.recv().await.unwrap(), desks.recv().await.unwrap());
     assert_ne!(first.term(), second.term());
     assert!(handle.leads());
@@ -98,7 +97,7 @@ async fn a_node_that_cannot_begin_leaves_it_to_another() {
     let store = store();
     let lead: Lead = Box::new(|_, _| async { Err("it can't be restored".to_owned()) }.boxed());
     let supervisor = Supervisor::default();
-    let unable = spawn(&store, NodeId(1), lead, &supervisor);
+    let unable = spawn(&store, NodeId(1), lead, Clock::start(), &supervisor);
     while store.lease().await.unwrap().beat < 2 {
         tokio::task::yield_now().await;
     }

@@ -3,7 +3,7 @@
 mod checked;
 mod full;
 mod moved;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeSet;
 

@@ -413,6 +413,10 @@ fn after(status: &Status, view: &View) -> Vec<String> {
         );
         lines.extend(view.below(0, &text));
     }
+    if !status.nodes.is_empty() {
+        let nodes = crate::cli::node::list(status, &view.moment);
+        lines.extend(nodes.iter().flat_map(|line| view.below(0, line)));
+    }
     lines.extend(webhooks(status, view));
     for credential in &status.credentials {
         let copied = credential.copied.map(|at| view.moment.past(at));

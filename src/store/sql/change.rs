@@ -155,6 +155,10 @@ statements! {
          SELECT min(pipeline) FROM change INDEXED BY change_failed
          WHERE stage = 'failed' AND pipeline > ?1
          UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first";
+    QUEUED_ASSETS =
+        "SELECT pipeline, count(DISTINCT asset) AS assets, min(seen) AS oldest
+         FROM change INDEXED BY change_queued_asset
+         WHERE stage = 'queued' GROUP BY pipeline";
     COUNT_QUEUED =
         "SELECT count(*) FROM change INDEXED BY change_queued_asset
          WHERE stage = 'queued' AND pipeline = ?1";

@@ -13,9 +13,9 @@ use crate::bench::{Bench, skip, until};
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
 /// The password of its user.
-pub(super) const PASSWORD: &str = "planted-5ec7e75e";
+pub(crate) const PASSWORD: &str = "planted-5ec7e75e";
 
-pub(super) struct Server {
+pub(crate) struct Server {
     home: tempfile::TempDir,
     running: Option<Child>,
     /// The port that its next start listens at; its socket is named after it.
@@ -24,7 +24,7 @@ pub(super) struct Server {
 
 impl Server {
     /// `None` where `PostgreSQL` is not installed.
-    pub(super) async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         if programs().is_none() {
             skip("PostgreSQL is not installed; tests/run unpacks it");
             return None;
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// Starts it with settings, and waits until it takes connections.
-    pub(super) async fn run(&mut self, settings: &[&str]) {
+    pub(crate) async fn run(&mut self, settings: &[&str]) {
         until("PostgreSQL runs", async || {
             if self
                 .running
@@ -126,14 +126,14 @@ impl Server {
     }
 
     /// Kills its first process, as a lack of memory does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut running = self.running.take().unwrap();
         running.kill().unwrap();
         running.wait().unwrap();
     }
 
     /// Points a bench's configuration at it.
-    pub(super) fn serve(&self, bench: &mut Bench, password: &str) {
+    pub(crate) fn serve(&self, bench: &mut Bench, password: &str) {
         write_url(bench, &self.url("edge", password));
     }
 }
