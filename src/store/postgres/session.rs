@@ -16,10 +16,9 @@ use super::form::{columns, of_each, of_many, parameters, translated};
 use super::{Database, failed};
 use crate::core::lease::NodeId;
 use crate::store::calls::node::{self, Identity};
-use crate::store::calls::operate;
 use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
-use crate::store::{StoreError, Why, sql};
+use crate::store::{StoreError, Why};
 
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
