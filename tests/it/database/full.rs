@@ -17,7 +17,7 @@ use crate::webhooks::{address, post, with_route};
 async fn heals(bench: &Bench, [alarm, why]: [&str; 2], mend: impl AsyncFnOnce()) {
     let (at, pid) = (address(bench).await, bench.pid());
     let mut files = 0..;
-    let mut delivered = async || {
+    let delivered = async || {
         let answer = post(&at, &json!({ "paths": ["b.css"] })).await;
         answer.unwrap().status
     };
@@ -59,10 +59,16 @@ async fn a_server_that_is_made_to_only_read_is_away_until_it_writes_again() {
     let only_reads = async |value: &str| {
         let change = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
         session.batch_execute(&change).await.unwrap();
-        session.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        session
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .unwrap();
     };
     only_reads("on").await;
-    heals(&bench, ["store", "PostgreSQL"], async || only_reads("off").await).await;
+    heals(&bench, ["store", "PostgreSQL"], async || {
+        only_reads("off").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,8 +116,12 @@ async fn a_server_without_room_keeps_nothing_until_it_has_some() {
     let filler = room.join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
-    heals(&bench, ["commit", "make room on the disk of the server"], async || {
-        fs::remove_file(&filler).unwrap();
-    })
+    heals(
+        &bench,
+        ["commit", "make room on the disk of the server"],
+        async || {
+            fs::remove_file(&filler).unwrap();
+        },
+    )
     .await;
 }
