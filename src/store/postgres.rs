@@ -37,11 +37,13 @@ use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
+use listener::Listener;
 use session::{Part, Postgres};
 
 mod form;
 mod join;
 mod key;
+mod listener;
 mod probe;
 mod session;
 
@@ -97,9 +99,19 @@ pub(super) fn open(
     let reader = Lane::thread("queue reader", reader, supervisor)?.of_server(reader_away);
     probe::spawn("probe of the queue's writer", &writer, supervisor);
     probe::spawn("probe of the queue's reader", &reader, supervisor);
+    let others = Arc::default();
+    let listener = Listener {
+        database: database.clone(),
+        node: opened.node,
+        last: Arc::downgrade(&last),
+        arrivals: arrivals.clone(),
+        others: Arc::clone(&others),
+    };
+    listener.spawn(supervisor);
     Ok(Store {
         writer,
         reader,
+        others,
         last,
         arrivals,
         keys,

@@ -415,7 +415,10 @@ impl Session for Postgres {
             None => "SELECT 1; COMMIT".to_owned(),
             Some(Marks { node, last, .. }) => {
                 let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
-                format!("SELECT mark_1({}, {last}, {mark}); COMMIT", node.0)
+                let (node, schema) = (node.0, &self.database.schema);
+                format!(
+                    "SELECT mark_1({node}, {last}, {mark}), pg_notify('{schema}', '{node}'); COMMIT"
+                )
             }
         };
         let ended = self.run(&sql);

@@ -133,6 +133,11 @@ impl DeliveryBatcher {
         self.waits.subscribe()
     }
 
+    /// Another node's delivery may wait.
+    pub(in crate::store) fn announce_waiting(&self) {
+        self.waits.send_replace(());
+    }
+
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
     /// nothing waits for the answer any more.
     pub(in crate::store) fn take(
@@ -224,7 +229,7 @@ impl DeliveryBatcher {
                         };
                         // Not by the call that waits for the answer, since that may be gone.
                         if all.any(waits) {
-                            arrivals.waits.send_replace(());
+                            arrivals.announce_waiting();
                         }
                     }
                     Err(_) => arrivals.keys.doubt(),
