@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::worker::{Finish, Job};
-use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane, queue};
+use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
 use crate::store::calls::queue::Pulled;
@@ -265,8 +265,7 @@ fn take_all(
     let mut taker = deliveries::Taker::new(db, keys, pulled, coming.clone())?;
     let each = coming.map(|delivery| taker.take(delivery));
     let became = each.collect::<Result<_, _>>()?;
-    taker.finish()?;
-    Ok((became, queue::last_seq(db)?))
+    Ok((became, taker.finish()?))
 }
 
 #[cfg(test)]
