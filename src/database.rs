@@ -12,8 +12,9 @@ use std::pin::Pin;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 use url::form_urlencoded;
 
 mod tls;
@@ -202,16 +203,37 @@ impl DatabaseUrl {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(&self, name: &str) -> Result<(Client, Connection), ConnectError> {
+        self.listen(name, drop).await
+    }
+
+    /// As [`DatabaseUrl::connect`]; each notification that the server sends is handed over.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn listen(
+        &self,
+        name: &str,
+        mut hear: impl FnMut(Notification) + Send + 'static,
+    ) -> Result<(Client, Connection), ConnectError> {
         let tls = self.tls()?;
         let mut config = self.config.clone();
         if config.get_application_name().is_none() {
             config.application_name(name);
         }
         let connected = config.connect(tls).await;
-        let (client, connection) = connected.map_err(|error| match tls::distrust(&error) {
+        let (client, mut connection) = connected.map_err(|error| match tls::distrust(&error) {
             Some(why) => ConnectError::Untrusted(why),
             None => ConnectError::Server(error),
         })?;
+        let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+        let connection = async move {
+            while let Some(message) = messages.next().await {
+                if let AsyncMessage::Notification(notification) = message? {
+                    hear(notification);
+                }
+            }
+            Ok(())
+        };
         Ok((client, Box::pin(connection)))
     }
 }

@@ -152,6 +152,16 @@ fn delivery_state(made: bool, counts: StageCounts) -> DeliveryState {
     }
 }
 
+/// What is noticed of the other nodes that share the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OtherNodes {
+    /// Moves when one of them has committed anything.
+    pub news: u64,
+    /// Whether commits are found by looking, every two seconds, and are not announced: a pooler in transaction
+    /// mode does not pass announcements on.
+    pub is_deaf: bool,
+}
+
 /// Queue and history, durable. The threads of a store on disk, and the task that gives its answers,
 /// end when it is dropped.
 #[derive(Debug)]
@@ -165,6 +175,7 @@ pub struct Store {
     pulled: Pulled,
     lineage: Lineage,
     node: NodeId,
+    others: Arc<watch::Sender<OtherNodes>>,
     is_on_server: bool,
 }
 
@@ -209,6 +220,12 @@ impl Store {
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// Changes when another node has committed anything; never without a server.
+    #[must_use]
+    pub fn subscribe_others(&self) -> watch::Receiver<OtherNodes> {
+        self.others.subscribe()
     }
 
     /// What it is the continuation of.
@@ -272,7 +289,7 @@ impl Store {
         self.read(deliveries::due)
     }
 
-    /// Announces the last sequence number on disk, whenever it grows. Carries no data, so that
+    /// Announces the last sequence number on disk, whenever it grows, by whichever node. Carries no data, so that
     /// nothing can be lost between a start and the first look.
     pub fn subscribe(&self) -> watch::Receiver<Seq> {
         self.last.subscribe()

@@ -23,7 +23,8 @@ pub(in crate::store) trait Db {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError>;
 
     /// Runs a statement once for each `width` values, in order. Of statements that read nothing of
-    /// what the others of the call write, an engine may make one.
+    /// what the others of the call write, an engine may make one. It may wait for what becomes of them later:
+    /// see [`Session::settle`].
     fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError>;
 
     /// Runs a statement, and hands over each row that it returns.
@@ -53,6 +54,16 @@ pub(in crate::store) trait Db {
 pub(in crate::store) trait Session: Send {
     /// Begins a transaction, beside which nothing else is written.
     fn begin(&self) -> Result<(), StoreError>;
+
+    /// Runs a statement of no values that sets, releases or goes back to a point in it.
+    fn step(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.db().execute(sql, &[]).map(drop)
+    }
+
+    /// Waits until everything that was run until now is done: what writes need not have been waited for.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Ends it, and keeps what it wrote. An error: nothing of it is kept, unless [`Session::in_doubt`].
     fn commit(&self) -> Result<(), StoreError>;

@@ -40,6 +40,7 @@ use crate::database::DatabaseUrl;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 pub(super) use import::moved;
+use listener::Listener;
 use session::{Part, Postgres};
 pub use survey::{Survey, survey};
 
@@ -47,6 +48,7 @@ mod form;
 mod import;
 mod join;
 mod key;
+mod listener;
 mod probe;
 mod schema;
 mod session;
@@ -104,9 +106,19 @@ pub(super) fn open(
     let reader = Lane::thread("queue reader", reader, supervisor)?.of_server(reader_away);
     probe::spawn("probe of the queue's writer", &writer, supervisor);
     probe::spawn("probe of the queue's reader", &reader, supervisor);
+    let others = Arc::default();
+    let listener = Listener {
+        database: database.clone(),
+        node: opened.node,
+        last: Arc::downgrade(&last),
+        arrivals: arrivals.clone(),
+        others: Arc::clone(&others),
+    };
+    listener.spawn(supervisor);
     Ok(Store {
         writer,
         reader,
+        others,
         last,
         arrivals,
         keys,

@@ -75,6 +75,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         pulled,
         lineage,
         node: NodeId::ONLY,
+        others: Arc::default(),
         is_on_server: false,
     })
 }

@@ -497,7 +497,7 @@ fn a_node_without_a_database_and_a_url_in_place_of_its_file() {
     check(
         "[state]\nnode = \"web-1\"\n",
         &[
-            "c.toml:2:8: state.node: is of no use without a database that nodes share; hint: set \
+            "c.toml:2:8: state.node: \"web-1\" is of no use without a database that nodes share; hint: set \
              database_url_file, or remove the line",
         ],
     );

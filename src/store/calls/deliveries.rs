@@ -14,12 +14,12 @@ use crate::core::delivery::{
 use crate::core::time::Time;
 use crate::store::db::{Db, Row, values};
 use crate::store::sql;
-use crate::store::{DELIVERIES_KEPT, StageCounts, StoreError, delivery_state};
+use crate::store::{Appended, DELIVERIES_KEPT, StageCounts, StoreError, delivery_state};
 
 mod take;
 
 pub(in crate::store) use take::Taker;
-use take::queue_changes;
+use take::queued_run;
 
 fn asked(pipeline: &PipelineId, target: Target, detail: &str, seen: Time) -> NewChange {
     NewChange {
@@ -189,7 +189,12 @@ pub(in crate::store) fn release(
             let (target, detail) = (row.get("asset")?, row.get("detail")?);
             Ok(asked(pipeline, target, detail, now))
         })?;
-        let (first, last) = queue_changes(db, pipeline, &changes, Some(pulled))?;
+        let (first, last) = if let Some(run) = queued_run(db, pipeline, &changes, pulled)? {
+            run
+        } else {
+            let Appended { first, last } = queue::append(db, None, &changes)?;
+            (first, last)
+        };
         db.execute(sql::delivery::MADE, &values![*id, first, last])?;
         db.execute(sql::delivery::CLEAR_TARGETS, &values![*id])?;
     }

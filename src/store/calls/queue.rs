@@ -53,7 +53,21 @@ pub(in crate::store) fn append(
     changes: &[NewChange],
 ) -> Result<Appended, StoreError> {
     let before = last_seq(db)?;
-    let numbers = (before.next().0..).map(Seq);
+    append_from(db, node, before.next(), changes)?;
+    Ok(Appended {
+        first: before.next(),
+        last: Seq(before.0 + changes.len() as u64),
+    })
+}
+
+/// Appends changes with the numbers from `first` on, which are the next.
+pub(in crate::store) fn append_from(
+    db: &dyn Db,
+    node: Option<NodeId>,
+    first: Seq,
+    changes: &[NewChange],
+) -> Result<(), StoreError> {
+    let numbers = (first.0..).map(Seq);
     let rows = changes.iter().zip(numbers).map(|(change, seq)| {
         let file = change.file.as_ref();
         values![
@@ -71,11 +85,7 @@ pub(in crate::store) fn append(
             file.and(node),
         ]
     });
-    db.many(sql::change::APPEND, rows)?;
-    Ok(Appended {
-        first: before.next(),
-        last: Seq(before.0 + changes.len() as u64),
-    })
+    db.many(sql::change::APPEND, rows)
 }
 
 pub(in crate::store) fn queued_after(

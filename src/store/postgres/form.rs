@@ -13,9 +13,9 @@ pub(super) fn parameters<V: ToSql + Sync>(values: &[V]) -> Vec<&(dyn ToSql + Syn
 }
 
 /// The values of rows of so many, as arrays.
-pub(super) fn columns<'v>(width: usize, values: &[Value<'v>]) -> Vec<Vec<Value<'v>>> {
+pub(super) fn columns<'v, V: From<Value<'v>>>(width: usize, values: &[Value<'v>]) -> Vec<Vec<V>> {
     let rows = values.chunks_exact(width);
-    let column = |column| rows.clone().map(|row| row[column]).collect();
+    let column = |column: usize| rows.clone().map(|row| row[column].into()).collect();
     (0..width).map(column).collect()
 }
 
@@ -83,6 +83,48 @@ impl ToSql for Value<'_> {
 
     fn accepts(of: &Type) -> bool {
         [Type::INT4, Type::INT8, Type::TEXT, Type::BYTEA].contains(of)
+    }
+
+    to_sql_checked!();
+}
+
+/// A value of a statement that is sent before anything waits for it.
+#[derive(Debug)]
+pub(super) enum Owned {
+    Null,
+    Int(i64),
+    Text(Box<str>),
+    Bytes(Box<[u8]>),
+}
+
+impl From<Value<'_>> for Owned {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Int(number) => Self::Int(number),
+            Value::Text(text) => Self::Text(text.into()),
+            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
+        }
+    }
+}
+
+impl ToSql for Owned {
+    fn to_sql(
+        &self,
+        of: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let value = match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+        };
+        value.to_sql(of, out)
+    }
+
+    fn accepts(of: &Type) -> bool {
+        <Value<'_> as ToSql>::accepts(of)
     }
 
     to_sql_checked!();

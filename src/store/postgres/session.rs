@@ -3,16 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{join, join_all, ready};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::form::{columns, of_each, of_many, parameters, translated};
+use super::form::{Owned, columns, of_each, of_many, parameters, translated};
 use super::{Database, failed};
 use crate::core::lease::NodeId;
 use crate::store::calls::node::{self, Identity};
@@ -26,8 +28,8 @@ const LOCK: i32 = 0x4550_5131;
 pub(super) const NODES: i32 = LOCK + 1;
 /// The error of a transaction whose mark does not follow on the last one.
 pub(super) const OTHER_MARK: &str = "EP001";
-/// Statements that leave in one flight: as many as are certainly sent in order.
-const FLIGHT: usize = 30;
+/// Turns in which the connection's task takes in what has arrived.
+const TURNS: usize = 3;
 /// The number and the mark of a node's last transaction.
 const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = ?1 ORDER BY n DESC LIMIT 1";
 
@@ -73,6 +75,8 @@ pub(super) struct Postgres {
     client: RefCell<Option<Arc<Client>>>,
     /// Prepared statements by their texts, each with the form of it that takes many rows, if it has one.
     statements: RefCell<BTreeMap<String, Prepared>>,
+    /// What was sent and not waited for yet, in order. It leaves with what is waited for next.
+    sent: RefCell<Vec<Sent>>,
     in_transaction: Cell<bool>,
     /// Whether the transaction has written anything.
     wrote: Cell<bool>,
@@ -83,6 +87,9 @@ pub(super) struct Postgres {
     away: watch::Sender<Away>,
     runtime: Runtime,
 }
+
+/// A statement that was sent, and becomes the number of rows that it wrote.
+type Sent = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>;
 
 #[derive(Clone)]
 struct Prepared {
@@ -105,6 +112,7 @@ impl Postgres {
             part,
             client: RefCell::default(),
             statements: RefCell::default(),
+            sent: RefCell::default(),
             in_transaction: Cell::new(false),
             wrote: Cell::new(false),
             marks: Cell::default(),
@@ -147,15 +155,32 @@ impl Postgres {
         Ok(last.map_or((0, None), |(n, mark): (i64, i64)| (n, Some(mark))))
     }
 
-    /// Waits for an answer. What says that the server is away drops the connection.
+    /// Sends a statement: the first poll brings it to the connection. What becomes of it is waited for later.
+    fn send(
+        &self,
+        statement: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
+    ) {
+        let mut sent: Sent = Box::pin(statement);
+        if let Some(done) = sent.as_mut().now_or_never() {
+            sent = Box::pin(ready(done));
+        }
+        self.sent.borrow_mut().push(sent);
+    }
+
+    /// Waits for the answers to what was sent, and for this one, which leaves with them: the first error is that
+    /// of all. What says that the server is away drops the connection.
     fn wait<T>(
         &self,
         of: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
-        let patience = self.part.patience();
+        let (patience, sent) = (self.part.patience(), self.sent.take());
+        let all = async {
+            let (sent, last) = join(join_all(sent), of).await;
+            sent.into_iter().collect::<Result<Vec<_>, _>>().and(last)
+        };
         let waited = self
             .runtime
-            .block_on(async { tokio::time::timeout(patience, of).await });
+            .block_on(async { tokio::time::timeout(patience, all).await });
         let error = match waited {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => failed(error),
@@ -183,6 +208,7 @@ impl Postgres {
     fn drop_connection(&self) {
         self.client.take();
         self.statements.take();
+        self.sent.take();
         self.in_transaction.set(false);
     }
 
@@ -302,12 +328,19 @@ impl Postgres {
         Ok(())
     }
 
-    /// Begins a transaction beside which nothing else is written.
+    /// Begins a transaction beside which nothing else is written; what it does first leaves with that.
     fn lock(&self) -> Result<(), StoreError> {
         let schema = &self.database.schema;
-        self.run(&format!(
+        self.send_alone(format!(
             "BEGIN; SELECT pg_advisory_xact_lock({LOCK}, hashtext('{schema}'))"
         ))
+    }
+
+    /// Sends statements without values.
+    fn send_alone(&self, sql: String) -> Result<(), StoreError> {
+        let client = self.client()?;
+        self.send(async move { client.batch_execute(&sql).await.map(|()| 0) });
+        Ok(())
     }
 
     /// Runs statements without values.
@@ -338,8 +371,7 @@ impl Postgres {
         if lost && writes {
             return Err(self.given_up());
         }
-        let reads = ["SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
-        if writes && !reads.iter().any(|word| sql.starts_with(word)) {
+        if writes && !sql.starts_with("SELECT") {
             self.wrote.set(true);
         }
         self.client()
@@ -357,13 +389,18 @@ impl Postgres {
 }
 
 impl Session for Postgres {
-    /// A connection that was lost while nothing went on is made again first.
+    /// A connection whose end has arrived while nothing went on is made again first.
     fn begin(&self) -> Result<(), StoreError> {
-        let connected = self.client.borrow().is_some();
-        let mut begun = self.lock();
-        if connected && matches!(begun, Err(StoreError::Away(_))) {
-            begun = self.lock();
+        self.runtime.block_on(async {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        });
+        let ended = |client: &Arc<Client>| client.is_closed();
+        if self.client.borrow().as_ref().is_some_and(ended) {
+            self.drop_connection();
         }
+        let begun = self.lock();
         self.wrote.set(false);
         self.in_transaction.set(begun.is_ok());
         begun
@@ -378,7 +415,10 @@ impl Session for Postgres {
             None => "SELECT 1; COMMIT".to_owned(),
             Some(Marks { node, last, .. }) => {
                 let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
-                format!("SELECT mark_1({}, {last}, {mark}); COMMIT", node.0)
+                let (node, schema) = (node.0, &self.database.schema);
+                format!(
+                    "SELECT mark_1({node}, {last}, {mark}), pg_notify('{schema}', '{node}'); COMMIT"
+                )
             }
         };
         let ended = self.run(&sql);
@@ -407,6 +447,20 @@ impl Session for Postgres {
             _ => {}
         }
         ended
+    }
+
+    fn step(&self, sql: &'static str) -> Result<(), StoreError> {
+        if self.client.borrow().is_none() {
+            return Err(self.given_up());
+        }
+        self.send_alone(sql.to_owned())
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        if self.sent.borrow().is_empty() {
+            return Ok(());
+        }
+        self.wait(ready(Ok(())))
     }
 
     fn roll_back(&self) -> Result<(), StoreError> {
@@ -451,20 +505,14 @@ impl Db for Postgres {
         let client = self.client_for(sql)?;
         let prepared = self.prepared(&client, sql)?;
         if let Some(many) = prepared.many {
-            let columns = columns(width, values);
-            return self
-                .wait(client.execute(&many, &parameters(&columns)))
-                .map(drop);
+            let columns: Vec<Vec<Owned>> = columns(width, values);
+            self.send(async move { client.execute_raw(&many, columns).await });
+            return Ok(());
         }
-        let rows: Vec<_> = values.chunks_exact(width).map(parameters).collect();
-        for flight in rows.chunks(FLIGHT) {
-            let sent = flight.iter().map(|row| client.execute(&prepared.one, row));
-            self.wait(async {
-                join_all(sent)
-                    .await
-                    .into_iter()
-                    .collect::<Result<Vec<_>, _>>()
-            })?;
+        for row in values.chunks_exact(width) {
+            let row: Vec<Owned> = row.iter().map(|value| (*value).into()).collect();
+            let (client, statement) = (Arc::clone(&client), prepared.one.clone());
+            self.send(async move { client.execute_raw(&statement, row).await });
         }
         Ok(())
     }
@@ -499,7 +547,10 @@ impl Db for Postgres {
         }
         let client = self.client_for(sql)?;
         let one = self.prepared(&client, sql)?.one;
-        let rows = self.rows(&of_each(sql, one.params()), &columns(width, values))?;
+        let rows = self.rows(
+            &of_each(sql, one.params()),
+            &columns::<Value<'_>>(width, values),
+        )?;
         rows.iter().try_for_each(|row| {
             let row = Row(row);
             let ordinal: u64 = row.get("ordinal")?;

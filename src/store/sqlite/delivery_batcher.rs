@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::worker::{Finish, Job};
-use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane, queue};
+use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
 use crate::store::calls::queue::Pulled;
@@ -133,6 +133,11 @@ impl DeliveryBatcher {
         self.waits.subscribe()
     }
 
+    /// Another node's delivery may wait.
+    pub(in crate::store) fn announce_waiting(&self) {
+        self.waits.send_replace(());
+    }
+
     /// Brings a delivery to the writer; the answer comes when it is on disk. It is taken even if
     /// nothing waits for the answer any more.
     pub(in crate::store) fn take(
@@ -224,7 +229,7 @@ impl DeliveryBatcher {
                         };
                         // Not by the call that waits for the answer, since that may be gone.
                         if all.any(waits) {
-                            arrivals.waits.send_replace(());
+                            arrivals.announce_waiting();
                         }
                     }
                     Err(_) => arrivals.keys.doubt(),
@@ -260,8 +265,7 @@ fn take_all(
     let mut taker = deliveries::Taker::new(db, keys, pulled, coming.clone())?;
     let each = coming.map(|delivery| taker.take(delivery));
     let became = each.collect::<Result<_, _>>()?;
-    taker.finish()?;
-    Ok((became, queue::last_seq(db)?))
+    Ok((became, taker.finish()?))
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ impl InlineDatabase {
             pulled,
             lineage,
             node: NodeId::ONLY,
+            others: Arc::default(),
             is_on_server: false,
         })
     }

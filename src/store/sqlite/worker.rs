@@ -20,6 +20,9 @@ pub(in crate::store) type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send
 /// how to answer.
 pub(in crate::store) type Job = Box<dyn FnOnce(Option<&dyn Db>) -> (bool, Finish) + Send>;
 
+/// How a job is answered, and why it failed alone, where it did.
+type Answer = (Finish, Option<StoreError>);
+
 /// A connection and how to work with it.
 pub(in crate::store) struct Worker {
     session: Box<dyn Session>,
@@ -29,7 +32,7 @@ pub(in crate::store) struct Worker {
     /// reader, and for a database in memory.
     arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
     /// The answers of a commit that is in doubt: they are given when it is known what became of it.
-    doubtful: RefCell<Vec<Finish>>,
+    doubtful: RefCell<Vec<Answer>>,
 }
 
 impl Worker {
@@ -97,11 +100,16 @@ impl Worker {
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
             if !alone {
-                result = result.and_then(|()| self.execute("SAVEPOINT job"));
+                result = result.and_then(|()| self.session.step("SAVEPOINT job"));
             }
             let able = result.is_ok().then(|| self.db());
-            let (kept, finish) = job(able);
-            answers.push(finish);
+            let (mut kept, finish) = job(able);
+            let mut own = None;
+            if !alone && kept {
+                own = self.session.settle().err();
+                kept = own.is_none();
+            }
+            answers.push((finish, own));
             result = result.and_then(|()| {
                 if !self.session.in_transaction() {
                     return Err(self.session.given_up());
@@ -110,10 +118,11 @@ impl Worker {
                     (true, true) => Ok(()),
                     // It answers why; the transaction that is committed then is empty.
                     (true, false) => self.session.roll_back().and_then(|()| self.session.begin()),
-                    (false, true) => self.execute("RELEASE job"),
+                    (false, true) => self.session.step("RELEASE job"),
                     (false, false) => self
-                        .execute("ROLLBACK TO job")
-                        .and_then(|()| self.execute("RELEASE job")),
+                        .session
+                        .step("ROLLBACK TO job")
+                        .and_then(|()| self.session.step("RELEASE job")),
                 }
             });
         }
@@ -141,15 +150,12 @@ impl Worker {
             give(self.doubtful.take(), &kept.then_some(()).ok_or_else(lost));
         }
     }
-
-    fn execute(&self, sql: &str) -> Result<(), StoreError> {
-        self.db().execute(sql, &[]).map(drop)
-    }
 }
 
-fn give(answers: Vec<Finish>, result: &Result<(), StoreError>) {
-    for finish in answers {
-        finish(match result {
+fn give(answers: Vec<Answer>, result: &Result<(), StoreError>) {
+    for (finish, own) in answers {
+        let own = own.map(Err);
+        finish(match own.as_ref().unwrap_or(result) {
             Ok(()) => Ok(()),
             Err(error @ (StoreError::Away(_) | StoreError::Unusable(_))) => Err(error.clone()),
             Err(error) => Err(StoreError::Failed(Why::because(

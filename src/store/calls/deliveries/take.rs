@@ -14,7 +14,7 @@ use crate::store::sql;
 /// More targets than this are not looked for among what is queued already.
 const SHARED: usize = 64;
 
-/// Takes deliveries in one transaction. Their rows are written together, which costs less: before
+/// Takes deliveries in one transaction. Their rows and changes are written together, which costs less: before
 /// one of them is looked for, and by [`Taker::finish`].
 pub(in crate::store) struct Taker<'d> {
     db: &'d dyn Db,
@@ -23,6 +23,9 @@ pub(in crate::store) struct Taker<'d> {
     rows: Vec<Row<'d>>,
     /// The number of the last delivery.
     last: i64,
+    changes: Vec<NewChange>,
+    /// The number of the last change.
+    last_change: Seq,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
     /// while this transaction runs; a planner that pulls it by now does so after all of these came.
     before: Option<(PipelineId, Vec<Target>, (Seq, Seq))>,
@@ -43,6 +46,8 @@ impl<'d> Taker<'d> {
             pulled,
             rows: Vec::new(),
             last: super::last_id(db)?,
+            changes: Vec::new(),
+            last_change: queue::last_seq(db)?,
             before: None,
         })
     }
@@ -90,12 +95,14 @@ impl<'d> Taker<'d> {
         Ok(Taken::New(count))
     }
 
-    /// Writes what is taken.
-    pub(in crate::store) fn finish(mut self) -> Result<(), StoreError> {
-        self.write()
+    /// Writes what is taken. Returns the number of the last change.
+    pub(in crate::store) fn finish(mut self) -> Result<Seq, StoreError> {
+        self.write()?;
+        Ok(self.last_change)
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
+        self.write_changes()?;
         let rows = std::mem::take(&mut self.rows);
         self.db
             .many(sql::delivery::INSERT, rows.iter().map(Row::values))?;
@@ -103,6 +110,12 @@ impl<'d> Taker<'d> {
             sql::delivery::ADD_TARGET,
             rows.iter().flat_map(Row::targets),
         )
+    }
+
+    fn write_changes(&mut self) -> Result<(), StoreError> {
+        let changes = std::mem::take(&mut self.changes);
+        let first = Seq(self.last_change.next().0 - changes.len() as u64);
+        queue::append_from(self.db, None, first, &changes)
     }
 
     /// The last delivery that this one repeats.
@@ -131,6 +144,24 @@ impl<'d> Taker<'d> {
         )
     }
 
+    /// The numbers of changes that are queued already, or are queued now: see [`queued_run`].
+    fn run_of(
+        &mut self,
+        pipeline: &PipelineId,
+        changes: &[NewChange],
+    ) -> Result<(Seq, Seq), StoreError> {
+        if let Some(pulled) = self.pulled.last() {
+            self.write_changes()?;
+            if let Some(run) = queued_run(self.db, pipeline, changes, pulled)? {
+                return Ok(run);
+            }
+        }
+        let first = self.last_change.next();
+        self.changes.extend_from_slice(changes);
+        self.last_change.0 += changes.len() as u64;
+        Ok((first, self.last_change))
+    }
+
     fn queue(
         &mut self,
         pipeline: &PipelineId,
@@ -144,7 +175,7 @@ impl<'d> Taker<'d> {
         {
             return Ok(*run);
         }
-        let run = queue_changes(self.db, pipeline, changes, self.pulled.last())?;
+        let run = self.run_of(pipeline, changes)?;
         // An empty run is the end of the queue, which moves.
         self.before = (1..=SHARED).contains(&changes.len()).then(|| {
             let targets = changes.iter().map(|change| change.target.clone());
@@ -236,32 +267,18 @@ fn open_of(
     Ok(Open::Again(changes))
 }
 
-/// Queues changes, which have no files, and returns their numbers. Where all of them are queued already, in one
-/// run, and the planner has surely not pulled them, they are those: a request that is opened after this
-/// commit covers both. One that it has pulled it takes for as old as it was then, and for covered
-/// by another request since.
-pub(super) fn queue_changes(
+/// The numbers of changes where all of them are queued already, in one run, and the planner has surely not
+/// pulled them: a request that is opened after this commit covers both. One that it has pulled it takes for as
+/// old as it was then, and for covered by another request since.
+pub(super) fn queued_run(
     db: &dyn Db,
     pipeline: &PipelineId,
     changes: &[NewChange],
-    pulled: Option<Seq>,
-) -> Result<(Seq, Seq), StoreError> {
-    if let Some(run) = queued_run(db, pipeline, changes, pulled)? {
-        return Ok(run);
-    }
-    let appended = queue::append(db, None, changes)?;
-    Ok((appended.first, appended.last))
-}
-
-fn queued_run(
-    db: &dyn Db,
-    pipeline: &PipelineId,
-    changes: &[NewChange],
-    pulled: Option<Seq>,
+    pulled: Seq,
 ) -> Result<Option<(Seq, Seq)>, StoreError> {
-    let Some(pulled) = pulled.filter(|_| (1..=SHARED).contains(&changes.len())) else {
+    if !(1..=SHARED).contains(&changes.len()) {
         return Ok(None);
-    };
+    }
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
         let found = match &change.target {

@@ -187,3 +187,43 @@ async fn what_a_delivery_asks_for_is_queued_after_all_that_another_node_may_have
     two.store.take_delivery(asked("b")).await.unwrap();
     assert_eq!(leader.queued_after(Seq(1), 9).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_another_node_commits_is_announced_as_what_this_one_does() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let [one, two] = ["web-1", "web-2"].map(|name| Process::start(&node(&server, name)));
+    let (mut last, mut waiting) = (one.store.subscribe(), one.store.subscribe_waiting());
+    let appended = two.notice("/a").await;
+    last.wait_for(|last| *last == appended).await.unwrap();
+    waiting.mark_unchanged();
+    let scan = two.store.take_delivery(delivery("a", Work::Scan)).await;
+    assert_eq!(scan.unwrap(), Taken::New(0));
+    waiting.changed().await.unwrap();
+    // A connection that was lost is made again.
+    beside(&server, CUT);
+    let appended = insist(async || two.store.append(vec![change("www", "/b")]).await).await;
+    last.wait_for(|last| *last == appended.last).await.unwrap();
+    assert!(!one.store.subscribe_others().borrow().is_deaf);
+}
+
+/// As behind a pooler in transaction mode.
+#[tokio::test]
+async fn commits_that_are_not_announced_are_found_all_the_same_and_that_is_said() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let [one, _two] = ["web-1", "web-2"].map(|name| Process::start(&node(&server, name)));
+    let mut others = one.store.subscribe_others();
+    others.changed().await.unwrap();
+    while !others.borrow_and_update().is_deaf {
+        beside(
+            &server,
+            "INSERT INTO edgepurge.batch SELECT 2, max(n) + 1, 0 FROM edgepurge.batch WHERE node = 2",
+        );
+        others.changed().await.unwrap();
+    }
+    one.notice("/a").await;
+    others.wait_for(|others| !others.is_deaf).await.unwrap();
+}

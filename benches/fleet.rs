@@ -1,0 +1,215 @@
+//! Durable deliveries per second into a `PostgreSQL`, by nodes, beside the commits that its own `pgbench` makes
+//! in the same run.
+//!
+//! `cargo bench --bench fleet -- [--seconds N]`
+//!
+//! The server is started for it on this machine's disk, with its defaults (fsync on), and shares the cores with
+//! the nodes. Each node is a store as a daemon has it, with 512 callers that take one delivery after the other;
+//! each delivery has a name, a dedupe key and an asset of its own, so that it is a row of `delivery` and one of
+//! `change`. `pgbench` has 8 clients, and each of its commits is one row of two columns. Its programs are those
+//! in the directory `EDGEPURGE_TEST_POSTGRESQL`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measuring program speaks, trusts itself, and reads the clock"
+)]
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use edgepurge::core::asset::Asset;
+use edgepurge::core::change::{Kind, NewChange, PipelineId, Source, Target};
+use edgepurge::core::delivery::{NewDelivery, Work};
+use edgepurge::core::time::Time;
+use edgepurge::database::DatabaseUrl;
+use edgepurge::store::{Database, Store, StoreSettings};
+use edgepurge::supervise::Supervisor;
+
+/// Callers of a node at the same time.
+const CALLERS: u64 = 512;
+/// The user whom a server of root's is run as, since it refuses to be root's.
+const UNPRIVILEGED: u32 = 65_534;
+
+struct Server {
+    home: tempfile::TempDir,
+    running: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let home = tempfile::tempdir_in("/var/tmp").unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+        }
+        let mut initdb = program("initdb", home.path());
+        initdb.args(["--auth=trust", "--username=edgepurge", "--locale=C"]);
+        let made = initdb.arg("-D").arg(home.path().join("data")).output();
+        assert!(made.unwrap().status.success());
+        let mut postgres = program("postgres", home.path());
+        postgres
+            .args(["-c", "listen_addresses=", "-k"])
+            .arg(home.path());
+        postgres.arg("-D").arg(home.path().join("data"));
+        let running = postgres.spawn().unwrap();
+        let server = Self { home, running };
+        while server.pgbench("SELECT 1;", &["-t", "1"]).is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    /// A run of its own client, which makes these commits: what it says, where it can connect.
+    fn pgbench(&self, sql: &str, how: &[&str]) -> Option<String> {
+        let script = self.home.path().join("script");
+        std::fs::write(&script, sql).unwrap();
+        let mut pgbench = program("pgbench", self.home.path());
+        pgbench.args(["-n", "-M", "prepared", "-U", "edgepurge", "-h"]);
+        pgbench
+            .arg(self.home.path())
+            .args(how)
+            .arg("-f")
+            .arg(script)
+            .arg("postgres");
+        let output = pgbench.stdout(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then_some(said)
+    }
+
+    /// Commits per second of its own client.
+    fn commits(&self, seconds: &str) -> String {
+        let once = ["-t", "1"];
+        self.pgbench("CREATE TABLE commits (a bigint, b bigint);", &once)
+            .unwrap();
+        let insert = "INSERT INTO commits VALUES (1, 2);";
+        let said = self
+            .pgbench(insert, &["-c", "8", "-j", "1", "-T", seconds])
+            .unwrap();
+        let tps = said.lines().find_map(|line| line.strip_prefix("tps = "));
+        tps.unwrap().split('.').next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.running);
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
+        self.running.wait().unwrap();
+    }
+}
+
+fn program(name: &str, home: &Path) -> Command {
+    let programs: PathBuf = std::env::var_os("EDGEPURGE_TEST_POSTGRESQL")
+        .unwrap()
+        .into();
+    let mut program = Command::new(programs.join(name));
+    program
+        .current_dir(home)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    program
+}
+
+fn delivery(node: usize, number: u64) -> NewDelivery {
+    let pipeline = PipelineId::new("11111111-1111-4111-8111-111111111111");
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    key[8] = u8::try_from(node).unwrap();
+    NewDelivery {
+        route: "/hooks/www".into(),
+        event: format!("{node}-{number}").into(),
+        dedupe_key: Some(key),
+        dedupe: Duration::from_mins(10),
+        what: "push".into(),
+        pipeline: pipeline.clone(),
+        at: Time::from_millis(1_000),
+        due: Time::from_millis(1_000),
+        work: Work::Changes(vec![NewChange {
+            pipeline,
+            target: Target::Asset(Asset::from_stored(&format!("/{node}/{number}.css"))),
+            kind: Kind::Asked,
+            source: Source::Webhook,
+            detail: "push".into(),
+            file: None,
+            seen: Time::from_millis(1_000),
+        }]),
+    }
+}
+
+/// Deliveries per second of so many nodes together, and how many were in one commit.
+async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64) {
+    let state = tempfile::tempdir().unwrap();
+    let url = format!(
+        "postgres://edgepurge@/postgres?host={}",
+        server.home.path().display()
+    );
+    let url = DatabaseUrl::parse(&url).unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let open = |node: usize| {
+        let url = url.clone();
+        let settings = StoreSettings {
+            directory: state.path().join(node.to_string()),
+            api_url: "sandbox".to_owned(),
+            database: Some(Database {
+                url: Arc::new(move || Ok(url.clone())),
+                schema: format!("nodes_{nodes}"),
+                node: format!("web-{node}"),
+            }),
+        };
+        Arc::new(Store::open(&settings, &supervisor).unwrap())
+    };
+    let stores: Vec<Arc<Store>> = (0..nodes).map(open).collect();
+    let taken = Arc::new(AtomicU64::new(0));
+    let (begun, commits) = (Instant::now(), || {
+        stores.iter().map(|store| store.commits()).sum::<u64>()
+    });
+    let before = commits();
+    let mut callers = tokio::task::JoinSet::new();
+    for (node, store) in stores.iter().enumerate() {
+        for caller in 0..CALLERS {
+            let (store, taken) = (Arc::clone(store), Arc::clone(&taken));
+            callers.spawn(async move {
+                let mut number = caller;
+                while begun.elapsed() < time {
+                    store.take_delivery(delivery(node, number)).await.unwrap();
+                    taken.fetch_add(1, Ordering::Relaxed);
+                    number += CALLERS;
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+    #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
+    let (all, per_commit) = {
+        let all = taken.load(Ordering::Relaxed) as f64;
+        (all, all / (commits() - before) as f64)
+    };
+    let rate = all / begun.elapsed().as_secs_f64();
+    drop(stores);
+    supervisor.stop().await;
+    (rate, per_commit)
+}
+
+fn main() {
+    let mut arguments = std::env::args()
+        .skip_while(|word| word != "--seconds")
+        .skip(1);
+    let seconds = arguments.next().unwrap_or_else(|| "5".to_owned());
+    let time = Duration::from_secs(seconds.parse().unwrap());
+    let server = Server::start();
+    println!("pgbench: {} commits/s", server.commits(&seconds));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for nodes in [1, 2, 4] {
+        let (rate, per_commit) = runtime.block_on(deliveries(&server, nodes, time));
+        println!("{nodes} nodes: {rate:.0} deliveries/s, {per_commit:.0} in a commit");
+    }
+}
