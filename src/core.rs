@@ -19,6 +19,7 @@ pub mod etag;
 pub mod lease;
 pub mod loss;
 pub mod mapping;
+pub mod nodes;
 pub mod pause;
 pub mod planner;
 pub mod purge;

@@ -29,7 +29,9 @@ use crate::core::change::{FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
     DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, NewDelivery, Taken,
 };
+use crate::core::lease::NodeId;
 use crate::core::planner::Stands;
+use crate::core::purge::Unsettled;
 use crate::core::time::Time;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
@@ -47,7 +49,7 @@ mod sqlite;
 
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
-pub use postgres::{Database, UrlReader};
+pub use postgres::{Database, Survey, UrlReader, survey};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
@@ -55,6 +57,7 @@ pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use calls::delivery_keys::DeliveryKeys;
+use calls::queue::Pulled;
 use calls::{asset, deliveries, history, listing as lists, operate, queue, recent};
 use db::Db;
 use sqlite::{DeliveryBatcher, Lane, announce};
@@ -159,9 +162,9 @@ pub struct Store {
     arrivals: DeliveryBatcher,
     keys: DeliveryKeys,
     commits: Arc<AtomicU64>,
-    /// The last queued change that a planner has pulled.
-    pulled: Arc<AtomicU64>,
+    pulled: Pulled,
     lineage: Lineage,
+    node: NodeId,
     is_on_server: bool,
 }
 
@@ -202,6 +205,12 @@ impl Store {
         self.writer.away().or_else(|| self.reader.away())
     }
 
+    /// The node that it is opened for.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
     /// What it is the continuation of.
     #[must_use]
     pub const fn lineage(&self) -> &Lineage {
@@ -219,9 +228,9 @@ impl Store {
 impl Store {
     /// Commits changes, gives them sequence numbers, and wakes the subscribers. All or none.
     pub fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
-        let last = Arc::clone(&self.last);
+        let (last, node) = (Arc::clone(&self.last), self.node);
         self.write(
-            move |db| queue::append(db, &changes),
+            move |db| queue::append(db, Some(node), &changes),
             move |appended: &Appended| announce(&last, appended.last),
         )
     }
@@ -229,7 +238,7 @@ impl Store {
     /// Commits a delivery together with the changes it makes, unless it came before and is done: one
     /// with the same route, pipeline and key, taken less than `dedupe` ago. Changes that are due
     /// later, and scans, are kept until then. What is queued already is not queued twice, unless a
-    /// planner has pulled it: it would not know that it has changed since. What
+    /// planner may have pulled it: it would not know that it has changed since. What
     /// repeats one that is not done is due with that, or at once where that was due before; where
     /// it asks for scans, what the first found and is not done is queued again besides.
     pub fn take_delivery(&self, delivery: NewDelivery) -> StoreFuture<'_, Taken> {
@@ -275,8 +284,8 @@ impl Store {
         self.arrivals.subscribe_waiting()
     }
 
-    /// The file facts of an origin after `after`, in order of sequence, whatever their stage, at
-    /// most `limit`. A file that maps to several assets comes several times.
+    /// The file facts of an origin of this node after `after`, in order of sequence, whatever their stage,
+    /// at most `limit`. A file that maps to several assets comes several times.
     pub fn facts_after(
         &self,
         pipeline: PipelineId,
@@ -284,7 +293,8 @@ impl Store {
         after: Seq,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(Seq, FileFact)>> {
-        self.read(move |db| queue::facts_after(db, &pipeline, &origin, after, limit))
+        let node = self.node;
+        self.read(move |db| queue::facts_after(db, node, &pipeline, &origin, after, limit))
     }
 
     /// The history of requests.
@@ -340,6 +350,16 @@ impl Store {
     /// The requests that last took the changes from `first` to `last`, in order of number.
     pub fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
         self.read(move |db| history::requests_of(db, first, last))
+    }
+
+    /// Everything but queued changes that a planner has to know at start.
+    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
+        self.read(history::unsettled)
+    }
+
+    /// How many assets of each pipeline are queued, and when the oldest change of them was noticed.
+    pub fn queued_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, (usize, Time)>> {
+        self.read(queue::queued_assets)
     }
 
     /// How many assets of each pipeline are failed.

@@ -172,7 +172,7 @@ async fn run(directory: &Path) -> Running {
         names: BTreeMap::from([(PipelineId::new("www"), "www".into())]),
         verified: std::collections::BTreeSet::new(),
     };
-    let (_handle, seat) = EngineHandle::new();
+    let seat = EngineHandle::new().seat();
     let engine = Engine::restore(
         settings,
         store.clone(),

@@ -105,7 +105,9 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
+            let bucket = origin.bucket.is_some();
+            let name = Arc::from(origin.name.as_str());
+            origins.insert(name, IntakeOrigin { url_prefix, bucket });
         }
         let mapping = Mapping::new(MappingSettings {
             rules: pipeline.rules.clone(),
@@ -262,7 +264,14 @@ pub(super) fn database(
             Err(problems) => Err(problems.to_string()),
         }),
         schema: "edgepurge".to_owned(),
+        node: config.state.node.clone().unwrap_or_else(host_name),
     }))
+}
+
+/// What this machine is called.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 fn cookies(config: &Config) -> PathBuf {

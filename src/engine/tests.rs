@@ -77,7 +77,8 @@ impl NoApi {
 
 async fn engine(desk: &Desk, api: &NoApi) -> (Engine, EngineHandle) {
     let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new(["www"])));
-    let (handle, seat) = EngineHandle::new();
+    let handle = EngineHandle::new();
+    let seat = handle.seat();
     let (caller, supervisor) = (api.caller(clock), Supervisor::default());
     let engine = Engine::restore(
         settings(),

@@ -8,6 +8,7 @@ pub(super) mod delivery_keys;
 pub(super) mod fleet;
 pub(super) mod history;
 pub(super) mod listing;
+pub(super) mod node;
 pub(super) mod operate;
 pub(super) mod queue;
 pub(super) mod recent;

@@ -167,7 +167,7 @@ macro_rules! contract {
     };
 }
 
-mod deliveries;
+pub(super) mod deliveries;
 mod lease;
 mod limits;
 mod listing;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use super::{StoreError, Why};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq, Target};
+use crate::core::lease::NodeId;
 use crate::core::purge::RequestId;
 use crate::core::time::Time;
 
 /// Rows that are handed to an engine at once.
-const CHUNK: usize = 512;
+pub(in crate::store) const CHUNK: usize = 512;
 
 /// A connection to a database.
 pub(in crate::store) trait Db {
@@ -32,6 +33,19 @@ pub(in crate::store) trait Db {
         values: &[Value<'_>],
         read: &mut Read<'_>,
     ) -> Result<(), StoreError>;
+
+    /// Runs a statement that reads once for each `width` values, and hands over each row with the position of
+    /// the values that it is for.
+    fn each_row_of_all(
+        &self,
+        sql: &str,
+        width: usize,
+        values: &[Value<'_>],
+        read: &mut ReadOf<'_>,
+    ) -> Result<(), StoreError> {
+        let mut all = values.chunks_exact(width).enumerate();
+        all.try_for_each(|(at, of)| self.each_row(sql, of, &mut |row| read(at, row)))
+    }
 }
 
 /// A connection on which one thread works, with its transactions. One to a server may be lost at any
@@ -71,6 +85,8 @@ pub(in crate::store) trait Session: Send {
 
 /// Takes a row. It may run other statements.
 pub(in crate::store) type Read<'r> = dyn FnMut(&Row<'_>) -> Result<(), StoreError> + 'r;
+/// Takes a row, and the position of the values that it is for.
+pub(in crate::store) type ReadOf<'r> = dyn FnMut(usize, &Row<'_>) -> Result<(), StoreError> + 'r;
 
 impl dyn Db + '_ {
     /// All rows of a statement.
@@ -248,6 +264,7 @@ into_value! {
     usize: number => Self::Int(int(number));
     bool: flag => Self::Int(i64::from(flag));
     Seq: seq => Self::from(seq.0);
+    NodeId: node => Self::Int(node.0);
     Time: time => Self::from(time.millis());
     RequestId: request => Self::from(request.0);
     &'v str: text => Self::Text(text);
@@ -282,6 +299,7 @@ from_value! {
     u32: Int(number) => u32::try_from(number).ok();
     bool: Int(number) => Some(number != 0);
     Seq: Int(number) => Some(Self(uint(number)));
+    NodeId: Int(number) => Some(Self(number));
     Time: Int(millis) => Some(Self::from_millis(uint(millis)));
     RequestId: Int(number) => Some(Self(uint(number)));
     &'v str: Text(text) => Some(text);

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::calls::{decide, deliveries, fleet, history, operate, queue, verify};
-use super::db::Db;
-use super::sqlite::note_pulled;
-use super::{Store, StoreError, StoreFuture};
+use super::calls::{decide, deliveries, fleet, history, node, operate, queue, verify};
+use super::db::{Db, values};
+use super::{Store, StoreError, StoreFuture, sql};
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::delivery::ScanDone;
 use crate::core::lease::{LeaseRow, NodeId, Term};
+use crate::core::nodes::NodeRow;
 use crate::core::pause::{Holder, Pause, Retry};
-use crate::core::purge::{Decision, Unsettled};
+use crate::core::purge::Decision;
 use crate::core::time::Time;
 use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 
@@ -73,7 +73,8 @@ impl Deref for Desk {
 impl Store {
     /// Begins a term, whichever was before, of a queue that no other node uses.
     pub fn lead(self: &Arc<Self>, term: Term) -> StoreFuture<'_, Desk> {
-        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, NodeId::ONLY));
+        let node = self.node;
+        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, node));
         Box::pin(async move {
             begun.await?;
             Ok(self.desk(term, Tenure::unlimited()))
@@ -110,6 +111,27 @@ impl Store {
         self.alter(move |db| fleet::resign(db, term))
     }
 
+    /// Says that this node runs, at a time of its clock, and announces what other nodes have appended. Returns
+    /// every node.
+    pub fn beat(&self, now: Time) -> StoreFuture<'_, Vec<NodeRow>> {
+        let node = self.node;
+        self.write_and_announce(move |db| {
+            db.execute(sql::node::BEAT, &values![node, now])?;
+            node::all(db)
+        })
+    }
+
+    /// Says that this node stops.
+    pub fn leave(&self) -> StoreFuture<'_, ()> {
+        let node = self.node;
+        self.alter(move |db| db.execute(sql::node::LEAVE, &values![node]).map(drop))
+    }
+
+    /// Forgets a node that will not come back. `false`: its beat has moved from this one.
+    pub fn forget(&self, node: NodeId, beat: i64) -> StoreFuture<'_, bool> {
+        self.alter(move |db| Ok(db.execute(sql::node::FORGET, &values![node, beat])? > 0))
+    }
+
     fn desk(self: &Arc<Self>, term: Term, tenure: Tenure) -> Desk {
         Desk {
             store: Arc::clone(self),
@@ -136,17 +158,12 @@ impl Desk {
         &self.tenure
     }
 
-    /// Everything but queued changes that a planner has to know at start.
-    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
-        self.store.read(history::unsettled)
-    }
-
     /// The queued changes after `cursor` in order of sequence, at most `limit`.
     pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.store.read(move |db| {
             let changes = queue::queued_after(db, cursor, limit)?;
-            note_pulled(&pulled, &changes);
+            pulled.note(&changes);
             Ok(changes)
         })
     }
@@ -173,10 +190,10 @@ impl Desk {
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
     /// a call, which are returned.
     pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.fenced(move |db| {
             let changes = operate::retry(db, &what, limit)?;
-            note_pulled(&pulled, &changes);
+            pulled.note(&changes);
             Ok(changes)
         })
     }
@@ -208,7 +225,7 @@ impl Desk {
     /// Queues the changes of deliveries that are due at `now`, at most `limit` deliveries, and
     /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
-        let pulled = Arc::clone(&self.store.pulled);
+        let pulled = self.store.pulled.clone();
         self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &pulled))
     }
 

@@ -14,29 +14,43 @@
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
 //! writes a mark (the table `batch`), and the next connection looks which was the last.
 //!
-//! One edgepurge works on a schema: a lock of its writer's session keeps others out.
+//! **A queue that was in `queue.db` is taken over** at the first start with a database (`import.rs`).
+//!
+//! Several nodes work on a schema, each with marks of its own, by which it also notices that another process
+//! runs as the same node. A lock of the writer's session keeps that out before it writes: it is copied with
+//! the disk, or has the same name. The lock is free as soon as a process has ended.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
+use tokio_postgres::error::SqlState;
 
 use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::node::Identity;
+use super::calls::queue::Pulled;
 use super::calls::{history, operate, queue};
-use super::db::{Db, Session as _};
+use super::db::Session as _;
 use super::sqlite::lock::Lock;
 use super::sqlite::{DeliveryBatcher, Lane, Worker};
 use super::{Store, StoreError, StoreSettings, Why};
+use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
-use crate::lineage::{Beginning, Lineage};
+use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
+pub(super) use import::moved;
 use session::{Part, Postgres};
+pub use survey::{Survey, survey};
 
 mod form;
+mod import;
+mod join;
+mod key;
 mod probe;
+mod schema;
 mod session;
+mod survey;
 
 /// Reads the URL of a database, from wherever it is by then. An error is why it can't.
 pub type UrlReader = Arc<dyn Fn() -> Result<DatabaseUrl, String> + Send + Sync>;
@@ -48,6 +62,8 @@ pub struct Database {
     pub url: UrlReader,
     /// The schema that has the tables; made when it is missing.
     pub schema: String,
+    /// What this node is called among those that use the schema.
+    pub node: String,
 }
 
 impl fmt::Debug for Database {
@@ -61,7 +77,7 @@ impl fmt::Debug for Database {
 /// # Errors
 /// [`StoreError::Unusable`] when the tables are a newer version's, or for another API; then nothing is
 /// changed. [`StoreError::Locked`] when another edgepurge has the state directory, [`StoreError::Away`] when
-/// the database can't be reached, or another edgepurge has its schema.
+/// the database can't be reached, or another edgepurge runs as the same node.
 pub(super) fn open(
     settings: &StoreSettings,
     database: &Database,
@@ -73,11 +89,10 @@ pub(super) fn open(
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
     let last = Arc::new(watch::Sender::new(opened.lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
-    let pulled = Arc::default();
-    let arrivals =
-        DeliveryBatcher::new(opened.keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
-            .answering_from_a_task(supervisor)
-            .answering_in_time();
+    let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
+        .answering_from_a_task(supervisor)
+        .answering_in_time();
     let (writer_away, reader_away) = (opened.writer.away(), opened.reader.away());
     let writer = Worker::writer(
         opened.writer,
@@ -94,10 +109,11 @@ pub(super) fn open(
         reader,
         last,
         arrivals,
-        keys: opened.keys,
+        keys,
         commits,
         pulled,
         lineage: opened.lineage,
+        node: opened.node,
         is_on_server: true,
     })
 }
@@ -106,15 +122,21 @@ pub(super) fn open(
 struct Opened {
     writer: Postgres,
     reader: Postgres,
-    keys: DeliveryKeys,
+    node: NodeId,
     lineage: Lineage,
 }
 
 impl Opened {
     fn new(settings: &StoreSettings, database: &Database) -> Result<Self, StoreError> {
-        let writer = Postgres::new(database, Part::Writer)?;
+        let identity = Identity {
+            name: database.node.clone(),
+            key: key::key(&settings.directory)?,
+            instance: fastrand::i64(..),
+        };
+        let writer = Postgres::new(database, Part::Writer(identity))?;
         writer.begin()?;
-        let new = writer.migrate()?;
+        let before = schema::migrate(&writer)?;
+        let import = import::import(settings, &writer, before == 0)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
             let why = format!(
@@ -123,36 +145,28 @@ impl Opened {
             );
             return Err(StoreError::Unusable(why.into()));
         }
-        writer.read_mark()?;
-        let forgotten = writer.take_forgotten()?;
+        let (node, joined) = writer.join(before)?;
+        let beginning = match &import {
+            Some(import) if before == 0 => import.beginning.clone(),
+            _ => joined,
+        };
+        let lineage = Lineage {
+            epoch: writer.epoch_of(node)?.unwrap_or(epoch),
+            last: queue::last_seq(&writer)?,
+            pruned: history::pruned(&writer, node)?,
+            beginning,
+        };
         writer.commit()?;
-        if settings.directory.join("queue.db").exists() {
-            warn_of_queue(&settings.directory);
+        if let Some(import) = &import {
+            import.finish()?;
         }
-        let db: &dyn Db = &writer;
         Ok(Self {
             reader: Postgres::new(database, Part::Reader)?,
-            keys: DeliveryKeys::read(db)?,
-            lineage: Lineage {
-                epoch: forgotten.as_ref().map_or(epoch, |(epoch, _)| epoch.clone()),
-                last: queue::last_seq(db)?,
-                pruned: history::pruned(db)?,
-                beginning: match forgotten {
-                    Some((_, why)) => Beginning::Anew(why),
-                    None if new => Beginning::New,
-                    None => Beginning::Continued,
-                },
-            },
+            node,
+            lineage,
             writer,
         })
     }
-}
-
-fn warn_of_queue(directory: &Path) {
-    tracing::warn!(
-        "the queue is in PostgreSQL; {} is not used, and what it has queued is not purged",
-        directory.join("queue.db").display()
-    );
 }
 
 /// The error of a call to `PostgreSQL`. Where the server is not reached, or does not work as it is now,
@@ -160,7 +174,10 @@ fn warn_of_queue(directory: &Path) {
 fn failed(error: tokio_postgres::Error) -> StoreError {
     let (text, away) = if let Some(said) = error.as_db_error() {
         let code = said.code().code();
-        let text = format!("PostgreSQL: {} ({code})", said.message());
+        let mut text = format!("PostgreSQL: {} ({code})", said.message());
+        if *said.code() == SqlState::DISK_FULL {
+            text.push_str("; make room on the disk of the server");
+        }
         (text, AWAY.iter().any(|class| code.starts_with(class)))
     } else {
         let source = std::error::Error::source(&error);

@@ -21,6 +21,7 @@ pub(super) mod delivery;
 pub(super) mod fleet;
 pub(super) mod listing;
 pub(super) mod meta;
+pub(super) mod node;
 pub(super) mod pause;
 pub(super) mod recent;
 pub(super) mod request;
@@ -34,6 +35,7 @@ pub(super) fn statements() -> Vec<(String, String)> {
         ("delivery", delivery::ALL),
         ("fleet", fleet::ALL),
         ("meta", meta::ALL),
+        ("node", node::ALL),
         ("pause", pause::ALL),
         ("recent", recent::ALL),
         ("request", request::ALL),

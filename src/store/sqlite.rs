@@ -7,15 +7,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::queue::Pulled;
 use super::calls::{deliveries, history, operate, queue};
+use super::postgres::moved;
 use super::{Database, Store, StoreError, StoreFuture, Why};
-use crate::core::change::{Change, Seq};
+use crate::core::change::Seq;
+use crate::core::lease::NodeId;
 use crate::lineage::{Beginning, Lineage, set_aside};
 use crate::supervise::Supervisor;
 
@@ -51,13 +54,14 @@ pub struct StoreSettings {
 pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<Store, StoreError> {
     let lock = Lock::take(&settings.directory)?;
     let path = settings.directory.join("queue.db");
+    refuse_moved(&path)?;
     let (writer, lineage) = open_or_set_aside(&path, &settings.api_url)?;
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
     let commits = Arc::new(AtomicU64::new(0));
     let keys = DeliveryKeys::read(&writer)?;
-    let pulled = Arc::default();
-    let arrivals = DeliveryBatcher::new(keys.clone(), Arc::clone(&pulled), Arc::clone(&last))
+    let pulled = Pulled::here();
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
@@ -70,12 +74,31 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         commits,
         pulled,
         lineage,
+        node: NodeId::ONLY,
         is_on_server: false,
     })
 }
 
+/// Refuses to begin a new queue where the one before is in `PostgreSQL`.
+fn refuse_moved(path: &Path) -> Result<(), StoreError> {
+    let moved = moved(path);
+    if path.exists() || !moved.exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "the queue was moved to PostgreSQL, and no database is configured; set state.database_url_file again, or \
+         remove {} to begin a new queue: what PostgreSQL has queued is not purged then, and everything is purged \
+         once",
+        moved.display()
+    );
+    Err(StoreError::Unusable(why.into()))
+}
+
 /// Opens the database as it is, or sets it aside and makes a new one.
-fn open_or_set_aside(path: &Path, api_url: &str) -> Result<(Connection, Lineage), StoreError> {
+pub(super) fn open_or_set_aside(
+    path: &Path,
+    api_url: &str,
+) -> Result<(Connection, Lineage), StoreError> {
     let exists = path.exists();
     let why = match open_as_it_is(path, api_url) {
         Ok((connection, mut lineage, api)) if api == api_url => {
@@ -106,16 +129,10 @@ fn open_as_it_is(path: &Path, api_url: &str) -> Result<(Connection, Lineage, Str
     let lineage = Lineage {
         epoch,
         last: queue::last_seq(&connection)?,
-        pruned: history::pruned(&connection)?,
+        pruned: history::pruned(&connection, NodeId::ONLY)?,
         beginning: Beginning::Continued,
     };
     Ok((connection, lineage, api))
-}
-
-/// Moves the planner's cursor: it is about to get these.
-pub(super) fn note_pulled(pulled: &AtomicU64, changes: &[Change]) {
-    let last = changes.iter().map(|change| change.seq.0).max();
-    pulled.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {

@@ -14,7 +14,7 @@ use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 use crate::core::pause::Pause;
-use crate::core::purge::{AllReason, RequestId};
+use crate::core::purge::{AllReason, RequestId, Unsettled};
 use crate::core::time::Time;
 
 /// How many hot assets are named.
@@ -122,6 +122,33 @@ pub struct View {
 }
 
 impl View {
+    /// What another node's planner does, as far as the store shows it: what is in flight, what is queued of each
+    /// pipeline, and since when.
+    #[must_use]
+    pub fn elsewhere(unsettled: Unsettled, queued: BTreeMap<PipelineId, (usize, Time)>) -> Self {
+        let mut pipelines: BTreeMap<PipelineId, PipelineView> = BTreeMap::new();
+        for (id, (assets, oldest)) in queued {
+            let view = pipelines.entry(id).or_default();
+            view.queued_assets = assets;
+            view.oldest_queued = Some(oldest);
+        }
+        for all in unsettled.all {
+            let view = pipelines.entry(all.pipeline).or_default();
+            view.queued_all = Some(all.reason);
+        }
+        for request in unsettled.requests {
+            pipelines.entry(request.pipeline).or_default().in_flight += 1;
+        }
+        for pause in unsettled.pauses {
+            let view = pipelines.entry(pause.pipeline.clone()).or_default();
+            view.pauses.push(pause);
+        }
+        Self {
+            pipelines,
+            ..Self::default()
+        }
+    }
+
     /// Whether everything is settled.
     #[must_use]
     pub fn settled(&self) -> bool {

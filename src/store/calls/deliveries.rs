@@ -1,11 +1,11 @@
 //! Deliveries: taken, waited for, and looked up.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::delivery_keys::{DeliveryKeys, event_key};
+use super::delivery_keys::DeliveryKeys;
 use super::history;
+use super::queue::{self, Pulled};
 use crate::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::delivery::{
     DeliveryProgress, DeliveryRecord, DeliveryState, DueDeliveries, Phase, REASONED, Reason,
@@ -95,8 +95,7 @@ pub(in crate::store) fn find<T>(
     event: &str,
     read: fn(&dyn Db, &Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    keys.renew(db)?;
-    let Some(id) = keys.of_event(event_key(route, event)) else {
+    let Some(id) = keys.find(db, route, event)? else {
         return Ok(None);
     };
     db.optional(sql::delivery::OF_EVENT, &values![id, route, event], |row| {
@@ -177,18 +176,20 @@ pub(in crate::store) fn release(
     db: &dyn Db,
     now: Time,
     limit: usize,
-    pulled: &AtomicU64,
+    pulled: &Pulled,
 ) -> Result<usize, StoreError> {
     let ready: Vec<(i64, PipelineId)> =
         db.query(sql::delivery::READY, &values![now, limit], |row| {
             Ok((row.get("id")?, row.get("pipeline")?))
         })?;
+    // What this transaction queues no planner can have pulled.
+    let pulled = pulled.last().map_or_else(|| queue::last_seq(db), Ok)?;
     for (id, pipeline) in &ready {
         let changes: Vec<NewChange> = db.query(sql::delivery::TARGETS, &values![*id], |row| {
             let (target, detail) = (row.get("asset")?, row.get("detail")?);
             Ok(asked(pipeline, target, detail, now))
         })?;
-        let (first, last) = queue_changes(db, pipeline, &changes, pulled)?;
+        let (first, last) = queue_changes(db, pipeline, &changes, Some(pulled))?;
         db.execute(sql::delivery::MADE, &values![*id, first, last])?;
         db.execute(sql::delivery::CLEAR_TARGETS, &values![*id])?;
     }

@@ -1,6 +1,7 @@
 //! Which of the last deliveries has a name or a dedupe key. In memory, and made from the rows at
 //! each start: an index over random numbers in the database would be the dearest part of a commit,
-//! since each delivery would write two pages of it anew.
+//! since each delivery would write two pages of it anew. Where other nodes take deliveries into the same
+//! database, it has those indexes, and what comes is looked for there, in each transaction.
 //!
 //! It knows where to look, and no more: the reader of a row found here compares it. So an entry
 //! of a delivery that was forgotten does no harm. One that was not committed after all hides the one
@@ -10,6 +11,7 @@
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::core::delivery::NewDelivery;
 use crate::store::db::{Db, int, values};
 use crate::store::sql;
 use crate::store::{DELIVERIES_KEPT, StoreError};
@@ -21,6 +23,8 @@ const MOST: usize = DELIVERIES_KEPT + DELIVERIES_KEPT / 8;
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct DeliveryKeys {
     rows: Arc<Mutex<Rows>>,
+    /// Whether other nodes take deliveries, too.
+    is_shared: bool,
 }
 
 /// Rows by hashes. Nothing depends on their order, and a tree of so many misses the cache at each level.
@@ -76,6 +80,14 @@ fn hash(of: &impl Hash) -> i64 {
 }
 
 impl DeliveryKeys {
+    /// Of deliveries that other nodes take, too.
+    pub(in crate::store) fn shared() -> Self {
+        Self {
+            is_shared: true,
+            ..Self::default()
+        }
+    }
+
     /// The keys of the last [`DELIVERIES_KEPT`] deliveries.
     pub(in crate::store) fn read(db: &dyn Db) -> Result<Self, StoreError> {
         let keys = Self::default();
@@ -88,8 +100,46 @@ impl DeliveryKeys {
         self.lock().doubtful = true;
     }
 
-    /// Reads the keys anew where they are doubtful.
-    pub(in crate::store) fn renew(&self, db: &dyn Db) -> Result<(), StoreError> {
+    /// Reads the keys anew where they are doubtful, for deliveries that come next.
+    pub(in crate::store) fn renew<'d>(
+        &self,
+        db: &dyn Db,
+        coming: impl Iterator<Item = &'d NewDelivery>,
+    ) -> Result<(), StoreError> {
+        if self.is_shared {
+            return self.look_up(db, coming);
+        }
+        self.read_again(db)
+    }
+
+    /// Finds the last delivery that each of these may repeat.
+    fn look_up<'d>(
+        &self,
+        db: &dyn Db,
+        coming: impl Iterator<Item = &'d NewDelivery>,
+    ) -> Result<(), StoreError> {
+        let keyed = coming.filter_map(|delivery| {
+            let key = delivery.dedupe_key.as_ref()?;
+            Some((key, &*delivery.route, &delivery.pipeline))
+        });
+        let keyed: Vec<_> = keyed.collect();
+        let values: Vec<_> = keyed
+            .iter()
+            .flat_map(|(key, route, pipeline)| values![*key, *route, *pipeline])
+            .collect();
+        let mut rows = Rows::default();
+        db.each_row_of_all(sql::delivery::LAST_OF_DEDUPE, 3, &values, &mut |at, row| {
+            if let Some((key, route, pipeline)) = keyed.get(at) {
+                let key = dedupe_key(route, pipeline.as_str(), *key);
+                rows.dedupes.insert(key, row.get("id")?);
+            }
+            Ok(())
+        })?;
+        *self.lock() = rows;
+        Ok(())
+    }
+
+    fn read_again(&self, db: &dyn Db) -> Result<(), StoreError> {
         if !self.lock().doubtful {
             return Ok(());
         }
@@ -113,8 +163,22 @@ impl DeliveryKeys {
         })
     }
 
-    /// The last delivery with the name.
-    pub(in crate::store) fn of_event(&self, key: i64) -> Option<i64> {
+    /// The last delivery with the name; another one may be at its place.
+    pub(in crate::store) fn find(
+        &self,
+        db: &dyn Db,
+        route: &str,
+        event: &str,
+    ) -> Result<Option<i64>, StoreError> {
+        if self.is_shared {
+            let of = values![route, event];
+            return db.optional(sql::delivery::LAST_OF_EVENT, &of, |row| row.get("id"));
+        }
+        self.read_again(db)?;
+        Ok(self.of_event(event_key(route, event)))
+    }
+
+    fn of_event(&self, key: i64) -> Option<i64> {
         self.lock().events.get(&key).copied()
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{decide, listing, operate};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq, Source};
+use crate::core::lease::NodeId;
 use crate::core::purge::{
     AllReason, Learned, Limit, OpenRequest, QueuedAll, REMEMBERED_IDS, RequestId, Scope, Unsettled,
 };
@@ -189,34 +190,36 @@ pub(in crate::store) fn failed_assets(
 pub(in crate::store) fn prune(db: &dyn Db, before: Time, limit: usize) -> Result<u64, StoreError> {
     let mut left = limit;
     for sql in [sql::change::PRUNE_DONE, sql::change::PRUNE_DROPPED] {
-        let deleted: Vec<(PipelineId, Option<String>, Seq)> =
-            db.query(sql, &values![before, left], |row| {
-                Ok((row.get("pipeline")?, row.get("origin")?, row.get("seq")?))
-            })?;
-        left = left.saturating_sub(deleted.len());
-        if let Some(seq) = deleted.iter().map(|(_, _, seq)| *seq).max() {
-            db.execute(sql::change::KEEP_LAST, &values![seq])?;
-        }
-        let mut last = BTreeMap::new();
-        for (pipeline, origin, seq) in deleted {
-            if let Some(origin) = origin {
-                let known = last.entry((pipeline, origin)).or_insert(seq);
+        let (mut deleted, mut highest, mut last) = (0, Seq(0), BTreeMap::new());
+        db.each_row(sql, &values![before, left], &mut |row| {
+            let seq: Seq = row.get("seq")?;
+            deleted += 1;
+            highest = seq.max(highest);
+            let of: (Option<NodeId>, Option<String>) = (row.get("node")?, row.get("origin")?);
+            if let (Some(node), Some(origin)) = of {
+                let pipeline: PipelineId = row.get("pipeline")?;
+                let known = last.entry((node, pipeline, origin)).or_insert(seq);
                 *known = seq.max(*known);
             }
-        }
+            Ok(())
+        })?;
+        left = left.saturating_sub(deleted);
+        db.execute(sql::change::KEEP_LAST, &values![highest])?;
         let last = last.iter();
-        let pruned = last.map(|((pipeline, origin), seq)| values![pipeline, origin, *seq]);
+        let pruned =
+            last.map(|((node, pipeline, origin), seq)| values![*node, pipeline, origin, *seq]);
         db.many(sql::change::NOTE_PRUNED, pruned)?;
     }
     left = left.saturating_sub(db.execute(sql::request::PRUNE, &values![before, left])?);
     Ok((limit - left) as u64)
 }
 
-/// The last change of each origin's files that is not in the history any more.
+/// The last change of a node's files, for each origin, that is not in the history any more.
 pub(in crate::store) fn pruned(
     db: &dyn Db,
+    node: NodeId,
 ) -> Result<BTreeMap<(PipelineId, String), Seq>, StoreError> {
-    db.query(sql::change::PRUNED, &[], |row| {
+    db.query(sql::change::PRUNED, &values![node], |row| {
         Ok(((row.get("pipeline")?, row.get("origin")?), row.get("seq")?))
     })
 }

@@ -1,6 +1,12 @@
 //! Changes: appended, and read again.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source};
+use crate::core::lease::NodeId;
+use crate::core::time::Time;
 use crate::store::db::{Db, Row, values};
 use crate::store::sql;
 use crate::store::{Appended, StoreError};
@@ -10,7 +16,42 @@ pub(in crate::store) fn last_seq(db: &dyn Db) -> Result<Seq, StoreError> {
     db.value(sql::change::LAST, &[])
 }
 
-pub(in crate::store) fn append(db: &dyn Db, changes: &[NewChange]) -> Result<Appended, StoreError> {
+/// The last queued change that the planner has pulled. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Pulled(Option<Arc<AtomicU64>>);
+
+impl Pulled {
+    /// For a queue whose planner runs in this process.
+    pub(in crate::store) fn here() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// For a queue whose planner may run elsewhere: it is not known.
+    pub(in crate::store) const fn elsewhere() -> Self {
+        Self(None)
+    }
+
+    /// The planner is about to get these.
+    pub(in crate::store) fn note(&self, changes: &[Change]) {
+        let last = changes.iter().map(|change| change.seq.0).max();
+        if let (Some(pulled), Some(last)) = (&self.0, last) {
+            pulled.fetch_max(last, Ordering::Relaxed);
+        }
+    }
+
+    /// Which it is, where that is known.
+    pub(super) fn last(&self) -> Option<Seq> {
+        let pulled = self.0.as_ref()?;
+        Some(Seq(pulled.load(Ordering::Relaxed)))
+    }
+}
+
+/// Appends changes; `node` has noticed the files behind them, where there are any.
+pub(in crate::store) fn append(
+    db: &dyn Db,
+    node: Option<NodeId>,
+    changes: &[NewChange],
+) -> Result<Appended, StoreError> {
     let before = last_seq(db)?;
     let numbers = (before.next().0..).map(Seq);
     let rows = changes.iter().zip(numbers).map(|(change, seq)| {
@@ -27,6 +68,7 @@ pub(in crate::store) fn append(db: &dyn Db, changes: &[NewChange]) -> Result<App
             file.and_then(|file| file.hash.as_ref()),
             change.seen,
             file.and_then(|file| file.former.as_ref()),
+            file.and(node),
         ]
     });
     db.many(sql::change::APPEND, rows)?;
@@ -60,8 +102,20 @@ pub(in crate::store) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
     })
 }
 
+pub(in crate::store) fn queued_assets(
+    db: &dyn Db,
+) -> Result<BTreeMap<PipelineId, (usize, Time)>, StoreError> {
+    let rows: Vec<_> = db.query(sql::change::QUEUED_ASSETS, &[], |row| {
+        let (assets, oldest): (u64, Time) = (row.get("assets")?, row.get("oldest")?);
+        let assets = usize::try_from(assets).unwrap_or(usize::MAX);
+        Ok((row.get("pipeline")?, (assets, oldest)))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
 pub(in crate::store) fn facts_after(
     db: &dyn Db,
+    node: NodeId,
     pipeline: &PipelineId,
     origin: &str,
     after: Seq,
@@ -69,7 +123,7 @@ pub(in crate::store) fn facts_after(
 ) -> Result<Vec<(Seq, FileFact)>, StoreError> {
     db.query(
         sql::change::FACTS_AFTER,
-        &values![pipeline, origin, after, limit],
+        &values![pipeline, origin, after, limit, node],
         |row| Ok((row.get("seq")?, fact(row, origin)?)),
     )
 }

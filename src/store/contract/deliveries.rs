@@ -33,7 +33,7 @@ fn asked(of: &str) -> NewChange {
     }
 }
 
-fn delivery(event: &str, work: Work) -> NewDelivery {
+pub(in crate::store) fn delivery(event: &str, work: Work) -> NewDelivery {
     NewDelivery {
         route: "/hooks/www".into(),
         event: event.into(),
@@ -89,8 +89,7 @@ async fn a_repeated_delivery_is_queued_again_until_what_it_asked_for_is_done(sto
         taken.await.unwrap()
     };
     assert_eq!(again().await, Taken::New(1));
-    assert_eq!(again().await, Taken::New(1));
-    assert_eq!(queued(&store).await, ["1 /a"], "it waits already");
+    assert_eq!(queued(&store).await, ["1 /a"]);
     store
         .decide(vec![open(1, WWW, &[("/a", 1)])])
         .await
@@ -254,8 +253,12 @@ async fn only_the_same_route_and_key_make_a_repeated_delivery(store: Arc<Desk>) 
     assert_eq!(take(later).await, Taken::New(0));
 }
 
+/// Where only this process can have a planner: another's may have pulled it.
 async fn what_is_queued_already_is_not_queued_twice(store: Arc<Desk>) {
-    for event in ["a", "b", "c"] {
+    if store.is_on_server() {
+        return;
+    }
+    for event in ["a", "b", "c", "a"] {
         let taken = store.take_delivery(delivery(event, changes(&["/a", "/b"])));
         assert_eq!(taken.await.unwrap(), Taken::New(2));
     }
@@ -284,8 +287,11 @@ async fn what_is_queued_already_is_not_queued_twice(store: Arc<Desk>) {
 }
 
 /// A planner that has pulled a change takes it for as old as it was then, and may find that a request has
-/// purged it since. So it has to pull what came later.
+/// purged it since. So it has to pull what came later. What another process' planner has pulled is not known.
 async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Desk>) {
+    if store.is_on_server() {
+        return;
+    }
     let take = async |event: &str, of: &[&str]| {
         let taken = store.take_delivery(delivery(event, changes(of)));
         assert_eq!(taken.await.unwrap(), Taken::New(of.len()));

@@ -12,6 +12,13 @@ pub(super) fn parameters<V: ToSql + Sync>(values: &[V]) -> Vec<&(dyn ToSql + Syn
     values.map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
+/// The values of rows of so many, as arrays.
+pub(super) fn columns<'v>(width: usize, values: &[Value<'v>]) -> Vec<Vec<Value<'v>>> {
+    let rows = values.chunks_exact(width);
+    let column = |column| rows.clone().map(|row| row[column]).collect();
+    (0..width).map(column).collect()
+}
+
 /// A statement in the form of `PostgreSQL`.
 pub(super) fn translated(sql: &str) -> String {
     let mut parts = sql.split("INDEXED BY ");
@@ -31,17 +38,31 @@ pub(super) fn translated(sql: &str) -> String {
 pub(super) fn of_many(sql: &str, types: &[Type]) -> Option<String> {
     let (insert, row) = sql.split_once("VALUES (")?;
     let row = row.strip_suffix(')')?.replace('?', "given.p");
-    let numbers = 1..=types.len();
-    let names: Vec<String> = numbers.map(|number| format!("p{number}")).collect();
-    let arrays = (1..).zip(types);
-    let arrays: Vec<String> = arrays
-        .map(|(number, of)| format!("${number}::{}[]", of.name()))
-        .collect();
+    let (arrays, names) = arrays(types);
     Some(format!(
-        "{insert} SELECT {row} FROM unnest({}) AS given ({})",
-        arrays.join(", "),
-        names.join(", ")
+        "{insert} SELECT {row} FROM unnest({arrays}) AS given ({names})"
     ))
+}
+
+/// The form of a statement that reads which takes an array for each parameter, and returns the rows for each
+/// place in them, with the place as `ordinal`.
+pub(super) fn of_each(sql: &str, types: &[Type]) -> String {
+    let of = sql.replace('?', "given.p");
+    let (arrays, names) = arrays(types);
+    format!(
+        "SELECT given.ordinal, found.* FROM unnest({arrays}) WITH ORDINALITY AS given ({names}, ordinal)
+         CROSS JOIN LATERAL ({of}) AS found"
+    )
+}
+
+/// The parameters as arrays of these types, and the names of their elements.
+fn arrays(types: &[Type]) -> (String, String) {
+    let of = |form: &dyn Fn(usize, &Type) -> String| {
+        let each = (1..).zip(types).map(|(number, of)| form(number, of));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let arrays = of(&|number, of| format!("${number}::{}[]", of.name()));
+    (arrays, of(&|number, _| format!("p{number}")))
 }
 
 impl ToSql for Value<'_> {

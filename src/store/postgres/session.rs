@@ -9,59 +9,58 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::form::{of_many, parameters, translated};
+use super::form::{columns, of_each, of_many, parameters, translated};
 use super::{Database, failed};
-use crate::store::calls::operate;
-use crate::store::db::{Db, Read, Row, Session, Value, values};
+use crate::core::lease::NodeId;
+use crate::store::calls::node::{self, Identity};
+use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
-use crate::store::{StoreError, Why, sql};
+use crate::store::{StoreError, Why};
 
-/// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_initial.sql")];
-/// The key of the schema's version among what the queue knows of itself.
-pub(super) const VERSION: &str = "schema";
-/// The key of the reason why commits are missing, until a start has read it.
-const FORGOTTEN: &str = "forgotten";
-/// The number that all locks of edgepurge begin with: "EPQ1". The next keeps other processes out.
+/// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
+/// What the locks of nodes begin with.
+pub(super) const NODES: i32 = LOCK + 1;
 /// The error of a transaction whose mark does not follow on the last one.
 pub(super) const OTHER_MARK: &str = "EP001";
 /// Statements that leave in one flight: as many as are certainly sent in order.
 const FLIGHT: usize = 30;
-/// The mark of a transaction, and the one before it.
-const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = 1 ORDER BY n DESC LIMIT 1";
+/// The number and the mark of a node's last transaction.
+const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = ?1 ORDER BY n DESC LIMIT 1";
 
 /// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Part {
-    Writer,
+    /// To write, as a node.
+    Writer(Identity),
     Reader,
 }
 
 impl Part {
     /// How long one answer is waited for: then the connection is dropped. A commit that waits for a standby
     /// is never cancelled: the server would say that it is done.
-    const fn patience(self) -> Duration {
+    const fn patience(&self) -> Duration {
         match self {
-            Self::Writer => Duration::from_secs(10),
+            Self::Writer(_) => Duration::from_secs(10),
             Self::Reader => Duration::from_secs(35),
         }
     }
 
-    const fn name(self) -> &'static str {
+    const fn name(&self) -> &'static str {
         match self {
-            Self::Writer => "edgepurge writer",
+            Self::Writer(_) => "edgepurge writer",
             Self::Reader => "edgepurge reader",
         }
     }
 }
 
-/// The commits of this process: how many there were, the mark of the last, and that of one whose answer
-/// was lost.
-#[derive(Clone, Copy, Default)]
+/// The commits of a node: how many there were, the mark of the last, and that of one whose answer was lost.
+#[derive(Clone, Copy)]
 struct Marks {
+    node: NodeId,
     n: i64,
     last: Option<i64>,
     in_doubt: Option<i64>,
@@ -120,39 +119,11 @@ impl Postgres {
         self.away.subscribe()
     }
 
-    /// Brings the tables up to date, within a transaction. Returns whether there were none.
-    pub(super) fn migrate(&self) -> Result<bool, StoreError> {
-        let db: &dyn Db = self;
-        let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
-        let version = if is_new {
-            0
-        } else {
-            let version = operate::meta(db, VERSION)?;
-            version
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(usize::MAX)
-        };
-        let Some(pending) = MIGRATIONS.get(version..) else {
-            let why = format!(
-                "the queue in PostgreSQL has version {version}, and this edgepurge ({}) knows versions \
-                 up to {}; nothing was changed in it; install the newer edgepurge again",
-                env!("CARGO_PKG_VERSION"),
-                MIGRATIONS.len()
-            );
-            return Err(StoreError::Unusable(why.into()));
-        };
-        for migration in pending {
-            self.run(migration)?;
-        }
-        let version = MIGRATIONS.len().to_string();
-        Db::execute(self, sql::meta::SET, &values![VERSION, &version])?;
-        Ok(is_new)
-    }
-
-    /// Reads the last mark, within the first transaction.
-    pub(super) fn read_mark(&self) -> Result<(), StoreError> {
-        let (n, last) = self.last_mark()?;
+    /// Reads a node's last mark, within the first transaction.
+    pub(super) fn read_mark(&self, node: NodeId) -> Result<(), StoreError> {
+        let (n, last) = self.last_mark(node)?;
         self.marks.set(Some(Marks {
+            node,
             n,
             last,
             in_doubt: None,
@@ -160,21 +131,19 @@ impl Postgres {
         Ok(())
     }
 
-    /// Whether a former process found commits missing, within a transaction: then the queue goes on under
-    /// another name, which is returned with the reason.
-    pub(super) fn take_forgotten(&self) -> Result<Option<(String, String)>, StoreError> {
-        let Some(why) = operate::meta(self, FORGOTTEN)? else {
-            return Ok(None);
-        };
-        let epoch = uuid::Uuid::new_v4().to_string();
-        Db::execute(self, sql::meta::SET, &values!["epoch", &epoch])?;
-        Db::execute(self, "DELETE FROM meta WHERE key = ?1", &values![FORGOTTEN])?;
-        Ok(Some((epoch, why)))
+    /// As which node it writes.
+    pub(super) fn identity(&self) -> Result<&Identity, StoreError> {
+        match &self.part {
+            Part::Writer(identity) => Ok(identity),
+            Part::Reader => Err(StoreError::Closed),
+        }
     }
 
-    fn last_mark(&self) -> Result<(i64, Option<i64>), StoreError> {
+    fn last_mark(&self, node: NodeId) -> Result<(i64, Option<i64>), StoreError> {
         let db: &dyn Db = self;
-        let last = db.optional(LAST_MARK, &[], |row| Ok((row.get("n")?, row.get("mark")?)))?;
+        let last = db.optional(LAST_MARK, &values![node], |row| {
+            Ok((row.get("n")?, row.get("mark")?))
+        })?;
         Ok(last.map_or((0, None), |(n, mark): (i64, i64)| (n, Some(mark))))
     }
 
@@ -253,7 +222,7 @@ impl Postgres {
                     let why = failed(error).to_string();
                     away(format!("{why}; database {url}"))
                 }
-                roots @ crate::database::ConnectError::Roots(_) => away(roots.to_string()),
+                error => away(format!("PostgreSQL: {error}; database {url}")),
             })?;
         drop(self.runtime.spawn(async move {
             if let Err(error) = connection.await {
@@ -263,7 +232,7 @@ impl Postgres {
         Ok(Arc::new(client))
     }
 
-    /// Makes the session what edgepurge needs. The writer's keeps other processes out.
+    /// Makes the session what edgepurge needs. The writer's keeps other processes of the node out.
     fn set_up(&self) -> Result<(), StoreError> {
         let schema = &self.database.schema;
         self.run(&format!(
@@ -273,22 +242,24 @@ impl Postgres {
              SELECT set_config('synchronous_commit', 'on', false)
              WHERE current_setting('synchronous_commit') IN ('off', 'local')",
         ))?;
-        if self.part == Part::Reader {
+        let Part::Writer(Identity { name, key, .. }) = &self.part else {
             return self.run("SET statement_timeout = '30s'");
-        }
+        };
         // Waits a moment: the session of a process that was killed ends soon.
-        let alone = format!(
-            "SELECT pg_advisory_lock({}, hashtext('{schema}'))",
-            LOCK + 1
-        );
-        self.run(&alone).map_err(|error| {
-            let why = format!(
-                "{error}: another edgepurge works on the schema {schema}; stop that one, or wait until its lost \
-                 connection has ended, which takes half a minute"
-            );
-            StoreError::Away(why.into())
-        })?;
-        self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+        for of in [key, name] {
+            let of = of.replace('\'', "''");
+            let alone = format!("SELECT pg_advisory_lock({NODES}, hashtext('{schema}.{of}'))");
+            self.run(&alone).map_err(|error| {
+                let why = format!(
+                    "{error}: another edgepurge runs as the node {name}; give this one another name (state.node), \
+                     and where its state directory is a copy, remove that; if there is no other one, wait until a \
+                     lost connection has ended, which takes half a minute"
+                );
+                StoreError::Away(why.into())
+            })?;
+        }
+        self.lock()?;
+        self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema}; COMMIT"))
     }
 
     /// Looks which commit was the last, where this is not the first connection. The lock waits for what the
@@ -298,7 +269,15 @@ impl Postgres {
             return Ok(());
         };
         self.lock()?;
-        let found = self.last_mark()?;
+        let identity = self.identity()?;
+        if node::instance(self, marks.node)? != Some(identity.instance) {
+            let why = format!(
+                "another edgepurge has run as the node {} meanwhile; its disk may be a copy of this one",
+                identity.name
+            );
+            return Err(StoreError::Unusable(why.into()));
+        }
+        let found = self.last_mark(marks.node)?;
         let pending = marks.in_doubt.map(|mark| (marks.n + 1, Some(mark)));
         let kept = Some(found) == pending;
         if !kept && found != (marks.n, marks.last) {
@@ -307,7 +286,7 @@ impl Postgres {
                  that was restored: of {}, {} are there",
                 marks.n, found.0
             );
-            Db::execute(self, sql::meta::SET, &values![FORGOTTEN, &why])?;
+            self.note_forgotten(marks.node, &why)?;
             self.run("COMMIT")?;
             if marks.in_doubt.is_some() {
                 self.resolved.set(Some(false));
@@ -332,7 +311,7 @@ impl Postgres {
     }
 
     /// Runs statements without values.
-    fn run(&self, sql: &str) -> Result<(), StoreError> {
+    pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
         let client = self.client()?;
         self.wait(client.batch_execute(sql))
     }
@@ -354,21 +333,22 @@ impl Postgres {
 
     /// The connection, for a statement: one of a transaction is not made on another connection.
     fn client_for(&self, sql: &str) -> Result<Arc<Client>, StoreError> {
+        let writes = matches!(self.part, Part::Writer(_));
         let lost = self.client.borrow().is_none() && self.marks.get().is_some();
-        if lost && self.part == Part::Writer {
+        if lost && writes {
             return Err(self.given_up());
         }
         let reads = ["SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
-        if self.part == Part::Writer && !reads.iter().any(|word| sql.starts_with(word)) {
+        if writes && !reads.iter().any(|word| sql.starts_with(word)) {
             self.wrote.set(true);
         }
         self.client()
     }
 
-    fn rows(
+    fn rows<V: ToSql + Sync>(
         &self,
         sql: &str,
-        values: &[Value<'_>],
+        values: &[V],
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let client = self.client_for(sql)?;
         let statement = self.prepared(&client, sql)?.one;
@@ -396,17 +376,18 @@ impl Session for Postgres {
         let mark = fastrand::i64(..);
         let sql = match marks {
             None => "SELECT 1; COMMIT".to_owned(),
-            Some(Marks { last, .. }) => {
+            Some(Marks { node, last, .. }) => {
                 let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
-                format!("SELECT mark_1(1, {last}, {mark}); COMMIT")
+                format!("SELECT mark_1({}, {last}, {mark}); COMMIT", node.0)
             }
         };
         let ended = self.run(&sql);
         match (&ended, marks) {
             (Ok(()), marks) => {
                 self.in_transaction.set(false);
-                if let Some(Marks { n, .. }) = marks {
+                if let Some(Marks { node, n, .. }) = marks {
                     self.marks.set(Some(Marks {
+                        node,
                         n: n + 1,
                         last: Some(mark),
                         in_doubt: None,
@@ -469,15 +450,13 @@ impl Db for Postgres {
     fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError> {
         let client = self.client_for(sql)?;
         let prepared = self.prepared(&client, sql)?;
-        let rows = values.chunks_exact(width);
         if let Some(many) = prepared.many {
-            let column = |column| rows.clone().map(|row| row[column]).collect();
-            let columns: Vec<Vec<Value<'_>>> = (0..width).map(column).collect();
+            let columns = columns(width, values);
             return self
                 .wait(client.execute(&many, &parameters(&columns)))
                 .map(drop);
         }
-        let rows: Vec<_> = rows.map(parameters).collect();
+        let rows: Vec<_> = values.chunks_exact(width).map(parameters).collect();
         for flight in rows.chunks(FLIGHT) {
             let sent = flight.iter().map(|row| client.execute(&prepared.one, row));
             self.wait(async {
@@ -498,9 +477,33 @@ impl Db for Postgres {
         read: &mut Read<'_>,
     ) -> Result<(), StoreError> {
         let mut rows = self.rows(sql, values);
-        if self.part == Part::Reader && matches!(rows, Err(StoreError::Away(_))) {
+        if matches!(
+            (&self.part, &rows),
+            (Part::Reader, Err(StoreError::Away(_)))
+        ) {
             rows = self.rows(sql, values);
         }
         rows?.iter().try_for_each(|row| read(&Row(row)))
+    }
+
+    /// As one statement over arrays.
+    fn each_row_of_all(
+        &self,
+        sql: &str,
+        width: usize,
+        values: &[Value<'_>],
+        read: &mut ReadOf<'_>,
+    ) -> Result<(), StoreError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let client = self.client_for(sql)?;
+        let one = self.prepared(&client, sql)?.one;
+        let rows = self.rows(&of_each(sql, one.params()), &columns(width, values))?;
+        rows.iter().try_for_each(|row| {
+            let row = Row(row);
+            let ordinal: u64 = row.get("ordinal")?;
+            read(usize::try_from(ordinal - 1).unwrap_or(usize::MAX), &row)
+        })
     }
 }

@@ -12,12 +12,16 @@ use futures_util::FutureExt as _;
 use tokio_postgres::types::Type;
 
 use super::form::{of_many, translated};
-use super::session::VERSION;
+use super::schema::{READABLE_FROM, VERSION};
 use super::*;
 use crate::core::change::Seq;
+use crate::lineage::Beginning;
 use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
+
+mod import;
+mod nodes;
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
 const UNPRIVILEGED: u32 = 65_534;
@@ -94,6 +98,7 @@ impl Server {
             database: Some(Database {
                 url: Arc::new(move || Ok(url.clone())),
                 schema: schema.to_owned(),
+                node: "web-1".to_owned(),
             }),
         }
     }
@@ -119,7 +124,7 @@ fn is_starting(why: &str) -> bool {
         "(57P03)",
         "os error 2)",
         "os error 111)",
-        "another edgepurge works",
+        "another edgepurge runs",
     ]
     .iter()
     .any(|word| why.contains(word))
@@ -264,42 +269,6 @@ async fn a_transaction_in_which_a_statement_failed_is_not_said_to_be_committed()
     let error = swallowed.await.unwrap_err().to_string();
     assert!(error.contains("aborted"), "{error}");
     store.append(vec![change("www", "/a")]).await.unwrap();
-}
-
-#[tokio::test]
-async fn of_two_that_start_at_once_on_one_schema_one_is_refused_in_words() {
-    let Some(server) = Server::start() else {
-        return;
-    };
-    let (supervisor, _faults) = Supervisor::new();
-    drop(server.open("other", &supervisor));
-    let stores = std::thread::scope(|scope| {
-        let open = |directory: &str| {
-            let runtime = tokio::runtime::Handle::current();
-            let settings = StoreSettings {
-                directory: server.state.path().join(directory),
-                ..server.settings("edgepurge")
-            };
-            let supervisor = &supervisor;
-            scope.spawn(move || {
-                let _entered = runtime.enter();
-                Store::open(&settings, supervisor)
-            })
-        };
-        [open("web-1"), open("web-2")].map(|opening| opening.join().unwrap())
-    });
-    let [first, second] = stores;
-    let (store, refused) = match (first, second) {
-        (Ok(store), Err(error)) | (Err(error), Ok(store)) => (store, error),
-        both => panic!("{both:?}"),
-    };
-    assert!(matches!(refused, StoreError::Away(_)), "{refused}");
-    assert!(
-        refused.to_string().contains("another edgepurge"),
-        "{refused}"
-    );
-    let appended = store.append(vec![change("www", "/a")]).await.unwrap();
-    assert_eq!(appended.first, Seq(1));
 }
 
 /// Ends each session of the store at once, as a lost network does.
@@ -520,16 +489,38 @@ async fn what_is_newer_or_of_another_api_is_refused_and_left_as_it_is() {
     let error = refusal(&other, &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     let store = server.open("edgepurge", &supervisor);
-    let newer = store.write(
-        |db| db.execute(sql::meta::SET, &values![VERSION, "99"]),
-        |_| {},
-    );
-    newer.await.unwrap();
+    set(&store, VERSION, "99").await;
+    set(&store, READABLE_FROM, "98").await;
     close(store, &supervisor).await;
     let (supervisor, _faults) = Supervisor::new();
     let error = refusal(&server.settings("edgepurge"), &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+/// Writes what the queue knows of itself.
+async fn set(store: &Store, key: &'static str, value: &'static str) {
+    let written = store.write(
+        move |db| db.execute(sql::meta::SET, &values![key, value]),
+        |_| {},
+    );
+    written.await.unwrap();
+}
+
+#[tokio::test]
+async fn beside_a_newer_one_that_has_only_added_to_the_tables_it_goes_on() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    set(&store, VERSION, "99").await;
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    store.append(vec![change("www", "/a")]).await.unwrap();
+    let version = store.read(|db| operate::meta(db, VERSION)).await.unwrap();
+    assert_eq!(version.as_deref(), Some("99"));
 }
 
 #[test]

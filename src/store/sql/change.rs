@@ -8,8 +8,8 @@ statements! {
     KEEP_LAST = "UPDATE number_floor SET last = ?1 WHERE what = 'change' AND last < ?1";
     APPEND =
         "INSERT INTO change (seq, pipeline, asset, kind, source, detail, origin, path, hash, seen,
-                             stage, attempt, not_before, former)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'queued', 0, 0, ?11)";
+                             stage, attempt, not_before, former, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'queued', 0, 0, ?11, ?12)";
     QUEUED_AFTER =
         "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before,
                 overdue, again
@@ -17,7 +17,7 @@ statements! {
          WHERE stage = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2";
     FACTS_AFTER =
         "SELECT seq, path, hash, former FROM change
-         WHERE pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
+         WHERE node = ?5 AND pipeline = ?1 AND origin = ?2 AND seq > ?3 AND path IS NOT NULL
          ORDER BY seq LIMIT ?4";
     QUEUED_FILES =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
@@ -84,17 +84,17 @@ statements! {
              SELECT change.seq FROM request INDEXED BY request_settled
              CROSS JOIN change INDEXED BY change_request
              WHERE change.request = request.id AND request.settled < ?1 AND change.stage = 'done' LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
+         RETURNING node, pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
     PRUNE_DROPPED =
         "DELETE FROM change WHERE seq IN (
              SELECT seq FROM change INDEXED BY change_dropped
              WHERE stage = 'dropped' AND seen < ?1 LIMIT ?2)
-         RETURNING pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
+         RETURNING node, pipeline, CASE WHEN path IS NOT NULL THEN origin END AS origin, seq";
     NOTE_PRUNED =
-        "INSERT INTO pruned (pipeline, origin, seq) VALUES (?1, ?2, ?3)
-         ON CONFLICT (pipeline, origin) DO UPDATE
+        "INSERT INTO pruned (node, pipeline, origin, seq) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (node, pipeline, origin) DO UPDATE
          SET seq = excluded.seq WHERE excluded.seq > pruned.seq";
-    PRUNED = "SELECT pipeline, origin, seq FROM pruned";
+    PRUNED = "SELECT pipeline, origin, seq FROM pruned WHERE node = ?1";
     WAITING_OF_ASSET =
         "SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage FROM (
              SELECT seq, pipeline, kind, source, detail, origin, path, seen, stage
@@ -155,6 +155,10 @@ statements! {
          SELECT min(pipeline) FROM change INDEXED BY change_failed
          WHERE stage = 'failed' AND pipeline > ?1
          UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first";
+    QUEUED_ASSETS =
+        "SELECT pipeline, count(DISTINCT asset) AS assets, min(seen) AS oldest
+         FROM change INDEXED BY change_queued_asset
+         WHERE stage = 'queued' GROUP BY pipeline";
     COUNT_QUEUED =
         "SELECT count(*) FROM change INDEXED BY change_queued_asset
          WHERE stage = 'queued' AND pipeline = ?1";
@@ -206,4 +210,14 @@ statements! {
                AND request.through IS NOT NULL AND change.asset = ?2) AS newer
          WHERE seq > ?3";
     REQUEST_OF_NEW = "SELECT request FROM change WHERE seq = ?1 AND kind = 'new'";
+    OPEN =
+        "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before, overdue, again
+         FROM change WHERE stage = 'queued' OR stage = 'taken' OR stage = 'failed' ORDER BY seq";
+    /// What else is to be purged: of everything, or once more.
+    TO_PURGE =
+        "SELECT pipeline, NULL AS asset, reason, since FROM queued_all
+         UNION ALL SELECT pipeline, NULL, reason, first_seen FROM request
+         WHERE through IS NOT NULL AND settled IS NULL
+         UNION ALL SELECT pipeline, asset, 'verify', seen FROM verification
+         UNION ALL SELECT pipeline, CASE WHEN asset <> '' THEN asset END, 'again', due FROM repurge";
 }

@@ -19,6 +19,14 @@ statements! {
                 + (SELECT count(asset) FROM delivery_target WHERE delivery = ?4) AS assets,
                 count(DISTINCT request) AS requests
          FROM change WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3";
+    /// By the beginning of its event, which has an index where it is looked for in the table.
+    LAST_OF_EVENT =
+        "SELECT id FROM delivery
+         WHERE substr(event, 1, 64) = substr(?2, 1, 64) AND event = ?2 AND route = ?1
+         ORDER BY id DESC LIMIT 1";
+    LAST_OF_DEDUPE =
+        "SELECT id FROM delivery WHERE dedupe = ?1 AND route = ?2 AND pipeline = ?3
+         ORDER BY id DESC LIMIT 1";
     OF_EVENT =
         "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
          WHERE id = ?1 AND route = ?2 AND event = ?3";

@@ -5,5 +5,6 @@ statements! {
     SET =
         "INSERT INTO meta (key, value) VALUES (?1, ?2)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    DELETE = "DELETE FROM meta WHERE key = ?1";
     INSERT = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
 }

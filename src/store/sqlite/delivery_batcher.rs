@@ -5,7 +5,6 @@
 //! eight, the store four. The core is idle for a tenth of the time, while all that arrived wait for one
 //! sync; to commit them by halves costs more than it saves.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::worker::{Finish, Job};
 use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, lane, queue};
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
+use crate::store::calls::queue::Pulled;
 use crate::store::db::Db;
 use crate::supervise::Supervisor;
 
@@ -70,7 +70,7 @@ impl Answers {
 pub(in crate::store) struct DeliveryBatcher {
     waiting: Arc<Mutex<Waiting>>,
     keys: DeliveryKeys,
-    pulled: Arc<AtomicU64>,
+    pulled: Pulled,
     last: Arc<watch::Sender<Seq>>,
     /// Announces deliveries that wait.
     waits: Arc<watch::Sender<()>>,
@@ -88,10 +88,10 @@ impl std::fmt::Debug for DeliveryBatcher {
 }
 
 impl DeliveryBatcher {
-    /// `pulled` is the last change that the planner has pulled; `last` announces those that are made.
+    /// `last` announces the changes that are made.
     pub(in crate::store) fn new(
         keys: DeliveryKeys,
-        pulled: Arc<AtomicU64>,
+        pulled: Pulled,
         last: Arc<watch::Sender<Seq>>,
     ) -> Self {
         Self {
@@ -254,10 +254,11 @@ fn take_all(
     db: &dyn Db,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
-    pulled: &AtomicU64,
+    pulled: &Pulled,
 ) -> Result<(Vec<Taken>, Seq), StoreError> {
-    let mut taker = deliveries::Taker::new(db, keys, pulled)?;
-    let each = waiting.iter().map(|arrival| taker.take(&arrival.delivery));
+    let coming = waiting.iter().map(|arrival| &arrival.delivery);
+    let mut taker = deliveries::Taker::new(db, keys, pulled, coming.clone())?;
+    let each = coming.map(|delivery| taker.take(delivery));
     let became = each.collect::<Result<_, _>>()?;
     taker.finish()?;
     Ok((became, queue::last_seq(db)?))

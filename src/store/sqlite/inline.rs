@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::lane::lock;
 use super::{
-    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, Store, StoreError, Worker, history,
-    queue, schema,
+    Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, NodeId, Pulled, Store, StoreError,
+    Worker, history, queue, schema,
 };
 use crate::store::db::Db;
 
@@ -58,21 +58,22 @@ impl InlineDatabase {
         let lineage = Lineage {
             epoch: "inline".to_owned(),
             last: queue::last_seq(db)?,
-            pruned: history::pruned(db)?,
+            pruned: history::pruned(db, NodeId::ONLY)?,
             beginning: Beginning::Continued,
         };
         let last = Arc::new(watch::Sender::new(lineage.last));
         let keys = DeliveryKeys::read(db)?;
-        let pulled = Arc::default();
+        let pulled = Pulled::here();
         Ok(Store {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),
             reader: Lane::InlineReader(Arc::clone(&self.worker)),
-            arrivals: DeliveryBatcher::new(keys.clone(), Arc::clone(&pulled), Arc::clone(&last)),
+            arrivals: DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last)),
             last,
             keys,
             commits: Arc::clone(&self.commits),
             pulled,
             lineage,
+            node: NodeId::ONLY,
             is_on_server: false,
         })
     }

@@ -1,14 +1,13 @@
 //! Deliveries on their way into the queue, and what repeats one of them.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Progress, asked};
 use crate::core::change::{NewChange, PipelineId, Seq, Target};
 use crate::core::delivery::{DeliveryState, NewDelivery, Taken, Work};
 use crate::store::StoreError;
 use crate::store::calls::delivery_keys::{self, DeliveryKeys, event_key};
-use crate::store::calls::queue;
+use crate::store::calls::queue::{self, Pulled};
 use crate::store::db::{Db, Value, int, values};
 use crate::store::sql;
 
@@ -20,7 +19,7 @@ const SHARED: usize = 64;
 pub(in crate::store) struct Taker<'d> {
     db: &'d dyn Db,
     keys: &'d DeliveryKeys,
-    pulled: &'d AtomicU64,
+    pulled: &'d Pulled,
     rows: Vec<Row<'d>>,
     /// The number of the last delivery.
     last: i64,
@@ -30,13 +29,14 @@ pub(in crate::store) struct Taker<'d> {
 }
 
 impl<'d> Taker<'d> {
-    /// `pulled` is the last change that the planner has pulled.
+    /// For these deliveries, which come next.
     pub(in crate::store) fn new(
         db: &'d dyn Db,
         keys: &'d DeliveryKeys,
-        pulled: &'d AtomicU64,
+        pulled: &'d Pulled,
+        coming: impl Iterator<Item = &'d NewDelivery>,
     ) -> Result<Self, StoreError> {
-        keys.renew(db)?;
+        keys.renew(db, coming)?;
         Ok(Self {
             db,
             keys,
@@ -144,7 +144,7 @@ impl<'d> Taker<'d> {
         {
             return Ok(*run);
         }
-        let run = queue_changes(self.db, pipeline, changes, self.pulled)?;
+        let run = queue_changes(self.db, pipeline, changes, self.pulled.last())?;
         // An empty run is the end of the queue, which moves.
         self.before = (1..=SHARED).contains(&changes.len()).then(|| {
             let targets = changes.iter().map(|change| change.target.clone());
@@ -236,20 +236,20 @@ fn open_of(
     Ok(Open::Again(changes))
 }
 
-/// Queues changes and returns their numbers. Where all of them are queued already, in one
-/// run, and the planner has not pulled them, they are those: a request that is opened after this
+/// Queues changes, which have no files, and returns their numbers. Where all of them are queued already, in one
+/// run, and the planner has surely not pulled them, they are those: a request that is opened after this
 /// commit covers both. One that it has pulled it takes for as old as it was then, and for covered
 /// by another request since.
 pub(super) fn queue_changes(
     db: &dyn Db,
     pipeline: &PipelineId,
     changes: &[NewChange],
-    pulled: &AtomicU64,
+    pulled: Option<Seq>,
 ) -> Result<(Seq, Seq), StoreError> {
     if let Some(run) = queued_run(db, pipeline, changes, pulled)? {
         return Ok(run);
     }
-    let appended = queue::append(db, changes)?;
+    let appended = queue::append(db, None, changes)?;
     Ok((appended.first, appended.last))
 }
 
@@ -257,12 +257,11 @@ fn queued_run(
     db: &dyn Db,
     pipeline: &PipelineId,
     changes: &[NewChange],
-    pulled: &AtomicU64,
+    pulled: Option<Seq>,
 ) -> Result<Option<(Seq, Seq)>, StoreError> {
-    if changes.is_empty() || changes.len() > SHARED {
+    let Some(pulled) = pulled.filter(|_| (1..=SHARED).contains(&changes.len())) else {
         return Ok(None);
-    }
-    let pulled = pulled.load(Ordering::Relaxed);
+    };
     let (mut first, mut last) = (Seq(u64::MAX), Seq(0));
     for change in changes {
         let found = match &change.target {

@@ -1,0 +1,79 @@
+//! Which node this is among those that share the queue.
+
+use crate::core::lease::NodeId;
+use crate::core::nodes::NodeRow;
+use crate::store::StoreError;
+use crate::store::db::{Db, values};
+use crate::store::sql;
+
+/// What is known of a node that starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Known {
+    /// It goes on where it was.
+    ByKey,
+    /// Its state directory is another than before.
+    ByName,
+    /// It was never here.
+    Not,
+}
+
+/// What says which node a process runs as.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Identity {
+    /// What it is called; another node can have the name later.
+    pub(in crate::store) name: String,
+    /// What stays with the state directory.
+    pub(in crate::store) key: String,
+    /// A random number of the process.
+    pub(in crate::store) instance: i64,
+}
+
+/// The number of the node from now on. No other process may run under its key or its name.
+pub(in crate::store) fn join(
+    db: &dyn Db,
+    identity: &Identity,
+) -> Result<(NodeId, Known), StoreError> {
+    let Identity {
+        name,
+        key,
+        instance,
+    } = identity;
+    let found = db.optional(sql::node::FIND, &values![key, name], |row| {
+        let known = if row.get::<&str>("key")? == key {
+            Known::ByKey
+        } else {
+            Known::ByName
+        };
+        Ok((row.get("id")?, known))
+    })?;
+    let (id, known) = match found {
+        Some(found) => found,
+        None => (db.value::<i64>(sql::node::LAST, &[])? + 1, Known::Not),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    db.execute(sql::node::JOIN, &values![id, key, name, *instance, version])?;
+    Ok((NodeId(id), known))
+}
+
+/// Every node.
+pub(in crate::store) fn all(db: &dyn Db) -> Result<Vec<NodeRow>, StoreError> {
+    db.query(sql::node::NODES, &[], |row| {
+        let id: NodeId = row.get("id")?;
+        Ok(NodeRow {
+            id,
+            name: row.get("name")?,
+            beat: row.get("beat")?,
+            has_left: row.get("has_left")?,
+            leads: row.get::<Option<NodeId>>("leader")? == Some(id),
+            since: row.get("since")?,
+            version: row.get("version")?,
+        })
+    })
+}
+
+/// The process that runs as a node, or did last.
+pub(in crate::store) fn instance(db: &dyn Db, node: NodeId) -> Result<Option<i64>, StoreError> {
+    db.optional(sql::node::INSTANCE, &values![node], |row| {
+        row.get("instance")
+    })
+}
