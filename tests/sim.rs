@@ -47,7 +47,7 @@ use std::time::Instant;
 use history::History;
 use world::World;
 
-/// So many run by default: a seed costs about 45 ms of one core (debug, `SQLite` optimised), so that these
+/// So many run by default: a seed costs about 55 ms of one core (debug, `SQLite` optimised), so that these
 /// take less than two minutes on two free cores, and they meet everything in [`checks::MEETS`].
 const SEEDS: u64 = 4_000;
 /// So many seeds meet everything.
