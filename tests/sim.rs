@@ -1,7 +1,7 @@
 //! The seeded simulation of engine, core and store: random histories of changes, crashes, lost, late and repeated
 //! replies, refusals, errors, clock steps, reloads and strangers, against a model of the API and of
 //! the edge. A sixth of them have several nodes, of which one leads, and which freeze, die, are cut off
-//! from the store, join and leave (`sim/fleet.rs`). After each, what must always hold is checked.
+//! from the store, join and leave (`sim/fleet.rs`), and whose files come one after the other (`sim/agree.rs`). After each, what must always hold is checked.
 //!
 //! `SIM_SEEDS=n` runs n seeds (default 4,000), `SIM_FROM=k` begins at another one, `SIM_SEED=k` replays
 //! one with its trace. A seed that fails is shrunk to a short history that still fails
@@ -14,6 +14,8 @@
     reason = "a test program speaks, trusts itself, and is told its seed by the environment"
 )]
 
+#[path = "sim/agree.rs"]
+mod agree;
 #[path = "sim/api.rs"]
 mod api;
 #[path = "sim/checks.rs"]
@@ -45,7 +47,7 @@ use std::time::Instant;
 use history::History;
 use world::World;
 
-/// So many run by default: a seed costs about 45 ms of one core (debug, `SQLite` optimised), so that these
+/// So many run by default: a seed costs about 55 ms of one core (debug, `SQLite` optimised), so that these
 /// take less than two minutes on two free cores, and they meet everything in [`checks::MEETS`].
 const SEEDS: u64 = 4_000;
 /// So many seeds meet everything.

@@ -105,6 +105,8 @@ struct Difference {
     /// What the other node has.
     content: Content,
     state: State,
+    /// Whether that node has left the fleet.
+    left: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +165,7 @@ impl Agreement {
         let known = self.differences.entry(key).or_insert(Difference {
             content: fact.content,
             state: State::Awaited(Vec::new(), until),
+            left: false,
         });
         let other = std::mem::replace(&mut known.content, fact.content) != fact.content;
         let State::Awaited(seqs, _) = &mut known.state else {
@@ -195,13 +198,18 @@ impl Agreement {
         }
     }
 
-    /// A node has left for good: what it had means nothing any more.
+    /// A node has left for good. What it committed before may still come here, too, and is waited for, but no
+    /// file is diverged from one that serves nothing.
     pub fn left(&mut self, node: NodeId) {
-        let keys = self.differences.keys();
-        let gone: Vec<_> = keys.filter(|(_, of)| *of == node).cloned().collect();
-        for key in &gone {
-            self.settle(key);
+        for ((_, of), known) in &mut self.differences {
+            known.left |= *of == node;
         }
+        self.forget_left();
+    }
+
+    fn forget_left(&mut self) {
+        let counts = |known: &Difference| !known.left || matches!(known.state, State::Awaited(..));
+        self.differences.retain(|_, known| counts(known));
     }
 
     fn settle(&mut self, key: &(File, NodeId)) {
@@ -228,6 +236,7 @@ impl Agreement {
                 known.state = State::Diverged(now);
             }
         }
+        self.forget_left();
         let mut diverged: Vec<_> = self.diverged().collect();
         let surplus = diverged.len().saturating_sub(DIVERGED);
         diverged.sort_by_key(|(_, since)| *since);

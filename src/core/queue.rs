@@ -148,11 +148,11 @@ struct Window {
 /// What of the open batch waits for the nodes of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gate {
-    /// When the first of its changes was noticed.
+    /// When the first of it was noticed.
     pub since: Time,
-    /// The first of them in the order of changes,
+    /// The first of its changes, or one before,
     pub first: Seq,
-    /// and the last.
+    /// and the last, or one after.
     pub last: Seq,
 }
 
@@ -164,10 +164,11 @@ pub struct Queue {
     batches: u64,
     /// The assets of the open batch,
     open: BTreeSet<Asset>,
-    /// and those of it that wait for the nodes, too.
-    gated: BTreeSet<Asset>,
+    /// and those of it that wait for the nodes, too, by when they were noticed.
+    gated: BTreeSet<(Time, Asset)>,
+    /// The first and the last change of those that wait for the nodes, or did so since one does.
+    gated_changes: Option<(Seq, Seq)>,
     window: Option<Window>,
-    gate: Option<Gate>,
     /// Those that may be sent, in order.
     ready: BTreeSet<Order>,
     /// Those that wait out a backoff, by its end.
@@ -271,11 +272,12 @@ impl Queue {
         } else if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
             self.touch(seen.min(now));
             if entry.gated {
-                if is_new && self.gated.is_empty() {
-                    self.gate = None;
-                }
-                self.hold(seen.min(now), seq);
-                self.gated.insert(asset.clone());
+                let changes = self
+                    .gated_changes
+                    .filter(|_| !(is_new && self.gated.is_empty()));
+                let (first, last) = changes.unwrap_or((seq, seq));
+                self.gated_changes = Some((first.min(seq), last.max(seq)));
+                self.gated.insert((entry.first_seen, asset.clone()));
             } else {
                 self.open.insert(asset.clone());
             }
@@ -318,18 +320,6 @@ impl Queue {
         });
     }
 
-    /// A change waits for the nodes.
-    fn hold(&mut self, seen: Time, seq: Seq) {
-        let gate = self.gate.get_or_insert(Gate {
-            since: seen,
-            first: seq,
-            last: seq,
-        });
-        gate.since = gate.since.min(seen);
-        gate.first = gate.first.min(seq);
-        gate.last = gate.last.max(seq);
-    }
-
     fn insert_ready(&mut self, asset: Asset, kept: Kept) {
         self.ready.insert(Order::new(asset.clone(), kept));
         self.entries.insert(asset, kept);
@@ -337,7 +327,8 @@ impl Queue {
 
     fn remove(&mut self, asset: &Asset) -> Option<(Kept, bool)> {
         let (asset, kept) = self.entries.remove_entry(asset)?;
-        let open = self.open.remove(&asset) || self.gated.remove(&asset);
+        let gated = (kept.entry.first_seen, asset.clone());
+        let open = self.open.remove(&asset) || self.gated.remove(&gated);
         self.delayed.remove(&(kept.entry.not_before, asset.clone()));
         self.ready.remove(&Order::new(asset, kept));
         Some((kept, open))
@@ -370,7 +361,13 @@ impl Queue {
     /// What of the open batch waits for the nodes.
     #[must_use]
     pub fn gate(&self) -> Option<Gate> {
-        self.gate.filter(|_| !self.gated.is_empty())
+        let (since, _) = self.gated.first()?;
+        let (first, last) = self.gated_changes?;
+        Some(Gate {
+            since: *since,
+            first,
+            last,
+        })
     }
 
     /// Closes the batch: its assets are ready, but for those that wait for the nodes, unless these have
@@ -380,10 +377,8 @@ impl Queue {
         self.batches += 1;
         let mut closed = std::mem::take(&mut self.open);
         if agreed {
-            closed.append(&mut self.gated);
-        }
-        if self.gated.is_empty() {
-            self.gate = None;
+            let gated = std::mem::take(&mut self.gated);
+            closed.extend(gated.into_iter().map(|(_, asset)| asset));
         }
         for asset in closed {
             if let Some(kept) = self.entries.get_mut(&asset) {

@@ -1,12 +1,14 @@
 //! What must hold: at every moment, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use edgepurge::core::asset::Asset;
 use edgepurge::core::change::{Change, PipelineId, Seq, Source, Target};
 use edgepurge::core::purge::{AllReason, Decision, Limit, Outcome, RequestId, Scope};
 use edgepurge::core::time::Time;
 
+use crate::edge::HOST;
 use crate::world::{World, now};
 
 /// A request, as its decisions tell it.
@@ -32,6 +34,8 @@ pub(crate) struct Ledger {
     /// When the asset that changes all the time was purged and nobody had asked for it, by pipeline,
     /// in real time.
     heat: BTreeMap<PipelineId, Vec<u64>>,
+    /// The last change of each pipeline whose batch may have waited for nodes for long enough.
+    waited: BTreeMap<PipelineId, Seq>,
     checked_calls: usize,
     met: BTreeMap<&'static str, u64>,
 }
@@ -43,18 +47,22 @@ pub(crate) const INVALID: &str = "invalid argument(s)";
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 57] = [
+pub(crate) const MEETS: [&str; 63] = [
     "a batch waits for a look",
+    "a batch waits for nodes",
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",
     "a deploy renews its lease",
     "a file arrives later",
+    "a file never agrees",
     "a leader leaves",
     "a node dies",
     "a node freezes",
+    "a node gives up a file",
     "a node is cut off",
     "a node is healed",
+    "a node is not waited for",
     "a node joins",
     "a node takes over",
     "a question while requests wait",
@@ -83,7 +91,9 @@ pub(crate) const MEETS: [&str; 57] = [
     "max_assets learned",
     "paused for a time",
     "paused until resumed",
+    "purged after the wait for nodes",
     "purged once more",
+    "purged when all nodes had it",
     "rate learned",
     "refused as full",
     "restart",
@@ -251,6 +261,11 @@ pub(crate) fn opens(
     if assets.is_empty() || assets.len() > settings.max_assets {
         return Err(format!("{} assets in {request}", assets.len()));
     }
+    if let Some(wait) = settings.fleet_wait
+        && !comes_back(world, before, pipeline)
+    {
+        nodes_have(world, *request, pipeline, assets, wait)?;
+    }
     let restless = Asset::from_stored(RESTLESS);
     match assets.get(&restless) {
         // It is tried again: see `damped`.
@@ -258,6 +273,68 @@ pub(crate) fn opens(
         Some(seq) => damped(world, pipeline, &Target::Asset(restless), *seq),
         None => Ok(()),
     }
+}
+
+/// Nothing is purged before each node has it that was there all the time, unless its batch has waited for long
+/// enough, or it was asked for, or tried before. A later change of what is ready already waits for no node.
+fn nodes_have(
+    world: &mut World,
+    request: RequestId,
+    pipeline: &PipelineId,
+    assets: &BTreeMap<Asset, Seq>,
+    wait: Duration,
+) -> Result<(), String> {
+    let rows = now(world.store.queued_after(Seq(0), usize::MAX));
+    let rows: Vec<Change> = rows
+        .into_iter()
+        .filter(|row| row.pipeline == *pipeline)
+        .collect();
+    // Another node's clock may be a second ahead.
+    let wall = world.wall().after(Duration::from_secs(1));
+    if rows.iter().any(|row| wall.since(row.seen) >= wait) {
+        world.ledger.meet("purged after the wait for nodes");
+        let last = world.appended.keys().next_back().copied();
+        let last = last.unwrap_or(Seq(0));
+        world.ledger.waited.insert(pipeline.clone(), last);
+        return Ok(());
+    }
+    let waited = world.ledger.waited.get(pipeline).copied();
+    for (asset, last) in assets.iter().filter(|(asset, _)| asset.as_str() != HOST) {
+        let target = Target::Asset(asset.clone());
+        let of = rows
+            .iter()
+            .filter(|row| row.target == target && row.seq <= *last);
+        let of: Vec<&Change> = of.collect();
+        let asked = |row: &&Change| {
+            let noticed = matches!(row.source, Source::Watch | Source::Scan);
+            !noticed || row.again || row.attempt > 0 || row.not_before > Time::ZERO
+        };
+        let Some(first) = of
+            .first()
+            .filter(|first| Some(first.seq) > waited && !of.iter().any(asked))
+        else {
+            continue;
+        };
+        let Some(appended) = world.appended.get(&first.seq) else {
+            continue;
+        };
+        // All that is gone is the same, whichever version it was.
+        let gone = |row: &&Change| {
+            let appended = world.appended.get(&row.seq);
+            appended.is_none_or(|of| of.version.is_none_or(|(_, there)| !there))
+        };
+        let Some((version, _)) = appended.version.filter(|_| !of.iter().any(gone)) else {
+            continue;
+        };
+        let key = (pipeline.clone(), asset.to_string());
+        if let Some(node) = world.lacks(&key, version, appended.real) {
+            return Err(format!(
+                "{request} purges {asset}, and {node:?} has not got it"
+            ));
+        }
+        world.ledger.meet("purged when all nodes had it");
+    }
+    Ok(())
 }
 
 /// Whether one of these decisions queues what was in flight again.
@@ -360,6 +437,7 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
         return Err(format!("{calls} calls are on the wire"));
     }
     the_rate_holds(world)?;
+    world.waits_for_the_living()?;
     world.one_acts()
 }
 

@@ -1,11 +1,16 @@
 //! The origins and the edge in front of them, as visitors see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use edgepurge::core::agreement::Content;
 use edgepurge::core::change::PipelineId;
 use edgepurge::core::lease::NodeId;
 
-type Key = (PipelineId, String);
+/// An asset of a pipeline, and the file behind it.
+pub(crate) type Key = (PipelineId, String);
+
+/// The file that each node makes for itself: no two have the same.
+pub(crate) const HOST: &str = "/host.html";
 
 /// A version of a file: no two are the same, and a later one is greater. `None`: there is none.
 type Version = Option<(u64, bool)>;
@@ -16,12 +21,14 @@ pub(crate) struct Edge {
     origins: BTreeMap<NodeId, BTreeMap<Key, (u64, bool)>>,
     cached: BTreeMap<Key, Version>,
     versions: u64,
+    /// What nodes that left had of the file that each makes for itself: no later one takes its place.
+    departed: BTreeSet<(u64, bool)>,
 }
 
 /// New bytes of a file, or that it is gone, on its way to the nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    key: Key,
+    pub(crate) key: Key,
     version: (u64, bool),
 }
 
@@ -50,12 +57,29 @@ impl Edge {
 
     /// A node serves no visitor any more.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        self.origins.remove(&node);
+        let files = self.origins.remove(&node).unwrap_or_default();
+        let own = files.into_iter().filter(|((_, name), _)| name == HOST);
+        self.departed.extend(own.map(|(_, version)| version));
     }
 
     fn version(&self, node: NodeId, key: &Key) -> Version {
         let version = self.origins.get(&node)?.get(key)?;
         version.1.then_some(*version)
+    }
+
+    /// The version that reached a node last, and whether the file is there in it.
+    pub(crate) fn stored(&self, node: NodeId, key: &Key) -> Option<(u64, bool)> {
+        self.origins.get(&node)?.get(key).copied()
+    }
+
+    /// What a node has of a file, as a look finds it.
+    pub(crate) fn content(&self, node: NodeId, key: &Key) -> Content {
+        let Some((number, _)) = self.version(node, key) else {
+            return Content::Gone;
+        };
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_le_bytes());
+        Content::Hash(hash)
     }
 
     /// A visitor fetches an asset: the edge caches what this node has, unless it holds it.
@@ -72,11 +96,18 @@ impl Edge {
         });
     }
 
-    /// The assets of which the edge holds another version than a node.
+    /// The assets of which the edge holds another version than a node; of the one that each node makes for
+    /// itself, another than all.
     pub(crate) fn stale(&self) -> Vec<Key> {
         let differs = |(key, cached): &(&Key, &Version)| {
             let mut nodes = self.origins.keys();
-            nodes.any(|node| self.version(*node, key) != **cached)
+            let differs = |node: &NodeId| self.version(*node, key) != **cached;
+            if key.1 == HOST {
+                let departed = cached.is_some_and(|version| self.departed.contains(&version));
+                !departed && nodes.all(differs)
+            } else {
+                nodes.any(differs)
+            }
         };
         let stale = self.cached.iter().filter(differs);
         stale.map(|(key, _)| key.clone()).collect()

@@ -2,6 +2,7 @@
 //! which node.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use edgepurge::core::change::{NewChange, Source};
 use edgepurge::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, Term};
@@ -11,6 +12,7 @@ use edgepurge::engine::{Restored, Steps};
 use edgepurge::store::{Desk, StoreError, StoreFuture};
 use futures_util::FutureExt as _;
 
+use crate::agree::{Agreeing, Comparing};
 use crate::edge::Written;
 use crate::engine::Life;
 use crate::world::{On, World, now, restored};
@@ -32,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) replies: BTreeMap<(u64, u64), Vec<Event>>,
     /// The wall clock is so much ahead of real time; steps at restarts.
     pub(crate) wall_ahead: u64,
+    /// What it knows of the others' files.
+    pub(crate) comparing: Comparing,
     /// `None`: it is the only node, or its process does not run.
     lease: Option<Lease>,
     down_until: u64,
@@ -51,6 +55,7 @@ impl Node {
             unasked: 0,
             replies: BTreeMap::new(),
             wall_ahead,
+            comparing: Comparing::default(),
             lease: None,
             down_until: 0,
             frozen_until: 0,
@@ -62,7 +67,7 @@ impl Node {
         Time::from_millis(real + self.wall_ahead)
     }
 
-    fn real_of(&self, wall: Time, real: u64) -> u64 {
+    pub(crate) fn real_of(&self, wall: Time, real: u64) -> u64 {
         wall.millis().saturating_sub(self.wall_ahead).max(real)
     }
 
@@ -71,7 +76,7 @@ impl Node {
         self.down_until <= real && self.frozen_until <= real
     }
 
-    const fn reaches_the_store(&self, real: u64) -> bool {
+    pub(crate) const fn reaches_the_store(&self, real: u64) -> bool {
         self.works(real) && self.cut_until <= real
     }
 
@@ -107,6 +112,8 @@ enum Due {
     Reply(NodeId),
     Lease(NodeId),
     Wake(NodeId),
+    Compare(NodeId),
+    Tell,
 }
 
 /// What the nodes share, beside the store.
@@ -115,6 +122,7 @@ pub(crate) struct Fleet {
     others: Vec<Node>,
     ways: BTreeMap<(u64, u64), (NodeId, Way)>,
     arrivals: Vec<Arrival>,
+    pub(crate) agreeing: Agreeing,
     /// What a node has to say of its files, once it can.
     unnoticed: Vec<(NodeId, Vec<NewChange>)>,
     /// The wall clock of all nodes, but for their skew.
@@ -127,7 +135,16 @@ pub(crate) struct Fleet {
 
 impl World {
     /// Makes it one of several nodes, of which none leads yet.
-    pub(crate) fn become_fleet(&mut self, nodes: i64) {
+    pub(crate) fn become_fleet(&mut self, nodes: i64, dice: &mut fastrand::Rng) {
+        for settings in &mut self.all {
+            settings.fleet_wait =
+                (dice.u32(0..4) > 0).then(|| Duration::from_secs(dice.u64(5..40)));
+            if settings.fleet_wait.is_some() {
+                // What is hot waits for its turn, and not for nodes.
+                settings.hot_interval = None;
+            }
+        }
+        self.settings.clone_from(&self.all);
         now(self.store.resign(Term(1)));
         self.fleet = Some(Fleet {
             wall_ahead: self.node.wall_ahead,
@@ -163,6 +180,7 @@ impl World {
         self.node.down_until = 0;
         let (id, seed) = (self.node.id, self.rng.u64(..));
         self.node.lease = Some(Lease::new(id, seed, self.wall()));
+        self.begin_to_compare();
     }
 
     /// Makes a node the current one.
@@ -175,9 +193,14 @@ impl World {
         }
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
         let others = self.fleet.iter().flat_map(|fleet| &fleet.others);
         std::iter::once(&self.node).chain(others)
+    }
+
+    pub(crate) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        let others = self.fleet.iter_mut().flat_map(|fleet| &mut fleet.others);
+        std::iter::once(&mut self.node).chain(others)
     }
 
     fn some_node(&mut self, which: impl Fn(&Node) -> bool) -> Option<NodeId> {
@@ -256,7 +279,9 @@ impl World {
             let lease = one.lease.as_ref().filter(|_| leases);
             let lease = lease.and_then(Lease::next_wake);
             let reply = one.replies.keys().next().map(|(at, _)| *at);
+            let compares = one.comparing.at.map(|at| at.max(one.cut_until));
             let due = [
+                compares.map(|at| (at.max(self.real), Due::Compare(id))),
                 reply.map(|at| (at, Due::Reply(id))),
                 lease.map(|at| (one.real_of(at, self.real), Due::Lease(id))),
                 wake.map(|at| (one.real_of(at, self.real), Due::Wake(id))),
@@ -268,7 +293,9 @@ impl World {
         let ways = fleet.ways.keys().next().map(|(at, _)| (*at, Due::Way));
         let arrivals = fleet.arrivals.iter().map(|one| (one.at, Due::Arrival));
         let nodes = self.nodes().flat_map(of);
-        nodes.chain(ways.filter(|_| leases)).chain(arrivals).min()
+        let tells = self.tells_at().map(|at| (at.max(self.real), Due::Tell));
+        let ways = ways.filter(|_| leases);
+        nodes.chain(ways).chain(arrivals).chain(tells).min()
     }
 
     /// When there is something to do; if nothing leads, that is to be changed.
@@ -284,6 +311,7 @@ impl World {
             assert!(self.happened < 400_000, "livelock");
             self.real = self.real.max(at);
             self.api.advance(&mut self.edge, self.real);
+            self.observe();
             match what {
                 Due::Start(id) => self.start_node_of(id),
                 Due::Way => self.arrives(),
@@ -303,6 +331,11 @@ impl World {
                     self.switch(id);
                     self.event(Event::Wake);
                 }
+                Due::Compare(id) => {
+                    self.switch(id);
+                    self.compare();
+                }
+                Due::Tell => self.tell(),
             }
             let held = self.one_acts();
             self.hold_true(held);
@@ -407,7 +440,11 @@ impl World {
         let seed = self.rng.u64(..);
         let (limits, settings, wall) = (self.limits, self.settings.clone(), self.wall());
         match unless_superseded(restored(&desk, limits, &settings, seed, wall)) {
-            Some(Restored { steps, step, .. }) => self.began(steps, &step),
+            Some(Restored { steps, step, .. }) => {
+                self.began(steps, &step);
+                let within = [150, 5_000][self.rng.usize(0..2)];
+                self.tell_soon(within);
+            }
             None => self.superseded(),
         }
     }
@@ -468,26 +505,45 @@ impl World {
         }
     }
 
-    /// Files reach a node, and then the others. What the others say of them they say later.
-    pub(crate) fn files_reach(&mut self, files: &[Written], rows: &[NewChange]) {
+    /// Files reach a node, and then the others. What the others say of them they say later. Returns the first.
+    pub(crate) fn files_reach(&mut self, files: &[Written], rows: &[NewChange]) -> NodeId {
         let first = self.some_node(|_| true).unwrap_or(self.node.id);
-        let real = self.real;
+        // A deploy takes its time.
+        let slow = [2_000, 20_000, 60_000][self.rng.usize(0..3)];
         for id in self.nodes().map(|one| one.id).collect::<Vec<_>>() {
-            if id == first {
-                continue;
-            }
-            let later = Arrival {
-                at: real + self.rng.u64(1..20_000),
-                node: id,
-                files: files.to_vec(),
-                rows: rows.to_vec(),
-            };
-            if let Some(fleet) = &mut self.fleet {
-                fleet.arrivals.push(later);
+            if id != first {
+                let at = self.real + self.rng.u64(1..slow);
+                self.bring(at, id, files.to_vec(), rows.to_vec());
             }
         }
         for written in files {
-            self.edge.arrive(first, written);
+            self.arrive(first, written);
+        }
+        first
+    }
+
+    /// Files reach a node at a time.
+    pub(crate) fn bring(
+        &mut self,
+        at: u64,
+        node: NodeId,
+        files: Vec<Written>,
+        rows: Vec<NewChange>,
+    ) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.arrivals.push(Arrival {
+                at,
+                node,
+                files,
+                rows,
+            });
+        }
+    }
+
+    fn arrive(&mut self, id: NodeId, written: &Written) {
+        self.edge.arrive(id, written);
+        if let Some(node) = self.nodes_mut().find(|node| node.id == id) {
+            node.comparing.arrived.push(written.key.clone());
         }
     }
 
@@ -499,12 +555,20 @@ impl World {
             .partition(|one| one.at <= real);
         fleet.arrivals = later;
         for Arrival {
-            node, files, rows, ..
+            node,
+            files,
+            mut rows,
+            ..
         } in came
         {
             self.ledger.meet("a file arrives later");
             for written in &files {
-                self.edge.arrive(node, written);
+                self.arrive(node, written);
+            }
+            let wall = self.nodes().find(|one| one.id == node);
+            let wall = wall.map_or(self.wall(), |one| one.wall(real));
+            for row in &mut rows {
+                row.seen = wall;
             }
             if let Some(fleet) = &mut self.fleet {
                 fleet.unnoticed.push((node, rows));
@@ -522,7 +586,7 @@ impl World {
                 .nodes()
                 .any(|one| one.id == id && one.reaches_the_store(real));
             if able {
-                self.queue(rows, Source::Watch);
+                self.queue(rows, Source::Watch, Some(id));
             } else if let Some(fleet) = &mut self.fleet {
                 fleet.unnoticed.push((id, rows));
             }
@@ -618,6 +682,7 @@ impl World {
         // It ends what it did as a leader, and then resigns.
         self.lease_event(id, LeaseEvent::Stop, None);
         self.edge.forget(id);
+        self.left(id);
         let Some(fleet) = &mut self.fleet else { return };
         if let Some(next) = fleet.others.pop() {
             let gone = std::mem::replace(&mut self.node, next);

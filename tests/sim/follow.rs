@@ -66,6 +66,8 @@ impl World {
                 moment: self.moment,
                 pipeline: row.pipeline,
                 target: row.target,
+                real: self.real,
+                version: None,
                 again: row.again,
             };
             self.appended.insert(row.seq, change);

@@ -72,6 +72,8 @@ pub(crate) enum What {
     Join,
     /// A node stops for good.
     Leave,
+    /// A file changes that is another on each node.
+    HostFile,
     Nothing,
 }
 
@@ -120,6 +122,7 @@ const fn what(dice: u32) -> What {
         934..=948 => What::Kill,
         949..=953 => What::Join,
         954..=958 => What::Leave,
+        959..=973 => What::HostFile,
         _ => What::Nothing,
     }
 }

@@ -21,7 +21,7 @@ use futures_util::FutureExt as _;
 
 use crate::api::{Answer, Api, Refusing};
 use crate::checks::{self, Ledger};
-use crate::edge::Edge;
+use crate::edge::{Edge, HOST};
 use crate::engine::Life;
 use crate::fleet::{Fleet, Node};
 use crate::history::{History, What};
@@ -51,6 +51,10 @@ pub(crate) struct Appended {
     pub(crate) target: Target,
     /// It was purged before.
     pub(crate) again: bool,
+    /// When it was committed, in real time.
+    pub(crate) real: u64,
+    /// The version of the file that the node had which committed it.
+    pub(crate) version: Option<(u64, bool)>,
 }
 
 /// What could not be queued, since the queue was full: its files wait, or its sender.
@@ -58,6 +62,7 @@ pub(crate) struct Appended {
 struct Refused {
     rows: Vec<NewChange>,
     source: Source,
+    by: Option<NodeId>,
 }
 
 /// A call on the wire.
@@ -230,7 +235,7 @@ impl World {
         world.begin_follow_ups();
         let mut dice = fastrand::Rng::with_seed(history.seed ^ 0xf1ee7);
         if dice.u32(0..6) == 0 {
-            world.become_fleet(dice.i64(1..=3));
+            world.become_fleet(dice.i64(1..=3), &mut dice);
         }
         world
     }
@@ -359,6 +364,7 @@ impl World {
             What::Kill => self.kill_a_node(),
             What::Join => self.join_another(),
             What::Leave => self.leave(),
+            What::HostFile => self.host_file(),
             What::Nothing => {}
         }
     }
@@ -557,7 +563,7 @@ impl World {
                 continue;
             }
             self.ledger.meet("brought again");
-            self.queue(refused.rows, refused.source);
+            self.queue(refused.rows, refused.source, refused.by);
         }
     }
 
@@ -592,12 +598,15 @@ impl World {
             });
         }
         self.again = names;
-        self.files_reach(&files, &rows);
-        self.queue(rows, source);
+        let first = self.files_reach(&files, &rows);
+        // Who asks says nothing of files.
+        let noticed = matches!(source, Source::Watch | Source::Scan);
+        self.queue(rows, source, noticed.then_some(first));
     }
 
-    /// Queues changes of one pipeline, or has them wait where they are.
-    pub(crate) fn queue(&mut self, rows: Vec<NewChange>, source: Source) {
+    /// Queues changes of one pipeline, which a node has noticed or somebody asks for, or has them wait where
+    /// they are.
+    pub(crate) fn queue(&mut self, rows: Vec<NewChange>, source: Source, by: Option<NodeId>) {
         let (id, count) = (rows[0].pipeline.clone(), rows.len());
         if self
             .rooms
@@ -605,7 +614,7 @@ impl World {
             .is_some_and(|room| !room.take(count))
         {
             self.ledger.meet("refused as full");
-            self.refused.push(Refused { rows, source });
+            self.refused.push(Refused { rows, source, by });
             return;
         }
         let targets: Vec<_> = rows.iter().map(|row| row.target.clone()).collect();
@@ -624,14 +633,18 @@ impl World {
         }
         self.moment += 1;
         for (seq, target) in (before.0 + 1..=last.0).zip(targets) {
+            let version = by.and_then(|node| self.fact(node, &id, &target, Seq(seq)));
             let change = Appended {
                 moment: self.moment,
                 pipeline: id.clone(),
                 target,
                 again: false,
+                real: self.real,
+                version,
             };
             self.appended.insert(Seq(seq), change);
         }
+        self.compare_soon();
         if !self.api.healthy && self.rng.u32(0..100) == 0 {
             return self.restart("between append and planner");
         }
@@ -662,6 +675,7 @@ impl World {
             let id = self.some_pipeline();
             let name = match self.rng.u32(0..20) {
                 0 => "/restless.json".to_owned(),
+                1 if self.fleet.is_some() => HOST.to_owned(),
                 _ => format!("/{}", self.rng.u32(0..ASSETS)),
             };
             let node = self.serving_node();

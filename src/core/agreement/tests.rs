@@ -111,8 +111,20 @@ fn each_node_is_compared_for_itself() {
     agreement.fact(at(1), fact(2, THIRD, "a.html", C), A);
     agreement.own(&file("a.html"), B);
     assert_eq!(lagging(&agreement), [2]);
-    agreement.left(THIRD);
-    assert_eq!(lagging(&agreement), Vec::<u64>::new(), "it has left");
+}
+
+#[test]
+fn what_a_node_committed_that_left_is_waited_for_and_is_never_diverged() {
+    let mut agreement = fresh();
+    agreement.fact(at(1), fact(1, OTHER, "host.html", B), A);
+    agreement.wake(at(31));
+    agreement.fact(at(40), fact(2, OTHER, "a.html", B), A);
+    agreement.left(OTHER);
+    assert_eq!(agreement.divergence(at(99), 3), None);
+    assert_eq!(lagging(&agreement), [2], "it may still come here");
+    agreement.wake(at(70));
+    assert_eq!(lagging(&agreement), Vec::<u64>::new());
+    assert_eq!(agreement.divergence(at(99), 3), None);
 }
 
 #[test]
