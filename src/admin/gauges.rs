@@ -61,6 +61,8 @@ const TABLE: &[Row] = &[
         |s| one(Value::Real(s.api_rate_limit))),
     Row("edgepurge_config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
         |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
+    Row("edgepurge_store_up", Gauge, "1 while the queue's database can be used, 0 while its server is away",
+        |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Store).into()))),
     Row("edgepurge_build_info", Gauge, "The version that runs",
         |s| vec![Sample { labels: vec![("version", s.version.clone())], value: Value::Whole(1) }]),
     // Its name is the same in every program.
