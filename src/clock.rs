@@ -46,6 +46,12 @@ impl Clock {
         Time::ZERO.after(read.try_into().unwrap_or_default())
     }
 
+    /// For how long it runs, to the nanosecond: to take the time of what is short.
+    #[must_use]
+    pub fn running(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// The instant to sleep until for a time of this clock: the first at which it shows that time, since
     /// it rounds up.
     #[must_use]

@@ -36,6 +36,11 @@ const SCANS: [f64; 11] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0,
 ];
 
+/// Buckets for commits, in seconds, from a fast disk to a server that waits for a standby far away.
+const COMMITS: [f64; 10] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 10.0,
+];
+
 /// All metrics that count events.
 #[derive(Debug)]
 pub struct Metrics {
@@ -52,6 +57,7 @@ pub struct Metrics {
     fresh: Series<Histogram>,
     call_seconds: Histogram,
     scan_seconds: Histogram,
+    commit_seconds: Histogram,
     /// 429s.
     pub rate_limited: Counter,
     /// What was purged in the last day.
@@ -87,6 +93,7 @@ impl Metrics {
                 || Histogram::new(WAITS)),
             call_seconds: t.one("edgepurge_api_request_duration_seconds", "Duration of calls to the API", Histogram::new(CALLS)),
             scan_seconds: t.one("edgepurge_scan_duration_seconds", "Duration of scans of a whole origin", Histogram::new(SCANS)),
+            commit_seconds: t.one("edgepurge_store_commit_seconds", "Duration of transactions that write the queue, until they are on disk", Histogram::new(COMMITS)),
             rate_limited: t.one("edgepurge_rate_limited", "Calls that the API answered with 429", Counter::default()),
             recent: Recent::default(),
             table: t,
@@ -151,6 +158,11 @@ impl Metrics {
     /// A scan ended.
     pub fn scanned(&self, took: Duration) {
         self.scan_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The store committed a transaction, so long after it began.
+    pub fn committed(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
     }
 
     /// A call to the API was answered.

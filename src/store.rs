@@ -19,11 +19,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::core::asset::Asset;
 use crate::core::change::{FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
@@ -37,6 +38,7 @@ use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 
 mod calls;
+mod commits;
 #[cfg(test)]
 mod contract;
 mod db;
@@ -59,6 +61,7 @@ pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 use calls::delivery_keys::DeliveryKeys;
 use calls::queue::Pulled;
 use calls::{asset, deliveries, history, listing as lists, operate, queue, recent};
+use commits::Commits;
 use db::Db;
 use sqlite::{DeliveryBatcher, Lane, announce};
 
@@ -171,7 +174,7 @@ pub struct Store {
     last: Arc<watch::Sender<Seq>>,
     arrivals: DeliveryBatcher,
     keys: DeliveryKeys,
-    commits: Arc<AtomicU64>,
+    commits: Arc<Commits>,
     pulled: Pulled,
     lineage: Lineage,
     node: NodeId,
@@ -237,7 +240,16 @@ impl Store {
     /// How many transactions were committed: fewer than there were calls, when many came at once.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+        self.commits.count()
+    }
+
+    /// Calls `observer` with the time that each transaction takes that writes, from its begin until it is on disk.
+    pub fn observe_commits(
+        &self,
+        clock: Clock,
+        observer: impl Fn(Duration) + Send + Sync + 'static,
+    ) {
+        self.commits.observe(clock, Box::new(observer));
     }
 }
 

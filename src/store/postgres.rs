@@ -22,7 +22,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
@@ -90,7 +89,7 @@ pub(super) fn open(
     let opened = std::thread::scope(|scope| scope.spawn(|| Opened::new(settings, database)).join());
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
     let last = Arc::new(watch::Sender::new(opened.lineage.last));
-    let commits = Arc::new(AtomicU64::new(0));
+    let commits = Arc::default();
     let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
     let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
         .answering_from_a_task(supervisor)

@@ -7,7 +7,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -58,7 +57,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let (writer, lineage) = open_or_set_aside(&path, &settings.api_url)?;
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
-    let commits = Arc::new(AtomicU64::new(0));
+    let commits = Arc::default();
     let keys = DeliveryKeys::read(&writer)?;
     let pulled = Pulled::here();
     let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))

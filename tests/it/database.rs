@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::bench::{Bench, until};
+use crate::metrics::value as metric;
 use crate::webhooks::{address, post, with_route};
 use server::{PASSWORD, Server};
 
@@ -118,12 +119,16 @@ async fn while_the_server_is_away_senders_are_asked_to_come_again_and_it_heals_b
         answer.unwrap().status()
     };
     assert_eq!(get("/readyz").await, 503);
+    assert_eq!(metric(&bench, "edgepurge_store_up").await, Some(0.0));
     assert_eq!(get("/healthz").await, 200);
     assert_eq!(bench.purges(), Vec::<String>::new());
     server.run(&[]).await;
     bench.purged("/a.css").await;
     bench.settle().await;
     bench.no_alarm().await;
+    assert_eq!(metric(&bench, "edgepurge_store_up").await, Some(1.0));
+    let commits = metric(&bench, "edgepurge_store_commit_seconds_count").await;
+    assert!(commits > Some(0.0), "{commits:?}");
     assert!(!bench.log().contains(PASSWORD));
 }
 

@@ -43,7 +43,7 @@ const ROOMS: [(&str, &str); 28] = [
     ("s3", "clock core"),
     ("intake", "sink store clock core"),
     ("sink", "core"),
-    ("store", "lineage database supervise core"),
+    ("store", "lineage database supervise clock core"),
     ("verify", "core"),
     ("metrics", "scaleway clock core"),
     ("scaleway", "clock core"),

@@ -188,7 +188,7 @@ impl Ledger {
         });
         of_it.into_iter().any(|(_, values)| match kind {
             // It is what it is for as long as the process lives.
-            "gauge" if name == "build_info" => values.contains("1"),
+            "gauge" if ["build_info", "store_up"].contains(&name) => values.contains("1"),
             // The system's: no work of the daemon changes them.
             "gauge" if ["max_user_watches", "process_start_time_seconds"].contains(&name) => {
                 values.iter().any(|value| value != "0")

@@ -1,6 +1,5 @@
 //! A database in memory, with the SQL and the schema of the one on disk.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::sync::watch;
@@ -10,6 +9,7 @@ use super::{
     Beginning, DeliveryBatcher, DeliveryKeys, Lane, Lineage, NodeId, Pulled, Store, StoreError,
     Worker, history, queue, schema,
 };
+use crate::store::commits::Commits;
 use crate::store::db::Db;
 
 /// An empty database of this version: to copy it is much faster than to run the migrations.
@@ -20,7 +20,7 @@ static EMPTY: LazyLock<Result<Vec<u8>, StoreError>> = LazyLock::new(schema::empt
 #[derive(Clone)]
 pub struct InlineDatabase {
     worker: Arc<Mutex<Worker>>,
-    commits: Arc<AtomicU64>,
+    commits: Arc<Commits>,
 }
 
 impl std::fmt::Debug for InlineDatabase {

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::delivery_batcher::DeliveryBatcher;
 use super::lock::Lock;
 use super::{StoreError, Why};
+use crate::store::commits::Commits;
 use crate::store::db::{Db, Session};
 
 /// How many jobs share a transaction at most, so that the first does not wait for ever.
@@ -26,8 +26,8 @@ type Answer = (Finish, Option<StoreError>);
 /// A connection and how to work with it.
 pub(in crate::store) struct Worker {
     session: Box<dyn Session>,
-    /// Counts commits; `None` for a reader, which needs no transactions.
-    commits: Option<Arc<AtomicU64>>,
+    /// Counts and times commits; `None` for a reader, which needs no transactions.
+    commits: Option<Arc<Commits>>,
     /// Deliveries that no job takes yet, and the lock of the directory that this writes in; `None` for a
     /// reader, and for a database in memory.
     arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
@@ -38,7 +38,7 @@ pub(in crate::store) struct Worker {
 impl Worker {
     pub(in crate::store) fn writer(
         session: impl Session + 'static,
-        commits: &Arc<AtomicU64>,
+        commits: &Arc<Commits>,
         arrivals: Option<(DeliveryBatcher, Option<Lock>)>,
     ) -> Self {
         Self {
@@ -94,6 +94,7 @@ impl Worker {
     /// fails fails alone; a job without company needs none. On some errors (a full disk) `SQLite` ends the whole transaction: then all
     /// fail, and none of the rest is run, since it would be committed on its own.
     pub(super) fn commit(&self, group: Vec<Job>) {
+        let began = self.commits.as_ref().and_then(|commits| commits.begin());
         let mut result = self.session.begin();
         self.give_doubtful();
         let alone = group.len() == 1;
@@ -129,7 +130,7 @@ impl Worker {
         result = result.and_then(|()| self.session.commit());
         if result.is_ok() {
             if let Some(commits) = &self.commits {
-                commits.fetch_add(1, Ordering::Relaxed);
+                commits.end(began);
             }
         } else if self.session.in_transaction()
             && let Err(error) = self.session.roll_back()

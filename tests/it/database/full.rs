@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::server::{Server, write_url};
+use super::server::{PASSWORD, Server, UNPRIVILEGED, write_url};
 use super::started;
 use crate::bench::{Bench, until};
 use crate::hostile::machine::{Mount, may_mount};
@@ -102,7 +102,8 @@ async fn a_server_without_room_keeps_nothing_until_it_has_some() {
     };
     let mut bench = Bench::new().await;
     let room = server.directory("room");
-    let _mount = Mount::new(&["-t", "tmpfs", "-o", "mode=777,size=8m", "tmpfs"], &room).unwrap();
+    let options = format!("uid={UNPRIVILEGED},mode=700,size=8m");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", &options, "tmpfs"], &room).unwrap();
     let session = server.session().await;
     for sql in [
         &format!("CREATE TABLESPACE small LOCATION '{}'", room.display()),
@@ -111,11 +112,12 @@ async fn a_server_without_room_keeps_nothing_until_it_has_some() {
         session.batch_execute(sql).await.unwrap();
     }
     with_route(&mut bench, "generic", "purge = \"files\"", "");
-    server.serve(&mut bench, super::server::PASSWORD);
+    server.serve(&mut bench, PASSWORD);
     bench.start().await;
     let filler = room.join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
     heals(
         &bench,
         ["commit", "make room on the disk of the server"],

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::bench::{Bench, skip, until};
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
-const UNPRIVILEGED: u32 = 65_534;
+pub(super) const UNPRIVILEGED: u32 = 65_534;
 /// The password of its user.
 pub(crate) const PASSWORD: &str = "planted-5ec7e75e";
 
