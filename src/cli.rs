@@ -41,7 +41,6 @@ mod style;
 mod terminal;
 mod wait;
 mod way;
-mod website;
 
 pub use failure::Failure;
 

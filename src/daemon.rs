@@ -400,6 +400,21 @@ pub async fn website(
     bucket.website().await.map_err(|error| error.to_string())
 }
 
+/// What of a website the configuration does not purge, and what to write.
+///
+/// # Errors
+/// Never for a configuration without problems: it was checked with the same parsers.
+pub fn uncovered(
+    config: &Config,
+    pipeline: &config::Pipeline,
+    origin: &config::Origin,
+    website: &Website,
+) -> Result<Vec<String>, StartError> {
+    let known = settings::intake(config).map_err(StartError::Config)?;
+    let known = known.get(&pipeline.id);
+    Ok(known.map_or_else(Vec::new, |known| known.uncovered(&origin.name, website)))
+}
+
 /// The buckets of a pipeline, as the configuration has them; without those of the sandbox, which lives inside the
 /// daemon.
 #[must_use]

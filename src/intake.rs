@@ -14,6 +14,7 @@ use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
 use crate::core::time::Time;
+use crate::core::website::Website;
 use crate::sink::{FileChange, Remembered, Sink, SinkError, SinkFuture};
 use crate::store::{Appended, Store, StoreError};
 
@@ -34,8 +35,8 @@ pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
 pub struct IntakeOrigin {
     /// Where its files lie in the URL space.
     pub url_prefix: UrlPrefix,
-    /// Whether it is a bucket, whose objects are looked at by their names.
-    pub bucket: bool,
+    /// What the keys begin with that it serves, where it is a bucket: its objects are looked at by their names.
+    pub bucket: Option<Arc<str>>,
 }
 
 /// What the intake has to know of a pipeline.
@@ -168,6 +169,18 @@ impl Intake {
         let appended = self.store.append(changes).await?;
         place.committed(appended.last);
         Ok(appended)
+    }
+}
+
+impl IntakePipeline {
+    /// What of a website the mapping does not purge, and what to write; nothing where the origin is no bucket.
+    #[must_use]
+    pub fn uncovered(&self, origin: &str, website: &Website) -> Vec<String> {
+        let origin = self.origins.get(origin);
+        let prefixes = origin.and_then(|one| Some((&one.url_prefix, one.bucket.as_deref()?)));
+        prefixes.map_or_else(Vec::new, |(urls, keys)| {
+            website.uncovered(&self.mapping, urls, keys)
+        })
     }
 }
 

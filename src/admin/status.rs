@@ -296,6 +296,13 @@ async fn failed_alarm(admin: &Admin, pipeline: &PipelineStatus) -> Result<Alarm,
     Ok(alarm)
 }
 
+/// That a bucket is a website of which the mapping does not purge everything.
+fn website_alarm(admin: &Admin, id: &PipelineId, origin: &OriginStatus) -> Option<Alarm> {
+    let website = origin.bucket.as_ref()?.website.as_ref()?;
+    let missing = admin.intake.pipeline(id)?.uncovered(&origin.name, website);
+    (!missing.is_empty()).then(|| Alarm::new(AlarmKind::Website, missing.join("; ")))
+}
+
 /// Every alarm but those of assets that are given up, each with the names of what it is about.
 fn alarms(
     admin: &Admin,
@@ -333,8 +340,9 @@ fn alarms(
     alarms.extend(due.map(|text| Alarm::new(AlarmKind::Certificate, text)));
     for pipeline in pipelines {
         for origin in &pipeline.origins {
-            alarms.extend(origin.alarms.iter().map(|alarm| {
-                let mut alarm = alarm.clone().of_pipeline(&pipeline.name);
+            let served = website_alarm(admin, &pipeline.id, origin);
+            alarms.extend(origin.alarms.iter().cloned().chain(served).map(|alarm| {
+                let mut alarm = alarm.of_pipeline(&pipeline.name);
                 alarm.text = format!("origin {}: {}", origin.name, alarm.text);
                 alarm.origin = Some(origin.name.to_string());
                 alarm

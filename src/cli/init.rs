@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::website::rules;
 use super::{Failure, Global, output};
 use crate::config::{Config, EXAMPLE_ID as ID, Environment};
 use crate::core::website::Website;
@@ -63,8 +62,8 @@ pub(super) struct ServedBucket {
     endpoint: Option<String>,
     /// A line about it.
     about: String,
-    /// How it is served, where that is known.
-    website: Website,
+    /// How it is served, where that is known; `None`: it is no website.
+    website: Option<Website>,
 }
 
 pub(super) async fn init(global: &Global, args: &InitArgs) -> Result<ExitCode, Failure> {
@@ -138,7 +137,7 @@ async fn served(
         region: bucket.region.clone().unwrap_or_else(|| "fr-par".to_owned()),
         endpoint: environment.get("SCW_S3_ENDPOINT").map(str::to_owned),
         about: "The API did not say all of it: correct bucket and region".to_owned(),
-        website: Website::default(),
+        website: Some(Website::default()),
     };
     if known {
         let text = short(id, &Served::Bucket(served.clone()))?;
@@ -148,28 +147,29 @@ async fn served(
 }
 
 /// What the bucket of this configuration says of how it is served, and a line about that.
-async fn website(text: &str, environment: &Environment) -> (String, Website) {
-    let none = Website::default();
+async fn website(text: &str, environment: &Environment) -> (String, Option<Website>) {
+    // What is not known may be one.
+    let unknown = Some(Website::default());
     let config = match Config::parse(Path::new("the API's answer"), text, environment) {
         Ok(config) => config,
-        Err(problems) => return (one_line(&format!("Correct this: {problems}")), none),
+        Err(problems) => return (one_line(&format!("Correct this: {problems}")), unknown),
     };
     let mut origins = config.pipelines.iter().flat_map(|one| &one.origins);
     let Some(origin) = origins.next() else {
-        return (String::new(), none);
+        return (String::new(), unknown);
     };
     match daemon::website(&config, environment, origin).await {
-        Ok(Some(website)) => (format!("A website: {website}"), website),
+        Ok(Some(website)) => (format!("A website: {website}"), Some(website)),
         Ok(None) => {
             let about = "It is no website: each object is served at its key";
-            (about.to_owned(), none)
+            (about.to_owned(), None)
         }
         Err(why) => {
             let why = one_line(&why);
             output::to_stderr(&format!("how the bucket is served can't be read: {why}\n"));
             let about =
                 "It may be a website; edgepurge check --online says so when it can read that";
-            (about.to_owned(), none)
+            (about.to_owned(), unknown)
         }
     }
 }
@@ -202,8 +202,13 @@ fn short(id: &str, served: &Served) -> Result<String, Failure> {
          [[pipeline]]\n\
          name = \"www\"\n\
          id = \"{id}\"{yours}\n\
+         {pages}\
          \n\
          {origin}",
+        pages = served
+            .pages()
+            .map(|pages| format!("{pages}\n"))
+            .unwrap_or_default(),
         origin = origin(served)?
     ))
 }
@@ -228,13 +233,31 @@ fn origin(served: &Served) -> Result<String, Failure> {
              [[pipeline.origin]]\n\
              {place}\n{rules}",
             bucket.about,
-            rules = rules(&bucket.website)
+            rules = served.rules()
         ),
         Served::Nothing => String::new(),
     })
 }
 
 impl Served {
+    /// Which URLs a page answers at, where that is not the default.
+    fn pages(&self) -> Option<&'static str> {
+        let exact = matches!(self, Self::Bucket(bucket) if bucket.website.is_none());
+        exact.then_some("pages = \"exact\"")
+    }
+
+    /// The rules that it needs.
+    fn rules(&self) -> String {
+        match self {
+            Self::Bucket(bucket) => bucket
+                .website
+                .as_ref()
+                .map(Website::rules)
+                .unwrap_or_default(),
+            Self::Directory(_) | Self::Nothing => String::new(),
+        }
+    }
+
     /// Its lines in the configuration.
     fn settings(&self) -> Result<String, Failure> {
         let quoted = |text: &str| toml::Value::from(text).to_string();
@@ -284,15 +307,15 @@ fn configuration(id: &str, served: &Served) -> Result<String, Failure> {
                 }
             }
             Some(("name", _)) => line.to_owned(),
+            Some(("pages", _)) if served.pages().is_some() => {
+                served.pages().unwrap_or_default().to_owned()
+            }
             Some((key, _)) if !key.starts_with('#') => format!("#{line}"),
             _ => line.to_owned(),
         };
         writeln!(text, "{line}").unwrap_or_default();
     }
-    if let Served::Bucket(bucket) = served {
-        text += &rules(&bucket.website);
-    }
-    Ok(text)
+    Ok(text + &served.rules())
 }
 
 fn next_steps(has_id: bool, has_key: bool, served: &Served, path: &Path) -> String {
@@ -337,6 +360,7 @@ fn next_steps(has_id: bool, has_key: bool, served: &Served, path: &Path) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::mapping::Pages;
 
     fn directory(path: &str) -> Served {
         Served::Directory(path.into())
@@ -349,10 +373,10 @@ mod tests {
             region: "nl-ams".to_owned(),
             endpoint: None,
             about: "A website".to_owned(),
-            website: Website {
+            website: Some(Website {
                 error: Some("oops.html".to_owned()),
                 ..Website::default()
-            },
+            }),
         });
         for text in [
             short(ID, &bucket).unwrap(),
@@ -364,6 +388,33 @@ mod tests {
             assert_eq!(origin.bucket.as_deref(), Some("my-site"), "{text}");
             assert_eq!(origin.region.as_deref(), Some("nl-ams"), "{text}");
             assert_eq!(config.pipelines[0].rules.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_bucket_that_is_no_website_each_object_is_at_its_key_alone() {
+        let bucket = |website| {
+            Served::Bucket(ServedBucket {
+                name: "my-site".to_owned(),
+                region: "nl-ams".to_owned(),
+                endpoint: None,
+                about: String::new(),
+                website,
+            })
+        };
+        for (website, pages) in [
+            (None, Pages::Exact),
+            (Some(Website::default()), Pages::Directory),
+        ] {
+            let bucket = bucket(website);
+            for text in [
+                short(ID, &bucket).unwrap(),
+                configuration(ID, &bucket).unwrap(),
+            ] {
+                let environment = Environment::default();
+                let config = Config::parse(Path::new("c.toml"), &text, &environment).unwrap();
+                assert_eq!(config.pipelines[0].pages, pages, "{text}");
+            }
         }
     }
 

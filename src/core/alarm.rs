@@ -207,6 +207,10 @@ alarm_kinds! {
     Bucket "bucket" false:
         "changes of the bucket are not noticed, and its index is kept; other origins go on";
         "mend what the reason says: the key, its rights, the bucket's name or region; it goes on by itself",
+    /// A bucket is served in a way that the configuration does not purge.
+    Website "website" false:
+        "what a document of the website answers for is not purged with it, and may be stale at the edge";
+        "write what the reason says into the configuration, `systemctl reload edgepurge`, then `edgepurge purge {pipeline} --all`",
     /// Changes of an origin can't be committed.
     Commit "commit" false:
         "changes of the origin are kept in memory and tried again; they are not purged yet";

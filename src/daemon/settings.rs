@@ -105,7 +105,8 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            let bucket = origin.bucket.is_some();
+            let prefix = || Arc::from(origin.prefix.as_str());
+            let bucket = origin.bucket.is_some().then(prefix);
             let name = Arc::from(origin.name.as_str());
             origins.insert(name, IntakeOrigin { url_prefix, bucket });
         }

@@ -78,7 +78,7 @@ impl Intake {
             return Some(Wanted::Scans);
         }
         let mut origins = known.origins.values();
-        let has_bucket = origins.any(|origin| origin.bucket);
+        let has_bucket = origins.any(|origin| origin.bucket.is_some());
         let names = Names::of(&delivery.work).filter(|_| has_bucket);
         // What is an object for certain is none even where the index has others below its name.
         let certain = names.as_ref().is_some_and(|names| names.paths.is_empty());

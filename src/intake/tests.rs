@@ -25,7 +25,7 @@ fn pipeline() -> IntakePipeline {
     });
     let origin = |prefix: &str| IntakeOrigin {
         url_prefix: UrlPrefix::parse(prefix).unwrap(),
-        bucket: false,
+        bucket: None,
     };
     IntakePipeline {
         mapping: mapping.unwrap(),

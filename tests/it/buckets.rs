@@ -320,8 +320,8 @@ async fn a_purged_object_is_compared_with_what_the_edge_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
-    let Some((server, _between, bench)) = of_pages().await else {
+async fn how_the_bucket_is_served_is_read_at_each_listing_and_what_is_not_purged_is_an_alarm() {
+    let Some((server, _between, mut bench)) = of_pages().await else {
         return;
     };
     let website = async || bench.of_origin().await["bucket"]["website"].clone();
@@ -331,6 +331,15 @@ async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
     let expected = serde_json::json!({"index": "home.html", "error": "oops.html", "rules": false});
     assert_eq!(website().await, expected);
     assert!(bench.log().contains("served in another way than before"));
+    let text = bench.alarm("website").await;
+    for part in [
+        "home.html answers for its folder, which is not purged with it: write a [[pipeline.rule]] with match = \
+         [\"home.html\", \"**/home.html\"]",
+        "oops.html answers for every URL that is missing",
+        "match = [\"oops.html\"] and purge = \"all\"",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let check = bench.run(&["check", "--online"]).await;
     let said = crate::bench::text(&check.stderr);
     for part in [
@@ -340,6 +349,16 @@ async fn how_the_bucket_is_served_is_read_at_each_listing_and_told() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(bench.purges(), Vec::<String>::new());
+
+    // What the alarm says is written.
+    bench.origin.push_str(
+        "\n[[pipeline.rule]]\nmatch = [\"home.html\", \"**/home.html\"]\npurge = [\"/{path}\", \"/{dir}/\", \"/{dir}\"]\n\
+         [[pipeline.rule]]\nmatch = [\"oops.html\"]\npurge = \"all\"\n",
+    );
+    bench.reload().await;
+    known(&mut bench, PAGES).await;
+    bench.rested().await;
+    bench.no_alarm().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

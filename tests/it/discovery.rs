@@ -12,6 +12,7 @@ use edgepurge::sandbox::{
 use edgepurge::supervise::Supervisor;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::bench::{LIMIT, PIPELINE, SHOP, text};
@@ -25,6 +26,16 @@ struct Account {
 
 impl Account {
     async fn new(pipelines: &[&str]) -> Self {
+        let website = Website {
+            index: Some("index.html".to_owned()),
+            error: Some("oops.html".to_owned()),
+            rules: false,
+        };
+        Self::of_bucket(pipelines, Some(website)).await
+    }
+
+    /// The same, whose bucket is served so.
+    async fn of_bucket(pipelines: &[&str], website: Option<Website>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let home = tempfile::tempdir().unwrap();
         let (supervisor, _faults) = Supervisor::new();
@@ -35,14 +46,10 @@ impl Account {
         settings.pipelines[0].bucket = Some(ServedBucket {
             name: "my-site".to_owned(),
             region: "nl-ams".to_owned(),
-            website: true,
+            website: website.is_some(),
         });
         let mut bucket = BucketSettings::new("my-site", "nl-ams");
-        bucket.website = Some(Website {
-            index: Some("index.html".to_owned()),
-            error: Some("oops.html".to_owned()),
-            rules: false,
-        });
+        bucket.website = website;
         settings.buckets = vec![bucket];
         let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
         Self {
@@ -60,17 +67,22 @@ impl Account {
         std::fs::read_to_string(self.config()).unwrap()
     }
 
-    /// Runs a command with the keys of the account in the environment.
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_edgepurge"))
-            .arg("--config")
-            .arg(self.config())
-            .args(arguments)
+    /// Gives a command the keys of the account in its environment, and nothing else.
+    fn with_keys<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
             .env_clear()
             .env("SCW_API_URL", self.sandbox.api_url())
             .env("SCW_S3_ENDPOINT", self.sandbox.storage_url().unwrap())
             .env("SCW_ACCESS_KEY", ACCESS_KEY)
             .env("SCW_SECRET_KEY", self.sandbox.secret_key().expose_secret())
+    }
+
+    /// Runs a command with the keys of the account in the environment.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgepurge"));
+        command.arg("--config").arg(self.config()).args(arguments);
+        let output = self
+            .with_keys(&mut command)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -154,6 +166,76 @@ async fn without_an_id_the_pipelines_are_listed_to_choose_from_and_a_single_one_
         "{written}"
     );
     assert!(written.contains("bucket = \"my-site\""), "{written}");
+}
+
+/// `init` at a terminal, where this is typed.
+async fn init_at_a_terminal(account: &Account, typed: &str) -> (Option<i32>, String) {
+    let line = format!(
+        "'{}' --config '{}' init",
+        env!("CARGO_BIN_EXE_edgepurge"),
+        account.config().display()
+    );
+    let mut command = Command::new("script");
+    command.args(["-qefc", &line, "/dev/null"]);
+    let mut child = account
+        .with_keys(&mut command)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).await.unwrap();
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    let output = output.expect("it ends in time").unwrap();
+    drop(stdin);
+    (output.status.code(), text(&output.stdout))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_a_pipeline_is_chosen_by_its_number() {
+    let script = std::process::Command::new("script").arg("-V").output();
+    if script.is_err() {
+        return crate::bench::skip("script is not installed");
+    }
+    let account = Account::new(&[PIPELINE, SHOP]).await;
+    for wrong in ["0\n", "3\n", "front\n", "\n"] {
+        let (code, said) = init_at_a_terminal(&account, wrong).await;
+        assert_eq!(code, Some(2), "{wrong:?}: {said}");
+        assert!(said.contains("which one? its number: "), "{said}");
+        assert!(said.contains("nothing was written"), "{said}");
+        assert!(!account.config().exists());
+    }
+    let (code, said) = init_at_a_terminal(&account, "2\n").await;
+    assert_eq!(code, Some(0), "{said}");
+    let written = account.written();
+    assert!(written.contains(&format!("id = \"{SHOP}\"")), "{written}");
+    std::fs::remove_file(account.config()).unwrap();
+    let (code, said) = init_at_a_terminal(&account, "1\n").await;
+    assert_eq!(code, Some(0), "{said}");
+    let written = account.written();
+    assert!(written.contains("bucket = \"my-site\""), "{written}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_bucket_that_is_no_website_pages_answer_at_their_keys_alone() {
+    let account = Account::of_bucket(&[PIPELINE], None).await;
+    let made = account.run(&["init"]).await;
+    assert!(made.status.success(), "{made:?}");
+    let written = account.written();
+    assert!(written.contains("pages = \"exact\"\n"), "{written}");
+    let check = account.run(&["check", "--online"]).await;
+    let said = text_of(&check);
+    let says = "bucket my-site is no website: each object is served at its key\n";
+    assert!(said.contains(says), "{said}");
+    let (code, said) = account.checked(&account.bucket("my-site", "nl-ams")).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("pages = \"exact\" purges no more than that"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

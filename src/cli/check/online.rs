@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::buckets;
+use crate::cli::run::unstarted;
 use crate::cli::way::Way;
-use crate::cli::website::{rules, uncovered};
 use crate::cli::{Failure, output};
 use crate::config::{Config, Environment, Origin, Pipeline, Place};
+use crate::core::mapping::Pages;
 use crate::daemon;
 use crate::scaleway::{Backend, BucketBackend};
 use crate::store::{self, StoreError};
@@ -34,12 +35,18 @@ pub(super) async fn online(
             let name = origin.bucket.as_deref().unwrap_or_default();
             let said = match daemon::website(config, environment, origin).await {
                 Ok(Some(website)) => {
-                    for missing in uncovered(pipeline, origin, &website) {
-                        note(pipeline, &format!("{missing}\n{}", rules(&website).trim()));
+                    let missing = daemon::uncovered(config, pipeline, origin, &website);
+                    for missing in missing.map_err(|error| unstarted(&error))? {
+                        note(pipeline, &missing);
                     }
                     format!("is a website: {website}")
                 }
-                Ok(None) => "is no website: each object is served at its key".to_owned(),
+                Ok(None) if pipeline.pages == Pages::Exact => {
+                    "is no website: each object is served at its key".to_owned()
+                }
+                Ok(None) => "is no website: each object is served at its key, and pages = \"exact\" purges no more \
+                             than that"
+                    .to_owned(),
                 Err(why) => format!("may be a website, its configuration can't be read: {why}"),
             };
             note(pipeline, &format!("bucket {name} {said}"));
