@@ -89,13 +89,23 @@ pub fn host_of(text: &str) -> Option<String> {
     url.host_str().filter(|_| web).map(str::to_owned)
 }
 
-/// Why a file that is not there is not purged.
+/// Why a file, or an object of a bucket, that is not there is not purged.
 #[must_use]
-pub fn absent(since: &str) -> String {
+pub fn absent(since: &str, bucket: bool) -> String {
+    let (gone, held) = if bucket {
+        (
+            "once a listing that comes to its end lacks it",
+            "objects (max_loss), which is held back until the objects",
+        )
+    } else {
+        (
+            "after gone_after",
+            "files (max_loss) or a filesystem that is not mounted any more, which are held back until the files",
+        )
+    };
     format!(
-        "absent since {since}, and not purged: it counts as gone after gone_after, but for a sudden loss of many \
-         files (max_loss) or a filesystem that is not mounted any more, which are held back until the files are \
-         back or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
+        "absent since {since}, and not purged: it counts as gone {gone}, but for a sudden loss of many {held} are back \
+         or `edgepurge scan PIPELINE --apply --accept-loss`; `edgepurge status` says which"
     )
 }
 
@@ -171,6 +181,9 @@ pub struct AssetFiles {
     pub ruled: Vec<Ruled>,
     /// Those of `files` that are absent and not taken for gone, with the time since when.
     pub absent: BTreeMap<String, String>,
+    /// The origins that are buckets.
+    #[serde(default)]
+    pub buckets: BTreeSet<String>,
     /// Whether there are more than are named.
     pub truncated: bool,
     /// The spelling that a change of theirs purges, where it purges this one not.
@@ -487,6 +500,9 @@ impl Explained {
                 }
                 Ok::<(), OriginError>(())
             })?;
+            if origin.bucket.is_some() {
+                found.buckets.insert(name.to_string());
+            }
             if !indexed {
                 found.unindexed.push(name.to_string());
             }
@@ -502,5 +518,20 @@ impl Explained {
             Effect::Assets(assets) => assets,
             Effect::All | Effect::Nothing => BTreeSet::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_object_is_explained_by_what_a_bucket_has() {
+        assert!(absent("then", false).contains("gone_after"));
+        let object = absent("then", true);
+        for word in ["gone_after", "files", "filesystem"] {
+            assert!(!object.contains(word), "{object}");
+        }
+        assert!(object.contains("max_loss"), "{object}");
     }
 }

@@ -144,7 +144,7 @@ fn of_file(file: &FileExplained, config: &Path) -> Markup {
                 }
             } @else {
                 @match &file.absent {
-                    Some(since) => { p class="answer" { (commands(&absent(since))) } }
+                    Some(since) => { p class="answer" { (commands(&absent(since, file.bucket.is_some()))) } }
                     None if !file.exists => { p { "There is no such " (file.noun()) " now." } }
                     None => {}
                 }
@@ -264,7 +264,7 @@ fn stands_for(files: &AssetFiles, config: &Path) -> Markup {
                 li {
                     "stands for " a href={ "why?q=" (encoded(path)) } { (name(path)) } ", origin " (origin)
                     @if let Some(since) = files.absent.get(path) {
-                        span class="cause" { (commands(&absent(since))) }
+                        span class="cause" { (commands(&absent(since, files.buckets.contains(origin)))) }
                     }
                 }
             }

@@ -72,7 +72,7 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
         );
     }
     match &file.absent {
-        Some(since) => writeln!(text, "  {}", absent(since))?,
+        Some(since) => writeln!(text, "  {}", absent(since, file.bucket.is_some()))?,
         None if !file.exists => writeln!(text, "  there is no such {} now", file.noun())?,
         None => {}
     }
@@ -157,7 +157,8 @@ fn of_files(text: &mut String, stands_for: &AssetFiles, config: &Path) -> std::f
         let shown = path.escape_debug();
         writeln!(text, "  stands for {shown}, origin {origin}")?;
         if let Some(since) = stands_for.absent.get(path) {
-            writeln!(text, "    {}", absent(since))?;
+            let bucket = stands_for.buckets.contains(origin);
+            writeln!(text, "    {}", absent(since, bucket))?;
         }
     }
     if let Some(canonical) = &stands_for.purged_as {
