@@ -1,7 +1,7 @@
 //! `edgepurge notify URL`: calls a webhook route of another machine's edgepurge, and waits until the edge is
 //! fresh. For deploys and CI jobs; needs no configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,9 +46,13 @@ pub(super) struct NotifyArgs {
     /// Purge everything.
     #[arg(long, group = "work")]
     all: bool,
-    /// Purge this file or directory of the origin; may be repeated.
+    /// Purge this file or directory of the origin; of a bucket, look at this object. May be repeated.
     #[arg(long = "path", value_name = "PATH", group = "work")]
     paths: Vec<String>,
+    /// Purge what this file lists, a path on each line; `-` is stdin. Of a bucket, what is listed is looked at. An empty
+    /// list has the origins scanned: the sender may have lost it.
+    #[arg(long, value_name = "FILE", group = "work")]
+    paths_from: Option<PathBuf>,
     /// Wait until the edge is fresh.
     #[arg(long)]
     wait: bool,
@@ -77,12 +81,16 @@ struct Refusal {
 
 pub(super) async fn notify(global: &Global, args: NotifyArgs) -> Result<ExitCode, Failure> {
     let route = Route::new(args.url.clone(), token(&args)?)?;
+    let paths = match &args.paths_from {
+        Some(file) => read_paths(file)?,
+        None => args.paths,
+    };
     let body = if args.all {
         json!({ "all": true })
-    } else if args.paths.is_empty() {
+    } else if paths.is_empty() {
         json!({ "scan": true })
     } else {
-        json!({ "paths": args.paths })
+        json!({ "paths": paths })
     };
     // The same for each try, so that a delivery counts once however often it is sent.
     let id = Uuid::new_v4().to_string();
@@ -193,6 +201,19 @@ fn reasons(record: &DeliveryRecord) -> String {
          when its cause is gone, on the machine of the origin: edgepurge retry PIPELINE",
         record.failed
     )
+}
+
+/// The lines of a file that are not empty; `-` is stdin.
+fn read_paths(file: &Path) -> Result<Vec<String>, Failure> {
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text =
+        text.map_err(|error| Failure::usage(format!("--paths-from {}: {error}", file.display())))?;
+    let lines = text.lines().filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
 }
 
 /// The token, from a file or the environment, never from the command line, which other users can read.

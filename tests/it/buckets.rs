@@ -3,6 +3,7 @@
 
 mod between;
 mod commands;
+mod named;
 mod server;
 
 use std::fs;

@@ -148,7 +148,7 @@ async fn state(address: &str, event: &str) -> Answer {
 }
 
 /// Waits until a delivery is in this state.
-async fn becomes(address: &str, event: &str, wanted: &str) -> Value {
+pub(crate) async fn becomes(address: &str, event: &str, wanted: &str) -> Value {
     until(&format!("{event} is {wanted}"), async || {
         let answer = state(address, event).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -158,7 +158,7 @@ async fn becomes(address: &str, event: &str, wanted: &str) -> Value {
 }
 
 /// The event that a 202 names.
-fn event(answer: &Answer) -> String {
+pub(crate) fn event(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(answer.body["pipeline"], "www");
     answer.body["event"].as_str().unwrap().to_owned()

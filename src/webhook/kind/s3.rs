@@ -17,9 +17,9 @@ use super::{Auth, DefaultPurge, Handshake, Named, Options, Sender, may_begin};
 /// `MinIO`, Ceph, and other senders of S3's event records, with a token, or name and password.
 pub static SENDER: Sender = Sender {
     example: r#"# MinIO, Ceph, and others that send S3 event records, by default with `Authorization: Bearer`; MinIO:
-# mc admin config set ALIAS notify_webhook:1 endpoint=URL auth_token=TOKEN. Where there is no origin, what is purged is
-# the objects. Ceph can show no token, but name and password: write auth = "basic" (as for generic), and NAME:PASSWORD@
-# before the host in its push-endpoint.
+# mc admin config set ALIAS notify_webhook:1 endpoint=URL auth_token=TOKEN. The objects are looked at where the
+# pipeline serves a bucket, and purged where it has no origin. Ceph can show no token, but name and password: write
+# auth = "basic" (as for generic), and NAME:PASSWORD@ before the host in its push-endpoint.
 [[pipeline.webhook]]
 route = "/hooks/bucket"
 kind = "s3"
