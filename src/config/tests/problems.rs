@@ -497,14 +497,14 @@ fn a_node_without_a_database_and_a_url_in_place_of_its_file() {
     check(
         "[state]\nnode = \"web-1\"\n",
         &[
-            "c.toml:2:8: state.node: is of no use without a database that nodes share; hint: set \
+            "c.toml:2:8: state.node: \"web-1\" is of no use without a database that nodes share; hint: set \
              database_url_file, or remove the line",
         ],
     );
     check(
         "[state]\ndatabase_url_file = \"/etc/url\"\nnode = \"Web 1\"\n",
         &[
-            "c.toml:3:8: state.node: is not the name of a node; hint: write 1 to 63 of a-z, 0-9, `.` and `-`, \
+            "c.toml:3:8: state.node: \"Web 1\" is not the name of a node; hint: write 1 to 63 of a-z, 0-9, `.` and `-`, \
              such as node = \"web-1\"",
         ],
     );
