@@ -73,12 +73,12 @@ async fn a_node_that_led_before_its_restart_leads_at_once() {
 async fn what_ends_by_itself_begins_again_in_another_term() {
     let store = store();
     let (arrives, mut desks) = mpsc::channel(9);
-    let mut ended = false;
+    let mut begun = false;
     let lead: Lead = Box::new(move |desk, over| {
+        let first = !std::mem::replace(&mut begun, true);
         arrives.try_send(desk).unwrap();
-        let ends = !std::mem::replace(&mut ended, true);
         async move {
-            if !ends {
+            if !first {
                 over.cancelled().await;
             }
             Ok(())
