@@ -49,7 +49,9 @@ pub(super) fn read_state(reader: &mut Reader<'_>, mut section: Section<'_>) -> S
     let keys = StateKeys::read(reader, &mut section);
     let has_database = keys.database_url_file.span.is_some()
         || reader.environment().path("CREDENTIALS_DIRECTORY").is_some();
-    if let (Some(span), Some(_), false) = (&keys.node.span, &keys.node.value, has_database) {
+    if let (Some(_), Some(span)) = (&keys.node.value, &keys.node.span)
+        && !has_database
+    {
         reader.report(
             &section.key("node"),
             span,

@@ -31,7 +31,8 @@ impl Fleet {
             }
             with_route(&mut bench, "generic", "purge = \"files\"", "");
             server.serve(&mut bench, PASSWORD);
-            bench.state.push_str(&format!("\nnode = \"web-{number}\""));
+            let node = format!("\nnode = \"web-{number}\"");
+            bench.state.push_str(&node);
             bench.write("a.css", "one");
             bench.start().await;
             nodes.push(bench);

@@ -504,7 +504,7 @@ fn a_node_without_a_database_and_a_url_in_place_of_its_file() {
     check(
         "[state]\ndatabase_url_file = \"/etc/url\"\nnode = \"Web 1\"\n",
         &[
-            "c.toml:3:8: state.node: is not the name of a node; hint: write 1 to 63 of a-z, 0-9, `.` and `-`, \
+            "c.toml:3:8: state.node: \"Web 1\" is not the name of a node; hint: write 1 to 63 of a-z, 0-9, `.` and `-`, \
              such as node = \"web-1\"",
         ],
     );
