@@ -19,11 +19,13 @@ use crate::clock::Clock;
 use crate::config::SecretSource;
 use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
+use crate::core::nodes::NodeState;
 use crate::core::planner::View;
 use crate::core::time::Time;
 use crate::credentials::Credentials;
-use crate::engine::EngineHandle;
+use crate::engine::{EngineHandle, Operated, Operation};
 use crate::explain::Explainer;
+use crate::fleet::FleetHandle;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -42,6 +44,7 @@ pub(crate) mod history;
 pub(crate) mod input;
 pub mod listen;
 mod news;
+mod nodes;
 pub(crate) mod operate;
 mod paging;
 mod peer;
@@ -63,6 +66,7 @@ pub(crate) use paging::ListQuery;
 pub(crate) use peer::Peer;
 pub(crate) use refusal::AdminError;
 pub use reloads::Reloads;
+use status::known;
 
 /// How long an answer may take that needs the engine or the store.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -88,6 +92,8 @@ pub struct AdminPipeline {
 pub struct Admin {
     /// The engine.
     pub engine: EngineHandle,
+    /// The other nodes; `None` where the queue is this node's alone.
+    pub fleet: Option<FleetHandle>,
     /// The store.
     pub store: Arc<Store>,
     /// Where manual purges enter.
@@ -97,7 +103,7 @@ pub struct Admin {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The pipelines.
-    pub pipelines: BTreeMap<PipelineId, AdminPipeline>,
+    pub pipelines: Arc<BTreeMap<PipelineId, AdminPipeline>>,
     /// The webhook listener, where there is one.
     pub webhooks: Option<ListenerHandle>,
     /// The configuration, as it can be explained.
@@ -134,13 +140,51 @@ impl Admin {
         status::collect(self).await.ok()
     }
 
-    /// What the engine is doing.
+    /// Whether this node does not lead, so that it has no engine.
+    fn follows(&self) -> bool {
+        self.fleet.is_some() && self.engine.is_closed()
+    }
+
+    /// What the engine is doing, here or elsewhere.
     async fn view(&self) -> Result<View, AdminError> {
-        tokio::time::timeout(PATIENCE, self.engine.view())
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(|| AdminError::Unavailable("the engine does not answer".to_owned()))
+        match tokio::time::timeout(PATIENCE, self.engine.view()).await {
+            Ok(Some(view)) => Ok(view),
+            _ if self.follows() => {
+                let unsettled = known(self.store.unsettled().await)?;
+                Ok(View::elsewhere(
+                    unsettled,
+                    known(self.store.queued_assets().await)?,
+                ))
+            }
+            _ => Err(AdminError::Unavailable(
+                "the engine does not answer".to_owned(),
+            )),
+        }
+    }
+
+    /// Why this node can't do what only a leader can, and where to ask.
+    fn led_elsewhere(&self) -> String {
+        let nodes = self.fleet.iter().flat_map(FleetHandle::nodes);
+        let mut leaders = nodes.filter(|node| node.state == NodeState::Leads);
+        leaders.next().map_or_else(
+            || "no node leads now; try again in a few seconds".to_owned(),
+            |leader| {
+                format!(
+                    "this node does not lead: {} does, so ask it there",
+                    leader.name
+                )
+            },
+        )
+    }
+
+    /// Does something with a queue, where this node leads.
+    async fn operate(&self, operation: Operation) -> Result<Operated, AdminError> {
+        match self.engine.operate(operation).await {
+            Err(StoreError::Closed | StoreError::Superseded) if self.fleet.is_some() => {
+                Err(AdminError::Unavailable(self.led_elsewhere()))
+            }
+            operated => Ok(operated?),
+        }
     }
 
     /// Queues whose pipelines are in the config no more.
@@ -172,7 +216,7 @@ impl Admin {
 }
 
 /// The pages and calls that there are.
-fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 22] {
+fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 23] {
     [
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
@@ -192,6 +236,7 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 22] {
         ("/api/v1/resume", post(operate::resume)),
         ("/api/v1/retry", post(operate::retry)),
         ("/api/v1/drop", post(operate::drop_queue)),
+        ("/api/v1/forget", post(nodes::forget)),
         (
             "/api/v1/purge-requests",
             get(remote::list).post(remote::create),

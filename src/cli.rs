@@ -25,6 +25,7 @@ mod failure;
 mod init;
 mod man;
 mod moment;
+mod node;
 mod notify;
 mod operate;
 mod output;
@@ -76,6 +77,7 @@ Act:
   resume       End a pause
   retry        Queue again what is failed
   drop         Give up what is queued and failed
+  node         The nodes that share a queue: list, forget
 
 The API and the shell:
   requests     The purge-request API as it is: list, get, create
@@ -221,6 +223,9 @@ enum Command {
     Drop(drop::DropArgs),
     /// What the daemon is doing, and what needs attention.
     Status(status::StatusArgs),
+    /// The nodes that share a queue in a database.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// The purge-request API as it is.
     #[command(subcommand)]
     Requests(requests::RequestsCommand),
@@ -290,6 +295,7 @@ impl Cli {
                 Command::Retry(args) => operate::retry(&global, args).await,
                 Command::Drop(args) => drop::drop_queue(&global, args).await,
                 Command::Status(args) => status::status(&global, &args).await,
+                Command::Node(command) => node::node(&global, command).await,
                 Command::Requests(command) => requests::requests(&global, command).await,
                 Command::Completions(args) => completions::completions(&args),
                 Command::Man(args) => man::man(&args),

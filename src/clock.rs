@@ -38,6 +38,14 @@ impl Clock {
         self.wall_at_start.after(self.started.elapsed())
     }
 
+    /// How long the machine has run: it goes on while the machine is suspended, as the time on other
+    /// machines does.
+    #[must_use]
+    pub fn since_boot() -> Time {
+        let read = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Time::ZERO.after(read.try_into().unwrap_or_default())
+    }
+
     /// The instant to sleep until for a time of this clock: the first at which it shows that time, since
     /// it rounds up.
     #[must_use]

@@ -14,7 +14,6 @@ mod glob;
 mod keys;
 mod manual;
 mod model;
-mod not_yet;
 mod origin;
 mod pipeline;
 mod problem;

@@ -5,6 +5,7 @@
 //! Everything else in the crate is a thin shell around this module. It depends on nothing else
 //! in the crate.
 
+pub mod agreement;
 pub mod alarm;
 pub mod api_time;
 pub mod asset;
@@ -18,6 +19,7 @@ pub mod etag;
 pub mod lease;
 pub mod loss;
 pub mod mapping;
+pub mod nodes;
 pub mod pause;
 pub mod planner;
 pub mod purge;

@@ -18,10 +18,9 @@ use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
-use crate::core::lease::Term;
 use crate::core::website::Website;
 use crate::credentials::Credentials;
-use crate::engine::{Caller, EngineHandle};
+use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
@@ -30,11 +29,12 @@ use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::{Store, StoreError, StoreSettings};
+use crate::store::{Database, Store, StoreError, StoreSettings};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
 use api::{check_projects, key_reader, key_source};
+use desk::Leader;
 use handover::Handover;
 
 mod api;
@@ -193,11 +193,13 @@ impl Daemon {
             clock,
         )?);
         check_projects(config, &client).await?;
-        let (engine, seat) = EngineHandle::new();
-        let intake = Arc::new(intake(config, &store, &index, &engine)?);
+        let engine = EngineHandle::new();
+        let intake = Arc::new(intake(config, &store, &index, &engine, clock)?);
         remap::remap(config, &store, &intake).await?;
         // What the origins find from now on is news.
-        let seat = seat.with_history(*store.subscribe().borrow());
+        let history = *store.subscribe().borrow();
+        // What is asked waits for the engine.
+        let seat = (!store.is_on_server()).then(|| engine.seat());
         let pipelines = start_origins(
             config,
             settings::Reach::new(environment, sandbox.as_ref()),
@@ -208,19 +210,23 @@ impl Daemon {
             &supervisor,
         )?;
         let jobs = jobs::Parts {
-            store: &store,
-            index: &index,
-            intake: &intake,
-            pipelines: &pipelines,
-            engine: &engine,
-            metrics: &metrics,
+            store: Arc::clone(&store),
+            index,
+            intake: Arc::clone(&intake),
+            pipelines: Arc::new(pipelines),
+            engine: engine.clone(),
+            metrics: Arc::clone(&metrics),
             clock,
         };
-        let desk = store.lead(Term(fastrand::i64(..))).await?;
-        let caller = Caller::new(Arc::clone(&client), key_reader(config, environment), clock);
-        let unit = supervisor.unit("desk");
-        desk::start(config, desk, seat, caller, jobs, &unit).await?;
-        jobs::start(config, jobs, &supervisor)?;
+        let leader = Leader {
+            config: config.clone(),
+            parts: jobs.clone(),
+            client: Arc::clone(&client),
+            key: key_reader(config, environment),
+            supervisor: supervisor.clone(),
+        };
+        let fleet = leader.start(seat, history).await?;
+        jobs::start(config, &jobs, &supervisor)?;
         let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
             engine: engine.clone(),
@@ -228,7 +234,8 @@ impl Daemon {
             intake,
             client,
             metrics,
-            pipelines,
+            pipelines: jobs.pipelines,
+            fleet,
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
             reloads: Arc::clone(&reloads),
@@ -402,6 +409,14 @@ pub fn buckets(
     settings::buckets(config, settings::Reach::new(environment, None), pipeline)
 }
 
+/// The database that has the queue; `None`: the queue is in the state directory.
+///
+/// # Errors
+/// What is wrong with its URL.
+pub fn database(config: &Config, environment: &Environment) -> Result<Option<Database>, String> {
+    settings::database(config, environment)
+}
+
 /// The configuration, as it can be explained.
 ///
 /// # Errors
@@ -415,6 +430,7 @@ fn intake(
     store: &Arc<Store>,
     index: &Arc<Index>,
     engine: &EngineHandle,
+    clock: Clock,
 ) -> Result<Intake, StartError> {
     let (engine, queued) = (engine.clone(), engine.queued());
     let runtime = Handle::current();
@@ -424,7 +440,7 @@ fn intake(
     };
     let admission = Admission::new(settings::caps(config), queued);
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
-    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning));
+    let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning), clock);
     Ok(intake
         .with_admission(admission)
         .with_remembered(Arc::clone(index) as Arc<_>))

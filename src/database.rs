@@ -65,6 +65,9 @@ pub enum ConnectError {
     /// The certificates of `sslrootcert`, or the system's, can't be used.
     #[error("{0}")]
     Roots(String),
+    /// The server is not proved to be the one of the URL, or encrypts nothing.
+    #[error("{0}")]
+    Untrusted(String),
     /// No server answers, or it refuses.
     #[error(transparent)]
     Server(#[from] tokio_postgres::Error),
@@ -173,6 +176,21 @@ impl DatabaseUrl {
         })
     }
 
+    /// Reads the certificates that it trusts.
+    ///
+    /// # Errors
+    /// [`ConnectError::Roots`].
+    pub fn check_roots(&self) -> Result<(), ConnectError> {
+        self.tls().map(drop)
+    }
+
+    fn tls(&self) -> Result<tls::Tls, ConnectError> {
+        match self.mode {
+            Mode::Disable => Ok(tls::Tls::none()),
+            Mode::VerifyFull => tls::Tls::verifying(self.roots.as_deref()),
+        }
+    }
+
     /// What looks wrong with it, though it is understood.
     #[must_use]
     pub const fn warning(&self) -> Option<&'static str> {
@@ -197,15 +215,16 @@ impl DatabaseUrl {
         name: &str,
         mut hear: impl FnMut(Notification) + Send + 'static,
     ) -> Result<(Client, Connection), ConnectError> {
-        let tls = match self.mode {
-            Mode::Disable => tls::Tls::none(),
-            Mode::VerifyFull => tls::Tls::verifying(self.roots.as_deref())?,
-        };
+        let tls = self.tls()?;
         let mut config = self.config.clone();
         if config.get_application_name().is_none() {
             config.application_name(name);
         }
-        let (client, mut connection) = config.connect(tls).await?;
+        let connected = config.connect(tls).await;
+        let (client, mut connection) = connected.map_err(|error| match tls::distrust(&error) {
+            Some(why) => ConnectError::Untrusted(why),
+            None => ConnectError::Server(error),
+        })?;
         let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
         let connection = async move {
             while let Some(message) = messages.next().await {

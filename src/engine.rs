@@ -83,13 +83,14 @@ enum Ask {
 /// Speaks to a running engine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EngineHandle {
-    asks: mpsc::Sender<Ask>,
+    /// The way to the engine of now; closed while there is none.
+    asks: watch::Sender<mpsc::Sender<Ask>>,
     notices: broadcast::Sender<Notice>,
-    queued: watch::Receiver<Option<Queued>>,
-    turned: watch::Receiver<()>,
+    queued: watch::Sender<Option<Queued>>,
+    turned: watch::Sender<()>,
 }
 
-/// The other end of an [`EngineHandle`], for the engine that it speaks to.
+/// The other end of an [`EngineHandle`], for the engine that it speaks to. There is none when it is dropped.
 #[derive(Debug)]
 pub struct Seat {
     asks: mpsc::Receiver<Ask>,
@@ -99,77 +100,96 @@ pub struct Seat {
     history: Seq,
 }
 
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // Of no pipeline the count is known here.
+        self.queued.send_replace(Some(Queued::default()));
+        self.turned.send_replace(());
+    }
+}
+
 impl Seat {
     /// The same, for which changes up to this one are history, and not news to be counted.
     #[must_use]
-    pub fn with_history(self, through: Seq) -> Self {
-        Self {
-            history: through,
-            ..self
-        }
+    pub fn with_history(mut self, through: Seq) -> Self {
+        self.history = through;
+        self
+    }
+}
+
+impl Default for EngineHandle {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl EngineHandle {
-    /// A handle, and its other end. What is asked waits until an engine is there.
+    /// A handle, as long as there is no engine.
     #[must_use]
-    pub fn new() -> (Self, Seat) {
-        let (asks_sender, asks) = mpsc::channel(CHANNEL);
-        let (notices, _) = broadcast::channel(NOTICES);
-        let (queued, counted) = watch::channel(None);
-        let (turned, hears) = watch::channel(());
-        let handle = Self {
-            asks: asks_sender,
-            notices: notices.clone(),
-            queued: counted,
-            turned: hears,
-        };
-        let seat = Seat {
+    pub fn new() -> Self {
+        Self {
+            asks: watch::Sender::new(mpsc::channel(1).0),
+            notices: broadcast::channel(NOTICES).0,
+            queued: watch::Sender::new(Some(Queued::default())),
+            turned: watch::Sender::new(()),
+        }
+    }
+
+    /// The place of an engine, in which there is no other by now. What is asked waits until it runs.
+    #[must_use]
+    pub fn seat(&self) -> Seat {
+        let (sender, asks) = mpsc::channel(CHANNEL);
+        self.queued.send_replace(None);
+        self.asks.send_replace(sender);
+        Seat {
             asks,
-            notices,
-            queued,
-            turned,
+            notices: self.notices.clone(),
+            queued: self.queued.clone(),
+            turned: self.turned.clone(),
             history: Seq(0),
-        };
-        (handle, seat)
+        }
+    }
+
+    fn asks(&self) -> mpsc::Sender<Ask> {
+        self.asks.borrow().clone()
     }
 
     /// Is notified of each step: what [`EngineHandle::view`] returns may have changed then.
     #[must_use]
     pub fn turned(&self) -> watch::Receiver<()> {
-        self.turned.clone()
+        self.turned.subscribe()
     }
 
-    /// What the engine is doing; `None` when it does not answer any more.
+    /// What the engine is doing; `None` where it has ended, or there is none.
     pub async fn view(&self) -> Option<View> {
         let (answer, view) = oneshot::channel();
-        self.asks.send(Ask::View(answer)).await.ok()?;
+        self.asks().send(Ask::View(answer)).await.ok()?;
         view.await.ok()
     }
 
-    /// Whether the engine has ended.
+    /// Whether there is no engine: it has ended, or another node has it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.asks.is_closed()
+        self.asks.borrow().is_closed()
     }
 
     /// Whether the engine turns, and the store behind it answers.
     pub async fn echo(&self) -> bool {
         let (answer, heard) = oneshot::channel();
-        self.asks.send(Ask::Echo(answer)).await.is_ok() && heard.await.is_ok()
+        self.asks().send(Ask::Echo(answer)).await.is_ok() && heard.await.is_ok()
     }
 
     /// A scan of the pipeline's origins began or ended.
     pub async fn scanning(&self, pipeline: PipelineId, running: bool) {
-        // An engine that has ended holds no batch open.
-        drop(self.asks.send(Ask::Scanning { pipeline, running }).await);
+        // Where there is no engine, no batch is held open.
+        drop(self.asks().send(Ask::Scanning { pipeline, running }).await);
     }
 
-    /// How much is queued of each pipeline that takes no more than it has room for; nothing until it
-    /// was counted.
+    /// How much is queued of each pipeline that takes no more than it has room for; nothing until the engine
+    /// has counted it. Where there is no engine, no pipeline is counted.
     #[must_use]
     pub fn queued(&self) -> watch::Receiver<Option<Queued>> {
-        self.queued.clone()
+        self.queued.subscribe()
     }
 
     /// What happens from now on, for those who watch: a listener that lags misses some.
@@ -224,7 +244,7 @@ impl Engine {
             (settings.names, settings.verified),
             &unsettled,
             metrics,
-            seat.notices,
+            seat.notices.clone(),
         );
         journal.decided(&step.decisions);
         let mut task = Task {
@@ -234,14 +254,14 @@ impl Engine {
             journal,
             supervisor: supervisor.clone(),
             stopping: CancellationToken::new(),
-            asks: seat.asks,
+            seat,
             put_off: VecDeque::new(),
             replies: mpsc::channel(CHANNEL),
             outstanding: 0,
-            history: seat.history,
-            queued: seat.queued,
-            turned: seat.turned,
         };
+        if !step.commands.is_empty() && !task.holds(steps.desk.tenure()) {
+            return Err(StoreError::Superseded);
+        }
         for command in step.commands {
             task.send(command);
         }
@@ -272,7 +292,7 @@ impl Engine {
     async fn turn(&mut self) -> Result<(), End> {
         let Self { steps, task } = self;
         steps.pull(task).await?;
-        task.queued.send_replace(Some(steps.queued()));
+        task.seat.queued.send_replace(Some(steps.queued()));
         // When to listen to the store again.
         let mut again = Time::ZERO;
         loop {
@@ -295,7 +315,7 @@ impl Engine {
             tokio::select! {
                 () = task.stopping.cancelled() => return Ok(()),
                 Some(reply) = task.replies.1.recv() => task.replied(steps, reply).await?,
-                Some(ask) = task.asks.recv() => task.asked(steps, ask).await?,
+                Some(ask) = task.seat.asks.recv() => task.asked(steps, ask).await?,
                 appended = heard => {
                     appended.map_err(|error| store_is_gone(&error))?;
                     steps.pull(task).await?;

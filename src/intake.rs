@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::core::asset::{Asset, AssetError};
 use crate::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use crate::core::mapping::{Effect, Encoding, Mapping, UrlPrefix};
@@ -18,10 +19,12 @@ use crate::store::{Appended, Store, StoreError};
 
 mod admission;
 mod deliveries;
+mod looks;
 #[cfg(test)]
 mod tests;
 
 pub use admission::{Admission, Full};
+pub use looks::{Looks, ToLook, Wanted};
 
 /// Is notified that a scan of a pipeline's origins began (`true`) or ended.
 pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
@@ -31,6 +34,8 @@ pub type OnScanning = Arc<dyn Fn(&PipelineId, bool) + Send + Sync>;
 pub struct IntakeOrigin {
     /// Where its files lie in the URL space.
     pub url_prefix: UrlPrefix,
+    /// Whether it is a bucket, whose objects are looked at by their names.
+    pub bucket: bool,
 }
 
 /// What the intake has to know of a pipeline.
@@ -82,6 +87,7 @@ pub struct Intake {
     on_scanning: OnScanning,
     admission: Arc<Admission>,
     remembered: Option<Arc<dyn Remembered>>,
+    looks: Arc<Looks>,
 }
 
 impl Intake {
@@ -91,6 +97,7 @@ impl Intake {
         pipelines: BTreeMap<PipelineId, IntakePipeline>,
         store: Arc<Store>,
         on_scanning: OnScanning,
+        clock: Clock,
     ) -> Self {
         Self {
             pipelines,
@@ -98,7 +105,14 @@ impl Intake {
             on_scanning,
             admission: Admission::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
             remembered: None,
+            looks: Arc::new(Looks::new(clock)),
         }
+    }
+
+    /// What deliveries have looked at.
+    #[must_use]
+    pub const fn looks(&self) -> &Arc<Looks> {
+        &self.looks
     }
 
     /// The same, which can distinguish a directory from a file in what a delivery lists.

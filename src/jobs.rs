@@ -39,38 +39,38 @@ pub(crate) enum JobError {
 }
 
 /// The parts of the daemon that jobs work with.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts<'a> {
-    pub(crate) store: &'a Arc<Store>,
-    pub(crate) index: &'a Arc<Index>,
-    pub(crate) intake: &'a Arc<Intake>,
-    pub(crate) pipelines: &'a BTreeMap<PipelineId, AdminPipeline>,
-    pub(crate) engine: &'a EngineHandle,
-    pub(crate) metrics: &'a Arc<Metrics>,
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<Store>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) pipelines: Arc<BTreeMap<PipelineId, AdminPipeline>>,
+    pub(crate) engine: EngineHandle,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
 }
 
 /// Starts the jobs of every node. The origins are there, and armed later.
 pub(crate) fn start(
     config: &Config,
-    parts: Parts<'_>,
+    parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
-    recent::spawn(config, &parts, supervisor);
-    loss::spawn(&parts, supervisor)
+    recent::spawn(config, parts, supervisor);
+    loss::spawn(parts, supervisor)
 }
 
 /// Starts the jobs of the leader.
 pub(crate) async fn lead(
     config: &Config,
     desk: &Desk,
-    parts: Parts<'_>,
+    parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let clock = parts.clock;
     retention::spawn(desk, config.state.retention, clock, supervisor);
-    deliveries::spawn(config, desk, parts.pipelines, clock, supervisor).await?;
-    verification::spawn(config, desk, &parts, supervisor).await
+    deliveries::spawn(config, desk, parts, supervisor).await?;
+    verification::spawn(config, desk, parts, supervisor).await
 }
 
 /// When the next step of a job is, after one that succeeded.

@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod database;
 pub mod engine;
 pub mod explain;
+pub mod fleet;
 pub mod intake;
 mod jobs;
 pub mod lineage;

@@ -30,13 +30,15 @@ pub use queries::{
 };
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
 pub use status::{
-    BucketStatus, Held, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile, WaitsFor,
+    BucketStatus, Held, LookSummary, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile,
+    WaitsFor,
 };
 pub use tree::ignore::PatternError;
 pub use tree::links_bound::not_followed;
 
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
+use crate::core::delivery::Names;
 use crate::core::time::Time;
 use crate::s3::Bucket;
 use crate::sink::Sink;
@@ -284,14 +286,40 @@ impl OriginHandle {
         reason: ScanReason,
         accept_loss: bool,
     ) -> Result<ScanSummary, ScanError> {
+        self.request(reason, accept_loss, None).await
+    }
+
+    /// Looks at what is named in a bucket, and answers when everything that changed of it before now is committed.
+    /// Where that can't be, the bucket is listed.
+    ///
+    /// # Errors
+    /// When too many wait already, or the process is stopping.
+    pub async fn look_at(&self, names: &Arc<Names>) -> Result<ScanSummary, ScanError> {
+        self.request(ScanReason::Webhook, false, Some(Arc::clone(names)))
+            .await
+    }
+
+    async fn request(
+        &self,
+        reason: ScanReason,
+        accept_loss: bool,
+        names: Option<Arc<Names>>,
+    ) -> Result<ScanSummary, ScanError> {
         let (answer, summary) = oneshot::channel();
         let request = Request {
             reason,
             accept_loss,
+            names,
             answer,
         };
         self.inbox.request(request)?;
         summary.await.map_err(|_| ScanError::Stopping)
+    }
+
+    /// Whether it is a bucket, and no directory.
+    #[must_use]
+    pub const fn is_bucket(&self) -> bool {
+        self.files.is_none()
     }
 
     /// Waits until everything that changed before now is noticed and committed. Without file events
@@ -358,7 +386,7 @@ impl OriginHandle {
     /// Looks at one file, as if an event had reported it. `path` is below the root. A bucket is listed when it is
     /// time.
     pub fn look(&self, path: &[u8], now: Time) {
-        if self.files.is_none() {
+        if self.is_bucket() {
             return;
         }
         self.inbox.ask(path, Hint::again(Cause::Recheck, now));

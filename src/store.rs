@@ -31,6 +31,7 @@ use crate::core::delivery::{
 };
 use crate::core::lease::NodeId;
 use crate::core::planner::Stands;
+use crate::core::purge::Unsettled;
 use crate::core::time::Time;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
@@ -48,7 +49,7 @@ mod sqlite;
 
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
-pub use postgres::{Database, UrlReader};
+pub use postgres::{Database, Survey, UrlReader, survey};
 pub use record::{
     AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
 };
@@ -366,6 +367,16 @@ impl Store {
     /// The requests that last took the changes from `first` to `last`, in order of number.
     pub fn requests_of(&self, first: Seq, last: Seq) -> StoreFuture<'_, Vec<u64>> {
         self.read(move |db| history::requests_of(db, first, last))
+    }
+
+    /// Everything but queued changes that a planner has to know at start.
+    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
+        self.read(history::unsettled)
+    }
+
+    /// How many assets of each pipeline are queued, and when the oldest change of them was noticed.
+    pub fn queued_assets(&self) -> StoreFuture<'_, BTreeMap<PipelineId, (usize, Time)>> {
+        self.read(queue::queued_assets)
     }
 
     /// How many assets of each pipeline are failed.

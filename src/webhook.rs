@@ -40,7 +40,7 @@ pub(crate) use payload::pattern::{BranchProblem, check_branch};
 pub use payload::pointer::Pointer;
 pub(crate) use payload::repository::{RepositoryProblem, check_repository};
 pub use route::delivery::{Delivery, Wish};
-pub use route::{Purge, Route, RouteSettings};
+pub use route::{Origins, Purge, Route, RouteSettings};
 pub use tls::{Certificate, CertificateError, CertificateFacts};
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub(crate) fn settings() -> PipelineSettings {
         all_cooldown: Duration::from_mins(1),
         hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
+        fleet_wait: None,
         queue_cap: QUEUE_CAP,
     }
 }
@@ -171,7 +172,7 @@ async fn run(directory: &Path) -> Running {
         names: BTreeMap::from([(PipelineId::new("www"), "www".into())]),
         verified: std::collections::BTreeSet::new(),
     };
-    let (_handle, seat) = EngineHandle::new();
+    let seat = EngineHandle::new().seat();
     let engine = Engine::restore(
         settings,
         store.clone(),

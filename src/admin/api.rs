@@ -10,8 +10,8 @@ mod status;
 
 pub use crate::core::cause::{Cause, CauseWord};
 pub use calls::{
-    CountAnswer, DropBody, OriginScan, PauseAnswer, PauseBody, PurgeAnswer, PurgeBody, Refusal,
-    ResumeBody, RetryBody, ScanAnswer, ScanBody, WaitAnswer, WaitQuery,
+    CountAnswer, DropBody, ForgetBody, OriginScan, PauseAnswer, PauseBody, PurgeAnswer, PurgeBody,
+    Refusal, ResumeBody, RetryBody, ScanAnswer, ScanBody, WaitAnswer, WaitQuery,
 };
 pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 pub use history::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, Page, RequestPage};

@@ -1,6 +1,8 @@
 //! Why a pipeline is not fresh: one definition for `status`, `wait`, `deploy` and the metrics. Fresh is
 //! a pipeline of which nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
 
+use std::sync::Arc;
+
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::cause::{Cause, CauseWord};
 use crate::core::planner::{PipelineView, Reason};
@@ -54,8 +56,8 @@ pub(crate) fn causes<'a>(
         );
     }
     for wait in planned.waits.iter().filter(|_| planned.pauses.is_empty()) {
-        let (word, text) = waits_for(wait.reason);
-        add(word, text.to_owned(), wait.until);
+        let (word, text) = waits_for(wait.reason, &planned.awaited);
+        add(word, text, wait.until);
     }
     if queued || planned.in_flight > 0 {
         for alarm in alarms.filter(|alarm| alarm.reason.stalls()) {
@@ -74,8 +76,16 @@ pub(crate) fn causes<'a>(
 }
 
 /// Why what is queued is not sent yet, as a cause.
-const fn waits_for(reason: Reason) -> (CauseWord, &'static str) {
-    match reason {
+fn waits_for(reason: Reason, awaited: &[Arc<str>]) -> (CauseWord, String) {
+    let (word, text) = match reason {
+        Reason::Nodes if awaited.is_empty() => {
+            let text = "it is not known yet which nodes have the same files";
+            (CauseWord::Nodes, text)
+        }
+        Reason::Nodes => {
+            let text = format!("its files are not the same yet on {}", awaited.join(", "));
+            return (CauseWord::Nodes, text);
+        }
         Reason::Debounce => (CauseWord::Debounce, "more changes may come"),
         Reason::Scan => (CauseWord::Debounce, "a look at its files runs"),
         Reason::Auth => (CauseWord::Auth, "the API does not accept the key"),
@@ -84,7 +94,8 @@ const fn waits_for(reason: Reason) -> (CauseWord, &'static str) {
         Reason::Rate => (CauseWord::Rate, "the API takes so many calls a second"),
         Reason::Room => (CauseWord::Room, "so many requests may be in flight"),
         Reason::Hot => (CauseWord::Hot, "assets that change all the time"),
-    }
+    };
+    (word, text.to_owned())
 }
 
 /// A number of things.
@@ -215,5 +226,15 @@ mod tests {
         );
         origin.scanned_files = 0;
         assert_eq!(progress(&origin), "");
+    }
+
+    #[test]
+    fn a_batch_that_waits_for_nodes_says_for_which() {
+        let names = ["web-2".into(), "web-3".into()];
+        let (word, text) = waits_for(Reason::Nodes, &names);
+        assert_eq!(word, CauseWord::Nodes);
+        assert_eq!(text, "its files are not the same yet on web-2, web-3");
+        let (_, text) = waits_for(Reason::Nodes, &[]);
+        assert_eq!(text, "it is not known yet which nodes have the same files");
     }
 }

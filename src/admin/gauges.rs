@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType::{self, Counter, Gauge};
 
 use super::api::{PipelineStatus, Status};
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::nodes::NodeState;
 use crate::core::time::Time;
 use crate::origin::{OriginStatus, ScanReason};
 use crate::webhook::RouteStatus;
@@ -26,15 +27,15 @@ struct Row(
 #[rustfmt::skip] // A row is a line.
 const TABLE: &[Row] = &[
     Row("edgepurge_queued_assets", Gauge, "Assets that wait for a purge request",
-        |s| pipelines(s, |p| whole(p.planned.queued_assets))),
+        |s| led(s, |p| whole(p.planned.queued_assets))),
     Row("edgepurge_oldest_queued_age_seconds", Gauge, "Age of the oldest queued change",
-        |s| pipelines(s, |p| Value::Real(p.planned.oldest_queued.map_or(0.0, |oldest| seconds(s.now, oldest))))),
+        |s| led(s, |p| Value::Real(p.planned.oldest_queued.map_or(0.0, |oldest| seconds(s.now, oldest))))),
     Row("edgepurge_in_flight", Gauge, "Purge requests not yet settled",
-        |s| pipelines(s, |p| whole(p.planned.in_flight))),
+        |s| led(s, |p| whole(p.planned.in_flight))),
     Row("edgepurge_failed_assets", Gauge, "Assets given up, until a later purge of them is done",
-        |s| pipelines(s, |p| Value::Whole(p.failed_assets))),
+        |s| led(s, |p| Value::Whole(p.failed_assets))),
     Row("edgepurge_paused", Gauge, "1 while a pause holds the purges of the pipeline back",
-        |s| pipelines(s, |p| Value::Whole(p.paused.into()))),
+        |s| led(s, |p| Value::Whole(p.paused.into()))),
     Row("edgepurge_indexed_files", Gauge, "Files in the index",
         |s| origins(s, |o| o.indexed_files)),
     Row("edgepurge_unreadable_directories", Gauge, "Directories below the roots that can't be listed, so that changes in them are not noticed",
@@ -61,6 +62,9 @@ const TABLE: &[Row] = &[
         |s| one(Value::Real(s.api_rate_limit))),
     Row("edgepurge_config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
         |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
+    Row("edgepurge_leader", Gauge, "1 while this node plans and sends; alone, it always does",
+        |s| one(Value::Whole(s.leads.into()))),
+    Row("edgepurge_nodes", Gauge, "Nodes that share the queue, by state, as this one observes them", nodes),
     Row("edgepurge_build_info", Gauge, "The version that runs",
         |s| vec![Sample { labels: vec![("version", s.version.clone())], value: Value::Whole(1) }]),
     // Its name is the same in every program.
@@ -114,6 +118,29 @@ fn pipelines(status: &Status, value: impl Fn(&PipelineStatus) -> Value) -> Vec<S
         value: value(pipeline),
     };
     status.pipelines.iter().map(sample).collect()
+}
+
+/// A value of each pipeline that is the leader's to show, so that a sum over the nodes is right.
+fn led(status: &Status, value: impl Fn(&PipelineStatus) -> Value) -> Vec<Sample> {
+    let led = |pipeline: &PipelineStatus| {
+        let here = status.leads.then(|| value(pipeline));
+        here.unwrap_or(Value::Whole(0))
+    };
+    pipelines(status, led)
+}
+
+/// How many nodes are in each state; alone, the node leads.
+fn nodes(status: &Status) -> Vec<Sample> {
+    let count = |state| {
+        let known = status.nodes.iter().filter(|node| node.state == state);
+        let alone = status.nodes.is_empty() && state == NodeState::Leads;
+        known.count() as u64 + u64::from(alone)
+    };
+    let sample = |state: NodeState| Sample {
+        labels: vec![("state", state.as_str().to_owned())],
+        value: Value::Whole(count(state)),
+    };
+    NodeState::ALL.map(sample).into()
 }
 
 /// The sum over the origins of each pipeline.

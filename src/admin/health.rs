@@ -11,10 +11,12 @@ use super::status::collect;
 use super::{Admin, AdminError, PATIENCE};
 use crate::metrics::Exposition;
 
-/// Whether the process turns: the engine answers.
+/// Whether the process turns: the engine answers, where there is one.
 pub(super) async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
-    match tokio::time::timeout(PATIENCE, admin.engine.view()).await {
+    let view = tokio::time::timeout(PATIENCE, admin.engine.view()).await;
+    match view {
         Ok(Some(_)) => (StatusCode::OK, "ok\n").into_response(),
+        _ if admin.follows() => (StatusCode::OK, "ok\n").into_response(),
         _ => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the engine does not answer\n",

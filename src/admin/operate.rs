@@ -62,7 +62,7 @@ pub(crate) async fn pause_by(
         reason,
         length,
     };
-    admin.engine.operate(operation).await?;
+    admin.operate(operation).await?;
     answer(admin, id, was_paused).await
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn resume(
     let holder = body.lease.map_or(Ok(Holder::Operator), deploy)?;
     let pipeline = id.clone();
     let operation = Operation::Resume { pipeline, holder };
-    let resumed = admin.engine.operate(operation).await?;
+    let resumed = admin.operate(operation).await?;
     answer(&admin, id, matches!(resumed, Operated::Resumed(true))).await
 }
 
@@ -167,7 +167,7 @@ async fn counted(
     id: &PipelineId,
     operation: Operation,
 ) -> Result<Json<CountAnswer>, AdminError> {
-    let changes = match admin.engine.operate(operation).await? {
+    let changes = match admin.operate(operation).await? {
         Operated::Retried(changes) | Operated::Dropped(changes) => changes,
         Operated::Paused(_) | Operated::Resumed(_) => 0,
     };

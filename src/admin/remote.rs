@@ -189,7 +189,7 @@ async fn accepted(admin: &Admin, change: Seq, why: &mut String) -> Result<String
                 *why = record.why;
             }
         }
-        if admin.engine.is_closed() {
+        if admin.engine.is_closed() && admin.fleet.is_none() {
             return Err(AdminError::Unavailable(
                 "the daemon is stopping; it stays queued".to_owned(),
             ));

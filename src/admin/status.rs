@@ -18,6 +18,7 @@ use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::planner::View;
 use crate::credentials::Credential;
+use crate::fleet::FleetHandle;
 use crate::origin::OriginStatus;
 use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice, StoreError};
 use crate::webhook::ListenerHandle;
@@ -105,6 +106,12 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     let alarmed = alarms.first().map(|_| Word::Trouble);
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        leads: admin.fleet.as_ref().is_none_or(FleetHandle::leads),
+        nodes: admin
+            .fleet
+            .as_ref()
+            .map(FleetHandle::nodes)
+            .unwrap_or_default(),
         now,
         started: admin.metrics.recent.began(),
         config_file: admin.config_file.clone(),
@@ -128,7 +135,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
 }
 
 /// What the store answers. While its server is away, that is nothing; an alarm says so.
-fn known<T: Default>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn known<T: Default>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
     match answer {
         Err(StoreError::Away(_)) => Ok(T::default()),
         answer => answer,

@@ -23,6 +23,7 @@ use super::value::{Complaint, complain, line, number, words};
 use super::verify::{self, Verify};
 use super::webhook::{self, Around};
 use super::webhook_listener::Webhooks;
+use crate::webhook::Origins;
 
 /// The largest `all_above`: past so many assets the queue of a pipeline is full anyway.
 const QUEUE_CAP: u64 = 100_000;
@@ -144,7 +145,11 @@ fn read(
         listener,
         pipeline: id.unwrap_or_else(|| PipelineId::new("")),
         origins: &origins,
-        has_origins,
+        serves: match has_origins {
+            false => Origins::None,
+            true if origins.iter().any(|one| one.bucket.is_some()) => Origins::Buckets,
+            true => Origins::Directories,
+        },
     };
     let webhooks = webhook::read_all(reader, &mut section, &around, &mut seen.routes);
     reader.end(&section);

@@ -25,6 +25,8 @@ const CREDENTIAL: &str = "scw_secret_key";
 
 /// The systemd credential of the database's URL.
 const DATABASE: &str = "database_url";
+/// The key of the configuration that names its file.
+const DATABASE_KEY: &str = "state.database_url_file";
 
 /// The directory in which `LoadCredential=` looks up a credential by its name. Names of edgepurge begin
 /// with `edgepurge.`.
@@ -321,23 +323,33 @@ impl State {
         &self,
         environment: &Environment,
     ) -> Result<Option<(DatabaseUrl, SecretSource)>, Problems> {
-        const KEY: &str = "state.database_url_file";
         // Not where a unit takes it from: a dry run of root's must not find it.
         let found =
             credential(environment, DATABASE).filter(|found| found.copied && found.path.exists());
         let (text, source) = match (found, &self.database_url_file) {
-            (Some(found), _) => (from_file(&found.path, KEY, false)?, found.source),
+            (Some(found), _) => (from_file(&found.path, DATABASE_KEY, false)?, found.source),
             (None, Some(path)) => (
-                from_file(path, KEY, true)?,
+                from_file(path, DATABASE_KEY, true)?,
                 SecretSource::File(path.clone()),
             ),
             (None, None) => return Ok(None),
         };
         let url = DatabaseUrl::parse(&text).map_err(|error| {
             let why = format!("what it holds {}", error.why);
-            Problem::of(source.to_string(), KEY, &why, error.hint)
+            Problem::of(source.to_string(), DATABASE_KEY, &why, error.hint)
         })?;
         Ok(Some((url, source)))
+    }
+
+    /// What is wrong with the URL of the database, and with the files that it names.
+    pub fn check_database(&self, environment: &Environment) -> Result<(), Problems> {
+        let Some((url, source)) = self.database_url(environment)? else {
+            return Ok(());
+        };
+        url.check_roots().map_err(|error| {
+            let hint = "name a file with the certificates of the authorities to trust, in PEM";
+            Problem::of(source.to_string(), DATABASE_KEY, &error.to_string(), hint).into()
+        })
     }
 }
 
@@ -358,12 +370,7 @@ impl Config {
         let database = database.and_then(|(url, source)| {
             let why = url.warning()?;
             let hint = "write sslmode=verify-full";
-            Some(Problem::of(
-                source.to_string(),
-                "state.database_url_file",
-                why,
-                hint,
-            ))
+            Some(Problem::of(source.to_string(), DATABASE_KEY, why, hint))
         });
         own.flat_map(|secret| secret.warnings)
             .chain(database)

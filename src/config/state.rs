@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::table;
-use super::not_yet;
 use super::range::{DAY, SECOND};
 use super::reader::Reader;
 use super::section::Section;
@@ -26,6 +25,8 @@ table! {
         /// The file that holds the URL of a database, `postgres://USER:PASSWORD@HOST/DATABASE`, which keeps queue
         /// and history in place of queue.db. Only its owner may read it. In place of the file, the systemd credential `database_url`.
         database_url_file: PathBuf = optional(), url_file();
+        /// What this node is called among those that share the database; the host name where it is left out.
+        node: String = optional(), node();
     }
 }
 
@@ -46,7 +47,18 @@ table! {
 /// Reads `[state]`.
 pub(super) fn read_state(reader: &mut Reader<'_>, mut section: Section<'_>) -> State {
     let keys = StateKeys::read(reader, &mut section);
-    not_yet::key(reader, &mut section, "node");
+    let has_database = keys.database_url_file.span.is_some()
+        || reader.environment().path("CREDENTIALS_DIRECTORY").is_some();
+    if let (Some(span), false) = (&keys.node.span, has_database) {
+        reader.report(
+            &section.key("node"),
+            span,
+            &Complaint {
+                why: "is of no use without a database that nodes share".to_owned(),
+                hint: "set database_url_file, or remove the line".to_owned(),
+            },
+        );
+    }
     reader.end(&section);
     keys.complete()
 }
@@ -64,6 +76,21 @@ fn url_file() -> Syntax<PathBuf> {
         Ok(PathBuf::from(text))
     };
     parsed(PATH, HINT, parse, |path| path.display().to_string())
+}
+
+/// The name of a node, which is a host name.
+fn node() -> Syntax<String> {
+    const HINT: &str = "write 1 to 63 of a-z, 0-9, `.` and `-`, such as node = \"web-1\"";
+    let shape = Shape::pattern("the name of a node", "^[a-z0-9.-]{1,63}$");
+    let parse = |text: &str| {
+        let fits =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        if (1..=63).contains(&text.len()) && text.bytes().all(fits) {
+            return Ok(text.to_owned());
+        }
+        complain("is not the name of a node", HINT)
+    };
+    parsed(shape, HINT, parse, String::clone)
 }
 
 /// Reads `[admin]`.

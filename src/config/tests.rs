@@ -6,6 +6,7 @@ mod problems;
 mod schema;
 mod secrets;
 mod senders;
+mod shown;
 mod sources;
 mod together;
 mod values;

@@ -15,7 +15,7 @@ use axum::http::HeaderName;
 use crate::core::change::PipelineId;
 use crate::origin::WatchMode;
 use crate::webhook::kind::{Sender, s3};
-use crate::webhook::{Digest, Encoding, Kind, Pointer, Purge, RouteSettings, Unit};
+use crate::webhook::{Digest, Encoding, Kind, Origins, Pointer, Purge, RouteSettings, Unit};
 
 use super::keys::{Table, table};
 use super::model::{SecretPlace, Webhook};
@@ -134,8 +134,8 @@ pub(super) struct Around<'a> {
     pub(super) pipeline: PipelineId,
     /// The pipeline's origins.
     pub(super) origins: &'a [Origin],
-    /// Whether the pipeline has an origin in the file, even one that is refused.
-    pub(super) has_origins: bool,
+    /// What it serves, with origins of the file that are refused.
+    pub(super) serves: Origins,
 }
 
 /// Reads the webhooks of a pipeline.
@@ -190,7 +190,7 @@ fn read(
             events: &scope.events,
             workflows: scope.workflows.span.is_some(),
             delay: delay.value,
-            has_origins: around.has_origins,
+            origins: around.serves,
             watched: around
                 .origins
                 .iter()
@@ -201,7 +201,7 @@ fn read(
         settings: RouteSettings {
             path: route.value?,
             pipeline: around.pipeline.clone(),
-            has_origins: around.has_origins,
+            origins: around.serves,
             kind,
             repositories: scope.repositories.value.unwrap_or_default(),
             events: scope.events.value,

@@ -48,6 +48,8 @@ pub enum CauseWord {
     Queued,
     /// The open batch waits for more changes, or for a scan.
     Debounce,
+    /// The open batch waits until the nodes of the fleet have its files.
+    Nodes,
     /// The time between two purges of everything is not over.
     Cooldown,
     /// The rate of calls to the API is used up.

@@ -12,6 +12,7 @@
 //!   what the first one found, since the index has it: what of that is in flight or given up is queued
 //!   with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,8 +98,52 @@ pub enum Intent {
     Assets(Vec<Asset>),
     /// Files by their paths below an origin's root, without a leading `/`. They pass the mapping.
     Files(Vec<Vec<u8>>),
+    /// The same, where none of them is a directory: objects of a bucket.
+    Objects(Vec<Vec<u8>>),
     /// Scans of the pipeline's origins, of which there is at least one.
     Scan,
+}
+
+/// What deliveries name in a bucket: each by its path below the bucket's prefix, or by its whole key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Objects.
+    pub objects: BTreeSet<Vec<u8>>,
+    /// Objects or directories.
+    pub paths: BTreeSet<Vec<u8>>,
+}
+
+impl Names {
+    /// What a delivery names; `None` where it asks for something else.
+    #[must_use]
+    pub fn of(intent: &Intent) -> Option<Self> {
+        let set = |names: &[Vec<u8>]| names.iter().cloned().collect();
+        let mut all = Self::default();
+        match intent {
+            Intent::Files(names) => all.paths = set(names),
+            Intent::Objects(names) => all.objects = set(names),
+            Intent::All | Intent::Assets(_) | Intent::Scan => return None,
+        }
+        Some(all)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.len() + self.paths.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds those of another delivery.
+    pub fn extend(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.paths.extend(other.paths);
+    }
 }
 
 /// What a delivery asks for, as it is queued.
@@ -106,7 +151,7 @@ pub enum Intent {
 pub enum Work {
     /// These changes, queued when the delivery is due. None at all where its files map to nothing.
     Changes(Vec<NewChange>),
-    /// Scans of the pipeline's origins, when the delivery is due.
+    /// Scans of the pipeline's origins, or looks at what it names there, when the delivery is due.
     Scan,
 }
 
@@ -175,7 +220,7 @@ pub struct DeliveryRecord {
 pub enum Phase {
     /// Its `delay` is not over.
     Delayed,
-    /// The origins are scanned for it, twice.
+    /// The origins are scanned for it, twice, or the objects that it names are looked at.
     Scanning,
     /// Some of it waits for a purge request.
     Queued,

@@ -12,8 +12,10 @@
 //! when it happens again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::agreement::Compared;
 use super::api_time::ApiTime;
 use super::backoff::Backoff;
 use super::budget::Budget;
@@ -89,6 +91,9 @@ pub struct PipelineSettings {
     pub hot_interval: Option<Duration>,
     /// Whether something follows on its requests that are done: a look at the edge, another purge.
     pub follow_up: bool,
+    /// How long a batch waits until every live node of the fleet has the files that changed; `None`: there is
+    /// no fleet, or no batch waits.
+    pub fleet_wait: Option<Duration>,
     /// How many assets are queued at most; past it one `all` takes their place. Where `all_above` is
     /// never, nothing more is to be queued until there is room ([`super::capacity`]).
     pub queue_cap: usize,
@@ -105,6 +110,14 @@ pub enum Event {
         pipeline: PipelineId,
         /// Whether it began.
         running: bool,
+    },
+    /// How far the nodes of the fleet agree that live, by name, and have the pipeline's origins in view: all
+    /// others are not waited for. The changes that were committed before have to be handed over first.
+    Agreement {
+        /// Whose files.
+        pipeline: PipelineId,
+        /// The nodes.
+        nodes: BTreeMap<Arc<str>, Compared>,
     },
     /// The reply to [`Command::Submit`].
     Submitted {
@@ -312,6 +325,11 @@ impl Planner {
                     pipeline.scanning(running, now);
                 }
             }
+            Event::Agreement { pipeline, nodes } => {
+                if let Some(pipeline) = self.pipelines.get_mut(&pipeline) {
+                    pipeline.agreement = Some(nodes);
+                }
+            }
             Event::Submitted { request, reply } => {
                 let call = Asked::Create(request);
                 self.wire.answered(call, reply.as_ref().err(), now);
@@ -434,6 +452,9 @@ impl Planner {
                     queued: now,
                     rank: Rank::of(&asset, change.kind),
                     overdue: change.overdue,
+                    gated: pipeline.settings.fleet_wait.is_some()
+                        && matches!(change.source, Source::Watch | Source::Scan)
+                        && !change.again,
                 };
                 pipeline.add(asset, entry, now);
             }

@@ -2,7 +2,8 @@
 //!
 //! An asset is queued once, however often it changes. It passes from the open batch, which closes
 //! when the changes calm down, to the ready ones, which leave oldest first, manual ones before
-//! all others; one whose purge came to nothing waits out its backoff in between.
+//! all others; one whose purge came to nothing waits out its backoff in between. In a fleet, changed files
+//! stay in the open batch until the nodes have them ([`super::agreement`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Entry {
     pub rank: Rank,
     /// Whether a request for it was still pending after `track_timeout`.
     pub overdue: bool,
+    /// Whether it is not to be sent before the nodes of a fleet have it.
+    pub gated: bool,
 }
 
 /// The order within a batch: what pages are made of, then the pages, so that no visitor fetches a new
@@ -83,6 +86,7 @@ impl Entry {
             rank: newer.rank,
             // A change that was never overdue deserves a request of its own.
             overdue: newer.overdue,
+            gated: self.gated && other.gated,
         }
     }
 }
@@ -141,15 +145,29 @@ struct Window {
     last: Time,
 }
 
+/// What of the open batch waits for the nodes of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// When the first of its changes was noticed.
+    pub since: Time,
+    /// The first of them in the order of changes,
+    pub first: Seq,
+    /// and the last.
+    pub last: Seq,
+}
+
 /// The queue of one pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     entries: BTreeMap<Asset, Kept>,
     /// How many batches were closed.
     batches: u64,
-    /// The assets of the open batch.
+    /// The assets of the open batch,
     open: BTreeSet<Asset>,
+    /// and those of it that wait for the nodes, too.
+    gated: BTreeSet<Asset>,
     window: Option<Window>,
+    gate: Option<Gate>,
     /// Those that may be sent, in order.
     ready: BTreeSet<Order>,
     /// Those that wait out a backoff, by its end.
@@ -242,7 +260,7 @@ impl Queue {
     pub fn add(&mut self, asset: Asset, entry: Entry, now: Time) {
         let known = self.remove(&asset);
         let was_open = known.is_some_and(|(_, open)| open);
-        let seen = entry.first_seen;
+        let (seen, seq) = (entry.first_seen, entry.seq);
         let is_new = known.is_none();
         let entry = known.map_or(entry, |(known, _)| known.entry.join(entry));
         let batch = known.map_or(0, |(known, _)| known.batch);
@@ -252,7 +270,15 @@ impl Queue {
             self.entries.insert(asset, kept);
         } else if entry.attempt == 0 && !entry.manual && (is_new || was_open) {
             self.touch(seen.min(now));
-            self.open.insert(asset.clone());
+            if entry.gated {
+                if is_new && self.gated.is_empty() {
+                    self.gate = None;
+                }
+                self.hold(seen.min(now), seq);
+                self.gated.insert(asset.clone());
+            } else {
+                self.open.insert(asset.clone());
+            }
             self.entries.insert(asset, kept);
         } else {
             self.insert_ready(asset, kept);
@@ -292,6 +318,18 @@ impl Queue {
         });
     }
 
+    /// A change waits for the nodes.
+    fn hold(&mut self, seen: Time, seq: Seq) {
+        let gate = self.gate.get_or_insert(Gate {
+            since: seen,
+            first: seq,
+            last: seq,
+        });
+        gate.since = gate.since.min(seen);
+        gate.first = gate.first.min(seq);
+        gate.last = gate.last.max(seq);
+    }
+
     fn insert_ready(&mut self, asset: Asset, kept: Kept) {
         self.ready.insert(Order::new(asset.clone(), kept));
         self.entries.insert(asset, kept);
@@ -299,7 +337,7 @@ impl Queue {
 
     fn remove(&mut self, asset: &Asset) -> Option<(Kept, bool)> {
         let (asset, kept) = self.entries.remove_entry(asset)?;
-        let open = self.open.remove(&asset);
+        let open = self.open.remove(&asset) || self.gated.remove(&asset);
         self.delayed.remove(&(kept.entry.not_before, asset.clone()));
         self.ready.remove(&Order::new(asset, kept));
         Some((kept, open))
@@ -323,11 +361,31 @@ impl Queue {
         self.window.map(|window| window.first)
     }
 
-    /// Closes the batch: its assets are ready.
-    pub fn close(&mut self) {
+    /// Whether a batch is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.window.is_some() || !self.gated.is_empty()
+    }
+
+    /// What of the open batch waits for the nodes.
+    #[must_use]
+    pub fn gate(&self) -> Option<Gate> {
+        self.gate.filter(|_| !self.gated.is_empty())
+    }
+
+    /// Closes the batch: its assets are ready, but for those that wait for the nodes, unless these have
+    /// them.
+    pub fn close(&mut self, agreed: bool) {
         self.window = None;
         self.batches += 1;
-        for asset in std::mem::take(&mut self.open) {
+        let mut closed = std::mem::take(&mut self.open);
+        if agreed {
+            closed.append(&mut self.gated);
+        }
+        if self.gated.is_empty() {
+            self.gate = None;
+        }
+        for asset in closed {
             if let Some(kept) = self.entries.get_mut(&asset) {
                 kept.batch = self.batches;
                 self.ready.insert(Order::new(asset, *kept));
@@ -401,7 +459,7 @@ impl Queue {
             .into_iter()
             .filter_map(|asset| Some((asset.clone(), self.remove(asset)?.0.entry)))
             .collect();
-        if self.open.is_empty() && self.all.is_none() {
+        if self.open.is_empty() && self.gated.is_empty() && self.all.is_none() {
             self.window = None;
         }
         taken
@@ -443,6 +501,7 @@ mod tests {
             queued: at(seen),
             rank: Rank::Part,
             overdue: false,
+            gated: false,
         }
     }
 
@@ -469,7 +528,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.add(asset("/a"), entry(1, 1_000), at(1_000));
         queue.add(asset("/a"), entry(2, 1_100), at(1_100));
-        queue.close();
+        queue.close(true);
         queue.add(asset("/a"), entry(3, 1_900), at(1_900));
         assert_eq!(queue.len(), 1);
         let taken = queue.take(5);
@@ -493,7 +552,7 @@ mod tests {
             queue.manual_ready(),
             "a person does not wait for a debounce"
         );
-        queue.close();
+        queue.close(true);
         assert_eq!(names(&queue.take(5)), ["/asked", "/old", "/new"]);
     }
 
@@ -518,9 +577,9 @@ mod tests {
                 at(seq),
             );
         }
-        queue.close();
+        queue.close(true);
         queue.add(asset("/next.css"), entry(9, 9), at(9));
-        queue.close();
+        queue.close(true);
         assert_eq!(
             names(&queue.take(6)),
             [

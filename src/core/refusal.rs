@@ -42,66 +42,57 @@ pub enum Refusal {
     Invalid(String),
 }
 
+/// What a class of refusals means, as the methods of [`Refusal`] tell.
+struct Treatment {
+    class: &'static str,
+    alarm: AlarmKind,
+    concerns_all: bool,
+    passes: bool,
+}
+
 impl Refusal {
     /// The class, as the label of metrics.
     #[must_use]
     pub const fn class(&self) -> &'static str {
-        match self {
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Transient(_) => "transient",
-            Self::UnknownOutcome(_) => "unknown_outcome",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::Forbidden(_) => "forbidden",
-            Self::Unready(_) => "unready",
-            Self::Unclear(_) => "unclear",
-            Self::NotFound(_) => "not_found",
-            Self::Invalid(_) => "invalid",
-        }
+        self.treatment().class
     }
 
     /// The kind of the alarm that it leads to.
     #[must_use]
     pub const fn alarm(&self) -> AlarmKind {
-        match self {
-            Self::RateLimited { .. } => AlarmKind::RateLimited,
-            Self::Transient(_) | Self::UnknownOutcome(_) => AlarmKind::Api,
-            Self::Unauthorized(_) => AlarmKind::Unauthorized,
-            Self::Forbidden(_) => AlarmKind::Forbidden,
-            Self::Unready(_) => AlarmKind::Unready,
-            Self::Unclear(_) | Self::NotFound(_) => AlarmKind::Fruitless,
-            Self::Invalid(_) => AlarmKind::Failed,
-        }
+        self.treatment().alarm
     }
 
     /// Whether it says that the API as a whole can't or won't serve now.
     #[must_use]
     pub const fn concerns_all(&self) -> bool {
-        match self {
-            Self::RateLimited { .. }
-            | Self::Transient(_)
-            | Self::UnknownOutcome(_)
-            | Self::Unauthorized(_) => true,
-            Self::Forbidden(_)
-            | Self::Unready(_)
-            | Self::Unclear(_)
-            | Self::NotFound(_)
-            | Self::Invalid(_) => false,
-        }
+        self.treatment().concerns_all
     }
 
     /// Whether trying again later may help without a person.
     #[must_use]
     pub const fn passes(&self) -> bool {
-        match self {
-            Self::RateLimited { .. }
-            | Self::Transient(_)
-            | Self::UnknownOutcome(_)
-            | Self::Unready(_) => true,
-            Self::Unauthorized(_)
-            | Self::Forbidden(_)
-            | Self::Unclear(_)
-            | Self::NotFound(_)
-            | Self::Invalid(_) => false,
+        self.treatment().passes
+    }
+
+    const fn treatment(&self) -> Treatment {
+        use AlarmKind as Alarm;
+        let (class, alarm, concerns_all, passes) = match self {
+            Self::RateLimited { .. } => ("rate_limited", Alarm::RateLimited, true, true),
+            Self::Transient(_) => ("transient", Alarm::Api, true, true),
+            Self::UnknownOutcome(_) => ("unknown_outcome", Alarm::Api, true, true),
+            Self::Unauthorized(_) => ("unauthorized", Alarm::Unauthorized, true, false),
+            Self::Forbidden(_) => ("forbidden", Alarm::Forbidden, false, false),
+            Self::Unready(_) => ("unready", Alarm::Unready, false, true),
+            Self::Unclear(_) => ("unclear", Alarm::Fruitless, false, false),
+            Self::NotFound(_) => ("not_found", Alarm::Fruitless, false, false),
+            Self::Invalid(_) => ("invalid", Alarm::Failed, false, false),
+        };
+        Treatment {
+            class,
+            alarm,
+            concerns_all,
+            passes,
         }
     }
 

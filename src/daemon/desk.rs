@@ -5,50 +5,118 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::settings;
 use crate::admin::AdminPipeline;
 use crate::config::Config;
-use crate::core::change::PipelineId;
-use crate::engine::{Caller, Ended, Engine, Looks, Seat};
+use crate::core::change::{PipelineId, Seq};
+use crate::core::lease::Term;
+use crate::engine::{Caller, Ended, Engine, KeyReader, Looks, Seat};
+use crate::fleet::{self, FleetHandle, Lead};
 use crate::jobs::{self, JobError};
 use crate::origin::OriginHandle;
-use crate::store::Desk;
+use crate::scaleway::Client;
+use crate::store::{Desk, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
-/// Starts it: restores the engine from the store, and runs it beside its jobs.
-pub(super) async fn start(
-    config: &Config,
-    desk: Desk,
-    seat: Seat,
-    caller: Caller,
-    parts: jobs::Parts<'_>,
-    unit: &Supervisor,
-) -> Result<(), JobError> {
-    let engine = Engine::restore(
-        settings::engine(config),
-        desk.clone(),
-        seat,
-        caller,
-        parts.clock,
-        Arc::clone(parts.metrics),
-        unit,
-    )
-    .await?
-    .with_looks(looks(parts.pipelines));
-    unit.spawn("engine", run(engine, unit.stopping()));
-    jobs::lead(config, &desk, parts, unit).await
+/// What a leader works with, beside its desk.
+#[derive(Clone)]
+pub(super) struct Leader {
+    pub(super) config: Config,
+    pub(super) parts: jobs::Parts,
+    pub(super) client: Arc<Client>,
+    pub(super) key: Option<KeyReader>,
+    pub(super) supervisor: Supervisor,
 }
 
-/// Runs the engine. No other node ends its term, since the queue is on this machine's disk.
-async fn run(engine: Engine, stopping: CancellationToken) -> Result<(), Fault> {
-    match engine.run(stopping).await? {
-        Ended::Stopped => Ok(()),
-        Ended::Superseded => Err(Fault::Failed {
-            task: "engine".to_owned(),
-            message: "the queue is led from elsewhere: is its directory shared?".to_owned(),
-        }),
+impl Leader {
+    /// Leads in this seat, or, without one, in turn with other nodes. Changes up to `history` are not news.
+    pub(super) async fn start(
+        self,
+        seat: Option<Seat>,
+        history: Seq,
+    ) -> Result<Option<FleetHandle>, JobError> {
+        let (store, supervisor) = (Arc::clone(&self.parts.store), self.supervisor.clone());
+        if let Some(seat) = seat {
+            let desk = store.lead(Term(fastrand::i64(..))).await?;
+            self.alone(desk, seat.with_history(history)).await?;
+            return Ok(None);
+        }
+        let (node, clock) = (store.node(), self.parts.clock);
+        let lead = self.in_turn(history);
+        Ok(Some(fleet::spawn(&store, node, lead, clock, &supervisor)))
+    }
+
+    /// Leads until the process stops: no other node ends its term, since the queue is on this machine's disk.
+    async fn alone(self, desk: Desk, seat: Seat) -> Result<(), JobError> {
+        let unit = self.supervisor.unit("desk");
+        let (engine, stopping) = (self.begin(desk, seat, &unit).await?, unit.stopping());
+        unit.spawn("engine", async {
+            match engine.run(stopping).await? {
+                Ended::Stopped => Ok(()),
+                Ended::Superseded => Err(Fault::Failed {
+                    task: "engine".to_owned(),
+                    message: "the queue is led from elsewhere: is its directory shared?".to_owned(),
+                }),
+            }
+        });
+        Ok(())
+    }
+
+    /// Leads for one term after the other. In the first, what was noticed since the start is news.
+    fn in_turn(self, history: Seq) -> Lead {
+        let mut first = Some(history);
+        Box::new(move |desk, over| {
+            let last = *desk.subscribe().borrow();
+            let seat = self.parts.engine.seat();
+            let seat = seat.with_history(first.take().unwrap_or(last));
+            self.clone().term(desk, seat, over).boxed()
+        })
+    }
+
+    async fn term(self, desk: Desk, seat: Seat, over: CancellationToken) -> Result<(), String> {
+        let unit = self.supervisor.unit("desk");
+        let begun = tokio::select! {
+            begun = self.begin(desk, seat, &unit) => begun.map(Some),
+            () = over.cancelled() => Ok(None),
+        };
+        let begun = match begun {
+            Ok(Some(engine)) => {
+                let (stopping, at_the_end) = (unit.stopping(), over.clone().drop_guard());
+                unit.spawn("engine", async {
+                    let ended = engine.run(stopping).await;
+                    drop(at_the_end);
+                    ended.map(drop)
+                });
+                over.cancelled().await;
+                Ok(())
+            }
+            // It tries again as soon as it may lead again.
+            Ok(None) | Err(JobError::Store(StoreError::Superseded | StoreError::Away(_))) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        unit.stop().await;
+        begun
+    }
+
+    /// Restores the engine from the store, and starts the jobs beside it.
+    async fn begin(&self, desk: Desk, seat: Seat, unit: &Supervisor) -> Result<Engine, JobError> {
+        let (config, parts) = (&self.config, &self.parts);
+        let engine = Engine::restore(
+            settings::engine(config),
+            desk.clone(),
+            seat,
+            Caller::new(Arc::clone(&self.client), self.key.clone(), parts.clock),
+            parts.clock,
+            Arc::clone(&parts.metrics),
+            unit,
+        )
+        .await?
+        .with_looks(looks(&parts.pipelines));
+        jobs::lead(config, &desk, parts, unit).await?;
+        Ok(engine)
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_cooldown: pipeline.all_cooldown,
                 hot_interval: pipeline.hot_interval,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
+                // No node publishes yet how far it agrees.
+                fleet_wait: None,
                 queue_cap: QUEUE_CAP,
             })
             .collect(),
@@ -103,7 +105,9 @@ pub(super) fn intake(config: &Config) -> Result<BTreeMap<PipelineId, IntakePipel
         for origin in &pipeline.origins {
             let url_prefix =
                 UrlPrefix::parse(&origin.url_prefix).map_err(|error| error.to_string())?;
-            origins.insert(Arc::from(origin.name.as_str()), IntakeOrigin { url_prefix });
+            let bucket = origin.bucket.is_some();
+            let name = Arc::from(origin.name.as_str());
+            origins.insert(name, IntakeOrigin { url_prefix, bucket });
         }
         let mapping = Mapping::new(MappingSettings {
             rules: pipeline.rules.clone(),
@@ -260,7 +264,7 @@ pub(super) fn database(
             Err(problems) => Err(problems.to_string()),
         }),
         schema: "edgepurge".to_owned(),
-        node: host_name(),
+        node: config.state.node.clone().unwrap_or_else(host_name),
     }))
 }
 

@@ -53,7 +53,9 @@ pub fn feed_watchdog(daemon: &Daemon) {
     daemon.supervisor.spawn("watchdog", async move {
         loop {
             let asked: Time = clock.now();
-            if matches!(tokio::time::timeout(every, engine.echo()).await, Ok(true)) {
+            // A follower has no engine.
+            let turns = tokio::time::timeout(every, engine.echo()).await == Ok(true);
+            if turns || engine.is_closed() {
                 tell(&[NotifyState::Watchdog]);
             } else {
                 tracing::error!(

@@ -119,7 +119,7 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(hooks: &[Hook], parts: &jobs::Parts<'_>) -> Self {
+    fn new(hooks: &[Hook], parts: &jobs::Parts) -> Self {
         let origins = |id: &PipelineId| {
             let pipeline = parts.pipelines.get(id);
             let origins = pipeline.into_iter().flat_map(|one| &one.origins);
@@ -131,7 +131,7 @@ impl Followed {
         });
         Self {
             routes: routes.collect(),
-            intake: Arc::clone(parts.intake),
+            intake: Arc::clone(&parts.intake),
             engine: parts.engine.clone(),
             clock: parts.clock,
         }
@@ -210,7 +210,7 @@ impl Bound {
     /// Serves until the supervisor stops.
     pub(super) fn serve(
         self,
-        parts: &jobs::Parts<'_>,
+        parts: &jobs::Parts,
         tallies: &Tallies,
         supervisor: &Supervisor,
     ) -> ListenerHandle {

@@ -1,5 +1,6 @@
 //! TLS to a server whose certificate and name are checked.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -56,6 +57,31 @@ fn read_roots(path: &Path) -> Result<RootCertStore, ConnectError> {
         return Err(refused(&"has no certificate"));
     }
     Ok(roots)
+}
+
+/// Why a server is not trusted, and what to do; `None` for errors of another kind.
+pub(super) fn distrust(error: &tokio_postgres::Error) -> Option<String> {
+    let source = error.source()?;
+    if source.to_string() == "server does not support TLS" {
+        let why = "the server takes no encrypted connection; switch ssl on there, or write sslmode=disable \
+                   where the way to it is safe";
+        return Some(why.to_owned());
+    }
+    let error = source.downcast_ref::<io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(refused) = error.downcast_ref()? else {
+        return None;
+    };
+    Some(match refused {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is of an authority that is not trusted; write sslrootcert=FILE with the \
+             certificate of that authority"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("{refused}; write the host's name as the server's certificate has it")
+        }
+        refused => format!("the server's certificate is refused: {refused}; renew it there"),
+    })
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {

@@ -59,11 +59,11 @@ impl EngineHandle {
     /// Does something with a queue, and answers when it is on disk and holds.
     ///
     /// # Errors
-    /// When it can't be committed, or the engine has ended; nothing of it holds then, except that a
+    /// When it can't be committed, or there is no engine; nothing of it holds then, except that a
     /// long queue may be dropped in part.
     pub async fn operate(&self, operation: Operation) -> Result<Operated, StoreError> {
         let (answer, operated) = oneshot::channel();
-        let sent = self.asks.send(Ask::Operate(operation, answer)).await;
+        let sent = self.asks().send(Ask::Operate(operation, answer)).await;
         sent.map_err(|_| StoreError::Closed)?;
         operated.await.map_err(|_| StoreError::Closed)?
     }

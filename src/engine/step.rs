@@ -14,7 +14,7 @@ use crate::core::pause::{Holder, Pause};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
 use crate::core::purge::{Decision, Unsettled};
 use crate::core::time::Time;
-use crate::store::{Desk, StoreError};
+use crate::store::{Desk, StoreError, Tenure};
 
 /// How soon it is asked again whether a look is over that a batch waits for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -26,6 +26,11 @@ pub trait Host {
 
     /// The time that the planner goes by.
     fn now(&self) -> Time;
+
+    /// Whether the leader may act now.
+    fn holds(&self, tenure: &Tenure) -> bool {
+        tenure.holds(self.now())
+    }
 
     /// Whether something of a pipeline that happened before a time is still looked at.
     fn looking(&mut self, pipeline: &PipelineId, before: Time) -> bool;
@@ -233,7 +238,9 @@ impl Steps {
     /// What the host ends with.
     pub async fn event<H: Host>(&mut self, host: &mut H, event: Event) -> Result<(), H::End> {
         let closing = self.planner.closing(host.now());
-        if !closing.is_empty() {
+        // A node that has the last change of a file does not say that it lacked the one before: a planner that
+        // knows only that would take it for there.
+        if !closing.is_empty() || matches!(event, Event::Agreement { .. }) {
             for (pipeline, before) in closing {
                 self.wait_for_looks(host, &pipeline, before);
             }
@@ -259,7 +266,7 @@ impl Steps {
         for command in step.commands {
             // What is not sent stays `submitting`: were it sent when the term goes on, it would come together
             // with what the rate allows by then.
-            while !self.desk.tenure().holds(host.now()) {
+            while !host.holds(self.desk.tenure()) {
                 let over = StoreError::Superseded;
                 host.failed(self, Doing::Act, &over).await?;
             }

@@ -4,20 +4,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
 use super::{
-    Ask, CHANNEL, Caller, Committed, Doing, Host, Looks, Steps, TimedReply, store_is_gone,
+    Ask, CHANNEL, Caller, Committed, Doing, Host, Looks, Seat, Steps, TimedReply, store_is_gone,
 };
 use crate::clock::Clock;
-use crate::core::capacity::Queued;
-use crate::core::change::{Change, PipelineId, Seq};
+use crate::core::change::{Change, PipelineId};
 use crate::core::planner::{Command, Event, Step};
 use crate::core::purge::{ListedPage, Refusal, RemoteStatus, RequestId};
 use crate::core::time::Time;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tenure};
 use crate::supervise::{Fault, Supervisor};
 
 /// How long a failed commit waits before it is tried again.
@@ -68,16 +67,12 @@ pub(super) struct Task {
     pub(super) journal: Journal,
     pub(super) supervisor: Supervisor,
     pub(super) stopping: CancellationToken,
-    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) seat: Seat,
     /// Asked while nothing could be committed.
     pub(super) put_off: VecDeque<Ask>,
     pub(super) replies: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// Calls whose reply has not come.
     pub(super) outstanding: usize,
-    /// Up to which change what is pulled is history, and not news.
-    pub(super) history: Seq,
-    pub(super) queued: watch::Sender<Option<Queued>>,
-    pub(super) turned: watch::Sender<()>,
 }
 
 impl Task {
@@ -142,7 +137,7 @@ impl Task {
 
     /// Publishes how much is queued, once all that was queued before the start is.
     fn count(&self, steps: &Steps) {
-        self.queued.send_if_modified(|told| {
+        self.seat.queued.send_if_modified(|told| {
             let Some(told) = told.as_mut().filter(|told| !told.assets.is_empty()) else {
                 return false;
             };
@@ -166,7 +161,7 @@ impl Task {
                 biased;
                 over = &mut of => return Ok(over),
                 () = self.stopping.cancelled() => return Err(End::Stopping),
-                Some(ask) = self.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
+                Some(ask) = self.seat.asks.recv(), if self.put_off.len() < CHANNEL => match ask {
                     Ask::View(answer) => {
                         drop(answer.send(steps.planner().view(self.clock.now())));
                     }
@@ -219,13 +214,17 @@ impl Host for Task {
         self.clock.now()
     }
 
+    fn holds(&self, tenure: &Tenure) -> bool {
+        tenure.holds(Clock::since_boot())
+    }
+
     fn looking(&mut self, pipeline: &PipelineId, before: Time) -> bool {
         (self.looks)(pipeline, before)
     }
 
     fn pulled(&mut self, changes: &[Change]) {
         self.journal.unstuck();
-        let news = changes.partition_point(|change| change.seq <= self.history);
+        let news = changes.partition_point(|change| change.seq <= self.seat.history);
         if news < changes.len() {
             self.journal.changed(&changes[news..]);
         }
@@ -246,7 +245,7 @@ impl Host for Task {
                 self.journal.unstuck();
             }
             self.journal.decided(decisions);
-            self.turned.send_replace(());
+            self.seat.turned.send_replace(());
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ fn settings() -> EngineSettings {
             all_cooldown: Duration::from_mins(1),
             hot_interval: None,
             follow_up: false,
+            fleet_wait: None,
             queue_cap: QUEUE_CAP,
         }],
         names: BTreeMap::from([(www(), "www".into())]),
@@ -76,7 +77,8 @@ impl NoApi {
 
 async fn engine(desk: &Desk, api: &NoApi) -> (Engine, EngineHandle) {
     let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new(["www"])));
-    let (handle, seat) = EngineHandle::new();
+    let handle = EngineHandle::new();
+    let seat = handle.seat();
     let (caller, supervisor) = (api.caller(clock), Supervisor::default());
     let engine = Engine::restore(
         settings(),

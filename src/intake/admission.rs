@@ -70,15 +70,21 @@ impl Admission {
         if count == 0 || !self.rooms().contains_key(pipeline) {
             return Ok(place);
         }
-        // Only at a start nothing is known. Where the engine has ended, the wait ends too.
+        // Only at the start of an engine nothing is known.
         let mut queued = self.queued.clone();
         drop(queued.wait_for(Option::is_some).await);
         let mut rooms = self.rooms();
         if let Some((cap, room)) = rooms.get_mut(pipeline) {
-            if let Some(queued) = &*self.queued.borrow() {
-                let assets = queued.assets.get(pipeline).copied();
-                room.counted(assets.unwrap_or(0), queued.through);
-            }
+            let queued = self.queued.borrow();
+            let counted = queued.as_ref().and_then(|all| {
+                let assets = all.assets.get(pipeline)?;
+                Some((*assets, all.through))
+            });
+            // Where another node counts it, that one's planner bounds it.
+            let Some((assets, through)) = counted else {
+                return Ok(place);
+            };
+            room.counted(assets, through);
             if !room.take(count) {
                 return Err(Full {
                     pipeline: pipeline.clone(),

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Intake, IntakePipeline};
+use super::{Intake, IntakePipeline, Wanted};
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, Source, Target};
-use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDelivery, Taken, Work};
+use crate::core::delivery::{
+    DeliveryProgress, DeliveryRecord, Intent, Names, NewDelivery, Taken, Work,
+};
 use crate::core::mapping::{Effect, UrlPrefix};
 use crate::sink::{Deliveries, SinkError, SinkFuture};
 
@@ -16,10 +18,10 @@ impl Deliveries for Intake {
             let Some(known) = self.pipelines.get(&delivery.pipeline) else {
                 return Err(SinkError::UnknownPipeline(delivery.pipeline));
             };
-            let work = if self.lists_a_directory(known, &delivery).await {
-                Work::Scan
-            } else {
-                work_of(known, &delivery)
+            let wanted = self.wanted(known, &delivery).await;
+            let work = match wanted {
+                Some(_) => Work::Scan,
+                None => work_of(known, &delivery),
             };
             let changes = match &work {
                 Work::Changes(changes) => changes.as_slice(),
@@ -28,7 +30,10 @@ impl Deliveries for Intake {
             let place = self.admission.enter(&delivery.pipeline, changes).await?;
             let delivery = delivery.queued(work);
             let waits = delivery.waits();
-            let taken = self.store.take_delivery(delivery).await?;
+            let taken = match wanted {
+                Some(wanted) => self.take_with_looks(delivery, wanted).await?,
+                None => self.store.take_delivery(delivery).await?,
+            };
             // What was not queued now takes no room.
             if !waits && taken != Taken::Duplicate {
                 place.committed(*self.store.subscribe().borrow());
@@ -63,6 +68,41 @@ impl Deliveries for Intake {
 }
 
 impl Intake {
+    /// What a delivery has looked at; `None` where it says itself what to purge.
+    async fn wanted(
+        &self,
+        known: &IntakePipeline,
+        delivery: &NewDelivery<Intent>,
+    ) -> Option<Wanted> {
+        if delivery.work == Intent::Scan {
+            return Some(Wanted::Scans);
+        }
+        let mut origins = known.origins.values();
+        let has_bucket = origins.any(|origin| origin.bucket);
+        let names = Names::of(&delivery.work).filter(|_| has_bucket);
+        // What is an object for certain is none even where the index has others below its name.
+        let certain = names.as_ref().is_some_and(|names| names.paths.is_empty());
+        if !certain && self.lists_a_directory(known, delivery).await {
+            return Some(Wanted::Scans);
+        }
+        names.map(Wanted::of)
+    }
+
+    /// Takes a delivery that waits for looks, which are known before it is committed.
+    async fn take_with_looks(
+        &self,
+        mut delivery: NewDelivery,
+        wanted: Wanted,
+    ) -> Result<Taken, SinkError> {
+        let (added, at) = self.looks.add(&delivery.pipeline, wanted, delivery.due);
+        // A snapshot of the looks that lacks this one was taken before then.
+        delivery.at = delivery.at.max(at);
+        delivery.due = delivery.due.max(at);
+        let taken = self.store.take_delivery(delivery).await?;
+        added.end(taken);
+        Ok(taken)
+    }
+
     /// Whether one of the files that a delivery lists is a directory: a submodule that was moved, a
     /// link that was swapped. What changed below it is not listed, and only a scan finds it.
     async fn lists_a_directory(
@@ -70,7 +110,9 @@ impl Intake {
         known: &IntakePipeline,
         delivery: &NewDelivery<Intent>,
     ) -> bool {
-        let (Intent::Files(files), Some(remembered)) = (&delivery.work, &self.remembered) else {
+        let (Intent::Files(files) | Intent::Objects(files), Some(remembered)) =
+            (&delivery.work, &self.remembered)
+        else {
             return false;
         };
         let (remembered, files) = (Arc::clone(remembered), files.clone());
@@ -118,7 +160,7 @@ fn work_of(known: &IntakePipeline, delivery: &NewDelivery<Intent>) -> Work {
             vec![(Target::All, who.into())]
         }
         Intent::Assets(assets) => assets_of(known, assets, &delivery.what),
-        Intent::Files(files) => targets_of_files(known, files, delivery),
+        Intent::Files(files) | Intent::Objects(files) => targets_of_files(known, files, delivery),
     };
     let changes = targets
         .into_iter()

@@ -25,6 +25,7 @@ fn pipeline() -> IntakePipeline {
     });
     let origin = |prefix: &str| IntakeOrigin {
         url_prefix: UrlPrefix::parse(prefix).unwrap(),
+        bucket: false,
     };
     IntakePipeline {
         mapping: mapping.unwrap(),

@@ -1,20 +1,19 @@
-//! Deliveries that wait: for their time, then for the scans that they asked for. All of it is on
-//! disk; what runs here starts again where it was.
+//! Deliveries that wait: for their time, then for the scans that they asked for, or for looks at the objects that
+//! they name (`intake/looks.rs`). All but the names is on disk; what runs here starts again where it was.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, Next, StepError};
-use crate::admin::AdminPipeline;
+use super::{Job, Next, Parts, StepError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::core::change::PipelineId;
 use crate::core::delivery::{DueDeliveries, ScanDone};
 use crate::core::time::Time;
+use crate::intake::{Looks, Wanted};
 use crate::origin::{OriginHandle, ScanError, ScanReason};
 use crate::store::{Desk, StoreError};
 use crate::supervise::Supervisor;
@@ -34,10 +33,10 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_m
 pub(crate) async fn spawn(
     config: &Config,
     desk: &Desk,
-    pipelines: &BTreeMap<PipelineId, AdminPipeline>,
-    clock: Clock,
+    parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), StoreError> {
+    let clock = parts.clock;
     let routes = config.pipelines.iter().flat_map(|p| &p.webhooks);
     let delay = |webhook: &config::Webhook| {
         let settings = &webhook.settings;
@@ -50,7 +49,11 @@ pub(crate) async fn spawn(
         came: desk.subscribe_waiting(),
         clock,
     };
-    for (id, pipeline) in pipelines {
+    // What waits from before is on disk, and what it named is not.
+    for (id, _) in desk.due_deliveries().await?.scans {
+        parts.intake.looks().forget(&id);
+    }
+    for (id, pipeline) in &*parts.pipelines {
         let origins = pipeline.origins.iter().map(|(_, origin)| origin.clone());
         let origins: Vec<OriginHandle> = origins.collect();
         if origins.is_empty() {
@@ -61,6 +64,7 @@ pub(crate) async fn spawn(
             id: id.clone(),
             name: Arc::clone(&pipeline.name),
             origins: origins.clone(),
+            looks: Arc::clone(parts.intake.looks()),
             fresh: true,
             stopping: supervisor.stopping(),
         };
@@ -116,6 +120,8 @@ struct Scans {
     id: PipelineId,
     name: Arc<str>,
     origins: Vec<OriginHandle>,
+    /// What the deliveries want, beside the store's rows.
+    looks: Arc<Looks>,
     /// Whether the scan of the start still serves what was due before it.
     fresh: bool,
     stopping: CancellationToken,
@@ -134,31 +140,51 @@ impl Job for Scans {
     async fn step(&mut self) -> Result<Next, StepError> {
         let Waiting { desk, clock, .. } = &self.waiting;
         let (desk, clock) = (desk.clone(), *clock);
+        let looks = Arc::clone(&self.looks);
+        // Another node may have taken deliveries, too, and what those name is known there.
+        if desk.is_on_server() {
+            looks.forget(&self.id);
+        }
+        let asked = looks.wanted(&self.id);
         let due = self.due(desk.due_deliveries().await?);
-        let now = clock.now();
-        let Some(due) = due.filter(|due| *due <= now) else {
+        if due.is_none() {
+            looks.none_waits(&self.id, &asked);
+        }
+        let Some(due) = due.filter(|due| *due <= asked.before) else {
             self.fresh = false;
-            return Ok(Next::at(due, now));
+            return Ok(Next::at(due, clock.now()));
         };
         // The scan of the start is as good as one for a delivery that was due before.
         let began = self.last_scan().filter(|began| self.fresh && due <= *began);
         if began.is_none() {
-            self.scan().await?;
+            self.look(&self.origins, &asked.wanted).await?;
         }
-        self.calm().await?;
-        self.scan().await?;
+        let again = self.again(&asked.wanted);
+        if !again.is_empty() {
+            self.calm().await?;
+            self.look(&again, &Wanted::Scans).await?;
+        }
         let last = desk.append(Vec::new()).await?.last;
+        let through = began.unwrap_or(asked.before);
         let done = ScanDone {
             pipeline: self.id.clone(),
-            through: began.unwrap_or(now),
+            through,
             last,
         };
         desk.scanned_for_deliveries(done).await?;
+        looks.done(&self.id, &asked, through);
         self.fresh = false;
-        tracing::info!(
-            pipeline = &*self.name,
-            "scanned for webhooks, twice; what differed is queued"
-        );
+        match &asked.wanted {
+            Wanted::Names(names) => tracing::info!(
+                pipeline = &*self.name,
+                names = names.len(),
+                "looked at what webhooks named; what differed is queued"
+            ),
+            Wanted::Listing | Wanted::Scans => tracing::info!(
+                pipeline = &*self.name,
+                "scanned for webhooks; what differed is queued"
+            ),
+        }
         Ok(Next::After(Duration::ZERO))
     }
 
@@ -190,11 +216,23 @@ impl Scans {
         scans.find(|(id, _)| *id == self.id).map(|(_, due)| due)
     }
 
-    async fn scan(&self) -> Result<(), StepError> {
-        let scans = self
-            .origins
-            .iter()
-            .map(|origin| origin.scan(ScanReason::Webhook, false));
+    /// The origins to scan once more. An object that is named was written before, and a list of a bucket lacks nothing
+    /// that was; the events of a directory's files may still be on their way.
+    fn again(&self, wanted: &Wanted) -> Vec<OriginHandle> {
+        let origins = self.origins.iter();
+        let again = origins.filter(|origin| *wanted == Wanted::Scans || !origin.is_bucket());
+        again.cloned().collect()
+    }
+
+    async fn look(&self, origins: &[OriginHandle], wanted: &Wanted) -> Result<(), StepError> {
+        let names = match wanted {
+            Wanted::Names(names) => Some(Arc::new(names.clone())),
+            Wanted::Listing | Wanted::Scans => None,
+        };
+        let scans = origins.iter().map(async |origin| match &names {
+            Some(names) if origin.is_bucket() => origin.look_at(names).await,
+            _ => origin.scan(ScanReason::Webhook, false).await,
+        });
         let scans = futures_util::future::try_join_all(scans).await?;
         if scans.iter().any(|scan| scan.held) {
             return Err(StepError::Failed(format!(

@@ -13,14 +13,14 @@ use crate::supervise::Supervisor;
 
 /// Starts a job for each pipeline whose past is lost. It is remembered on disk until its purge is
 /// committed.
-pub(crate) fn spawn(parts: &Parts<'_>, supervisor: &Supervisor) -> Result<(), JobError> {
+pub(crate) fn spawn(parts: &Parts, supervisor: &Supervisor) -> Result<(), JobError> {
     let Parts {
         index,
         intake,
         pipelines,
         clock,
         ..
-    } = *parts;
+    } = parts;
     let losses = index
         .losses()
         .map_err(|error| JobError::Temporary(error.to_string()))?;
@@ -39,7 +39,7 @@ pub(crate) fn spawn(parts: &Parts<'_>, supervisor: &Supervisor) -> Result<(), Jo
             intake: Arc::clone(intake),
             id,
             reason,
-            clock,
+            clock: *clock,
         };
         super::spawn("loss", job, origins.collect(), supervisor);
     }

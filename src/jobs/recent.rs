@@ -16,15 +16,15 @@ use crate::supervise::Supervisor;
 const STEP: Duration = Duration::from_mins(15);
 
 /// Starts the job, unless it was done before a reload.
-pub(crate) fn spawn(config: &Config, parts: &Parts<'_>, supervisor: &Supervisor) {
+pub(crate) fn spawn(config: &Config, parts: &Parts, supervisor: &Supervisor) {
     if parts.metrics.recent.is_restored() {
         return;
     }
     let pipelines = config.pipelines.iter();
     let names = pipelines.map(|one| (one.id.clone(), one.name.clone()));
     let job = Recent {
-        store: Arc::clone(parts.store),
-        metrics: Arc::clone(parts.metrics),
+        store: Arc::clone(&parts.store),
+        metrics: Arc::clone(&parts.metrics),
         names: names.collect(),
         from: parts.metrics.recent.began().before(DAY),
     };

@@ -84,7 +84,7 @@ type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Se
 pub(crate) async fn spawn(
     config: &Config,
     desk: &Desk,
-    parts: &Parts<'_>,
+    parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let Parts {
@@ -94,13 +94,13 @@ pub(crate) async fn spawn(
         metrics,
         clock,
         ..
-    } = *parts;
+    } = parts;
     let configured = config.pipelines.iter().map(|pipeline| Follows {
         pipeline: pipeline.id.clone(),
         verify: pipeline.verify.is_some(),
         repurge_after: pipeline.repurge_after,
     });
-    let now = clock.now();
+    let (clock, now) = (*clock, clock.now());
     desk.begin_follow_ups(configured.collect(), now).await?;
     let mut followed = BTreeMap::new();
     for pipeline in &config.pipelines {

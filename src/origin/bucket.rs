@@ -10,7 +10,9 @@
 //! 3. **Gone** is what a complete listing lacks and the server then says that it does not have; `core/loss.rs`
 //!    guards it (`absent.rs`). A listing that breaks off, a key that is refused, a bucket that is not there are
 //!    alarms, and nothing is gone.
-//! 4. **Headers** of what is new are read in the background (`headers.rs`). Until they are, an object that is
+//! 4. **Named.** Objects that a delivery names are asked for and judged in the same way, without a listing
+//!    (`named.rs`).
+//! 5. **Headers** of what is new are read in the background (`headers.rs`). Until they are, an object that is
 //!    written again counts as changed.
 //!
 //! The index's row of an object has its size, its time (`mtime_ns`), a digest of its headers (`ctime_ns`, the
@@ -24,6 +26,7 @@ mod differences;
 mod headers;
 mod keys;
 mod listing;
+mod named;
 mod range;
 mod reach;
 mod report;

@@ -124,11 +124,34 @@ pub(in crate::origin) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
+/// What a look at named objects of a bucket found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookSummary {
+    /// When it ended.
+    pub ended: Time,
+    /// Objects that it looked at.
+    pub objects: u64,
+    /// The first of them.
+    pub first: String,
+    /// Those found new.
+    pub new: u64,
+    /// Those found changed.
+    pub changed: u64,
+    /// Those found gone.
+    pub gone: u64,
+}
+
 /// What only an origin that is a bucket has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketStatus {
     /// Calls to the bucket since the start.
     pub calls_total: u64,
+    /// Objects that were looked at since the start because deliveries named them.
+    #[serde(default)]
+    pub named_total: u64,
+    /// The last of these looks.
+    #[serde(default)]
+    pub last_look: Option<LookSummary>,
     /// Objects whose headers are not read yet: one that is written again counts as changed.
     pub unread_headers: u64,
     /// Keys that the last complete listing had and that are no paths, so that they are left out.

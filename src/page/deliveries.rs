@@ -8,12 +8,12 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::frame::Frame;
-use super::history::{Asked, choice};
+use super::history::{Asked, List, choice, list};
 use super::live;
 use super::now::{routes, status};
 use super::text::{id, moment, name, number};
 use super::visitor::{PageError, Visitor};
-use crate::admin::api::{DeliveryPage, Status};
+use crate::admin::api::Status;
 use crate::admin::history::deliveries as list_of;
 use crate::store::ListedDelivery;
 
@@ -36,6 +36,15 @@ pub(super) async fn deliveries(
     let names = status.pipelines.iter().map(|one| one.name.clone());
     let paths = status.webhooks.iter().flat_map(|one| &one.routes);
     let paths = paths.map(|route| route.route.clone());
+    let table = List {
+        titles: ["Event", "Came", "Route", "Says", "State", "Changes"],
+        empty: "No authentic delivery is like this. What is refused is counted above, and is in the log.",
+        older: listed
+            .page
+            .next
+            .map(|next| format!("deliveries?{}", asked.query(Some(next)))),
+    };
+    let rows = listed.deliveries.iter().map(|one| row(&status, one));
     let content = html! {
         h1 { "Deliveries " small { (number(listed.page.total_count)) " authentic" } }
         (routes(&status))
@@ -44,31 +53,9 @@ pub(super) async fn deliveries(
             (choice("Route", "route", paths, asked.get("route")))
             button { "Filter" }
         }
-        section id="list" data-live { (list(&status, &listed, &asked)) }
+        (list(&table, rows))
     };
     Ok(frame.show(&page, &content))
-}
-
-fn list(status: &Status, listed: &DeliveryPage, asked: &Asked) -> Markup {
-    html! {
-        @if listed.deliveries.is_empty() {
-            p class="empty" { "No authentic delivery is like this. What is refused is counted above, and is in the log." }
-        } @else {
-            table {
-                thead {
-                    tr {
-                        @for title in ["Event", "Came", "Route", "Says", "State", "Changes"] {
-                            th scope="col" { (title) }
-                        }
-                    }
-                }
-                tbody { @for delivery in &listed.deliveries { (row(status, delivery)) } }
-            }
-        }
-        @if let Some(next) = listed.page.next {
-            p { a class="next" href={ "deliveries?" (asked.query(Some(next))) } { "Older" } }
-        }
-    }
 }
 
 fn row(status: &Status, delivery: &ListedDelivery) -> Markup {

@@ -14,7 +14,7 @@ use super::live;
 use super::now::status;
 use super::text::{self, counted, encoded, moment, name, number, span};
 use super::visitor::{PageError, Visitor};
-use crate::admin::api::{RequestPage, Status};
+use crate::admin::api::Status;
 use crate::admin::history::requests;
 use crate::admin::{AdminError, ListQuery};
 use crate::core::change::Source;
@@ -76,12 +76,21 @@ pub(super) async fn history(
         status: Some(&status),
         visitor: &visitor,
     };
+    let table = List {
+        titles: ["Number", "Made", "Pipeline", "Purges", "Status", "Took"],
+        empty: "No purge request is like this.",
+        older: listed
+            .page
+            .next
+            .map(|next| format!("history?{}", asked.query(Some(next)))),
+    };
+    let rows = listed.purge_requests.iter().map(|one| row(&status, one));
     let content = html! {
         h1 { "History " small { (counted(listed.page.total_count, "purge request")) } }
         (filter(&status, &asked))
         @if !asked.get("q").is_empty() { p class="empty" { "Looked for in the last " (number(SEARCHED_REQUESTS)) " purge requests." } }
         @if !asked.get("source").is_empty() { p class="empty" { "Looked for in the last " (number(SEARCHED_CHANGES)) " changes." } }
-        section id="list" data-live { (list(&status, &listed, &asked)) }
+        (list(&table, rows))
     };
     Ok(frame.show(&page, &content))
 }
@@ -104,6 +113,35 @@ pub(super) fn choice(
     }
 }
 
+/// A page of a list.
+pub(super) struct List<const COLUMNS: usize> {
+    pub(super) titles: [&'static str; COLUMNS],
+    /// What stands in place of no rows.
+    pub(super) empty: &'static str,
+    /// The link to the next page.
+    pub(super) older: Option<String>,
+}
+
+/// The section with the rows of a list, which script keeps fresh.
+pub(super) fn list<const COLUMNS: usize>(
+    list: &List<COLUMNS>,
+    rows: impl ExactSizeIterator<Item = Markup>,
+) -> Markup {
+    html! {
+        section id="list" data-live {
+            @if rows.len() == 0 {
+                p class="empty" { (list.empty) }
+            } @else {
+                table {
+                    thead { tr { @for title in list.titles { th scope="col" { (title) } } } }
+                    tbody { @for row in rows { (row) } }
+                }
+            }
+            @if let Some(older) = &list.older { p { a class="next" href=(older) { "Older" } } }
+        }
+    }
+}
+
 fn filter(status: &Status, asked: &Asked) -> Markup {
     let names = status.pipelines.iter().map(|one| one.name.clone());
     let open = ["submitting", "accepted"].into_iter();
@@ -122,28 +160,6 @@ fn filter(status: &Status, asked: &Asked) -> Markup {
                 label { "Asset " input type="search" name="asset" value=(asked.get("asset")); }
             }
             button { "Filter" }
-        }
-    }
-}
-
-fn list(status: &Status, listed: &RequestPage, asked: &Asked) -> Markup {
-    html! {
-        @if listed.purge_requests.is_empty() {
-            p class="empty" { "No purge request is like this." }
-        } @else {
-            table {
-                thead {
-                    tr {
-                        @for title in ["Number", "Made", "Pipeline", "Purges", "Status", "Took"] {
-                            th scope="col" { (title) }
-                        }
-                    }
-                }
-                tbody { @for request in &listed.purge_requests { (row(status, request)) } }
-            }
-        }
-        @if let Some(next) = listed.page.next {
-            p { a class="next" href={ "history?" (asked.query(Some(next))) } { "Older" } }
         }
     }
 }

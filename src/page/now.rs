@@ -61,6 +61,7 @@ pub(super) async fn now(
             h2 { "Latest changes " small { "noticed, sent, purged" } }
             (recent)
         }
+        (nodes(&status))
         (routes(&status))
     };
     Ok(frame.show(&page, &content))
@@ -296,6 +297,25 @@ pub(super) fn today(pipeline: &PipelineStatus) -> Markup {
             small {
                 "in " (counted(recent.requests_today, "request"))
                 @if recent.all_today > 0 { ", " (number(recent.all_today)) "× everything" }
+            }
+        }
+    }
+}
+
+/// The nodes that share the queue.
+fn nodes(status: &Status) -> Markup {
+    html! {
+        @if !status.nodes.is_empty() {
+            section id="nodes" data-live {
+                h2 { "Nodes" }
+                ul {
+                    @for node in &status.nodes {
+                        li {
+                            b { (node.name) } " " (node.state.as_str())
+                            @if !node.state.is_live() { " since " (moment(node.since)) " (" (age(status.now, node.since)) ")" }
+                        }
+                    }
+                }
             }
         }
     }

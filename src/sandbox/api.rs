@@ -11,7 +11,6 @@ use secrecy::ExposeSecret;
 
 use super::answer::Answer;
 use super::call::{self, Call, List};
-use super::event::ApiCall;
 use super::fault::{Fault, Operation};
 use super::listener::Cut;
 use super::state::Shared;
@@ -31,18 +30,8 @@ async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let call = Call::of(&parts.method, parts.uri.path(), parts.uri.query());
-    let number = shared.with(|state| {
-        state.calls.came(ApiCall {
-            at: shared.clock.now(),
-            operation: call.as_ref().ok().map(Call::operation),
-            path: parts
-                .uri
-                .path_and_query()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            status: None,
-        })
-    });
+    let operation = call.as_ref().ok().map(Call::operation);
+    let number = shared.note(operation, &parts.uri);
     // Also a GET may have a body: the official Python client sends one, and it means nothing.
     let answer = match (call, to_bytes(body, MAX_BODY).await) {
         (_, Err(_)) => Some(Answer::untyped(
@@ -52,13 +41,7 @@ async fn serve(
         (Err(refused), _) => Some(refused),
         (Ok(call), Ok(body)) => answer(&shared, &call, &parts.headers, &body).await,
     };
-    let Some(answer) = answer else {
-        cut.cut();
-        return Response::default();
-    };
-    let status = answer.status.as_u16();
-    shared.with(|state| state.calls.answered(number, status));
-    answer.into_response()
+    shared.answer(number, answer.map(Answer::into_response), &cut)
 }
 
 /// The answer; `None` where the connection is to be cut instead.

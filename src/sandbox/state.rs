@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::Uri;
+use axum::response::Response;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -13,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::bucket::Bucket;
 use super::cache::Cache;
-use super::event::{CallLog, Event};
-use super::fault::Faults;
+use super::event::{ApiCall, CallLog, Event};
+use super::fault::{Faults, Operation};
 use super::ledger::{Fate, Ledger, PurgeStatus, PurgeTarget};
+use super::listener::Cut;
 use super::origin::WebServer;
 use super::{RateLimit, ServedBucket};
 use crate::clock::Clock;
@@ -100,6 +103,30 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.settle(&mut state);
         look(&mut state)
+    }
+
+    /// Notes a call, and returns its number for [`Shared::answer`].
+    pub(super) fn note(&self, operation: Option<Operation>, of: &Uri) -> usize {
+        let path = of.path_and_query();
+        self.with(|state| {
+            state.calls.came(ApiCall {
+                at: self.clock.now(),
+                operation,
+                path: path.map(ToString::to_string).unwrap_or_default(),
+                status: None,
+            })
+        })
+    }
+
+    /// Ends a call: by its answer, or by cutting its connection where there is none.
+    pub(super) fn answer(&self, number: usize, answer: Option<Response>, cut: &Cut) -> Response {
+        let Some(answer) = answer else {
+            cut.cut();
+            return Response::default();
+        };
+        let status = answer.status().as_u16();
+        self.with(|state| state.calls.answered(number, status));
+        answer
     }
 
     /// Makes a purge request.

@@ -13,7 +13,6 @@ use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret as _;
 
 use super::bucket::Bucket;
-use super::event::ApiCall;
 use super::fault::{Fault, Operation};
 use super::listener::Cut;
 use super::signature::{self, Keys};
@@ -56,15 +55,8 @@ async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let call = Call::of(&parts);
-    let number = shared.with(|state| {
-        let path = parts.uri.path_and_query();
-        state.calls.came(ApiCall {
-            at: shared.clock.now(),
-            operation: call.as_ref().map(|call| call.operation),
-            path: path.map(ToString::to_string).unwrap_or_default(),
-            status: None,
-        })
-    });
+    let operation = call.as_ref().map(|call| call.operation);
+    let number = shared.note(operation, &parts.uri);
     let answer = match (call, to_bytes(body, MAX_BODY).await) {
         (Some(call), Ok(body)) => answer(&shared, &call, &parts, body).await,
         (Some(_), Err(_)) => Some(StorageAnswer::error(
@@ -78,13 +70,7 @@ async fn serve(
             "The sandbox has no such call.",
         )),
     };
-    let Some(answer) = answer else {
-        cut.cut();
-        return Response::default();
-    };
-    let status = answer.status.as_u16();
-    shared.with(|state| state.calls.answered(number, status));
-    answer.into_response()
+    shared.answer(number, answer.map(StorageAnswer::into_response), &cut)
 }
 
 impl Call {

@@ -15,7 +15,7 @@ use crate::core::purge::RequestId;
 use crate::core::time::Time;
 
 /// Rows that are handed to an engine at once.
-const CHUNK: usize = 512;
+pub(in crate::store) const CHUNK: usize = 512;
 
 /// A connection to a database.
 pub(in crate::store) trait Db {

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::calls::{decide, deliveries, fleet, history, operate, queue, verify};
-use super::db::Db;
-use super::{Store, StoreError, StoreFuture};
+use super::calls::{decide, deliveries, fleet, history, node, operate, queue, verify};
+use super::db::{Db, values};
+use super::{Store, StoreError, StoreFuture, sql};
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::delivery::ScanDone;
 use crate::core::lease::{LeaseRow, NodeId, Term};
+use crate::core::nodes::NodeRow;
 use crate::core::pause::{Holder, Pause, Retry};
-use crate::core::purge::{Decision, Unsettled};
+use crate::core::purge::Decision;
 use crate::core::time::Time;
 use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 
@@ -110,6 +111,27 @@ impl Store {
         self.alter(move |db| fleet::resign(db, term))
     }
 
+    /// Says that this node runs, at a time of its clock, and announces what other nodes have appended. Returns
+    /// every node.
+    pub fn beat(&self, now: Time) -> StoreFuture<'_, Vec<NodeRow>> {
+        let node = self.node;
+        self.write_and_announce(move |db| {
+            db.execute(sql::node::BEAT, &values![node, now])?;
+            node::all(db)
+        })
+    }
+
+    /// Says that this node stops.
+    pub fn leave(&self) -> StoreFuture<'_, ()> {
+        let node = self.node;
+        self.alter(move |db| db.execute(sql::node::LEAVE, &values![node]).map(drop))
+    }
+
+    /// Forgets a node that will not come back. `false`: its beat has moved from this one.
+    pub fn forget(&self, node: NodeId, beat: i64) -> StoreFuture<'_, bool> {
+        self.alter(move |db| Ok(db.execute(sql::node::FORGET, &values![node, beat])? > 0))
+    }
+
     fn desk(self: &Arc<Self>, term: Term, tenure: Tenure) -> Desk {
         Desk {
             store: Arc::clone(self),
@@ -134,11 +156,6 @@ impl Desk {
     /// Until when the leader may act.
     pub const fn tenure(&self) -> &Tenure {
         &self.tenure
-    }
-
-    /// Everything but queued changes that a planner has to know at start.
-    pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
-        self.store.read(history::unsettled)
     }
 
     /// The queued changes after `cursor` in order of sequence, at most `limit`.

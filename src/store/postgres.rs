@@ -14,16 +14,18 @@
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
 //! writes a mark (the table `batch`), and the next connection looks which was the last.
 //!
+//! **A queue that was in `queue.db` is taken over** at the first start with a database (`import.rs`).
+//!
 //! Several nodes work on a schema, each with marks of its own, by which it also notices that another process
 //! runs as the same node. A lock of the writer's session keeps that out before it writes: it is copied with
 //! the disk, or has the same name. The lock is free as soon as a process has ended.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
+use tokio_postgres::error::SqlState;
 
 use super::calls::delivery_keys::DeliveryKeys;
 use super::calls::node::Identity;
@@ -37,15 +39,20 @@ use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
+pub(super) use import::moved;
 use listener::Listener;
 use session::{Part, Postgres};
+pub use survey::{Survey, survey};
 
 mod form;
+mod import;
 mod join;
 mod key;
 mod listener;
 mod probe;
+mod schema;
 mod session;
+mod survey;
 
 /// Reads the URL of a database, from wherever it is by then. An error is why it can't.
 pub type UrlReader = Arc<dyn Fn() -> Result<DatabaseUrl, String> + Send + Sync>;
@@ -140,7 +147,8 @@ impl Opened {
         };
         let writer = Postgres::new(database, Part::Writer(identity))?;
         writer.begin()?;
-        let before = writer.migrate()?;
+        let before = schema::migrate(&writer)?;
+        let import = import::import(settings, &writer, before == 0)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
             let why = format!(
@@ -149,7 +157,11 @@ impl Opened {
             );
             return Err(StoreError::Unusable(why.into()));
         }
-        let (node, beginning) = writer.join(before)?;
+        let (node, joined) = writer.join(before)?;
+        let beginning = match &import {
+            Some(import) if before == 0 => import.beginning.clone(),
+            _ => joined,
+        };
         let lineage = Lineage {
             epoch: writer.epoch_of(node)?.unwrap_or(epoch),
             last: queue::last_seq(&writer)?,
@@ -157,8 +169,8 @@ impl Opened {
             beginning,
         };
         writer.commit()?;
-        if settings.directory.join("queue.db").exists() {
-            warn_of_queue(&settings.directory);
+        if let Some(import) = &import {
+            import.finish()?;
         }
         Ok(Self {
             reader: Postgres::new(database, Part::Reader)?,
@@ -169,19 +181,15 @@ impl Opened {
     }
 }
 
-fn warn_of_queue(directory: &Path) {
-    tracing::warn!(
-        "the queue is in PostgreSQL; {} is not used, and what it has queued is not purged",
-        directory.join("queue.db").display()
-    );
-}
-
 /// The error of a call to `PostgreSQL`. Where the server is not reached, or does not work as it is now,
 /// the call can be made again later.
 fn failed(error: tokio_postgres::Error) -> StoreError {
     let (text, away) = if let Some(said) = error.as_db_error() {
         let code = said.code().code();
-        let text = format!("PostgreSQL: {} ({code})", said.message());
+        let mut text = format!("PostgreSQL: {} ({code})", said.message());
+        if *said.code() == SqlState::DISK_FULL {
+            text.push_str("; make room on the disk of the server");
+        }
         (text, AWAY.iter().any(|class| code.starts_with(class)))
     } else {
         let source = std::error::Error::source(&error);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::calls::delivery_keys::DeliveryKeys;
 use super::calls::queue::Pulled;
 use super::calls::{deliveries, history, operate, queue};
+use super::postgres::moved;
 use super::{Database, Store, StoreError, StoreFuture, Why};
 use crate::core::change::Seq;
 use crate::core::lease::NodeId;
@@ -53,6 +54,7 @@ pub struct StoreSettings {
 pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<Store, StoreError> {
     let lock = Lock::take(&settings.directory)?;
     let path = settings.directory.join("queue.db");
+    refuse_moved(&path)?;
     let (writer, lineage) = open_or_set_aside(&path, &settings.api_url)?;
     let reader = schema::open_reader(&path)?;
     let last = Arc::new(watch::Sender::new(lineage.last));
@@ -78,8 +80,26 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     })
 }
 
+/// Refuses to begin a new queue where the one before is in `PostgreSQL`.
+fn refuse_moved(path: &Path) -> Result<(), StoreError> {
+    let moved = moved(path);
+    if path.exists() || !moved.exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "the queue was moved to PostgreSQL, and no database is configured; set state.database_url_file again, or \
+         remove {} to begin a new queue: what PostgreSQL has queued is not purged then, and everything is purged \
+         once",
+        moved.display()
+    );
+    Err(StoreError::Unusable(why.into()))
+}
+
 /// Opens the database as it is, or sets it aside and makes a new one.
-fn open_or_set_aside(path: &Path, api_url: &str) -> Result<(Connection, Lineage), StoreError> {
+pub(super) fn open_or_set_aside(
+    path: &Path,
+    api_url: &str,
+) -> Result<(Connection, Lineage), StoreError> {
     let exists = path.exists();
     let why = match open_as_it_is(path, api_url) {
         Ok((connection, mut lineage, api)) if api == api_url => {

@@ -77,6 +77,8 @@ pub struct Sender {
     pub event: Named,
     /// Whether some of its events list the files that changed.
     pub lists_files: bool,
+    /// Whether what it lists are objects of a bucket, and never directories.
+    pub names_objects: bool,
     /// What is purged where the configuration doesn't say.
     pub purge: DefaultPurge,
     /// What its routes answer to besides `GET <route>/<event>`.
@@ -151,7 +153,7 @@ impl Named {
 pub enum DefaultPurge {
     /// What the body says.
     Files,
-    /// What a scan finds; without an origin the files, since their list is complete.
+    /// What a scan finds; with a bucket, or without an origin, the files, since their list is complete.
     ScanOrFiles,
     /// What a scan finds; without an origin everything.
     ScanOrAll,
@@ -181,6 +183,7 @@ impl Sender {
             branch: Named::Always,
             event: Named::Always,
             lists_files: true,
+            names_objects: false,
             purge: DefaultPurge::ScanOrAll,
             methods: &[Method::POST],
             handshake: None,

@@ -39,8 +39,8 @@ pub struct RouteSettings {
     pub path: String,
     /// The pipeline that it speaks of.
     pub pipeline: PipelineId,
-    /// Whether that has an origin, which could be scanned.
-    pub has_origins: bool,
+    /// What that serves.
+    pub origins: Origins,
     /// Who sends.
     pub kind: Kind,
     /// The repositories (buckets, sites) that count; empty for all.
@@ -76,14 +76,26 @@ pub enum Purge {
     Assets(Vec<Asset>),
 }
 
+/// What a pipeline serves, and what could be scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// It has no origin.
+    None,
+    /// Directories.
+    Directories,
+    /// A bucket at least.
+    Buckets,
+}
+
 impl Purge {
     /// What is purged where the configuration doesn't say.
     #[must_use]
-    pub const fn default_of(kind: &Kind, has_origins: bool) -> Self {
-        match kind.sender.purge {
-            DefaultPurge::ScanOrFiles | DefaultPurge::ScanOrAll if has_origins => Self::Scan,
-            DefaultPurge::Files | DefaultPurge::ScanOrFiles => Self::Files,
-            DefaultPurge::ScanOrAll => Self::All,
+    pub const fn default_of(kind: &Kind, origins: Origins) -> Self {
+        match (kind.sender.purge, origins) {
+            (DefaultPurge::Files, _)
+            | (DefaultPurge::ScanOrFiles, Origins::None | Origins::Buckets) => Self::Files,
+            (DefaultPurge::ScanOrAll, Origins::None) => Self::All,
+            (DefaultPurge::ScanOrFiles | DefaultPurge::ScanOrAll, _) => Self::Scan,
         }
     }
 }
@@ -131,7 +143,7 @@ impl Route {
         let purge = settings
             .purge
             .clone()
-            .unwrap_or_else(|| Purge::default_of(&settings.kind, settings.has_origins));
+            .unwrap_or_else(|| Purge::default_of(&settings.kind, settings.origins));
         Ok(Self {
             scope: Scope::new(&settings),
             settings,
@@ -322,7 +334,7 @@ impl Route {
     }
 
     fn scan(&self, because: Option<&'static str>) -> Wish {
-        if self.settings.has_origins {
+        if self.settings.origins != Origins::None {
             return Wish::Scan { because };
         }
         Wish::All {

@@ -1,6 +1,9 @@
 //! Queue and history in a `PostgreSQL`: the real process and a real server, which fails in every way.
 
-mod server;
+mod checked;
+mod full;
+mod moved;
+pub(crate) mod server;
 
 use std::collections::BTreeSet;
 
@@ -122,29 +125,6 @@ async fn while_the_server_is_away_senders_are_asked_to_come_again_and_it_heals_b
     bench.settle().await;
     bench.no_alarm().await;
     assert!(!bench.log().contains(PASSWORD));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_only_reads_or_has_no_place_is_away_and_heals_by_itself() {
-    let Some((mut server, bench)) = started().await else {
-        return;
-    };
-    for (settings, word) in [
-        (["default_transaction_read_only=on"], "read"),
-        (["max_connections=4"], "53300"),
-    ] {
-        server.kill();
-        server.run(&settings).await;
-        if word == "read" {
-            bench.write("a.css", "while it only reads");
-            bench.alarm("store").await;
-        }
-        server.kill();
-        server.run(&[]).await;
-        bench.settle().await;
-    }
-    bench.purged("/a.css").await;
-    bench.no_alarm().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use source::{Program, Source};
 
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
-const ROOMS: [(&str, &str); 27] = [
+const ROOMS: [(&str, &str); 28] = [
     ("main", "cli"),
     (
         "cli",
@@ -20,7 +20,7 @@ const ROOMS: [(&str, &str); 27] = [
     ),
     (
         "daemon",
-        "page jobs admin explain engine config sandbox webhook origin s3 intake sink store metrics scaleway \
+        "page jobs admin explain fleet engine config sandbox webhook origin s3 intake sink store metrics scaleway \
          credentials supervise clock core",
     ),
     ("page", "admin explain webhook origin intake store core"),
@@ -30,17 +30,18 @@ const ROOMS: [(&str, &str); 27] = [
     ),
     (
         "admin",
-        "explain engine config webhook origin intake store metrics scaleway credentials supervise clock \
+        "explain fleet engine config webhook origin intake store metrics scaleway credentials supervise clock \
          socket_file core",
     ),
     ("explain", "origin intake core"),
+    ("fleet", "store supervise clock core"),
     ("engine", "store metrics scaleway supervise clock core"),
     ("config", "webhook origin database core"),
     ("sandbox", "supervise clock core"),
     ("webhook", "sink supervise clock socket_file core"),
     ("origin", "s3 sink lineage supervise clock core"),
     ("s3", "clock core"),
-    ("intake", "sink store core"),
+    ("intake", "sink store clock core"),
     ("sink", "core"),
     ("store", "lineage database supervise core"),
     ("verify", "core"),

@@ -24,6 +24,7 @@ mod discovery;
 mod dry_run;
 mod explain;
 mod field;
+mod fleet;
 mod hostile;
 mod house;
 mod loss;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use edgepurge::core::change::PipelineId;
 use edgepurge::webhook::{
-    Authentic, Digest, Encoding, Kind, Mac, Piece, Purge, Refused, Route, RouteSettings, Scheme,
-    Stamp, StampPlace, Unit, Wish, kind,
+    Authentic, Digest, Encoding, Kind, Mac, Origins, Piece, Purge, Refused, Route, RouteSettings,
+    Scheme, Stamp, StampPlace, Unit, Wish, kind,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -62,7 +62,7 @@ fn settings(kind: Kind) -> RouteSettings {
     RouteSettings {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new(PIPELINE),
-        has_origins: true,
+        origins: Origins::Directories,
         kind,
         repositories: Vec::new(),
         workflows: Vec::new(),

@@ -140,6 +140,7 @@ fn pipeline(rng: &mut fastrand::Rng, id: &PipelineId) -> PipelineSettings {
         all_cooldown: Duration::from_secs(rng.u64(1..60)),
         hot_interval: (rng.u32(0..8) > 0).then(|| Duration::from_secs(rng.u64(1..20))),
         follow_up: true,
+        fleet_wait: None,
         queue_cap: match rng.u32(0..4) {
             0 => rng.usize(2..25),
             _ => QUEUE_CAP,

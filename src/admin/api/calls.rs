@@ -173,3 +173,11 @@ pub struct CountAnswer {
     /// How many changes.
     pub changes: u64,
 }
+
+/// Which node is to be forgotten.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetBody {
+    /// Its name.
+    pub node: String,
+}

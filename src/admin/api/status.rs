@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::alarm::{Alarm, Place};
 use crate::core::cause::Cause;
 use crate::core::change::PipelineId;
+use crate::core::nodes::Node;
 use crate::core::planner::PipelineView;
 use crate::core::time::Time;
 use crate::credentials::Credential;
@@ -55,6 +56,12 @@ pub struct Status {
     pub api_limits_since: Option<Time>,
     /// How many calls may be on the wire at once, as fast as the API answers now.
     pub api_calls_at_once: usize,
+    /// Whether this node plans and sends.
+    #[serde(default = "alone")]
+    pub leads: bool,
+    /// The nodes that share the queue; none where it is this node's alone.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
     /// What is left of pipelines that are in the configuration no more: kept until they return, or
@@ -69,6 +76,11 @@ pub struct Status {
     pub credentials: Vec<Credential>,
     /// What an operator should act on.
     pub alarms: Vec<Alarm>,
+}
+
+/// An older daemon is alone.
+const fn alone() -> bool {
+    true
 }
 
 impl Status {

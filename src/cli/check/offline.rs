@@ -82,7 +82,7 @@ pub(super) fn check(
             Ok(key) => secret_key = key.map(|key| key.source.to_string()),
             Err(found) => problems.extend(found.into_list()),
         }
-        let database = config.state.database_url(environment).map(drop);
+        let database = config.state.check_database(environment);
         for found in [database, config.admin.token().map(drop)] {
             problems.extend(found.err().into_iter().flat_map(Problems::into_list));
         }

@@ -1,5 +1,6 @@
 //! `edgepurge check --online`: asks the API about every pipeline, and says where it and the configuration differ:
-//! project, and what is behind the pipeline. Asks each bucket how it is served.
+//! project, and what is behind the pipeline. Asks each bucket how it is served, and the database whether it can have
+//! the queue.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::cli::{Failure, output};
 use crate::config::{Config, Environment, Origin, Pipeline, Place};
 use crate::daemon;
 use crate::scaleway::{Backend, BucketBackend};
+use crate::store::{self, StoreError};
 
 /// What was found.
 #[derive(Default)]
@@ -19,7 +21,7 @@ struct Findings {
     refused: BTreeMap<String, Vec<String>>,
 }
 
-/// Asks the API about every pipeline, and every bucket how it is served.
+/// Asks the API about every pipeline, every bucket how it is served, and the database whether it can have the queue.
 pub(super) async fn online(
     config: &Config,
     environment: &Environment,
@@ -46,6 +48,7 @@ pub(super) async fn online(
         let problems = buckets::online(ours, &pipeline.name).await?;
         found.problems.extend(problems);
     }
+    found.database(config, environment).await?;
     found.problems.extend(found.refused.into_iter().map(|(why, pipelines)| {
         let pipelines = pipelines.join(", ");
         format!(
@@ -102,6 +105,33 @@ impl Findings {
                 pipeline,
                 &format!("what is behind it can't be read from the API: {failure}"),
             ),
+        }
+        Ok(())
+    }
+}
+
+impl Findings {
+    async fn database(
+        &mut self,
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
+        let database = daemon::database(config, environment).map_err(Failure::config)?;
+        let Some(database) = database else {
+            return Ok(());
+        };
+        match store::survey(&database).await {
+            Ok(survey) => {
+                output::to_stderr(&format!("database: {}\n", survey.facts));
+                for warning in survey.warnings {
+                    output::to_stderr(&format!("warning: database: {warning}\n"));
+                }
+                let problems = survey.problems.into_iter();
+                self.problems
+                    .extend(problems.map(|problem| format!("database: {problem}")));
+            }
+            Err(StoreError::Unusable(why)) => self.problems.push(format!("database: {why}")),
+            Err(error) => return Err(Failure::temporary(format!("database: {error}"))),
         }
         Ok(())
     }

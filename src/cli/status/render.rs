@@ -344,6 +344,18 @@ fn origin_lines(origin: &OriginStatus, view: &View) -> Vec<String> {
             counted(bucket.unread_headers, "object")
         ));
         add(format!("origin {name}: {}", served(bucket)));
+        if let Some(look) = &bucket.last_look {
+            add(format!(
+                "origin {name}: looked at {} that webhooks named, the last {}: {} from {}, {} new, {} changed, {} gone",
+                counted(bucket.named_total, "object"),
+                view.moment.past(look.ended),
+                counted(look.objects, "object"),
+                look.first.escape_debug(),
+                look.new,
+                look.changed,
+                look.gone
+            ));
+        }
     }
     if let Some((bucket, first)) = { origin.bucket.as_ref() }
         .and_then(|bucket| Some((bucket, bucket.first_refused.as_deref()?)))
@@ -400,6 +412,10 @@ fn after(status: &Status, view: &View) -> Vec<String> {
              until it returns, or `edgepurge drop {id}`"
         );
         lines.extend(view.below(0, &text));
+    }
+    if !status.nodes.is_empty() {
+        let nodes = crate::cli::node::list(status, &view.moment);
+        lines.extend(nodes.iter().flat_map(|line| view.below(0, line)));
     }
     lines.extend(webhooks(status, view));
     for credential in &status.credentials {

@@ -5,8 +5,6 @@ use crate::webhook::kind::SENDERS;
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
-const NOT_YET: &str = "# not in this version";
-
 /// A setting that is right on some machines only.
 fn of_a_machine(setting: &str) -> bool {
     setting.starts_with("profile") || setting.starts_with("web_group")
@@ -40,9 +38,7 @@ fn it_holds_the_defaults() {
 
 #[test]
 fn what_is_left_out_of_it_is_valid() {
-    let config = config(&with(|setting| {
-        !setting.contains(NOT_YET) && !of_a_machine(setting)
-    }));
+    let config = config(&with(|setting| !of_a_machine(setting)));
     let plain = super::config("");
     assert_eq!(config.scaleway.api_url, plain.scaleway.api_url);
     assert_eq!(config.state.directory, plain.state.directory);
@@ -103,20 +99,8 @@ fn every_block_of_the_documents_is_valid() {
 }
 
 #[test]
-fn what_is_not_in_this_version_is_refused_for_that_and_nothing_else() {
-    let text = with(|setting| setting.contains(NOT_YET));
-    let problems = Config::parse(Path::new("c.toml"), &text, &Environment::default()).unwrap_err();
-    let found: Vec<(&str, &str)> = problems
-        .iter()
-        .map(|p| (p.key.as_str(), p.why.as_str()))
-        .collect();
-    let why = "is not in this version";
-    assert_eq!(found, [("state.node", why)]);
-}
-
-#[test]
 fn every_setting_that_there_is_has_a_line_in_it() {
-    let all = with(|setting| !setting.contains(NOT_YET) && !of_a_machine(setting));
+    let all = with(|setting| !of_a_machine(setting));
     for setting in config(&all).settings {
         let line = format!("{} = ", setting.name);
         let there = EXAMPLE
@@ -146,7 +130,7 @@ fn the_example_of_every_kind_is_a_route_of_it_alone() {
 
 #[test]
 fn every_key_is_known_to_belong_where_it_is_read() {
-    let all = with(|setting| !setting.contains(NOT_YET) && !of_a_machine(setting));
+    let all = with(|setting| !of_a_machine(setting));
     let settings = config(&all).settings;
     let read: std::collections::BTreeSet<(String, String)> = settings
         .into_iter()
@@ -218,8 +202,7 @@ fn it_says_default_range_unit_and_variable_of_every_key_and_has_no_other() {
     for line in &lines {
         let mut known = tables.iter().filter(|table| table.path() == line.table);
         let there = known.any(|table| table.keys.iter().any(|key| key.name == line.key));
-        let not_yet = line.comment.contains("not in this version");
-        assert!(there || not_yet, "{}.{} is no key", line.table, line.key);
+        assert!(there, "{}.{} is no key", line.table, line.key);
     }
     for table in &tables {
         for key in &table.keys {

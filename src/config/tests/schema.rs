@@ -70,7 +70,7 @@ fn wrong_configurations_do_not_fit_the_schema() {
         "[scaleway]\nrequests_per_second = 1001\n",
         "[state]\nretention = \"30\"\n",
         "[state]\nretention = 30\n",
-        "[state]\nnode = \"web-1\"\n",
+        "[state]\nnode = \"web 1\"\n",
         "[webhooks]\nbody_limit = \"25\"\n",
         "[admin]\nlisten = \"on\"\n",
         "[other]\n",

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::certificate::CertificateFiles;
 use super::*;
-use crate::webhook::{Kind, Purge};
+use crate::webhook::{Kind, Origins, Purge};
 
 /// A webhook of [`PIPELINE`] with an origin, from line 6 on: its header, then these lines.
 pub(super) fn hook(lines: &str) -> String {
@@ -24,7 +24,7 @@ fn a_webhook_needs_little() {
         Kind::new(&crate::webhook::kind::github::SENDER)
     );
     assert_eq!(webhook.settings.path, "/hooks/www");
-    assert!(webhook.settings.has_origins);
+    assert_eq!(webhook.settings.origins, Origins::Directories);
     assert_eq!(webhook.settings.purge, None);
     assert_eq!(webhook.settings.dedupe.as_secs(), 600);
     assert_eq!(webhook.secrets, [SecretPlace::File("/etc/s".into())]);

@@ -9,7 +9,7 @@ use crate::config::shape::Shape;
 use crate::config::syntax::{Syntax, list, parsed};
 use crate::config::value::{Complaint, complain};
 use crate::core::asset::Asset;
-use crate::webhook::{Kind, Purge};
+use crate::webhook::{Kind, Origins, Purge};
 
 use super::scope;
 
@@ -71,7 +71,7 @@ pub(super) struct Choice<'c> {
     /// Whether it is said which workflows count.
     pub(super) workflows: bool,
     pub(super) delay: Duration,
-    pub(super) has_origins: bool,
+    pub(super) origins: Origins,
     /// Whether the origins are watched, at least one of them.
     pub(super) watched: bool,
 }
@@ -82,7 +82,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
     let purge = match (&choice.purge.value, &choice.purge.span) {
         (None, Some(_)) => return,
         (Some(purge), _) => purge.clone(),
-        (None, None) => Purge::default_of(choice.kind, choice.has_origins),
+        (None, None) => Purge::default_of(choice.kind, choice.origins),
     };
     let at_purge = |reader: &mut Reader<'_>, why: String, hint: &str| {
         if let Some(span) = &choice.purge.span {
@@ -90,7 +90,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
             reader.report(&section.key("purge"), span, &Complaint { why, hint });
         }
     };
-    if purge == Purge::Scan && !choice.has_origins {
+    if purge == Purge::Scan && choice.origins == Origins::None {
         let why = "can't be: the pipeline has no origin to scan".to_owned();
         at_purge(reader, why, "write \"all\", or a list of assets");
         return;
@@ -131,7 +131,7 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_>, choice: &Cho
         .find(|event| choice.kind.sender.run_events.contains(event));
     let compares = match &purge {
         Purge::Scan => true,
-        Purge::Files => choice.has_origins,
+        Purge::Files => choice.origins != Origins::None,
         Purge::All | Purge::Assets(_) => false,
     };
     if let (Some(run), false, false) = (run, choice.workflows, compares) {

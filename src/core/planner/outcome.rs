@@ -353,6 +353,7 @@ impl Planner {
                         queued: now,
                         rank: Rank::of(&asset, Kind::Changed),
                         overdue,
+                        gated: false,
                     };
                     pipeline.queue.add(asset, entry, now);
                 }

@@ -36,7 +36,7 @@ impl Planner {
                 .pauses
                 .retain(|pause| pause.holder != *holder && pause.holds(now));
             if pipeline.pauses.is_empty() {
-                pipeline.queue.close();
+                pipeline.queue.close(pipeline.agrees());
             }
         }
     }
@@ -96,6 +96,7 @@ mod tests {
             all_cooldown: Duration::from_mins(1),
             hot_interval: Some(Duration::from_secs(10)),
             follow_up: false,
+            fleet_wait: None,
             queue_cap: QUEUE_CAP,
         };
         let pipelines = vec![settings("shop"), settings("www")];

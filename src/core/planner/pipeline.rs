@@ -4,6 +4,8 @@
 //! `all_above` counts all assets that are ready, not one batch: ten batches of 1,500 assets that wait for
 //! the rate limit are the backlog that it is about.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::PipelineSettings;
@@ -12,6 +14,7 @@ use super::drain_rate::DrainRate;
 use super::parts::Parts;
 use super::purge_damper::PurgeDamper;
 use super::size::Size;
+use crate::core::agreement::Compared;
 use crate::core::asset::Asset;
 use crate::core::backoff::Backoff;
 use crate::core::change::Seq;
@@ -70,6 +73,8 @@ pub(super) struct Pipeline {
     pub(super) scans: u32,
     /// The open batch waits until then for what is still looked at.
     held: Time,
+    /// How far the live nodes of a fleet agree; `None`: they have not said it yet.
+    pub(super) agreement: Option<BTreeMap<Arc<str>, Compared>>,
     pub(super) cooldown: Cooldown,
 }
 
@@ -89,6 +94,7 @@ impl Pipeline {
             pauses: Vec::new(),
             scans: 0,
             held: Time::ZERO,
+            agreement: None,
         }
     }
 
@@ -154,8 +160,10 @@ impl Pipeline {
         self.pauses.retain(|pause| pause.holds(now));
         self.queue.wake(now);
         self.parts.prune(|asset| self.queue.holds(asset));
-        if self.is_full() || self.closes().is_some_and(|at| at <= now) {
-            self.queue.close();
+        let calm = self.closes().is_none_or(|at| at <= now);
+        let over = self.gate_ends().is_some_and(|at| at <= now);
+        if self.is_full() || over || (calm && self.queue.is_open()) {
+            self.queue.close(over || self.agrees());
         }
     }
 
@@ -187,9 +195,30 @@ impl Pipeline {
         self.held = until;
     }
 
+    /// Whether every live node has what of the open batch waits for that.
+    pub(super) fn agrees(&self) -> bool {
+        self.queue.gate().is_none() || (self.agreement.is_some() && self.awaited().next().is_none())
+    }
+
+    /// The live nodes that have not got all of the open batch, as far as they said.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &Arc<str>> {
+        let gate = self.queue.gate();
+        let lacks =
+            move |node: &Compared| gate.is_some_and(|gate| !node.has(gate.first, gate.last));
+        let nodes = self.agreement.iter().flatten();
+        nodes
+            .filter(move |(_, node)| lacks(node))
+            .map(|(name, _)| name)
+    }
+
+    /// When the open batch waits no longer for nodes.
+    pub(super) fn gate_ends(&self) -> Option<Time> {
+        Some(self.queue.gate()?.since.after(self.settings.fleet_wait?))
+    }
+
     /// When [`Pipeline::advance`] has something to do.
     pub(super) fn moves_at(&self) -> Option<Time> {
-        [self.closes(), self.queue.next_delayed()]
+        [self.closes(), self.gate_ends(), self.queue.next_delayed()]
             .into_iter()
             .flatten()
             .min()

@@ -24,6 +24,7 @@ fn settings(id: &str) -> PipelineSettings {
         all_cooldown: Duration::from_mins(1),
         hot_interval: Some(Duration::from_secs(10)),
         follow_up: false,
+        fleet_wait: None,
         queue_cap: QUEUE_CAP,
     }
 }
@@ -531,5 +532,6 @@ mod doubt;
 mod fairness;
 mod follow;
 mod limits;
+mod nodes;
 mod refusals;
 mod tracking;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
 use crate::core::pause::Pause;
-use crate::core::purge::{AllReason, RequestId};
+use crate::core::purge::{AllReason, RequestId, Unsettled};
 use crate::core::time::Time;
 
 /// How many hot assets are named.
@@ -42,6 +43,9 @@ pub struct PipelineView {
     /// Why what is queued is not sent yet, but for pauses.
     #[serde(skip)]
     pub waits: Vec<Wait>,
+    /// The nodes that have not got yet what is queued.
+    #[serde(skip)]
+    pub awaited: Vec<Arc<str>>,
     /// The oldest change that is not settled.
     #[serde(skip)]
     pub oldest: Option<Oldest>,
@@ -118,6 +122,33 @@ pub struct View {
 }
 
 impl View {
+    /// What another node's planner does, as far as the store shows it: what is in flight, what is queued of each
+    /// pipeline, and since when.
+    #[must_use]
+    pub fn elsewhere(unsettled: Unsettled, queued: BTreeMap<PipelineId, (usize, Time)>) -> Self {
+        let mut pipelines: BTreeMap<PipelineId, PipelineView> = BTreeMap::new();
+        for (id, (assets, oldest)) in queued {
+            let view = pipelines.entry(id).or_default();
+            view.queued_assets = assets;
+            view.oldest_queued = Some(oldest);
+        }
+        for all in unsettled.all {
+            let view = pipelines.entry(all.pipeline).or_default();
+            view.queued_all = Some(all.reason);
+        }
+        for request in unsettled.requests {
+            pipelines.entry(request.pipeline).or_default().in_flight += 1;
+        }
+        for pause in unsettled.pauses {
+            let view = pipelines.entry(pause.pipeline.clone()).or_default();
+            view.pauses.push(pause);
+        }
+        Self {
+            pipelines,
+            ..Self::default()
+        }
+    }
+
     /// Whether everything is settled.
     #[must_use]
     pub fn settled(&self) -> bool {
@@ -162,6 +193,7 @@ impl Planner {
             let oldest = [view.oldest.take(), queued];
             view.oldest = oldest.into_iter().flatten().min_by_key(|one| one.seen);
             view.waits = self.waits(id, pipeline, now);
+            view.awaited = pipeline.awaited().cloned().collect();
             view.learned_max_assets = pipeline.size.learned();
             view.hot = hot(pipeline, now);
             let pauses = pipeline.pauses.iter();

@@ -14,6 +14,8 @@ pub enum Reason {
     Debounce,
     /// The batch is open while the pipeline's origins are scanned.
     Scan,
+    /// The batch is open until the nodes of the fleet have its files (`fleet_wait`).
+    Nodes,
     /// The API does not accept the key.
     Auth,
     /// The API refused the last call, or the last purge of this pipeline; it is tried again.
@@ -82,6 +84,11 @@ impl Pipeline {
                 add(Reason::Scan, None);
             } else {
                 add(Reason::Debounce, Some(closes));
+            }
+        } else {
+            let ends = self.gate_ends().filter(|_| !self.agrees());
+            if ends.is_some() {
+                add(Reason::Nodes, ends);
             }
         }
         if let Some(trouble) = &self.trouble {

@@ -110,7 +110,7 @@ impl<S: Storage> Walker<S> {
     }
 
     /// Counts what is held, for the status.
-    fn count_held(&mut self) -> Result<(), Broken> {
+    pub(super) fn count_held(&mut self) -> Result<(), Broken> {
         let held = if self.guard.is_holding() {
             let first = self.index().some_absent(1)?.pop();
             Some(Held {

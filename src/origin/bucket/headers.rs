@@ -7,12 +7,15 @@ use super::compare::{Headers, Known, Verdict, judge, same_time};
 use super::storage::Storage;
 use super::tries::ask;
 use super::walker::{Broken, Walker};
+use crate::core::change::Kind;
 use crate::core::time::Time;
 use crate::origin::index::Row;
 use crate::s3::{Head, S3Error};
 
 /// Objects asked for together.
 pub(super) const BATCH: u32 = 100;
+/// Objects whose headers are remembered in memory, until they are settled.
+const UNSETTLED: usize = 10_000;
 /// After this, headers are read again that might still have changed behind the same time.
 const YOUNG: Duration = Duration::from_secs(2);
 /// The wait after headers could not be read.
@@ -100,8 +103,31 @@ impl<S: Storage> Walker<S> {
             // That of a listing is the finer one.
             now.modified_ns = known.modified_ns;
         }
-        let verdict = judge(Some(&known), &now, Some(headers));
+        let verdict = self.judge_read(&row.path, Some(&known), &now, headers);
         self.young |= verdict == Verdict::Later;
         self.take(&row.path, Some(row), now, verdict)
+    }
+
+    /// Judges an object whose headers were read. Those that were read before and could still change behind the same
+    /// time are compared too.
+    pub(super) fn judge_read(
+        &mut self,
+        path: &[u8],
+        known: Option<&Known>,
+        now: &Known,
+        headers: Headers,
+    ) -> Verdict {
+        let mut verdict = judge(known, now, Some(headers));
+        let former = self.unsettled.remove(path);
+        if matches!(verdict, Verdict::Later | Verdict::Remember)
+            && former.is_some_and(|former| former != headers.digest)
+        {
+            verdict = Verdict::Purge(Kind::Changed);
+        }
+        let may_change = matches!(verdict, Verdict::Later | Verdict::Purge(_));
+        if may_change && !headers.settled && self.unsettled.len() < UNSETTLED {
+            self.unsettled.insert(path.to_vec(), headers.digest);
+        }
+        verdict
     }
 }

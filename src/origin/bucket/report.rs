@@ -1,5 +1,6 @@
 //! The status of a bucket, as its walker keeps and publishes it, and its alarms.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -9,7 +10,9 @@ use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::change::{Kind, PipelineId};
 use crate::core::time::Time;
 use crate::core::website::Website;
-use crate::origin::status::{BucketStatus, Held, OriginStatus, ScanReason, ScanSummary};
+use crate::origin::status::{
+    BucketStatus, Held, LookSummary, OriginStatus, ScanReason, ScanSummary, shown,
+};
 use crate::origin::worker::context::commit_trouble_reporter;
 use crate::s3::S3Error;
 use crate::sink::FileChange;
@@ -120,6 +123,38 @@ impl Report {
         self.status.held = held;
     }
 
+    /// A look at named objects begins.
+    pub(super) const fn begin_look(&mut self) {
+        self.found = [0; 3];
+    }
+
+    /// It has ended: what it found of these objects, for the status and for what asked for it.
+    pub(super) fn looked(
+        &mut self,
+        paths: &BTreeSet<Vec<u8>>,
+        held: bool,
+        began: Time,
+        ended: Time,
+    ) -> ScanSummary {
+        let summary = self.found(ScanReason::Webhook, paths.len() as u64, held, began, ended);
+        let first = shown(paths.first().map_or(&[], Vec::as_slice));
+        let (files, [new, changed, gone]) = (summary.files, self.found);
+        tracing::info!(
+            origin = %self.status.name, objects = files, first, new, changed, gone, held,
+            "looked at what webhooks named"
+        );
+        self.bucket.named_total += files;
+        self.bucket.last_look = Some(LookSummary {
+            ended,
+            objects: files,
+            first,
+            new,
+            changed,
+            gone,
+        });
+        summary
+    }
+
     /// A complete listing has ended: what it found, for the status and for what asked for it.
     pub(super) fn summary(
         &mut self,
@@ -128,28 +163,41 @@ impl Report {
         began: Time,
         ended: Time,
     ) -> ScanSummary {
+        let summary = self.found(reason, self.status.scanned_files, held, began, ended);
         let [new, changed, gone] = self.found;
-        let took = ended.since(began);
-        let summary = ScanSummary {
-            reason,
-            began,
-            ended,
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            files: self.status.scanned_files,
-            new,
-            changed,
-            gone,
-            held,
-        };
         tracing::info!(
             origin = %self.status.name, reason = reason.as_str(), files = summary.files, new, changed, gone, held,
-            took = ?took, "listed"
+            took = ?ended.since(began), "listed"
         );
         self.status.last_scan = Some(summary);
         self.status.armed = true;
         (self.bucket.refused_keys, self.bucket.first_refused) = std::mem::take(&mut self.refused);
         self.trouble = None;
         summary
+    }
+
+    /// What was found of so many objects.
+    fn found(
+        &self,
+        reason: ScanReason,
+        files: u64,
+        held: bool,
+        began: Time,
+        ended: Time,
+    ) -> ScanSummary {
+        let [new, changed, gone] = self.found;
+        let took = ended.since(began).as_millis();
+        ScanSummary {
+            reason,
+            began,
+            ended,
+            took_ms: u64::try_from(took).unwrap_or(u64::MAX),
+            files,
+            new,
+            changed,
+            gone,
+            held,
+        }
     }
 
     /// How the bucket is served, as it says itself. Which URLs are purged is said by the configuration alone.

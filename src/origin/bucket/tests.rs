@@ -23,6 +23,8 @@ use crate::origin::worker::batch::Committer;
 use crate::s3::{Head, Object, Page, Position, S3Error};
 use crate::sink::{FileChange, Sink, SinkFuture};
 
+mod named;
+
 const SECOND: i64 = 1_000_000_000;
 
 /// An object: the number of its bytes, that of its headers, and its time.
@@ -523,6 +525,7 @@ fn a_bucket_that_is_emptied_is_an_alarm_until_it_is_accepted() {
         .push(crate::origin::watch::inbox::Request {
             reason: crate::origin::status::ScanReason::Request,
             accept_loss: true,
+            names: None,
             answer,
         });
     assert!(site.list());

@@ -1,6 +1,7 @@
 //! The one thread of a bucket: lists when it is time or something asks for it, reads headers in between, and
 //! sleeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,10 +106,14 @@ pub(in crate::origin) struct Walker<S> {
     pub(super) headers_at: Option<Time>,
     /// Whether some are to be read again soon.
     pub(super) young: bool,
+    /// Digests of headers that may still change behind the same time, by path.
+    pub(super) unsettled: BTreeMap<Vec<u8>, i64>,
     /// When the next objects may be asked for.
     pub(super) paced: Time,
-    /// Scans that are asked for.
+    /// Scans that are asked for, and looks that a listing answers too.
     pub(super) requests: Vec<Request>,
+    /// Looks at what is named.
+    pub(super) looks: Vec<Request>,
     /// When the next listing is due.
     due: Time,
     /// How long it is waited after the next listing that comes to nothing.
@@ -138,8 +143,10 @@ impl<S: Storage> Walker<S> {
             headers_after: Vec::new(),
             headers_at: None,
             young: false,
+            unsettled: BTreeMap::new(),
             paced: Time::ZERO,
             requests: Vec::new(),
+            looks: Vec::new(),
             due: Time::ZERO,
             again: AGAIN.0,
         })
@@ -174,7 +181,10 @@ impl<S: Storage> Walker<S> {
         self.take_mail();
         let now = self.clock.now();
         if now >= self.due {
+            self.requests.append(&mut self.looks);
             self.list_now(now)?;
+        } else if !self.looks.is_empty() {
+            self.look_now(now)?;
         } else if self.headers_at.is_some_and(|at| now >= at) {
             self.read_headers(now)?;
         }
@@ -188,10 +198,22 @@ impl<S: Storage> Walker<S> {
         mail.begin_root_check(now);
         let requests = std::mem::take(&mut mail.requests);
         drop(mail);
-        if !requests.is_empty() || !hints.is_empty() {
+        // What was never listed as a whole has nothing to be compared with.
+        let listed = self.complete && self.former.is_none();
+        let (looks, scans): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .partition(|request| listed && request.names.is_some());
+        self.looks.extend(looks);
+        if !scans.is_empty() || !hints.is_empty() {
             self.due = now;
         }
-        self.requests.extend(requests);
+        self.requests.extend(scans);
+    }
+
+    /// Lists at once, and answers these looks with it.
+    pub(super) fn list_instead(&mut self, looks: Vec<Request>, now: Time) {
+        self.requests.extend(looks);
+        self.due = now;
     }
 
     /// Lists, and says when the next listing is due.

@@ -19,6 +19,7 @@ use super::cookie::Cookies;
 use super::hints::{Cause, Hint, Hints, Nature};
 use super::unwatched::Unwatched;
 use crate::clock::Clock;
+use crate::core::delivery::Names;
 use crate::core::time::Time;
 use crate::origin::settings::SETTLED;
 use crate::origin::status::ScanError;
@@ -49,6 +50,8 @@ const DATA: &str = "..data";
 pub(in crate::origin) struct Request {
     pub(in crate::origin) reason: ScanReason,
     pub(in crate::origin) accept_loss: bool,
+    /// What it is about in a bucket; `None`: all of the origin.
+    pub(in crate::origin) names: Option<Arc<Names>>,
     pub(in crate::origin) answer: oneshot::Sender<ScanSummary>,
 }
 

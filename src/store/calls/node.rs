@@ -1,6 +1,7 @@
 //! Which node this is among those that share the queue.
 
 use crate::core::lease::NodeId;
+use crate::core::nodes::NodeRow;
 use crate::store::StoreError;
 use crate::store::db::{Db, values};
 use crate::store::sql;
@@ -52,6 +53,22 @@ pub(in crate::store) fn join(
     let version = env!("CARGO_PKG_VERSION");
     db.execute(sql::node::JOIN, &values![id, key, name, *instance, version])?;
     Ok((NodeId(id), known))
+}
+
+/// Every node.
+pub(in crate::store) fn all(db: &dyn Db) -> Result<Vec<NodeRow>, StoreError> {
+    db.query(sql::node::NODES, &[], |row| {
+        let id: NodeId = row.get("id")?;
+        Ok(NodeRow {
+            id,
+            name: row.get("name")?,
+            beat: row.get("beat")?,
+            has_left: row.get("has_left")?,
+            leads: row.get::<Option<NodeId>>("leader")? == Some(id),
+            since: row.get("since")?,
+            version: row.get("version")?,
+        })
+    })
 }
 
 /// The process that runs as a node, or did last.

@@ -1,10 +1,12 @@
 //! Changes: appended, and read again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::core::change::{Change, FileFact, Kind, NewChange, PipelineId, Seq, Source};
 use crate::core::lease::NodeId;
+use crate::core::time::Time;
 use crate::store::db::{Db, Row, values};
 use crate::store::sql;
 use crate::store::{Appended, StoreError};
@@ -108,6 +110,17 @@ pub(in crate::store) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
         overdue: row.get("overdue")?,
         again: row.get("again")?,
     })
+}
+
+pub(in crate::store) fn queued_assets(
+    db: &dyn Db,
+) -> Result<BTreeMap<PipelineId, (usize, Time)>, StoreError> {
+    let rows: Vec<_> = db.query(sql::change::QUEUED_ASSETS, &[], |row| {
+        let (assets, oldest): (u64, Time) = (row.get("assets")?, row.get("oldest")?);
+        let assets = usize::try_from(assets).unwrap_or(usize::MAX);
+        Ok((row.get("pipeline")?, (assets, oldest)))
+    })?;
+    Ok(rows.into_iter().collect())
 }
 
 pub(in crate::store) fn facts_after(

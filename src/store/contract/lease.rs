@@ -7,6 +7,7 @@ contract! {
     of_two_nodes_that_read_the_same_one_leads
     a_lease_moves_when_its_leader_renews_it_and_for_no_other
     who_resigns_leads_no_longer
+    a_node_is_forgotten_only_while_it_stands_still_and_is_back_with_its_next_beat
 }
 
 const NODE: NodeId = NodeId(2);
@@ -77,4 +78,25 @@ async fn who_resigns_leads_no_longer(store: Arc<Desk>) {
     let LeaseRow { term, leader, beat } = store.lease().await.unwrap();
     assert_eq!((term, leader), (read.term, None));
     assert_ne!(beat, read.beat);
+}
+
+async fn a_node_is_forgotten_only_while_it_stands_still_and_is_back_with_its_next_beat(
+    store: Arc<Desk>,
+) {
+    let beat = async |millis| store.beat(at(millis)).await.unwrap().remove(0);
+    let (before, now) = (beat(1).await, beat(2).await);
+    assert_ne!(before.beat, now.beat);
+    assert_eq!((now.id, now.since, now.leads), (store.node(), at(2), true));
+    assert!(
+        !store.forget(now.id, before.beat).await.unwrap(),
+        "it moves"
+    );
+    assert!(store.forget(now.id, now.beat).await.unwrap());
+    let back = beat(3).await;
+    assert_eq!((back.id, back.has_left), (now.id, false));
+    store.leave().await.unwrap();
+    let resigned = store.resign(store.term()).await;
+    resigned.unwrap();
+    let back = beat(4).await;
+    assert_eq!((back.has_left, back.leads), (false, false));
 }

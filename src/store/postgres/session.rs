@@ -18,24 +18,18 @@ use super::form::{Owned, columns, of_each, of_many, parameters, translated};
 use super::{Database, failed};
 use crate::core::lease::NodeId;
 use crate::store::calls::node::{self, Identity};
-use crate::store::calls::operate;
 use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
-use crate::store::{StoreError, Why, sql};
+use crate::store::{StoreError, Why};
 
-/// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("0001_initial.sql"),
-    include_str!("0002_node.sql"),
-];
-/// The key of the schema's version among what the queue knows of itself.
-pub(super) const VERSION: &str = "schema";
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
 /// What the locks of nodes begin with.
 pub(super) const NODES: i32 = LOCK + 1;
 /// The error of a transaction whose mark does not follow on the last one.
 pub(super) const OTHER_MARK: &str = "EP001";
+/// Calls that send statements before any is waited for, at most: until then, they are in memory.
+const FLIGHT: usize = 64;
 /// Turns in which the connection's task takes in what has arrived.
 const TURNS: usize = 3;
 /// The number and the mark of a node's last transaction.
@@ -133,35 +127,6 @@ impl Postgres {
     /// Why it can't be made.
     pub(super) fn away(&self) -> watch::Receiver<Away> {
         self.away.subscribe()
-    }
-
-    /// Brings the tables up to date, within a transaction. Returns their version before; 0: there were none.
-    pub(super) fn migrate(&self) -> Result<usize, StoreError> {
-        let db: &dyn Db = self;
-        let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
-        let version = if is_new {
-            0
-        } else {
-            let version = operate::meta(db, VERSION)?;
-            version
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(usize::MAX)
-        };
-        let Some(pending) = MIGRATIONS.get(version..) else {
-            let why = format!(
-                "the queue in PostgreSQL has version {version}, and this edgepurge ({}) knows versions \
-                 up to {}; nothing was changed in it; install the newer edgepurge again",
-                env!("CARGO_PKG_VERSION"),
-                MIGRATIONS.len()
-            );
-            return Err(StoreError::Unusable(why.into()));
-        };
-        for migration in pending {
-            self.run(migration)?;
-        }
-        let current = MIGRATIONS.len().to_string();
-        Db::execute(self, sql::meta::SET, &values![VERSION, &current])?;
-        Ok(version)
     }
 
     /// Reads a node's last mark, within the first transaction.
@@ -285,7 +250,7 @@ impl Postgres {
                     let why = failed(error).to_string();
                     away(format!("{why}; database {url}"))
                 }
-                roots @ crate::database::ConnectError::Roots(_) => away(roots.to_string()),
+                error => away(format!("PostgreSQL: {error}; database {url}")),
             })?;
         drop(self.runtime.spawn(async move {
             if let Err(error) = connection.await {
@@ -381,7 +346,7 @@ impl Postgres {
     }
 
     /// Runs statements without values.
-    fn run(&self, sql: &str) -> Result<(), StoreError> {
+    pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
         let client = self.client()?;
         self.wait(client.batch_execute(sql))
     }
@@ -539,6 +504,9 @@ impl Db for Postgres {
     }
 
     fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError> {
+        if self.sent.borrow().len() >= FLIGHT {
+            self.settle()?;
+        }
         let client = self.client_for(sql)?;
         let prepared = self.prepared(&client, sql)?;
         if let Some(many) = prepared.many {

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use tokio_postgres::types::Type;
 
 use super::form::{of_many, translated};
-use super::session::VERSION;
+use super::schema::{READABLE_FROM, VERSION};
 use super::*;
 use crate::core::change::Seq;
 use crate::lineage::Beginning;
@@ -20,6 +20,7 @@ use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
+mod import;
 mod nodes;
 
 /// The user whom a server of root's is run as, since it refuses to be root's.
@@ -488,16 +489,38 @@ async fn what_is_newer_or_of_another_api_is_refused_and_left_as_it_is() {
     let error = refusal(&other, &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     let store = server.open("edgepurge", &supervisor);
-    let newer = store.write(
-        |db| db.execute(sql::meta::SET, &values![VERSION, "99"]),
-        |_| {},
-    );
-    newer.await.unwrap();
+    set(&store, VERSION, "99").await;
+    set(&store, READABLE_FROM, "98").await;
     close(store, &supervisor).await;
     let (supervisor, _faults) = Supervisor::new();
     let error = refusal(&server.settings("edgepurge"), &supervisor);
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+/// Writes what the queue knows of itself.
+async fn set(store: &Store, key: &'static str, value: &'static str) {
+    let written = store.write(
+        move |db| db.execute(sql::meta::SET, &values![key, value]),
+        |_| {},
+    );
+    written.await.unwrap();
+}
+
+#[tokio::test]
+async fn beside_a_newer_one_that_has_only_added_to_the_tables_it_goes_on() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    set(&store, VERSION, "99").await;
+    close(store, &supervisor).await;
+    let (supervisor, _faults) = Supervisor::new();
+    let store = server.open("edgepurge", &supervisor);
+    store.append(vec![change("www", "/a")]).await.unwrap();
+    let version = store.read(|db| operate::meta(db, VERSION)).await.unwrap();
+    assert_eq!(version.as_deref(), Some("99"));
 }
 
 #[test]

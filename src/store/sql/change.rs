@@ -155,6 +155,10 @@ statements! {
          SELECT min(pipeline) FROM change INDEXED BY change_failed
          WHERE stage = 'failed' AND pipeline > ?1
          UNION ALL SELECT min(pipeline) FROM queued_all WHERE pipeline > ?1) AS first";
+    QUEUED_ASSETS =
+        "SELECT pipeline, count(DISTINCT asset) AS assets, min(seen) AS oldest
+         FROM change INDEXED BY change_queued_asset
+         WHERE stage = 'queued' GROUP BY pipeline";
     COUNT_QUEUED =
         "SELECT count(*) FROM change INDEXED BY change_queued_asset
          WHERE stage = 'queued' AND pipeline = ?1";
@@ -206,4 +210,14 @@ statements! {
                AND request.through IS NOT NULL AND change.asset = ?2) AS newer
          WHERE seq > ?3";
     REQUEST_OF_NEW = "SELECT request FROM change WHERE seq = ?1 AND kind = 'new'";
+    OPEN =
+        "SELECT seq, pipeline, asset, kind, source, detail, seen, attempt, not_before, overdue, again
+         FROM change WHERE stage = 'queued' OR stage = 'taken' OR stage = 'failed' ORDER BY seq";
+    /// What else is to be purged: of everything, or once more.
+    TO_PURGE =
+        "SELECT pipeline, NULL AS asset, reason, since FROM queued_all
+         UNION ALL SELECT pipeline, NULL, reason, first_seen FROM request
+         WHERE through IS NOT NULL AND settled IS NULL
+         UNION ALL SELECT pipeline, asset, 'verify', seen FROM verification
+         UNION ALL SELECT pipeline, CASE WHEN asset <> '' THEN asset END, 'again', due FROM repurge";
 }

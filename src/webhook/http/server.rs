@@ -278,6 +278,9 @@ impl Server {
                 );
                 return Answer::Ignored(why);
             }
+            Wish::Files(files) if route.kind().sender.names_objects => {
+                (Intent::Objects(files), None)
+            }
             Wish::Files(files) => (Intent::Files(files), None),
             Wish::Assets(assets) => (Intent::Assets(assets), None),
             Wish::Scan { because } => (Intent::Scan, because),
@@ -286,7 +289,7 @@ impl Server {
         let asked = match &asks {
             Intent::All => "all",
             Intent::Assets(_) => "assets",
-            Intent::Files(_) => "files",
+            Intent::Files(_) | Intent::Objects(_) => "files",
             Intent::Scan => "scan",
         };
         let taken = self.deliveries.deliver(NewDelivery {

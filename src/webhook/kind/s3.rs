@@ -33,6 +33,7 @@ purge = "files"                # the objects
     default_events: &DEFAULT_EVENTS,
     never_sends,
     branch: Named::Never,
+    names_objects: true,
     purge: DefaultPurge::ScanOrFiles,
     methods: &[Method::POST, Method::HEAD],
     handshake: Some(handshake),

@@ -17,7 +17,7 @@ pub(in crate::webhook) fn settings(kind: Kind) -> RouteSettings {
     RouteSettings {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
-        has_origins: true,
+        origins: Origins::Directories,
         kind,
         repositories: Vec::new(),
         workflows: Vec::new(),

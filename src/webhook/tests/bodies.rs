@@ -24,7 +24,7 @@ fn edgepurges_own_body() {
     );
     assert!(nothing(&of(r#"{"paths":[]}"#), "no file"));
     let mut without = own();
-    without.has_origins = false;
+    without.origins = Origins::None;
     assert_eq!(
         wish(without, &[], r#"{"scan":true}"#),
         Wish::All {
@@ -235,7 +235,7 @@ fn a_body_that_was_too_large_to_keep_widens() {
     };
     assert!(widened(&find(own()).wish, "too large"));
     let mut bucket = settings(Kind::new(&kind::s3::SENDER));
-    bucket.has_origins = false;
+    bucket.origins = Origins::None;
     bucket.repositories = vec!["site".to_owned()];
     assert!(
         matches!(find(bucket).wish, Wish::All { because: Some(why) } if why.contains("too large"))

@@ -202,7 +202,7 @@ fn a_list_that_may_not_be_complete_becomes_a_scan_and_says_why() {
 #[test]
 fn without_an_origin_a_doubtful_list_becomes_everything() {
     let mut settings = files_route(Sender::Github);
-    settings.has_origins = false;
+    settings.origins = Origins::None;
     let found = pushed(Sender::Github, settings, |b| b["forced"] = json!(true));
     assert!(matches!(found, Wish::All { because: Some(why) } if why.contains("forced")));
 }

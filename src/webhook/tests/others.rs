@@ -36,7 +36,7 @@ fn objects(keys: Keys, source: &str, key: &str) -> Wish {
     let mut kind = Kind::new(&kind::s3::SENDER);
     kind.options.keys = keys;
     let settings = RouteSettings {
-        has_origins: false,
+        origins: Origins::None,
         ..settings(kind)
     };
     let body = json!({"Records": [record(source, key)]}).to_string();
@@ -92,7 +92,7 @@ fn events_are_configured_as_records_or_as_buckets_have_them() {
             let mut record = record("ceph:s3", "a.html");
             record["eventName"] = sent.into();
             let settings = RouteSettings {
-                has_origins: false,
+                origins: Origins::None,
                 events: Some(vec![configured.to_owned()]),
                 ..settings(Kind::new(&kind::s3::SENDER))
             };
@@ -167,7 +167,7 @@ fn objects_that_expire_or_are_copied_from_another_zone_are_changes() {
         let mut record = record("ceph:s3", "old.html");
         record["eventName"] = event.into();
         let settings = RouteSettings {
-            has_origins: false,
+            origins: Origins::None,
             ..settings(Kind::new(&kind::s3::SENDER))
         };
         let body = json!({"Records": [record]}).to_string();

@@ -16,7 +16,7 @@ fn record(event: &str, bucket: &str, key: &str) -> Value {
 
 fn bucket(records: &[Value]) -> Wish {
     let settings = RouteSettings {
-        has_origins: false,
+        origins: Origins::None,
         repositories: vec!["site".to_owned()],
         ..settings(Kind::new(&kind::s3::SENDER))
     };
@@ -422,13 +422,16 @@ fn vercels_rollbacks_and_rolling_releases() {
 }
 
 #[test]
-fn the_default_is_a_scan_where_there_are_origins() {
-    for (kind, with, without) in [
-        (Kind::new(&kind::vercel::SENDER), Purge::Scan, Purge::All),
-        (Kind::new(&kind::s3::SENDER), Purge::Scan, Purge::Files),
-        (Sender::GenericBearer.kind(), Purge::Files, Purge::Files),
+fn the_default_is_a_scan_where_there_are_directories_and_looks_where_a_bucket_names_its_objects() {
+    use Purge::{All, Files, Scan};
+    for (kind, purges) in [
+        (Kind::new(&kind::vercel::SENDER), [Scan, Scan, All]),
+        (Kind::new(&kind::s3::SENDER), [Scan, Files, Files]),
+        (Sender::GenericBearer.kind(), [Files, Files, Files]),
     ] {
-        assert_eq!(Purge::default_of(&kind, true), with);
-        assert_eq!(Purge::default_of(&kind, false), without);
+        let served = [Origins::Directories, Origins::Buckets, Origins::None];
+        for (origins, purge) in served.into_iter().zip(purges) {
+            assert_eq!(Purge::default_of(&kind, origins), purge);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::core::delivery::{DeliveryProgress, DeliveryRecord, Intent, NewDeliver
 use crate::sink::{SinkError, SinkFuture};
 use crate::webhook::http::deadlines::RanOut;
 use crate::webhook::kind::generic;
-use crate::webhook::{Kind, Purge, RouteSettings};
+use crate::webhook::{Kind, Origins, Purge, RouteSettings};
 
 const SECRET: &str = "a-secret-of-more-than-16-bytes";
 
@@ -58,7 +58,7 @@ fn server(taker: &Arc<Taker>) -> Arc<Server> {
     let settings = RouteSettings {
         path: "/hooks/www".to_owned(),
         pipeline: PipelineId::new("www"),
-        has_origins: true,
+        origins: Origins::Directories,
         kind: Kind::new(&generic::SENDER),
         repositories: Vec::new(),
         workflows: Vec::new(),

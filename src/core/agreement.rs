@@ -1,0 +1,297 @@
+//! A change is purged when every live node of a fleet has it: the edge fetches from any of them.
+//!
+//! Each node compares what the others committed with its own index ([`Agreement`]), and publishes how far
+//! it agrees ([`Compared`]). The leader keeps a batch open until each live node agrees with all of it, or
+//! until `fleet_wait` is over. That only saves purges: a node that gets a file late commits that as a change
+//! of its own, which is purged, too.
+//!
+//! A file that never is the same, such as one with a host's name in it, is waited for once: it is
+//! *diverged* then, and not waited for again until it agreed once.
+//!
+//! Only what differs is kept. Nothing grows with the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{ContentHash, Seq};
+use super::lease::NodeId;
+use super::time::Time;
+
+/// Changes that a node names at most as those that it has not got; from the next one on, nothing counts as
+/// compared.
+pub const NAMED: usize = 256;
+/// Changes of other nodes that a node has not got, and waits for, at most; then it compares no more until
+/// some are settled.
+pub const AWAITED: usize = 10_000;
+/// Diverged files that are remembered at most; the one that diverged first is forgotten, and waited for
+/// again.
+pub const DIVERGED: usize = 10_000;
+
+/// A file of a pipeline, wherever it is served.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct File {
+    /// The origin's name.
+    pub origin: Arc<str>,
+    /// The path below the origin's root, as bytes.
+    pub path: Vec<u8>,
+}
+
+/// What a node has of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No file.
+    Gone,
+    /// These bytes.
+    Hash(ContentHash),
+    /// Bytes that are not hashed: they count as equal to all others.
+    Unread,
+}
+
+impl Content {
+    fn agrees(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Hash(own), Self::Hash(other)) => own == other,
+            _ => (self == Self::Gone) == (other == Self::Gone),
+        }
+    }
+}
+
+/// One change of a file by another node. A file has a change for each of its assets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The change.
+    pub seq: Seq,
+    /// Who committed it.
+    pub node: NodeId,
+    /// The file.
+    pub file: File,
+    /// What that node has of it since.
+    pub content: Content,
+}
+
+/// How far a node agrees with the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Up to this change it has compared all of them with its own files.
+    pub agreed: Seq,
+    /// Those of them that it has not got, in order.
+    pub lagging: Vec<Seq>,
+}
+
+impl Compared {
+    /// Whether the node has what the changes from `first` to `last` brought.
+    #[must_use]
+    pub fn has(&self, first: Seq, last: Seq) -> bool {
+        let mut lagging = self.lagging.iter();
+        self.agreed >= last && !lagging.any(|seq| (first..=last).contains(seq))
+    }
+}
+
+/// Files that are not the same on this node and on others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Divergence {
+    /// How many.
+    pub files: usize,
+    /// The first ones, each with a node that has something else.
+    pub named: Vec<(File, NodeId)>,
+    /// Since when the first of all is given up.
+    pub since: Time,
+}
+
+/// A difference between this node's file and another's.
+#[derive(Clone, Debug)]
+struct Difference {
+    /// What the other node has.
+    content: Content,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// The other node's last changes of the file, and how long they are waited for: no longer than from the
+    /// first time that the file differed.
+    Awaited(Vec<Seq>, Time),
+    /// Not waited for since then.
+    Diverged(Time),
+}
+
+/// What a node knows of the files of a pipeline that others have and it has not.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    wait: Duration,
+    compared: Seq,
+    differences: BTreeMap<(File, NodeId), Difference>,
+    lagging: BTreeSet<Seq>,
+}
+
+impl Agreement {
+    /// Begins to compare after a change: the last one before those that are still queued. A file that
+    /// differs is waited for so long.
+    #[must_use]
+    pub const fn new(after: Seq, wait: Duration) -> Self {
+        Self {
+            wait,
+            compared: after,
+            differences: BTreeMap::new(),
+            lagging: BTreeSet::new(),
+        }
+    }
+
+    /// The last change that is compared.
+    #[must_use]
+    pub const fn cursor(&self) -> Seq {
+        self.compared
+    }
+
+    /// How many facts it takes now; more are to be held back.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        AWAITED.saturating_sub(self.lagging.len())
+    }
+
+    /// Compares a change of another node with what this one has, in order of the changes. `true`: the origin
+    /// is to look at the file now.
+    pub fn fact(&mut self, now: Time, fact: Fact, own: Content) -> bool {
+        self.compared = self.compared.max(fact.seq);
+        let key = (fact.file, fact.node);
+        if own.agrees(fact.content) {
+            self.settle(&key);
+            return false;
+        }
+        let until = now.after(self.wait);
+        let known = self.differences.entry(key).or_insert(Difference {
+            content: fact.content,
+            state: State::Awaited(Vec::new(), until),
+        });
+        let other = std::mem::replace(&mut known.content, fact.content) != fact.content;
+        let State::Awaited(seqs, _) = &mut known.state else {
+            return false;
+        };
+        if other {
+            for seq in seqs.drain(..) {
+                self.lagging.remove(&seq);
+            }
+        }
+        let first = seqs.is_empty();
+        seqs.push(fact.seq);
+        self.lagging.insert(fact.seq);
+        first
+    }
+
+    /// All changes up to this one were handed over.
+    pub fn through(&mut self, last: Seq) {
+        self.compared = self.compared.max(last);
+    }
+
+    /// This node has this of a file now, and its index says so.
+    pub fn own(&mut self, file: &File, content: Content) {
+        let of = |node| (file.clone(), NodeId(node));
+        let known = self.differences.range(of(i64::MIN)..=of(i64::MAX));
+        let same = known.filter(|(_, other)| content.agrees(other.content));
+        let same: Vec<_> = same.map(|(key, _)| key.clone()).collect();
+        for key in &same {
+            self.settle(key);
+        }
+    }
+
+    /// A node has left for good: what it had means nothing any more.
+    pub fn left(&mut self, node: NodeId) {
+        let keys = self.differences.keys();
+        let gone: Vec<_> = keys.filter(|(_, of)| *of == node).cloned().collect();
+        for key in &gone {
+            self.settle(key);
+        }
+    }
+
+    fn settle(&mut self, key: &(File, NodeId)) {
+        if let Some(Difference {
+            state: State::Awaited(seqs, _),
+            ..
+        }) = self.differences.remove(key)
+        {
+            for seq in seqs {
+                self.lagging.remove(&seq);
+            }
+        }
+    }
+
+    /// Gives up what was waited for long enough: it is diverged.
+    pub fn wake(&mut self, now: Time) {
+        for known in self.differences.values_mut() {
+            if let State::Awaited(seqs, until) = &known.state
+                && *until <= now
+            {
+                for seq in seqs {
+                    self.lagging.remove(seq);
+                }
+                known.state = State::Diverged(now);
+            }
+        }
+        let mut diverged: Vec<_> = self.diverged().collect();
+        let surplus = diverged.len().saturating_sub(DIVERGED);
+        diverged.sort_by_key(|(_, since)| *since);
+        let forgotten: Vec<_> = diverged
+            .into_iter()
+            .take(surplus)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &forgotten {
+            self.settle(key);
+        }
+    }
+
+    /// When [`Agreement::wake`] has something to do.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Time> {
+        let until = |known: &Difference| match known.state {
+            State::Awaited(_, until) => Some(until),
+            State::Diverged(_) => None,
+        };
+        self.differences.values().filter_map(until).min()
+    }
+
+    /// How far this node agrees.
+    #[must_use]
+    pub fn compared(&self) -> Compared {
+        let mut seqs = self.lagging.iter().copied();
+        let lagging = seqs.by_ref().take(NAMED).collect();
+        let agreed = seqs.next().map_or(self.compared, |next| Seq(next.0 - 1));
+        Compared { agreed, lagging }
+    }
+
+    /// The files that are diverged since a time or longer; so many are named.
+    #[must_use]
+    pub fn divergence(&self, since: Time, named: usize) -> Option<Divergence> {
+        let mut found: Option<Divergence> = None;
+        let mut last = None;
+        for ((file, node), at) in self.diverged().filter(|(_, at)| *at <= since) {
+            let all = found.get_or_insert(Divergence {
+                since: at,
+                ..Divergence::default()
+            });
+            all.since = all.since.min(at);
+            // Those of one file follow each other.
+            if last.replace(file) == Some(file) {
+                continue;
+            }
+            all.files += 1;
+            if all.named.len() < named {
+                all.named.push((file.clone(), *node));
+            }
+        }
+        found
+    }
+
+    fn diverged(&self) -> impl Iterator<Item = (&(File, NodeId), Time)> {
+        self.differences
+            .iter()
+            .filter_map(|(key, known)| match known.state {
+                State::Diverged(since) => Some((key, since)),
+                State::Awaited(..) => None,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

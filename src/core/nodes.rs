@@ -1,0 +1,179 @@
+//! Which of the nodes that share a queue live, as one of them observes it: a node whose beat has not moved
+//! for [`PATIENCE`] by the observer's clock is silent. No clock is compared with another machine's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::lease::{NodeId, PATIENCE};
+use super::time::Time;
+
+/// What is read of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its number.
+    pub id: NodeId,
+    /// What it is called.
+    pub name: String,
+    /// Moves while it runs.
+    pub beat: i64,
+    /// Whether it stopped by itself.
+    pub has_left: bool,
+    /// Whether the lease is its own.
+    pub leads: bool,
+    /// When it was last known to run, by its clock.
+    pub since: Time,
+    /// Its version of edgepurge.
+    pub version: String,
+}
+
+/// How it stands with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It plans and sends.
+    Leads,
+    /// It notices, and another one leads.
+    Follows,
+    /// It does not move, and did not say that it stops.
+    Silent,
+    /// It stopped.
+    Left,
+}
+
+impl NodeState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Leads, Self::Follows, Self::Silent, Self::Left];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leads => "leads",
+            Self::Follows => "follows",
+            Self::Silent => "silent",
+            Self::Left => "left",
+        }
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Leads | Self::Follows)
+    }
+}
+
+/// A node, as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// What it is called.
+    pub name: String,
+    /// How it stands with it.
+    pub state: NodeState,
+    /// When it was last known to run, by its clock.
+    pub since: Time,
+    /// Its version of edgepurge.
+    pub version: String,
+    /// Its number, and its beat when it was observed.
+    #[serde(skip, default)]
+    pub observed: Option<(NodeId, i64)>,
+}
+
+/// What was observed of the nodes: the last beat of each, and when it moved.
+#[derive(Clone, Debug, Default)]
+pub struct Census(BTreeMap<NodeId, (i64, Time)>);
+
+impl Census {
+    /// How it stands with the nodes that were read.
+    pub fn observe(&mut self, now: Time, rows: Vec<NodeRow>) -> Vec<Node> {
+        let known = std::mem::take(&mut self.0);
+        let node = |row: NodeRow| {
+            let before = known.get(&row.id).filter(|(beat, _)| *beat == row.beat);
+            let moved = before.map_or(now, |(_, moved)| *moved);
+            self.0.insert(row.id, (row.beat, moved));
+            let state = match row {
+                NodeRow { has_left: true, .. } => NodeState::Left,
+                _ if now >= moved.after(PATIENCE) => NodeState::Silent,
+                NodeRow { leads: true, .. } => NodeState::Leads,
+                NodeRow { .. } => NodeState::Follows,
+            };
+            Node {
+                name: row.name,
+                state,
+                since: row.since,
+                version: row.version,
+                observed: Some((row.id, row.beat)),
+            }
+        };
+        rows.into_iter().map(node).collect()
+    }
+
+    /// The nodes could not be read: that time does not count against them.
+    pub fn interrupted(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(beat: i64) -> NodeRow {
+        NodeRow {
+            id: NodeId(2),
+            name: "web-2".to_owned(),
+            beat,
+            has_left: false,
+            leads: false,
+            since: Time::ZERO,
+            version: String::new(),
+        }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    #[test]
+    fn a_node_is_silent_when_its_beat_stands_still_and_back_when_it_moves() {
+        let mut census = Census::default();
+        let mut state = |second, beat| census.observe(at(second), vec![row(beat)])[0].state;
+        assert_eq!(state(0, 7), NodeState::Follows);
+        assert_eq!(state(9, 7), NodeState::Follows);
+        assert_eq!(state(10, 7), NodeState::Silent);
+        // A process that starts again may count from any number.
+        assert_eq!(state(11, 3), NodeState::Follows);
+        assert_eq!(state(20, 3), NodeState::Follows);
+        assert_eq!(state(21, 3), NodeState::Silent);
+    }
+
+    #[test]
+    fn a_node_is_not_silent_because_it_could_not_be_read() {
+        let mut census = Census::default();
+        let first = census.observe(at(0), vec![row(7)]);
+        census.interrupted();
+        assert_eq!(census.observe(at(60), vec![row(7)]), first);
+    }
+
+    #[test]
+    fn a_node_that_said_that_it_stops_has_left_and_a_silent_one_does_not_lead() {
+        let mut census = Census::default();
+        let leader = || NodeRow {
+            leads: true,
+            ..row(7)
+        };
+        assert_eq!(
+            census.observe(at(0), vec![leader()])[0].state,
+            NodeState::Leads
+        );
+        assert_eq!(
+            census.observe(at(10), vec![leader()])[0].state,
+            NodeState::Silent
+        );
+        let left = NodeRow {
+            has_left: true,
+            ..row(7)
+        };
+        assert_eq!(census.observe(at(11), vec![left])[0].state, NodeState::Left);
+    }
+}

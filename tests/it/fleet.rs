@@ -1,0 +1,245 @@
+//! Several nodes that share a queue: real processes, a real `PostgreSQL`, one API.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, text, until};
+use crate::database::server::{PASSWORD, Server};
+use crate::webhooks::{address, post, with_route};
+
+/// By when another node leads after a leader has died, with what a busy machine takes.
+const TAKEN_OVER: Duration = Duration::from_secs(14);
+/// By when one leads after a leader has resigned, with the same.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+struct Fleet {
+    _server: Server,
+    nodes: Vec<Bench>,
+}
+
+impl Fleet {
+    /// Nodes with the same files, of which one leads; `None` where there is no `PostgreSQL`.
+    async fn start(count: usize) -> Option<Self> {
+        let server = Server::start().await?;
+        let mut nodes: Vec<Bench> = Vec::new();
+        for number in 1..=count {
+            let mut bench = Bench::new().await;
+            if let Some(first) = nodes.first() {
+                bench.sandbox = first.sandbox.clone();
+            }
+            with_route(&mut bench, "generic", "purge = \"files\"", "");
+            server.serve(&mut bench, PASSWORD);
+            write!(bench.state, "\nnode = \"web-{number}\"").unwrap();
+            bench.write("a.css", "one");
+            bench.start().await;
+            nodes.push(bench);
+        }
+        let fleet = Self {
+            _server: server,
+            nodes,
+        };
+        fleet.leader(&(0..count).collect::<Vec<_>>()).await;
+        Some(fleet)
+    }
+
+    /// Which of these nodes leads.
+    async fn leader(&self, among: &[usize]) -> usize {
+        until("a node leads", async || {
+            for node in among {
+                if self.nodes[*node].status().await["leads"] == true {
+                    return Some(*node);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// Nodes but this one.
+    fn others(&self, than: usize) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| *node != than).collect()
+    }
+
+    /// A delivery at a node that asks to purge an asset.
+    async fn deliver(&self, node: usize, asset: &str) {
+        let at = address(&self.nodes[node]).await;
+        let answer = post(&at, &json!({ "paths": [asset] })).await.unwrap();
+        assert_eq!(answer.status, 202);
+    }
+
+    /// How often each asset was purged.
+    fn purges(&self) -> BTreeMap<String, usize> {
+        let mut purges = BTreeMap::new();
+        for asset in self.nodes[0].purges() {
+            *purges.entry(asset).or_default() += 1;
+        }
+        purges
+    }
+
+    async fn signal(&self, node: usize, signal: &str) {
+        let pid = self.nodes[node].pid().to_string();
+        let mut kill = tokio::process::Command::new("kill");
+        let sent = kill.args([signal, &pid]).status().await;
+        assert!(sent.unwrap().success());
+    }
+}
+
+fn names(nodes: &Value, state: &str) -> Vec<String> {
+    let nodes = nodes.as_array().unwrap().iter();
+    let of_state = nodes.filter(|node| node["state"] == state);
+    of_state
+        .map(|node| node["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_at_any_node_is_purged_once_and_what_only_the_leader_can_do_is_refused_with_its_name()
+ {
+    let Some(fleet) = Fleet::start(3).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1, 2]).await;
+    let name = format!("web-{}", leader + 1);
+    for node in 0..3 {
+        fleet.deliver(node, &format!("{node}.css")).await;
+    }
+    for node in 0..3 {
+        fleet.nodes[0].purged(&format!("/{node}.css")).await;
+    }
+    assert!(fleet.purges().values().all(|times| *times == 1));
+    for node in fleet.others(leader) {
+        let refused = fleet.nodes[node].run(&["pause", "www"]).await;
+        assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+        assert!(text(&refused.stderr).contains(&name), "{refused:?}");
+        let list = fleet.nodes[node].run(&["node", "list"]).await;
+        let leads = format!("{name}  leads");
+        assert!(text(&list.stdout).contains(&leads), "{list:?}");
+    }
+    let asked = fleet.nodes[leader].run(&["pause", "www"]).await;
+    assert!(asked.status.success(), "{asked:?}");
+    // A pause is shown by every node, and the count of what waits is one node's.
+    fleet.deliver(fleet.others(leader)[0], "later.css").await;
+    for node in 0..3 {
+        until("the asset is queued everywhere", async || {
+            let pipeline = &fleet.nodes[node].status().await["pipelines"][0];
+            let shown = pipeline["paused"] == true && pipeline["queued_assets"] == 1;
+            shown.then_some(())
+        })
+        .await;
+        let value = async |series| crate::metrics::value(&fleet.nodes[node], series).await;
+        let leads = Some(f64::from(u8::from(node == leader)));
+        let queued = value("edgepurge_queued_assets{pipeline=\"www\"}").await;
+        assert_eq!(queued, leads, "web-{}", node + 1);
+        assert_eq!(value("edgepurge_leader").await, leads);
+        let follow = value("edgepurge_nodes{state=\"follows\"}").await;
+        assert_eq!(follow, Some(2.0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_is_killed_another_leads_and_nothing_is_lost_or_purged_twice() {
+    let Some(mut fleet) = Fleet::start(3).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1, 2]).await;
+    let others = fleet.others(leader);
+    fleet.deliver(others[0], "before.css").await;
+    fleet.nodes[0].purged("/before.css").await;
+    fleet.nodes[leader].kill().await;
+    let killed = Instant::now();
+    for number in 0..20 {
+        let node = others[number % 2];
+        fleet.deliver(node, &format!("{number}.css")).await;
+    }
+    let next = fleet.leader(&others).await;
+    let took = killed.elapsed();
+    assert!(took < TAKEN_OVER, "{took:?}");
+    for number in 0..20 {
+        fleet.nodes[0].purged(&format!("/{number}.css")).await;
+    }
+    assert!(fleet.purges().values().all(|times| *times == 1));
+    // The dead node is silent, and is forgotten; one that runs is not.
+    let name = format!("web-{}", leader + 1);
+    let node = &fleet.nodes[next];
+    until("the dead node is silent", async || {
+        let nodes = node.json(&["node", "list"]).await;
+        (names(&nodes, "silent") == [name.clone()]).then_some(())
+    })
+    .await;
+    let alive = format!("web-{}", others[0] + 1);
+    let refused = node.run(&["node", "forget", &alive]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let forgotten = node.run(&["node", "forget", &name]).await;
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    until("the dead node is gone", async || {
+        let nodes = node.json(&["node", "list"]).await;
+        names(&nodes, "silent").is_empty().then_some(())
+    })
+    .await;
+    // It comes back as who it was.
+    fleet.nodes[leader].start().await;
+    let nodes = fleet.nodes[leader].json(&["node", "list"]).await;
+    assert_eq!(names(&nodes, "follows").len(), 2, "{nodes}");
+    assert!(!fleet.purges().contains_key("*"), "nothing was missed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_stops_another_leads_at_once() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1]).await;
+    let other = 1 - leader;
+    let stopped = Instant::now();
+    assert_eq!(fleet.nodes[leader].terminate().await, Some(0));
+    fleet.deliver(other, "b.css").await;
+    fleet.leader(&[other]).await;
+    let took = stopped.elapsed();
+    assert!(took < AT_ONCE, "{took:?}");
+    fleet.nodes[other].purged("/b.css").await;
+    let nodes = fleet.nodes[other].json(&["node", "list"]).await;
+    assert_eq!(names(&nodes, "left"), [format!("web-{}", leader + 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_halted_follows_when_it_goes_on() {
+    let Some(fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1]).await;
+    let other = 1 - leader;
+    fleet.signal(leader, "-STOP").await;
+    fleet.deliver(other, "b.css").await;
+    fleet.leader(&[other]).await;
+    fleet.nodes[other].purged("/b.css").await;
+    let calls = fleet.nodes[other].sandbox.calls().len();
+    fleet.signal(leader, "-CONT").await;
+    until("it follows", async || {
+        (fleet.nodes[leader].status().await["leads"] == false).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.nodes[other].status().await["leads"], true);
+    assert_eq!(fleet.nodes[other].sandbox.calls().len(), calls);
+    // It goes on to notice.
+    fleet.deliver(leader, "c.css").await;
+    fleet.nodes[other].purged("/c.css").await;
+    assert!(fleet.purges().values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_node_leads_without_waiting_after_it_was_killed() {
+    let Some(mut fleet) = Fleet::start(1).await else {
+        return;
+    };
+    fleet.nodes[0].kill().await;
+    let killed = Instant::now();
+    fleet.nodes[0].start().await;
+    fleet.leader(&[0]).await;
+    let took = killed.elapsed();
+    assert!(took < AT_ONCE, "{took:?}");
+    fleet.deliver(0, "b.css").await;
+    fleet.nodes[0].purged("/b.css").await;
+}
