@@ -28,6 +28,8 @@ const LOCK: i32 = 0x4550_5131;
 pub(super) const NODES: i32 = LOCK + 1;
 /// The error of a transaction whose mark does not follow on the last one.
 pub(super) const OTHER_MARK: &str = "EP001";
+/// Calls that send statements before any is waited for, at most: until then, they are in memory.
+const FLIGHT: usize = 64;
 /// Turns in which the connection's task takes in what has arrived.
 const TURNS: usize = 3;
 /// The number and the mark of a node's last transaction.
@@ -502,6 +504,9 @@ impl Db for Postgres {
     }
 
     fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError> {
+        if self.sent.borrow().len() >= FLIGHT {
+            self.settle()?;
+        }
         let client = self.client_for(sql)?;
         let prepared = self.prepared(&client, sql)?;
         if let Some(many) = prepared.many {

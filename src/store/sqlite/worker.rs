@@ -97,6 +97,7 @@ impl Worker {
         let began = self.commits.as_ref().and_then(|commits| commits.begin());
         let mut result = self.session.begin();
         self.give_doubtful();
+        let begun = result.is_ok();
         let alone = group.len() == 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
@@ -137,7 +138,8 @@ impl Worker {
         {
             tracing::error!("a failed transaction can't be rolled back: {error}");
         }
-        if self.session.in_doubt() {
+        // What did not begin is not in doubt, though the commit before may be still.
+        if begun && self.session.in_doubt() {
             self.doubtful.borrow_mut().extend(answers);
             return;
         }
@@ -164,5 +166,59 @@ fn give(answers: Vec<Answer>, result: &Result<(), StoreError>) {
                 error.clone(),
             ))),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// A server that went away in the middle of a commit.
+    struct Gone(Connection);
+
+    impl Session for Gone {
+        fn begin(&self) -> Result<(), StoreError> {
+            Err(self.given_up())
+        }
+
+        fn commit(&self) -> Result<(), StoreError> {
+            Err(self.given_up())
+        }
+
+        fn roll_back(&self) -> Result<(), StoreError> {
+            Err(self.given_up())
+        }
+
+        fn in_transaction(&self) -> bool {
+            false
+        }
+
+        fn in_doubt(&self) -> bool {
+            true
+        }
+
+        fn db(&self) -> &dyn Db {
+            &self.0
+        }
+    }
+
+    /// Else what tries whether the server is back would wait for its own answer.
+    #[test]
+    fn what_cannot_begin_while_a_commit_is_in_doubt_is_refused_at_once() {
+        let worker = Worker::reader(Gone(Connection::open_in_memory().unwrap()));
+        let (answer, answered) = channel();
+        worker.commit(vec![Box::new(|db| {
+            let able = db.is_some();
+            (
+                able,
+                Box::new(move |result| answer.send((able, result)).unwrap()),
+            )
+        })]);
+        let (able, result) = answered.try_recv().unwrap();
+        assert!(!able && result.is_err());
     }
 }
