@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench origin -- [CASE...] [--files N] [--keep DIR]`
 //!
-//! Cases: restart, rewrite, watches, overflow; all of them unless named. `--files` makes every tree
+//! Cases: restart, rewrite, watches, overflow, bucket; all of them unless named. `--files` makes every tree
 //! that large. `--keep` makes the trees in DIR and finds them there the next time.
 
 #![expect(
@@ -14,6 +14,8 @@
     reason = "a measuring program speaks, trusts itself, and reads the clock"
 )]
 
+#[path = "origin/bucket.rs"]
+mod bucket;
 #[path = "origin/daemon.rs"]
 mod daemon;
 #[path = "origin/overflow.rs"]
@@ -24,6 +26,8 @@ mod report;
 mod restart;
 #[path = "origin/rewrite.rs"]
 mod rewrite;
+#[path = "origin/storage.rs"]
+mod storage;
 #[path = "origin/tree.rs"]
 mod tree;
 #[path = "origin/watches.rs"]
@@ -57,11 +61,12 @@ impl Options {
 
 type Case = fn(&Options, &mut Report);
 
-const CASES: [(&str, Case); 4] = [
+const CASES: [(&str, Case); 5] = [
     ("restart", restart::run),
     ("rewrite", rewrite::run),
     ("watches", watches::run),
     ("overflow", overflow::run),
+    ("bucket", bucket::run),
 ];
 
 fn main() {

@@ -13,7 +13,7 @@ const PIPELINE: &str = "11111111-1111-4111-8111-111111111111";
 /// No wait takes longer than this.
 const LIMIT: Duration = Duration::from_mins(30);
 /// Often enough to time a start, seldom enough not to be what is timed.
-const LOOK: Duration = Duration::from_millis(25);
+pub(crate) const LOOK: Duration = Duration::from_millis(25);
 /// The unit of CPU times in `/proc`: Linux shows them in this one everywhere.
 const TICK: Duration = Duration::from_millis(10);
 /// Whoever used next to no CPU for this long waits for nothing.
@@ -26,15 +26,20 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// A directory.
     pub(crate) fn new(home: &Path, root: &Path) -> Self {
+        Self::at(home, &format!("root = \"{}\"", root.display()))
+    }
+
+    /// Where these lines of the configuration say.
+    pub(crate) fn at(home: &Path, place: &str) -> Self {
         let text = format!(
             "[scaleway]\napi_url = \"sandbox\"\n\
              [state]\ndirectory = \"{home}/state\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n\
-             [[pipeline.origin]]\nroot = \"{root}\"\n",
+             [[pipeline.origin]]\n{place}\n",
             home = home.display(),
-            root = root.display(),
         );
         fs::write(home.join("config.toml"), text).unwrap();
         Self {
@@ -185,12 +190,7 @@ impl Daemon<'_> {
     }
 
     pub(crate) fn peak_kb(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a line about the peak");
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        peak_kb(&self.child.id().to_string()).expect("a line about the peak")
     }
 
     /// SIGTERM, and its end.
@@ -222,4 +222,11 @@ pub(crate) fn cpu(pid: &str) -> Duration {
         .collect();
     let ticks: u32 = fields[11].parse::<u32>().unwrap() + fields[12].parse::<u32>().unwrap();
     TICK * ticks
+}
+
+/// The most memory of a process that was resident, in kB; `None` when it has ended.
+pub(crate) fn peak_kb(pid: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line?.trim().trim_end_matches(" kB").parse().ok()
 }

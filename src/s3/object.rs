@@ -22,8 +22,11 @@ const CACHED: [HeaderName; 7] = [
     HeaderName::from_static("x-amz-website-redirect-location"),
 ];
 
-/// What a page of a listing ends with.
+/// What the root of a page of a listing begins with, up to its attributes, and ends with.
+const ROOT: &str = "<ListBucketResult";
 const END: &str = "</ListBucketResult>";
+/// The namespace of the documents. Some servers have another one, or none, and mean the same.
+pub(super) const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// An object, as a listing or its headers have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +79,13 @@ impl Page {
         if !body.trim_end().ends_with(END) {
             return Err(S3Error::Malformed("it is cut short".to_owned()));
         }
-        let listed = ListObjectsV2::parse_response(body)
+        let inside = body
+            .split_once(ROOT)
+            .and_then(|(_, root)| root.split_once('>'));
+        let (_, inside) =
+            inside.ok_or_else(|| S3Error::Malformed("it is no listing".to_owned()))?;
+        let known = format!("{ROOT} xmlns=\"{NAMESPACE}\">{inside}");
+        let listed = ListObjectsV2::parse_response(&known)
             .map_err(|error| S3Error::Malformed(error.to_string()))?;
         let objects = listed.contents.into_iter().map(|one| {
             let modified = one.last_modified.as_deref().and_then(|text| {
@@ -180,6 +189,20 @@ mod tests {
         assert_eq!(page.next.as_deref(), Some("t"));
         assert_eq!(page.objects[0].etag, "9a0364b9e99bb480dd25e1f0284c8555");
         assert_eq!(page.objects[0].modified_ns, 1_795_946_400_123_000_000);
+    }
+
+    #[test]
+    fn a_page_is_read_whatever_namespace_the_server_gives_it() {
+        let known = page(&entry("a"), "<IsTruncated>false</IsTruncated>");
+        let attribute = format!(" xmlns=\"{NAMESPACE}\"");
+        for other in [
+            "",
+            " xmlns=\"http://doc.s3.amazonaws.com/2006-03-01/\"",
+            " xmlns='http://s3.amazonaws.com/doc/2006-03-01'",
+        ] {
+            let page = Page::read(&known.replace(&attribute, other)).unwrap();
+            assert_eq!(page.objects.len(), 1, "{other}");
+        }
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use instant_xml::FromXml;
 
 use super::error::S3Error;
+use super::object::NAMESPACE;
 use crate::core::website::Website;
 
-/// How the namespace of the document is declared, by servers that declare it.
-const NAMESPACE: &str = " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
 /// What a website may have beside the two documents.
 const OTHERS: [&str; 2] = ["<RedirectAllRequestsTo", "<RoutingRule>"];
 
@@ -33,7 +32,7 @@ struct ErrorKey {
 
 /// Reads the document.
 pub(super) fn read(body: &str) -> Result<Website, S3Error> {
-    let bare = body.replacen(NAMESPACE, "", 1);
+    let bare = body.replacen(&format!(" xmlns=\"{NAMESPACE}\""), "", 1);
     let read: Configuration =
         instant_xml::from_str(&bare).map_err(|error| S3Error::Malformed(error.to_string()))?;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -50,7 +49,7 @@ mod tests {
 
     #[test]
     fn index_and_error_document_are_read_with_and_without_a_namespace() {
-        for namespace in ["", NAMESPACE] {
+        for namespace in [String::new(), format!(" xmlns=\"{NAMESPACE}\"")] {
             let body = format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<WebsiteConfiguration{namespace}>\n  \
                  <ErrorDocument><Key>a&amp;b/404.html</Key></ErrorDocument>\n  <New>1</New>\

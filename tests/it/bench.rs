@@ -107,6 +107,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, with other settings of the sandbox.
+    pub(crate) async fn with(change: impl FnOnce(&mut SandboxSettings)) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("site")).unwrap();
@@ -121,6 +126,7 @@ impl Bench {
         let mut bucket = BucketSettings::new(BUCKET, "fr-par");
         bucket.page = 30;
         settings.buckets = vec![bucket];
+        change(&mut settings);
         let sandbox = Sandbox::start(settings, &supervisor).await.unwrap();
         Self {
             home,
@@ -263,6 +269,31 @@ impl Bench {
         let ticks = fields.skip(11).take(2);
         let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// Memory of the daemon that is resident, in kB.
+    pub(crate) fn resident_kb(&self) -> u64 {
+        self.of_system("status", "VmRSS:")
+    }
+
+    /// How often a thread of the daemon has gone to sleep so far.
+    pub(crate) fn sleeps(&self) -> u64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let threads = threads.map(|thread| thread.unwrap().file_name().into_string().unwrap());
+        threads
+            .map(|thread| {
+                let status = format!("task/{thread}/status");
+                self.of_system(&status, "voluntary_ctxt_switches:")
+            })
+            .sum()
+    }
+
+    /// A number that the system has of the daemon.
+    fn of_system(&self, file: &str, name: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = value.and_then(|value| value.split_whitespace().next());
+        value.unwrap().parse().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,27 +1,33 @@
-//! A pipeline whose origin is a bucket: the real binary beside a real server (moto), which a real client (the AWS
-//! CLI) uploads to.
+//! A pipeline whose origin is a bucket: the real binary beside real servers (moto, s3rver), which real clients (the
+//! AWS CLI, rclone) upload to; and beside a bucket of the sandbox.
 
 mod between;
 mod commands;
+mod every;
+mod large;
+mod many;
 mod named;
+mod rclone;
 mod server;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 
-use edgepurge::sandbox::{self, ACCESS_KEY, Operation};
+use edgepurge::sandbox::{self, ACCESS_KEY, Operation, Sandbox};
 
 use crate::bench::{BUCKET, Bench, until};
 use crate::verify;
-use between::{Between, Fault};
-use server::Server;
+use between::Between;
+use server::{Kind, SECRET_KEY, Server};
 
 /// A daemon whose origin is the bucket, as it is reached there.
 async fn bench(endpoint: &str, origin: &str) -> Bench {
     let mut bench = Bench::new().await;
+    bench.sandbox.set_secret_key(SecretString::from(SECRET_KEY));
     reach(&mut bench, endpoint, origin, server::ACCESS_KEY);
     bench
 }
@@ -55,6 +61,14 @@ fn put(bench: &Bench, key: &str, body: &str) {
     assert!(bench.sandbox.put_object(BUCKET, key, body.as_bytes(), &[]));
 }
 
+/// How many pages of listings the sandbox was asked for.
+fn listings(sandbox: &Sandbox) -> usize {
+    let calls = sandbox.calls().into_iter();
+    calls
+        .filter(|call| call.operation == Some(Operation::ListObjects))
+        .count()
+}
+
 /// Waits until the daemon has listed everything once, and knows every object's headers.
 async fn known(bench: &mut Bench, objects: u64) {
     bench
@@ -64,14 +78,29 @@ async fn known(bench: &mut Bench, objects: u64) {
         .await;
 }
 
+/// Keys that have to be encoded, in a listing or in a call.
+const ODD: [&str; 5] = [
+    "üñ x+y.html",
+    "a&b=c;d.html",
+    "~'(1)*!$@:,.html",
+    "%41%zz.html",
+    "日本/語.html",
+];
+
+/// Asks for a listing, and waits a second for what comes of it. Where a listing takes long, the next one that is
+/// not asked for comes late.
+async fn list(bench: &Bench) {
+    bench.run(&["wait", "www", "--timeout", "1s"]).await;
+}
+
 /// The pages of [`of_pages`].
 const PAGES: u64 = 45;
 
 /// A daemon that knows a bucket of some pages and lists it every second, through what has faults; `None`
 /// where this machine has no server.
-async fn of_pages() -> Option<(Server, Between, Bench)> {
-    let server = Server::start().await?;
-    let between = Between::start(server.endpoint()).await;
+async fn of_pages(kind: Kind) -> Option<(Server, Between, Bench)> {
+    let server = Server::of(kind).await?;
+    let between = Between::start(server.endpoint(), 30).await;
     let mut bench = bench(&between.endpoint(), "poll = \"1s\"").await;
     for number in 0..PAGES {
         bench.write(&format!("{number:02}.html"), "page");
@@ -80,6 +109,38 @@ async fn of_pages() -> Option<(Server, Between, Bench)> {
     bench.spawn();
     known(&mut bench, PAGES).await;
     Some((server, between, bench))
+}
+
+/// Makes the site differ from two thousand pages that were uploaded, in six files.
+fn differ(bench: &Bench) {
+    for number in [3, 700, 1_999] {
+        bench.write(&format!("p/{number:04}.html"), "another page");
+    }
+    bench.write("p/0999b.html", "a new page");
+    bench.write("new/üñ x+y.html", "a new page in a new folder");
+    fs::remove_file(bench.site().join("p/1000.html")).unwrap();
+}
+
+/// Exactly these are purged: what [`differ`] made, and the page 42, which has other headers.
+fn the_seven_are_purged(bench: &Bench) {
+    let mut purges = bench.purges();
+    // One file, and the spellings that browsers send.
+    let odd: Vec<String> = purges
+        .extract_if(.., |asset| asset.starts_with("/new/"))
+        .collect();
+    assert!(
+        odd.contains(&"/new/%C3%BC%C3%B1%20x+y.html".to_owned()),
+        "{odd:?}"
+    );
+    let expected = [
+        "/p/0003.html",
+        "/p/0042.html",
+        "/p/0700.html",
+        "/p/0999b.html",
+        "/p/1000.html",
+        "/p/1999.html",
+    ];
+    assert_eq!(purges, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,36 +163,11 @@ async fn of_two_thousand_objects_the_seven_that_differ_are_purged() {
     assert_eq!(bench.purges(), Vec::<String>::new());
     assert_eq!(bench.of_origin().await["unchanged"], 2_000);
 
-    for number in [3, 700, 1_999] {
-        bench.write(&format!("p/{number:04}.html"), "another page");
-    }
-    bench.write("p/0999b.html", "a new page");
-    bench.write("new/üñ x+y.html", "a new page in a new folder");
-    fs::remove_file(bench.site().join("p/1000.html")).unwrap();
+    differ(&bench);
     server.sync(&bench, &["--delete"]).await;
     server.set_header("p/0042.html", "max-age=60").await;
     bench.rested().await;
-    let mut expected = [
-        "/p/0003.html",
-        "/p/0042.html",
-        "/p/0700.html",
-        "/p/0999b.html",
-        "/p/1000.html",
-        "/p/1999.html",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let mut purges = bench.purges();
-    // One file, and the spellings that browsers send.
-    let odd: Vec<String> = purges
-        .extract_if(.., |asset| asset.starts_with("/new/"))
-        .collect();
-    assert!(
-        odd.contains(&"/new/%C3%BC%C3%B1%20x+y.html".to_owned()),
-        "{odd:?}"
-    );
-    expected.sort();
-    assert_eq!(purges, expected);
+    the_seven_are_purged(&bench);
 
     // And nothing after that, also over a restart.
     let before = bench.purges();
@@ -140,82 +176,6 @@ async fn of_two_thousand_objects_the_seven_that_differ_are_purged() {
     known(&mut bench, 2_001).await;
     bench.rested().await;
     assert_eq!(bench.purges(), before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_refuses_breaks_off_or_loses_a_page_loses_no_change() {
-    let Some((server, between, bench)) = of_pages().await else {
-        return;
-    };
-
-    // Its policy is turned off for a while, and things change meanwhile.
-    between.set(Fault::Denied);
-    let text = bench.alarm("bucket").await;
-    assert!(text.contains("AccessDenied"), "{text}");
-    bench.write("07.html", "changed");
-    fs::remove_file(bench.site().join("33.html")).unwrap();
-    server.sync(&bench, &["--delete"]).await;
-    between.met(3).await;
-    assert_eq!(bench.purges(), Vec::<String>::new());
-    between.set(Fault::None);
-    bench.no_alarm().await;
-    bench.rested().await;
-    assert_eq!(bench.purges(), ["/07.html", "/33.html"]);
-
-    // A listing that ends after its first page, and says that it is whole.
-    between.set(Fault::LosesPages);
-    between.met(3).await;
-    bench.rested().await;
-    // One that breaks off in the middle of its second page.
-    between.set(Fault::CutShort);
-    bench.alarm("bucket").await;
-    bench.write("02.html", "changed");
-    bench.write("40.html", "changed");
-    server.sync(&bench, &[]).await;
-    between.met(6).await;
-    between.set(Fault::None);
-    bench.no_alarm().await;
-    bench.rested().await;
-    let expected = ["/02.html", "/07.html", "/33.html", "/40.html"];
-    assert_eq!(bench.purges(), expected);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_is_not_there_or_emptied_is_an_alarm_and_purges_nothing() {
-    let Some((server, between, bench)) = of_pages().await else {
-        return;
-    };
-    for number in 0..40 {
-        fs::remove_file(bench.site().join(format!("{number:02}.html"))).unwrap();
-    }
-    // The client deletes one after the other: no listing sees only some of them gone.
-    between.set(Fault::Denied);
-    between.met(1).await;
-    server.sync(&bench, &["--delete"]).await;
-    between.set(Fault::None);
-    let text = bench.alarm("loss").await;
-    assert!(text.contains("40 objects"), "{text}");
-    assert_eq!(bench.purges(), Vec::<String>::new());
-    server.delete_bucket().await;
-    let text = bench.alarm("bucket").await;
-    assert!(text.contains("NoSuchBucket"), "{text}");
-    assert_eq!(bench.purges(), Vec::<String>::new());
-    server.make_bucket().await;
-    for number in 0..45 {
-        bench.write(&format!("{number:02}.html"), "page");
-    }
-    server.sync(&bench, &[]).await;
-    until("the loss is over", async || {
-        let status = bench.status().await;
-        (status["alarms"] == serde_json::json!([])).then_some(())
-    })
-    .await;
-    // They were missing, so that an edge may have kept the 404.
-    bench.rested().await;
-    let purges = bench.purges();
-    for number in 0..40 {
-        assert!(purges.contains(&format!("/{number:02}.html")), "{purges:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,6 +193,36 @@ async fn what_changes_while_it_is_listed_is_purged_and_nothing_else_is() {
     bench.rested().await;
     bench.rested().await;
     let expected = ["/00.html", "/17.html", "/17b.html", "/44.html"];
+    assert_eq!(bench.purges(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_a_crash_ends_halfway_loses_nothing() {
+    let mut bench = of_the_sandbox().await;
+    put(&bench, "03.html", "changed");
+    put(&bench, "44.html", "changed");
+    put(&bench, "44b.html", "new");
+    bench.sandbox.delete_object(BUCKET, "17.html");
+    // The second page does not come.
+    for fault in [
+        sandbox::Fault::Delay(std::time::Duration::ZERO),
+        sandbox::Fault::Hang,
+    ] {
+        bench.sandbox.script(fault.on(Operation::ListObjects));
+    }
+    let before = listings(&bench.sandbox);
+    let mut waiting = bench.command(&["wait", "www"]);
+    let waiting = waiting.stderr(Stdio::null()).spawn().unwrap();
+    until("the second page is asked for", async || {
+        (listings(&bench.sandbox) == before + 2).then_some(())
+    })
+    .await;
+    bench.kill().await;
+    drop(waiting);
+    bench.spawn();
+    known(&mut bench, PAGES).await;
+    bench.rested().await;
+    let expected = ["/03.html", "/17.html", "/44.html", "/44b.html"];
     assert_eq!(bench.purges(), expected);
 }
 
@@ -322,7 +312,7 @@ async fn a_purged_object_is_compared_with_what_the_edge_has() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_the_bucket_is_served_is_read_at_each_listing_and_what_is_not_purged_is_an_alarm() {
-    let Some((server, _between, mut bench)) = of_pages().await else {
+    let Some((server, _between, mut bench)) = of_pages(Kind::Moto).await else {
         return;
     };
     let website = async || bench.of_origin().await["bucket"]["website"].clone();
@@ -367,24 +357,17 @@ async fn each_call_is_signed_as_the_library_of_amazon_signs_it() {
     let Some(server) = Server::start().await else {
         return;
     };
-    let between = Between::start(server.endpoint()).await;
+    let between = Between::start(server.endpoint(), 30).await;
     let mut bench = bench(&between.endpoint(), "poll = \"1d\"").await;
     for number in 0..35 {
         bench.write(&format!("{number:02}.html"), "page");
     }
-    let odd = [
-        "üñ x+y.html",
-        "a&b=c;d.html",
-        "~'(1)*!$@:,.html",
-        "%41%zz.html",
-        "日本/語.html",
-    ];
-    for name in odd {
+    for name in ODD {
         bench.write(name, "page");
     }
     server.sync(&bench, &[]).await;
     bench.spawn();
-    known(&mut bench, 35 + odd.len() as u64).await;
+    known(&mut bench, 35 + ODD.len() as u64).await;
     let calls = between.calls();
     for part in ["HEAD ", "GET ", "continuation-token", "%2541%25zz.html"] {
         assert!(
@@ -392,9 +375,8 @@ async fn each_call_is_signed_as_the_library_of_amazon_signs_it() {
             "{part}: {calls:#?}"
         );
     }
-    let secret = bench.sandbox.secret_key().expose_secret().to_owned();
     assert_eq!(
-        server.wrongly_signed(&calls, &secret).await,
+        server.wrongly_signed(&calls, SECRET_KEY).await,
         Vec::<String>::new()
     );
     let wrong = server.wrongly_signed(&calls, "another secret key").await;

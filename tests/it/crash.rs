@@ -88,14 +88,7 @@ async fn an_idle_daemon_is_small_and_asleep() {
     }
     bench.start().await;
     bench.settle().await;
-    let pid = bench.pid();
-    let proc = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    let status = proc("status");
-    let resident: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap();
+    let resident = bench.resident_kb();
     // A debug build is larger than what users run; the README has the figures of a release.
     assert!(resident < 60_000, "{resident} kB resident");
     let mut used = bench.processor_time();

@@ -1,5 +1,6 @@
 //! What stands between the daemon and the server: it makes pages small, and has faults.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -8,7 +9,8 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::bench::until;
+use super::list;
+use crate::bench::{Bench, until};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(super) enum Fault {
 #[derive(Clone)]
 pub(super) struct Between {
     server: String,
+    /// The keys of a page.
+    page: usize,
     address: std::net::SocketAddr,
     state: Arc<Mutex<(Fault, u32)>>,
     /// Each call, its method and its URL as the daemon signed it.
@@ -36,10 +40,11 @@ pub(super) struct Between {
 }
 
 impl Between {
-    pub(super) async fn start(server: String) -> Self {
+    pub(super) async fn start(server: String, page: usize) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let between = Self {
             server,
+            page,
             address: listener.local_addr().unwrap(),
             state: Arc::new(Mutex::new((Fault::None, 0))),
             calls: Arc::default(),
@@ -61,9 +66,10 @@ impl Between {
         *self.state.lock().unwrap() = (fault, 0);
     }
 
-    /// Waits until so many calls have met the fault.
-    pub(super) async fn met(&self, times: u32) {
+    /// Has the daemon list until so many calls have met the fault.
+    pub(super) async fn met(&self, bench: &Bench, times: u32) {
         until("the fault is met", async || {
+            list(bench).await;
             (self.state.lock().unwrap().1 >= times).then_some(())
         })
         .await;
@@ -82,8 +88,10 @@ async fn pass(State(between): State<Between>, request: Request) -> Response {
     let call = format!("{} {}{path}", request.method(), between.endpoint());
     between.calls.lock().unwrap().push(call);
     let listing = path.contains("list-type=2");
-    let small = if listing { "&max-keys=30" } else { "" };
-    let url = format!("{}{path}{small}", between.server);
+    let mut url = format!("{}{path}", between.server);
+    if listing {
+        write!(url, "&max-keys={}", between.page).unwrap();
+    }
     let client = reqwest::Client::new();
     let answer = client.request(request.method().clone(), url).send().await;
     let answer = answer.unwrap();

@@ -3,13 +3,13 @@
 use std::fs;
 
 use super::between::Fault;
-use super::{PAGES, bench, known, of_pages, server};
+use super::{Kind, PAGES, bench, known, of_pages, server};
 use crate::bench::{Bench, text};
 use server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_and_explain_tell_of_objects_with_the_daemon_and_without() {
-    let Some((server, between, mut bench)) = of_pages().await else {
+    let Some((server, between, mut bench)) = of_pages(Kind::Moto).await else {
         return;
     };
     // The daemon finds nothing meanwhile.
@@ -64,7 +64,7 @@ async fn online(bench: &Bench) -> (Option<i32>, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_tells_what_a_bucket_costs_and_whether_it_can_be_read() {
-    let Some((server, between, bench)) = of_pages().await else {
+    let Some((server, between, bench)) = of_pages(Kind::Moto).await else {
         return;
     };
     let (code, told) = online(&bench).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Kind, Server};
 use super::{PAGES, known, of_pages, put, reach};
 use crate::bench::{BUCKET, Bench, text, until};
 use crate::webhooks::{SECRET, address, post, with_route};
@@ -250,7 +250,7 @@ async fn a_bucket_that_refuses_what_is_named_is_listed_once_it_allows_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_real_client_uploaded_is_looked_at_by_name_on_a_real_server() {
-    let Some((server, between, mut bench)) = of_pages().await else {
+    let Some((server, between, mut bench)) = of_pages(Kind::Moto).await else {
         return;
     };
     // From here on the daemon lists by itself no more.
