@@ -99,7 +99,7 @@ async fn sixty_buckets_take_the_calls_that_check_says_little_memory_and_no_work_
     let sleeps = bench.sleeps() - sleeps;
     let resident = bench.resident_kb();
     println!("{resident} kB resident; in 10 s of idleness {used:?} of CPU and {sleeps} wake-ups");
-    // A debug build is larger than what users run; docs/buckets.md has the figures of a release.
+    // A debug build is larger than what users run.
     assert!(resident < 150_000, "{resident} kB resident");
     assert!(used <= Duration::from_millis(200), "{used:?} of CPU");
     assert!(sleeps <= 600, "{sleeps} wake-ups");
