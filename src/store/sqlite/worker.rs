@@ -94,7 +94,7 @@ impl Worker {
     /// fails fails alone; a job without company needs none. On some errors (a full disk) `SQLite` ends the whole transaction: then all
     /// fail, and none of the rest is run, since it would be committed on its own.
     pub(super) fn commit(&self, group: Vec<Job>) {
-        let began = self.commits.as_ref().and_then(|commits| commits.begin());
+        let since = self.commits.as_ref().and_then(|commits| commits.begin());
         let mut result = self.session.begin();
         self.give_doubtful();
         let begun = result.is_ok();
@@ -131,7 +131,7 @@ impl Worker {
         result = result.and_then(|()| self.session.commit());
         if result.is_ok() {
             if let Some(commits) = &self.commits {
-                commits.end(began);
+                commits.end(since);
             }
         } else if self.session.in_transaction()
             && let Err(error) = self.session.roll_back()
