@@ -134,8 +134,11 @@ async fn a_delivery_at_any_node_is_purged_once_and_what_only_the_leader_can_do_i
         let queued = value("edgepurge_queued_assets{pipeline=\"www\"}").await;
         assert_eq!(queued, leads, "web-{}", node + 1);
         assert_eq!(value("edgepurge_leader").await, leads);
-        let follow = value("edgepurge_nodes{state=\"follows\"}").await;
-        assert_eq!(follow, Some(2.0));
+        until("it has seen the beats of both others", async || {
+            let follow = value("edgepurge_nodes{state=\"follows\"}").await;
+            (follow == Some(2.0)).then_some(())
+        })
+        .await;
     }
 }
 
