@@ -92,10 +92,12 @@ fn line(bucket: &Bucket) -> String {
 
 fn a_day(cost: &Cost) -> String {
     format!(
-        "{} and {} a day at most, free in the bucket's region, {:.2} EUR a day elsewhere",
+        "{} and {} a day at most, free in the bucket's region, {:.2} EUR a day elsewhere; at most {} of memory \
+         while listed",
         counted(cost.calls_a_day, "call"),
         size(cost.bytes_a_day),
-        cost.euros_a_day()
+        cost.euros_a_day(),
+        size(cost.memory)
     )
 }
 

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::range::ranges;
+use super::walker::RANGE;
+
 /// Objects of a page.
 const PAGE: u64 = 1_000;
 /// Bytes that an object takes in a page, about.
 const OBJECT: u64 = 400;
+/// Forms in which a page is in memory: as it came, as it was read, and with the rows of the index beside it.
+const COPIES: u64 = 3;
 /// Euros for a gigabyte that leaves the region, after the free ones of a month.
 const EUROS_A_GIGABYTE: f64 = 0.01;
 /// Gigabytes of a month that are free.
@@ -25,6 +30,8 @@ pub struct Cost {
     pub calls: u64,
     /// Bytes of a listing, about.
     pub bytes: u64,
+    /// Bytes of memory while it is listed, at most, about.
+    pub memory: u64,
     /// Calls of a day, at most.
     pub calls_a_day: u64,
     /// Bytes of a day, at most, about.
@@ -42,6 +49,7 @@ impl Cost {
             objects,
             calls,
             bytes,
+            memory: objects.clamp(1, PAGE) * OBJECT * COPIES * ranges(objects, RANGE),
             calls_a_day: calls * listings,
             bytes_a_day: bytes.saturating_mul(listings),
         }
@@ -54,6 +62,7 @@ impl Cost {
             objects: sum.objects + one.objects,
             calls: sum.calls + one.calls,
             bytes: sum.bytes + one.bytes,
+            memory: sum.memory + one.memory,
             calls_a_day: sum.calls_a_day + one.calls_a_day,
             bytes_a_day: sum.bytes_a_day.saturating_add(one.bytes_a_day),
         })
@@ -76,6 +85,8 @@ mod tests {
     fn a_listing_costs_a_call_for_a_thousand_objects() {
         let cost = Cost::new(100_000, Duration::from_mins(5));
         assert_eq!((cost.calls, cost.bytes), (100, 40_000_000));
+        // A page of each of four ranges, three times.
+        assert_eq!(cost.memory, 4_800_000);
         assert_eq!(cost.calls_a_day, 28_800);
         assert_eq!(cost.bytes_a_day, 11_520_000_000);
         // 11.52 GB, of which 2.5 are free.
@@ -89,6 +100,7 @@ mod tests {
         let one = Cost::new(20_000, Duration::from_mins(5));
         assert!(one.euros_a_day() < 1e-9);
         let all = Cost::sum([one; 10]);
+        assert_eq!(all.memory, 10 * one.memory);
         assert_eq!(all.calls_a_day, 57_600);
         assert!((all.euros_a_day() - 0.2054).abs() < 1e-9);
     }

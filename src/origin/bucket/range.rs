@@ -14,6 +14,11 @@ const ROWS: usize = 1_000;
 /// Ranges that are listed at once.
 const AT_ONCE: u64 = 4;
 
+/// In how many ranges so many objects are listed, of which each has `least` objects at least.
+pub(super) fn ranges(objects: u64, least: u64) -> u64 {
+    (objects / least.max(1)).clamp(1, AT_ONCE)
+}
+
 /// A range, and the place that its listing has come to.
 #[derive(Debug)]
 pub(super) struct Range {
@@ -62,7 +67,7 @@ impl Range {
         least: u64,
     ) -> Result<Vec<Self>, IndexError> {
         let files = index.files()?;
-        let count = (files / least.max(1)).clamp(1, AT_ONCE);
+        let count = ranges(files, least);
         let mut ranges = vec![Self::whole()];
         for nth in 1..count {
             let Some(after) = index.nth(files * nth / count)? else {

@@ -27,6 +27,9 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins
 /// Hints that are taken at once; each means no more than that the bucket is to be listed.
 const HINTS: usize = 512;
 
+/// The objects that a range of a listing has at least.
+pub(super) const RANGE: u64 = 10_000;
+
 /// How the bucket is asked.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::origin) struct Pace {
@@ -43,7 +46,7 @@ impl Default for Pace {
         Self {
             object: Duration::from_millis(10),
             busy: Duration::from_millis(500),
-            range: 10_000,
+            range: RANGE,
         }
     }
 }
