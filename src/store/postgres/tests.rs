@@ -75,7 +75,9 @@ impl Server {
             let ready = self.home.path().join("data/postmaster.pid");
             loop {
                 let said = std::fs::read_to_string(&ready).unwrap_or_default();
-                if said.lines().any(|line| line.trim() == "ready") {
+                // The file of the one before may still be there.
+                let ours = said.lines().next() == Some(&self.running.id().to_string());
+                if ours && said.lines().any(|line| line.trim() == "ready") {
                     return;
                 }
                 if self.running.try_wait().unwrap().is_some() {
