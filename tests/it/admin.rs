@@ -6,12 +6,13 @@ mod refusals;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, LIMIT};
 
 /// The admin token.
 pub(crate) const TOKEN: &str = "an-admin-token-of-many-bytes";
@@ -31,13 +32,20 @@ pub(crate) enum Door {
 }
 
 impl Door {
-    /// The TCP address, as the log has it.
+    /// The TCP address, as the log has it: its line comes after the first answer of the socket.
     pub(crate) fn tcp(bench: &Bench) -> Self {
-        let log = bench.log();
-        // Of the last start.
-        let last = log.rsplit_once("admin=\"");
-        let address = last.and_then(|(_, rest)| rest.split('"').next());
-        Self::Tcp(address.expect("the log names the address").to_owned())
+        let since = Instant::now();
+        loop {
+            let log = bench.log();
+            // Of the last start.
+            let last = log.rsplit_once("admin=\"");
+            let address = last.and_then(|(_, rest)| rest.split('"').next());
+            if let Some(address) = address {
+                return Self::Tcp(address.to_owned());
+            }
+            assert!(since.elapsed() < LIMIT, "the log names no address: {log}");
+            std::thread::yield_now();
+        }
     }
 
     fn request(&self, bench: &Bench, method: &str, path: &str) -> RequestBuilder {

@@ -274,7 +274,9 @@ async fn what_a_real_client_uploaded_is_looked_at_by_name_on_a_real_server() {
         !calls.iter().any(|call| call.starts_with("GET")),
         "{calls:#?}"
     );
-    let heads: BTreeSet<&String> = calls.iter().collect();
+    // A header that is young is asked for again, which is signed anew.
+    let head = |call: &String| call.split('?').next().unwrap().to_owned();
+    let heads: BTreeSet<String> = calls.iter().map(head).collect();
     assert_eq!(heads.len(), named.len(), "{heads:#?}");
     let purges = bench.purges();
     for asset in ["/07.html", "/08.html", "/33.html", "/%C3%BC%20a+b&c.html"] {
