@@ -16,10 +16,7 @@
     reason = "a measuring program speaks, trusts itself, and reads the clock"
 )]
 
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,52 +29,40 @@ use edgepurge::database::DatabaseUrl;
 use edgepurge::store::{Database, Store, StoreSettings};
 use edgepurge::supervise::Supervisor;
 
+#[expect(dead_code, reason = "a benchmark kills no server")]
+#[path = "../tests/it/database/cluster.rs"]
+mod cluster;
+
+use cluster::Cluster;
+
 /// Callers of a node at the same time.
 const CALLERS: u64 = 512;
-/// The user whom a server of root's is run as, since it refuses to be root's.
-const UNPRIVILEGED: u32 = 65_534;
 
-struct Server {
-    home: tempfile::TempDir,
-    running: Child,
-}
+struct Server(Cluster);
 
 impl Server {
     fn start() -> Self {
         let home = tempfile::tempdir_in("/var/tmp").unwrap();
-        if rustix::process::geteuid().is_root() {
-            chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
-        }
-        let mut initdb = program("initdb", home.path());
-        initdb.args(["--auth=trust", "--username=edgepurge", "--locale=C"]);
-        let made = initdb.arg("-D").arg(home.path().join("data")).output();
-        assert!(made.unwrap().status.success());
-        let mut postgres = program("postgres", home.path());
-        postgres
-            .args(["-c", "listen_addresses=", "-k"])
-            .arg(home.path());
-        postgres.arg("-D").arg(home.path().join("data"));
-        let running = postgres.spawn().unwrap();
-        let server = Self { home, running };
-        while server.pgbench("SELECT 1;", &["-t", "1"]).is_none() {
+        let mut cluster = Cluster::make(home, &["--auth=trust", "--username=edgepurge"]);
+        while !cluster.runs(&[]) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        server
+        Self(cluster)
     }
 
     /// A run of its own client, which makes these commits: what it says, where it can connect.
     fn pgbench(&self, sql: &str, how: &[&str]) -> Option<String> {
-        let script = self.home.path().join("script");
+        let script = self.0.home().join("script");
         std::fs::write(&script, sql).unwrap();
-        let mut pgbench = program("pgbench", self.home.path());
+        let mut pgbench = self.0.program("pgbench");
         pgbench.args(["-n", "-M", "prepared", "-U", "edgepurge", "-h"]);
         pgbench
-            .arg(self.home.path())
+            .arg(self.0.home())
             .args(how)
             .arg("-f")
             .arg(script)
             .arg("postgres");
-        let output = pgbench.stdout(Stdio::piped()).output().unwrap();
+        let output = pgbench.stderr(Stdio::null()).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         output.status.success().then_some(said)
     }
@@ -94,29 +79,6 @@ impl Server {
         let tps = said.lines().find_map(|line| line.strip_prefix("tps = "));
         tps.unwrap().split('.').next().unwrap().to_owned()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.running);
-        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
-        self.running.wait().unwrap();
-    }
-}
-
-fn program(name: &str, home: &Path) -> Command {
-    let programs: PathBuf = std::env::var_os("EDGEPURGE_TEST_POSTGRESQL")
-        .unwrap()
-        .into();
-    let mut program = Command::new(programs.join(name));
-    program
-        .current_dir(home)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if rustix::process::geteuid().is_root() {
-        program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
-    }
-    program
 }
 
 fn delivery(node: usize, number: u64) -> NewDelivery {
@@ -150,7 +112,7 @@ async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64)
     let state = tempfile::tempdir().unwrap();
     let url = format!(
         "postgres://edgepurge@/postgres?host={}",
-        server.home.path().display()
+        server.0.home().display()
     );
     let url = DatabaseUrl::parse(&url).unwrap();
     let (supervisor, _faults) = Supervisor::new();

@@ -2,14 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt as _;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use futures_util::FutureExt as _;
 
+use cluster::Cluster;
 use tokio_postgres::types::Type;
 
 use super::form::{of_many, translated};
@@ -21,77 +18,48 @@ use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
+#[path = "../../../tests/it/database/cluster.rs"]
+mod cluster;
 mod import;
 mod nodes;
 
-/// The user whom a server of root's is run as, since it refuses to be root's.
-const UNPRIVILEGED: u32 = 65_534;
+/// How a server runs whose data does not have to survive the machine.
+const SETTINGS: [&str; 2] = ["-c", "fsync=off"];
 
-/// A server that only this process can reach; it ends with this value.
+/// A server that only this process can reach.
 struct Server {
-    home: tempfile::TempDir,
+    cluster: Cluster,
     state: tempfile::TempDir,
-    running: Child,
 }
 
 impl Server {
     /// `None` where `PostgreSQL` is not installed.
     fn start() -> Option<Self> {
-        if programs().is_none() {
+        if cluster::programs().is_none() {
             eprintln!("SKIPPED: PostgreSQL is not installed; tests/run unpacks it");
             let may_skip = std::env::var_os("EDGEPURGE_TEST_SKIPS_NONE").is_none();
             assert!(may_skip, "skipped, and nothing may be");
             return None;
         }
-        let home = tempfile::tempdir().unwrap();
-        if rustix::process::geteuid().is_root() {
-            chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
-        }
-        let made = program("initdb", home.path())
-            .args(["--no-sync", "--locale=C", "--encoding=UTF8", "--auth=trust"])
-            .args(["--username=edgepurge"])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let running = postmaster(home.path());
+        let made = ["--no-sync", "--auth=trust", "--username=edgepurge"];
+        let cluster = Cluster::make(tempfile::tempdir().unwrap(), &made);
         let state = tempfile::tempdir().unwrap();
-        Some(Self {
-            home,
-            state,
-            running,
-        })
+        let mut server = Self { cluster, state };
+        server.restart();
+        Some(server)
     }
 
-    /// Ends it at once, as a crash of the machine's memory would.
-    fn kill(&mut self) {
-        self.running.kill().unwrap();
-        self.running.wait().unwrap();
-    }
-
-    /// Starts it again, when what is left of the one before is gone.
+    /// Starts it, when what is left of the one before is gone.
     fn restart(&mut self) {
-        loop {
-            self.running = postmaster(self.home.path());
-            let ready = self.home.path().join("data/postmaster.pid");
-            loop {
-                let said = std::fs::read_to_string(&ready).unwrap_or_default();
-                // The file of the one before may still be there.
-                let ours = said.lines().next() == Some(&self.running.id().to_string());
-                if ours && said.lines().any(|line| line.trim() == "ready") {
-                    return;
-                }
-                if self.running.try_wait().unwrap().is_some() {
-                    break;
-                }
-                std::thread::yield_now();
-            }
+        while !self.cluster.runs(&SETTINGS) {
+            std::thread::yield_now();
         }
     }
 
     fn settings(&self, schema: &str) -> StoreSettings {
         let url = format!(
             "postgres://edgepurge@/postgres?host={}",
-            self.home.path().display()
+            self.cluster.home().display()
         );
         let url = DatabaseUrl::parse(&url).unwrap();
         StoreSettings {
@@ -131,46 +99,6 @@ fn is_starting(why: &str) -> bool {
     ]
     .iter()
     .any(|word| why.contains(word))
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // At once: nothing of it is kept.
-        let pid = rustix::process::Pid::from_child(&self.running);
-        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
-        self.running.wait().unwrap();
-    }
-}
-
-/// A program of `PostgreSQL` for the cluster in a directory.
-fn program(name: &str, home: &Path) -> Command {
-    let mut program = Command::new(programs().unwrap().join(name));
-    program.current_dir(home);
-    if rustix::process::geteuid().is_root() {
-        program.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
-    }
-    program.arg("-D").arg(home.join("data"));
-    program
-}
-
-fn postmaster(home: &Path) -> Child {
-    program("postgres", home)
-        .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-        .arg(home)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// The directory of `PostgreSQL`'s programs: the one that is named, or the newest that is installed.
-fn programs() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("EDGEPURGE_TEST_POSTGRESQL") {
-        return Some(named.into());
-    }
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let programs = versions.map(|version| version.unwrap().path().join("bin"));
-    programs.filter(|bin| bin.join("initdb").exists()).max()
 }
 
 async fn close(store: Store, supervisor: &Supervisor) {
@@ -298,7 +226,7 @@ async fn the_server_prepares_every_statement() {
 fn beside(server: &Server, sql: &str) {
     let url = DatabaseUrl::parse(&format!(
         "postgres://edgepurge@/postgres?host={}",
-        server.home.path().display()
+        server.cluster.home().display()
     ));
     let cut = async {
         let (client, connection) = url.unwrap().connect("test").await.unwrap();
@@ -357,7 +285,7 @@ async fn what_was_answered_survives_a_killed_server_and_nothing_is_appended_twic
         let restarted = Cell::new(false);
         let kill = async {
             tokio::task::yield_now().await;
-            server.kill();
+            server.cluster.kill();
             // A commit in doubt is answered when the server is there again.
             server.restart();
             restarted.set(true);

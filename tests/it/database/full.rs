@@ -6,7 +6,8 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::server::{PASSWORD, Server, UNPRIVILEGED, write_url};
+use super::cluster::UNPRIVILEGED;
+use super::server::{PASSWORD, Server, write_url};
 use super::started;
 use crate::bench::{Bench, until};
 use crate::hostile::machine::{Mount, may_mount};
