@@ -17,6 +17,7 @@ use crate::config::{Config, Environment};
 use crate::core::asset::Asset;
 use crate::core::change::{Change, PipelineId, Target};
 use crate::core::purge::{Outcome, Scope};
+use crate::core::website::Website;
 use crate::daemon::{Daemon, End};
 use crate::engine::{Notice, RequestNotice};
 use crate::sandbox::Sandbox;
@@ -157,8 +158,10 @@ impl<'r> Origin<'r> {
         match self {
             Self::Directory(root) => format!("root = {}", toml_text(root)),
             Self::Bucket => format!(
-                "bucket = \"{}\"\nregion = \"{}\"\nendpoint = \"sandbox\"\npoll = \"1s\"",
-                BUCKET.0, BUCKET.1
+                "bucket = \"{}\"\nregion = \"{}\"\nendpoint = \"sandbox\"\npoll = \"1s\"\n{}",
+                BUCKET.0,
+                BUCKET.1,
+                Website::usual().rules()
             ),
         }
     }

@@ -81,6 +81,16 @@ impl Needed {
 }
 
 impl Website {
+    /// What most sites have: `index.html` at every level, and `404.html` for what is missing.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self {
+            index: Some("index.html".to_owned()),
+            error: Some("404.html".to_owned()),
+            rules: false,
+        }
+    }
+
     /// The rules that it needs, as the configuration has them; each ends with a new line.
     #[must_use]
     pub fn rules(&self) -> String {

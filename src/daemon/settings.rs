@@ -231,11 +231,7 @@ pub(super) fn sandbox(config: &Config, clock: Clock) -> SandboxSettings {
                 continue;
             };
             let mut bucket = sandbox::BucketSettings::new(name, region);
-            bucket.website = Some(Website {
-                index: Some("index.html".to_owned()),
-                error: Some("404.html".to_owned()),
-                rules: false,
-            });
+            bucket.website = Some(Website::usual());
             settings.buckets.push(bucket);
             edge.bucket = Some(ServedBucket {
                 name: name.to_owned(),
