@@ -15,7 +15,7 @@ const TAKEN_OVER: Duration = Duration::from_secs(14);
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 struct Fleet {
-    _server: Server,
+    server: Server,
     nodes: Vec<Bench>,
 }
 
@@ -37,10 +37,7 @@ impl Fleet {
             bench.start().await;
             nodes.push(bench);
         }
-        let fleet = Self {
-            _server: server,
-            nodes,
-        };
+        let fleet = Self { server, nodes };
         fleet.leader(&(0..count).collect::<Vec<_>>()).await;
         Some(fleet)
     }
@@ -230,6 +227,39 @@ async fn a_leader_that_was_halted_follows_when_it_goes_on() {
     fleet.deliver(leader, "c.css").await;
     fleet.nodes[other].purged("/c.css").await;
     assert!(fleet.purges().values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_on_any_node_while_the_database_is_away_is_purged_though_the_leader_dies_too()
+{
+    let Some(mut fleet) = Fleet::start(3).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1, 2]).await;
+    let others = fleet.others(leader);
+    fleet.server.kill();
+    for (number, node) in fleet.nodes.iter().enumerate() {
+        node.write(&format!("{number}.css"), "new");
+    }
+    for node in &others {
+        until("a node knows that the database is away", async || {
+            let status = fleet.nodes[*node].status().await;
+            let mut alarms = status["alarms"].as_array()?.iter();
+            alarms.find(|alarm| alarm["reason"] == "store").map(drop)
+        })
+        .await;
+    }
+    fleet.nodes[leader].kill().await;
+    fleet.server.run(&[]).await;
+    for node in &others {
+        fleet.nodes[0].purged(&format!("/{node}.css")).await;
+    }
+    fleet.nodes[leader].start().await;
+    fleet.nodes[0].purged(&format!("/{leader}.css")).await;
+    fleet.leader(&others).await;
+    let purges = fleet.purges();
+    assert!(purges.values().all(|times| *times == 1), "{purges:?}");
+    assert!(!purges.contains_key("*"), "nothing was missed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
