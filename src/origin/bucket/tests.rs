@@ -505,14 +505,20 @@ fn a_listing_that_lacks_a_page_or_breaks_off_makes_nothing_gone() {
     assert_eq!(site.purged(), [(Kind::Gone, "10.html".to_owned())]);
 }
 
-#[test]
-fn a_bucket_that_is_emptied_is_an_alarm_until_it_is_accepted() {
+/// A bucket of 60 objects of which the first 50 are gone, and their keys.
+fn emptied() -> (Site, Vec<String>) {
     let keys: Vec<String> = (0..60).map(|key| format!("{key:02}.html")).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let mut site = Site::new(&keys, 3);
-    for key in &keys[..50] {
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let site = Site::new(&names, 3);
+    for key in &names[..50] {
         site.world().delete(key);
     }
+    (site, keys)
+}
+
+#[test]
+fn a_bucket_that_is_emptied_is_an_alarm_until_it_is_accepted() {
+    let (mut site, _) = emptied();
     for _ in 0..2 {
         assert!(site.list());
         assert_eq!(site.purged(), []);
