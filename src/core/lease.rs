@@ -190,11 +190,15 @@ impl Lease {
             }
             (LeaseEvent::Stop, role) => {
                 self.stopping = true;
-                let Role::Leads { term, .. } = role else {
-                    return None;
-                };
-                self.role = Role::Leaves(Some(term));
-                Some(LeaseCommand::StepDown)
+                match role {
+                    Role::Leads { term, .. } => {
+                        self.role = Role::Leaves(Some(term));
+                        Some(LeaseCommand::StepDown)
+                    }
+                    // What only a leader does may have ended before, by the same stop: the term is still its own.
+                    Role::Follows => self.own.take().map(LeaseCommand::Resign),
+                    Role::Leaves(_) => None,
+                }
             }
             (LeaseEvent::Ended, role) => {
                 self.follow(now);

@@ -195,10 +195,17 @@ async fn when_the_leader_stops_another_leads_at_once() {
     let other = 1 - leader;
     let stopped = Instant::now();
     assert_eq!(fleet.nodes[leader].terminate().await, Some(0));
+    let ended = stopped.elapsed();
     fleet.deliver(other, "b.css").await;
     fleet.leader(&[other]).await;
     let took = stopped.elapsed();
-    assert!(took < AT_ONCE, "{took:?}");
+    let log = |node: usize| fleet.nodes[node].log();
+    assert!(
+        took < AT_ONCE,
+        "{took:?}, of which {ended:?} until the leader had ended\n{}\n{}",
+        log(leader),
+        log(other)
+    );
     fleet.nodes[other].purged("/b.css").await;
     let nodes = fleet.nodes[other].json(&["node", "list"]).await;
     assert_eq!(names(&nodes, "left"), [format!("web-{}", leader + 1)]);

@@ -181,6 +181,17 @@ fn a_leader_that_stops_is_followed_at_once() {
 }
 
 #[test]
+fn what_ends_by_the_stop_before_the_node_knows_of_it_is_resigned_from_too() {
+    let (mut lease, term) = leading();
+    assert_eq!(lease.handle(at(2_000), LeaseEvent::Ended), None);
+    let stopped = lease.handle(at(2_000), LeaseEvent::Stop);
+    assert_eq!(stopped, Some(LeaseCommand::Resign(term)));
+    // A node that led never, or not since another did, has nothing to resign from.
+    let mut other = reading(row(term.0, Some(OTHER), 8));
+    assert_eq!(other.handle(at(2_000), LeaseEvent::Stop), None);
+}
+
+#[test]
 fn a_term_that_begins_while_its_node_stops_is_resigned_from() {
     let mut lease = Lease::new(ME, 7, at(0));
     lease.handle(at(0), LeaseEvent::Read(row(0, None, 1)));
