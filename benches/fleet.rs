@@ -30,7 +30,7 @@ use edgepurge::store::{Database, Store, StoreSettings};
 use edgepurge::supervise::Supervisor;
 
 #[expect(dead_code, reason = "a benchmark kills no server")]
-#[path = "../tests/it/database/cluster.rs"]
+#[path = "../src/store/postgres/tests/cluster.rs"]
 mod cluster;
 
 use cluster::Cluster;

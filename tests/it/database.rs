@@ -1,6 +1,7 @@
 //! Queue and history in a `PostgreSQL`: the real process and a real server, which fails in every way.
 
 mod checked;
+#[path = "../../src/store/postgres/tests/cluster.rs"]
 mod cluster;
 mod full;
 mod moved;

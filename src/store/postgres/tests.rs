@@ -18,7 +18,6 @@ use crate::store::contract::{cases, change, leading};
 use crate::store::db::values;
 use crate::store::sql;
 
-#[path = "../../../tests/it/database/cluster.rs"]
 mod cluster;
 mod import;
 mod nodes;
