@@ -10,9 +10,10 @@ use crate::store::db::{Db, values};
 use crate::store::{StoreError, sql};
 
 /// The versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("0001_initial.sql"),
     include_str!("0002_node.sql"),
+    include_str!("0003_members.sql"),
 ];
 /// The oldest version whose edgepurge can use the tables of the last one.
 const OLDEST_READER: usize = 2;

@@ -17,7 +17,7 @@ const APPLICATION: i32 = 0x4550_5131;
 /// Prepared statements that a connection keeps: about as many as there are.
 const STATEMENTS: usize = 64;
 /// The schema's versions, in order: the first makes version 1.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_deliveries.sql"),
     include_str!("../migrations/0003_limits.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0010_paused_by.sql"),
     include_str!("../migrations/0011_fleet.sql"),
     include_str!("../migrations/0012_node.sql"),
+    include_str!("../migrations/0013_members.sql"),
 ];
 
 /// Opens the database to write.

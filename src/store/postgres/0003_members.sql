@@ -1,0 +1,31 @@
+-- As `migrations/0013_members.sql`.
+CREATE TABLE member (
+    node     bigint NOT NULL,
+    pipeline text COLLATE "C" NOT NULL,
+    armed    bigint NOT NULL DEFAULT 0,
+    agreed   bigint NOT NULL DEFAULT 0,
+    lagging  text COLLATE "C" NOT NULL DEFAULT '',
+    scanned  bigint NOT NULL DEFAULT 0,
+    noticed  bigint NOT NULL DEFAULT 0,
+    last     bigint NOT NULL DEFAULT 0,
+    report   text COLLATE "C" NOT NULL DEFAULT '',
+    PRIMARY KEY (node, pipeline)
+);
+
+CREATE TABLE round (
+    id          bigint PRIMARY KEY,
+    pipeline    text COLLATE "C" NOT NULL,
+    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('scan', 'notice')),
+    due         bigint NOT NULL,
+    accept_loss bigint,
+    asked       bigint NOT NULL,
+    who         text COLLATE "C" NOT NULL DEFAULT ''
+);
+
+CREATE TABLE ask (
+    id     bigint PRIMARY KEY,
+    node   bigint NOT NULL,
+    asked  bigint NOT NULL,
+    body   text COLLATE "C" NOT NULL,
+    answer text COLLATE "C"
+);
