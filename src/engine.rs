@@ -37,8 +37,8 @@ use task::{End, Task};
 
 /// How soon after one pull the next may follow: of a flood of commits, not each is worth one.
 const PULL_EVERY: Duration = Duration::from_millis(5);
-/// How many queued changes are pulled from the store at once.
-const PULL: usize = 10_000;
+/// How many changes are read or written in one call: so many rows are written in less than 200 ms.
+const PULL: usize = 5_000;
 /// How many replies and questions may wait for the engine; more make their senders wait.
 const CHANNEL: usize = 256;
 /// How many notices a slow listener may lag behind before it misses some.

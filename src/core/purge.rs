@@ -302,6 +302,8 @@ pub enum Decision {
         attempt: u32,
         /// Not to be sent again before this, where they are queued again.
         not_before: Time,
+        /// Whether it was for everything: then its changes may be many.
+        all: bool,
         /// Now.
         at: Time,
     },

@@ -12,9 +12,9 @@ use crate::core::capacity::Queued;
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::pause::{Holder, Pause};
 use crate::core::planner::{Command, Event, Limits, PipelineSettings, Planner, Step};
-use crate::core::purge::{Decision, Unsettled};
+use crate::core::purge::{Decision, RequestId, Scope, Unsettled};
 use crate::core::time::Time;
-use crate::store::{Desk, StoreError, Tenure};
+use crate::store::{Desk, StoreError, StoreFuture, Tenure};
 
 /// How soon it is asked again whether a look is over that a batch waits for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -158,8 +158,17 @@ impl Steps {
             }
         }
         let (planner, step) = Planner::restore(limits, pipelines, unsettled.clone(), seed, now);
+        for settled in step.decisions.iter().filter(|one| is_settled_all(one)) {
+            while desk.release(settled, at_once).await? == at_once {}
+        }
         if !step.decisions.is_empty() {
             desk.decide(step.decisions.clone()).await?;
+        }
+        // An end in the middle of that may have left some.
+        let all = unsettled.requests.iter().filter(|open| is_all(&open.scope));
+        let opened = step.decisions.iter().filter_map(opened_all);
+        for request in all.map(|open| open.id).chain(opened) {
+            while desk.cover(request, at_once).await? == at_once {}
         }
         let steps = Self {
             planner,
@@ -277,16 +286,54 @@ impl Steps {
 
     /// Commits decisions, again and again if need be: the planner has made them, so there is no going
     /// on without. Where the host ends before they could be committed, they count as never made.
+    ///
+    /// What a request for everything covers may be much: it is taken, and let go, in steps of `at_once`, so that
+    /// nothing else waits long for the store. Where that ends in the middle, the request is still in flight, and
+    /// covers all of it again at the next start.
     async fn commit<H: Host>(&self, host: &mut H, decisions: &[Decision]) -> Result<(), H::End> {
         if decisions.is_empty() {
             return Ok(());
         }
-        while let Err(error) = host
-            .during(self, self.desk.decide(decisions.to_vec()))
-            .await?
-        {
-            host.failed(self, Doing::Commit, &error).await?;
+        for settled in decisions.iter().filter(|one| is_settled_all(one)) {
+            let release = || self.desk.release(settled, self.at_once);
+            while self.insist(host, release).await? == self.at_once {}
+        }
+        self.insist(host, || self.desk.decide(decisions.to_vec()))
+            .await?;
+        for request in decisions.iter().filter_map(opened_all) {
+            let cover = || self.desk.cover(request, self.at_once);
+            while self.insist(host, cover).await? == self.at_once {}
         }
         Ok(())
     }
+
+    /// Has the store do something, again and again if need be.
+    async fn insist<'s, H: Host, T: Send>(
+        &'s self,
+        host: &mut H,
+        step: impl Fn() -> StoreFuture<'s, T>,
+    ) -> Result<T, H::End> {
+        loop {
+            match host.during(self, step()).await? {
+                Ok(done) => return Ok(done),
+                Err(error) => host.failed(self, Doing::Commit, &error).await?,
+            }
+        }
+    }
+}
+
+/// The request that is opened for everything.
+fn opened_all(decision: &Decision) -> Option<RequestId> {
+    match decision {
+        Decision::Open { request, scope, .. } if is_all(scope) => Some(*request),
+        _ => None,
+    }
+}
+
+const fn is_all(scope: &Scope) -> bool {
+    matches!(scope, Scope::All { .. })
+}
+
+const fn is_settled_all(decision: &Decision) -> bool {
+    matches!(decision, Decision::Settled { all: true, .. })
 }

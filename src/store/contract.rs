@@ -76,6 +76,15 @@ fn open_all(id: u64, name: &str, through: u64) -> Decision {
     }
 }
 
+/// Opens a request for everything, which takes what it covers.
+async fn purge_all(store: &Desk, id: u64, name: &str, through: u64) {
+    store
+        .decide(vec![open_all(id, name, through)])
+        .await
+        .unwrap();
+    store.cover(RequestId(id), 1_000).await.unwrap();
+}
+
 fn accepted(id: u64) -> Decision {
     Decision::Accepted {
         request: RequestId(id),
@@ -91,6 +100,7 @@ fn settled(id: u64, outcome: Outcome) -> Decision {
         why: "so".to_owned(),
         attempt: 3,
         not_before: at(99),
+        all: false,
         at: at(30),
     }
 }
@@ -179,6 +189,7 @@ contract! {
     concurrent_appends_never_share_a_number
     a_request_takes_the_changes_it_covers_and_no_later_one
     an_all_takes_everything_of_its_pipeline_up_to_its_sequence
+    an_all_takes_and_lets_go_of_much_in_steps_and_goes_on_where_it_was_broken_off
     what_came_to_nothing_is_queued_again
     done_and_failed_are_final_and_a_later_done_clears_a_failure
     a_decision_about_an_unknown_request_is_an_error_and_keeps_nothing
@@ -262,7 +273,7 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<D
             since: at(4)
         }]
     );
-    store.decide(vec![open_all(1, WWW, 4)]).await.unwrap();
+    purge_all(&store, 1, WWW, 4).await;
     assert_eq!(queued(&store).await, ["4 /a", "5 /late"]);
     let unsettled = store.unsettled().await.unwrap();
     assert_eq!(unsettled.all, []);
@@ -275,6 +286,38 @@ async fn an_all_takes_everything_of_its_pipeline_up_to_its_sequence(store: Arc<D
     store.decide(vec![accepted]).await.unwrap();
     let unsettled = store.unsettled().await.unwrap();
     assert_eq!(unsettled.last_all, [(pipeline(WWW), at(12))].into());
+}
+
+async fn an_all_takes_and_lets_go_of_much_in_steps_and_goes_on_where_it_was_broken_off(
+    store: Arc<Desk>,
+) {
+    let last = fill(&store, &["/a", "/b", "/c", "/d", "/e"]).await.last;
+    store.decide(vec![open_all(1, WWW, last.0)]).await.unwrap();
+    fill(&store, &["/later"]).await;
+    let cover = async || store.cover(RequestId(1), 2).await.unwrap();
+    assert_eq!((cover().await, queued(&store).await.len()), (2, 4));
+    assert_eq!((cover().await, cover().await, cover().await), (2, 1, 0));
+    assert_eq!(queued(&store).await, ["6 /later"]);
+    // What was let go of when the process died is covered again, as long as the request is in flight.
+    let nothing = settled(1, Outcome::Error);
+    assert_eq!(store.release(&nothing, 2).await.unwrap(), 2);
+    assert_eq!(queued(&store).await.len(), 3);
+    assert_eq!((cover().await, cover().await), (2, 0));
+    let restored = store.unsettled().await.unwrap();
+    assert_eq!(restored.requests[0].attempt, 3, "as often as was tried");
+    let done = settled(1, Outcome::Done);
+    assert_eq!(store.release(&done, 2).await.unwrap(), 2);
+    assert_eq!(queued(&store).await, ["6 /later"]);
+    store.decide(vec![done]).await.unwrap();
+    let stages = store.stages(Seq(1), last).await.unwrap();
+    assert_eq!(stages.done, 5);
+    // A request that is over takes nothing more.
+    store
+        .decide(vec![open_all(2, SHOP, 6), settled(2, Outcome::Unsent)])
+        .await
+        .unwrap();
+    fill(&store, &["/last"]).await;
+    assert_eq!(cover().await, 0);
 }
 
 async fn what_came_to_nothing_is_queued_again(store: Arc<Desk>) {
@@ -337,10 +380,8 @@ async fn done_and_failed_are_final_and_a_later_done_clears_a_failure(store: Arc<
         .unwrap();
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, [(pipeline(WWW), 2), (pipeline(SHOP), 1)].into());
-    store
-        .decide(vec![open_all(4, WWW, seq), settled(4, Outcome::Done)])
-        .await
-        .unwrap();
+    purge_all(&store, 4, WWW, seq).await;
+    store.decide(vec![settled(4, Outcome::Done)]).await.unwrap();
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, [(pipeline(SHOP), 1)].into());
     assert_eq!(queued(&store).await, Vec::<String>::new());

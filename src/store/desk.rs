@@ -19,7 +19,7 @@ use crate::core::delivery::ScanDone;
 use crate::core::lease::{LeaseRow, NodeId, Term};
 use crate::core::nodes::NodeRow;
 use crate::core::pause::{Holder, Pause, Retry};
-use crate::core::purge::Decision;
+use crate::core::purge::{Decision, RequestId};
 use crate::core::time::Time;
 use crate::core::verify::{Check, FollowUp, FollowUps, FollowedUp, Follows, Known, Looked};
 
@@ -175,6 +175,28 @@ impl Desk {
                 .iter()
                 .try_for_each(|decision| decide::apply(db, decision))
         })
+    }
+
+    /// A request for everything takes what it covers: at most `limit` changes a call, so that no call takes long.
+    /// Returns how many it were. One that is over takes none.
+    pub fn cover(&self, request: RequestId, limit: usize) -> StoreFuture<'_, usize> {
+        self.fenced(move |db| decide::cover(db, request, limit))
+    }
+
+    /// What becomes of the changes of a request by the decision that settles it, which is committed next: at most
+    /// `limit` changes a call. Returns how many it were.
+    pub fn release(&self, settled: &Decision, limit: usize) -> StoreFuture<'_, usize> {
+        let Decision::Settled {
+            request,
+            outcome,
+            attempt,
+            not_before,
+            ..
+        } = *settled
+        else {
+            return Box::pin(std::future::ready(Ok(0)));
+        };
+        self.fenced(move |db| decide::release(db, request, outcome, (attempt, not_before), limit))
     }
 
     /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.

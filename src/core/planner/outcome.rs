@@ -314,6 +314,7 @@ impl Planner {
             why,
             attempt,
             not_before,
+            all: matches!(flight.scope, Scope::All { .. }),
             at: now,
         });
         if !matches!(outcome, Outcome::Done | Outcome::Failed) {

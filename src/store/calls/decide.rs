@@ -45,10 +45,16 @@ pub(in crate::store) fn apply(db: &dyn Db, decision: &Decision) -> Result<(), St
             attempt,
             not_before,
             at,
+            ..
         } => {
             let settled = values![*request, outcome.as_str(), why, *at];
             let found = db.execute(sql::request::SETTLE, &settled)? > 0;
-            release(db, *request, *outcome, *attempt, *not_before)?;
+            let all = usize::MAX;
+            release(db, *request, *outcome, (*attempt, *not_before), all)?;
+            if *outcome == Outcome::Done {
+                // A later done that covers an asset clears its failure.
+                db.execute(sql::change::CLEAR_FAILURES, &values![*request])?;
+            }
             found
         }
         Decision::QueueAll {
@@ -110,14 +116,26 @@ fn open(db: &dyn Db, opened: &Opened<'_>) -> Result<(), StoreError> {
             db.many(sql::request::NAME, names)?;
             let taken = assets.map(|(asset, seq)| values![id, pipeline, asset, *seq]);
             db.many(sql::change::TAKE_ASSET, taken)?;
+            db.execute(sql::request::SUM_UP, &values![id])?;
         }
         Scope::All { .. } => {
-            db.execute(sql::change::TAKE_ALL, &values![id, pipeline, through])?;
             db.execute(sql::request::UNQUEUE_ALL, &values![pipeline])?;
         }
     }
-    db.execute(sql::request::SUM_UP, &values![id])?;
     Ok(())
+}
+
+/// A request for everything takes what it covers, at most `limit` changes. Returns how many.
+pub(in crate::store) fn cover(
+    db: &dyn Db,
+    id: RequestId,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let taken = db.execute(sql::change::COVER, &values![id, limit])?;
+    if taken < limit {
+        db.execute(sql::request::SUM_UP, &values![id])?;
+    }
+    Ok(taken)
 }
 
 fn accept(db: &dyn Db, id: RequestId, remote_id: &str, at: Time) -> Result<bool, StoreError> {
@@ -139,28 +157,23 @@ fn learn(db: &dyn Db, learned: &Learned) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What becomes of the changes of a request that is over.
-fn release(
+/// What becomes of the changes of a request that is over, of at most `limit` of them: how many. Where they are
+/// queued again, with the attempts made for them and a time to wait for.
+pub(in crate::store) fn release(
     db: &dyn Db,
     id: RequestId,
     outcome: Outcome,
-    attempt: u32,
-    not_before: Time,
-) -> Result<(), StoreError> {
+    (attempt, not_before): (u32, Time),
+    limit: usize,
+) -> Result<usize, StoreError> {
     let stage = match outcome {
         Outcome::Done => "done",
         Outcome::Failed => "failed",
         Outcome::Error | Outcome::Vanished | Outcome::Overdue | Outcome::Unsent => {
             let overdue = outcome == Outcome::Overdue;
-            let requeued = values![id, attempt, not_before, overdue];
-            db.execute(sql::change::REQUEUE, &requeued)?;
-            return Ok(());
+            let requeued = values![id, attempt, not_before, overdue, limit];
+            return db.execute(sql::change::REQUEUE, &requeued);
         }
     };
-    db.execute(sql::change::END, &values![id, stage])?;
-    if outcome == Outcome::Done {
-        // A later done that covers an asset clears its failure.
-        db.execute(sql::change::CLEAR_FAILURES, &values![id])?;
-    }
-    Ok(())
+    db.execute(sql::change::END, &values![id, stage, limit])
 }

@@ -143,7 +143,7 @@ async fn requests_are_found_by_source_time_and_a_part_of_a_name(store: Arc<Desk>
         .decide(vec![open(2, WWW, &[("/50%.css", 2)])])
         .await
         .unwrap();
-    store.decide(vec![open_all(3, WWW, 3)]).await.unwrap();
+    purge_all(&store, 3, WWW, 3).await;
     let found = async |filter: RequestFilter| {
         let filter = RequestFilter {
             slice: Slice::first(10),

@@ -267,7 +267,7 @@ async fn the_history_of_an_asset_tells_its_purges_and_why(store: Arc<Desk>) {
         .await
         .unwrap();
     fill(&store, &["*", "/c", "/a"]).await;
-    store.decide(vec![open_all(4, WWW, 6)]).await.unwrap();
+    purge_all(&store, 4, WWW, 6).await;
 
     let told = store
         .purges_of(pipeline(WWW), asset("/a"), 9)

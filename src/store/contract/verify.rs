@@ -65,13 +65,9 @@ async fn purged(store: &Desk, id: u64, assets: &[(&str, u64)]) {
 }
 
 async fn purged_all(store: &Desk, id: u64, through: u64) {
+    purge_all(store, id, WWW, through).await;
     store
-        .decide(vec![
-            open_all(id, WWW, through),
-            accepted(id),
-            settled(id, Outcome::Done),
-            follow(id),
-        ])
+        .decide(vec![accepted(id), settled(id, Outcome::Done), follow(id)])
         .await
         .unwrap();
 }
@@ -247,7 +243,7 @@ async fn a_later_change_is_waited_for(store: Arc<Desk>) {
     assert_eq!((check.request, check.round), (RequestId(2), 0));
 
     let late = fill(&store, &["/a"]).await.last;
-    store.decide(vec![open_all(3, WWW, late.0)]).await.unwrap();
+    purge_all(&store, 3, WWW, late.0).await;
     assert_eq!(store.known(check).await.unwrap().newer, Some(late));
 }
 
@@ -394,12 +390,9 @@ async fn a_failed_all_ends_the_wait_for_it_too(store: Arc<Desk>) {
     planned(&store, true, None).await;
     store.looked(stale(one(&store).await)).await.unwrap();
     store.purge_again(at(9_999), 9).await.unwrap();
+    purge_all(&store, 2, WWW, 2).await;
     store
-        .decide(vec![
-            open_all(2, WWW, 2),
-            settled(2, Outcome::Failed),
-            follow(2),
-        ])
+        .decide(vec![settled(2, Outcome::Failed), follow(2)])
         .await
         .unwrap();
     planned(&store, true, None).await;

@@ -32,14 +32,20 @@ statements! {
     TAKE_ASSET =
         "UPDATE change SET stage = 'taken', request = ?1
          WHERE stage = 'queued' AND pipeline = ?2 AND asset = ?3 AND seq <= ?4";
-    TAKE_ALL =
-        "UPDATE change SET stage = 'taken', request = ?1
-         WHERE stage = 'queued' AND pipeline = ?2 AND seq <= ?3";
+    /// What a purge of everything covers, unless that is over.
+    COVER =
+        "UPDATE change SET stage = 'taken', request = ?1 WHERE seq IN (
+             SELECT seq FROM change
+             WHERE stage = 'queued' AND pipeline = (SELECT pipeline FROM request WHERE id = ?1)
+               AND seq <= (SELECT through FROM request WHERE id = ?1 AND settled IS NULL)
+             LIMIT ?2)";
     REQUEUE =
         "UPDATE change SET stage = 'queued', attempt = ?2, not_before = ?3,
                            overdue = CASE WHEN overdue > ?4 THEN overdue ELSE ?4 END
-         WHERE request = ?1 AND stage = 'taken'";
-    END = "UPDATE change SET stage = ?2 WHERE request = ?1 AND stage = 'taken'";
+         WHERE seq IN (SELECT seq FROM change WHERE request = ?1 AND stage = 'taken' LIMIT ?5)";
+    END =
+        "UPDATE change SET stage = ?2
+         WHERE seq IN (SELECT seq FROM change WHERE request = ?1 AND stage = 'taken' LIMIT ?3)";
     CLEAR_FAILURES =
         "UPDATE change SET stage = 'done', request = ?1
          WHERE stage = 'failed'
