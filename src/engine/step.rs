@@ -91,6 +91,8 @@ pub trait Host {
 pub enum Committed<'a> {
     /// The planner's decisions; none are committed at once.
     Decisions(&'a [Decision]),
+    /// A part of what a request for everything takes or lets go.
+    Part,
     /// A pause, of which the planner does not know yet.
     Pause(&'a Pause),
     /// The end of a pause, of which the planner does not know yet.
@@ -271,7 +273,6 @@ impl Steps {
         let step = self.planner.handle(host.now(), event);
         host.decided(self, &step)?;
         self.commit(host, &step.decisions).await?;
-        host.committed(Committed::Decisions(&step.decisions))?;
         for command in step.commands {
             // What is not sent stays `submitting`: were it sent when the term goes on, it would come together
             // with what the rate allows by then.
@@ -291,18 +292,22 @@ impl Steps {
     /// nothing else waits long for the store. Where that ends in the middle, the request is still in flight, and
     /// covers all of it again at the next start.
     async fn commit<H: Host>(&self, host: &mut H, decisions: &[Decision]) -> Result<(), H::End> {
-        if decisions.is_empty() {
-            return Ok(());
-        }
         for settled in decisions.iter().filter(|one| is_settled_all(one)) {
             let release = || self.desk.release(settled, self.at_once);
-            while self.insist(host, release).await? == self.at_once {}
+            while self.insist(host, release).await? == self.at_once {
+                host.committed(Committed::Part)?;
+            }
         }
-        self.insist(host, || self.desk.decide(decisions.to_vec()))
-            .await?;
+        if !decisions.is_empty() {
+            let decide = || self.desk.decide(decisions.to_vec());
+            self.insist(host, decide).await?;
+        }
+        host.committed(Committed::Decisions(decisions))?;
         for request in decisions.iter().filter_map(opened_all) {
             let cover = || self.desk.cover(request, self.at_once);
-            while self.insist(host, cover).await? == self.at_once {}
+            while self.insist(host, cover).await? == self.at_once {
+                host.committed(Committed::Part)?;
+            }
         }
         Ok(())
     }

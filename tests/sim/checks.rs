@@ -77,6 +77,7 @@ pub(crate) const MEETS: [&str; 63] = [
     "brought again",
     "damped",
     "doubt that found nothing",
+    "an all in parts",
     "dropped",
     "given up for others",
     "halved",

@@ -250,6 +250,10 @@ impl Host for World {
                 self.held_up("held up after the commit");
                 return Ok(());
             }
+            Committed::Part => {
+                self.ledger.meet("an all in parts");
+                "between the parts of an all"
+            }
             Committed::Pause(pause) => {
                 self.held(pause);
                 "between pause and planner"
