@@ -3,6 +3,10 @@
 //!
 //! `cargo bench --bench fleet -- [--seconds N]`
 //!
+//! Then, with two nodes: how long it takes until one hears of a commit of the other, how long a leader takes to
+//! restore 100,000 queued changes, and how long the other node's commits wait meanwhile, and while a request for
+//! everything takes all of them.
+//!
 //! The server is started for it on this machine's disk, with its defaults (fsync on), and shares the cores with
 //! the nodes. Each node is a store as a daemon has it, with 512 callers that take one delivery after the other;
 //! each delivery has a name, a dedupe key and an asset of its own, so that it is a row of `delivery` and one of
@@ -22,12 +26,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use edgepurge::core::asset::Asset;
-use edgepurge::core::change::{Kind, NewChange, PipelineId, Source, Target};
+use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::delivery::{NewDelivery, Work};
+use edgepurge::core::lease::Term;
+use edgepurge::core::purge::{AllReason, Decision, RequestId, Scope};
 use edgepurge::core::time::Time;
 use edgepurge::database::DatabaseUrl;
 use edgepurge::store::{Database, Store, StoreSettings};
 use edgepurge::supervise::Supervisor;
+use tokio_util::sync::CancellationToken;
 
 #[expect(dead_code, reason = "a benchmark kills no server")]
 #[path = "../src/store/postgres/tests/cluster.rs"]
@@ -37,6 +44,10 @@ use cluster::Cluster;
 
 /// Callers of a node at the same time.
 const CALLERS: u64 = 512;
+/// Changes that are queued.
+const QUEUED: usize = 100_000;
+/// How many of them the engine reads and writes in one call.
+const STEP: usize = 5_000;
 
 struct Server(Cluster);
 
@@ -107,28 +118,37 @@ fn delivery(node: usize, number: u64) -> NewDelivery {
     }
 }
 
-/// Deliveries per second of so many nodes together, and how many were in one commit.
-async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64) {
-    let state = tempfile::tempdir().unwrap();
+/// A node's store.
+fn open(
+    server: &Server,
+    state: &std::path::Path,
+    schema: &str,
+    node: usize,
+    supervisor: &Supervisor,
+) -> Arc<Store> {
     let url = format!(
         "postgres://edgepurge@/postgres?host={}",
         server.0.home().display()
     );
     let url = DatabaseUrl::parse(&url).unwrap();
-    let (supervisor, _faults) = Supervisor::new();
-    let open = |node: usize| {
-        let url = url.clone();
-        let settings = StoreSettings {
-            directory: state.path().join(node.to_string()),
-            api_url: "sandbox".to_owned(),
-            database: Some(Database {
-                url: Arc::new(move || Ok(url.clone())),
-                schema: format!("nodes_{nodes}"),
-                node: format!("web-{node}"),
-            }),
-        };
-        Arc::new(Store::open(&settings, &supervisor).unwrap())
+    let settings = StoreSettings {
+        directory: state.join(node.to_string()),
+        api_url: "sandbox".to_owned(),
+        database: Some(Database {
+            url: Arc::new(move || Ok(url.clone())),
+            schema: schema.to_owned(),
+            node: format!("web-{node}"),
+        }),
     };
+    Arc::new(Store::open(&settings, supervisor).unwrap())
+}
+
+/// Deliveries per second of so many nodes together, and how many were in one commit.
+async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64) {
+    let state = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let schema = format!("nodes_{nodes}");
+    let open = |node: usize| open(server, state.path(), &schema, node, &supervisor);
     let stores: Vec<Arc<Store>> = (0..nodes).map(open).collect();
     let taken = Arc::new(AtomicU64::new(0));
     let (begun, commits) = (Instant::now(), || {
@@ -161,6 +181,122 @@ async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64)
     (rate, per_commit)
 }
 
+/// The middle one, the 99th of a hundred, and the longest, in milliseconds.
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1_000.0;
+    format!(
+        "p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms",
+        at(50),
+        at(99),
+        at(100)
+    )
+}
+
+fn changes(from: usize, count: usize) -> Vec<NewChange> {
+    let pipeline = PipelineId::new("11111111-1111-4111-8111-111111111111");
+    let change = |number| NewChange {
+        pipeline: pipeline.clone(),
+        target: Target::Asset(Asset::from_stored(&format!("/{number}.css"))),
+        kind: Kind::Asked,
+        source: Source::Webhook,
+        detail: "push".into(),
+        file: None,
+        seen: Time::from_millis(1_000),
+    };
+    (from..from + count).map(change).collect()
+}
+
+/// Commits one change after the other until told to end. Returns how long each took.
+fn committing(
+    store: Arc<Store>,
+    until: CancellationToken,
+) -> tokio::task::JoinHandle<Vec<Duration>> {
+    tokio::spawn(async move {
+        let mut times = Vec::new();
+        while !until.is_cancelled() {
+            let begun = Instant::now();
+            store
+                .append(changes(1_000_000 + times.len(), 1))
+                .await
+                .unwrap();
+            times.push(begun.elapsed());
+        }
+        times
+    })
+}
+
+/// What two nodes notice of each other, with much in the queue.
+async fn together(server: &Server) {
+    let state = tempfile::tempdir().unwrap();
+    let (supervisor, _faults) = Supervisor::new();
+    let node = |number| open(server, state.path(), "together", number, &supervisor);
+    let (first, second) = (node(1), node(2));
+    let mut heard = Vec::new();
+    let mut last = second.subscribe();
+    for number in 0..500 {
+        let begun = Instant::now();
+        let appended = first.append(changes(number, 1)).await.unwrap();
+        last.wait_for(|seen| *seen >= appended.last).await.unwrap();
+        heard.push(begun.elapsed());
+    }
+    println!("a commit is known to the other node: {}", spread(heard));
+
+    for step in 0..QUEUED / 5_000 {
+        first.append(changes(step * 5_000, 5_000)).await.unwrap();
+    }
+    let (lease, term) = (first.lease().await.unwrap(), Term(1));
+    let until = Time::from_millis(u64::MAX);
+    let taken = first.take_over(lease, term, first.node(), until).await;
+    let desk = taken.unwrap().unwrap();
+    let over = CancellationToken::new();
+    let waits = committing(Arc::clone(&second), over.clone());
+    let begun = Instant::now();
+    let mut cursor = Seq(0);
+    let unsettled = desk.unsettled().await.unwrap();
+    assert!(unsettled.requests.is_empty());
+    loop {
+        let pulled = desk.queued_after(cursor, STEP).await.unwrap();
+        cursor = pulled.last().map_or(cursor, |last| last.seq);
+        if pulled.len() < STEP {
+            break;
+        }
+    }
+    let restored = begun.elapsed().as_secs_f64();
+    over.cancel();
+    let waits = waits.await.unwrap();
+    println!(
+        "{QUEUED} queued changes are restored in {restored:.2} s; commits of the other node meanwhile: {}",
+        spread(waits)
+    );
+
+    let (over, begun) = (CancellationToken::new(), Instant::now());
+    let waits = committing(Arc::clone(&second), over.clone());
+    let (request, at) = (RequestId(1), Time::from_millis(2_000));
+    let opened = Decision::Open {
+        request,
+        pipeline: PipelineId::new("11111111-1111-4111-8111-111111111111"),
+        scope: Scope::All {
+            reason: AllReason::Count,
+            through: cursor,
+        },
+        first_seen: at,
+        api_since: None,
+        at,
+    };
+    desk.decide(vec![opened]).await.unwrap();
+    while desk.cover(request, STEP).await.unwrap() == STEP {}
+    let took = begun.elapsed().as_secs_f64();
+    over.cancel();
+    let waits = waits.await.unwrap();
+    println!(
+        "a request for everything takes them in {took:.2} s; commits of the other node meanwhile: {}",
+        spread(waits)
+    );
+    drop((first, second, desk));
+    supervisor.stop().await;
+}
+
 fn main() {
     let mut arguments = std::env::args()
         .skip_while(|word| word != "--seconds")
@@ -170,8 +306,9 @@ fn main() {
     let server = Server::start();
     println!("pgbench: {} commits/s", server.commits(&seconds));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for nodes in [1, 2, 4] {
+    for nodes in [1, 2, 4, 8] {
         let (rate, per_commit) = runtime.block_on(deliveries(&server, nodes, time));
         println!("{nodes} nodes: {rate:.0} deliveries/s, {per_commit:.0} in a commit");
     }
+    runtime.block_on(together(&server));
 }
