@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
 use crate::core::nodes::{Census, Node, NodeRow};
 use crate::core::time::Time;
-use crate::store::{Desk, Store, StoreError};
+use crate::store::{Desk, OtherNodes, Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
@@ -71,6 +71,8 @@ pub fn spawn(
         term: None,
         census: Census::default(),
         trouble: None,
+        others: store.subscribe_others(),
+        is_vacant: false,
         leads,
         nodes,
     };
@@ -108,6 +110,9 @@ struct Driver {
     census: Census,
     /// Why the nodes can't be read.
     trouble: Option<String>,
+    others: watch::Receiver<OtherNodes>,
+    /// Whether no node led, when that was noticed last.
+    is_vacant: bool,
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
 }
@@ -144,6 +149,15 @@ impl Driver {
                     }
                     Answer::Left => continue,
                 },
+                Ok(()) = self.others.changed() => {
+                    let before = self.is_vacant;
+                    self.is_vacant = self.others.borrow_and_update().is_vacant;
+                    // Once for each leader that resigns, however much others commit meanwhile.
+                    if before || !self.is_vacant {
+                        continue;
+                    }
+                    (LeaseEvent::News, None)
+                }
                 () = sleep => (LeaseEvent::Wake, None),
             };
             self.handle(event, desk);

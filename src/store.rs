@@ -158,8 +158,10 @@ fn delivery_state(made: bool, counts: StageCounts) -> DeliveryState {
 /// What is noticed of the other nodes that share the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OtherNodes {
-    /// Moves when one of them has committed anything.
+    /// Moves when one of them has committed or announced anything.
     pub news: u64,
+    /// Whether no node leads, since the one that did has resigned.
+    pub is_vacant: bool,
     /// Whether commits are found by looking, every two seconds, and are not announced: a pooler in transaction
     /// mode does not pass announcements on.
     pub is_deaf: bool,
@@ -170,6 +172,8 @@ pub struct OtherNodes {
 #[derive(Debug)]
 pub struct Store {
     writer: Lane,
+    /// What writes beside the writer: see [`Store::publish`].
+    publisher: Lane,
     reader: Lane,
     last: Arc<watch::Sender<Seq>>,
     arrivals: DeliveryBatcher,
@@ -178,6 +182,8 @@ pub struct Store {
     pulled: Pulled,
     lineage: Lineage,
     node: NodeId,
+    /// The process among those that run or ran as the node.
+    instance: i64,
     others: Arc<watch::Sender<OtherNodes>>,
     is_on_server: bool,
 }
@@ -216,7 +222,8 @@ impl Store {
     /// Why the database's server can't be reached; `None` while it can, and for `SQLite`.
     #[must_use]
     pub fn away(&self) -> Option<Arc<str>> {
-        self.writer.away().or_else(|| self.reader.away())
+        let mut lanes = [&self.writer, &self.publisher, &self.reader].into_iter();
+        lanes.find_map(Lane::away)
     }
 
     /// The node that it is opened for.
@@ -225,7 +232,7 @@ impl Store {
         self.node
     }
 
-    /// Changes when another node has committed anything; never without a server.
+    /// Changes when another node has committed or announced anything; never without a server.
     #[must_use]
     pub fn subscribe_others(&self) -> watch::Receiver<OtherNodes> {
         self.others.subscribe()
@@ -463,6 +470,21 @@ impl Store {
             move |(_, appended): &(T, Seq)| announce(&last, *appended),
         );
         Box::pin(async move { Ok(written.await?.0) })
+    }
+
+    /// Writes what is this node's own, beside all else and at once: its row of `node`, its rows of `member`, or the
+    /// lease, as long as that is of the term that was read. A long transaction of any node does not hold it up: it
+    /// does not take the lock of the schema.
+    ///
+    /// So nothing may go this way that gives numbers or that a decision depends on. Each statement is kept by
+    /// itself, whatever becomes of the next, and may be made again when its answer is lost. It is no commit of the
+    /// node: it has no mark, and wakes no other, unless its work calls [`Db::announce`]. In a file, there is one
+    /// way to write, and this is it.
+    fn publish<T: Send + 'static>(
+        &self,
+        to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        self.publisher.call(|db| to(db), |_| {})
     }
 
     fn read<T: Send + 'static>(

@@ -47,6 +47,13 @@ pub(in crate::store) trait Db {
         let mut all = values.chunks_exact(width).enumerate();
         all.try_for_each(|(at, of)| self.each_row(sql, of, &mut |row| read(at, row)))
     }
+
+    /// Wakes the other nodes that share the database, where there are any: see [`Store::subscribe_others`].
+    ///
+    /// [`Store::subscribe_others`]: super::Store::subscribe_others
+    fn announce(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A connection on which one thread works, with its transactions. One to a server may be lost at any

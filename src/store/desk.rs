@@ -83,7 +83,7 @@ impl Store {
 
     /// Who leads, of several nodes.
     pub fn lease(&self) -> StoreFuture<'_, LeaseRow> {
-        self.read(fleet::lease)
+        self.publish(fleet::lease)
     }
 
     /// Begins a term of a node that leads until a time, unless the lease is another than was read.
@@ -103,20 +103,23 @@ impl Store {
 
     /// Moves the lease. `false`: it is of another term.
     pub fn renew(&self, term: Term) -> StoreFuture<'_, bool> {
-        self.alter(move |db| fleet::renew(db, term))
+        self.publish(move |db| fleet::renew(db, term))
     }
 
     /// Ends a term, so that another node takes over at once.
     pub fn resign(&self, term: Term) -> StoreFuture<'_, ()> {
-        self.alter(move |db| fleet::resign(db, term))
+        self.publish(move |db| {
+            fleet::resign(db, term)?;
+            db.announce()
+        })
     }
 
-    /// Says that this node runs, at a time of its clock, and announces what other nodes have appended. Returns
-    /// every node.
+    /// Says that this node runs, at a time of its clock. Returns every node. [`StoreError::Unusable`]: another
+    /// process has begun to run as this node.
     pub fn beat(&self, now: Time) -> StoreFuture<'_, Vec<NodeRow>> {
-        let node = self.node;
-        self.write_and_announce(move |db| {
-            db.execute(sql::node::BEAT, &values![node, now])?;
+        let (node, instance) = (self.node, self.instance);
+        self.publish(move |db| {
+            node::beat(db, node, instance, now)?;
             node::all(db)
         })
     }
@@ -124,7 +127,7 @@ impl Store {
     /// Says that this node stops.
     pub fn leave(&self) -> StoreFuture<'_, ()> {
         let node = self.node;
-        self.alter(move |db| db.execute(sql::node::LEAVE, &values![node]).map(drop))
+        self.publish(move |db| db.execute(sql::node::LEAVE, &values![node]).map(drop))
     }
 
     /// Forgets a node that will not come back. `false`: its beat has moved from this one.

@@ -94,16 +94,23 @@ pub(super) fn open(
     let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
         .answering_from_a_task(supervisor)
         .answering_in_time();
-    let (writer_away, reader_away) = (opened.writer.away(), opened.reader.away());
+    let (away, instance) = (opened.writer.away(), opened.writer.identity()?.instance);
     let writer = Worker::writer(
         opened.writer,
         &commits,
         Some((arrivals.clone(), Some(lock))),
     );
-    let reader = Worker::reader(opened.reader);
-    let writer = Lane::thread("queue writer", writer, supervisor)?.of_server(writer_away);
-    let reader = Lane::thread("queue reader", reader, supervisor)?.of_server(reader_away);
+    let writer = Lane::thread("queue writer", writer, supervisor)?.of_server(away);
+    let beside = |name, part| {
+        let session = Postgres::new(database, part)?;
+        let away = session.away();
+        let lane = Lane::thread(name, Worker::reader(session), supervisor)?;
+        Ok::<_, StoreError>(lane.of_server(away))
+    };
+    let publisher = beside("queue publisher", Part::Publisher(opened.node))?;
+    let reader = beside("queue reader", Part::Reader)?;
     probe::spawn("probe of the queue's writer", &writer, supervisor);
+    probe::spawn("probe of the queue's publisher", &publisher, supervisor);
     probe::spawn("probe of the queue's reader", &reader, supervisor);
     let others = Arc::default();
     let listener = Listener {
@@ -116,6 +123,7 @@ pub(super) fn open(
     listener.spawn(supervisor);
     Ok(Store {
         writer,
+        publisher,
         reader,
         others,
         last,
@@ -125,14 +133,14 @@ pub(super) fn open(
         pulled,
         lineage: opened.lineage,
         node: opened.node,
+        instance,
         is_on_server: true,
     })
 }
 
-/// The connections of a store, and what was read at its start.
+/// The connection of a store that writes, and what was read at its start.
 struct Opened {
     writer: Postgres,
-    reader: Postgres,
     node: NodeId,
     lineage: Lineage,
 }
@@ -172,10 +180,9 @@ impl Opened {
             import.finish()?;
         }
         Ok(Self {
-            reader: Postgres::new(database, Part::Reader)?,
+            writer,
             node,
             lineage,
-            writer,
         })
     }
 }

@@ -64,8 +64,10 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));
+    let writer = Lane::thread("queue writer", writer, supervisor)?;
     Ok(Store {
-        writer: Lane::thread("queue writer", writer, supervisor)?,
+        publisher: writer.clone(),
+        writer,
         reader: Lane::thread("queue reader", Worker::reader(reader), supervisor)?,
         last,
         arrivals,
@@ -74,6 +76,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         pulled,
         lineage,
         node: NodeId::ONLY,
+        instance: 0,
         others: Arc::default(),
         is_on_server: false,
     })

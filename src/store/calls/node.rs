@@ -2,6 +2,7 @@
 
 use crate::core::lease::NodeId;
 use crate::core::nodes::NodeRow;
+use crate::core::time::Time;
 use crate::store::StoreError;
 use crate::store::db::{Db, values};
 use crate::store::sql;
@@ -69,6 +70,28 @@ pub(in crate::store) fn all(db: &dyn Db) -> Result<Vec<NodeRow>, StoreError> {
             version: row.get("version")?,
         })
     })
+}
+
+/// Says that a process runs as a node, at a time of its clock.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when another process has begun to.
+pub(in crate::store) fn beat(
+    db: &dyn Db,
+    node: NodeId,
+    instance: i64,
+    now: Time,
+) -> Result<(), StoreError> {
+    match db.execute(sql::node::BEAT, &values![node, instance, now])? {
+        0 => Err(replaced()),
+        _ => Ok(()),
+    }
+}
+
+/// Another process runs as this node.
+pub(in crate::store) fn replaced() -> StoreError {
+    let why = "another edgepurge has run as this node meanwhile; its state directory may be a copy of this one";
+    StoreError::Unusable(why.to_owned().into())
 }
 
 /// The process that runs as a node, or did last.

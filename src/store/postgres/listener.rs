@@ -28,11 +28,12 @@ const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::fr
 /// So many looks in a row found commits that were not announced, and no announcement came: one may come late.
 const DEAF: u32 = 2;
 
-/// The last numbers, and how many commits there were of all nodes and of this one.
+/// The last numbers, how many commits there were of all nodes and of this one, and whether no node leads.
 const LOOK: &str = "
     SELECT (SELECT max(seq) FROM change) AS change, (SELECT max(id) FROM delivery) AS delivery,
            coalesce(sum(n), 0)::bigint AS commits,
-           coalesce(sum(n) FILTER (WHERE id = $1), 0)::bigint AS own
+           coalesce(sum(n) FILTER (WHERE id = $1), 0)::bigint AS own,
+           (SELECT leader IS NULL FROM fleet) AS is_vacant
     FROM (SELECT id, (SELECT max(n) FROM batch WHERE batch.node = node.id) AS n FROM node) AS last";
 
 /// What a look found.
@@ -42,8 +43,15 @@ struct Seen {
     delivery: i64,
     commits: i64,
     own: i64,
-    /// How many announcements had come by then.
-    heard: u64,
+    is_vacant: bool,
+    heard: Heard,
+}
+
+/// How many announcements had come by a look, and how many of them from other nodes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Heard {
+    all: u64,
+    of_others: u64,
 }
 
 /// The looks until now.
@@ -92,13 +100,15 @@ impl Listener {
 
     /// Looks again and again, by one connection.
     async fn follow(&self, looks: &mut Looks) -> Result<(), StoreError> {
-        let count = watch::Sender::new(0);
+        let count = watch::Sender::new(Heard::default());
         let mut hears = count.subscribe();
         let own = self.node.0.to_string();
         let hear = move |notification: tokio_postgres::Notification| {
             count.send_if_modified(|heard| {
-                *heard += 1;
-                notification.payload() != own
+                let of_other = notification.payload() != own;
+                heard.all += 1;
+                heard.of_others += u64::from(of_other);
+                of_other
             });
         };
         let away = |why: String| StoreError::Away(why.into());
@@ -116,7 +126,7 @@ impl Listener {
     async fn look_on(
         &self,
         client: &Client,
-        hears: &mut watch::Receiver<u64>,
+        hears: &mut watch::Receiver<Heard>,
         looks: &mut Looks,
     ) -> Result<(), StoreError> {
         let schema = &self.database.schema;
@@ -137,6 +147,7 @@ impl Listener {
                 delivery: number("delivery")?.unwrap_or(0),
                 commits: number("commits")?.unwrap_or(0),
                 own: number("own")?.unwrap_or(0),
+                is_vacant: row.try_get("is_vacant").map_err(failed)?,
                 heard: *hears.borrow(),
             };
             self.tell(looks, now);
@@ -157,7 +168,7 @@ impl Listener {
     fn tell(&self, looks: &mut Looks, now: Seen) {
         let before = looks.last.replace(now);
         looks.failures = 0;
-        let heard = before.is_none_or(|before| now.heard != before.heard);
+        let heard = before.is_none_or(|before| now.heard.all != before.heard.all);
         looks.missed = match before {
             Some(before) if !heard => looks.missed + u32::from(now.commits != before.commits),
             _ => 0,
@@ -168,11 +179,13 @@ impl Listener {
         if of_others && before.is_none_or(|before| now.delivery != before.delivery) {
             self.arrivals.announce_waiting();
         }
+        let of_others =
+            of_others || before.is_none_or(|before| now.heard.of_others != before.heard.of_others);
         self.others.send_if_modified(|others| {
-            let changed = of_others || others.is_deaf != is_deaf;
+            let known = *others;
             others.news += u64::from(of_others);
-            others.is_deaf = is_deaf;
-            changed
+            (others.is_vacant, others.is_deaf) = (now.is_vacant, is_deaf);
+            *others != known
         });
     }
 }

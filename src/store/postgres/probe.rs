@@ -1,4 +1,6 @@
-//! Tries again to reach a server that is away, until it can be reached.
+//! Tries again to reach a server that is away, until it can be reached; and now and then whether it can be, where
+//! nothing else does: a node that has nothing to write notices all the same that its connection was lost, and
+//! what the server has forgotten then.
 
 use std::time::Duration;
 
@@ -10,8 +12,10 @@ use crate::supervise::{Fault, Supervisor};
 /// The waits between attempts to reach it.
 const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// Starts the task that does it for the connection behind a lane. It sleeps while the server is there, and
-/// does not keep the lane's thread.
+/// The time between two tries while it can be reached.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Starts the task that does it for the connection behind a lane. It does not keep the lane's thread.
 pub(super) fn spawn(name: &'static str, lane: &Lane, supervisor: &Supervisor) {
     let Lane::Thread(jobs, away) = lane else {
         return;
@@ -21,27 +25,29 @@ pub(super) fn spawn(name: &'static str, lane: &Lane, supervisor: &Supervisor) {
         let mut rng = fastrand::Rng::new();
         let (mut failures, mut reason) = (0_u32, None);
         loop {
-            let Some(why) = away.borrow_and_update().clone() else {
-                if reason.take().is_some() {
+            let why = away.borrow_and_update().clone();
+            if why != reason {
+                if let Some(why) = &why {
+                    tracing::warn!("{why}; tried again until it works");
+                } else {
                     tracing::info!("PostgreSQL can be used again");
                 }
-                failures = 0;
-                tokio::select! {
-                    () = stopping.cancelled() => return Ok(()),
-                    changed = away.changed() => match changed {
-                        Ok(()) => continue,
-                        Err(_) => return Ok(()),
-                    },
-                }
-            };
-            if reason.as_ref() != Some(&why) {
-                tracing::warn!("{why}; tried again until it works");
-                reason = Some(why);
             }
-            failures = failures.saturating_add(1);
+            let wait = if why.is_some() {
+                failures = failures.saturating_add(1);
+                TRY_AGAIN.wait(failures, &mut rng)
+            } else {
+                failures = 0;
+                IDLE
+            };
+            reason = why;
             tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
-                () = tokio::time::sleep(TRY_AGAIN.wait(failures, &mut rng)) => {}
+                changed = away.changed(), if reason.is_none() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(()),
+                },
+                () = tokio::time::sleep(wait) => {}
             }
             let Some(jobs) = jobs.upgrade() else {
                 return Ok(());

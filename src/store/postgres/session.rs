@@ -40,6 +40,8 @@ const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = ?1 ORDER BY n DE
 pub(super) enum Part {
     /// To write, as a node.
     Writer(Identity),
+    /// To write beside that what is a node's own: [`Store::publish`](crate::store::Store::publish).
+    Publisher(NodeId),
     Reader,
 }
 
@@ -48,7 +50,7 @@ impl Part {
     /// is never cancelled: the server would say that it is done.
     const fn patience(&self) -> Duration {
         match self {
-            Self::Writer(_) => Duration::from_secs(10),
+            Self::Writer(_) | Self::Publisher(_) => Duration::from_secs(10),
             Self::Reader => Duration::from_secs(35),
         }
     }
@@ -56,6 +58,7 @@ impl Part {
     const fn name(&self) -> &'static str {
         match self {
             Self::Writer(_) => "edgepurge writer",
+            Self::Publisher(_) => "edgepurge publisher",
             Self::Reader => "edgepurge reader",
         }
     }
@@ -145,7 +148,7 @@ impl Postgres {
     pub(super) fn identity(&self) -> Result<&Identity, StoreError> {
         match &self.part {
             Part::Writer(identity) => Ok(identity),
-            Part::Reader => Err(StoreError::Closed),
+            Part::Publisher(_) | Part::Reader => Err(StoreError::Closed),
         }
     }
 
@@ -299,11 +302,7 @@ impl Postgres {
         self.lock()?;
         let identity = self.identity()?;
         if node::instance(self, marks.node)? != Some(identity.instance) {
-            let why = format!(
-                "another edgepurge has run as the node {} meanwhile; its disk may be a copy of this one",
-                identity.name
-            );
-            return Err(StoreError::Unusable(why.into()));
+            return Err(node::replaced());
         }
         let found = self.last_mark(marks.node)?;
         let pending = marks.in_doubt.map(|mark| (marks.n + 1, Some(mark)));
@@ -529,11 +528,9 @@ impl Db for Postgres {
         values: &[Value<'_>],
         read: &mut Read<'_>,
     ) -> Result<(), StoreError> {
+        let again = !matches!(self.part, Part::Writer(_)) && sql.starts_with("SELECT");
         let mut rows = self.rows(sql, values);
-        if matches!(
-            (&self.part, &rows),
-            (Part::Reader, Err(StoreError::Away(_)))
-        ) {
+        if again && matches!(rows, Err(StoreError::Away(_))) {
             rows = self.rows(sql, values);
         }
         rows?.iter().try_for_each(|row| read(&Row(row)))
@@ -561,5 +558,14 @@ impl Db for Postgres {
             let ordinal: u64 = row.get("ordinal")?;
             read(usize::try_from(ordinal - 1).unwrap_or(usize::MAX), &row)
         })
+    }
+
+    /// What the writer commits is announced by its commit.
+    fn announce(&self) -> Result<(), StoreError> {
+        let Part::Publisher(node) = self.part else {
+            return Ok(());
+        };
+        let (schema, node) = (&self.database.schema, node.0);
+        self.run(&format!("SELECT pg_notify('{schema}', '{node}')"))
     }
 }

@@ -15,7 +15,9 @@ statements! {
     NODES =
         "SELECT id, name, beat, has_left, since, version, (SELECT leader FROM fleet) AS leader FROM node
          WHERE has_left < 2 ORDER BY name, id";
-    BEAT = "UPDATE node SET beat = beat + 1, since = ?2, has_left = 0 WHERE id = ?1";
+    /// As long as no other process has begun to run as the node.
+    BEAT =
+        "UPDATE node SET beat = beat + 1, since = ?3, has_left = 0 WHERE id = ?1 AND instance = ?2";
     LEAVE = "UPDATE node SET has_left = 1 WHERE id = ?1";
     /// As long as it does not move. Its number is not given again: changes are of it.
     FORGET = "UPDATE node SET has_left = 2 WHERE id = ?1 AND beat = ?2";

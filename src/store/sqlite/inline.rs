@@ -66,6 +66,7 @@ impl InlineDatabase {
         let pulled = Pulled::here();
         Ok(Store {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),
+            publisher: Lane::InlineWriter(Arc::clone(&self.worker)),
             reader: Lane::InlineReader(Arc::clone(&self.worker)),
             arrivals: DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last)),
             last,
@@ -74,6 +75,7 @@ impl InlineDatabase {
             pulled,
             lineage,
             node: NodeId::ONLY,
+            instance: 0,
             others: Arc::default(),
             is_on_server: false,
         })

@@ -149,8 +149,8 @@ async fn a_connection_is_encrypted_to_a_server_that_is_proved_and_to_no_other() 
                     JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'edgepurge %'";
     let row = server.session().await.query_one(sessions, &[]).await;
     let row = row.unwrap();
-    // The writer, the reader and the listener.
-    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (3, 3));
+    // The writer, the publisher, the reader and the listener.
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (4, 4));
 }
 
 /// A port that is free now.

@@ -1,10 +1,17 @@
 //! Several nodes on one schema: each with its own past, and no two processes as one of them.
 
+use std::time::Duration;
+
 use super::*;
 use crate::core::change::{NewChange, PipelineId};
 use crate::core::delivery::{DeliveryState, Taken, Work};
 use crate::core::lease::NodeId;
+use crate::core::time::Time;
 use crate::store::contract::deliveries::delivery;
+
+fn at(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
 
 /// The settings of a node with a state directory of its own.
 fn node(server: &Server, name: &str) -> StoreSettings {
@@ -226,4 +233,59 @@ async fn commits_that_are_not_announced_are_found_all_the_same_and_that_is_said(
     }
     one.notice("/a").await;
     others.wait_for(|others| !others.is_deaf).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_says_that_it_runs_and_renews_and_resigns_while_another_writes_for_long() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let [one, two] = ["web-1", "web-2"].map(|name| Process::start(&node(&server, name)));
+    let leader = leading(one.store).await;
+    let url = server.settings("edgepurge").database.unwrap().url;
+    let (writes, connection) = url().unwrap().connect("test").await.unwrap();
+    let busy = async {
+        let long = "BEGIN; SELECT pg_advisory_xact_lock(1162891569, hashtext('edgepurge'))";
+        writes.batch_execute(long).await.unwrap();
+        let marks = async || {
+            let count = "SELECT count(*) FROM edgepurge.batch";
+            let row = writes.query_one(count, &[]).await.unwrap();
+            row.get::<_, i64>(0)
+        };
+        let before = marks().await;
+        let mut append = std::pin::pin!(two.store.append(vec![change("www", "/a")]));
+        assert!(append.as_mut().now_or_never().is_none());
+        for beat in 0..3 {
+            let nodes = two.store.beat(at(beat)).await.unwrap();
+            assert_eq!(nodes[1].since, at(beat));
+            assert!(leader.renew(leader.term()).await.unwrap());
+        }
+        let mut others = two.store.subscribe_others();
+        leader.resign(leader.term()).await.unwrap();
+        // It is announced: a look of two seconds later is not waited for.
+        let vacant = others.wait_for(|others| others.is_vacant);
+        let vacant = tokio::time::timeout(Duration::from_secs(1), vacant).await;
+        vacant.unwrap().unwrap();
+        two.store.leave().await.unwrap();
+        assert!(append.as_mut().now_or_never().is_none(), "it waits");
+        assert_eq!(marks().await, before);
+        writes.batch_execute("ROLLBACK").await.unwrap();
+        append.await.unwrap();
+    };
+    tokio::select! {
+        () = async { drop(connection.await) } => panic!("closed"),
+        () = busy => {}
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_another_one_has_replaced_says_no_more_that_its_node_runs() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let one = Process::start(&node(&server, "web-1"));
+    one.store.beat(at(1)).await.unwrap();
+    beside(&server, "UPDATE edgepurge.node SET instance = instance + 1");
+    let refused = one.store.beat(at(2)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unusable(_)), "{refused}");
 }
