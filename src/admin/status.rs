@@ -23,6 +23,10 @@ use crate::origin::OriginStatus;
 use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice, StoreError};
 use crate::webhook::ListenerHandle;
 
+/// What the alarm `listen` says.
+const DEAF: &str = "the queue: PostgreSQL commits, and its announcements of that do not arrive, as through a pooler in \
+                    transaction mode";
+
 impl From<&ListenerHandle> for WebhooksStatus {
     fn from(listener: &ListenerHandle) -> Self {
         Self {
@@ -312,7 +316,10 @@ fn alarms(
 ) -> Vec<Alarm> {
     let away = admin.store.away();
     let away = away.map(|why| Alarm::new(AlarmKind::Store, format!("the queue: {why}")));
-    let mut alarms: Vec<Alarm> = away.into_iter().chain(view.alarms.clone()).collect();
+    let is_deaf = admin.store.subscribe_others().borrow().is_deaf;
+    let deaf = is_deaf.then(|| Alarm::new(AlarmKind::Listen, DEAF));
+    let known = away.into_iter().chain(deaf);
+    let mut alarms: Vec<Alarm> = known.chain(view.alarms.clone()).collect();
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();
         for alarm in refused.filter(|alarm| alarm.reason == AlarmKind::Unauthorized) {

@@ -159,6 +159,10 @@ alarm_kinds! {
     Store "store" true:
         "webhooks are refused with 503 and come again, changes of files are kept in memory; nothing is purged";
         "mend what the reason says: the server, its network, the URL in database_url_file; it goes on by itself",
+    /// The announcements of the database's server do not arrive.
+    Listen "listen" false:
+        "what other nodes do is noticed up to two seconds later; nothing is lost";
+        "let database_url_file lead to PostgreSQL itself, or to a pooler in session mode; it goes on by itself",
     /// The API does not answer, or answers with an error of its own.
     Api "api" true:
         "nothing is purged until the API answers; changes wait on disk, none is lost";
