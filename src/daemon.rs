@@ -24,7 +24,6 @@ use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
-use crate::metrics::Metrics;
 use crate::origin::{BucketOrigin, Index, Origin, OriginHandle, OriginSettings};
 use crate::page;
 use crate::s3::Bucket;
@@ -37,6 +36,7 @@ pub use api::client;
 use api::{check_projects, key_reader, key_source};
 use desk::Leader;
 use handover::Handover;
+use settings::Committing;
 
 mod api;
 mod desk;
@@ -186,7 +186,7 @@ impl Daemon {
         let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
-        observe_commits(&store, &metrics, clock);
+        store.observe_commits(clock, Committing::new(config, &metrics));
         let client = Arc::new(client(
             config,
             environment,
@@ -524,11 +524,6 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
         "the origin {} of {pipeline} can't be watched: {error}",
         root.display()
     ))
-}
-
-fn observe_commits(store: &Store, metrics: &Arc<Metrics>, clock: Clock) {
-    let metrics = Arc::clone(metrics);
-    store.observe_commits(clock, move |took| metrics.committed(took));
 }
 
 /// Opens the queue, and the index that belongs to it.

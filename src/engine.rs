@@ -109,7 +109,7 @@ impl Drop for Seat {
 }
 
 impl Seat {
-    /// The same, for which changes up to this one are history, and not news to be counted.
+    /// The same, for which changes up to this one are history, and not news.
     #[must_use]
     pub fn with_history(mut self, through: Seq) -> Self {
         self.history = through;

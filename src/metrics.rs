@@ -58,6 +58,10 @@ pub struct Metrics {
     call_seconds: Histogram,
     scan_seconds: Histogram,
     commit_seconds: Histogram,
+    /// Terms in which this node leads or led.
+    pub terms: Counter,
+    /// What was refused because its term was over.
+    pub fenced: Counter,
     /// 429s.
     pub rate_limited: Counter,
     /// What was purged in the last day.
@@ -94,6 +98,8 @@ impl Metrics {
             call_seconds: t.one("edgepurge_api_request_duration_seconds", "Duration of calls to the API", Histogram::new(CALLS)),
             scan_seconds: t.one("edgepurge_scan_duration_seconds", "Duration of scans of a whole origin", Histogram::new(SCANS)),
             commit_seconds: t.one("edgepurge_store_commit_seconds", "Duration of transactions that write the queue, until they are on disk", Histogram::new(COMMITS)),
+            terms: t.one("edgepurge_terms", "Terms in which this node leads or led", Counter::default()),
+            fenced: t.one("edgepurge_fenced", "Commits of this node as a leader that were refused, since another one led by then", Counter::default()),
             rate_limited: t.one("edgepurge_rate_limited", "Calls that the API answered with 429", Counter::default()),
             recent: Recent::default(),
             table: t,
@@ -109,9 +115,9 @@ impl Metrics {
         self.table.prepare(pipeline);
     }
 
-    /// A change was committed.
-    pub fn change(&self, pipeline: &str, source: Source) {
-        self.changes.of(&[pipeline, source.as_str()]).inc();
+    /// So many changes were committed.
+    pub fn changes(&self, pipeline: &str, source: Source, count: u64) {
+        self.changes.of(&[pipeline, source.as_str()]).inc_by(count);
     }
 
     /// A purge request was submitted, so long after its first change was seen.

@@ -19,7 +19,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -61,7 +60,8 @@ pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 use calls::delivery_keys::DeliveryKeys;
 use calls::queue::Pulled;
 use calls::{asset, deliveries, history, listing as lists, operate, queue, recent};
-use commits::Commits;
+pub use commits::CommitObserver;
+use commits::{Commits, Counts};
 use db::Db;
 use sqlite::{DeliveryBatcher, Lane, announce};
 
@@ -250,12 +250,9 @@ impl Store {
         self.commits.count()
     }
 
-    /// Calls `observer` with the time that each transaction takes that writes, from its begin until it is on disk.
-    pub fn observe_commits(
-        &self,
-        clock: Clock,
-        observer: impl Fn(Duration) + Send + Sync + 'static,
-    ) {
+    /// Tells `observer` of what is committed from now on: the time of each transaction that writes, from its begin
+    /// until it is on disk, and the changes that it appends.
+    pub fn observe_commits(&self, clock: Clock, observer: impl CommitObserver + 'static) {
         self.commits.observe(clock, Box::new(observer));
     }
 }
@@ -265,9 +262,13 @@ impl Store {
     /// Commits changes, gives them sequence numbers, and wakes the subscribers. All or none.
     pub fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
         let (last, node) = (Arc::clone(&self.last), self.node);
+        let (commits, counts) = (Arc::clone(&self.commits), Counts::of(&changes));
         self.write(
             move |db| queue::append(db, Some(node), &changes),
-            move |appended: &Appended| announce(&last, appended.last),
+            move |appended: &Appended| {
+                announce(&last, appended.last);
+                commits.appended(&counts);
+            },
         )
     }
 

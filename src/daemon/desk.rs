@@ -104,6 +104,7 @@ impl Leader {
     /// Restores the engine from the store, and starts the jobs beside it.
     async fn begin(&self, desk: Desk, seat: Seat, unit: &Supervisor) -> Result<Engine, JobError> {
         let (config, parts) = (&self.config, &self.parts);
+        parts.metrics.terms.inc();
         let engine = Engine::restore(
             settings::engine(config),
             desk.clone(),

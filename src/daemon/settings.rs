@@ -10,7 +10,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Provenance};
 use crate::core::alarm::Place;
-use crate::core::change::PipelineId;
+use crate::core::change::{PipelineId, Source};
 use crate::core::mapping::{Mapping, MappingSettings, UrlPrefix};
 use crate::core::planner::{Limits, MOST_CALLS, PipelineSettings};
 use crate::core::queue::QUEUE_CAP;
@@ -23,7 +23,7 @@ use crate::origin::{BucketOrigin, OriginSettings, ScanObserver};
 use crate::s3::{BucketSettings, KeyReader, Keys};
 use crate::sandbox::{self, Mount, Sandbox, SandboxSettings, ServedBucket};
 use crate::scaleway::Observer;
-use crate::store::Database;
+use crate::store::{CommitObserver, Database};
 
 /// Counts the client's calls, and the origins' scans.
 #[derive(Debug)]
@@ -32,6 +32,41 @@ pub(super) struct Observing(Arc<Metrics>);
 impl Observing {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
         Self(Arc::clone(metrics))
+    }
+}
+
+/// Counts what the store commits.
+#[derive(Debug)]
+pub(super) struct Committing {
+    names: BTreeMap<PipelineId, String>,
+    metrics: Arc<Metrics>,
+}
+
+impl Committing {
+    pub(super) fn new(config: &Config, metrics: &Arc<Metrics>) -> Self {
+        let pipelines = config.pipelines.iter();
+        Self {
+            names: pipelines
+                .map(|one| (one.id.clone(), one.name.clone()))
+                .collect(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+}
+
+impl CommitObserver for Committing {
+    fn committed(&self, took: Duration) {
+        self.metrics.committed(took);
+    }
+
+    fn appended(&self, pipeline: &PipelineId, source: Source, changes: u64) {
+        let name = self.names.get(pipeline);
+        let name = name.map_or(pipeline.as_str(), String::as_str);
+        self.metrics.changes(name, source, changes);
+    }
+
+    fn fenced(&self) {
+        self.metrics.fenced.inc();
     }
 }
 

@@ -125,10 +125,6 @@ impl Journal {
     pub(super) fn changed(&self, changes: &[Change]) {
         for change in changes {
             let name = self.name(&change.pipeline);
-            // What is purged again was counted when it was noticed.
-            if !change.again {
-                self.metrics.change(name, change.source);
-            }
             tracing::debug!(
                 pipeline = name,
                 seq = change.seq.0,

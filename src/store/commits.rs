@@ -1,20 +1,48 @@
-//! The commits of a store: how many there were, and how long each took.
+//! The commits of a store: how many there were, how long each took, and what was appended.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::core::change::{NewChange, PipelineId, Source};
 
-/// Is given how long a commit took.
-type Observer = Box<dyn Fn(Duration) + Send + Sync>;
+/// Is told of what a store commits.
+pub trait CommitObserver: Send + Sync {
+    /// A transaction took so long.
+    fn committed(&self, took: Duration);
+    /// So many changes of a pipeline were appended, which this source has noticed.
+    fn appended(&self, pipeline: &PipelineId, source: Source, changes: u64);
+    /// Something was refused, since the term that it was decided in is over.
+    fn fenced(&self);
+}
+
+/// How many changes a transaction appends, by pipeline and source.
+#[derive(Default)]
+pub(in crate::store) struct Counts(BTreeMap<(PipelineId, Source), u64>);
+
+impl Counts {
+    pub(in crate::store) fn of(changes: &[NewChange]) -> Self {
+        let mut counts = Self::default();
+        counts.add(changes);
+        counts
+    }
+
+    pub(in crate::store) fn add(&mut self, changes: &[NewChange]) {
+        for change in changes {
+            let of = (change.pipeline.clone(), change.source);
+            *self.0.entry(of).or_default() += 1;
+        }
+    }
+}
 
 /// Counts commits.
 #[derive(Default)]
 pub(in crate::store) struct Commits {
     count: AtomicU64,
-    observer: OnceLock<(Clock, Observer)>,
+    observer: OnceLock<(Clock, Box<dyn CommitObserver>)>,
 }
 
 impl fmt::Debug for Commits {
@@ -25,7 +53,7 @@ impl fmt::Debug for Commits {
 
 impl Commits {
     /// From now on, each commit is timed. Only the first observer is used.
-    pub(super) fn observe(&self, clock: Clock, observer: Observer) {
+    pub(super) fn observe(&self, clock: Clock, observer: Box<dyn CommitObserver>) {
         self.observer.get_or_init(|| (clock, observer));
     }
 
@@ -43,7 +71,23 @@ impl Commits {
     pub(in crate::store) fn end(&self, began: Option<Duration>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         if let (Some(began), Some((clock, observer))) = (began, self.observer.get()) {
-            observer(clock.running().saturating_sub(began));
+            observer.committed(clock.running().saturating_sub(began));
+        }
+    }
+
+    /// Changes were committed.
+    pub(in crate::store) fn appended(&self, counts: &Counts) {
+        if let Some((_, observer)) = self.observer.get() {
+            for ((pipeline, source), changes) in &counts.0 {
+                observer.appended(pipeline, *source, *changes);
+            }
+        }
+    }
+
+    /// Something was refused.
+    pub(in crate::store) fn fenced(&self) {
+        if let Some((_, observer)) = self.observer.get() {
+            observer.fenced();
         }
     }
 }

@@ -137,6 +137,7 @@ pub(super) type Case = (&'static str, fn(Arc<Desk>) -> LocalBoxFuture<'static, (
 pub(super) fn cases() -> impl Iterator<Item = Case> {
     let rooms = [
         CASES,
+        counts::CASES,
         deliveries::CASES,
         lease::CASES,
         limits::CASES,
@@ -177,6 +178,7 @@ macro_rules! contract {
     };
 }
 
+mod counts;
 pub(super) mod deliveries;
 mod lease;
 mod limits;

@@ -251,7 +251,13 @@ impl Desk {
     /// returns how many these were.
     pub fn release_deliveries(&self, now: Time, limit: usize) -> StoreFuture<'_, usize> {
         let pulled = self.store.pulled.clone();
-        self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &pulled))
+        let released =
+            self.fenced_and_announced(move |db| deliveries::release(db, now, limit, &pulled));
+        Box::pin(async move {
+            let (released, counts) = released.await?;
+            self.store.commits.appended(&counts);
+            Ok(released)
+        })
     }
 
     /// The deliveries that waited for scans are made of what the pipeline's scans found.
@@ -306,10 +312,11 @@ impl Desk {
         to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
         let term = self.term;
-        self.store.alter(move |db| {
+        let written = self.store.alter(move |db| {
             fleet::fence(db, term)?;
             to(db)
-        })
+        });
+        self.counting(written)
     }
 
     /// Writes in its term what may append changes, and announces them.
@@ -318,9 +325,21 @@ impl Desk {
         to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
         let term = self.term;
-        self.store.write_and_announce(move |db| {
+        let written = self.store.write_and_announce(move |db| {
             fleet::fence(db, term)?;
             to(db)
+        });
+        self.counting(written)
+    }
+
+    /// The same, counted when it is refused because its term is over.
+    fn counting<'a, T: Send + 'a>(&'a self, written: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let written = written.await;
+            if matches!(written, Err(StoreError::Superseded)) {
+                self.store.commits.fenced();
+            }
+            written
         })
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn open(
     let last = Arc::new(watch::Sender::new(opened.lineage.last));
     let commits = Arc::default();
     let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
-    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last), &commits)
         .answering_from_a_task(supervisor)
         .answering_in_time();
     let (away, instance) = (opened.writer.away(), opened.writer.identity()?.instance);

@@ -60,7 +60,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
     let commits = Arc::default();
     let keys = DeliveryKeys::read(&writer)?;
     let pulled = Pulled::here();
-    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last))
+    let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last), &commits)
         .answering_from_a_task(supervisor);
     // The lock goes with the thread that writes.
     let writer = Worker::writer(writer, &commits, Some((arrivals.clone(), Some(lock))));

@@ -12,6 +12,7 @@ use crate::core::delivery::{
     ScanDone,
 };
 use crate::core::time::Time;
+use crate::store::commits::Counts;
 use crate::store::db::{Db, Row, values};
 use crate::store::sql;
 use crate::store::{Appended, DELIVERIES_KEPT, StageCounts, StoreError, delivery_state};
@@ -177,7 +178,8 @@ pub(in crate::store) fn release(
     now: Time,
     limit: usize,
     pulled: &Pulled,
-) -> Result<usize, StoreError> {
+) -> Result<(usize, Counts), StoreError> {
+    let mut counts = Counts::default();
     let ready: Vec<(i64, PipelineId)> =
         db.query(sql::delivery::READY, &values![now, limit], |row| {
             Ok((row.get("id")?, row.get("pipeline")?))
@@ -193,12 +195,13 @@ pub(in crate::store) fn release(
             run
         } else {
             let Appended { first, last } = queue::append(db, None, &changes)?;
+            counts.add(&changes);
             (first, last)
         };
         db.execute(sql::delivery::MADE, &values![*id, first, last])?;
         db.execute(sql::delivery::CLEAR_TARGETS, &values![*id])?;
     }
-    Ok(ready.len())
+    Ok((ready.len(), counts))
 }
 
 /// Deliveries that waited for these scans are made: of what the scans found, and of what was

@@ -16,6 +16,7 @@ use super::{DeliveryKeys, Lane, StoreError, StoreFuture, announce, deliveries, l
 use crate::core::change::Seq;
 use crate::core::delivery::{NewDelivery, Taken};
 use crate::store::calls::queue::Pulled;
+use crate::store::commits::{Commits, Counts};
 use crate::store::db::Db;
 use crate::supervise::Supervisor;
 
@@ -72,6 +73,7 @@ pub(in crate::store) struct DeliveryBatcher {
     keys: DeliveryKeys,
     pulled: Pulled,
     last: Arc<watch::Sender<Seq>>,
+    commits: Arc<Commits>,
     /// Announces deliveries that wait.
     waits: Arc<watch::Sender<()>>,
     /// To the task that gives answers: from the writer's thread each would be a wake-up of the
@@ -88,17 +90,19 @@ impl std::fmt::Debug for DeliveryBatcher {
 }
 
 impl DeliveryBatcher {
-    /// `last` announces the changes that are made.
+    /// `last` announces the changes that are made, and `commits` counts them.
     pub(in crate::store) fn new(
         keys: DeliveryKeys,
         pulled: Pulled,
         last: Arc<watch::Sender<Seq>>,
+        commits: &Arc<Commits>,
     ) -> Self {
         Self {
             waiting: Arc::default(),
             keys,
             pulled,
             last,
+            commits: Arc::clone(commits),
             waits: Arc::new(watch::Sender::new(())),
             answers: None,
             patience: None,
@@ -221,8 +225,9 @@ impl DeliveryBatcher {
             let finish: Finish = Box::new(move |commit| {
                 let result = commit.and(result);
                 match &result {
-                    Ok((taken, appended)) => {
+                    Ok((taken, (appended, counts))) => {
                         announce(&arrivals.last, *appended);
+                        arrivals.commits.appended(counts);
                         let mut all = waiting.iter().zip(taken);
                         let waits = |(arrival, taken): (&Arrival, &Taken)| {
                             arrival.delivery.waits() && *taken != Taken::Duplicate
@@ -254,13 +259,13 @@ impl DeliveryBatcher {
     }
 }
 
-/// Takes them in order. Returns the last sequence number.
+/// Takes them in order. Returns the last sequence number, and how many changes there are.
 fn take_all(
     db: &dyn Db,
     waiting: &[Arrival],
     keys: &DeliveryKeys,
     pulled: &Pulled,
-) -> Result<(Vec<Taken>, Seq), StoreError> {
+) -> Result<(Vec<Taken>, (Seq, Counts)), StoreError> {
     let coming = waiting.iter().map(|arrival| &arrival.delivery);
     let mut taker = deliveries::Taker::new(db, keys, pulled, coming.clone())?;
     let each = coming.map(|delivery| taker.take(delivery));

@@ -68,7 +68,12 @@ impl InlineDatabase {
             writer: Lane::InlineWriter(Arc::clone(&self.worker)),
             publisher: Lane::InlineWriter(Arc::clone(&self.worker)),
             reader: Lane::InlineReader(Arc::clone(&self.worker)),
-            arrivals: DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last)),
+            arrivals: DeliveryBatcher::new(
+                keys.clone(),
+                pulled.clone(),
+                Arc::clone(&last),
+                &self.commits,
+            ),
             last,
             keys,
             commits: Arc::clone(&self.commits),

@@ -8,6 +8,7 @@ use crate::core::delivery::{DeliveryState, NewDelivery, Taken, Work};
 use crate::store::StoreError;
 use crate::store::calls::delivery_keys::{self, DeliveryKeys, event_key};
 use crate::store::calls::queue::{self, Pulled};
+use crate::store::commits::Counts;
 use crate::store::db::{Db, Value, int, values};
 use crate::store::sql;
 
@@ -24,6 +25,8 @@ pub(in crate::store) struct Taker<'d> {
     /// The number of the last delivery.
     last: i64,
     changes: Vec<NewChange>,
+    /// What was written of them.
+    counts: Counts,
     /// The number of the last change.
     last_change: Seq,
     /// What the delivery before asked for, and where that is queued. Nothing else is queued or opened
@@ -47,6 +50,7 @@ impl<'d> Taker<'d> {
             rows: Vec::new(),
             last: super::last_id(db)?,
             changes: Vec::new(),
+            counts: Counts::default(),
             last_change: queue::last_seq(db)?,
             before: None,
         })
@@ -95,10 +99,10 @@ impl<'d> Taker<'d> {
         Ok(Taken::New(count))
     }
 
-    /// Writes what is taken. Returns the number of the last change.
-    pub(in crate::store) fn finish(mut self) -> Result<Seq, StoreError> {
+    /// Writes what is taken. Returns the number of the last change, and how many changes there are.
+    pub(in crate::store) fn finish(mut self) -> Result<(Seq, Counts), StoreError> {
         self.write()?;
-        Ok(self.last_change)
+        Ok((self.last_change, self.counts))
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
@@ -115,6 +119,7 @@ impl<'d> Taker<'d> {
     fn write_changes(&mut self) -> Result<(), StoreError> {
         let changes = std::mem::take(&mut self.changes);
         let first = Seq(self.last_change.next().0 - changes.len() as u64);
+        self.counts.add(&changes);
         queue::append_from(self.db, None, first, &changes)
     }
 
