@@ -404,7 +404,7 @@ impl Store {
         self.read(history::failed_assets)
     }
 
-    /// The files behind what is queued or in flight of a pipeline, in order of sequence after
+    /// The files of this node behind what is queued or in flight of a pipeline, in order of sequence after
     /// `after`, at most `limit`; with the target of each.
     pub fn queued_files(
         &self,
@@ -412,7 +412,8 @@ impl Store {
         after: Seq,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(Seq, NewChange)>> {
-        self.read(move |db| queue::queued_files(db, &pipeline, after, limit))
+        let node = self.node;
+        self.read(move |db| queue::queued_files(db, &pipeline, node, after, limit))
     }
 
     /// Remembers a word under a key. Returns the one that was there.

@@ -1,5 +1,6 @@
-//! A changed mapping: a digest of the mapping is in `queue.db`. If it differs at a start, the files whose
-//! changes are not settled get the assets of the new mapping too, and keep those of the old one.
+//! A changed mapping: a digest of a node's mapping is in the queue. If it differs at a start, the node's files whose
+//! changes are not settled get the assets of the new mapping too, and keep those of the old one. Of a fleet, each node
+//! does that for its own files when it starts with the new mapping: until then it queues by the old one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,8 +25,13 @@ pub(crate) async fn remap(
         let Some(known) = intake.pipeline(&pipeline.id) else {
             continue;
         };
-        let (key, digest) = (format!("mapping:{}", pipeline.id), digest(pipeline));
-        let before = store.noted(key.clone()).await?;
+        let key = format!("mapping:{}:{}", store.node().0, pipeline.id);
+        let digest = digest(pipeline);
+        let before = match store.noted(key.clone()).await? {
+            // As it was called when a queue had one node.
+            None => store.noted(format!("mapping:{}", pipeline.id)).await?,
+            known => known,
+        };
         if before.as_ref() == Some(&digest) {
             continue;
         }

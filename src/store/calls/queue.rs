@@ -150,12 +150,13 @@ fn fact(row: &Row<'_>, origin: &str) -> Result<FileFact, StoreError> {
 pub(in crate::store) fn queued_files(
     db: &dyn Db,
     pipeline: &PipelineId,
+    node: NodeId,
     after: Seq,
     limit: usize,
 ) -> Result<Vec<(Seq, NewChange)>, StoreError> {
     db.query(
         sql::change::QUEUED_FILES,
-        &values![pipeline, after, limit],
+        &values![pipeline, after, limit, node],
         |row| {
             let known = change(row)?;
             let origin = row.get("origin")?;

@@ -22,7 +22,7 @@ statements! {
     QUEUED_FILES =
         "SELECT seq, pipeline, asset, kind, source, detail, origin, path, hash, former, seen,
                 attempt, not_before, overdue, again
-         FROM change WHERE seq IN (
+         FROM change WHERE node = ?4 AND seq IN (
              SELECT seq FROM change INDEXED BY change_queued
              WHERE stage = 'queued' AND pipeline = ?1 AND path IS NOT NULL AND seq > ?2
              UNION ALL
