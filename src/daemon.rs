@@ -455,7 +455,7 @@ fn intake(
         // Called from an origin's thread, which may wait for the engine.
         runtime.block_on(engine.scanning(pipeline.clone(), running));
     };
-    let admission = Admission::new(settings::caps(config), queued);
+    let admission = Admission::new(settings::caps(config), queued, store.subscribe_full());
     let pipelines = settings::intake(config).map_err(StartError::Config)?;
     let intake = Intake::new(pipelines, Arc::clone(store), Arc::new(scanning), clock);
     Ok(intake

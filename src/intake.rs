@@ -104,7 +104,11 @@ impl Intake {
             pipelines,
             store,
             on_scanning,
-            admission: Admission::new(BTreeMap::new(), watch::Sender::new(None).subscribe()),
+            admission: Admission::new(
+                BTreeMap::new(),
+                watch::Sender::new(None).subscribe(),
+                watch::Sender::default().subscribe(),
+            ),
             remembered: None,
             looks: Arc::new(Looks::new(clock)),
         }

@@ -21,6 +21,7 @@ use crate::store::{Desk, Store, StoreError};
 use crate::supervise::Supervisor;
 
 mod deliveries;
+mod full;
 mod loss;
 mod recent;
 pub(crate) mod remap;
@@ -68,6 +69,7 @@ pub(crate) async fn lead(
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let clock = parts.clock;
+    full::spawn(desk, parts.engine.queued(), supervisor);
     retention::spawn(desk, config.state.retention, clock, supervisor);
     deliveries::spawn(config, desk, parts, supervisor).await?;
     verification::spawn(config, desk, parts, supervisor).await

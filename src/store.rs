@@ -13,7 +13,7 @@
 //! again when the request came to nothing, or when a person retries it; a person may also drop it. **The stages of a request**: `submitting` → `accepted`
 //! → one of [`Outcome`](crate::core::purge::Outcome)'s words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -185,6 +185,8 @@ pub struct Store {
     /// The process among those that run or ran as the node.
     instance: i64,
     others: Arc<watch::Sender<OtherNodes>>,
+    /// The queues that the leader has found full.
+    full: Arc<watch::Sender<BTreeSet<PipelineId>>>,
     is_on_server: bool,
 }
 
@@ -236,6 +238,12 @@ impl Store {
     #[must_use]
     pub fn subscribe_others(&self) -> watch::Receiver<OtherNodes> {
         self.others.subscribe()
+    }
+
+    /// The queues that are full, as the leader on another node has said: see [`Desk::set_full`].
+    #[must_use]
+    pub fn subscribe_full(&self) -> watch::Receiver<BTreeSet<PipelineId>> {
+        self.full.subscribe()
     }
 
     /// What it is the continuation of.

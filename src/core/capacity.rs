@@ -14,7 +14,8 @@
 //!
 //! Only the planner knows how many assets are queued, and it knows a moment after the commit. A change
 //! that is committed and not counted yet takes as much room as one more asset; the last commit may exceed
-//! the cap. After a start, no caller is let in until the planner has counted what was queued before.
+//! the cap. After a start, no caller is let in until the planner has counted what was queued before. On a node
+//! that does not lead, a queue is full when the leader has said so (`jobs/full.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,7 +1,7 @@
 //! Admission to the queues that are never purged as a whole (`core/capacity.rs`): a caller whose changes find
 //! no room is refused as a whole, and comes again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -27,15 +27,19 @@ pub struct Full {
 #[derive(Debug)]
 pub struct Admission {
     queued: watch::Receiver<Option<Queued>>,
+    /// The queues that another node's planner has found full.
+    full: watch::Receiver<BTreeSet<PipelineId>>,
     rooms: Mutex<BTreeMap<PipelineId, (usize, Capacity)>>,
 }
 
 impl Admission {
-    /// Admission to queues with a cap. `queued` has what is in them, once the planner has counted it.
+    /// Admission to queues with a cap. `queued` has what is in them, once the planner has counted it; `full` has
+    /// those that are full where it runs on another node.
     #[must_use]
     pub fn new(
         caps: BTreeMap<PipelineId, usize>,
         queued: watch::Receiver<Option<Queued>>,
+        full: watch::Receiver<BTreeSet<PipelineId>>,
     ) -> Arc<Self> {
         let rooms = caps
             .into_iter()
@@ -43,6 +47,7 @@ impl Admission {
             .collect();
         Arc::new(Self {
             queued,
+            full,
             rooms: Mutex::new(rooms),
         })
     }
@@ -80,16 +85,17 @@ impl Admission {
                 let assets = all.assets.get(pipeline)?;
                 Some((*assets, all.through))
             });
-            // Where another node counts it, that one's planner bounds it.
+            let full = || Full {
+                pipeline: pipeline.clone(),
+                cap: *cap,
+            };
             let Some((assets, through)) = counted else {
-                return Ok(place);
+                let is_full = self.full.borrow().contains(pipeline);
+                return if is_full { Err(full()) } else { Ok(place) };
             };
             room.counted(assets, through);
             if !room.take(count) {
-                return Err(Full {
-                    pipeline: pipeline.clone(),
-                    cap: *cap,
-                });
+                return Err(full());
             }
             place.changes = count;
         }
@@ -131,5 +137,44 @@ impl Drop for Place {
 impl From<Full> for crate::sink::SinkError {
     fn from(full: Full) -> Self {
         Self::Full(full.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::asset::Asset;
+    use crate::core::change::{Kind, Source};
+    use crate::core::time::Time;
+
+    fn changes(target: Target) -> Vec<NewChange> {
+        vec![NewChange {
+            pipeline: PipelineId::new("www"),
+            target,
+            kind: Kind::Asked,
+            source: Source::Manual,
+            detail: "".into(),
+            file: None,
+            seen: Time::ZERO,
+        }]
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_another_nodes_planner_has_found_full_takes_nothing_but_a_purge_of_everything()
+     {
+        let www = PipelineId::new("www");
+        let full = watch::Sender::new(BTreeSet::new());
+        // No engine runs here.
+        let queued = watch::Sender::new(Some(Queued::default()));
+        let caps = BTreeMap::from([(www.clone(), 10)]);
+        let admission = Admission::new(caps, queued.subscribe(), full.subscribe());
+        let asset = || changes(Target::Asset(Asset::from_stored("/a")));
+        admission.enter(&www, &asset()).await.unwrap();
+        full.send_replace(BTreeSet::from([www.clone()]));
+        let refused = admission.enter(&www, &asset()).await.unwrap_err();
+        assert_eq!(refused.pipeline, www);
+        admission.enter(&www, &changes(Target::All)).await.unwrap();
+        full.send_replace(BTreeSet::new());
+        admission.enter(&www, &asset()).await.unwrap();
     }
 }

@@ -5,7 +5,7 @@
 //! can begin at once. The term is compared there, too: that costs one look at one row, and makes one code
 //! of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,6 +228,11 @@ impl Desk {
     /// with the first call.
     pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
         self.fenced_and_announced(move |db| operate::drop_queue(db, &pipeline, limit))
+    }
+
+    /// Says to the other nodes which queues take nothing more.
+    pub fn set_full(&self, full: BTreeSet<PipelineId>) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| operate::set_full(db, &full))
     }
 
     /// At a start, with the delay of each route: no stored time stays further ahead of `now` than was

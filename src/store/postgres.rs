@@ -112,13 +112,14 @@ pub(super) fn open(
     probe::spawn("probe of the queue's writer", &writer, supervisor);
     probe::spawn("probe of the queue's publisher", &publisher, supervisor);
     probe::spawn("probe of the queue's reader", &reader, supervisor);
-    let others = Arc::default();
+    let (others, full) = (Arc::default(), Arc::default());
     let listener = Listener {
         database: database.clone(),
         node: opened.node,
         last: Arc::downgrade(&last),
         arrivals: arrivals.clone(),
         others: Arc::clone(&others),
+        full: Arc::clone(&full),
     };
     listener.spawn(supervisor);
     Ok(Store {
@@ -126,6 +127,7 @@ pub(super) fn open(
         publisher,
         reader,
         others,
+        full,
         last,
         arrivals,
         keys,

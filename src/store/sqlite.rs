@@ -78,6 +78,7 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         node: NodeId::ONLY,
         instance: 0,
         others: Arc::default(),
+        full: Arc::default(),
         is_on_server: false,
     })
 }

@@ -1,5 +1,6 @@
 //! What a person does with the queue: pauses, retries, drops; and queues without a pipeline.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{queue, verify};
@@ -132,7 +133,7 @@ fn orphan(db: &dyn Db, id: PipelineId) -> Result<Orphan, StoreError> {
 }
 
 /// Notes share a table with what the queue knows of itself.
-fn key_of(key: &str) -> String {
+pub(in crate::store) fn key_of(key: &str) -> String {
     format!("note:{key}")
 }
 
@@ -170,4 +171,21 @@ pub(in crate::store) fn note(
     let before = noted(db, key)?;
     db.execute(sql::meta::SET, &values![&key_of(key), word])?;
     Ok(before)
+}
+
+/// The note of the queues that are full.
+pub(in crate::store) const FULL: &str = "full";
+
+/// Notes which queues are full.
+pub(in crate::store) fn set_full(
+    db: &dyn Db,
+    full: &BTreeSet<PipelineId>,
+) -> Result<(), StoreError> {
+    let ids: Vec<&str> = full.iter().map(PipelineId::as_str).collect();
+    note(db, FULL, &ids.join(" ")).map(drop)
+}
+
+/// The queues that are full, of such a note.
+pub(in crate::store) fn full_of(noted: &str) -> BTreeSet<PipelineId> {
+    noted.split_whitespace().map(PipelineId::new).collect()
 }

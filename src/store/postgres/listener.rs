@@ -2,6 +2,7 @@
 //! and then all the same, so that nothing depends on announcements: behind a pooler in transaction mode none
 //! arrives, which the looks show.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use tokio_postgres::types::ToSql;
 
 use super::{Database, failed};
 use crate::core::backoff::Backoff;
-use crate::core::change::Seq;
+use crate::core::change::{PipelineId, Seq};
 use crate::core::lease::NodeId;
+use crate::store::calls::operate;
 use crate::store::sqlite::{DeliveryBatcher, announce};
 use crate::store::{OtherNodes, StoreError};
 use crate::supervise::Supervisor;
@@ -28,12 +30,14 @@ const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::fr
 /// So many looks in a row found commits that were not announced, and no announcement came: one may come late.
 const DEAF: u32 = 2;
 
-/// The last numbers, how many commits there were of all nodes and of this one, and whether no node leads.
+/// The last numbers, how many commits there were of all nodes and of this one, whether no node leads, and which
+/// queues are full.
 const LOOK: &str = "
     SELECT (SELECT max(seq) FROM change) AS change, (SELECT max(id) FROM delivery) AS delivery,
            coalesce(sum(n), 0)::bigint AS commits,
            coalesce(sum(n) FILTER (WHERE id = $1), 0)::bigint AS own,
-           (SELECT leader IS NULL FROM fleet) AS is_vacant
+           (SELECT leader IS NULL FROM fleet) AS is_vacant,
+           (SELECT value FROM meta WHERE key = $2) AS full
     FROM (SELECT id, (SELECT max(n) FROM batch WHERE batch.node = node.id) AS n FROM node) AS last";
 
 /// What a look found.
@@ -73,6 +77,7 @@ pub(super) struct Listener {
     /// Announces deliveries that wait.
     pub(super) arrivals: DeliveryBatcher,
     pub(super) others: Arc<watch::Sender<OtherNodes>>,
+    pub(super) full: Arc<watch::Sender<BTreeSet<PipelineId>>>,
 }
 
 impl Listener {
@@ -132,11 +137,12 @@ impl Listener {
         let schema = &self.database.schema;
         let set_up = format!("SET search_path = {schema}; LISTEN {schema}");
         client.batch_execute(&set_up).await.map_err(failed)?;
+        let full = operate::key_of(operate::FULL);
         let statement = client.prepare(LOOK).await.map_err(failed)?;
         while let Some(last) = self.last.upgrade() {
             // What is announced from here on is looked for again.
             hears.mark_unchanged();
-            let parameters: [&(dyn ToSql + Sync); 1] = [&self.node.0];
+            let parameters: [&(dyn ToSql + Sync); 2] = [&self.node.0, &full];
             let looked = client.query_one(&statement, &parameters);
             let looked = tokio::time::timeout(PATIENCE, looked).await;
             let no_answer = |_| StoreError::Away("PostgreSQL: no answer".to_owned().into());
@@ -150,6 +156,13 @@ impl Listener {
                 is_vacant: row.try_get("is_vacant").map_err(failed)?,
                 heard: *hears.borrow(),
             };
+            let noted: Option<&str> = row.try_get("full").map_err(failed)?;
+            let full = operate::full_of(noted.unwrap_or_default());
+            self.full.send_if_modified(|known| {
+                let changed = *known != full;
+                *known = full;
+                changed
+            });
             self.tell(looks, now);
             announce(&last, Seq(now.change.cast_unsigned()));
             drop(last);

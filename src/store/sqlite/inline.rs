@@ -82,6 +82,7 @@ impl InlineDatabase {
             node: NodeId::ONLY,
             instance: 0,
             others: Arc::default(),
+            full: Arc::default(),
             is_on_server: false,
         })
     }

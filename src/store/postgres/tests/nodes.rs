@@ -1,5 +1,6 @@
 //! Several nodes on one schema: each with its own past, and no two processes as one of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
@@ -276,6 +277,21 @@ async fn a_node_says_that_it_runs_and_renews_and_resigns_while_another_writes_fo
         () = async { drop(connection.await) } => panic!("closed"),
         () = busy => {}
     }
+}
+
+#[tokio::test]
+async fn which_queues_are_full_is_said_to_the_other_nodes() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let [one, two] = ["web-1", "web-2"].map(|name| Process::start(&node(&server, name)));
+    let leader = leading(one.store).await;
+    let mut full = two.store.subscribe_full();
+    let both = BTreeSet::from(["www", "shop"].map(PipelineId::new));
+    leader.set_full(both.clone()).await.unwrap();
+    full.wait_for(|full| *full == both).await.unwrap();
+    leader.set_full(BTreeSet::new()).await.unwrap();
+    full.wait_for(BTreeSet::is_empty).await.unwrap();
 }
 
 #[tokio::test]
