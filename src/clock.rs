@@ -7,8 +7,8 @@ use crate::core::time::Time;
 /// How much less than a millisecond may have passed when the clock shows one.
 const ROUNDED: Duration = Duration::from_nanos(999_999);
 
-/// The time: the wall clock as it was at the start, carried on by the monotonic clock. It
-/// never goes backwards while the process runs, and a step of the wall clock does not move it.
+/// The time: the wall clock as it was at the start, of this machine or of that of the database, carried on by the
+/// monotonic clock. It never goes backwards while the process runs, and a step of the wall clock does not move it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     wall_at_start: Time,
@@ -16,20 +16,34 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts a clock from the wall clock. A wall clock before 1970 counts as 1970.
+    /// Starts a clock from the wall clock.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::showing(Self::wall())
+    }
+
+    /// Starts a clock that shows this time now.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads clocks"
     )]
-    pub fn start() -> Self {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+    pub fn showing(time: Time) -> Self {
         Self {
-            wall_at_start: Time::ZERO.after(wall),
+            wall_at_start: time,
             started: tokio::time::Instant::now(),
         }
+    }
+
+    /// The wall clock of this machine. Before 1970 it counts as 1970.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads clocks"
+    )]
+    pub fn wall() -> Time {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Time::ZERO.after(wall.unwrap_or_default())
     }
 
     /// The time.

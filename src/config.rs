@@ -4,6 +4,7 @@
 //! It is the only reader of the environment. It starts nothing and keeps nothing; secrets are read
 //! when they are asked for, and again each time.
 
+mod alike;
 mod bucket;
 mod certificate;
 mod document;
@@ -42,6 +43,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+pub use alike::digests;
 pub use bucket::Place;
 pub use effective::{Provenance, Setting, as_toml};
 pub use environment::Environment;

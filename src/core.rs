@@ -15,6 +15,7 @@ pub mod capacity;
 pub mod cause;
 pub mod change;
 pub mod delivery;
+pub mod drift;
 pub mod etag;
 pub mod lease;
 pub mod loss;

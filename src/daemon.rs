@@ -18,6 +18,7 @@ use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
+use crate::core::drift::Reading;
 use crate::core::website::Website;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
@@ -51,6 +52,9 @@ mod webhooks;
 const STOP: Duration = Duration::from_secs(20);
 /// The same, where an origin's filesystem hangs: its worker does not stop at all.
 const STOP_HUNG: Duration = Duration::from_secs(3);
+
+/// How often the time of the database's machine is read at a start.
+const READINGS: usize = 3;
 
 /// Why the daemon does not start, with the exit code that says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +120,8 @@ pub struct Daemon {
 
 /// What outlives a reload.
 struct Process {
-    clock: Clock,
+    /// `None` until the first start has found the time.
+    clock: Option<Clock>,
     reloads: Arc<Reloads>,
     handover: Option<Handover>,
 }
@@ -141,7 +146,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let reloads = Arc::new(Reloads::default());
         let process = Process {
-            clock: Clock::start(),
+            clock: None,
             reloads,
             handover: None,
         };
@@ -158,7 +163,8 @@ impl Daemon {
         let (supervisor, faults) = Supervisor::new();
         let parts = supervisor.clone();
         let started = async {
-            let sandbox = start_sandbox(config, environment, process.clock, &supervisor).await?;
+            let clock = process.clock.unwrap_or_else(Clock::start);
+            let sandbox = start_sandbox(config, environment, clock, &supervisor).await?;
             if let Some(sandbox) = &sandbox {
                 prepare(sandbox);
             }
@@ -183,7 +189,8 @@ impl Daemon {
         warn(config, environment);
         let credentials = credentials(config, environment);
         let (store, index) = open_databases(config, environment, &supervisor)?;
-        let (clock, reloads, handover) = (process.clock, process.reloads, process.handover);
+        let (reloads, handover) = (process.reloads, process.handover);
+        let clock = started_clock(process.clock, &store).await?;
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
         store.observe_commits(clock, Committing::new(config, &metrics));
@@ -249,7 +256,7 @@ impl Daemon {
             config_read: clock.now(),
             clock,
         });
-        herald::spawn(&admin, &handover.told, &supervisor);
+        herald::spawn(&admin, &handover.told, config, &supervisor);
         let page = page::routes(&admin, supervisor.stopping());
         let admin_address = listeners.address();
         listeners.serve(&admin, &page, token(config)?, &supervisor);
@@ -524,6 +531,25 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
         "the origin {} of {pipeline} can't be watched: {error}",
         root.display()
     ))
+}
+
+/// The clock, which a reload does not start again. Nodes that share a queue go by the clock of its database's machine,
+/// so that the times in it are those of one clock. Of a few readings the quickest is the most exact: the first may
+/// have to connect.
+async fn started_clock(started: Option<Clock>, store: &Store) -> Result<Clock, StoreError> {
+    if let Some(clock) = started {
+        return Ok(clock);
+    }
+    let mut best: Option<(Reading, Clock)> = None;
+    for _ in 0..READINGS {
+        let Some(reading) = store.time().await? else {
+            return Ok(Clock::start());
+        };
+        if best.is_none_or(|(best, _)| reading.took < best.took) {
+            best = Some((reading, Clock::showing(reading.now())));
+        }
+    }
+    Ok(best.map_or_else(Clock::start, |(_, clock)| clock))
 }
 
 /// Opens the queue, and the index that belongs to it.

@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::drift::Reading;
 use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
-use crate::core::nodes::{Census, Node, NodeRow};
+use crate::core::nodes::{Census, Differences, Node, NodeRow};
 use crate::core::time::Time;
 use crate::store::{Desk, OtherNodes, Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
@@ -31,6 +33,7 @@ pub type Lead =
 pub struct FleetHandle {
     leads: watch::Receiver<bool>,
     nodes: watch::Receiver<Vec<Node>>,
+    alarms: watch::Receiver<Vec<Alarm>>,
 }
 
 impl FleetHandle {
@@ -45,6 +48,12 @@ impl FleetHandle {
     pub fn nodes(&self) -> Vec<Node> {
         self.nodes.borrow().clone()
     }
+
+    /// What is wrong among them, or with their clocks.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.alarms.borrow().clone()
+    }
 }
 
 /// Takes part in who leads, from now on until all stops; then another node leads at once.
@@ -57,9 +66,11 @@ pub fn spawn(
     supervisor: &Supervisor,
 ) -> FleetHandle {
     let (leads, nodes) = (watch::Sender::new(false), watch::Sender::default());
+    let alarms = watch::Sender::default();
     let handle = FleetHandle {
         leads: leads.subscribe(),
         nodes: nodes.subscribe(),
+        alarms: alarms.subscribe(),
     };
     let driver = Driver {
         store: Arc::clone(store),
@@ -70,11 +81,13 @@ pub fn spawn(
         questions: FuturesUnordered::new(),
         term: None,
         census: Census::default(),
+        differences: Differences::default(),
         trouble: None,
         others: store.subscribe_others(),
         is_vacant: false,
         leads,
         nodes,
+        alarms,
     };
     let stopping = supervisor.stopping();
     supervisor.spawn("fleet", driver.run(stopping));
@@ -85,8 +98,8 @@ pub fn spawn(
 enum Answer {
     /// About the lease, with the desk of a term that has begun.
     Lease(LeaseEvent, Option<Desk>),
-    /// The nodes.
-    Nodes(Result<Vec<NodeRow>, StoreError>),
+    /// The nodes, and the time on the database's machine.
+    Nodes(Result<(Vec<NodeRow>, Option<Reading>), StoreError>),
     /// About what does not matter any more.
     Left,
 }
@@ -108,6 +121,7 @@ struct Driver {
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     term: Option<Term>,
     census: Census,
+    differences: Differences,
     /// Why the nodes can't be read.
     trouble: Option<String>,
     others: watch::Receiver<OtherNodes>,
@@ -115,6 +129,7 @@ struct Driver {
     is_vacant: bool,
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
+    alarms: watch::Sender<Vec<Alarm>>,
 }
 
 impl Driver {
@@ -195,16 +210,28 @@ impl Driver {
     /// Says that this node runs, and looks at the others.
     fn beat(&self) {
         let (store, now) = (Arc::clone(&self.store), self.clock.now());
-        let nodes = async move { Answer::Nodes(in_time(store.beat(now)).await) };
+        let nodes = async move {
+            let seen = async { Ok((store.beat(now).await?, store.time().await?)) };
+            Answer::Nodes(in_time(seen).await)
+        };
         self.questions.push(nodes.boxed());
     }
 
     /// Takes in the nodes. A store that can't be used any more ends the process: it may lead, or be a copy of
     /// a node that runs.
-    fn observe(&mut self, rows: Result<Vec<NodeRow>, StoreError>) -> Result<(), Fault> {
-        let error = match rows {
-            Ok(rows) => {
-                let nodes = self.census.observe(Clock::since_boot(), rows);
+    fn observe(
+        &mut self,
+        seen: Result<(Vec<NodeRow>, Option<Reading>), StoreError>,
+    ) -> Result<(), Fault> {
+        let error = match seen {
+            Ok((rows, reading)) => {
+                let now = Clock::since_boot();
+                let nodes = self.census.observe(now, rows);
+                let differ = self.differences.observe(now, &nodes);
+                let differ = differ.map(|text| Alarm::new(AlarmKind::ConfigDiffers, text));
+                let wrong = reading.and_then(|reading| clock_alarm(&reading, self.clock));
+                self.alarms
+                    .send_replace(differ.into_iter().chain(wrong).collect());
                 self.nodes.send_replace(nodes);
                 self.trouble = None;
                 return Ok(());
@@ -270,6 +297,21 @@ impl Driver {
             }
         }
     }
+}
+
+/// That the clock of this process or of its machine is not that of the database.
+fn clock_alarm(reading: &Reading, clock: Clock) -> Option<Alarm> {
+    let own = reading.wrong(clock.now());
+    let own = own.map(|wrong| format!("the times of this edgepurge are {wrong}"));
+    let machine = || {
+        Some(format!(
+            "the clock of this machine is {}",
+            reading.wrong(Clock::wall())?
+        ))
+    };
+    let what = own.or_else(machine)?;
+    let text = format!("{what}, compared with that of PostgreSQL's machine");
+    Some(Alarm::new(AlarmKind::Clock, text))
 }
 
 /// Asks the store. An answer that comes after a [`WINDOW`] is of no use.

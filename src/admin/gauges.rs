@@ -61,12 +61,12 @@ const TABLE: &[Row] = &[
     Row("edgepurge_api_rate_limit", Gauge, "Calls per second that the API accepts, as far as is known",
         |s| one(Value::Real(s.api_rate_limit))),
     Row("edgepurge_config_reload_success", Gauge, "1 while the configuration in use is that of the file, 0 while the file's is refused",
-        |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
+        |s| one(Value::Whole(s.own_alarms().all(|alarm| alarm.reason != AlarmKind::Config).into()))),
     Row("edgepurge_leader", Gauge, "1 while this node plans and sends; alone, it always does",
         |s| one(Value::Whole(s.leads.into()))),
     Row("edgepurge_nodes", Gauge, "Nodes that share the queue, by state, as this one observes them", nodes),
     Row("edgepurge_store_up", Gauge, "1 while the queue's database can be used, 0 while its server is away",
-        |s| one(Value::Whole(s.alarms.iter().all(|alarm| alarm.reason != AlarmKind::Store).into()))),
+        |s| one(Value::Whole(s.own_alarms().all(|alarm| alarm.reason != AlarmKind::Store).into()))),
     Row("edgepurge_build_info", Gauge, "The version that runs",
         |s| vec![Sample { labels: vec![("version", s.version.clone())], value: Value::Whole(1) }]),
     // Its name is the same in every program.
@@ -200,7 +200,7 @@ fn alarms(status: &Status) -> Vec<Sample> {
             let whose = alarm.pipeline.as_ref();
             alarm.reason == kind && whose.is_none_or(|name| *name == pipeline.name)
         };
-        status.alarms.iter().filter(is).count() as u64
+        status.own_alarms().filter(is).count() as u64
     };
     let of = |pipeline| {
         let kinds = AlarmKind::ALL.iter();

@@ -16,6 +16,7 @@ use super::{Admin, AdminError, AdminPipeline};
 use crate::core::alarm::{Alarm, AlarmKind, Place};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
+use crate::core::nodes::Node;
 use crate::core::planner::View;
 use crate::credentials::Credential;
 use crate::fleet::FleetHandle;
@@ -90,6 +91,12 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         alarm.since = Some(admin.alarm_times.since(alarm, now));
         alarm.place = place(admin, alarm);
     }
+    let nodes = admin
+        .fleet
+        .as_ref()
+        .map(FleetHandle::nodes)
+        .unwrap_or_default();
+    alarms.extend(elsewhere(admin, &nodes));
     oldest(admin, &view, &mut pipelines).await?;
     for pipeline in &mut pipelines {
         let name = pipeline.name.clone();
@@ -111,11 +118,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         leads: admin.fleet.as_ref().is_none_or(FleetHandle::leads),
-        nodes: admin
-            .fleet
-            .as_ref()
-            .map(FleetHandle::nodes)
-            .unwrap_or_default(),
+        nodes,
         now,
         started: admin.metrics.recent.began(),
         config_file: admin.config_file.clone(),
@@ -307,6 +310,23 @@ fn website_alarm(admin: &Admin, id: &PipelineId, origin: &OriginStatus) -> Optio
     (!missing.is_empty()).then(|| Alarm::new(AlarmKind::Website, missing.join("; ")))
 }
 
+/// The alarms that the other nodes report. What a silent one said last may be over.
+fn elsewhere<'a>(admin: &'a Admin, nodes: &'a [Node]) -> impl Iterator<Item = Alarm> + 'a {
+    let others = nodes.iter().filter(|node| {
+        let own = node
+            .observed
+            .is_some_and(|(id, _)| id == admin.store.node());
+        node.state.is_live() && !own
+    });
+    others.flat_map(|node| {
+        let alarms = node.report.alarms.iter().cloned();
+        alarms.map(|alarm| Alarm {
+            node: Some(node.name.clone()),
+            ..alarm
+        })
+    })
+}
+
 /// Every alarm but those of assets that are given up, each with the names of what it is about.
 fn alarms(
     admin: &Admin,
@@ -318,7 +338,8 @@ fn alarms(
     let away = away.map(|why| Alarm::new(AlarmKind::Store, format!("the queue: {why}")));
     let is_deaf = admin.store.subscribe_others().borrow().is_deaf;
     let deaf = is_deaf.then(|| Alarm::new(AlarmKind::Listen, DEAF));
-    let known = away.into_iter().chain(deaf);
+    let fleet = admin.fleet.iter().flat_map(FleetHandle::alarms);
+    let known = away.into_iter().chain(deaf).chain(fleet);
     let mut alarms: Vec<Alarm> = known.chain(view.alarms.clone()).collect();
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();

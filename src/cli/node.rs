@@ -65,7 +65,8 @@ pub(super) fn list(status: &Status, moment: &Moment) -> Vec<String> {
             NodeState::Left => format!(" {}", moment.ago(node.since)),
         };
         let (width, state) = (widest.unwrap_or(0), node.state.as_str());
-        format!("{:<width$}  {state}{since}", node.name)
+        let state = [vec![format!("{state}{since}")], node.said()].concat();
+        format!("{:<width$}  {}", node.name, state.join(" · "))
     };
     status.nodes.iter().map(line).collect()
 }

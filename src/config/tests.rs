@@ -1,5 +1,6 @@
 //! What must hold for the configuration, in the words of those who write it.
 
+mod alike;
 mod buckets;
 mod example;
 mod problems;

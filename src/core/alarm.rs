@@ -12,6 +12,9 @@ pub struct Alarm {
     /// The name of the pipeline that it is about, set where alarms of several are listed; `None`: all
     /// pipelines.
     pub pipeline: Option<String>,
+    /// The node that reports it; `None`: this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The name of the origin that it is about, set as the pipeline's is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -57,6 +60,7 @@ impl Alarm {
     pub fn new(reason: AlarmKind, text: impl Into<String>) -> Self {
         Self {
             pipeline: None,
+            node: None,
             origin: None,
             reason,
             text: text.into(),
@@ -71,6 +75,15 @@ impl Alarm {
     #[must_use]
     pub fn line(&self) -> String {
         format!("{}; to do: {}", self.text, self.remedy)
+    }
+
+    /// The names of the node and of the pipeline that it is about: `web-2: www: `.
+    #[must_use]
+    pub fn whose(&self) -> String {
+        let named = |name: &Option<String>| name.as_ref().map(|name| format!("{name}: "));
+        [named(&self.node), named(&self.pipeline)]
+            .map(Option::unwrap_or_default)
+            .concat()
     }
 
     /// The same, since then.
@@ -159,6 +172,14 @@ alarm_kinds! {
     Store "store" true:
         "webhooks are refused with 503 and come again, changes of files are kept in memory; nothing is purged";
         "mend what the reason says: the server, its network, the URL in database_url_file; it goes on by itself",
+    /// The nodes of a fleet have different configurations.
+    ConfigDiffers "config_differs" false:
+        "what is noticed on one node is purged by other rules or limits than on another";
+        "give all nodes the same configuration, then `systemctl reload edgepurge` on those that had another",
+    /// The clock of this machine, or of this process, is not that of the database.
+    Clock "clock" false:
+        "log lines and certificates go by the machine's clock, and times by that of the process; who leads, and the order of purges, by none";
+        "set the clocks right (chrony, systemd-timesyncd); after a failover to a server with another clock: `systemctl restart edgepurge`",
     /// The announcements of the database's server do not arrive.
     Listen "listen" false:
         "what other nodes do is noticed up to two seconds later; nothing is lost";
@@ -247,6 +268,14 @@ alarm_kinds! {
     WatchLimit "watch_limit" false:
         "changes in these directories are found by scans, and not at once";
         "raise the limit: `sysctl fs.inotify.max_user_watches=524288`, and in /etc/sysctl.d/ for good",
+}
+
+impl AlarmKind {
+    /// Whether each node of a fleet raises it, since each finds it in what they share.
+    #[must_use]
+    pub const fn is_everyones(self) -> bool {
+        matches!(self, Self::Failed | Self::ConfigDiffers)
+    }
 }
 
 impl fmt::Display for AlarmKind {

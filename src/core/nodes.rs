@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::{NodeId, PATIENCE};
 use super::time::Time;
+pub use differences::{ConfigDigests, Differences};
+pub use report::{NodeOrigin, NodeReport};
+
+mod differences;
+mod report;
 
 /// What is read of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +30,20 @@ pub struct NodeRow {
     pub since: Time,
     /// Its version of edgepurge.
     pub version: String,
+    /// What it reports: [`NodeReport::written`].
+    pub report: String,
+    /// What it has of the configuration that all have: [`ConfigDigests`], as JSON.
+    pub config: String,
 }
 
 /// How it stands with a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It plans and sends.
     Leads,
     /// It notices, and another one leads.
+    #[default]
     Follows,
     /// It does not move, and did not say that it stops.
     Silent,
@@ -64,7 +74,7 @@ impl NodeState {
 }
 
 /// A node, as `status` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// What it is called.
     pub name: String,
@@ -74,9 +84,52 @@ pub struct Node {
     pub since: Time,
     /// Its version of edgepurge.
     pub version: String,
+    /// What it reported last; of a silent one that may be old.
+    #[serde(flatten, default)]
+    pub report: NodeReport,
+    /// What it has of the configuration that all have.
+    #[serde(skip, default)]
+    pub config: ConfigDigests,
     /// Its number, and its beat when it was observed.
     #[serde(skip, default)]
     pub observed: Option<(NodeId, i64)>,
+}
+
+impl Node {
+    /// What it reports beside alarms that are shown by themselves, in words. What a silent node said last may be over.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        let NodeReport {
+            alarms,
+            origins,
+            omitted,
+        } = &self.report;
+        let mut said = Vec::new();
+        if self.state.is_live() && !origins.is_empty() {
+            let files: u64 = origins.iter().map(|origin| origin.indexed_files).sum();
+            said.push(format!("{files} file{}", if files == 1 { "" } else { "s" }));
+            let busy = origins.iter().filter(|one| !one.is_at_rest());
+            said.extend(busy.map(|one| {
+                let NodeOrigin {
+                    pipeline,
+                    origin,
+                    state,
+                    ..
+                } = one;
+                format!("{pipeline}: origin {origin} {state}")
+            }));
+        }
+        if self.state == NodeState::Silent {
+            let before = alarms.iter();
+            said.extend(
+                before.map(|alarm| format!("before that: {}{}", alarm.whose(), alarm.reason)),
+            );
+        }
+        if *omitted > 0 {
+            said.push(format!("{omitted} more things to tell: ask it"));
+        }
+        said
+    }
 }
 
 /// What was observed of the nodes: the last beat of each, and when it moved.
@@ -102,6 +155,8 @@ impl Census {
                 state,
                 since: row.since,
                 version: row.version,
+                report: NodeReport::read(&row.report),
+                config: serde_json::from_str(&row.config).unwrap_or_default(),
                 observed: Some((row.id, row.beat)),
             }
         };
@@ -127,6 +182,8 @@ mod tests {
             leads: false,
             since: Time::ZERO,
             version: String::new(),
+            report: String::new(),
+            config: String::new(),
         }
     }
 

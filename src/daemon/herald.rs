@@ -1,5 +1,5 @@
-//! Says in the log when an alarm begins and when it is over, each of every kind, and reports to systemd what the
-//! daemon waits for. Looks at the read model whenever something may have changed it.
+//! Says in the log when an alarm begins and when it is over, each of every kind, reports to systemd what the daemon
+//! waits for, and to the other nodes how it stands with this one. Looks at the read model whenever something may have changed it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::systemd;
 use crate::admin::{Admin, AlarmTimes, News, Status, counted, progress};
+use crate::config::{self, Config};
 use crate::core::alarm::Alarm;
+use crate::core::nodes::{NodeOrigin, NodeReport};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
@@ -27,16 +29,27 @@ struct Herald {
     told: Arc<AlarmTimes>,
     /// The last `STATUS=` that was sent.
     status: String,
+    /// What the configuration has that all nodes have to have.
+    config: String,
+    /// The last report to the other nodes that was taken.
+    report: String,
     /// When the log last got how far a start is.
     told_progress: Time,
 }
 
 /// Starts it.
-pub(super) fn spawn(admin: &Arc<Admin>, told: &Arc<AlarmTimes>, supervisor: &Supervisor) {
+pub(super) fn spawn(
+    admin: &Arc<Admin>,
+    told: &Arc<AlarmTimes>,
+    config: &Config,
+    supervisor: &Supervisor,
+) {
     let herald = Herald {
         admin: Arc::clone(admin),
         told: Arc::clone(told),
         status: String::new(),
+        config: serde_json::to_string(&config::digests(config)).unwrap_or_default(),
+        report: String::new(),
         told_progress: Time::ZERO,
     };
     let stopping = supervisor.stopping();
@@ -55,6 +68,7 @@ impl Herald {
                 tell(&self.told, &status);
                 self.tell_systemd(&status);
                 self.tell_progress(&status);
+                self.tell_nodes(&status).await;
             }
             let next = async {
                 tokio::time::sleep(GAP).await;
@@ -78,6 +92,28 @@ impl Herald {
         }
     }
 
+    /// Reports to the other nodes, where there are any. What the store does not take is told with the next look.
+    async fn tell_nodes(&mut self, status: &Status) {
+        if self.admin.fleet.is_none() {
+            return;
+        }
+        let origins = status.pipelines.iter().flat_map(|pipeline| {
+            let origins = pipeline.origins.iter();
+            origins.map(|origin| NodeOrigin {
+                pipeline: pipeline.name.clone(),
+                origin: origin.name.to_string(),
+                state: origin.word().to_owned(),
+                indexed_files: origin.indexed_files,
+            })
+        });
+        let report = NodeReport::new(status.own_alarms(), origins).written();
+        if report != self.report {
+            let (said, config) = (report.clone(), self.config.clone());
+            let taken = self.admin.store.report(said, config).await;
+            self.report = taken.map_or_else(|_| String::new(), |()| report);
+        }
+    }
+
     fn tell_systemd(&mut self, status: &Status) {
         let text = summary(status);
         if text != self.status {
@@ -90,7 +126,7 @@ impl Herald {
 /// Logs what began and what is over since the last time.
 fn tell(told: &AlarmTimes, status: &Status) {
     let mut told = told.lock();
-    for alarm in &status.alarms {
+    for alarm in status.own_alarms() {
         told.entry(AlarmTimes::key(alarm)).or_insert_with(|| {
             let (pipeline, reason) = (&alarm.pipeline, alarm.reason.as_str());
             tracing::error!(pipeline, reason, "ALARM: {}", one_line(&alarm.line()));
@@ -106,7 +142,7 @@ fn tell(told: &AlarmTimes, status: &Status) {
             let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
             whose == (&*pipeline, &*origin, &*reason)
         };
-        let stays = status.alarms.iter().any(on);
+        let stays = status.own_alarms().any(on);
         if !stays {
             let after_s = status.now.since(*since).as_secs();
             let reason = reason.as_str();
@@ -145,8 +181,7 @@ fn summary(status: &Status) -> String {
             origin.name
         )
     } else if let Some(alarm) = status.alarms.first() {
-        let whose = alarm.pipeline.as_ref();
-        let whose = whose.map_or_else(String::new, |name| format!("{name}: "));
+        let whose = alarm.whose();
         let count = counted(status.alarms.len() as u64, "alarm");
         format!(
             "{count}: {whose}{}: {}",

@@ -53,7 +53,7 @@ impl Daemon {
         let temporary = |error: std::io::Error| StartError::Temporary(error.to_string());
         let again = handover.again().map_err(temporary)?;
         let process = |handover| Process {
-            clock,
+            clock: Some(clock),
             reloads: Arc::clone(&reloads),
             handover: Some(handover),
         };

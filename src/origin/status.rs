@@ -244,6 +244,17 @@ pub struct OriginStatus {
 }
 
 impl OriginStatus {
+    /// What it does, in a word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match (self.armed, self.scanning) {
+            (_, true) => "scanning",
+            (true, false) if self.polling => "polling",
+            (true, false) => "watching",
+            (false, false) => "starting",
+        }
+    }
+
     /// Whether a start need not wait for it: changes are noticed, or an alarm says why not.
     #[must_use]
     pub fn is_ready(&self) -> bool {

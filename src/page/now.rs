@@ -92,6 +92,7 @@ fn of_alarm(alarm: &Alarm, now: Time, base: &str) -> Markup {
         section class="alarm" {
             h2 {
                 span aria-hidden="true" { "▲ " }
+                @if let Some(node) = &alarm.node { (node) ": " }
                 @if let Some(pipeline) = &alarm.pipeline {
                     a href={ (base) "p/" (segment(pipeline)) } { (pipeline) } ": "
                 }
@@ -313,6 +314,7 @@ fn nodes(status: &Status) -> Markup {
                         li {
                             b { (node.name) } " " (node.state.as_str())
                             @if !node.state.is_live() { " since " (moment(node.since)) " (" (age(status.now, node.since)) ")" }
+                            @for said in node.said() { " · " (said) }
                         }
                     }
                 }

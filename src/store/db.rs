@@ -54,6 +54,11 @@ pub(in crate::store) trait Db {
     fn announce(&self) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// The time on the machine of the database; `None`: that is this machine.
+    fn time(&self) -> Result<Option<Time>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// A connection on which one thread works, with its transactions. One to a server may be lost at any

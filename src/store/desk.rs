@@ -14,8 +14,10 @@ use std::time::Duration;
 use super::calls::{decide, deliveries, fleet, history, node, operate, queue, verify};
 use super::db::{Db, values};
 use super::{Store, StoreError, StoreFuture, sql};
+use crate::clock::Clock;
 use crate::core::change::{Change, PipelineId, Seq};
 use crate::core::delivery::ScanDone;
+use crate::core::drift::Reading;
 use crate::core::lease::{LeaseRow, NodeId, Term};
 use crate::core::nodes::NodeRow;
 use crate::core::pause::{Holder, Pause, Retry};
@@ -121,6 +123,25 @@ impl Store {
         self.publish(move |db| {
             node::beat(db, node, instance, now)?;
             node::all(db)
+        })
+    }
+
+    /// Reports how it stands with this node, and what it has of the configuration that all nodes have, to the others.
+    pub fn report(&self, report: String, config: String) -> StoreFuture<'_, ()> {
+        let node = self.node;
+        self.publish(move |db| {
+            let values = values![node, &report, &config];
+            db.execute(sql::node::REPORT, &values).map(drop)
+        })
+    }
+
+    /// The time on the database's machine; `None`: that is this machine.
+    pub fn time(&self) -> StoreFuture<'_, Option<Reading>> {
+        self.publish(|db| {
+            let asked = Clock::since_boot();
+            let time = db.time()?;
+            let took = Clock::since_boot().since(asked);
+            Ok(time.map(|time| Reading { time, took }))
         })
     }
 

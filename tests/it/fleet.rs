@@ -14,14 +14,14 @@ const TAKEN_OVER: Duration = Duration::from_secs(14);
 /// By when one leads after a leader has resigned, with the same.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-struct Fleet {
-    server: Server,
-    nodes: Vec<Bench>,
+pub(crate) struct Fleet {
+    pub(crate) server: Server,
+    pub(crate) nodes: Vec<Bench>,
 }
 
 impl Fleet {
     /// Nodes with the same files, of which one leads; `None` where there is no `PostgreSQL`.
-    async fn start(count: usize) -> Option<Self> {
+    pub(crate) async fn start(count: usize) -> Option<Self> {
         let server = Server::start().await?;
         let mut nodes: Vec<Bench> = Vec::new();
         for number in 1..=count {
@@ -43,7 +43,7 @@ impl Fleet {
     }
 
     /// Which of these nodes leads.
-    async fn leader(&self, among: &[usize]) -> usize {
+    pub(crate) async fn leader(&self, among: &[usize]) -> usize {
         until("a node leads", async || {
             for node in among {
                 if self.nodes[*node].status().await["leads"] == true {
@@ -56,19 +56,19 @@ impl Fleet {
     }
 
     /// Nodes but this one.
-    fn others(&self, than: usize) -> Vec<usize> {
+    pub(crate) fn others(&self, than: usize) -> Vec<usize> {
         (0..self.nodes.len()).filter(|node| *node != than).collect()
     }
 
     /// A delivery at a node that asks to purge an asset.
-    async fn deliver(&self, node: usize, asset: &str) {
+    pub(crate) async fn deliver(&self, node: usize, asset: &str) {
         let at = address(&self.nodes[node]).await;
         let answer = post(&at, &json!({ "paths": [asset] })).await.unwrap();
         assert_eq!(answer.status, 202);
     }
 
     /// How often each asset was purged.
-    fn purges(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn purges(&self) -> BTreeMap<String, usize> {
         let mut purges = BTreeMap::new();
         for asset in self.nodes[0].purges() {
             *purges.entry(asset).or_default() += 1;
@@ -76,7 +76,7 @@ impl Fleet {
         purges
     }
 
-    async fn signal(&self, node: usize, signal: &str) {
+    pub(crate) async fn signal(&self, node: usize, signal: &str) {
         let pid = self.nodes[node].pid().to_string();
         let mut kill = tokio::process::Command::new("kill");
         let sent = kill.args([signal, &pid]).status().await;

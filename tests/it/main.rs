@@ -25,6 +25,7 @@ mod dry_run;
 mod explain;
 mod field;
 mod fleet;
+mod fleet_status;
 mod hostile;
 mod house;
 mod loss;

@@ -74,7 +74,7 @@ pub struct Status {
     pub last_deliveries: Vec<ListedDelivery>,
     /// The secrets that are copies of systemd's.
     pub credentials: Vec<Credential>,
-    /// What an operator should act on.
+    /// What an operator should act on, on this node and on the others that run.
     pub alarms: Vec<Alarm>,
 }
 
@@ -94,6 +94,11 @@ impl Status {
         );
         let configured = self.api_rate_configured;
         format!("calls a second (configured: {configured:.1}){limited}")
+    }
+
+    /// The alarms of this node.
+    pub fn own_alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.alarms.iter().filter(|alarm| alarm.node.is_none())
     }
 
     /// The pipeline of this name or id.

@@ -58,8 +58,7 @@ fn states(status: &Status) -> String {
 
 /// `shop: forbidden (212 wait, 18 min)`.
 fn alarm(status: &Status, alarm: &Alarm) -> String {
-    let name = alarm.pipeline.as_ref();
-    let whose = name.map_or_else(String::new, |name| format!("{name}: "));
+    let (name, whose) = (alarm.pipeline.as_ref(), alarm.whose());
     let pipelines = status.pipelines.iter();
     let concerned = pipelines.filter(|one| name.is_none_or(|name| *name == one.name));
     let waits: usize = concerned.map(|one| one.planned.queued_assets).sum();

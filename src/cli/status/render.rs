@@ -129,9 +129,7 @@ const fn look(state: State) -> (&'static str, Style) {
 }
 
 fn alarm_lines(status: &Status, alarm: &Alarm, view: &View) -> Vec<String> {
-    let whose = alarm.pipeline.as_ref();
-    let whose = whose.map_or_else(String::new, |name| format!("{name}: "));
-    let reason = alarm.reason;
+    let (whose, reason) = (alarm.whose(), alarm.reason);
     let since = alarm.since.unwrap_or(status.now);
     let mut lines = vec![
         String::new(),
@@ -313,12 +311,7 @@ fn origin_lines(origin: &OriginStatus, view: &View) -> Vec<String> {
     let mut add = |text: String| lines.extend(view.below(4, &text));
     let name = &origin.name;
     if view.detail {
-        let state = match (origin.armed, origin.scanning) {
-            (_, true) => "scanning",
-            (true, false) if origin.polling => "polling",
-            (true, false) => "watching",
-            (false, false) => "starting",
-        };
+        let state = origin.word();
         let files = counted(origin.indexed_files, "file");
         let directories = match origin.watched_directories {
             0 => String::new(),

@@ -68,6 +68,8 @@ pub(in crate::store) fn all(db: &dyn Db) -> Result<Vec<NodeRow>, StoreError> {
             leads: row.get::<Option<NodeId>>("leader")? == Some(id),
             since: row.get("since")?,
             version: row.get("version")?,
+            report: row.get("status")?,
+            config: row.get("config")?,
         })
     })
 }

@@ -1,3 +1,7 @@
+-- What a node reports of itself (JSON), and digests of what all nodes' configurations have to have in common (JSON).
+ALTER TABLE node ADD COLUMN status TEXT NOT NULL DEFAULT '';
+ALTER TABLE node ADD COLUMN config TEXT NOT NULL DEFAULT '';
+
 -- What a node says of a pipeline, for the others: whether its origins are in view, up to which change it has compared
 -- theirs with its own files, and those of them that it has not got (numbers, by commas); the last round whose
 -- scan, and the last whose look, it has done, the last change by then, and what it reports of that (JSON).

@@ -1,4 +1,7 @@
 -- As `migrations/0013_members.sql`.
+ALTER TABLE node ADD COLUMN status text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE node ADD COLUMN config text COLLATE "C" NOT NULL DEFAULT '';
+
 CREATE TABLE member (
     node     bigint NOT NULL,
     pipeline text COLLATE "C" NOT NULL,

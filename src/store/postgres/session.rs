@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Statement};
 use super::form::{Owned, columns, of_each, of_many, parameters, translated};
 use super::{Database, failed};
 use crate::core::lease::NodeId;
+use crate::core::time::Time;
 use crate::store::calls::node::{self, Identity};
 use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
@@ -34,6 +35,9 @@ const FLIGHT: usize = 64;
 const TURNS: usize = 3;
 /// The number and the mark of a node's last transaction.
 const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = ?1 ORDER BY n DESC LIMIT 1";
+
+/// The time on the server's machine.
+const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// What a connection is for.
 #[derive(Clone, Debug)]
@@ -567,5 +571,10 @@ impl Db for Postgres {
         };
         let (schema, node) = (&self.database.schema, node.0);
         self.run(&format!("SELECT pg_notify('{schema}', '{node}')"))
+    }
+
+    fn time(&self) -> Result<Option<Time>, StoreError> {
+        let db: &dyn Db = self;
+        db.value(TIME, &[]).map(Some)
     }
 }

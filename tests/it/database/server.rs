@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// A session of its superuser.
-    pub(super) async fn session(&self) -> Client {
+    pub(crate) async fn session(&self) -> Client {
         let url = self.url("edge", PASSWORD);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::task::spawn(async { drop(connection.await) });

@@ -1,0 +1,208 @@
+//! What an operator sees of a fleet on any of its nodes, and a configuration that is rolled out node after node.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::bench::{Bench, skip, text, until};
+use crate::fleet::Fleet;
+
+/// The alarms of a reason in a status.
+fn alarms(status: &Value, reason: &str) -> Vec<Value> {
+    let alarms = status["alarms"].as_array().unwrap().iter();
+    let of_reason = alarms.filter(|alarm| alarm["reason"] == reason);
+    of_reason.cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_are_not_announced_raise_an_alarm_until_one_is() {
+    let Some(fleet) = Fleet::start(1).await else {
+        return;
+    };
+    let session = fleet.server.session().await;
+    let sql = async |sql: &str| session.batch_execute(sql).await.unwrap();
+    sql("INSERT INTO edgepurge.node (id, key, name, instance) VALUES (9, 'nine', 'web-9', 9)")
+        .await;
+    let alarmed = async || !alarms(&fleet.nodes[0].status().await, "listen").is_empty();
+    until("the alarm is on", async || {
+        sql("INSERT INTO edgepurge.batch (node, n, mark)
+             SELECT 9, coalesce(max(n), 0) + 1, 0 FROM edgepurge.batch WHERE node = 9")
+        .await;
+        alarmed().await.then_some(())
+    })
+    .await;
+    fleet.deliver(0, "a.css").await;
+    until("the alarm is over", async || {
+        (!alarmed().await).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_one_node_is_shown_by_all_with_its_name_until_it_is_over() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let missing = async |node: &Bench| alarms(&node.status().await, "root_missing");
+    let site = fleet.nodes[1].path("site");
+    let away = fleet.nodes[1].path("away");
+    std::fs::rename(&site, &away).unwrap();
+    let shown = until("web-1 shows the alarm of web-2", async || {
+        missing(&fleet.nodes[0]).await.pop()
+    })
+    .await;
+    assert_eq!(
+        (&shown["node"], &shown["pipeline"]),
+        (&"web-2".into(), &"www".into())
+    );
+    let own = missing(&fleet.nodes[1]).await.pop().unwrap();
+    assert_eq!(own["node"], Value::Null, "it is its own");
+    let check = fleet.nodes[0].run(&["status", "--check"]).await;
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    let said = text(&check.stdout);
+    assert!(
+        said.starts_with("CRITICAL - web-2: www: root_missing ("),
+        "{said}"
+    );
+    // Each node counts its own, so that a sum over the nodes is right.
+    for (node, count) in [(0, 0.0), (1, 1.0)] {
+        let series = "edgepurge_alarms{pipeline=\"www\",reason=\"root_missing\"}";
+        let value = crate::metrics::value(&fleet.nodes[node], series).await;
+        assert_eq!(value, Some(count), "web-{}", node + 1);
+    }
+    // What a node said before it fell silent is no alarm any more, and is still to be seen.
+    fleet.nodes[1].kill().await;
+    until("web-2 is silent, and its alarm is old", async || {
+        let list = fleet.nodes[0].run(&["node", "list"]).await;
+        let said = text(&list.stdout).contains("before that: www: root_missing");
+        (said && missing(&fleet.nodes[0]).await.is_empty()).then_some(())
+    })
+    .await;
+    std::fs::rename(&away, &site).unwrap();
+    fleet.nodes[1].start().await;
+    until("web-2 is back with its files", async || {
+        let nodes = fleet.nodes[0].json(&["node", "list"]).await;
+        let web_2 = &nodes.as_array()?[1];
+        let quiet = web_2["alarms"].as_array()?.is_empty();
+        let files = &web_2["origins"][0]["indexed_files"];
+        (quiet && *files == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_say_which_part_of_their_configuration_is_anothers() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let session = fleet.server.session().await;
+    let configs = async || {
+        let rows = session
+            .query("SELECT config FROM edgepurge.node ORDER BY id", &[])
+            .await;
+        let rows = rows.unwrap();
+        let configs = rows
+            .iter()
+            .map(|row| serde_json::from_str(row.get(0)).unwrap_or_default());
+        configs.collect::<Vec<Value>>()
+    };
+    let said = async |alike: bool| {
+        until("both nodes have said what they have", async || {
+            let configs = configs().await;
+            let both = configs.iter().all(Value::is_object);
+            (both && (configs[0] == configs[1]) == alike).then_some(configs)
+        })
+        .await
+    };
+    said(true).await;
+    assert_eq!(fleet.nodes[1].terminate().await, Some(0));
+    fleet.nodes[1].pipeline.push_str("\nmax_assets = 7\n");
+    fleet.nodes[1].start().await;
+    let configs = said(false).await;
+    assert_eq!(configs[0]["limits"], configs[1]["limits"]);
+    assert_ne!(configs[0]["pipeline www"], configs[1]["pipeline www"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_clock_is_an_hour_off_purges_in_time_and_says_so() {
+    let Some(library) = std::env::var_os("EDGEPURGE_TEST_FAKETIME") else {
+        skip("libfaketime is not there; tests/run unpacks it");
+        return;
+    };
+    let fake = format!("LD_PRELOAD={}", library.display());
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let wrong = 1;
+    assert_eq!(fleet.nodes[wrong].terminate().await, Some(0));
+    let within = [
+        "/usr/bin/env",
+        &fake,
+        "FAKETIME=+3600",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    ];
+    fleet.nodes[wrong].within = within.map(str::to_owned).to_vec();
+    fleet.nodes[wrong].origin.push_str("delay = \"2s\"\n");
+    fleet.nodes[wrong].start().await;
+    for node in &fleet.nodes {
+        let shown = until("each node shows the alarm", async || {
+            alarms(&node.status().await, "clock").pop()
+        })
+        .await;
+        let said = shown["text"].as_str().unwrap();
+        assert!(said.contains("machine is 60 min ahead"), "{said}");
+    }
+    // A time that this node has written is waited for by the one that leads.
+    let came = Instant::now();
+    fleet.deliver(wrong, "late.css").await;
+    fleet.nodes[0].purged("/late.css").await;
+    let took = came.elapsed();
+    // The clocks of the nodes are some milliseconds apart.
+    assert!(took > Duration::from_millis(1_900), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_rolled_out_node_after_node_purges_what_it_has_to_and_nothing_twice() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1]).await;
+    let order = [fleet.others(leader)[0], leader];
+    let paused = fleet.nodes[leader].run(&["pause", "www"]).await;
+    assert!(paused.status.success(), "{paused:?}");
+    let queued = async |fleet: &Fleet, count: u64| {
+        until(&format!("{count} assets are queued"), async || {
+            let status = fleet.nodes[0].status().await;
+            (status["pipelines"][0]["queued_assets"] == count).then_some(())
+        })
+        .await;
+    };
+    for node in order {
+        fleet.nodes[node].write(&format!("{node}.css"), "one");
+    }
+    queued(&fleet, 2).await;
+    // Each adds the rule's asset for its own file.
+    for (node, count) in order.into_iter().zip([3, 4]) {
+        let rule = "\n[[pipeline.rule]]\nmatch = [\"?.css\"]\npurge = [\"/of/{name}\"]\n";
+        fleet.nodes[node].pipeline.push_str(rule);
+        fleet.nodes[node].reload().await;
+        queued(&fleet, count).await;
+    }
+    let leader = fleet.leader(&[0, 1]).await;
+    let resumed = fleet.nodes[leader].run(&["resume", "www"]).await;
+    assert!(resumed.status.success(), "{resumed:?}");
+    for asset in ["/0.css", "/1.css", "/of/0.css", "/of/1.css"] {
+        fleet.nodes[0].purged(asset).await;
+    }
+    let purges = fleet.purges();
+    assert!(
+        purges.len() == 4 && purges.values().all(|times| *times == 1),
+        "{purges:?}"
+    );
+    // Each node has counted what it noticed, also across the terms.
+    for node in 0..2 {
+        let series = "edgepurge_changes_total{pipeline=\"www\",source=\"watch\"}";
+        let counted = crate::metrics::value(&fleet.nodes[node], series).await;
+        assert_eq!(counted, Some(2.0), "web-{}", node + 1);
+    }
+}
