@@ -499,11 +499,22 @@ impl Session for Postgres {
 }
 
 impl Db for Postgres {
+    /// What is published is written again on another connection, if this one was lost meanwhile: it may be written
+    /// twice, and a stop does not try again.
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {
-        let client = self.client_for(sql)?;
-        let statement = self.prepared(&client, sql)?.one;
-        let rows = self.wait(client.execute(&statement, &parameters(values)))?;
-        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+        let execute = || {
+            let client = self.client_for(sql)?;
+            let statement = self.prepared(&client, sql)?.one;
+            self.wait(client.execute(&statement, &parameters(values)))
+        };
+        let mut rows = execute();
+        if matches!(
+            (&self.part, &rows),
+            (Part::Publisher(_), Err(StoreError::Away(_)))
+        ) {
+            rows = execute();
+        }
+        Ok(usize::try_from(rows?).unwrap_or(usize::MAX))
     }
 
     fn execute_all(&self, sql: &str, width: usize, values: &[Value<'_>]) -> Result<(), StoreError> {

@@ -280,6 +280,20 @@ async fn a_node_says_that_it_runs_and_renews_and_resigns_while_another_writes_fo
 }
 
 #[tokio::test]
+async fn a_node_whose_connection_was_lost_resigns_all_the_same() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let [one, two] = ["web-1", "web-2"].map(|name| Process::start(&node(&server, name)));
+    let leader = leading(one.store).await;
+    leader.renew(leader.term()).await.unwrap();
+    beside(&server, CUT);
+    leader.resign(leader.term()).await.unwrap();
+    let lease = insist(async || two.store.lease().await).await;
+    assert_eq!(lease.leader, None);
+}
+
+#[tokio::test]
 async fn which_queues_are_full_is_said_to_the_other_nodes() {
     let Some(server) = Server::start() else {
         return;
