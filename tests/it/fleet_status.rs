@@ -1,11 +1,12 @@
-//! What an operator sees of a fleet on any of its nodes, and a configuration that is rolled out node after node.
+//! What an operator sees of a fleet on any of its nodes, a configuration that is rolled out node after node, and a full queue.
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, skip, text, until};
 use crate::fleet::Fleet;
+use crate::webhooks::{address, post};
 
 /// The alarms of a reason in a status.
 fn alarms(status: &Value, reason: &str) -> Vec<Value> {
@@ -205,4 +206,42 @@ async fn a_rule_that_is_rolled_out_node_after_node_purges_what_it_has_to_and_not
         let counted = crate::metrics::value(&fleet.nodes[node], series).await;
         assert_eq!(counted, Some(2.0), "web-{}", node + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_takes_nothing_more_on_any_node_until_there_is_room() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    for node in &mut fleet.nodes {
+        node.pipeline.push_str("\nall_above = \"never\"\n");
+        node.reload().await;
+    }
+    let leader = fleet.leader(&[0, 1]).await;
+    let other = fleet.others(leader)[0];
+    let paused = fleet.nodes[leader].run(&["pause", "www"]).await;
+    assert!(paused.status.success(), "{paused:?}");
+    let at = address(&fleet.nodes[other]).await;
+    let mut deliveries = 0..;
+    let mut deliver = async || {
+        let delivery: usize = deliveries.next().unwrap();
+        let paths = (0..10_000).map(|file| format!("{delivery}/{file}.css"));
+        let body = json!({ "paths": paths.collect::<Vec<_>>() });
+        post(&at, &body).await.unwrap().status
+    };
+    for _ in 0..10 {
+        assert_eq!(deliver().await, 202);
+    }
+    until("the other node takes nothing more", async || {
+        (deliver().await == 503).then_some(())
+    })
+    .await;
+    let dropped = fleet.nodes[leader]
+        .run(&["drop", "www", "--confirm", "www"])
+        .await;
+    assert!(dropped.status.success(), "{dropped:?}");
+    until("it takes what comes again", async || {
+        (deliver().await == 202).then_some(())
+    })
+    .await;
 }
