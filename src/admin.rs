@@ -19,11 +19,10 @@ use crate::clock::Clock;
 use crate::config::SecretSource;
 use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
-use crate::core::nodes::NodeState;
 use crate::core::planner::View;
 use crate::core::time::Time;
 use crate::credentials::Credentials;
-use crate::engine::{EngineHandle, Operated, Operation};
+use crate::engine::EngineHandle;
 use crate::explain::Explainer;
 use crate::fleet::FleetHandle;
 use crate::intake::Intake;
@@ -35,6 +34,7 @@ use crate::webhook::ListenerHandle;
 
 mod alarm_times;
 pub mod api;
+mod asks;
 mod cause;
 pub(crate) mod explain;
 mod gauges;
@@ -57,6 +57,7 @@ mod status;
 
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
+pub(crate) use asks::{ASK_LOOK, ASK_PATIENCE};
 pub use cause::counted;
 pub(crate) use cause::{causes, progress};
 pub(crate) use guard::{Access, is_token};
@@ -151,39 +152,12 @@ impl Admin {
             Ok(Some(view)) => Ok(view),
             _ if self.follows() => {
                 let unsettled = known(self.store.unsettled().await)?;
-                Ok(View::elsewhere(
-                    unsettled,
-                    known(self.store.queued_assets().await)?,
-                ))
+                let queued = known(self.store.queued_assets().await)?;
+                Ok(View::elsewhere(unsettled, queued, self.clock.now()))
             }
             _ => Err(AdminError::Unavailable(
                 "the engine does not answer".to_owned(),
             )),
-        }
-    }
-
-    /// Why this node can't do what only a leader can, and where to ask.
-    fn led_elsewhere(&self) -> String {
-        let nodes = self.fleet.iter().flat_map(FleetHandle::nodes);
-        let mut leaders = nodes.filter(|node| node.state == NodeState::Leads);
-        leaders.next().map_or_else(
-            || "no node leads now; try again in a few seconds".to_owned(),
-            |leader| {
-                format!(
-                    "this node does not lead: {} does, so ask it there",
-                    leader.name
-                )
-            },
-        )
-    }
-
-    /// Does something with a queue, where this node leads.
-    async fn operate(&self, operation: Operation) -> Result<Operated, AdminError> {
-        match self.engine.operate(operation).await {
-            Err(StoreError::Closed | StoreError::Superseded) if self.fleet.is_some() => {
-                Err(AdminError::Unavailable(self.led_elsewhere()))
-            }
-            operated => Ok(operated?),
         }
     }
 

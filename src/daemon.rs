@@ -74,6 +74,7 @@ impl From<StoreError> for StartError {
             StoreError::Locked(_)
             | StoreError::Failed(_)
             | StoreError::Superseded
+            | StoreError::Withdrawn
             | StoreError::Away(_)
             | StoreError::Closed => Self::Temporary(error.to_string()),
         }

@@ -20,7 +20,7 @@ use crate::core::change::{PipelineId, Seq};
 use crate::core::planner::{Event, Limits, PipelineSettings, View};
 use crate::core::time::Time;
 use crate::metrics::Metrics;
-use crate::store::{Desk, StoreError};
+use crate::store::{AskId, Desk, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
 mod call;
@@ -31,7 +31,7 @@ mod task;
 
 pub use call::{Caller, KeyReader, TimedReply};
 pub use journal::{Notice, RequestNotice};
-pub use operate::{Operated, Operation};
+pub use operate::{AskAnswer, Operated, Operation, answering};
 pub use step::{Committed, Doing, Host, Restored, Steps};
 use task::{End, Task};
 
@@ -77,7 +77,7 @@ enum Ask {
     View(oneshot::Sender<View>),
     Echo(oneshot::Sender<()>),
     Scanning { pipeline: PipelineId, running: bool },
-    Operate(Operation, operate::Answer),
+    Operate(Operation, Option<AskId>, operate::Answer),
 }
 
 /// Speaks to a running engine. Cheap to clone.

@@ -20,6 +20,7 @@ use crate::origin::{Index, OriginHandle};
 use crate::store::{Desk, Store, StoreError};
 use crate::supervise::Supervisor;
 
+mod asks;
 mod deliveries;
 mod full;
 mod loss;
@@ -70,6 +71,7 @@ pub(crate) async fn lead(
 ) -> Result<(), JobError> {
     let clock = parts.clock;
     full::spawn(desk, parts.engine.queued(), supervisor);
+    asks::spawn(desk, parts, supervisor);
     retention::spawn(desk, config.state.retention, clock, supervisor);
     deliveries::spawn(config, desk, parts, supervisor).await?;
     verification::spawn(config, desk, parts, supervisor).await

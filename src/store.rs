@@ -36,6 +36,7 @@ use crate::core::time::Time;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 
+mod asks;
 mod calls;
 mod commits;
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod record;
 mod sql;
 mod sqlite;
 
+pub use asks::{ASKS_KEPT, Answering, Ask, AskId, AskState};
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 pub use postgres::{Database, Survey, UrlReader, survey};
@@ -83,6 +85,9 @@ pub enum StoreError {
     /// Another term has begun: who asked for it leads no longer. Nothing of the call was kept.
     #[error("another node leads")]
     Superseded,
+    /// It was withdrawn meanwhile, or done and answered. Nothing of the call was kept.
+    #[error("what was asked is withdrawn")]
+    Withdrawn,
     /// The database's server can't be reached, or does not work now. Nothing of the call was kept; it can be
     /// made again later.
     #[error(transparent)]

@@ -53,8 +53,6 @@ pub(crate) async fn pause_by(
         ));
     }
     let reason = text("reason", body.reason)?;
-    let was_paused = paused(admin, id).await?;
-    let was_paused = was_paused.iter().any(|pause| pause.holder == holder);
     let operation = Operation::Pause {
         pipeline: id.clone(),
         holder,
@@ -62,8 +60,8 @@ pub(crate) async fn pause_by(
         reason,
         length,
     };
-    admin.operate(operation).await?;
-    answer(admin, id, was_paused).await
+    let paused = admin.operate(operation).await?;
+    answer(admin, id, matches!(paused, Operated::Paused(true))).await
 }
 
 /// `POST /api/v1/resume`

@@ -3,21 +3,23 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::oneshot;
 
 use super::{Ask, Committed, EngineHandle, Event, Host, Steps};
 use crate::core::change::PipelineId;
 use crate::core::pause::{Holder, Pause, Retry};
-use crate::store::StoreError;
+use crate::store::{Answering, AskId, StoreError};
 
-/// An operator's action on a queue.
-#[derive(Clone, Debug)]
+/// An operator's action on a queue. It is written where it is asked of another node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// Holds a pipeline back, or renews that.
     Pause {
         /// Whose purges.
         pipeline: PipelineId,
         /// What holds them back.
+        #[serde(serialize_with = "in_full")]
         holder: Holder,
         /// Who does, in words.
         who: String,
@@ -31,6 +33,7 @@ pub enum Operation {
         /// Whose purges.
         pipeline: PipelineId,
         /// Whose pause.
+        #[serde(serialize_with = "in_full")]
         holder: Holder,
     },
     /// Queues again what is failed, and ends the waits of what came to nothing.
@@ -39,11 +42,16 @@ pub enum Operation {
     Drop(PipelineId),
 }
 
+/// With the name of a deploy's lease, which is not shown elsewhere.
+fn in_full<S: Serializer>(holder: &Holder, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(holder.as_str())
+}
+
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operated {
-    /// It is held back.
-    Paused(Pause),
+    /// It is held back; whether its holder did that before.
+    Paused(bool),
     /// Whether there was such a pause, which has ended.
     Resumed(bool),
     /// So many failed changes are queued again.
@@ -52,26 +60,42 @@ pub enum Operated {
     Dropped(u64),
 }
 
+/// What is answered to an ask: what came of it, or why it is not done.
+pub type AskAnswer = Result<Operated, String>;
+
+/// Answers an ask.
+#[must_use]
+pub fn answering(ask: AskId, answer: &AskAnswer) -> Answering {
+    let answer = serde_json::json!(answer).to_string();
+    Answering { ask, answer }
+}
+
 /// Where the result goes.
 pub(super) type Answer = oneshot::Sender<Result<Operated, StoreError>>;
 
 impl EngineHandle {
-    /// Does something with a queue, and answers when it is on disk and holds.
+    /// Does something with a queue, and answers when it is on disk and holds; where it was asked for at another
+    /// node, that is answered with it. What nothing waits for any more is not begun.
     ///
     /// # Errors
     /// When it can't be committed, or there is no engine; nothing of it holds then, except that a
-    /// long queue may be dropped in part.
-    pub async fn operate(&self, operation: Operation) -> Result<Operated, StoreError> {
+    /// long queue may be retried or dropped in part.
+    pub async fn operate(
+        &self,
+        operation: Operation,
+        asked: Option<AskId>,
+    ) -> Result<Operated, StoreError> {
         let (answer, operated) = oneshot::channel();
-        let sent = self.asks().send(Ask::Operate(operation, answer)).await;
+        let ask = Ask::Operate(operation, asked, answer);
+        let sent = self.asks().send(ask).await;
         sent.map_err(|_| StoreError::Closed)?;
         operated.await.map_err(|_| StoreError::Closed)?
     }
 }
 
 impl Steps {
-    /// Does something with a queue. What the store refuses is the result; nothing of it holds then,
-    /// except that a long queue may be dropped in part.
+    /// Does something with a queue, which may have been asked for at another node. What the store refuses is the
+    /// result; nothing of it holds then, except that a long queue may be retried or dropped in part.
     ///
     /// # Errors
     /// What the host ends with.
@@ -79,6 +103,7 @@ impl Steps {
         &mut self,
         host: &mut H,
         operation: Operation,
+        asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         // What was committed before it was asked is part of what it is about.
         self.pull(host).await?;
@@ -91,11 +116,13 @@ impl Steps {
                 length,
             } => {
                 let pause = Pause::begin(pipeline, holder, reason, length, host.now());
-                self.pause(host, pause.by(who)).await?
+                self.pause(host, pause.by(who), asked).await?
             }
-            Operation::Resume { pipeline, holder } => self.resume(host, pipeline, holder).await?,
-            Operation::Retry(what) => self.retry(host, what).await?,
-            Operation::Drop(pipeline) => self.drop_queue(host, pipeline).await?,
+            Operation::Resume { pipeline, holder } => {
+                self.resume(host, pipeline, holder, asked).await?
+            }
+            Operation::Retry(what) => self.retry(host, what, asked).await?,
+            Operation::Drop(pipeline) => self.drop_queue(host, pipeline, asked).await?,
         };
         self.event(host, Event::Wake).await?;
         Ok(operated)
@@ -105,10 +132,12 @@ impl Steps {
         &mut self,
         host: &mut H,
         mut pause: Pause,
+        asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let known = self
             .planner
             .paused(&pause.pipeline, &pause.holder, host.now());
+        let operated = Operated::Paused(known.is_some());
         if let Some(known) = known {
             pause.since = known.since;
             if pause.reason.is_empty() {
@@ -117,13 +146,13 @@ impl Steps {
         } else {
             tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
-        let committed = host.during(self, self.desk.pause(pause.clone()));
+        let committed = host.during(self, self.desk.pause(pause.clone(), done(asked, operated)));
         if let Err(error) = committed.await? {
             return Ok(Err(error));
         }
         host.committed(Committed::Pause(&pause))?;
-        self.planner.pause(pause.clone());
-        Ok(Ok(Operated::Paused(pause)))
+        self.planner.pause(pause);
+        Ok(Ok(operated))
     }
 
     async fn resume<H: Host>(
@@ -131,10 +160,15 @@ impl Steps {
         host: &mut H,
         pipeline: PipelineId,
         holder: Holder,
+        asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let now = host.now();
         let held = self.planner.paused(&pipeline, &holder, now).is_some();
-        let resume = self.desk.resume(pipeline.clone(), holder.clone(), now);
+        let operated = Operated::Resumed(held);
+        let asked = done(asked, operated);
+        let resume = self
+            .desk
+            .resume(pipeline.clone(), holder.clone(), now, asked);
         if let Err(error) = host.during(self, resume).await? {
             return Ok(Err(error));
         }
@@ -143,17 +177,19 @@ impl Steps {
         if held {
             tracing::info!(pipeline = %pipeline, "resumed");
         }
-        Ok(Ok(Operated::Resumed(held)))
+        Ok(Ok(operated))
     }
 
     async fn retry<H: Host>(
         &mut self,
         host: &mut H,
         what: Retry,
+        asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut retried = 0;
         loop {
-            let step = self.desk.retry(what.clone(), self.at_once);
+            let asked = done(asked, Operated::Retried(retried));
+            let step = self.desk.retry(what.clone(), self.at_once, asked);
             let changes = match host.during(self, step).await? {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
@@ -176,10 +212,12 @@ impl Steps {
         &mut self,
         host: &mut H,
         pipeline: PipelineId,
+        asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let mut dropped = 0;
         loop {
-            let step = self.desk.drop_queue(pipeline.clone(), self.at_once);
+            let asked = done(asked, Operated::Dropped(dropped));
+            let step = self.desk.drop_queue(pipeline.clone(), self.at_once, asked);
             match host.during(self, step).await? {
                 Ok(0) => break,
                 Ok(step) => dropped += step,
@@ -191,4 +229,9 @@ impl Steps {
         tracing::warn!(pipeline = %pipeline, changes = dropped, "a person dropped what was queued and failed");
         Ok(Ok(Operated::Dropped(dropped)))
     }
+}
+
+/// The answer to what was asked, once it is done.
+fn done(asked: Option<AskId>, operated: Operated) -> Option<Answering> {
+    asked.map(|ask| answering(ask, &Ok(operated)))
 }

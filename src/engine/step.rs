@@ -156,7 +156,7 @@ impl Steps {
         for pause in unsettled.pauses.iter().cloned() {
             let pause = pause.restored(now);
             if !pause.holds(now) {
-                desk.resume(pause.pipeline, pause.holder, now).await?;
+                desk.resume(pause.pipeline, pause.holder, now, None).await?;
             }
         }
         let (planner, step) = Planner::restore(limits, pipelines, unsettled.clone(), seed, now);

@@ -123,8 +123,9 @@ impl Task {
                 let event = Event::Scanning { pipeline, running };
                 steps.event(self, event).await
             }
-            Ask::Operate(operation, answer) => {
-                let operated = steps.operate(self, operation).await?;
+            Ask::Operate(_, _, answer) if answer.is_closed() => Ok(()),
+            Ask::Operate(operation, asked, answer) => {
+                let operated = steps.operate(self, operation, asked).await?;
                 let superseded = matches!(operated, Err(StoreError::Superseded));
                 drop(answer.send(operated));
                 if superseded {

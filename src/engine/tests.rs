@@ -128,13 +128,16 @@ async fn what_it_is_asked_when_its_term_is_over_is_refused() {
     let first = store.lead(Term(2)).await.unwrap();
     let (engine, handle) = engine(&first, &api).await;
     let next = store.lead(Term(1)).await.unwrap();
-    let pause = handle.operate(Operation::Pause {
-        pipeline: www(),
-        holder: Holder::Operator,
-        who: String::new(),
-        reason: String::new(),
-        length: None,
-    });
+    let pause = handle.operate(
+        Operation::Pause {
+            pipeline: www(),
+            holder: Holder::Operator,
+            who: String::new(),
+            reason: String::new(),
+            length: None,
+        },
+        None,
+    );
     let (refused, ended) = tokio::join!(pause, engine.run(CancellationToken::new()));
     assert!(
         matches!(refused, Err(StoreError::Superseded)),

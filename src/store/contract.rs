@@ -138,6 +138,7 @@ pub(super) fn cases() -> impl Iterator<Item = Case> {
     let rooms = [
         CASES,
         counts::CASES,
+        asks::CASES,
         deliveries::CASES,
         lease::CASES,
         limits::CASES,
@@ -179,6 +180,7 @@ macro_rules! contract {
 }
 
 mod counts;
+mod asks;
 pub(super) mod deliveries;
 mod lease;
 mod limits;

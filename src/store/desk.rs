@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::calls::{decide, deliveries, fleet, history, node, operate, queue, verify};
+use super::asks::Answering;
+use super::calls::{ask, decide, deliveries, fleet, history, node, operate, queue, verify};
 use super::db::{Db, values};
 use super::{Store, StoreError, StoreFuture, sql};
 use crate::clock::Clock;
@@ -223,22 +224,41 @@ impl Desk {
         self.fenced(move |db| decide::release(db, request, outcome, (attempt, not_before), limit))
     }
 
-    /// Commits a pause, or renews the one that its holder has: its reason and beginning stay.
-    pub fn pause(&self, pause: Pause) -> StoreFuture<'_, ()> {
-        self.fenced(move |db| operate::pause(db, &pause))
+    /// Commits a pause, or renews the one that its holder has: its reason and beginning stay. An ask for it is
+    /// answered with it, here and below.
+    pub fn pause(&self, pause: Pause, asked: Option<Answering>) -> StoreFuture<'_, ()> {
+        self.fenced(move |db| {
+            answer(db, asked.as_ref(), true)?;
+            operate::pause(db, &pause)
+        })
     }
 
     /// Ends a pause, and forgets those that are over at `now` ([`Pause::is_over`]). `false`: there was none.
-    pub fn resume(&self, pipeline: PipelineId, holder: Holder, now: Time) -> StoreFuture<'_, bool> {
-        self.fenced(move |db| operate::resume(db, &pipeline, &holder, now))
+    pub fn resume(
+        &self,
+        pipeline: PipelineId,
+        holder: Holder,
+        now: Time,
+        asked: Option<Answering>,
+    ) -> StoreFuture<'_, bool> {
+        self.fenced(move |db| {
+            answer(db, asked.as_ref(), true)?;
+            operate::resume(db, &pipeline, &holder, now)
+        })
     }
 
     /// Queues what is failed again, as if no request had been made for it: at most `limit` changes
-    /// a call, which are returned.
-    pub fn retry(&self, what: Retry, limit: usize) -> StoreFuture<'_, Vec<Change>> {
+    /// a call, which are returned. The last call, which finds none, answers the ask.
+    pub fn retry(
+        &self,
+        what: Retry,
+        limit: usize,
+        asked: Option<Answering>,
+    ) -> StoreFuture<'_, Vec<Change>> {
         let pulled = self.store.pulled.clone();
         self.fenced(move |db| {
             let changes = operate::retry(db, &what, limit)?;
+            answer(db, asked.as_ref(), changes.is_empty())?;
             pulled.note(&changes);
             Ok(changes)
         })
@@ -246,9 +266,18 @@ impl Desk {
 
     /// Drops what is queued or failed of a pipeline, and what deliveries would queue later: at most
     /// `limit` changes a call. Returns how many it were. A purge of everything that is queued goes
-    /// with the first call.
-    pub fn drop_queue(&self, pipeline: PipelineId, limit: usize) -> StoreFuture<'_, u64> {
-        self.fenced_and_announced(move |db| operate::drop_queue(db, &pipeline, limit))
+    /// with the first call. The last call, which finds none, answers the ask.
+    pub fn drop_queue(
+        &self,
+        pipeline: PipelineId,
+        limit: usize,
+        asked: Option<Answering>,
+    ) -> StoreFuture<'_, u64> {
+        self.fenced_and_announced(move |db| {
+            let dropped = operate::drop_queue(db, &pipeline, limit)?;
+            answer(db, asked.as_ref(), dropped == 0)?;
+            Ok(dropped)
+        })
     }
 
     /// Says to the other nodes which queues take nothing more.
@@ -333,7 +362,7 @@ impl Desk {
     }
 
     /// Writes in its term.
-    fn fenced<T: Send + 'static>(
+    pub(super) fn fenced<T: Send + 'static>(
         &self,
         to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
@@ -368,4 +397,11 @@ impl Desk {
             written
         })
     }
+}
+
+/// Where it was asked for: answers that with the last step, and refuses each step once it is withdrawn.
+fn answer(db: &dyn Db, asked: Option<&Answering>, is_last: bool) -> Result<(), StoreError> {
+    asked.map_or(Ok(()), |asked| {
+        ask::answer(db, asked.ask, is_last.then_some(&*asked.answer))
+    })
 }

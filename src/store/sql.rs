@@ -16,6 +16,7 @@ macro_rules! statements {
     };
 }
 
+pub(super) mod ask;
 pub(super) mod change;
 pub(super) mod delivery;
 pub(super) mod fleet;
@@ -31,6 +32,7 @@ pub(super) mod verify;
 #[cfg(test)]
 pub(super) fn statements() -> Vec<(String, String)> {
     let subjects = [
+        ("ask", ask::ALL),
         ("change", change::ALL),
         ("delivery", delivery::ALL),
         ("fleet", fleet::ALL),

@@ -67,7 +67,7 @@ impl World {
             return;
         }
         self.say(&operation);
-        let operated = self.work(async |steps, world| steps.operate(world, operation).await);
+        let operated = self.work(async |steps, world| steps.operate(world, operation, None).await);
         match operated {
             None | Some(Ok(_)) => {}
             Some(Err(StoreError::Superseded)) => self.superseded(),

@@ -123,9 +123,13 @@ pub struct View {
 
 impl View {
     /// What another node's planner does, as far as the store shows it: what is in flight, what is queued of each
-    /// pipeline, and since when.
+    /// pipeline, and since when; and what holds a pipeline back by now.
     #[must_use]
-    pub fn elsewhere(unsettled: Unsettled, queued: BTreeMap<PipelineId, (usize, Time)>) -> Self {
+    pub fn elsewhere(
+        unsettled: Unsettled,
+        queued: BTreeMap<PipelineId, (usize, Time)>,
+        now: Time,
+    ) -> Self {
         let mut pipelines: BTreeMap<PipelineId, PipelineView> = BTreeMap::new();
         for (id, (assets, oldest)) in queued {
             let view = pipelines.entry(id).or_default();
@@ -139,7 +143,8 @@ impl View {
         for request in unsettled.requests {
             pipelines.entry(request.pipeline).or_default().in_flight += 1;
         }
-        for pause in unsettled.pauses {
+        let pauses = unsettled.pauses.into_iter();
+        for pause in pauses.filter(|pause| pause.holds(now)) {
             let view = pipelines.entry(pause.pipeline.clone()).or_default();
             view.pauses.push(pause);
         }

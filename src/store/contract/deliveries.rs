@@ -312,7 +312,7 @@ async fn what_a_planner_was_told_of_is_queued_again(store: Arc<Desk>) {
         .decide(vec![settled(1, Outcome::Failed)])
         .await
         .unwrap();
-    let retried = store.retry(Retry::Request(1), 10).await.unwrap();
+    let retried = store.retry(Retry::Request(1), 10, None).await.unwrap();
     assert_eq!(retried.len(), 3);
     take("d", &["/b"]).await;
     assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /a", "4 /b"]);
@@ -522,7 +522,7 @@ async fn why_it_is_not_purged_is_told_in_the_api_s_words(store: Arc<Desk>) {
         told(&store).await,
         ["failed 2 /a /c: so", "queued 1 /b: so"]
     );
-    store.drop_queue(pipeline(WWW), 100).await.unwrap();
+    store.drop_queue(pipeline(WWW), 100, None).await.unwrap();
     assert_eq!(
         told(&store).await,
         ["dropped - /a /b /c: a person dropped it"]

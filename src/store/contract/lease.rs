@@ -24,7 +24,7 @@ async fn a_term_that_is_over_decides_nothing(store: Arc<Desk>) {
     let leader = begun.unwrap().unwrap();
     let refused = [
         store.decide(vec![accepted(1)]).await,
-        store.drop_queue(pipeline(WWW), 9).await.map(drop),
+        store.drop_queue(pipeline(WWW), 9, None).await.map(drop),
         store.purge_again(at(9), 9).await.map(drop),
         store.prune(at(9), 9).await.map(drop),
     ];

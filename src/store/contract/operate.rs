@@ -34,7 +34,7 @@ async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Desk>) {
     let lease = pause(WWW, deploy("d1"), Some(LEASE));
     let other = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
     for pause in [&mine, &lease, &other] {
-        store.pause(pause.clone()).await.unwrap();
+        store.pause(pause.clone(), None).await.unwrap();
     }
     let mut told = store.unsettled().await.unwrap().pauses;
     told.sort_by_key(|pause| (pause.pipeline.clone(), pause.holder.clone()));
@@ -44,10 +44,14 @@ async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Desk>) {
         until: Some(at(99_000)),
         ..lease
     };
-    store.pause(renewed.clone()).await.unwrap();
-    let ended = store.resume(pipeline(WWW), Holder::Operator, at(8)).await;
+    store.pause(renewed.clone(), None).await.unwrap();
+    let ended = store
+        .resume(pipeline(WWW), Holder::Operator, at(8), None)
+        .await;
     assert!(ended.unwrap());
-    let again = store.resume(pipeline(WWW), Holder::Operator, at(8)).await;
+    let again = store
+        .resume(pipeline(WWW), Holder::Operator, at(8), None)
+        .await;
     assert!(!again.unwrap(), "there is none any more");
     let mut told = store.unsettled().await.unwrap().pauses;
     told.sort_by_key(|pause| pause.pipeline.clone());
@@ -56,14 +60,14 @@ async fn a_pause_is_told_at_a_restart_until_it_is_ended(store: Arc<Desk>) {
 
 async fn a_pause_that_ended_by_itself_is_forgotten(store: Arc<Desk>) {
     let short = pause(SHOP, Holder::Operator, Some(Duration::from_secs(3)));
-    store.pause(short).await.unwrap();
+    store.pause(short, None).await.unwrap();
     store
-        .resume(pipeline(WWW), Holder::Operator, at(3_006))
+        .resume(pipeline(WWW), Holder::Operator, at(3_006), None)
         .await
         .unwrap();
     assert_eq!(store.unsettled().await.unwrap().pauses.len(), 1);
     store
-        .resume(pipeline(WWW), Holder::Operator, at(3_007))
+        .resume(pipeline(WWW), Holder::Operator, at(3_007), None)
         .await
         .unwrap();
     assert_eq!(store.unsettled().await.unwrap().pauses, []);
@@ -83,15 +87,15 @@ async fn what_is_failed_is_queued_again_by_pipeline_or_by_request(store: Arc<Des
         ])
         .await
         .unwrap();
-    let retried = store.retry(Retry::Request(2), 9).await.unwrap();
+    let retried = store.retry(Retry::Request(2), 9, None).await.unwrap();
     assert_eq!(retried, store.queued_after(Seq(0), 9).await.unwrap());
     assert_eq!(queued(&store).await, ["3 /c"]);
     assert_eq!((retried[0].attempt, retried[0].not_before), (0, Time::ZERO));
 
     let www = || Retry::Pipeline(pipeline(WWW));
-    assert_eq!(store.retry(www(), 1).await.unwrap().len(), 1);
-    assert_eq!(store.retry(www(), 9).await.unwrap().len(), 1);
-    assert_eq!(store.retry(www(), 9).await.unwrap(), []);
+    assert_eq!(store.retry(www(), 1, None).await.unwrap().len(), 1);
+    assert_eq!(store.retry(www(), 9, None).await.unwrap().len(), 1);
+    assert_eq!(store.retry(www(), 9, None).await.unwrap(), []);
     assert_eq!(queued(&store).await, ["1 /a", "2 /b", "3 /c"]);
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, BTreeMap::from([(pipeline(SHOP), 1)]));
@@ -120,7 +124,7 @@ async fn what_is_dropped_is_neither_queued_nor_failed_and_is_pruned_by_age(store
         .unwrap();
     let mut dropped = 0;
     loop {
-        let step = store.drop_queue(pipeline(WWW), 1).await.unwrap();
+        let step = store.drop_queue(pipeline(WWW), 1, None).await.unwrap();
         if step == 0 {
             break;
         }
@@ -170,8 +174,8 @@ fn asked(of: &str) -> NewChange {
 async fn what_a_delivery_would_queue_later_is_dropped_too_and_told(store: Arc<Desk>) {
     let work = Work::Changes(vec![asked("/a"), asked("/b")]);
     store.take_delivery(delivery("e1", 50, work)).await.unwrap();
-    assert_eq!(store.drop_queue(pipeline(WWW), 9).await.unwrap(), 2);
-    assert_eq!(store.drop_queue(pipeline(WWW), 9).await.unwrap(), 0);
+    assert_eq!(store.drop_queue(pipeline(WWW), 9, None).await.unwrap(), 2);
+    assert_eq!(store.drop_queue(pipeline(WWW), 9, None).await.unwrap(), 0);
     let told = store.delivery("/hooks/www".to_owned(), "e1".to_owned());
     let told = told.await.unwrap().unwrap();
     assert_eq!((told.state, told.failed), (DeliveryState::Failed, 2));
@@ -208,8 +212,8 @@ async fn a_queue_without_a_pipeline_is_told_until_it_is_dropped(store: Arc<Desk>
             orphan(WWW, 1, 1, None)
         ]
     );
-    while store.drop_queue(pipeline(WWW), 9).await.unwrap() > 0 {}
-    while store.drop_queue(pipeline("third"), 9).await.unwrap() > 0 {}
+    while store.drop_queue(pipeline(WWW), 9, None).await.unwrap() > 0 {}
+    while store.drop_queue(pipeline("third"), 9, None).await.unwrap() > 0 {}
     assert_eq!(store.orphans(known()).await.unwrap(), []);
     let all = store.orphans(Vec::new()).await.unwrap();
     assert_eq!(all, [orphan(SHOP, 1, 0, None)]);

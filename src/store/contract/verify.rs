@@ -183,7 +183,7 @@ async fn what_stays_stale_is_failed_and_a_retry_begins_anew(store: Arc<Desk>) {
     let failed = store.failed_assets().await.unwrap();
     assert_eq!(failed, BTreeMap::from([(pipeline(WWW), 1)]));
 
-    let retried = store.retry(Retry::Pipeline(pipeline(WWW)), 9).await;
+    let retried = store.retry(Retry::Pipeline(pipeline(WWW)), 9, None).await;
     assert_eq!(retried.unwrap().len(), 1);
     purged(&store, 5, &[("/a", 4)]).await;
     assert_eq!(store.failed_assets().await.unwrap(), BTreeMap::new());
@@ -314,7 +314,7 @@ async fn a_purge_is_repeated_once_and_what_is_dropped_is_not(store: Arc<Desk>) {
     fill(&store, &["/c"]).await;
     purged(&store, 4, &[("/c", 6)]).await;
     planned(&store, true, Some(2_000)).await;
-    while store.drop_queue(pipeline(WWW), 9).await.unwrap() > 0 {}
+    while store.drop_queue(pipeline(WWW), 9, None).await.unwrap() > 0 {}
     assert_eq!(next(&store).await, FollowUps::default());
 }
 

@@ -30,11 +30,12 @@ CREATE TABLE round (
     who         TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 
--- What a person asks of the leader at another node (JSON), and its answer.
+-- What is asked of the leader at another node (JSON), and its answer. One that is withdrawn is not done, unless it is
+-- asked again.
 CREATE TABLE ask (
-    id     INTEGER PRIMARY KEY,
-    node   INTEGER NOT NULL,
-    asked  INTEGER NOT NULL,
-    body   TEXT    NOT NULL,
-    answer TEXT
+    id        INTEGER PRIMARY KEY,
+    node      INTEGER NOT NULL,
+    body      TEXT    NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    answer    TEXT
 ) STRICT;

@@ -26,9 +26,9 @@ CREATE TABLE round (
 );
 
 CREATE TABLE ask (
-    id     bigint PRIMARY KEY,
-    node   bigint NOT NULL,
-    asked  bigint NOT NULL,
-    body   text COLLATE "C" NOT NULL,
-    answer text COLLATE "C"
+    id        bigint PRIMARY KEY,
+    node      bigint NOT NULL,
+    body      text COLLATE "C" NOT NULL,
+    withdrawn bigint NOT NULL DEFAULT 0,
+    answer    text COLLATE "C"
 );

@@ -402,7 +402,7 @@ async fn a_number_is_never_given_twice_though_all_rows_are_deleted() {
         assert_eq!(listed(&store).await, [number]);
         let dropped = led(&store)
             .await
-            .drop_queue(PipelineId::new("www"), 9)
+            .drop_queue(PipelineId::new("www"), 9, None)
             .await
             .unwrap();
         assert_eq!(dropped, 1);

@@ -1,0 +1,87 @@
+//! What is asked of the leader at other nodes (`store/asks.rs`): the leader has its engine do it.
+//!
+//! It looks at each commit of another node, and every [`ASK_LOOK`]. It withdraws all asks before its first look, and
+//! when it has not been through with all of them for a while: how old they are is not known then, and who asked may
+//! be gone. So an ask is done within a minute, or never.
+
+use tokio::sync::watch;
+
+use super::{Job, Next, Parts, StepError};
+use crate::admin::{ASK_LOOK, ASK_PATIENCE};
+use crate::clock::Clock;
+use crate::core::time::Time;
+use crate::engine::{EngineHandle, Operation, answering};
+use crate::store::{Ask, Desk, OtherNodes, StoreError};
+use crate::supervise::Supervisor;
+
+struct Asks {
+    desk: Desk,
+    engine: EngineHandle,
+    others: watch::Receiver<OtherNodes>,
+    /// When it last began to go through all of them, of those times at which it came to the end.
+    through: Option<Time>,
+}
+
+/// Starts the job, where other nodes can ask.
+pub(crate) fn spawn(desk: &Desk, parts: &Parts, supervisor: &Supervisor) {
+    if desk.is_on_server() {
+        let asks = Asks {
+            desk: desk.clone(),
+            engine: parts.engine.clone(),
+            others: desk.subscribe_others(),
+            through: None,
+        };
+        super::spawn("asks", asks, Vec::new(), supervisor);
+    }
+}
+
+impl Asks {
+    async fn carry_out(&self, ask: Ask) -> Result<(), StepError> {
+        tracing::debug!(node = ask.node.0, "asked at another node: {}", ask.body);
+        let done = match serde_json::from_str::<Operation>(&ask.body) {
+            Ok(operation) => {
+                let done = self.engine.operate(operation, Some(ask.id));
+                let late = |_| StepError::Failed("the engine does not answer".to_owned());
+                let done = tokio::time::timeout(ASK_PATIENCE, done);
+                done.await.map_err(late)?.map(drop)
+            }
+            Err(error) => {
+                let version = env!("CARGO_PKG_VERSION");
+                let why = format!(
+                    "the leader, which is version {version}, can't read what was asked ({error}): update it"
+                );
+                self.desk.answer(answering(ask.id, &Err(why))).await
+            }
+        };
+        match done {
+            // It does not matter any more.
+            Ok(()) | Err(StoreError::Withdrawn) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Job for Asks {
+    async fn step(&mut self) -> Result<Next, StepError> {
+        let began = Clock::since_boot();
+        let late = |through: Time| began.since(through) > ASK_PATIENCE;
+        if self.through.is_none_or(late) {
+            self.desk.withdraw_asks().await?;
+        }
+        self.others.mark_unchanged();
+        for ask in self.desk.asks().await? {
+            self.carry_out(ask).await?;
+        }
+        self.through = Some(began);
+        Ok(Next::After(ASK_LOOK))
+    }
+
+    async fn woken(&mut self) -> Result<(), StepError> {
+        let news = self.others.changed().await;
+        news.map_err(|_| StepError::Stopping)
+    }
+
+    fn failed(&self, why: &str) {
+        tracing::warn!("what is asked at other nodes can't be done: {why}; trying again");
+    }
+}

@@ -1,0 +1,17 @@
+//! What is asked of the leader at other nodes.
+
+statements! {
+    ASK =
+        "INSERT INTO ask (id, node, body) SELECT coalesce(max(id), 0) + 1, ?1, ?2 FROM ask
+         RETURNING id";
+    /// All but the last of them.
+    PRUNE = "DELETE FROM ask WHERE id <= (SELECT id FROM ask ORDER BY id DESC LIMIT 1 OFFSET ?1)";
+    STATE = "SELECT withdrawn, answer FROM ask WHERE id = ?1";
+    AGAIN = "UPDATE ask SET withdrawn = 0 WHERE id = ?1 AND answer IS NULL";
+    WITHDRAW = "UPDATE ask SET withdrawn = 1 WHERE id = ?1 AND answer IS NULL";
+    WITHDRAW_ALL = "UPDATE ask SET withdrawn = 1 WHERE answer IS NULL AND withdrawn = 0";
+    OPEN =
+        "SELECT id, node, body FROM ask WHERE answer IS NULL AND withdrawn = 0 ORDER BY id";
+    ANSWER =
+        "UPDATE ask SET answer = ?2 WHERE id = ?1 AND answer IS NULL AND withdrawn = 0";
+}
