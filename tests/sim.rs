@@ -18,6 +18,8 @@
 mod agree;
 #[path = "sim/api.rs"]
 mod api;
+#[path = "sim/asks.rs"]
+mod asks;
 #[path = "sim/checks.rs"]
 mod checks;
 #[path = "sim/edge.rs"]

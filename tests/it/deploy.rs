@@ -10,7 +10,7 @@ use tokio::process::Child;
 use crate::bench::{Bench, LIMIT, text, until};
 
 /// Starts a deploy whose command is a shell script, run in the site.
-fn start(bench: &Bench, options: &[&str], script: &str) -> Child {
+pub(crate) fn start(bench: &Bench, options: &[&str], script: &str) -> Child {
     let mut arguments = vec!["deploy", "www"];
     arguments.extend_from_slice(options);
     arguments.extend_from_slice(&["--", "/bin/sh", "-c", script]);
@@ -24,7 +24,7 @@ fn start(bench: &Bench, options: &[&str], script: &str) -> Child {
         .unwrap()
 }
 
-async fn end(deploy: Child) -> Output {
+pub(crate) async fn end(deploy: Child) -> Output {
     let output = tokio::time::timeout(LIMIT, deploy.wait_with_output());
     output.await.expect("the deploy ends in time").unwrap()
 }
@@ -33,7 +33,7 @@ async fn deploy(bench: &Bench, options: &[&str], script: &str) -> Output {
     end(start(bench, options, script)).await
 }
 
-async fn exists(bench: &Bench, name: &str) {
+pub(crate) async fn exists(bench: &Bench, name: &str) {
     let path = bench.path(name);
     until(&format!("{name} is there"), async || {
         path.exists().then_some(())
@@ -46,7 +46,7 @@ async fn pipeline(bench: &Bench) -> Value {
 }
 
 /// Writes a file, tells it, and writes another one when it may go on.
-const IN_TWO_STEPS: &str = "echo two > a.css; echo > ../written; \
+pub(crate) const IN_TWO_STEPS: &str = "echo two > a.css; echo > ../written; \
                             while [ ! -e ../go ]; do sleep 0.02; done; echo two > b.css";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod asks;
 mod bench;
 mod booted;
 mod buckets;

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use edgepurge::core::change::{Change, PipelineId};
+use edgepurge::core::pause::Retry;
 use edgepurge::core::planner::{Command, Event, Planner, Step};
 use edgepurge::core::purge::Decision;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Committed, Doing, Host, Operation, Steps};
-use edgepurge::store::StoreError;
+use edgepurge::store::{AskId, StoreError};
 use futures_util::FutureExt as _;
 
 use crate::checks;
@@ -30,6 +31,10 @@ pub(crate) struct Life {
     calls: Option<usize>,
     /// Whether the event is a page of the API's list.
     listed: bool,
+    /// What it does was asked at another node.
+    pub(crate) asked: Option<AskId>,
+    /// When it last was through with everything that was asked.
+    pub(crate) through_asks: Option<u64>,
     /// Who waited for a turn before it.
     waiting: BTreeMap<PipelineId, bool>,
 }
@@ -61,18 +66,22 @@ impl World {
         self.work(async |steps, world| steps.pull(world).await);
     }
 
-    /// A person or a deploy does something with a queue.
-    pub(crate) fn operate(&mut self, operation: Operation) {
-        if !self.turn_to_leader() {
-            return;
-        }
+    /// The leader does something with a queue, which may have been asked at another node.
+    pub(crate) fn carry_out(&mut self, operation: Operation, asked: Option<AskId>) {
         self.say(&operation);
-        let operated = self.work(async |steps, world| steps.operate(world, operation, None).await);
+        if let Operation::Retry(Retry::Pipeline(id)) = &operation {
+            self.ledger.cooled(Some(id));
+        }
+        let takes_steps = matches!(operation, Operation::Retry(_) | Operation::Drop(_));
+        self.node.life.asked = asked;
+        let operated = self.work(async |steps, world| steps.operate(world, operation, asked).await);
         match operated {
-            None | Some(Ok(_)) => {}
-            Some(Err(StoreError::Superseded)) => self.superseded(),
+            Some(Ok(_)) if takes_steps => self.did(),
+            None | Some(Ok(_) | Err(StoreError::Withdrawn)) => {}
+            Some(Err(StoreError::Superseded)) => return self.superseded(),
             Some(Err(error)) => panic!("an inline store never fails: {error}"),
         }
+        self.node.life.asked = None;
     }
 
     /// Decisions are committed.
@@ -256,10 +265,12 @@ impl Host for World {
             }
             Committed::Pause(pause) => {
                 self.held(pause);
+                self.did();
                 "between pause and planner"
             }
             Committed::Resume(pipeline, holder) => {
                 self.resumed(pipeline, holder);
+                self.did();
                 "between resume and planner"
             }
             Committed::Retry(changes) => {

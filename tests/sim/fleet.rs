@@ -13,6 +13,7 @@ use edgepurge::store::{Desk, StoreError, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::agree::{Agreeing, Comparing};
+use crate::asks::Asks;
 use crate::edge::Written;
 use crate::engine::Life;
 use crate::world::{On, World, now, restored};
@@ -114,6 +115,7 @@ enum Due {
     Wake(NodeId),
     Compare(NodeId),
     Tell,
+    Asks,
 }
 
 /// What the nodes share, beside the store.
@@ -123,6 +125,7 @@ pub(crate) struct Fleet {
     ways: BTreeMap<(u64, u64), (NodeId, Way)>,
     arrivals: Vec<Arrival>,
     pub(crate) agreeing: Agreeing,
+    pub(crate) asks: Asks,
     /// What a node has to say of its files, once it can.
     unnoticed: Vec<(NodeId, Vec<NewChange>)>,
     /// The wall clock of all nodes, but for their skew.
@@ -203,7 +206,7 @@ impl World {
         std::iter::once(&mut self.node).chain(others)
     }
 
-    fn some_node(&mut self, which: impl Fn(&Node) -> bool) -> Option<NodeId> {
+    pub(crate) fn some_node(&mut self, which: impl Fn(&Node) -> bool) -> Option<NodeId> {
         if self.fleet.is_none() {
             return Some(self.node.id);
         }
@@ -295,7 +298,13 @@ impl World {
         let nodes = self.nodes().flat_map(of);
         let tells = self.tells_at().map(|at| (at.max(self.real), Due::Tell));
         let ways = ways.filter(|_| leases);
-        nodes.chain(ways).chain(arrivals).chain(tells).min()
+        let asks = fleet.asks.at.map(|at| (at.max(self.real), Due::Asks));
+        nodes
+            .chain(ways)
+            .chain(arrivals)
+            .chain(tells)
+            .chain(asks)
+            .min()
     }
 
     /// When there is something to do; if nothing leads, that is to be changed.
@@ -336,6 +345,7 @@ impl World {
                     self.compare();
                 }
                 Due::Tell => self.tell(),
+                Due::Asks => self.look_at_asks(),
             }
             let held = self.one_acts();
             self.hold_true(held);
@@ -706,7 +716,8 @@ impl World {
         heal(&mut self.node);
         let others = self.fleet.iter_mut().flat_map(|fleet| &mut fleet.others);
         others.for_each(heal);
-        self.wait_for_a_leader()
+        self.wait_for_a_leader()?;
+        self.settle_asks()
     }
 
     /// Lets time pass until a node leads.

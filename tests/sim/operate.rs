@@ -182,9 +182,6 @@ impl World {
         } else {
             Retry::Request(self.rng.u64(1..=self.ledger.last_request().max(1)))
         };
-        if let Retry::Pipeline(id) = &what {
-            self.ledger.cooled(Some(id));
-        }
         self.operate(Operation::Retry(what));
     }
 
