@@ -180,6 +180,6 @@ impl World {
             }
             self.advance_nodes(self.real + LOOK);
         }
-        Ok(())
+        self.wait_for_a_leader()
     }
 }

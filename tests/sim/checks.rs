@@ -47,7 +47,7 @@ pub(crate) const INVALID: &str = "invalid argument(s)";
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 64] = [
+pub(crate) const MEETS: [&str; 67] = [
     "a batch waits for a look",
     "a batch waits for nodes",
     "a deploy begins",
