@@ -2,11 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, NewChange, Seq, Source, Target};
 use crate::core::lease::{NodeId, Term};
-use crate::core::pause::Holder;
+use crate::core::pause::{Holder, Retry};
 use crate::core::queue::QUEUE_CAP;
 use crate::scaleway::{Client, ClientSettings, Endpoint};
 use crate::store::{InlineDatabase, Store};
@@ -122,22 +124,59 @@ async fn when_its_term_is_over_it_ends_and_decides_nothing() {
     api.was_left_alone();
 }
 
+fn pause() -> Operation {
+    Operation::Pause {
+        pipeline: www(),
+        holder: Holder::Deploy("lease-7".to_owned()),
+        who: "alice".to_owned(),
+        reason: "a freeze".to_owned(),
+        length: Some(Duration::from_millis(1_500)),
+    }
+}
+
+#[test]
+fn an_operation_is_read_as_it_was_written() {
+    let resume = Operation::Resume {
+        pipeline: www(),
+        holder: Holder::Operator,
+    };
+    let retry = [Retry::Pipeline(www()), Retry::Request(7)].map(Operation::Retry);
+    for operation in retry
+        .into_iter()
+        .chain([pause(), resume, Operation::Drop(www())])
+    {
+        let written = serde_json::to_string(&operation).unwrap();
+        let read: Operation = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, operation, "{written}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_waits_for_any_more_is_not_begun() {
+    let (store, api) = (open(), NoApi::new());
+    let desk = store.lead(Term(1)).await.unwrap();
+    let (engine, handle) = engine(&desk, &api).await;
+    let operations = async {
+        assert!(handle.operate(pause(), None).now_or_never().is_none());
+        handle
+            .operate(Operation::Retry(Retry::Pipeline(www())), None)
+            .await
+            .unwrap();
+    };
+    tokio::select! {
+        _ = engine.run(CancellationToken::new()) => unreachable!("it runs on"),
+        () = operations => {}
+    }
+    assert_eq!(desk.unsettled().await.unwrap().pauses, []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_it_is_asked_when_its_term_is_over_is_refused() {
     let (store, api) = (open(), NoApi::new());
     let first = store.lead(Term(2)).await.unwrap();
     let (engine, handle) = engine(&first, &api).await;
     let next = store.lead(Term(1)).await.unwrap();
-    let pause = handle.operate(
-        Operation::Pause {
-            pipeline: www(),
-            holder: Holder::Operator,
-            who: String::new(),
-            reason: String::new(),
-            length: None,
-        },
-        None,
-    );
+    let pause = handle.operate(pause(), None);
     let (refused, ended) = tokio::join!(pause, engine.run(CancellationToken::new()));
     assert!(
         matches!(refused, Err(StoreError::Superseded)),

@@ -85,3 +85,65 @@ impl Job for Asks {
         tracing::warn!("what is asked at other nodes can't be done: {why}; trying again");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::lease::Term;
+    use crate::engine::AskAnswer;
+    use crate::store::{AskId, AskState, InlineDatabase};
+
+    /// A leader without an engine: what it would do, it ends with.
+    async fn leader() -> Asks {
+        let store = Arc::new(InlineDatabase::new().unwrap().open().unwrap());
+        let desk = store.lead(Term(1)).await.unwrap();
+        Asks {
+            engine: EngineHandle::new(),
+            others: desk.subscribe_others(),
+            through: None,
+            desk,
+        }
+    }
+
+    async fn state(asks: &Asks, ask: AskId) -> AskState {
+        asks.desk.ask_state(ask).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_may_be_old_is_withdrawn_and_done_once_it_is_asked_again() {
+        let mut asks = leader().await;
+        let body = r#"{"Drop":"www"}"#.to_owned();
+        let ask = asks.desk.ask(body).await.unwrap();
+        asks.step().await.unwrap();
+        assert_eq!(
+            state(&asks, ask).await,
+            AskState::Withdrawn,
+            "it begins to lead"
+        );
+        asks.desk.ask_again(ask).await.unwrap();
+        let done = asks.step().await;
+        assert!(matches!(done, Err(StepError::Stopping)), "{done:?}");
+        assert_eq!(state(&asks, ask).await, AskState::Open);
+        // It was cut off from the database for a while.
+        let while_ago = ASK_PATIENCE + ASK_LOOK;
+        asks.through = Some(Clock::since_boot().before(while_ago));
+        asks.step().await.unwrap();
+        assert_eq!(state(&asks, ask).await, AskState::Withdrawn);
+    }
+
+    #[tokio::test]
+    async fn what_the_leader_cannot_read_is_answered_with_what_to_do() {
+        let mut asks = leader().await;
+        asks.step().await.unwrap();
+        let body = r#"{"Unheard":"of"}"#.to_owned();
+        let ask = asks.desk.ask(body).await.unwrap();
+        asks.step().await.unwrap();
+        let AskState::Answered(answer) = state(&asks, ask).await else {
+            panic!("it is answered");
+        };
+        let answer: AskAnswer = serde_json::from_str(&answer).unwrap();
+        assert!(answer.unwrap_err().contains("update it"));
+    }
+}
