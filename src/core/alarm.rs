@@ -178,8 +178,8 @@ alarm_kinds! {
         "give all nodes the same configuration, then `systemctl reload edgepurge` on those that had another",
     /// The clock of this machine, or of this process, is not that of the database.
     Clock "clock" false:
-        "log lines and certificates go by the machine's clock, and times by that of the process; who leads, and the order of purges, by none";
-        "set the clocks right (chrony, systemd-timesyncd); after a failover to a server with another clock: `systemctl restart edgepurge`",
+        "times in the log, or all that are shown, are wrong; who leads and what is purged depends on no clock";
+        "set the clocks right by NTP; after a failover to a server with another clock, `systemctl restart edgepurge`",
     /// The announcements of the database's server do not arrive.
     Listen "listen" false:
         "what other nodes do is noticed up to two seconds later; nothing is lost";

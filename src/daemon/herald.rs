@@ -1,5 +1,6 @@
 //! Says in the log when an alarm begins and when it is over, each of every kind, reports to systemd what the daemon
-//! waits for, and to the other nodes how it stands with this one. Looks at the read model whenever something may have changed it.
+//! waits for, and to the other nodes how it stands with this one. Looks at the read model whenever something may
+//! have changed it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What an operator sees of a fleet on any of its nodes, a configuration that is rolled out node after node, and a full queue.
+//! What an operator sees of a fleet on any of its nodes, a rollout of a configuration node after node, and a full
+//! queue.
 
 use std::time::{Duration, Instant};
 
