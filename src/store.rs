@@ -24,6 +24,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::core::agreement::{Compared, Member};
 use crate::core::asset::Asset;
 use crate::core::change::{FileFact, NewChange, PipelineId, Seq};
 use crate::core::delivery::{
@@ -54,14 +55,15 @@ pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
 pub use postgres::{Database, Survey, UrlReader, survey};
 pub use record::{
-    AssetHistory, AssetPurge, Cause, DoneRequest, Orphan, RequestFilter, RequestRecord, StageCounts,
+    AssetHistory, AssetPurge, Cause, CommittedFact, DoneRequest, FactPage, Orphan, RequestFilter,
+    RequestRecord, StageCounts,
 };
 pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
 pub use sqlite::{InlineDatabase, StoreSettings, history_of};
 
 use calls::delivery_keys::DeliveryKeys;
 use calls::queue::Pulled;
-use calls::{asset, deliveries, history, listing as lists, operate, queue, recent};
+use calls::{agreement, asset, deliveries, history, listing as lists, operate, queue, recent};
 pub use commits::CommitObserver;
 use commits::{Commits, Counts};
 use db::Db;
@@ -345,6 +347,42 @@ impl Store {
     ) -> StoreFuture<'_, Vec<(Seq, FileFact)>> {
         let node = self.node;
         self.read(move |db| queue::facts_after(db, node, &pipeline, &origin, after, limit))
+    }
+
+    /// The changes of all nodes after `after`, in order, at most `limit`, with the files that were noticed.
+    pub fn facts_of_all_after(&self, after: Seq, limit: usize) -> StoreFuture<'_, FactPage> {
+        self.read(move |db| agreement::facts(db, after, limit))
+    }
+
+    /// The first queued change of each pipeline that has one, and the last change of all.
+    pub fn first_queued(&self) -> StoreFuture<'_, (BTreeMap<PipelineId, Seq>, Seq)> {
+        self.read(agreement::queued)
+    }
+
+    /// Says how far this node agrees with the others. `None`: it is not to be waited for.
+    pub fn publish_agreement(
+        &self,
+        said: Vec<(PipelineId, Option<Compared>)>,
+    ) -> StoreFuture<'_, ()> {
+        let node = self.node;
+        self.alter(move |db| agreement::publish(db, node, &said))
+    }
+
+    /// Takes back whatever this node has said of its agreement.
+    pub fn disarm(&self) -> StoreFuture<'_, ()> {
+        let node = self.node;
+        self.alter(move |db| agreement::disarm(db, node))
+    }
+
+    /// How far the nodes agree that said it, whether they live or not; announces the changes that they speak of.
+    pub fn members(&self) -> StoreFuture<'_, Vec<Member>> {
+        let last = Arc::clone(&self.last);
+        let read = self.reader.call(
+            // The last change is read behind them, so that none is missing that they speak of.
+            |db| Ok((agreement::members(db)?, queue::last_seq(db)?)),
+            move |(_, appended): &(_, Seq)| announce(&last, *appended),
+        );
+        Box::pin(async move { Ok(read.await?.0) })
     }
 
     /// The history of requests.

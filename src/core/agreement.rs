@@ -18,6 +18,10 @@ use super::change::{ContentHash, Seq};
 use super::lease::NodeId;
 use super::time::Time;
 
+mod member;
+
+pub use member::{Member, live};
+
 /// Changes that a node names at most as those that it has not got; from the next one on, nothing counts as
 /// compared.
 pub const NAMED: usize = 256;
@@ -205,6 +209,20 @@ impl Agreement {
             known.left |= *of == node;
         }
         self.forget_left();
+    }
+
+    /// The files that differ and are waited for; with `diverged`, those that are not, too. Each once.
+    #[must_use]
+    pub fn differing(&self, diverged: bool) -> BTreeSet<File> {
+        let wanted = |known: &Difference| diverged || matches!(known.state, State::Awaited(..));
+        let known = self.differences.iter().filter(|(_, known)| wanted(known));
+        known.map(|((file, _), _)| file.clone()).collect()
+    }
+
+    /// Whether any file differs.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        !self.differences.is_empty()
     }
 
     fn forget_left(&mut self) {

@@ -2,6 +2,7 @@
 //! for every engine ([`Db`](super::db::Db)).
 
 pub(super) mod ask;
+pub(super) mod agreement;
 pub(super) mod asset;
 pub(super) mod decide;
 pub(super) mod deliveries;

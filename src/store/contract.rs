@@ -139,6 +139,7 @@ pub(super) fn cases() -> impl Iterator<Item = Case> {
         CASES,
         counts::CASES,
         asks::CASES,
+        agreement::CASES,
         deliveries::CASES,
         lease::CASES,
         limits::CASES,
@@ -181,6 +182,7 @@ macro_rules! contract {
 
 mod counts;
 mod asks;
+mod agreement;
 pub(super) mod deliveries;
 mod lease;
 mod limits;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Slice;
+use crate::core::agreement::Fact;
 use crate::core::asset::Asset;
 use crate::core::change::{Kind, PipelineId, Seq, Source};
 use crate::core::purge::AllReason;
@@ -33,6 +34,26 @@ pub struct RequestFilter {
     pub text: Option<String>,
     /// Which part of the list.
     pub slice: Slice,
+}
+
+/// A change, with what a node noticed of the file behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedFact {
+    /// The change.
+    pub seq: Seq,
+    /// Whose it is.
+    pub pipeline: PipelineId,
+    /// What was noticed; `None`: no node noticed it.
+    pub fact: Option<Fact>,
+}
+
+/// Changes that follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FactPage {
+    /// The changes.
+    pub changes: Vec<CommittedFact>,
+    /// The last change of all by then.
+    pub last: Seq,
 }
 
 /// A purge request in the history.

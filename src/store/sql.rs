@@ -17,6 +17,7 @@ macro_rules! statements {
 }
 
 pub(super) mod ask;
+pub(super) mod agreement;
 pub(super) mod change;
 pub(super) mod delivery;
 pub(super) mod fleet;
@@ -33,6 +34,7 @@ pub(super) mod verify;
 pub(super) fn statements() -> Vec<(String, String)> {
     let subjects = [
         ("ask", ask::ALL),
+        ("agreement", agreement::ALL),
         ("change", change::ALL),
         ("delivery", delivery::ALL),
         ("fleet", fleet::ALL),
