@@ -19,12 +19,13 @@ use crate::clock::Clock;
 use crate::config::SecretSource;
 use crate::core::alarm::Place;
 use crate::core::change::PipelineId;
+use crate::core::nodes::Node;
 use crate::core::planner::View;
 use crate::core::time::Time;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
-use crate::fleet::FleetHandle;
+use crate::fleet::{Agreements, FleetHandle};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -36,6 +37,7 @@ mod alarm_times;
 pub mod api;
 mod asks;
 mod cause;
+mod divergence;
 pub(crate) mod explain;
 mod gauges;
 mod guard;
@@ -95,6 +97,8 @@ pub struct Admin {
     pub engine: EngineHandle,
     /// The other nodes; `None` where the queue is this node's alone.
     pub fleet: Option<FleetHandle>,
+    /// What of the others' files is not the same here.
+    pub agreements: Agreements,
     /// The store.
     pub store: Arc<Store>,
     /// Where manual purges enter.
@@ -159,6 +163,18 @@ impl Admin {
                 "the engine does not answer".to_owned(),
             )),
         }
+    }
+
+    /// The nodes that share the queue, as this one observes them; none where the queue is its own.
+    fn nodes(&self) -> Vec<Node> {
+        let nodes = self.fleet.as_ref().map(FleetHandle::nodes);
+        nodes.unwrap_or_default()
+    }
+
+    /// How many files of a pipeline are not the same here and on other nodes, and not waited for.
+    fn diverged_files(&self, id: &PipelineId) -> usize {
+        let divergence = self.agreements.divergence(id, self.clock.now(), 0);
+        divergence.map_or(0, |divergence| divergence.files)
     }
 
     /// Queues whose pipelines are in the config no more.

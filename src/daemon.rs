@@ -23,6 +23,7 @@ use crate::core::website::Website;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
 use crate::explain::Explainer;
+use crate::fleet::Agreements;
 use crate::intake::{Admission, Intake};
 use crate::jobs::{self, JobError, remap};
 use crate::origin::{BucketOrigin, Index, Origin, OriginHandle, OriginSettings};
@@ -226,6 +227,7 @@ impl Daemon {
             pipelines: Arc::new(pipelines),
             engine: engine.clone(),
             metrics: Arc::clone(&metrics),
+            agreements: Agreements::default(),
             clock,
         };
         let leader = Leader {
@@ -236,7 +238,7 @@ impl Daemon {
             supervisor: supervisor.clone(),
         };
         let fleet = leader.start(seat, history).await?;
-        jobs::start(config, &jobs, &supervisor)?;
+        jobs::start(config, &jobs, fleet.as_ref(), &supervisor)?;
         let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
             engine: engine.clone(),
@@ -246,6 +248,7 @@ impl Daemon {
             metrics,
             pipelines: jobs.pipelines,
             fleet,
+            agreements: jobs.agreements,
             webhooks: webhooks.clone(),
             explainer: Arc::new(explainer(config)?),
             reloads: Arc::clone(&reloads),

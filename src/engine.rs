@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::core::agreement::Compared;
 use crate::core::capacity::Queued;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::planner::{Event, Limits, PipelineSettings, View};
@@ -76,7 +77,14 @@ pub type Looks = Arc<dyn Fn(&PipelineId, Time) -> bool + Send + Sync>;
 enum Ask {
     View(oneshot::Sender<View>),
     Echo(oneshot::Sender<()>),
-    Scanning { pipeline: PipelineId, running: bool },
+    Scanning {
+        pipeline: PipelineId,
+        running: bool,
+    },
+    Agreement {
+        pipeline: PipelineId,
+        nodes: BTreeMap<Arc<str>, Compared>,
+    },
     Operate(Operation, Option<AskId>, operate::Answer),
 }
 
@@ -183,6 +191,12 @@ impl EngineHandle {
     pub async fn scanning(&self, pipeline: PipelineId, running: bool) {
         // Where there is no engine, no batch is held open.
         drop(self.asks().send(Ask::Scanning { pipeline, running }).await);
+    }
+
+    /// The nodes whose files a pipeline's batches wait for say this, by name.
+    pub async fn agreement(&self, pipeline: PipelineId, nodes: BTreeMap<Arc<str>, Compared>) {
+        // Another node's engine has its own way to know.
+        drop(self.asks().send(Ask::Agreement { pipeline, nodes }).await);
     }
 
     /// How much is queued of each pipeline that takes no more than it has room for; nothing until the engine

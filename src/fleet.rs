@@ -23,10 +23,16 @@ use crate::core::time::Time;
 use crate::store::{Desk, OtherNodes, Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
+mod agreements;
+
+pub use agreements::Agreements;
+
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.
-pub type Lead =
-    Box<dyn FnMut(Desk, CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send>;
+pub type Lead = Box<
+    dyn FnMut(Desk, FleetHandle, CancellationToken) -> BoxFuture<'static, Result<(), String>>
+        + Send,
+>;
 
 /// Shows the nodes, and whether this one leads. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,6 +47,12 @@ impl FleetHandle {
     #[must_use]
     pub fn leads(&self) -> bool {
         *self.leads.borrow()
+    }
+
+    /// Changes when the nodes are observed, with each beat.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Vec<Node>> {
+        self.nodes.clone()
     }
 
     /// The nodes, as they were observed last.
@@ -65,13 +77,6 @@ pub fn spawn(
     clock: Clock,
     supervisor: &Supervisor,
 ) -> FleetHandle {
-    let (leads, nodes) = (watch::Sender::new(false), watch::Sender::default());
-    let alarms = watch::Sender::default();
-    let handle = FleetHandle {
-        leads: leads.subscribe(),
-        nodes: nodes.subscribe(),
-        alarms: alarms.subscribe(),
-    };
     let driver = Driver {
         store: Arc::clone(store),
         node,
@@ -85,10 +90,11 @@ pub fn spawn(
         trouble: None,
         others: store.subscribe_others(),
         is_vacant: false,
-        leads,
-        nodes,
-        alarms,
+        leads: watch::Sender::new(false),
+        nodes: watch::Sender::default(),
+        alarms: watch::Sender::default(),
     };
+    let handle = driver.shown();
     let stopping = supervisor.stopping();
     supervisor.spawn("fleet", driver.run(stopping));
     handle
@@ -133,6 +139,14 @@ struct Driver {
 }
 
 impl Driver {
+    fn shown(&self) -> FleetHandle {
+        FleetHandle {
+            leads: self.leads.subscribe(),
+            nodes: self.nodes.subscribe(),
+            alarms: self.alarms.subscribe(),
+        }
+    }
+
     async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
         let mut stops = false;
         while !stops || self.term.is_some() || !self.questions.is_empty() {
@@ -269,7 +283,8 @@ impl Driver {
         tracing::info!("this node leads from now on");
         self.leads.send_replace(true);
         let over = CancellationToken::new();
-        let running = (self.lead)(desk.clone(), over.clone());
+        let shown = self.shown();
+        let running = (self.lead)(desk.clone(), shown, over.clone());
         self.term = Some(Term {
             desk,
             over,

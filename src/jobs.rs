@@ -14,16 +14,19 @@ use crate::core::backoff::Backoff;
 use crate::core::change::PipelineId;
 use crate::core::time::Time;
 use crate::engine::EngineHandle;
+use crate::fleet::{Agreements, FleetHandle};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::{Index, OriginHandle};
 use crate::store::{Desk, Store, StoreError};
 use crate::supervise::Supervisor;
 
+mod agreement;
 mod asks;
 mod deliveries;
 mod full;
 mod loss;
+mod members;
 mod recent;
 pub(crate) mod remap;
 mod retention;
@@ -49,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) pipelines: Arc<BTreeMap<PipelineId, AdminPipeline>>,
     pub(crate) engine: EngineHandle,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) agreements: Agreements,
     pub(crate) clock: Clock,
 }
 
@@ -56,22 +60,30 @@ pub(crate) struct Parts {
 pub(crate) fn start(
     config: &Config,
     parts: &Parts,
+    fleet: Option<&FleetHandle>,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
+    if let Some(fleet) = fleet {
+        agreement::spawn(config, parts, fleet, supervisor);
+    }
     recent::spawn(config, parts, supervisor);
     loss::spawn(parts, supervisor)
 }
 
-/// Starts the jobs of the leader.
+/// Starts the jobs of the leader; of one of several nodes, those of the fleet, too.
 pub(crate) async fn lead(
     config: &Config,
     desk: &Desk,
+    fleet: Option<&FleetHandle>,
     parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
     let clock = parts.clock;
     full::spawn(desk, parts.engine.queued(), supervisor);
     asks::spawn(desk, parts, supervisor);
+    if let Some(fleet) = fleet {
+        members::spawn(config, desk, parts, fleet, supervisor);
+    }
     retention::spawn(desk, config.state.retention, clock, supervisor);
     deliveries::spawn(config, desk, parts, supervisor).await?;
     verification::spawn(config, desk, parts, supervisor).await

@@ -55,6 +55,7 @@ pub struct Metrics {
     wait: Series<Histogram>,
     settle: Series<Histogram>,
     fresh: Series<Histogram>,
+    agreement: Series<Histogram>,
     call_seconds: Histogram,
     scan_seconds: Histogram,
     commit_seconds: Histogram,
@@ -95,6 +96,8 @@ impl Metrics {
                 || Histogram::new(PARTS)),
             fresh: t.histograms("edgepurge_fresh_seconds", "Time from noticing a change until its purge is done; with verify, until each asset is verified",
                 || Histogram::new(WAITS)),
+            agreement: t.histograms("edgepurge_agreement_wait_seconds", "Time for which a batch whose changes were over had waited for files of other nodes",
+                || Histogram::new(PARTS)),
             call_seconds: t.one("edgepurge_api_request_duration_seconds", "Duration of calls to the API", Histogram::new(CALLS)),
             scan_seconds: t.one("edgepurge_scan_duration_seconds", "Duration of scans of a whole origin", Histogram::new(SCANS)),
             commit_seconds: t.one("edgepurge_store_commit_seconds", "Duration of transactions that write the queue, until they are on disk", Histogram::new(COMMITS)),
@@ -149,6 +152,11 @@ impl Metrics {
     pub fn fresh(&self, pipeline: &str, fresh: Duration) {
         self.recent.fresh(pipeline, fresh);
         self.fresh.of(&[pipeline]).observe(fresh.as_secs_f64());
+    }
+
+    /// A batch closed that had waited so long for the nodes of the fleet.
+    pub fn agreed(&self, pipeline: &str, waited: Duration) {
+        self.agreement.of(&[pipeline]).observe(waited.as_secs_f64());
     }
 
     /// So many purged assets were verified with this result.

@@ -31,7 +31,7 @@ pub use queries::{
 pub use settings::{Compare, FollowSymlinks, OriginSettings, POLL, ScanObserver, WatchMode};
 pub use status::{
     BucketStatus, Held, LookSummary, OriginStatus, ScanError, ScanReason, ScanSummary, WaitingFile,
-    WaitsFor,
+    WaitsFor, shown,
 };
 pub use tree::ignore::PatternError;
 pub use tree::links_bound::not_followed;
@@ -44,7 +44,6 @@ use crate::s3::Bucket;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
 use bucket::{Pace, Parts, Remote, Walker};
-use status::shown;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
 use watch::cookie::Cookies;
@@ -396,6 +395,14 @@ impl OriginHandle {
     #[must_use]
     pub fn looks(&self, before: Time) -> bool {
         self.inbox.looks(before)
+    }
+
+    /// Whether what it remembers is what is there, but for what is still looked at: there was a look at everything,
+    /// nothing is held back, and the filesystem answers.
+    #[must_use]
+    pub fn is_in_view(&self) -> bool {
+        let in_view = |status: &OriginStatus| status.armed && status.held.is_none();
+        in_view(&self.status.borrow()) && !self.is_hung()
     }
 
     /// Whether the worker waits for a filesystem that does not answer.

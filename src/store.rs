@@ -365,13 +365,19 @@ impl Store {
         said: Vec<(PipelineId, Option<Compared>)>,
     ) -> StoreFuture<'_, ()> {
         let node = self.node;
-        self.alter(move |db| agreement::publish(db, node, &said))
+        self.publish(move |db| {
+            agreement::publish(db, node, &said)?;
+            db.announce()
+        })
     }
 
     /// Takes back whatever this node has said of its agreement.
     pub fn disarm(&self) -> StoreFuture<'_, ()> {
         let node = self.node;
-        self.alter(move |db| agreement::disarm(db, node))
+        self.publish(move |db| {
+            agreement::disarm(db, node)?;
+            db.announce()
+        })
     }
 
     /// How far the nodes agree that said it, whether they live or not; announces the changes that they speak of.

@@ -7,11 +7,14 @@ use axum::extract::State;
 
 use super::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use super::input::Query;
+use super::status::known;
 use super::{Admin, AdminError};
+use crate::core::agreement::{Compared, live};
 use crate::core::asset::Asset;
-use crate::core::change::PipelineId;
+use crate::core::change::{PipelineId, Seq};
 use crate::explain::host_of;
 use crate::intake::parse_asset;
+use crate::store::AssetHistory;
 
 /// `GET /api/v1/explain`
 pub(crate) async fn explain(
@@ -66,7 +69,8 @@ async fn one(
     history_only: bool,
 ) -> Result<AssetExplained, AdminError> {
     let history = admin.store.purges_of(id.clone(), asset.clone(), PURGES);
-    let history = Some(history.await?);
+    let history = history.await?;
+    let not_yet_on = not_yet_on(admin, &id, &history).await?;
     let (explainer, of) = (Arc::clone(&admin.explainer), asset.clone());
     let name = admin.name(&id);
     // It looks at the whole index.
@@ -85,6 +89,28 @@ async fn one(
         asset: asset.to_string(),
         other_host: None,
         stands_for,
-        history,
+        history: Some(history),
+        not_yet_on,
     })
+}
+
+/// The nodes that live and have not got the files yet whose changes are queued.
+async fn not_yet_on(
+    admin: &Admin,
+    id: &PipelineId,
+    history: &AssetHistory,
+) -> Result<Vec<String>, AdminError> {
+    let waiting = history.waiting.iter();
+    let queued = waiting.filter(|change| change.stage == "queued" && change.file.is_some());
+    let queued: Vec<Seq> = queued.map(|change| change.seq).collect();
+    let nodes = admin.nodes();
+    if nodes.is_empty() || queued.is_empty() {
+        return Ok(Vec::new());
+    }
+    let members = live(&nodes, known(admin.store.members().await)?).remove(id);
+    let lacks = |(name, node): (Arc<str>, Compared)| {
+        let lacks = queued.iter().any(|seq| !node.has(*seq, *seq));
+        lacks.then(|| name.to_string())
+    };
+    Ok(members.into_iter().flatten().filter_map(lacks).collect())
 }

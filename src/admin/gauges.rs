@@ -36,6 +36,8 @@ const TABLE: &[Row] = &[
         |s| led(s, |p| Value::Whole(p.failed_assets))),
     Row("edgepurge_paused", Gauge, "1 while a pause holds the purges of the pipeline back",
         |s| led(s, |p| Value::Whole(p.paused.into()))),
+    Row("edgepurge_diverged_files", Gauge, "Files that are not the same on this node and on others, and are not waited for",
+        |s| pipelines(s, |p| whole(p.diverged_files))),
     Row("edgepurge_indexed_files", Gauge, "Files in the index",
         |s| origins(s, |o| o.indexed_files)),
     Row("edgepurge_unreadable_directories", Gauge, "Directories below the roots that can't be listed, so that changes in them are not noticed",

@@ -12,7 +12,7 @@ use super::api::{
 };
 use super::cause::{causes, counted};
 use super::input::Segment;
-use super::{Admin, AdminError, AdminPipeline};
+use super::{Admin, AdminError, AdminPipeline, divergence};
 use crate::core::alarm::{Alarm, AlarmKind, Place};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
@@ -91,11 +91,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         alarm.since = Some(admin.alarm_times.since(alarm, now));
         alarm.place = place(admin, alarm);
     }
-    let nodes = admin
-        .fleet
-        .as_ref()
-        .map(FleetHandle::nodes)
-        .unwrap_or_default();
+    let nodes = admin.nodes();
     alarms.extend(elsewhere(admin, &nodes));
     oldest(admin, &view, &mut pipelines).await?;
     for pipeline in &mut pipelines {
@@ -204,6 +200,7 @@ fn pipeline_status(
         state: Word::default(),
         oldest: None,
         recent: admin.metrics.recent.status(&pipeline.name),
+        diverged_files: admin.diverged_files(id),
         place: pipeline.place.clone(),
     }
 }
@@ -367,6 +364,8 @@ fn alarms(
     let due = certificate.and_then(|certificate| certificate.alarm(admin.clock.now()));
     alarms.extend(due.map(|text| Alarm::new(AlarmKind::Certificate, text)));
     for pipeline in pipelines {
+        let diverged = divergence::alarm(admin, &pipeline.id);
+        alarms.extend(diverged.map(|alarm| alarm.of_pipeline(&pipeline.name)));
         for origin in &pipeline.origins {
             let served = website_alarm(admin, &pipeline.id, origin);
             alarms.extend(origin.alarms.iter().cloned().chain(served).map(|alarm| {

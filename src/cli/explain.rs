@@ -206,6 +206,7 @@ async fn look(
             other_host: None,
             stands_for,
             history,
+            not_yet_on: Vec::new(),
         }))
     });
     looked

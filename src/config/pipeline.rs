@@ -66,6 +66,8 @@ table! {
         /// An asset that changes all the time is purged at most this often; its last change always. Eight purges
         /// in a row are still usual.
         hot_interval: Option<Duration> = default(Some(10 * SECOND)), time(SECOND..=DAY).or_word("off");
+        /// Of several nodes on one database: a batch waits this long, at most, until each that runs has the files.
+        fleet_wait: Option<Duration> = default(Some(30 * SECOND)), time(SECOND..=HOUR).or_word("off");
     } and {
         /// How it is looked at through the edge, if it is.
         verify: Option<Verify>;

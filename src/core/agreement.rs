@@ -193,9 +193,9 @@ impl Agreement {
 
     /// This node has this of a file now, and its index says so.
     pub fn own(&mut self, file: &File, content: Content) {
-        let of = |node| (file.clone(), NodeId(node));
-        let known = self.differences.range(of(i64::MIN)..=of(i64::MAX));
-        let same = known.filter(|(_, other)| content.agrees(other.content));
+        let same = self
+            .of(file)
+            .filter(|(_, other)| content.agrees(other.content));
         let same: Vec<_> = same.map(|(key, _)| key.clone()).collect();
         for key in &same {
             self.settle(key);
@@ -217,6 +217,19 @@ impl Agreement {
         let wanted = |known: &Difference| diverged || matches!(known.state, State::Awaited(..));
         let known = self.differences.iter().filter(|(_, known)| wanted(known));
         known.map(|((file, _), _)| file.clone()).collect()
+    }
+
+    /// Whether a file differs, and is waited for.
+    #[must_use]
+    pub fn awaits(&self, file: &File) -> bool {
+        self.of(file)
+            .any(|(_, known)| matches!(known.state, State::Awaited(..)))
+    }
+
+    /// What is known of a file, by the nodes that have something else.
+    fn of(&self, file: &File) -> impl Iterator<Item = (&(File, NodeId), &Difference)> {
+        let of = |node| (file.clone(), NodeId(node));
+        self.differences.range(of(i64::MIN)..=of(i64::MAX))
     }
 
     /// Whether any file differs.

@@ -228,6 +228,10 @@ alarm_kinds! {
     QueueFull "queue_full" false:
         "what changes now waits, files where they are and webhooks at their senders; nothing is lost";
         "let the queue drain, or purge everything: `edgepurge purge {pipeline} --all`, or give it up: `edgepurge drop {pipeline}`",
+    /// Files are not the same on this node and on others, and stay so.
+    Diverged "diverged" false:
+        "visitors get what the edge happened to fetch, from one node or another; a change of these files is purged, and not waited for";
+        "build such files once and copy them, deploy again to a node that is behind, or put what differs on purpose into `ignore`; it goes on by itself when they are the same",
     /// A bucket can't be listed, or its objects not be read.
     Bucket "bucket" false:
         "changes of the bucket are not noticed, and its index is kept; other origins go on";

@@ -190,6 +190,8 @@ pub struct Step {
     pub decisions: Vec<Decision>,
     /// To be done when they are.
     pub commands: Vec<Command>,
+    /// How long batches waited for the nodes of the fleet that closed now.
+    pub agreed: Vec<(PipelineId, Duration)>,
 }
 
 /// The planner. One for all pipelines, since they share the account's limits.
@@ -322,7 +324,7 @@ impl Planner {
             }
             Event::Scanning { pipeline, running } => {
                 if let Some(pipeline) = self.pipelines.get_mut(&pipeline) {
-                    pipeline.scanning(running, now);
+                    pipeline.scanning(running);
                 }
             }
             Event::Agreement { pipeline, nodes } => {
@@ -350,8 +352,10 @@ impl Planner {
             }
             Event::Wake => {}
         }
-        for pipeline in self.pipelines.values_mut() {
-            pipeline.advance(now);
+        for (id, pipeline) in &mut self.pipelines {
+            let waited = pipeline.advance(now);
+            step.agreed
+                .extend(waited.map(|waited| (id.clone(), waited)));
         }
         self.dispatch(now, &mut step);
         step

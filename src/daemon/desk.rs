@@ -52,7 +52,7 @@ impl Leader {
     /// Leads until the process stops: no other node ends its term, since the queue is on this machine's disk.
     async fn alone(self, desk: Desk, seat: Seat) -> Result<(), JobError> {
         let unit = self.supervisor.unit("desk");
-        let (engine, stopping) = (self.begin(desk, seat, &unit).await?, unit.stopping());
+        let (engine, stopping) = (self.begin(desk, None, seat, &unit).await?, unit.stopping());
         unit.spawn("engine", async {
             match engine.run(stopping).await? {
                 Ended::Stopped => Ok(()),
@@ -68,18 +68,24 @@ impl Leader {
     /// Leads for one term after the other. In the first, what was noticed since the start is news.
     fn in_turn(self, history: Seq) -> Lead {
         let mut first = Some(history);
-        Box::new(move |desk, over| {
+        Box::new(move |desk, fleet, over| {
             let last = *desk.subscribe().borrow();
             let seat = self.parts.engine.seat();
             let seat = seat.with_history(first.take().unwrap_or(last));
-            self.clone().term(desk, seat, over).boxed()
+            self.clone().term(desk, fleet, seat, over).boxed()
         })
     }
 
-    async fn term(self, desk: Desk, seat: Seat, over: CancellationToken) -> Result<(), String> {
+    async fn term(
+        self,
+        desk: Desk,
+        fleet: FleetHandle,
+        seat: Seat,
+        over: CancellationToken,
+    ) -> Result<(), String> {
         let unit = self.supervisor.unit("desk");
         let begun = tokio::select! {
-            begun = self.begin(desk, seat, &unit) => begun.map(Some),
+            begun = self.begin(desk, Some(&fleet), seat, &unit) => begun.map(Some),
             () = over.cancelled() => Ok(None),
         };
         let begun = match begun {
@@ -102,11 +108,17 @@ impl Leader {
     }
 
     /// Restores the engine from the store, and starts the jobs beside it.
-    async fn begin(&self, desk: Desk, seat: Seat, unit: &Supervisor) -> Result<Engine, JobError> {
+    async fn begin(
+        &self,
+        desk: Desk,
+        fleet: Option<&FleetHandle>,
+        seat: Seat,
+        unit: &Supervisor,
+    ) -> Result<Engine, JobError> {
         let (config, parts) = (&self.config, &self.parts);
         parts.metrics.terms.inc();
         let engine = Engine::restore(
-            settings::engine(config),
+            settings::engine(config, fleet.is_some()),
             desk.clone(),
             seat,
             Caller::new(Arc::clone(&self.client), self.key.clone(), parts.clock),
@@ -116,7 +128,7 @@ impl Leader {
         )
         .await?
         .with_looks(looks(&parts.pipelines));
-        jobs::lead(config, &desk, parts, unit).await?;
+        jobs::lead(config, &desk, fleet, parts, unit).await?;
         Ok(engine)
     }
 }

@@ -82,7 +82,8 @@ impl ScanObserver for Observing {
     }
 }
 
-pub(super) fn engine(config: &Config) -> EngineSettings {
+/// What the engine has to know. Only in a fleet is there another node to wait for.
+pub(super) fn engine(config: &Config, in_fleet: bool) -> EngineSettings {
     EngineSettings {
         limits: Limits {
             requests_per_second: config.scaleway.requests_per_second.get(),
@@ -104,8 +105,7 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
                 all_cooldown: pipeline.all_cooldown,
                 hot_interval: pipeline.hot_interval,
                 follow_up: pipeline.verify.is_some() || pipeline.repurge_after.is_some(),
-                // No node publishes yet how far it agrees.
-                fleet_wait: None,
+                fleet_wait: pipeline.fleet_wait.filter(|_| in_fleet),
                 queue_cap: QUEUE_CAP,
             })
             .collect(),

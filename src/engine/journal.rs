@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -135,6 +136,13 @@ impl Journal {
             );
         }
         self.tell(Notice::Changed(changes.into()));
+    }
+
+    /// Batches closed that had waited so long for the nodes of the fleet.
+    pub(super) fn agreed(&self, waited: &[(PipelineId, Duration)]) {
+        for (pipeline, waited) in waited {
+            self.metrics.agreed(self.name(pipeline), *waited);
+        }
     }
 
     pub(super) fn answered(&mut self, request: Option<RequestId>, refusal: Option<&Refusal>) {

@@ -123,6 +123,10 @@ impl Task {
                 let event = Event::Scanning { pipeline, running };
                 steps.event(self, event).await
             }
+            Ask::Agreement { pipeline, nodes } => {
+                let event = Event::Agreement { pipeline, nodes };
+                steps.event(self, event).await
+            }
             Ask::Operate(_, _, answer) if answer.is_closed() => Ok(()),
             Ask::Operate(operation, asked, answer) => {
                 let operated = steps.operate(self, operation, asked).await?;
@@ -168,7 +172,9 @@ impl Task {
                     }
                     // It turns, and waits for room: another start would make none.
                     Ask::Echo(answer) => answer.send(()).unwrap_or_default(),
-                    Ask::Scanning { .. } | Ask::Operate(..) => self.put_off.push_back(ask),
+                    Ask::Scanning { .. } | Ask::Agreement { .. } | Ask::Operate(..) => {
+                        self.put_off.push_back(ask);
+                    }
                 },
             }
         }
@@ -235,7 +241,8 @@ impl Host for Task {
         self.count(steps);
     }
 
-    fn decided(&mut self, steps: &Steps, _step: &Step) -> Result<(), End> {
+    fn decided(&mut self, steps: &Steps, step: &Step) -> Result<(), End> {
+        self.journal.agreed(&step.agreed);
         self.count(steps);
         Ok(())
     }

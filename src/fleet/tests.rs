@@ -16,7 +16,7 @@ struct Node {
 impl Node {
     fn start(store: &Arc<Store>, id: i64) -> Self {
         let (arrives, desks) = mpsc::channel(9);
-        let lead: Lead = Box::new(move |desk, over| {
+        let lead: Lead = Box::new(move |desk, _, over| {
             arrives.try_send(desk).unwrap();
             async move {
                 over.cancelled().await;
@@ -74,7 +74,7 @@ async fn what_ends_by_itself_begins_again_in_another_term() {
     let store = store();
     let (arrives, mut desks) = mpsc::channel(9);
     let mut begun = false;
-    let lead: Lead = Box::new(move |desk, over| {
+    let lead: Lead = Box::new(move |desk, _, over| {
         let first = !std::mem::replace(&mut begun, true);
         arrives.try_send(desk).unwrap();
         async move {
@@ -96,7 +96,7 @@ async fn what_ends_by_itself_begins_again_in_another_term() {
 #[tokio::test]
 async fn a_node_that_cannot_begin_leaves_it_to_another() {
     let store = store();
-    let lead: Lead = Box::new(|_, _| async { Err("it can't be restored".to_owned()) }.boxed());
+    let lead: Lead = Box::new(|_, _, _| async { Err("it can't be restored".to_owned()) }.boxed());
     let supervisor = Supervisor::default();
     let unable = spawn(&store, NodeId(1), lead, Clock::start(), &supervisor);
     while store.lease().await.unwrap().beat < 2 {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use tokio::sync::watch;
 
 use crate::core::change::{ContentHash, PipelineId, Seq};
 use crate::core::time::Time;
@@ -14,6 +15,7 @@ use crate::origin::index::known::Confidence;
 use crate::origin::tree::fingerprint::Stat;
 use crate::origin::watch::inbox::Inbox;
 
+mod contents;
 mod directories;
 pub(super) mod known;
 pub(super) mod look;
@@ -141,6 +143,7 @@ pub struct Index {
     last: Seq,
     /// Where looks at the files of each origin are asked for, by its number here.
     inboxes: Mutex<BTreeMap<i64, Weak<Inbox>>>,
+    moved: watch::Sender<()>,
 }
 
 impl Index {
@@ -160,6 +163,7 @@ impl Index {
             connection: Mutex::new(connection),
             last: queue.last,
             inboxes: Mutex::default(),
+            moved: watch::Sender::default(),
         })
     }
 
@@ -174,6 +178,7 @@ impl Index {
             connection: Mutex::new(open::open_to_read(&path)?),
             last: Seq(0),
             inboxes: Mutex::default(),
+            moved: watch::Sender::default(),
         })))
     }
 
@@ -227,6 +232,12 @@ impl Index {
         let sql = "DELETE FROM loss WHERE pipeline = ?1";
         self.lock().execute(sql, [pipeline.as_str()])?;
         Ok(())
+    }
+
+    /// Changes when it has taken over what looks found.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

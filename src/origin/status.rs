@@ -120,7 +120,8 @@ pub struct WaitingFile {
 }
 
 /// A path as it is shown. A name may hold any bytes.
-pub(in crate::origin) fn shown(path: &[u8]) -> String {
+#[must_use]
+pub fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 

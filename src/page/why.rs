@@ -229,6 +229,7 @@ fn of_asset(one: &AssetExplained, config: &Path) -> Markup {
                 @for cause in waiting {
                     li { b class=[(cause.stage == "failed").then_some("bad")] { (cause.stage) } ": " (of_cause(cause)) }
                 }
+                @if !one.not_yet_on.is_empty() { li { "not yet on " (one.not_yet_on.join(", ")) } }
                 @for purge in purges { li { (of_purge(purge)) } }
             }
         }

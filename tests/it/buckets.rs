@@ -33,7 +33,7 @@ async fn bench(endpoint: &str, origin: &str) -> Bench {
 }
 
 /// Has the daemon list the bucket at that endpoint, with this access key.
-fn reach(bench: &mut Bench, endpoint: &str, origin: &str, access_key: &str) {
+pub(crate) fn reach(bench: &mut Bench, endpoint: &str, origin: &str, access_key: &str) {
     let key = bench.path("access_key");
     fs::write(&key, access_key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();

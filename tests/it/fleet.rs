@@ -25,8 +25,8 @@ impl Fleet {
         Self::with(count, |_| {}).await
     }
 
-    /// The same, with another configuration.
-    pub(crate) async fn with(count: usize, change: impl Fn(&mut Bench)) -> Option<Self> {
+    /// The same, each with a configuration of this shape.
+    pub(crate) async fn with(count: usize, shape: impl Fn(&mut Bench)) -> Option<Self> {
         let server = Server::start().await?;
         let mut nodes: Vec<Bench> = Vec::new();
         for number in 1..=count {
@@ -34,11 +34,11 @@ impl Fleet {
             if let Some(first) = nodes.first() {
                 bench.sandbox = first.sandbox.clone();
             }
+            shape(&mut bench);
             with_route(&mut bench, "generic", "purge = \"files\"", "");
             server.serve(&mut bench, PASSWORD);
             let node = format!("\nnode = \"web-{number}\"");
             bench.state.push_str(&node);
-            change(&mut bench);
             bench.write("a.css", "one");
             bench.start().await;
             nodes.push(bench);
@@ -243,7 +243,12 @@ async fn a_leader_that_was_halted_follows_when_it_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_on_any_node_while_the_database_is_away_is_purged_though_the_leader_dies_too()
 {
-    let Some(mut fleet) = Fleet::start(3).await else {
+    // Each node has a file that no other has.
+    let Some(mut fleet) = Fleet::with(3, |bench| {
+        "fleet_wait = \"off\"".clone_into(&mut bench.pipeline);
+    })
+    .await
+    else {
         return;
     };
     let leader = fleet.leader(&[0, 1, 2]).await;

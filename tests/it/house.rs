@@ -26,7 +26,7 @@ const ROOMS: [(&str, &str); 28] = [
     ("page", "admin explain webhook origin intake store core"),
     (
         "jobs",
-        "admin engine config origin intake store verify metrics supervise clock core",
+        "admin fleet engine config origin intake store verify metrics supervise clock core",
     ),
     (
         "admin",

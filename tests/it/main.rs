@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod agreement;
 mod asks;
 mod bench;
 mod booted;

@@ -51,6 +51,9 @@ pub struct AssetExplained {
     pub stands_for: Option<AssetFiles>,
     /// What the history has; `None` where there is none.
     pub history: Option<AssetHistory>,
+    /// The nodes of the fleet that have not got the files yet whose changes wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_yet_on: Vec<String>,
 }
 
 impl AssetExplained {

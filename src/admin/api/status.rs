@@ -128,6 +128,9 @@ pub struct PipelineStatus {
     pub planned: PipelineView,
     /// Assets given up, until a later purge of them is done.
     pub failed_assets: u64,
+    /// Files that are not the same on this node of a fleet and on others, and are not waited for.
+    #[serde(default)]
+    pub diverged_files: usize,
     /// Whether nothing is sent, since a pause holds it back.
     pub paused: bool,
     /// Its state in a word.

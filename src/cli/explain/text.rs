@@ -142,6 +142,9 @@ fn of_asset(text: &mut String, explained: &AssetExplained, config: &Path) -> std
     for waiting in history.clone().flat_map(|history| &history.waiting) {
         writeln!(text, "  {}: {}", waiting.stage, of_cause(waiting))?;
     }
+    if !explained.not_yet_on.is_empty() {
+        writeln!(text, "  not yet on {}", explained.not_yet_on.join(", "))?;
+    }
     let mut purges = history.flat_map(|history| &history.purges).peekable();
     if purges.peek().is_none() {
         writeln!(text, "  no purge of it is in the history")?;

@@ -46,15 +46,13 @@ mod tests {
     use super::*;
     use crate::core::change::Seq;
     use crate::core::nodes::NodeState;
-    use crate::core::time::Time;
 
     fn node(id: i64, state: NodeState) -> Node {
         Node {
             name: format!("web-{id}"),
             state,
-            since: Time::ZERO,
-            version: String::new(),
             observed: Some((NodeId(id), 1)),
+            ..Node::default()
         }
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Pipeline {
     held: Time,
     /// How far the live nodes of a fleet agree; `None`: they have not said it yet.
     pub(super) agreement: Option<BTreeMap<Arc<str>, Compared>>,
+    /// Since when the open batch would be closed but for the nodes.
+    calm: Option<Time>,
     pub(super) cooldown: Cooldown,
 }
 
@@ -95,6 +97,7 @@ impl Pipeline {
             scans: 0,
             held: Time::ZERO,
             agreement: None,
+            calm: None,
         }
     }
 
@@ -113,13 +116,12 @@ impl Pipeline {
         self.queue.add_all(all, now);
     }
 
-    pub(super) fn scanning(&mut self, running: bool, now: Time) {
+    pub(super) const fn scanning(&mut self, running: bool) {
         if running {
             self.scans += 1;
         } else {
             self.scans = self.scans.saturating_sub(1);
         }
-        self.advance(now);
     }
 
     /// The API refuses the pipeline, in answer to a request that was opened at a time. Requests that
@@ -155,16 +157,29 @@ impl Pipeline {
         }
     }
 
-    /// Does what time alone brings: closes the batch, ends backoffs.
-    pub(super) fn advance(&mut self, now: Time) {
+    /// Does what time alone brings: closes the batch, ends backoffs. Returns how long what closed of it had
+    /// waited for the nodes.
+    pub(super) fn advance(&mut self, now: Time) -> Option<Duration> {
         self.pauses.retain(|pause| pause.holds(now));
         self.queue.wake(now);
         self.parts.prune(|asset| self.queue.holds(asset));
+        if self.queue.gate().is_none() {
+            self.calm = None;
+        }
         let calm = self.closes().is_none_or(|at| at <= now);
         let over = self.gate_ends().is_some_and(|at| at <= now);
-        if self.is_full() || over || (calm && self.queue.is_open()) {
-            self.queue.close(over || self.agrees());
+        let closes = self.is_full() || over || (calm && self.queue.is_open());
+        if !closes {
+            return None;
         }
+        let (gated, agreed) = (self.queue.gate().is_some(), over || self.agrees());
+        self.queue.close(agreed);
+        if gated && !agreed {
+            self.calm = self.calm.or(Some(now));
+            return None;
+        }
+        let calm = self.calm.take();
+        gated.then(|| now.since(calm.unwrap_or(now)))
     }
 
     /// Whether nothing more is to be queued, since no `all` may take its place.
@@ -209,6 +224,11 @@ impl Pipeline {
         nodes
             .filter(move |(_, node)| lacks(node))
             .map(|(name, _)| name)
+    }
+
+    /// The nodes that are waited for where they have not got all of it.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.agreement.iter().flat_map(BTreeMap::keys)
     }
 
     /// When the open batch waits no longer for nodes.

@@ -43,6 +43,9 @@ pub struct PipelineView {
     /// Why what is queued is not sent yet, but for pauses.
     #[serde(skip)]
     pub waits: Vec<Wait>,
+    /// The nodes whose files its batches wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Arc<str>>,
     /// The nodes that have not got yet what is queued.
     #[serde(skip)]
     pub awaited: Vec<Arc<str>>,
@@ -198,6 +201,7 @@ impl Planner {
             let oldest = [view.oldest.take(), queued];
             view.oldest = oldest.into_iter().flatten().min_by_key(|one| one.seen);
             view.waits = self.waits(id, pipeline, now);
+            view.nodes = pipeline.nodes().cloned().collect();
             view.awaited = pipeline.awaited().cloned().collect();
             view.learned_max_assets = pipeline.size.learned();
             view.hot = hot(pipeline, now);

@@ -37,6 +37,7 @@ impl OriginIndex {
         }
         self.advance(&transaction, seq)?;
         transaction.commit()?;
+        self.index.moved.send_replace(());
         Ok(beaten)
     }
 

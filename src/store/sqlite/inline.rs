@@ -51,7 +51,16 @@ impl InlineDatabase {
     /// # Errors
     /// When the database can't be read.
     pub fn open(&self) -> Result<Store, StoreError> {
-        self.store(lock(&self.worker).db())
+        self.open_as(NodeId::ONLY)
+    }
+
+    /// The same, of one of several nodes.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn open_as(&self, node: NodeId) -> Result<Store, StoreError> {
+        let store = self.store(lock(&self.worker).db())?;
+        Ok(Store { node, ..store })
     }
 
     fn store(&self, db: &dyn Db) -> Result<Store, StoreError> {

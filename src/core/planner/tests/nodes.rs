@@ -173,3 +173,34 @@ fn a_batch_that_waits_begins_anew_after_what_it_held_was_taken() {
     assert!(bench.wait(29_999).is_empty());
     assert_eq!(submits(&bench.wait(1)), ["2: /b"]);
 }
+
+#[test]
+fn how_long_a_batch_waited_for_nodes_is_told_when_it_closes() {
+    let mut bench = fleet();
+    let pass = |bench: &mut Bench, millis| {
+        bench.now = bench.now.after(Duration::from_millis(millis));
+        bench.planner.handle(bench.now, Event::Wake).agreed
+    };
+    let told = |millis| vec![(PipelineId::new(WWW), Duration::from_millis(millis))];
+    bench.change(WWW, &["/at-once"]);
+    bench.agree(&[("web-2", 1, &[])]);
+    assert_eq!(pass(&mut bench, 500), told(0));
+    bench.change(WWW, &["/late"]);
+    assert_eq!(pass(&mut bench, 500), []);
+    bench.change(WWW, &["/more"]);
+    assert_eq!(pass(&mut bench, 2_500), []);
+    let nodes = BTreeMap::from([(
+        Arc::from("web-2"),
+        Compared {
+            agreed: Seq(3),
+            lagging: Vec::new(),
+        },
+    )]);
+    let pipeline = PipelineId::new(WWW);
+    let agreement = Event::Agreement { pipeline, nodes };
+    let step = bench.planner.handle(bench.now, agreement);
+    assert_eq!(step.agreed, told(2_500), "since the first of it was calm");
+    bench.change(WWW, &["/never"]);
+    pass(&mut bench, 500);
+    assert_eq!(pass(&mut bench, 29_500), told(29_500));
+}

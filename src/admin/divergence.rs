@@ -1,0 +1,101 @@
+//! The alarm for files that stay different on the nodes of a fleet.
+
+use std::time::Duration;
+
+use super::Admin;
+use super::cause::counted;
+use crate::core::agreement::Divergence;
+use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::change::PipelineId;
+use crate::core::lease::NodeId;
+use crate::core::nodes::Node;
+#[cfg(test)]
+use crate::core::time::Time;
+use crate::origin::shown;
+
+/// How long a file is not the same on two nodes until an operator has to know.
+const LASTING: Duration = Duration::from_mins(10);
+/// How many of such files are named.
+const NAMED: usize = 3;
+
+/// That files of a pipeline are not the same here and on other nodes, for long.
+pub(super) fn alarm(admin: &Admin, id: &PipelineId) -> Option<Alarm> {
+    let since = admin.clock.now().before(LASTING);
+    let divergence = admin.agreements.divergence(id, since, NAMED)?;
+    Some(raised(&divergence, &admin.nodes()))
+}
+
+fn raised(divergence: &Divergence, nodes: &[Node]) -> Alarm {
+    let name = |id: NodeId| {
+        let is = |node: &&Node| node.observed.is_some_and(|(of, _)| of == id);
+        let node = nodes.iter().find(is);
+        node.map_or_else(|| format!("node {}", id.0), |node| node.name.clone())
+    };
+    let named = divergence.named.iter().map(|(file, node)| {
+        let (path, origin) = (shown(&file.path), &file.origin);
+        let path = path.escape_debug();
+        format!("{path} of origin {origin}, by {}", name(*node))
+    });
+    let named: Vec<String> = named.collect();
+    let more = match divergence.files - named.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let text = format!(
+        "{} not the same on this node as on others: {}{more}",
+        counted(divergence.files as u64, "file"),
+        named.join("; ")
+    );
+    Alarm::new(AlarmKind::Diverged, text).since(divergence.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::agreement::{Agreement, Content, Fact, File};
+    use crate::core::change::Seq;
+    use crate::core::nodes::NodeState;
+
+    #[test]
+    fn files_that_differ_for_ten_minutes_after_the_wait_are_named_with_the_node_that_has_others() {
+        let wait = Duration::from_secs(30);
+        let (mut agreement, began) = (Agreement::new(Seq(0), wait), Time::from_millis(1_000));
+        for seq in 1..=5 {
+            let fact = Fact {
+                seq: Seq(seq),
+                node: NodeId(2),
+                file: File {
+                    origin: "site".into(),
+                    path: format!("{seq}.html").into_bytes(),
+                },
+                content: Content::Hash([2; 32]),
+            };
+            agreement.fact(began, fact, Content::Hash([1; 32]));
+        }
+        let given_up = began.after(wait);
+        agreement.wake(given_up);
+        let nodes = [Node {
+            name: "web-2".to_owned(),
+            state: NodeState::Follows,
+            since: began,
+            observed: Some((NodeId(2), 1)),
+            ..Node::default()
+        }];
+        let alarm = |now: Time| {
+            let divergence = agreement.divergence(now.before(LASTING), NAMED)?;
+            Some(raised(&divergence, &nodes))
+        };
+        let due = given_up.after(LASTING);
+        assert_eq!(alarm(due.before(Duration::from_millis(1))), None);
+        let alarm = alarm(due).unwrap();
+        assert_eq!(
+            alarm.text,
+            "5 files not the same on this node as on others: 1.html of origin site, by web-2; 2.html of origin \
+             site, by web-2; 3.html of origin site, by web-2; and 2 more"
+        );
+        assert_eq!(
+            (alarm.reason, alarm.since),
+            (AlarmKind::Diverged, Some(given_up))
+        );
+    }
+}
