@@ -180,9 +180,9 @@ macro_rules! contract {
     };
 }
 
-mod counts;
-mod asks;
 mod agreement;
+mod asks;
+mod counts;
 pub(super) mod deliveries;
 mod lease;
 mod limits;

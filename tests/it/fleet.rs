@@ -226,6 +226,10 @@ async fn a_leader_that_was_halted_follows_when_it_goes_on() {
     fleet.deliver(other, "b.css").await;
     fleet.leader(&[other]).await;
     fleet.nodes[other].purged("/b.css").await;
+    until("the API has said that it is done", async || {
+        (fleet.nodes[other].status().await["settled"] == true).then_some(())
+    })
+    .await;
     let calls = fleet.nodes[other].sandbox.calls().len();
     fleet.signal(leader, "-CONT").await;
     until("it follows", async || {
