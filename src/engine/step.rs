@@ -153,6 +153,10 @@ impl Steps {
         now: Time,
     ) -> Result<Restored, StoreError> {
         let unsettled = desk.unsettled().await?;
+        // An end in the middle of that may have left some. It comes before what is queued again below.
+        for open in unsettled.requests.iter().filter(|open| is_all(&open.scope)) {
+            while desk.cover(open.id, at_once).await? == at_once {}
+        }
         for pause in unsettled.pauses.iter().cloned() {
             let pause = pause.restored(now);
             if !pause.holds(now) {
@@ -166,10 +170,7 @@ impl Steps {
         if !step.decisions.is_empty() {
             desk.decide(step.decisions.clone()).await?;
         }
-        // An end in the middle of that may have left some.
-        let all = unsettled.requests.iter().filter(|open| is_all(&open.scope));
-        let opened = step.decisions.iter().filter_map(opened_all);
-        for request in all.map(|open| open.id).chain(opened) {
+        for request in step.decisions.iter().filter_map(opened_all) {
             while desk.cover(request, at_once).await? == at_once {}
         }
         let steps = Self {
