@@ -26,6 +26,7 @@ pub mod planner;
 pub mod purge;
 pub mod queue;
 pub mod refusal;
+pub mod ring;
 pub mod suggestion;
 pub mod time;
 pub mod verify;

@@ -331,7 +331,10 @@ impl Engine {
                 Some(reply) = task.replies.1.recv() => task.replied(steps, reply).await?,
                 Some(ask) = task.seat.asks.recv() => task.asked(steps, ask).await?,
                 appended = heard => {
-                    appended.map_err(|error| store_is_gone(&error))?;
+                    appended.map_err(|error| match error {
+                        StoreError::Superseded => End::Superseded,
+                        error => store_is_gone(&error),
+                    })?;
                     steps.pull(task).await?;
                     again = task.clock.now().after(PULL_EVERY);
                 }

@@ -207,7 +207,7 @@ impl Sink for Intake {
         &'a self,
         pipeline: &'a PipelineId,
         changes: Vec<FileChange>,
-    ) -> SinkFuture<'a, Seq> {
+    ) -> SinkFuture<'a, Option<Seq>> {
         Box::pin(async move {
             let Some(known) = self.pipelines.get(pipeline) else {
                 return Err(SinkError::UnknownPipeline(pipeline.clone()));
@@ -216,11 +216,13 @@ impl Sink for Intake {
             for change in changes {
                 new.extend(changes_of(pipeline, known, change)?);
             }
+            if new.is_empty() {
+                return Ok(None);
+            }
             let place = self.admission.enter(pipeline, &new).await?;
-            // An empty append commits nothing and returns the last number.
             let last = self.store.append(new).await?.last;
             place.committed(last);
-            Ok(last)
+            Ok(Some(last))
         })
     }
 

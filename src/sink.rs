@@ -62,14 +62,14 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SinkError>> +
 
 /// Takes facts, and answers when they are committed to disk.
 pub trait Sink: Send + Sync + 'static {
-    /// Commits changed files of one origin and returns the last sequence number that is on disk:
+    /// Commits changed files of one origin and returns the last sequence number of theirs:
     /// the index may take the files over, and remember that number, only after this. Files that
-    /// map to nothing are not committed, and are not an error.
+    /// map to nothing are not committed, and are not an error; where none is left, there is no number.
     fn files<'a>(
         &'a self,
         pipeline: &'a PipelineId,
         changes: Vec<FileChange>,
-    ) -> SinkFuture<'a, Seq>;
+    ) -> SinkFuture<'a, Option<Seq>>;
 
     /// The file facts of an origin committed after `after`, in order, at most `limit`: what the
     /// index has to be given again after a crash between the two commits (redo).

@@ -49,6 +49,7 @@ mod postgres;
 mod record;
 mod sql;
 mod sqlite;
+mod written;
 
 pub use asks::{ASKS_KEPT, Answering, Ask, AskId, AskState};
 pub use desk::{Desk, Tenure};
@@ -68,6 +69,7 @@ pub use commits::CommitObserver;
 use commits::{Commits, Counts};
 use db::Db;
 use sqlite::{DeliveryBatcher, Lane, announce};
+use written::Lately;
 
 /// What went wrong in a store, classed by what must be done about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -174,6 +176,20 @@ pub struct OtherNodes {
     pub is_deaf: bool,
 }
 
+/// Whether the database may have forgotten what it had: another server answers, or commits were missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Moves whenever that may be: what was read before may be gone, and what comes may have numbers that were
+    /// read before. What goes on from a number begins anew.
+    pub changes: u64,
+    /// Commits of this node that were missing and are committed again.
+    pub forgotten: u64,
+    /// The changes in them.
+    pub replayed: u64,
+    /// When the last of them were missing, by [`Clock::since_boot`].
+    pub at: Option<Time>,
+}
+
 /// Queue and history, durable. The threads of a store on disk, and the task that gives its answers,
 /// end when it is dropped.
 #[derive(Debug)]
@@ -194,6 +210,8 @@ pub struct Store {
     others: Arc<watch::Sender<OtherNodes>>,
     /// The queues that the leader has found full.
     full: Arc<watch::Sender<BTreeSet<PipelineId>>>,
+    history: Arc<watch::Sender<History>>,
+    lately: Lately,
     is_on_server: bool,
 }
 
@@ -253,6 +271,18 @@ impl Store {
         self.full.subscribe()
     }
 
+    /// Changes when the database may have forgotten what it had; never without a server.
+    #[must_use]
+    pub fn subscribe_history(&self) -> watch::Receiver<History> {
+        self.history.subscribe()
+    }
+
+    /// Whether the database may have forgotten what it had, as far as is known.
+    #[must_use]
+    pub fn history(&self) -> History {
+        *self.history.borrow()
+    }
+
     /// What it is the continuation of.
     #[must_use]
     pub const fn lineage(&self) -> &Lineage {
@@ -278,9 +308,12 @@ impl Store {
     pub fn append(&self, changes: Vec<NewChange>) -> StoreFuture<'_, Appended> {
         let (last, node) = (Arc::clone(&self.last), self.node);
         let (commits, counts) = (Arc::clone(&self.commits), Counts::of(&changes));
+        let (changes, lately) = (Arc::new(changes), self.lately.clone());
+        let written = Arc::clone(&changes);
         self.write(
             move |db| queue::append(db, Some(node), &changes),
             move |appended: &Appended| {
+                lately.keep_changes(written);
                 announce(&last, appended.last);
                 commits.appended(&counts);
             },

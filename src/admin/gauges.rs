@@ -69,6 +69,8 @@ const TABLE: &[Row] = &[
     Row("edgepurge_nodes", Gauge, "Nodes that share the queue, by state, as this one observes them", nodes),
     Row("edgepurge_store_up", Gauge, "1 while the queue's database can be used, 0 while its server is away",
         |s| one(Value::Whole(s.own_alarms().all(|alarm| alarm.reason != AlarmKind::Store).into()))),
+    Row("edgepurge_replayed_changes", Counter, "Changes that the queue's database had forgotten, and that this node has committed again",
+        |s| one(Value::Whole(s.replayed_changes))),
     Row("edgepurge_build_info", Gauge, "The version that runs",
         |s| vec![Sample { labels: vec![("version", s.version.clone())], value: Value::Whole(1) }]),
     // Its name is the same in every program.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,20 +14,24 @@ use super::api::{
 use super::cause::{causes, counted};
 use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline, divergence};
+use crate::clock::Clock;
 use crate::core::alarm::{Alarm, AlarmKind, Place};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
 use crate::core::nodes::Node;
 use crate::core::planner::View;
+use crate::core::time::Time;
 use crate::credentials::Credential;
 use crate::fleet::FleetHandle;
 use crate::origin::OriginStatus;
-use crate::store::{ChangeFilter, ChangeRecord, Orphan, RequestFilter, Slice, StoreError};
+use crate::store::{ChangeFilter, ChangeRecord, History, Orphan, RequestFilter, Slice, StoreError};
 use crate::webhook::ListenerHandle;
 
 /// What the alarm `listen` says.
 const DEAF: &str = "the queue: PostgreSQL commits, and its announcements of that do not arrive, as through a pooler in \
                     transaction mode";
+/// How long the alarm lasts that commits had been forgotten.
+const FORGOTTEN: Duration = Duration::from_hours(1);
 
 impl From<&ListenerHandle> for WebhooksStatus {
     fn from(listener: &ListenerHandle) -> Self {
@@ -132,6 +137,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         orphaned: orphaned(admin, &view).await?,
         credentials,
         alarms,
+        replayed_changes: admin.store.history().replayed,
         webhooks: admin.webhooks.as_ref().map(WebhooksStatus::from),
         pipelines,
     })
@@ -324,6 +330,17 @@ fn elsewhere<'a>(admin: &'a Admin, nodes: &'a [Node]) -> impl Iterator<Item = Al
     })
 }
 
+/// The alarm of commits that the database has forgotten lately.
+fn forgotten(history: History) -> Option<Alarm> {
+    let lately = |at: &Time| Clock::since_boot().since(*at) < FORGOTTEN;
+    history.at.filter(lately)?;
+    let text = format!(
+        "PostgreSQL forgot {} of this node in a failover or a restore; they are committed again",
+        counted(history.forgotten, "commit")
+    );
+    Some(Alarm::new(AlarmKind::Replication, text))
+}
+
 /// Every alarm but those of assets that are given up, each with the names of what it is about.
 fn alarms(
     admin: &Admin,
@@ -335,8 +352,9 @@ fn alarms(
     let away = away.map(|why| Alarm::new(AlarmKind::Store, format!("the queue: {why}")));
     let is_deaf = admin.store.subscribe_others().borrow().is_deaf;
     let deaf = is_deaf.then(|| Alarm::new(AlarmKind::Listen, DEAF));
+    let forgotten = forgotten(admin.store.history());
     let fleet = admin.fleet.iter().flat_map(FleetHandle::alarms);
-    let known = away.into_iter().chain(deaf).chain(fleet);
+    let known = away.into_iter().chain(deaf).chain(forgotten).chain(fleet);
     let mut alarms: Vec<Alarm> = known.chain(view.alarms.clone()).collect();
     if let Some(key) = &admin.key {
         let refused = alarms.iter_mut();

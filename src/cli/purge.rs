@@ -226,6 +226,13 @@ async fn settled(
         let reply = daemon.get("/api/v1/changes", &query).await?;
         let progress: ChangeProgress = reply.value;
         left.set(progress.stages.queued + progress.stages.taken);
+        if progress.stages.all() < queued.changes {
+            return Err(Failure::temporary(format!(
+                "PostgreSQL has forgotten what was queued, as in a failover; the daemon has queued it again, under \
+                 other numbers: `edgepurge wait {}` waits for it",
+                queued.pipeline
+            )));
+        }
         if left.get() == 0 {
             return Ok(progress);
         }

@@ -184,6 +184,10 @@ alarm_kinds! {
     Listen "listen" false:
         "what other nodes do is noticed up to two seconds later; nothing is lost";
         "let database_url_file lead to PostgreSQL itself, or to a pooler in session mode; it goes on by itself",
+    /// The database's server has forgotten commits, which were committed again.
+    Replication "replication" false:
+        "nothing is lost, since this node had them in memory; had it died with the server, its changes would be";
+        "replicate synchronously: name the standbys in synchronous_standby_names; it is over after an hour",
     /// The API does not answer, or answers with an error of its own.
     Api "api" true:
         "nothing is purged until the API answers; changes wait on disk, none is lost";

@@ -196,10 +196,12 @@ impl Steps {
     /// Waits until changes were committed that are not pulled yet.
     ///
     /// # Errors
-    /// When the store is closed.
+    /// When the store is closed, or the term is over.
     pub async fn appended(&mut self) -> Result<(), StoreError> {
-        let news = self.appended.changed().await;
-        news.map_err(|_| StoreError::Closed)
+        tokio::select! {
+            news = self.appended.changed() => news.map_err(|_| StoreError::Closed),
+            over = self.desk.superseded() => Err(over),
+        }
     }
 
     /// How much is queued of the pipelines that have a cap.

@@ -61,6 +61,8 @@ pub struct Desk {
     store: Arc<Store>,
     term: Term,
     tenure: Tenure,
+    /// How often the history had changed when the term began: decisions rest on what was read since.
+    history: u64,
 }
 
 /// What every node does with the store, the leader does, too.
@@ -76,11 +78,14 @@ impl Deref for Desk {
 impl Store {
     /// Begins a term, whichever was before, of a queue that no other node uses.
     pub fn lead(self: &Arc<Self>, term: Term) -> StoreFuture<'_, Desk> {
-        let node = self.node;
-        let begun = self.alter(move |db| fleet::take(db, fleet::lease(db)?, term, node));
+        let (node, history) = (self.node, Arc::clone(&self.history));
+        let begun = self.alter(move |db| {
+            fleet::take(db, fleet::lease(db)?, term, node)?;
+            Ok(history.borrow().changes)
+        });
         Box::pin(async move {
-            begun.await?;
-            Ok(self.desk(term, Tenure::unlimited()))
+            let history = begun.await?;
+            Ok(self.desk(term, Tenure::unlimited(), history))
         })
     }
 
@@ -97,10 +102,14 @@ impl Store {
         node: NodeId,
         until: Time,
     ) -> StoreFuture<'_, Option<Desk>> {
-        let taken = self.alter(move |db| fleet::take(db, read, term, node));
+        let history = Arc::clone(&self.history);
+        let taken = self.alter(move |db| {
+            let taken = fleet::take(db, read, term, node)?;
+            Ok(taken.then(|| history.borrow().changes))
+        });
         Box::pin(async move {
             let taken = taken.await?;
-            Ok(taken.then(|| self.desk(term, Tenure::until(until))))
+            Ok(taken.map(|history| self.desk(term, Tenure::until(until), history)))
         })
     }
 
@@ -157,11 +166,12 @@ impl Store {
         self.alter(move |db| Ok(db.execute(sql::node::FORGET, &values![node, beat])? > 0))
     }
 
-    fn desk(self: &Arc<Self>, term: Term, tenure: Tenure) -> Desk {
+    fn desk(self: &Arc<Self>, term: Term, tenure: Tenure, history: u64) -> Desk {
         Desk {
             store: Arc::clone(self),
             term,
             tenure,
+            history,
         }
     }
 }
@@ -185,12 +195,31 @@ impl Desk {
 
     /// The queued changes after `cursor` in order of sequence, at most `limit`.
     pub fn queued_after(&self, cursor: Seq, limit: usize) -> StoreFuture<'_, Vec<Change>> {
-        let pulled = self.store.pulled.clone();
+        let (pulled, rests) = (self.store.pulled.clone(), self.rests());
         self.store.read(move |db| {
             let changes = queue::queued_after(db, cursor, limit)?;
+            rests()?;
             pulled.note(&changes);
             Ok(changes)
         })
+    }
+
+    /// Waits until what this term rests on may be gone ([`History`]): then it is over.
+    pub async fn superseded(&self) -> StoreError {
+        let (mut history, begun) = (self.store.subscribe_history(), self.history);
+        match history.wait_for(|now| now.changes != begun).await {
+            Ok(_) => StoreError::Superseded,
+            Err(_) => StoreError::Closed,
+        }
+    }
+
+    /// Refuses what rests on a history that may be gone.
+    fn rests(&self) -> impl Fn() -> Result<(), StoreError> + Send + 'static {
+        let (history, begun) = (Arc::clone(&self.store.history), self.history);
+        move || {
+            let rests = history.borrow().changes == begun;
+            rests.then_some(()).ok_or(StoreError::Superseded)
+        }
     }
 
     /// Commits decisions, in order. All or none.
@@ -366,8 +395,9 @@ impl Desk {
         &self,
         to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        let term = self.term;
+        let (term, rests) = (self.term, self.rests());
         let written = self.store.alter(move |db| {
+            rests()?;
             fleet::fence(db, term)?;
             to(db)
         });
@@ -379,8 +409,9 @@ impl Desk {
         &self,
         to: impl FnOnce(&dyn Db) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        let term = self.term;
+        let (term, rests) = (self.term, self.rests());
         let written = self.store.write_and_announce(move |db| {
+            rests()?;
             fleet::fence(db, term)?;
             to(db)
         });

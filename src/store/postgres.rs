@@ -12,7 +12,9 @@
 //!
 //! **A connection that is lost is made again** (`session.rs`); while it can't be, calls fail at once with
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
-//! writes a mark (the table `batch`), and the next connection looks which was the last.
+//! writes a mark (the table `batch`), and the next connection looks which was the last. **What a server has
+//! forgotten**, as a standby that was behind, is committed again from memory ([`Ring`](crate::core::ring::Ring));
+//! what a process before this one was answered, its last mark in the state directory shows (`marked.rs`).
 //!
 //! **A queue that was in `queue.db` is taken over** at the first start with a database (`import.rs`).
 //!
@@ -34,12 +36,15 @@ use super::db::Session as _;
 use super::sqlite::lock::Lock;
 use super::sqlite::{DeliveryBatcher, Lane, Worker};
 use super::{Store, StoreError, StoreSettings, Why};
+use crate::core::change::Seq;
 use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
 pub(super) use import::moved;
 use listener::Listener;
+use marked::Marked;
+use servers::Servers;
 use session::{Part, Postgres};
 pub use survey::{Survey, survey};
 
@@ -48,8 +53,10 @@ mod import;
 mod join;
 mod key;
 mod listener;
+mod marked;
 mod probe;
 mod schema;
+mod servers;
 mod session;
 mod survey;
 
@@ -86,14 +93,21 @@ pub(super) fn open(
 ) -> Result<Store, StoreError> {
     let lock = Lock::take(&settings.directory)?;
     // A thread may wait for its own runtime only outside of another.
-    let opened = std::thread::scope(|scope| scope.spawn(|| Opened::new(settings, database)).join());
+    let last = Arc::new(watch::Sender::new(Seq(0)));
+    let servers = Arc::new(Servers::new(&last));
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Opened::new(settings, database, &servers));
+        opening.join()
+    });
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
-    let last = Arc::new(watch::Sender::new(opened.lineage.last));
+    last.send_replace(opened.lineage.last);
+    let lately = opened.writer.lately();
     let commits = Arc::default();
     let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
     let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last), &commits)
         .answering_from_a_task(supervisor)
-        .answering_in_time();
+        .answering_in_time()
+        .keeping(lately.clone());
     let (away, instance) = (opened.writer.away(), opened.writer.identity()?.instance);
     let writer = Worker::writer(
         opened.writer,
@@ -102,7 +116,7 @@ pub(super) fn open(
     );
     let writer = Lane::thread("queue writer", writer, supervisor)?.of_server(away);
     let beside = |name, part| {
-        let session = Postgres::new(database, part)?;
+        let session = Postgres::new(database, part, None, &servers)?;
         let away = session.away();
         let lane = Lane::thread(name, Worker::reader(session), supervisor)?;
         Ok::<_, StoreError>(lane.of_server(away))
@@ -120,6 +134,7 @@ pub(super) fn open(
         arrivals: arrivals.clone(),
         others: Arc::clone(&others),
         full: Arc::clone(&full),
+        servers: Arc::clone(&servers),
     };
     listener.spawn(supervisor);
     Ok(Store {
@@ -128,6 +143,8 @@ pub(super) fn open(
         reader,
         others,
         full,
+        history: Arc::clone(servers.history()),
+        lately,
         last,
         arrivals,
         keys,
@@ -148,13 +165,18 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(settings: &StoreSettings, database: &Database) -> Result<Self, StoreError> {
+    fn new(
+        settings: &StoreSettings,
+        database: &Database,
+        servers: &Arc<Servers>,
+    ) -> Result<Self, StoreError> {
         let identity = Identity {
             name: database.node.clone(),
             key: key::key(&settings.directory)?,
             instance: fastrand::i64(..),
         };
-        let writer = Postgres::new(database, Part::Writer(identity))?;
+        let marked = Marked::open(&settings.directory)?;
+        let writer = Postgres::new(database, Part::Writer(identity), Some(marked), servers)?;
         writer.begin()?;
         let before = schema::migrate(&writer)?;
         let import = import::import(settings, &writer, before == 0)?;

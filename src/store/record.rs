@@ -103,6 +103,14 @@ pub struct StageCounts {
     pub dropped: u64,
 }
 
+impl StageCounts {
+    /// How many changes there are.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.queued + self.taken + self.done + self.failed + self.dropped
+    }
+}
+
 /// A pipeline that left the configuration with work undone. It is kept until the pipeline
 /// returns, or a person drops it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use super::calls::delivery_keys::DeliveryKeys;
 use super::calls::queue::Pulled;
 use super::calls::{deliveries, history, operate, queue};
 use super::postgres::moved;
+use super::written::Lately;
 use super::{Database, Store, StoreError, StoreFuture, Why};
 use crate::core::change::Seq;
 use crate::core::lease::NodeId;
@@ -79,6 +80,8 @@ pub(super) fn open(settings: &StoreSettings, supervisor: &Supervisor) -> Result<
         instance: 0,
         others: Arc::default(),
         full: Arc::default(),
+        history: Arc::default(),
+        lately: Lately::default(),
         is_on_server: false,
     })
 }

@@ -76,6 +76,9 @@ pub struct Status {
     pub credentials: Vec<Credential>,
     /// What an operator should act on, on this node and on the others that run.
     pub alarms: Vec<Alarm>,
+    /// Changes that the database had forgotten and this node has committed again, since its start.
+    #[serde(default)]
+    pub replayed_changes: u64,
 }
 
 /// An older daemon is alone.

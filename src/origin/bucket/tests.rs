@@ -243,7 +243,11 @@ fn object(key: &str, stored: &Stored, modified_ns: i64) -> Object {
 }
 
 impl Sink for Fake {
-    fn files<'a>(&'a self, _: &'a PipelineId, changes: Vec<FileChange>) -> SinkFuture<'a, Seq> {
+    fn files<'a>(
+        &'a self,
+        _: &'a PipelineId,
+        changes: Vec<FileChange>,
+    ) -> SinkFuture<'a, Option<Seq>> {
         let mut world = self.0.lock().unwrap();
         for change in changes {
             let path = String::from_utf8(change.path).unwrap();
@@ -253,7 +257,7 @@ impl Sink for Fake {
             world.purges.push((change.kind, path));
         }
         let seq = Seq(world.purges.len() as u64);
-        Box::pin(async move { Ok(seq) })
+        Box::pin(async move { Ok(Some(seq)) })
     }
 
     fn facts_after<'a>(

@@ -31,7 +31,11 @@ pub(super) struct Recorder {
 }
 
 impl Sink for Recorder {
-    fn files<'a>(&'a self, _: &'a PipelineId, changes: Vec<FileChange>) -> SinkFuture<'a, Seq> {
+    fn files<'a>(
+        &'a self,
+        _: &'a PipelineId,
+        changes: Vec<FileChange>,
+    ) -> SinkFuture<'a, Option<Seq>> {
         Box::pin(async move {
             if self.refuse.load(Ordering::SeqCst) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
@@ -45,7 +49,7 @@ impl Sink for Recorder {
             if self.crash.load(Ordering::SeqCst) {
                 return Err(SinkError::Stopping);
             }
-            Ok(Seq(u64::try_from(kept.len()).unwrap()))
+            Ok(Some(Seq(u64::try_from(kept.len()).unwrap())))
         })
     }
 

@@ -164,9 +164,9 @@ impl Committer {
         let seq = if batch.changes.is_empty() {
             None
         } else {
-            Some(self.insist(trouble, || {
+            self.insist(trouble, || {
                 self.drive(self.sink.files(&self.pipeline, batch.changes.clone()))
-            })?)
+            })?
         };
         self.write(trouble, |index| index.apply(&batch.edits, seq))
     }

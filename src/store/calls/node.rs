@@ -34,11 +34,7 @@ pub(in crate::store) fn join(
     db: &dyn Db,
     identity: &Identity,
 ) -> Result<(NodeId, Known), StoreError> {
-    let Identity {
-        name,
-        key,
-        instance,
-    } = identity;
+    let Identity { name, key, .. } = identity;
     let found = db.optional(sql::node::FIND, &values![key, name], |row| {
         let known = if row.get::<&str>("key")? == key {
             Known::ByKey
@@ -51,9 +47,24 @@ pub(in crate::store) fn join(
         Some(found) => found,
         None => (db.value::<i64>(sql::node::LAST, &[])? + 1, Known::Not),
     };
-    let version = env!("CARGO_PKG_VERSION");
-    db.execute(sql::node::JOIN, &values![id, key, name, *instance, version])?;
+    join_as(db, NodeId(id), identity)?;
     Ok((NodeId(id), known))
+}
+
+/// The node of this number runs as this.
+pub(in crate::store) fn join_as(
+    db: &dyn Db,
+    node: NodeId,
+    identity: &Identity,
+) -> Result<(), StoreError> {
+    let Identity {
+        name,
+        key,
+        instance,
+    } = identity;
+    let version = env!("CARGO_PKG_VERSION");
+    let values = values![node, key, name, *instance, version];
+    db.execute(sql::node::JOIN, &values).map(drop)
 }
 
 /// Every node.

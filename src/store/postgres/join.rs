@@ -2,11 +2,16 @@
 
 use super::session::{NODES, Postgres};
 use crate::core::lease::NodeId;
+use crate::core::ring::Mark;
 use crate::lineage::Beginning;
 use crate::store::calls::node::{self, Known};
 use crate::store::calls::operate;
 use crate::store::db::{Db, values};
 use crate::store::{StoreError, sql};
+
+/// The mark of a number, or the first one that is kept after it.
+const FIRST_OR_EQUAL: &str =
+    "SELECT n, mark FROM batch WHERE node = ?1 AND n >= ?2 ORDER BY n LIMIT 1";
 
 /// The key of the reason why commits of a node are missing, until its next start has read it.
 fn forgotten(node: NodeId) -> String {
@@ -29,8 +34,13 @@ impl Postgres {
         let others_run = self.others_run()?;
         let identity = self.identity()?;
         let (node, known) = node::join(db, identity)?;
-        self.read_mark(node)?;
-        if let Some(why) = operate::meta(db, &forgotten(node))? {
+        let found = self.read_mark(node)?;
+        let noted = operate::meta(db, &forgotten(node))?;
+        let why = match noted {
+            None if before > 0 => self.forgotten_since(node, found)?,
+            noted => noted,
+        };
+        if let Some(why) = why {
             let new = uuid::Uuid::new_v4().to_string();
             Db::execute(self, sql::meta::SET, &values![&epoch(node), &new])?;
             Db::execute(self, sql::meta::DELETE, &values![&forgotten(node)])?;
@@ -52,6 +62,29 @@ impl Postgres {
             )),
         };
         Ok((node, beginning))
+    }
+
+    /// Why the database is not one that has all that the process before this one was answered.
+    fn forgotten_since(&self, node: NodeId, found: Mark) -> Result<Option<String>, StoreError> {
+        let db: &dyn Db = self;
+        let Some(answered) = self.marked() else {
+            return Ok(None);
+        };
+        // Of a directory that is older than the database, the mark may be one that is not kept any more.
+        let known = db.optional(FIRST_OR_EQUAL, &values![node, answered.n], |row| {
+            Ok(Mark {
+                n: row.get("n")?,
+                mark: Some(row.get("mark")?),
+            })
+        })?;
+        let is_kept = known.is_some_and(|known| known == answered || known.n > answered.n);
+        Ok((!is_kept).then(|| {
+            format!(
+                "PostgreSQL has forgotten commits of this node while it did not run, as in a failover to a standby \
+                 that was behind, or a backup that was restored: of {}, {} are there",
+                answered.n, found.n
+            )
+        }))
     }
 
     /// Whether another node runs: its session has the lock of its name.

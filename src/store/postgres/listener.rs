@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
+use super::servers::{SERVER, Servers};
 use super::{Database, failed};
 use crate::core::backoff::Backoff;
 use crate::core::change::{PipelineId, Seq};
@@ -78,6 +79,7 @@ pub(super) struct Listener {
     pub(super) arrivals: DeliveryBatcher,
     pub(super) others: Arc<watch::Sender<OtherNodes>>,
     pub(super) full: Arc<watch::Sender<BTreeSet<PipelineId>>>,
+    pub(super) servers: Arc<Servers>,
 }
 
 impl Listener {
@@ -138,8 +140,15 @@ impl Listener {
         let set_up = format!("SET search_path = {schema}; LISTEN {schema}");
         client.batch_execute(&set_up).await.map_err(failed)?;
         let full = operate::key_of(operate::FULL);
+        let server = client.query_one(SERVER, &[]).await.map_err(failed)?;
+        let server = self.servers.found(server.try_get(0).map_err(failed)?);
         let statement = client.prepare(LOOK).await.map_err(failed)?;
         while let Some(last) = self.last.upgrade() {
+            if server != self.servers.changes() {
+                // What other nodes had done by the last look may be gone.
+                looks.last = None;
+                return Ok(());
+            }
             // What is announced from here on is looked for again.
             hears.mark_unchanged();
             let parameters: [&(dyn ToSql + Sync); 2] = [&self.node.0, &full];

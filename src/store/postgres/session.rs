@@ -15,13 +15,20 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::form::{Owned, columns, of_each, of_many, parameters, translated};
+use super::marked::Marked;
+use super::servers::{SERVER, Servers};
 use super::{Database, failed};
+use crate::clock::Clock;
 use crate::core::lease::NodeId;
+use crate::core::ring::{Mark, Ring};
 use crate::core::time::Time;
-use crate::store::calls::node::{self, Identity};
+use crate::store::calls::node::Identity;
 use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
 use crate::store::sqlite::Away;
+use crate::store::written::Lately;
 use crate::store::{StoreError, Why};
+
+mod forgotten;
 
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
@@ -68,12 +75,11 @@ impl Part {
     }
 }
 
-/// The commits of a node: how many there were, the mark of the last, and that of one whose answer was lost.
+/// Whose transactions these are, and the mark of one whose answer was lost. The last that was acknowledged is
+/// that of the ring.
 #[derive(Clone, Copy)]
 struct Marks {
     node: NodeId,
-    n: i64,
-    last: Option<i64>,
     in_doubt: Option<i64>,
 }
 
@@ -91,6 +97,12 @@ pub(super) struct Postgres {
     wrote: Cell<bool>,
     /// `None` until the first transaction has read them.
     marks: Cell<Option<Marks>>,
+    lately: RefCell<Lately>,
+    /// Has the last mark for the next process; `None` for one that only reads.
+    marked: Option<Marked>,
+    servers: Arc<Servers>,
+    /// How often the server had changed when the connection was made.
+    made_at: Cell<u64>,
     /// Whether the commit that was in doubt was kept.
     resolved: Cell<Option<bool>>,
     away: watch::Sender<Away>,
@@ -108,7 +120,12 @@ struct Prepared {
 
 impl Postgres {
     /// A connection that is made by its first use.
-    pub(super) fn new(database: &Database, part: Part) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        database: &Database,
+        part: Part,
+        marked: Option<Marked>,
+        servers: &Arc<Servers>,
+    ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -125,6 +142,10 @@ impl Postgres {
             in_transaction: Cell::new(false),
             wrote: Cell::new(false),
             marks: Cell::default(),
+            lately: RefCell::default(),
+            marked,
+            servers: Arc::clone(servers),
+            made_at: Cell::default(),
             resolved: Cell::default(),
             away: watch::Sender::new(None),
             runtime,
@@ -136,16 +157,41 @@ impl Postgres {
         self.away.subscribe()
     }
 
-    /// Reads a node's last mark, within the first transaction.
-    pub(super) fn read_mark(&self, node: NodeId) -> Result<(), StoreError> {
-        let (n, last) = self.last_mark(node)?;
+    /// Reads a node's last mark, within the first transaction: the ring begins after it.
+    pub(super) fn read_mark(&self, node: NodeId) -> Result<Mark, StoreError> {
+        let last = self.last_mark(node)?;
+        self.lately.replace(Lately::of(Ring::new(last)));
         self.marks.set(Some(Marks {
             node,
-            n,
-            last,
             in_doubt: None,
         }));
-        Ok(())
+        Ok(last)
+    }
+
+    /// The last commits of the node.
+    pub(super) fn lately(&self) -> Lately {
+        self.lately.borrow().clone()
+    }
+
+    /// The mark of the last commit by the process before this one, as far as it is known here.
+    pub(super) fn marked(&self) -> Option<Mark> {
+        self.marked.as_ref().and_then(Marked::read)
+    }
+
+    /// A transaction was committed.
+    fn acknowledged(&self, mark: i64) {
+        if let Some(mut ring) = self.lately.borrow().ring() {
+            ring.committed(mark, Clock::since_boot());
+            if let Some(marked) = &self.marked {
+                marked.keep(ring.last());
+            }
+        }
+    }
+
+    /// The last transaction that was committed.
+    fn last(&self) -> Mark {
+        let lately = self.lately.borrow();
+        lately.ring().map_or(Mark::NONE, |ring| ring.last())
     }
 
     /// As which node it writes.
@@ -156,12 +202,15 @@ impl Postgres {
         }
     }
 
-    fn last_mark(&self, node: NodeId) -> Result<(i64, Option<i64>), StoreError> {
+    fn last_mark(&self, node: NodeId) -> Result<Mark, StoreError> {
         let db: &dyn Db = self;
         let last = db.optional(LAST_MARK, &values![node], |row| {
-            Ok((row.get("n")?, row.get("mark")?))
+            Ok(Mark {
+                n: row.get("n")?,
+                mark: Some(row.get("mark")?),
+            })
         })?;
-        Ok(last.map_or((0, None), |(n, mark): (i64, i64)| (n, Some(mark))))
+        Ok(last.unwrap_or(Mark::NONE))
     }
 
     /// Sends a statement: the first poll brings it to the connection. What becomes of it is waited for later.
@@ -227,6 +276,9 @@ impl Postgres {
             return Ok(Arc::clone(client));
         }
         let made = self.connect().and_then(|client| {
+            let server = self.wait(client.query_one(SERVER, &[]))?;
+            let server = server.try_get("server").map_err(failed)?;
+            self.made_at.set(self.servers.found(server));
             self.client.replace(Some(Arc::clone(&client)));
             self.set_up()?;
             self.resolve()?;
@@ -242,6 +294,13 @@ impl Postgres {
             changed
         });
         made
+    }
+
+    /// Drops a connection that another one has found another server since.
+    fn leave_former_server(&self) {
+        if self.client.borrow().is_some() && self.made_at.get() != self.servers.changes() {
+            self.drop_connection();
+        }
     }
 
     fn connect(&self) -> Result<Arc<Client>, StoreError> {
@@ -297,42 +356,6 @@ impl Postgres {
         self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema}; COMMIT"))
     }
 
-    /// Looks which commit was the last, where this is not the first connection. The lock waits for what the
-    /// lost one may still be doing.
-    fn resolve(&self) -> Result<(), StoreError> {
-        let Some(mut marks) = self.marks.get() else {
-            return Ok(());
-        };
-        self.lock()?;
-        let identity = self.identity()?;
-        if node::instance(self, marks.node)? != Some(identity.instance) {
-            return Err(node::replaced());
-        }
-        let found = self.last_mark(marks.node)?;
-        let pending = marks.in_doubt.map(|mark| (marks.n + 1, Some(mark)));
-        let kept = Some(found) == pending;
-        if !kept && found != (marks.n, marks.last) {
-            let why = format!(
-                "PostgreSQL has forgotten commits, as in a failover to a standby that was behind, or a backup \
-                 that was restored: of {}, {} are there",
-                marks.n, found.0
-            );
-            self.note_forgotten(marks.node, &why)?;
-            self.run("COMMIT")?;
-            if marks.in_doubt.is_some() {
-                self.resolved.set(Some(false));
-            }
-            return Err(StoreError::Unusable(why.into()));
-        }
-        self.run("COMMIT")?;
-        if marks.in_doubt.take().is_some() {
-            self.resolved.set(Some(kept));
-            (marks.n, marks.last) = found;
-            self.marks.set(Some(marks));
-        }
-        Ok(())
-    }
-
     /// Begins a transaction beside which nothing else is written; what it does first leaves with that.
     fn lock(&self) -> Result<(), StoreError> {
         let schema = &self.database.schema;
@@ -376,6 +399,9 @@ impl Postgres {
         if lost && writes {
             return Err(self.given_up());
         }
+        if !writes {
+            self.leave_former_server();
+        }
         if writes && !sql.starts_with("SELECT") {
             self.wrote.set(true);
         }
@@ -394,7 +420,8 @@ impl Postgres {
 }
 
 impl Session for Postgres {
-    /// A connection whose end has arrived while nothing went on is made again first.
+    /// A connection whose end has arrived while nothing went on is made again first, and so is one to a server
+    /// that has been followed by another.
     fn begin(&self) -> Result<(), StoreError> {
         self.runtime.block_on(async {
             for _ in 0..TURNS {
@@ -405,6 +432,7 @@ impl Session for Postgres {
         if self.client.borrow().as_ref().is_some_and(ended) {
             self.drop_connection();
         }
+        self.leave_former_server();
         let begun = self.lock();
         self.wrote.set(false);
         self.in_transaction.set(begun.is_ok());
@@ -418,7 +446,8 @@ impl Session for Postgres {
         let mark = fastrand::i64(..);
         let sql = match marks {
             None => "SELECT 1; COMMIT".to_owned(),
-            Some(Marks { node, last, .. }) => {
+            Some(Marks { node, .. }) => {
+                let last = self.last().mark;
                 let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
                 let (node, schema) = (node.0, &self.database.schema);
                 format!(
@@ -430,13 +459,8 @@ impl Session for Postgres {
         match (&ended, marks) {
             (Ok(()), marks) => {
                 self.in_transaction.set(false);
-                if let Some(Marks { node, n, .. }) = marks {
-                    self.marks.set(Some(Marks {
-                        node,
-                        n: n + 1,
-                        last: Some(mark),
-                        in_doubt: None,
-                    }));
+                if marks.is_some() {
+                    self.acknowledged(mark);
                 }
             }
             (Err(StoreError::Away(_)), Some(marks)) => {

@@ -147,8 +147,9 @@ fn warnings(row: &Row) -> Vec<String> {
     let standbys: i64 = row.get("standbys");
     if standbys > 0 && row.get::<_, &str>("synchronous").is_empty() {
         warnings.push(format!(
-            "{standbys} replicate it and none is synchronous: a failover may lose the last commits, which costs one \
-             purge of everything; set synchronous_standby_names"
+            "{standbys} replicate it and none is synchronous: a failover may lose the last commits; nodes that \
+             run commit them again, and one that dies with the server purges everything once; set \
+             synchronous_standby_names"
         ));
     }
     warnings

@@ -18,6 +18,7 @@ use crate::core::delivery::{NewDelivery, Taken};
 use crate::store::calls::queue::Pulled;
 use crate::store::commits::{Commits, Counts};
 use crate::store::db::Db;
+use crate::store::written::Lately;
 use crate::supervise::Supervisor;
 
 /// Deliveries that wait at most; the senders of more are asked to try again.
@@ -81,6 +82,7 @@ pub(in crate::store) struct DeliveryBatcher {
     answers: Option<mpsc::Sender<Answers>>,
     /// How long an answer is waited for; `None`: until it comes.
     patience: Option<Duration>,
+    lately: Lately,
 }
 
 impl std::fmt::Debug for DeliveryBatcher {
@@ -106,6 +108,7 @@ impl DeliveryBatcher {
             waits: Arc::new(watch::Sender::new(())),
             answers: None,
             patience: None,
+            lately: Lately::default(),
         }
     }
 
@@ -130,6 +133,11 @@ impl DeliveryBatcher {
             patience: Some(IN_TIME),
             ..self
         }
+    }
+
+    /// The same, which keeps what it took in a ring.
+    pub(in crate::store) fn keeping(self, lately: Lately) -> Self {
+        Self { lately, ..self }
     }
 
     /// Changes when a delivery that waits is on disk.
@@ -226,14 +234,14 @@ impl DeliveryBatcher {
                 let result = commit.and(result);
                 match &result {
                     Ok((taken, (appended, counts))) => {
+                        let new = waiting.iter().zip(taken);
+                        let new = new.filter(|(_, taken)| **taken != Taken::Duplicate);
+                        let mut new = new.map(|(arrival, _)| &arrival.delivery);
+                        arrivals.lately.keep_deliveries(new.clone());
                         announce(&arrivals.last, *appended);
                         arrivals.commits.appended(counts);
-                        let mut all = waiting.iter().zip(taken);
-                        let waits = |(arrival, taken): (&Arrival, &Taken)| {
-                            arrival.delivery.waits() && *taken != Taken::Duplicate
-                        };
                         // Not by the call that waits for the answer, since that may be gone.
-                        if all.any(waits) {
+                        if new.any(NewDelivery::waits) {
                             arrivals.announce_waiting();
                         }
                     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::store::commits::Commits;
 use crate::store::db::Db;
+use crate::store::written::Lately;
 
 /// An empty database of this version: to copy it is much faster than to run the migrations.
 static EMPTY: LazyLock<Result<Vec<u8>, StoreError>> = LazyLock::new(schema::empty);
@@ -92,6 +93,8 @@ impl InlineDatabase {
             instance: 0,
             others: Arc::default(),
             full: Arc::default(),
+            history: Arc::default(),
+            lately: Lately::default(),
             is_on_server: false,
         })
     }
