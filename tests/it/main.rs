@@ -25,6 +25,7 @@ mod deploys;
 mod discovery;
 mod dry_run;
 mod explain;
+mod failover;
 mod field;
 mod fleet;
 mod fleet_status;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tokio_postgres::{Client, NoTls};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::cluster::{Cluster, give, programs};
 use crate::bench::{Bench, skip, until};
 
@@ -25,8 +27,7 @@ impl Server {
             skip("PostgreSQL is not installed; tests/run unpacks it");
             return None;
         }
-        let home = tempfile::tempdir().unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = home();
         let password = home.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         give(&password);
@@ -43,6 +44,81 @@ impl Server {
         };
         server.run(&[]).await;
         Some(server)
+    }
+
+    /// A standby of it, which has all that it has.
+    pub(crate) async fn standby(&self) -> Self {
+        let home = home();
+        let (from, to) = (self.cluster.home().join("data"), home.path().join("data"));
+        let session = self.session().await;
+        let begun = session.query("SELECT pg_backup_start('standby', true)", &[]);
+        begun.await.unwrap();
+        // A file that goes away meanwhile is in the log of the server.
+        let mut copy = tokio::process::Command::new("cp");
+        copy.arg("-a").arg(from).arg(&to).status().await.unwrap();
+        let ended = session.query_one("SELECT labelfile FROM pg_backup_stop(false)", &[]);
+        let label: String = ended.await.unwrap().get(0);
+        let (at, port) = (self.cluster.home().display(), self.port);
+        let primary =
+            format!("primary_conninfo = 'host={at} port={port} user=edge password={PASSWORD}'\n");
+        fs::remove_file(to.join("postmaster.pid")).unwrap();
+        for (name, text) in [
+            ("backup_label", &label),
+            ("standby.signal", &String::new()),
+            ("postgresql.auto.conf", &primary),
+        ] {
+            fs::write(to.join(name), text).unwrap();
+            give(&to.join(name));
+        }
+        let mut standby = Self {
+            cluster: Cluster::of(home),
+            port: self.port,
+        };
+        standby.run(&[]).await;
+        self.sender().await;
+        standby
+    }
+
+    /// The process that sends to the standby.
+    async fn sender(&self) -> Pid {
+        let session = self.session().await;
+        let pid = until("the standby follows", async || {
+            let sql = "SELECT pid FROM pg_stat_replication WHERE state = 'streaming'";
+            session.query_opt(sql, &[]).await.unwrap()
+        })
+        .await;
+        Pid::from_raw(pid.get(0)).unwrap()
+    }
+
+    /// Sends nothing to the standby any more, which does not notice for a while. Returns what sends.
+    pub(crate) async fn stop_sending(&self) -> Pid {
+        let sender = self.sender().await;
+        kill_process(sender, Signal::STOP).unwrap();
+        sender
+    }
+
+    /// From now on it is the one that can write.
+    pub(crate) async fn promote(&self) {
+        let session = self.session().await;
+        let promoted = session.query_one("SELECT pg_promote(true, 20)", &[]).await;
+        assert!(promoted.unwrap().get::<_, bool>(0));
+    }
+
+    /// Changes a setting of a server that runs.
+    pub(crate) async fn set(&self, setting: &str) {
+        let session = self.session().await;
+        let set = format!("ALTER SYSTEM SET {setting}");
+        session.execute(&set, &[]).await.unwrap();
+        session
+            .execute("SELECT pg_reload_conf()", &[])
+            .await
+            .unwrap();
+    }
+
+    /// Ends all sessions of a node.
+    pub(crate) async fn cut(&self) {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'edgepurge %'";
+        self.session().await.execute(sql, &[]).await.unwrap();
     }
 
     /// Starts it with settings, and waits until it takes connections.
@@ -92,10 +168,32 @@ impl Server {
         self.cluster.kill();
     }
 
+    /// Writes its URL, and that of another one, into the file that a bench's configuration names. Of the two,
+    /// the one that can write is taken.
+    pub(crate) fn serve_with(&self, other: &Self, bench: &Bench) {
+        let [home, others] = [self, other].map(|one| one.cluster.home().display().to_string());
+        let port = self.port;
+        let url =
+            format!("postgres://edge:{PASSWORD}@/postgres?host={home}&host={others}&port={port}");
+        fs::write(bench.path("database_url"), url).unwrap();
+    }
+
+    /// Writes its URL into the file that a bench's configuration names.
+    pub(crate) fn serve_alone(&self, bench: &Bench) {
+        fs::write(bench.path("database_url"), self.url("edge", PASSWORD)).unwrap();
+    }
+
     /// Points a bench's configuration at it.
     pub(crate) fn serve(&self, bench: &mut Bench, password: &str) {
         write_url(bench, &self.url("edge", password));
     }
+}
+
+/// A directory for a server.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    home
 }
 
 /// Writes the URL that a bench's configuration names.

@@ -18,13 +18,18 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the files, with arguments of `initdb`.
-    pub(crate) fn make(home: tempfile::TempDir, arguments: &[&str]) -> Self {
+    /// The server whose files a directory has, or will have.
+    pub(crate) fn of(home: tempfile::TempDir) -> Self {
         give(home.path());
-        let cluster = Self {
+        Self {
             home,
             running: None,
-        };
+        }
+    }
+
+    /// Makes the files, with arguments of `initdb`.
+    pub(crate) fn make(home: tempfile::TempDir, arguments: &[&str]) -> Self {
+        let cluster = Self::of(home);
         let made = cluster
             .program("initdb")
             .arg("-D")
