@@ -177,6 +177,14 @@ impl Admin {
         divergence.map_or(0, |divergence| divergence.files)
     }
 
+    /// What this node is called among those that share the queue.
+    pub(crate) fn node(&self) -> Option<String> {
+        let own = self.store.node();
+        let nodes = self.fleet.iter().flat_map(FleetHandle::nodes);
+        let mut owns = nodes.filter(|node| node.observed.is_some_and(|(id, _)| id == own));
+        owns.next().map(|node| node.name)
+    }
+
     /// Queues whose pipelines are in the config no more.
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
         let known = self.pipelines.keys().cloned().collect();
@@ -206,7 +214,7 @@ impl Admin {
 }
 
 /// The pages and calls that there are.
-fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 23] {
+fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 24] {
     [
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
@@ -222,6 +230,7 @@ fn pages() -> [(&'static str, MethodRouter<Arc<Admin>>); 23] {
         ("/api/v1/purge", post(purge::purge)),
         ("/api/v1/scan", post(scan::scan)),
         ("/api/v1/wait", get(scan::wait)),
+        ("/api/v1/settled", get(scan::settled)),
         ("/api/v1/pause", post(operate::pause)),
         ("/api/v1/resume", post(operate::resume)),
         ("/api/v1/retry", post(operate::retry)),

@@ -27,6 +27,7 @@ pub mod purge;
 pub mod queue;
 pub mod refusal;
 pub mod ring;
+pub mod round;
 pub mod suggestion;
 pub mod time;
 pub mod verify;

@@ -238,7 +238,7 @@ impl Daemon {
             supervisor: supervisor.clone(),
         };
         let fleet = leader.start(seat, history).await?;
-        jobs::start(config, &jobs, fleet.as_ref(), &supervisor)?;
+        jobs::start(config, &jobs, fleet.as_ref(), &supervisor).await?;
         let webhooks = webhooks.map(|bound| bound.serve(&jobs, &handover.routes, &supervisor));
         let admin = Arc::new(Admin {
             engine: engine.clone(),

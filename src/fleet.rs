@@ -26,6 +26,7 @@ use crate::supervise::{Fault, Supervisor};
 mod agreements;
 
 pub use agreements::Agreements;
+mod rounds;
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.
@@ -40,6 +41,8 @@ pub struct FleetHandle {
     leads: watch::Receiver<bool>,
     nodes: watch::Receiver<Vec<Node>>,
     alarms: watch::Receiver<Vec<Alarm>>,
+    /// Says that this node has opened a round, or done one.
+    rounds: watch::Sender<()>,
 }
 
 impl FleetHandle {
@@ -93,6 +96,7 @@ pub fn spawn(
         leads: watch::Sender::new(false),
         nodes: watch::Sender::default(),
         alarms: watch::Sender::default(),
+        rounds: watch::Sender::default(),
     };
     let handle = driver.shown();
     let stopping = supervisor.stopping();
@@ -136,6 +140,7 @@ struct Driver {
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
     alarms: watch::Sender<Vec<Alarm>>,
+    rounds: watch::Sender<()>,
 }
 
 impl Driver {
@@ -144,6 +149,7 @@ impl Driver {
             leads: self.leads.subscribe(),
             nodes: self.nodes.subscribe(),
             alarms: self.alarms.subscribe(),
+            rounds: self.rounds.clone(),
         }
     }
 

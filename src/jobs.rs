@@ -23,6 +23,7 @@ use crate::supervise::Supervisor;
 
 mod agreement;
 mod asks;
+mod calm;
 mod deliveries;
 mod full;
 mod loss;
@@ -30,6 +31,7 @@ mod members;
 mod recent;
 pub(crate) mod remap;
 mod retention;
+mod rounds;
 mod verification;
 
 /// Why a job can't start.
@@ -57,7 +59,7 @@ pub(crate) struct Parts {
 }
 
 /// Starts the jobs of every node. The origins are there, and armed later.
-pub(crate) fn start(
+pub(crate) async fn start(
     config: &Config,
     parts: &Parts,
     fleet: Option<&FleetHandle>,
@@ -65,6 +67,7 @@ pub(crate) fn start(
 ) -> Result<(), JobError> {
     if let Some(fleet) = fleet {
         agreement::spawn(config, parts, fleet, supervisor);
+        rounds::spawn(parts, fleet, supervisor).await?;
     }
     recent::spawn(config, parts, supervisor);
     loss::spawn(parts, supervisor)
@@ -85,7 +88,7 @@ pub(crate) async fn lead(
         members::spawn(config, desk, parts, fleet, supervisor);
     }
     retention::spawn(desk, config.state.retention, clock, supervisor);
-    deliveries::spawn(config, desk, parts, supervisor).await?;
+    deliveries::spawn(config, desk, fleet, parts, supervisor).await?;
     verification::spawn(config, desk, parts, supervisor).await
 }
 

@@ -47,6 +47,7 @@ mod desk;
 mod listing;
 mod postgres;
 mod record;
+mod rounds;
 mod sql;
 mod sqlite;
 mod written;
@@ -482,6 +483,11 @@ impl Store {
     /// Everything but queued changes that a planner has to know at start.
     pub fn unsettled(&self) -> StoreFuture<'_, Unsettled> {
         self.read(history::unsettled)
+    }
+
+    /// Whether something of a pipeline up to a change is neither purged nor given up.
+    pub fn is_pending(&self, pipeline: PipelineId, last: Seq) -> StoreFuture<'_, bool> {
+        self.read(move |db| queue::is_pending(db, &pipeline, last))
     }
 
     /// How many assets of each pipeline are queued, and when the oldest change of them was noticed.

@@ -11,7 +11,8 @@ mod status;
 pub use crate::core::cause::{Cause, CauseWord};
 pub use calls::{
     CountAnswer, DropBody, ForgetBody, OriginScan, PauseAnswer, PauseBody, PurgeAnswer, PurgeBody,
-    Refusal, ResumeBody, RetryBody, ScanAnswer, ScanBody, WaitAnswer, WaitQuery,
+    Refusal, ResumeBody, RetryBody, ScanAnswer, ScanBody, SettledAnswer, SettledQuery, WaitAnswer,
+    WaitQuery,
 };
 pub use explain::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 pub use history::{ChangePage, ChangeProgress, ChangeQuery, DeliveryPage, Page, RequestPage};

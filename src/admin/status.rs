@@ -91,8 +91,14 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
         alarms.push(failed_alarm(admin, pipeline).await?);
     }
-    let now = admin.clock.now();
+    let (now, node) = (admin.clock.now(), admin.node());
     for alarm in &mut alarms {
+        if let (AlarmKind::Loss, Some(node)) = (alarm.reason, &node) {
+            // The files of this node are meant, and another one may be asked.
+            let whose = format!("--accept-loss --node {node}");
+            alarm.text = alarm.text.replace("--accept-loss", &whose);
+            alarm.remedy = alarm.remedy.replace("--accept-loss", &whose);
+        }
         alarm.since = Some(admin.alarm_times.since(alarm, now));
         alarm.place = place(admin, alarm);
     }

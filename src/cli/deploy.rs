@@ -153,6 +153,9 @@ impl Deploy {
             self.resume(limit).await?;
             let settled = async || wait::until_settled(&self.daemon, &self.pipeline).await;
             let settled = patiently(settled).await?;
+            if let Some(what) = wait::unknown_of(&settled.silent) {
+                output::to_stderr(&format!("note: {what}\n"));
+            }
             let query = ChangeQuery {
                 pipeline_id: Some(self.pipeline.clone()),
                 first: Some(self.before + 1),
@@ -189,6 +192,7 @@ impl Deploy {
         let scan = ScanBody {
             pipeline: self.pipeline.clone(),
             accept_loss: false,
+            node: None,
         };
         let scan = async || {
             self.daemon
@@ -198,6 +202,7 @@ impl Deploy {
         patiently(scan).await?;
         let query = WaitQuery {
             pipeline: self.pipeline.clone(),
+            without: String::new(),
         };
         let noticed = async || {
             self.daemon

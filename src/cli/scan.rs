@@ -1,4 +1,4 @@
-//! `edgepurge scan PIPELINE [--apply [--accept-loss]]`
+//! `edgepurge scan PIPELINE [--apply [--accept-loss [--node NODE]]]`
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::client::Daemon;
+use super::wait::unknown_of;
 use super::{Failure, Format, Global, named, output, owner};
 use crate::admin::api::{OriginScan, ScanAnswer, ScanBody};
 use crate::clock::Clock;
@@ -30,6 +31,9 @@ pub(super) struct ScanArgs {
     /// What is gone is meant to be gone, however much it is.
     #[arg(long, requires = "apply")]
     accept_loss: bool,
+    /// Where several nodes share the queue: the one on which that is so.
+    #[arg(long, value_name = "NODE", requires = "accept_loss")]
+    node: Option<String>,
 }
 
 pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Failure> {
@@ -176,6 +180,7 @@ async fn apply(global: &Global, config: &Config, args: ScanArgs) -> Result<ExitC
     let body = ScanBody {
         pipeline: args.pipeline.clone(),
         accept_loss: args.accept_loss,
+        node: args.node,
     };
     let scanned = daemon
         .post_and_wait::<ScanAnswer>("/api/v1/scan", &body)
@@ -184,20 +189,33 @@ async fn apply(global: &Global, config: &Config, args: ScanArgs) -> Result<ExitC
         let lines: Vec<String> = scanned.origins.iter().map(applied).collect();
         lines.join("\n")
     })?;
-    if scanned.value.origins.iter().any(|origin| origin.scan.held) {
+    if let Some(what) = unknown_of(&scanned.value.silent) {
+        output::to_stderr(&format!("note: {what}\n"));
+    }
+    let mut held = scanned.value.origins.iter().filter(|one| one.scan.held);
+    if let Some(first) = held.next() {
+        let on = first.node.iter().map(|node| format!(" --node {node}"));
         return Err(Failure::failed(format!(
-            "so many files are gone at once that nothing of that is purged; if that is meant so: \
-             edgepurge scan {} --apply --accept-loss",
-            args.pipeline
+            "{}: so many files are gone at once that nothing of that is purged; if that is meant so: \
+             edgepurge scan {} --apply --accept-loss{}",
+            place(first),
+            args.pipeline,
+            on.collect::<String>()
         )));
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where an origin is, for people.
+fn place(origin: &OriginScan) -> String {
+    let node = origin.node.iter().map(|node| format!("{node}: "));
+    format!("{}origin {}", node.collect::<String>(), origin.name)
+}
+
 fn applied(origin: &OriginScan) -> String {
-    let OriginScan { name, scan } = origin;
+    let (place, scan) = (place(origin), &origin.scan);
     format!(
-        "origin {name}: {} files: {} new, {} changed, {} gone; queued",
+        "{place}: {} files: {} new, {} changed, {} gone; queued",
         scan.files, scan.new, scan.changed, scan.gone
     )
 }

@@ -1,4 +1,4 @@
-//! `edgepurge wait PIPELINE [--timeout T]`
+//! `edgepurge wait PIPELINE [--timeout T] [--without NODE]...`
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::client::Daemon;
 use super::moment::length;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
-use crate::admin::api::{Cause, CauseWord, WaitAnswer, WaitQuery};
+use crate::admin::api::{Cause, CauseWord, SettledAnswer, SettledQuery, WaitAnswer, WaitQuery};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
 
@@ -25,30 +25,47 @@ pub(super) struct WaitArgs {
     /// Give up after so long, with exit code 75.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
     timeout: Duration,
+    /// Do not wait for this one of several nodes that share the queue.
+    #[arg(long, value_name = "NODE")]
+    without: Vec<String>,
 }
 
 pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Failure> {
     let daemon = Daemon::need(&global.socket()?).await?;
     let settled = async {
-        let noticed = noticed(&daemon, &args.pipeline).await?;
+        let noticed = noticed(&daemon, &args.pipeline, &args.without).await?;
         if let Some(held) = noticed.held {
             return Err(Failure::failed(held));
         }
         until_purged(&daemon, noticed).await
     };
     let shown = show_causes(&daemon, &args.pipeline, &String::new, settled);
-    let failed = match tokio::time::timeout(args.timeout, shown).await {
-        Ok(settled) => settled?.failed,
+    let Settled { failed, silent, .. } = match tokio::time::timeout(args.timeout, shown).await {
+        Ok(settled) => settled?,
         Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
     };
     match global.format {
         Format::Json => {
-            output::json(&json!({ "pipeline": args.pipeline, "failed_assets": failed }))?;
+            output::json(&json!({
+                "pipeline": args.pipeline,
+                "failed_assets": failed,
+                "silent": silent,
+            }))?;
         }
         Format::Text => output::line(&format!("{}: settled", args.pipeline))?,
     }
     if failed > 0 {
         return Err(stale(&daemon, &args.pipeline).await);
+    }
+    if let Some(what) = unknown_of(&silent) {
+        let without = silent.join(" --without ");
+        return Err(Failure::temporary(what)
+            .help("start it: it notices what changed, and that is purged then")
+            .help(&format!(
+                "edgepurge wait {} --without {without}",
+                args.pipeline
+            ))
+            .help("edgepurge node forget NAME, if it will not come back"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -60,12 +77,27 @@ pub(super) struct Settled {
     pub(super) last: u64,
     /// Assets of it that are failed.
     pub(super) failed: u64,
+    /// Nodes that were silent.
+    pub(super) silent: Vec<String>,
+}
+
+/// What to say of nodes that were silent; `None`: there were none.
+pub(super) fn unknown_of(silent: &[String]) -> Option<String> {
+    let names = silent.join(", ");
+    (!silent.is_empty()).then(|| {
+        format!("what changed on {names} is not known: it shares the queue, and does not move")
+    })
 }
 
 /// Waits until everything that changed before now is noticed, however long that takes.
-async fn noticed(daemon: &Daemon, pipeline: &str) -> Result<WaitAnswer, Failure> {
+async fn noticed(
+    daemon: &Daemon,
+    pipeline: &str,
+    without: &[String],
+) -> Result<WaitAnswer, Failure> {
     let query = WaitQuery {
         pipeline: pipeline.to_owned(),
+        without: without.join(","),
     };
     let noticed = daemon.get_and_wait("/api/v1/wait", &query).await?;
     Ok(noticed.value)
@@ -73,13 +105,22 @@ async fn noticed(daemon: &Daemon, pipeline: &str) -> Result<WaitAnswer, Failure>
 
 /// Waits until what is noticed is settled.
 async fn until_purged(daemon: &Daemon, noticed: WaitAnswer) -> Result<Settled, Failure> {
+    let WaitAnswer {
+        pipeline,
+        last,
+        silent,
+        ..
+    } = noticed;
+    let query = SettledQuery { pipeline, last };
     loop {
-        let status = daemon.status().await?.value;
-        let found = status.pipeline(&noticed.pipeline);
-        if let Some(pipeline) = found.filter(|one| one.planned.is_settled()) {
+        let now = daemon.get::<SettledAnswer>("/api/v1/settled", &query);
+        let now = now.await?.value;
+        if now.settled {
+            let failed = now.failed_assets;
             return Ok(Settled {
-                last: noticed.last,
-                failed: pipeline.failed_assets,
+                last,
+                failed,
+                silent,
             });
         }
         tokio::time::sleep(LOOK).await;
@@ -89,7 +130,7 @@ async fn until_purged(daemon: &Daemon, noticed: WaitAnswer) -> Result<Settled, F
 /// Waits until everything that changed before now is noticed and settled, however long that takes;
 /// what is gone and not believed is not waited for.
 pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Settled, Failure> {
-    let noticed = noticed(daemon, pipeline).await?;
+    let noticed = noticed(daemon, pipeline, &[]).await?;
     until_purged(daemon, noticed).await
 }
 

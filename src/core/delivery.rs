@@ -202,6 +202,9 @@ pub struct DeliveryRecord {
     pub what: String,
     /// When it came.
     pub at: Time,
+    /// The nodes that it was scanned without, since they were silent; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub without: String,
     /// Changes that wait for its time, or for a purge request.
     pub queued: u64,
     /// Changes in purge requests that are not settled.
@@ -361,13 +364,26 @@ pub struct DueDeliveries {
     pub scans: Vec<(PipelineId, Time)>,
 }
 
+impl DueDeliveries {
+    /// When the first delivery of a pipeline is due that waits for a scan.
+    #[must_use]
+    pub fn due_scan(&self, pipeline: &PipelineId) -> Option<Time> {
+        let mut scans = self.scans.iter();
+        scans.find(|(id, _)| id == pipeline).map(|(_, due)| *due)
+    }
+}
+
 /// What a scan for deliveries came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanDone {
     /// The pipeline that was scanned.
     pub pipeline: PipelineId,
-    /// Deliveries that were due until then are served.
+    /// Deliveries that were due until then are served,
     pub through: Time,
+    /// and of those the ones up to this number.
+    pub delivery: u64,
     /// The last change that the scans committed.
     pub last: Seq,
+    /// The nodes that were silent, and not scanned.
+    pub without: String,
 }

@@ -31,8 +31,11 @@ impl Deliveries for Intake {
             let delivery = delivery.queued(work);
             let waits = delivery.waits();
             let taken = match wanted {
-                Some(wanted) => self.take_with_looks(delivery, wanted).await?,
-                None => self.store.take_delivery(delivery).await?,
+                // What other nodes' deliveries name is known there: all of them scan.
+                Some(wanted) if !self.store.is_on_server() => {
+                    self.take_with_looks(delivery, wanted).await?
+                }
+                _ => self.store.take_delivery(delivery).await?,
             };
             // What was not queued now takes no room.
             if !waits && taken != Taken::Duplicate {

@@ -7,32 +7,34 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::calm::calm;
 use super::{Job, Next, Parts, StepError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::core::change::PipelineId;
-use crate::core::delivery::{DueDeliveries, ScanDone};
+use crate::core::delivery::ScanDone;
 use crate::core::time::Time;
+use crate::fleet::FleetHandle;
 use crate::intake::{Looks, Wanted};
 use crate::origin::{OriginHandle, ScanError, ScanReason};
 use crate::store::{Desk, StoreError};
 use crate::supervise::Supervisor;
+use rounds::Rounds;
+
+mod rounds;
 
 /// Deliveries that are made to changes in one commit.
 const STEP: usize = 500;
 /// Deliveries that come closer together than this are looked at together.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// An origin is calm when it noticed nothing for this long.
-const CALM: Duration = Duration::from_secs(1);
-/// How often it is looked at for that, and how long at most.
-const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
 
 /// Starts the jobs, with the delays that the routes have now: one for changes that wait for their time,
-/// and one for the scans of each pipeline with origins. Without origins there is nothing to scan, and what
-/// waits for a scan waits until there are some again.
+/// and one for the scans of each pipeline with origins; in a fleet, of each, since another node may have them.
+/// Without origins there is nothing to scan, and what waits for a scan waits until there are some again.
 pub(crate) async fn spawn(
     config: &Config,
     desk: &Desk,
+    fleet: Option<&FleetHandle>,
     parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), StoreError> {
@@ -54,6 +56,13 @@ pub(crate) async fn spawn(
         parts.intake.looks().forget(&id);
     }
     for (id, pipeline) in &*parts.pipelines {
+        if let Some(fleet) = fleet {
+            let (id, name) = (id.clone(), Arc::clone(&pipeline.name));
+            let stopping = supervisor.stopping();
+            let rounds = Rounds::new(waiting.clone(), fleet.clone(), id, name, stopping);
+            super::spawn("webhook rounds", rounds, Vec::new(), supervisor);
+            continue;
+        }
         let origins = pipeline.origins.iter().map(|(_, origin)| origin.clone());
         let origins: Vec<OriginHandle> = origins.collect();
         if origins.is_empty() {
@@ -141,12 +150,8 @@ impl Job for Scans {
         let Waiting { desk, clock, .. } = &self.waiting;
         let (desk, clock) = (desk.clone(), *clock);
         let looks = Arc::clone(&self.looks);
-        // Another node may have taken deliveries, too, and what those name is known there.
-        if desk.is_on_server() {
-            looks.forget(&self.id);
-        }
         let asked = looks.wanted(&self.id);
-        let due = self.due(desk.due_deliveries().await?);
+        let due = desk.due_deliveries().await?.due_scan(&self.id);
         if due.is_none() {
             looks.none_waits(&self.id, &asked);
         }
@@ -161,7 +166,7 @@ impl Job for Scans {
         }
         let again = self.again(&asked.wanted);
         if !again.is_empty() {
-            self.calm().await?;
+            calm(&self.origins, clock, &self.stopping).await?;
             self.look(&again, &Wanted::Scans).await?;
         }
         let last = desk.append(Vec::new()).await?.last;
@@ -169,7 +174,9 @@ impl Job for Scans {
         let done = ScanDone {
             pipeline: self.id.clone(),
             through,
+            delivery: u64::MAX,
             last,
+            without: String::new(),
         };
         desk.scanned_for_deliveries(done).await?;
         looks.done(&self.id, &asked, through);
@@ -211,11 +218,6 @@ impl Scans {
         all?.into_iter().min()
     }
 
-    fn due(&self, deliveries: DueDeliveries) -> Option<Time> {
-        let mut scans = deliveries.scans.into_iter();
-        scans.find(|(id, _)| *id == self.id).map(|(_, due)| due)
-    }
-
     /// The origins to scan once more. An object that is named was written before, and a list of a bucket lacks nothing
     /// that was; the events of a directory's files may still be on their way.
     fn again(&self, wanted: &Wanted) -> Vec<OriginHandle> {
@@ -240,28 +242,6 @@ impl Scans {
                  so: edgepurge scan {} --apply --accept-loss",
                 self.name
             )));
-        }
-        Ok(())
-    }
-
-    /// Waits until nothing was noticed for a while; not for ever, since a site may never rest.
-    async fn calm(&self) -> Result<(), StepError> {
-        let (look, at_most) = LOOK;
-        let clock = self.waiting.clock;
-        let began = clock.now();
-        let mut since = began;
-        while clock.now().since(since) < CALM && clock.now().since(began) < at_most {
-            tokio::select! {
-                () = self.stopping.cancelled() => return Err(StepError::Stopping),
-                () = tokio::time::sleep(look) => {}
-            }
-            let busy = self.origins.iter().any(|origin| {
-                let status = origin.status();
-                status.pending_hints > 0 || status.scanning
-            });
-            if busy {
-                since = clock.now();
-            }
         }
         Ok(())
     }

@@ -85,6 +85,20 @@ pub struct ScanSummary {
     pub held: bool,
 }
 
+impl ScanSummary {
+    /// Adds what a scan found that was made after this one, for the same.
+    pub fn and(&mut self, again: Self) {
+        *self = Self {
+            began: self.began,
+            took_ms: self.took_ms.saturating_add(again.took_ms),
+            new: self.new + again.new,
+            changed: self.changed + again.changed,
+            gone: self.gone + again.gone,
+            ..again
+        };
+    }
+}
+
 /// Files that are gone, and whose loss is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {

@@ -148,17 +148,24 @@ async fn retry(page: &Page, form: &ActForm) -> Result<String, AdminError> {
 }
 
 async fn scan_now(page: &Page, form: &ActForm) -> Result<String, AdminError> {
+    let accept_loss = form.action == Action::AcceptLoss;
     let body = ScanBody {
         pipeline: form.pipeline.clone(),
-        accept_loss: form.action == Action::AcceptLoss,
+        accept_loss,
+        // The losses that the page shows are this node's.
+        node: page.admin.node().filter(|_| accept_loss),
     };
     let answer = scan::scan(page.admin(), Body(body)).await?.0;
     let sum = |of: fn(&ScanSummary) -> u64| {
         let scans = answer.origins.iter();
         scans.map(|origin| of(&origin.scan)).sum::<u64>()
     };
+    let without = match answer.silent.as_slice() {
+        [] => String::new(),
+        silent => format!(" Not on {}, which is silent.", silent.join(", ")),
+    };
     Ok(format!(
-        "{} scanned: {}, {} new, {} changed, {} gone.",
+        "{} scanned: {}, {} new, {} changed, {} gone.{without}",
         answer.pipeline,
         counted(sum(|scan| scan.files), "file"),
         sum(|scan| scan.new),

@@ -74,6 +74,7 @@ fn row(status: &Status, delivery: &ListedDelivery) -> Markup {
             td data-label="Says" { (name(&record.what)) }
             td data-label="State" {
                 span class=[(record.failed > 0).then_some("bad")] { (record.state.as_str()) }
+                @if !record.without.is_empty() { span class="cause" { "not scanned, being silent: " (record.without) } }
                 @for reason in &record.reasons { span class="cause" { (reason.stage) ": " (reason.why) } }
             }
             td data-label="Changes" {

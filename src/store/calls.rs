@@ -14,4 +14,5 @@ pub(super) mod node;
 pub(super) mod operate;
 pub(super) mod queue;
 pub(super) mod recent;
+pub(super) mod round;
 pub(super) mod verify;

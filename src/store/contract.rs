@@ -145,6 +145,7 @@ pub(super) fn cases() -> impl Iterator<Item = Case> {
         limits::CASES,
         listing::CASES,
         operate::CASES,
+        rounds::CASES,
         verify::CASES,
     ];
     rooms.into_iter().flatten().copied()
@@ -188,6 +189,7 @@ mod lease;
 mod limits;
 mod listing;
 mod operate;
+mod rounds;
 mod verify;
 
 contract! {

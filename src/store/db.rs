@@ -12,6 +12,7 @@ use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq, Target};
 use crate::core::lease::NodeId;
 use crate::core::purge::RequestId;
+use crate::core::round::RoundId;
 use crate::core::time::Time;
 
 /// Rows that are handed to an engine at once.
@@ -290,6 +291,7 @@ into_value! {
     NodeId: node => Self::Int(node.0);
     Time: time => Self::from(time.millis());
     RequestId: request => Self::from(request.0);
+    RoundId: round => Self::from(round.0);
     &'v str: text => Self::Text(text);
     &'v String: text => Self::Text(text);
     &'v PipelineId: pipeline => Self::Text(pipeline.as_str());
@@ -325,6 +327,7 @@ from_value! {
     NodeId: Int(number) => Some(Self(number));
     Time: Int(millis) => Some(Self::from_millis(uint(millis)));
     RequestId: Int(number) => Some(Self(uint(number)));
+    RoundId: Int(number) => Some(Self(uint(number)));
     &'v str: Text(text) => Some(text);
     String: Text(text) => Some(text.to_owned());
     Arc<str>: Text(text) => Some(text.into());

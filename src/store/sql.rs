@@ -27,6 +27,7 @@ pub(super) mod node;
 pub(super) mod pause;
 pub(super) mod recent;
 pub(super) mod request;
+pub(super) mod round;
 pub(super) mod verify;
 
 /// Each statement by its subject and name: all of them have to be `PostgreSQL`'s, too.
@@ -43,6 +44,7 @@ pub(super) fn statements() -> Vec<(String, String)> {
         ("pause", pause::ALL),
         ("recent", recent::ALL),
         ("request", request::ALL),
+        ("round", round::ALL),
         ("verify", verify::ALL),
     ];
     let named = subjects.into_iter().flat_map(|(subject, all)| {

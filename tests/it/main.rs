@@ -42,6 +42,7 @@ mod rate;
 mod refusals;
 mod reload;
 mod reported;
+mod rounds;
 mod scan;
 mod sdk;
 mod service;

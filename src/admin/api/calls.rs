@@ -63,6 +63,9 @@ pub struct ScanBody {
     /// A loss that the guard holds back counts as real.
     #[serde(default)]
     pub accept_loss: bool,
+    /// On which node, of several that share the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// What the scans found; committed to disk.
@@ -70,13 +73,19 @@ pub struct ScanBody {
 pub struct ScanAnswer {
     /// The pipeline's name.
     pub pipeline: String,
-    /// Each of its origins.
+    /// Each of its origins, on each node.
     pub origins: Vec<OriginScan>,
+    /// Nodes that were silent, and not scanned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
 }
 
 /// What the scan of an origin found.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OriginScan {
+    /// The node that it is on, of several that share the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The origin's name.
     pub name: String,
     /// What was found.
@@ -90,6 +99,9 @@ pub struct OriginScan {
 pub struct WaitQuery {
     /// The pipeline's name or id.
     pub pipeline: String,
+    /// Nodes that are not waited for, with commas between their names.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub without: String,
 }
 
 /// Where the queue stands.
@@ -101,6 +113,30 @@ pub struct WaitAnswer {
     pub last: u64,
     /// Why what is gone is not believed, if it is not.
     pub held: Option<String>,
+    /// Nodes that were silent: what changed there is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
+}
+
+/// Up to which change of a pipeline everything has to be settled.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettledQuery {
+    /// The pipeline's name or id.
+    pub pipeline: String,
+    /// The change.
+    pub last: u64,
+}
+
+/// Whether it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SettledAnswer {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Whether all of it is purged or given up.
+    pub settled: bool,
+    /// Assets of the pipeline that are given up.
+    pub failed_assets: u64,
 }
 
 /// Which pipeline is to be paused, and how.

@@ -84,7 +84,7 @@ impl Progress {
 }
 
 /// The last number that a delivery was given; 0: none was.
-fn last_id(db: &dyn Db) -> Result<i64, StoreError> {
+pub(super) fn last_id(db: &dyn Db) -> Result<i64, StoreError> {
     db.value(sql::delivery::LAST, &[])
 }
 
@@ -141,6 +141,7 @@ pub(in crate::store) fn record(db: &dyn Db, row: &Row<'_>) -> Result<DeliveryRec
         state: delivery_state(progress.stage == "made", counts),
         what: row.get("what")?,
         at: row.get("at")?,
+        without: row.get("without")?,
         queued: counts.queued + waiting,
         submitted: counts.taken,
         done: counts.done,
@@ -212,7 +213,14 @@ pub(in crate::store) fn scanned(db: &dyn Db, scan: &ScanDone) -> Result<(), Stor
     let unsettled = unsettled.unwrap_or(i64::MAX);
     db.execute(
         sql::delivery::SCANNED,
-        &values![&scan.pipeline, scan.through, unsettled, scan.last],
+        &values![
+            &scan.pipeline,
+            scan.through,
+            unsettled,
+            scan.last,
+            scan.delivery,
+            &scan.without
+        ],
     )?;
     Ok(())
 }

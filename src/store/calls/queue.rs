@@ -112,6 +112,15 @@ pub(in crate::store) fn change(row: &Row<'_>) -> Result<Change, StoreError> {
     })
 }
 
+/// Whether something of a pipeline up to a change is neither purged nor given up.
+pub(in crate::store) fn is_pending(
+    db: &dyn Db,
+    pipeline: &PipelineId,
+    last: Seq,
+) -> Result<bool, StoreError> {
+    db.value(sql::change::PENDING, &values![pipeline, last])
+}
+
 pub(in crate::store) fn queued_assets(
     db: &dyn Db,
 ) -> Result<BTreeMap<PipelineId, (usize, Time)>, StoreError> {

@@ -135,7 +135,9 @@ async fn a_repeated_delivery_that_still_waits_waits_no_longer(store: Arc<Desk>) 
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(6_000),
+        delivery: u64::MAX,
         last: Seq(1),
+        without: String::new(),
     };
     store.scanned_for_deliveries(done).await.unwrap();
     let due = store.due_deliveries().await.unwrap();
@@ -170,7 +172,9 @@ async fn a_repeated_scan_is_made_again_and_brings_back_what_is_not_done(store: A
         let done = ScanDone {
             pipeline: pipeline(WWW),
             through: at(1_000),
+            delivery: u64::MAX,
             last: Seq(last),
+            without: String::new(),
         };
         store.scanned_for_deliveries(done).await.unwrap();
     };
@@ -400,7 +404,9 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(1_999),
+        delivery: u64::MAX,
         last: Seq(3),
+        without: String::new(),
     };
     store.scanned_for_deliveries(done).await.unwrap();
     let due = store.due_deliveries().await.unwrap();
@@ -416,7 +422,9 @@ async fn a_scan_is_waited_for_and_followed_until_what_it_found_is_purged(store: 
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(2_000),
+        delivery: u64::MAX,
         last: Seq(3),
+        without: String::new(),
     };
     store.scanned_for_deliveries(done).await.unwrap();
     assert_eq!(
@@ -480,7 +488,9 @@ async fn how_far_it_is_is_counted_in_assets_and_requests(store: Arc<Desk>) {
     let done = ScanDone {
         pipeline: pipeline(WWW),
         through: at(1_000),
+        delivery: u64::MAX,
         last: Seq(4),
+        without: String::new(),
     };
     store.scanned_for_deliveries(done).await.unwrap();
     assert_eq!(told("scan").await, (Phase::Queued, 2, 0));

@@ -8,10 +8,6 @@ CREATE TABLE member (
     armed    bigint NOT NULL DEFAULT 0,
     agreed   bigint NOT NULL DEFAULT 0,
     lagging  text COLLATE "C" NOT NULL DEFAULT '',
-    scanned  bigint NOT NULL DEFAULT 0,
-    noticed  bigint NOT NULL DEFAULT 0,
-    last     bigint NOT NULL DEFAULT 0,
-    report   text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (node, pipeline)
 );
 
@@ -20,10 +16,21 @@ CREATE TABLE round (
     pipeline    text COLLATE "C" NOT NULL,
     kind        text COLLATE "C" NOT NULL CHECK (kind IN ('scan', 'notice')),
     due         bigint NOT NULL,
-    accept_loss bigint,
-    asked       bigint NOT NULL,
-    who         text COLLATE "C" NOT NULL DEFAULT ''
+    delivery    bigint NOT NULL,
+    accept_loss bigint
 );
+
+CREATE TABLE served (
+    node     bigint NOT NULL,
+    pipeline text COLLATE "C" NOT NULL,
+    kind     text COLLATE "C" NOT NULL CHECK (kind IN ('scan', 'notice')),
+    round    bigint NOT NULL DEFAULT 0,
+    last     bigint NOT NULL DEFAULT 0,
+    report   text COLLATE "C" NOT NULL DEFAULT '',
+    PRIMARY KEY (node, pipeline, kind)
+);
+
+ALTER TABLE delivery ADD COLUMN without text COLLATE "C" NOT NULL DEFAULT '';
 
 CREATE TABLE ask (
     id        bigint PRIMARY KEY,

@@ -67,6 +67,13 @@ statements! {
          UNION ALL
          SELECT min(seq) FROM change WHERE request IN
              (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1)) AS unsettled";
+    /// Whether something up to a change is neither purged nor given up.
+    PENDING =
+        "SELECT EXISTS (SELECT 1 FROM change INDEXED BY change_queued_asset
+                        WHERE stage = 'queued' AND pipeline = ?1 AND seq <= ?2)
+             OR EXISTS (SELECT 1 FROM change WHERE stage = 'taken' AND seq <= ?2 AND request IN
+                        (SELECT id FROM request WHERE settled IS NULL AND pipeline = ?1))
+             OR EXISTS (SELECT 1 FROM queued_all WHERE pipeline = ?1) AS pending";
     UNDONE_ASSETS =
         "SELECT asset FROM change
          WHERE seq BETWEEN ?1 AND ?2 AND pipeline = ?3 AND stage <> 'done'

@@ -28,7 +28,7 @@ statements! {
         "SELECT id FROM delivery WHERE dedupe = ?1 AND route = ?2 AND pipeline = ?3
          ORDER BY id DESC LIMIT 1";
     OF_EVENT =
-        "SELECT id, pipeline, stage, due, first, last, event, what, at FROM delivery
+        "SELECT id, pipeline, stage, due, first, last, event, what, at, without FROM delivery
          WHERE id = ?1 AND route = ?2 AND event = ?3";
     COUNT_TARGETS = "SELECT count(*) FROM delivery_target WHERE delivery = ?1";
     CLAMP =
@@ -49,8 +49,8 @@ statements! {
     CLEAR_TARGETS = "DELETE FROM delivery_target WHERE delivery = ?1";
     SCANNED =
         "UPDATE delivery SET stage = 'made', first = CASE WHEN first < ?3 THEN first ELSE ?3 END,
-                             last = ?4
-         WHERE stage = 'scan' AND pipeline = ?1 AND due <= ?2";
+                             last = ?4, without = ?6
+         WHERE stage = 'scan' AND pipeline = ?1 AND due <= ?2 AND id <= ?5";
     PRUNE =
         "DELETE FROM delivery WHERE id IN (
          SELECT id FROM delivery

@@ -66,7 +66,7 @@ pub(in crate::store) const CHANGES: List<5> = List {
 pub(in crate::store) const DELIVERIES: List<2> = List {
     table: "delivery",
     key: "id",
-    columns: "id, route, pipeline, stage, due, first, last, event, what, at",
+    columns: "id, route, pipeline, stage, due, first, last, event, what, at, without",
     conditions: ["pipeline = ?", "route = ?"],
 };
 

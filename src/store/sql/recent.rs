@@ -28,7 +28,7 @@ statements! {
         "SELECT settled FROM request WHERE pipeline = ?1 AND stage = 'done' ORDER BY id DESC LIMIT 1";
     /// The last delivery of each route, among so many of the last.
     LAST_DELIVERIES =
-        "SELECT id, route, pipeline, stage, due, first, last, event, what, at
+        "SELECT id, route, pipeline, stage, due, first, last, event, what, at, without
          FROM delivery WHERE id IN (
              SELECT max(id)
              FROM (SELECT id, route FROM delivery ORDER BY id DESC LIMIT ?1) AS newest

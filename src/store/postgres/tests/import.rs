@@ -170,7 +170,15 @@ fn each_table_of_a_queue_on_disk_is_copied_or_known_to_be_of_the_engine() {
     let tables: BTreeSet<String> = db.query(tables, &[], |row| row.first()).unwrap();
     // Numbers are kept by statements of their own; a term ends with its process, and a node gets another number.
     // What nodes say and ask is of a fleet alone.
-    let own = ["ask", "fleet", "member", "node", "number_floor", "round"];
+    let own = [
+        "ask",
+        "fleet",
+        "member",
+        "node",
+        "number_floor",
+        "round",
+        "served",
+    ];
     let known = COPIED.into_iter().chain(own).map(str::to_owned);
     assert_eq!(tables, known.collect());
 }
