@@ -196,20 +196,14 @@ impl Daemon {
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
         let metrics = Arc::clone(&handover.metrics);
         store.observe_commits(clock, Committing::new(config, &metrics));
-        let client = Arc::new(client(
-            config,
-            environment,
-            sandbox.as_ref(),
-            Some(&metrics),
-            clock,
-        )?);
+        let client = client(config, environment, sandbox.as_ref(), Some(&metrics), clock)?;
+        let client = Arc::new(client);
         check_projects(config, &client).await?;
         let engine = EngineHandle::new();
         let intake = Arc::new(intake(config, &store, &index, &engine, clock)?);
         remap::remap(config, &store, &intake).await?;
-        // What the origins find from now on is news.
+        // What the origins find from now on is news; what is asked waits for the engine.
         let history = *store.subscribe().borrow();
-        // What is asked waits for the engine.
         let seat = (!store.is_on_server()).then(|| engine.seat());
         let pipelines = start_origins(
             config,
@@ -261,8 +255,8 @@ impl Daemon {
             clock,
         });
         herald::spawn(&admin, &handover.told, config, &supervisor);
-        let page = page::routes(&admin, supervisor.stopping());
         let admin_address = listeners.address();
+        let page = page::routes(&admin, supervisor.stopping());
         listeners.serve(&admin, &page, token(config)?, &supervisor);
         Ok(Self {
             supervisor,

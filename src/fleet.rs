@@ -24,9 +24,9 @@ use crate::store::{Desk, OtherNodes, Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
 
 mod agreements;
+mod rounds;
 
 pub use agreements::Agreements;
-mod rounds;
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.

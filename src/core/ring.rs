@@ -220,7 +220,7 @@ mod tests {
     /// Nodes commit to one database, which goes back again and again, before or after others have written.
     #[test]
     fn whatever_is_forgotten_each_node_brings_back_what_it_wrote_once_and_in_order() {
-        let mut rng = fastrand::Rng::with_seed(7);
+        let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let mut rings: Vec<Ring<u64>> = (0..3).map(|_| Ring::new(Mark::NONE)).collect();
             // What the database has: by which node, with which mark, and what it wrote.
@@ -228,12 +228,12 @@ mod tests {
             let mut wrote: Vec<Vec<u64>> = vec![Vec::new(); 3];
             let mut connected = [true; 3];
             for number in 0..100 {
-                if rng.u8(0..10) == 0 {
-                    database.truncate(database.len() - rng.usize(0..=database.len().min(20)));
+                if random.u8(0..10) == 0 {
+                    database.truncate(database.len() - random.usize(0..=database.len().min(20)));
                     connected = [false; 3];
                     continue;
                 }
-                let node = rng.usize(0..3);
+                let node = random.usize(0..3);
                 let ring = &mut rings[node];
                 if !std::mem::replace(&mut connected[node], true) {
                     let last = database.iter().rev().find(|row| row.0 == node);
@@ -247,9 +247,9 @@ mod tests {
                         .extend(missing.map(|one| (node, one.mark, one.wrote.first().copied())));
                     continue;
                 }
-                ring.committed(rng.i64(..), Time::from_millis(number));
+                ring.committed(random.i64(..), Time::from_millis(number));
                 // Not each commit writes something that has to be there.
-                let writes = rng.bool().then_some(number);
+                let writes = random.bool().then_some(number);
                 if let Some(number) = writes {
                     ring.add(number, 1);
                     wrote[node].push(number);

@@ -1,8 +1,8 @@
 //! What a store does, in statements (`sql/`): their values are bound and their rows are read here, once
 //! for every engine ([`Db`](super::db::Db)).
 
-pub(super) mod ask;
 pub(super) mod agreement;
+pub(super) mod ask;
 pub(super) mod asset;
 pub(super) mod decide;
 pub(super) mod deliveries;

@@ -16,8 +16,8 @@ macro_rules! statements {
     };
 }
 
-pub(super) mod ask;
 pub(super) mod agreement;
+pub(super) mod ask;
 pub(super) mod change;
 pub(super) mod delivery;
 pub(super) mod fleet;

@@ -25,10 +25,10 @@ impl Written {
     pub(in crate::store) fn again(&self, db: &dyn Db, node: NodeId) -> Result<(), StoreError> {
         match self {
             Self::Changes(changes) => queue::append(db, Some(node), changes).map(drop),
-            Self::Deliveries(taken) => {
+            Self::Deliveries(all) => {
                 let (keys, pulled) = (DeliveryKeys::shared(), Pulled::elsewhere());
-                let mut taker = deliveries::Taker::new(db, &keys, &pulled, taken.iter())?;
-                for delivery in taken {
+                let mut taker = deliveries::Taker::new(db, &keys, &pulled, all.iter())?;
+                for delivery in all {
                     taker.take(delivery)?;
                 }
                 taker.finish().map(drop)

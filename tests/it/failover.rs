@@ -1,4 +1,4 @@
-//! A PostgreSQL whose standby takes over while nodes of a fleet notice files and take webhooks: real processes,
+//! A `PostgreSQL` whose standby takes over while nodes of a fleet notice files and take webhooks: real processes,
 //! real replication.
 
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ impl Replicated {
         let promised = self.promised.lock().unwrap().clone();
         let node = &self.nodes()[0];
         let mut missing = BTreeSet::new();
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        let waited = tokio::time::timeout(Duration::from_mins(1), async {
             loop {
                 let done: BTreeSet<String> = node.done().into_iter().collect();
                 missing = promised.difference(&done).cloned().collect();

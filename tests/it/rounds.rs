@@ -10,8 +10,14 @@ use crate::bench::{Bench, text, until};
 use crate::fleet::Fleet;
 use crate::webhooks::{address, becomes, event, post};
 
+/// What a scan alone notices is purged at once: no node waits for the others' files.
+fn blind(bench: &mut Bench) {
+    bench.origin.insert_str(0, "watch = \"off\"\n");
+    "fleet_wait = \"off\"".clone_into(&mut bench.pipeline);
+}
+
 async fn fleet() -> Option<Fleet> {
-    Fleet::with(3, |bench| bench.origin.insert_str(0, "watch = \"off\"\n")).await
+    Fleet::with(3, blind).await
 }
 
 fn name(node: usize) -> String {
@@ -194,7 +200,7 @@ async fn scan_with_apply_looks_at_the_files_of_every_node_and_says_what_each_has
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loss_is_accepted_on_the_node_that_is_named_and_on_no_other() {
     let shaped = Fleet::with(2, |bench| {
-        bench.origin.insert_str(0, "watch = \"off\"\n");
+        blind(bench);
         for number in 0..100 {
             bench.write(&format!("{number}.css"), "x");
         }

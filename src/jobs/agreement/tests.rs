@@ -21,7 +21,7 @@ impl Sink for Held {
         &'a self,
         pipeline: &'a PipelineId,
         changes: Vec<FileChange>,
-    ) -> SinkFuture<'a, Seq> {
+    ) -> SinkFuture<'a, Option<Seq>> {
         let rows = changes.into_iter().map(|change| NewChange {
             pipeline: pipeline.clone(),
             target: Target::All,
@@ -40,7 +40,7 @@ impl Sink for Held {
         Box::pin(async move {
             let appended = self.store.append(rows).await?;
             self.may.acquire().await.unwrap().forget();
-            Ok(appended.last)
+            Ok(Some(appended.last))
         })
     }
 

@@ -6,28 +6,29 @@ use crate::core::change::Target;
 use crate::core::delivery::Work;
 use crate::store::contract::deliveries::delivery;
 
-/// Takes the tables back to an earlier state, as a standby has it that was behind.
-struct Earlier;
+/// Takes these tables back to an earlier state, as a standby has it that was behind.
+struct Earlier([&'static str; 5]);
 
 impl Earlier {
     /// Remembers how the tables are.
     fn keep(server: &Server) -> Self {
-        beside(
-            server,
-            "DROP SCHEMA IF EXISTS earlier CASCADE; CREATE SCHEMA earlier;
-             CREATE TABLE earlier.change AS TABLE edgepurge.change;
-             CREATE TABLE earlier.delivery AS TABLE edgepurge.delivery;
-             CREATE TABLE earlier.batch AS TABLE edgepurge.batch;
-             CREATE TABLE earlier.node AS TABLE edgepurge.node;
-             CREATE TABLE earlier.fleet AS TABLE edgepurge.fleet",
-        );
-        Self
+        let tables = ["change", "delivery", "batch", "node", "fleet"];
+        let mut script = "DROP SCHEMA IF EXISTS earlier CASCADE; CREATE SCHEMA earlier;".to_owned();
+        for table in tables {
+            write!(
+                script,
+                "CREATE TABLE earlier.{table} AS TABLE edgepurge.{table};"
+            )
+            .unwrap();
+        }
+        beside(server, &script);
+        Self(tables)
     }
 
     /// Cuts all sessions, and gives the tables back as they were.
     fn put_back(&self, server: &Server) {
         let mut script = format!("BEGIN; LOCK TABLE edgepurge.batch; {CUT};");
-        for table in ["change", "delivery", "batch", "node", "fleet"] {
+        for table in self.0 {
             write!(
                 script,
                 "DELETE FROM edgepurge.{table}; INSERT INTO edgepurge.{table} SELECT * FROM earlier.{table};"
