@@ -300,6 +300,12 @@ impl Bench {
         self.daemon.as_ref().unwrap().id().unwrap()
     }
 
+    /// The exit code of a daemon that has ended, if it was not killed; `None` for one that runs.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        let status = self.daemon.as_mut()?.try_wait().unwrap()?;
+        Some(status.code())
+    }
+
     /// kill -9.
     pub(crate) async fn kill(&mut self) {
         let mut daemon = self.daemon.take().unwrap();

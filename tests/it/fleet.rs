@@ -28,6 +28,17 @@ impl Fleet {
     /// The same, each with a configuration of this shape.
     pub(crate) async fn with(count: usize, shape: impl Fn(&mut Bench)) -> Option<Self> {
         let server = Server::start().await?;
+        let serve = |server: &Server, bench: &mut Bench| server.serve(bench, PASSWORD);
+        Some(Self::on(server, count, shape, serve).await)
+    }
+
+    /// The same on a server that runs, which each reaches as it is served.
+    pub(crate) async fn on(
+        server: Server,
+        count: usize,
+        shape: impl Fn(&mut Bench),
+        serve: impl Fn(&Server, &mut Bench),
+    ) -> Self {
         let mut nodes: Vec<Bench> = Vec::new();
         for number in 1..=count {
             let mut bench = Bench::new().await;
@@ -36,7 +47,7 @@ impl Fleet {
             }
             shape(&mut bench);
             with_route(&mut bench, "generic", "purge = \"files\"", "");
-            server.serve(&mut bench, PASSWORD);
+            serve(&server, &mut bench);
             let node = format!("\nnode = \"web-{number}\"");
             bench.state.push_str(&node);
             bench.write("a.css", "one");
@@ -45,7 +56,7 @@ impl Fleet {
         }
         let fleet = Self { server, nodes };
         fleet.leader(&(0..count).collect::<Vec<_>>()).await;
-        Some(fleet)
+        fleet
     }
 
     /// Which of these nodes leads.

@@ -28,6 +28,7 @@ mod explain;
 mod failover;
 mod field;
 mod fleet;
+mod fleet_random;
 mod fleet_status;
 mod hostile;
 mod house;

@@ -138,6 +138,22 @@ impl Server {
         format!("postgres://{user}:{password}@/postgres?host={home}&port={port}")
     }
 
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        let name = format!(".s.PGSQL.{}", self.port);
+        self.cluster.home().join(name)
+    }
+
+    /// Writes the URL of a server whose socket is in another directory into the file that a bench's configuration
+    /// names.
+    pub(crate) fn serve_by(host: &Path, bench: &Bench) {
+        let url = format!(
+            "postgres://edge:{PASSWORD}@/postgres?host={}",
+            host.display()
+        );
+        fs::write(bench.path("database_url"), url).unwrap();
+    }
+
     /// A session of its superuser.
     pub(crate) async fn session(&self) -> Client {
         let url = self.url("edge", PASSWORD);

@@ -1,0 +1,380 @@
+//! Random histories of a fleet: three nodes with files of their own, a real `PostgreSQL`, one API. Files change on one
+//! node after the other, deliveries come to any node, and nodes and the database are killed, halted and cut off.
+//!
+//! `FLEET_RUNS=100` runs many, `FLEET_SEED=k` one again; what happened is printed where it fails.
+
+mod history;
+mod judge;
+mod wire;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use edgepurge::clock::Clock;
+use edgepurge::core::time::Time;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use self::history::{FILES, NODES, Sort, Step, Victim, Way, history};
+use self::judge::{Cause, Record, Request, Trouble, judge};
+use self::wire::Wire;
+use crate::bench::until;
+use crate::database::server::Server;
+use crate::fleet::Fleet;
+use crate::webhooks::post;
+
+/// The seeds that are tried where nothing else is asked for.
+const SEEDS: std::ops::Range<u64> = 1..3;
+/// Histories at a time.
+const LANES: usize = 3;
+/// How long a node may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Calls to the API each second, and at once.
+const RATE: u64 = 10;
+
+/// What happened, for all histories.
+#[derive(Clone, Debug, Default)]
+struct Met {
+    troubles: BTreeMap<Sort, usize>,
+    /// Nodes that ended by themselves, by their exit code.
+    exits: BTreeMap<Option<i32>, usize>,
+    takeovers: usize,
+    files: usize,
+    acknowledged: usize,
+    refused: usize,
+    requests: usize,
+    twice: usize,
+}
+
+/// A history that is under way.
+struct Run {
+    fleet: Fleet,
+    wires: Vec<Wire>,
+    /// The version of each file of each node that it got in the history; `false`: it is gone.
+    files: BTreeMap<(String, usize), (usize, bool)>,
+    /// Which node each trouble has, or the database, and since when.
+    troubles: BTreeMap<usize, (Option<usize>, Sort, Time)>,
+    addresses: [Option<String>; NODES],
+    record: Record,
+    met: Met,
+    trace: String,
+}
+
+/// The time of the sandbox's clock, which is that of the machine.
+fn now() -> Time {
+    Clock::wall()
+}
+
+impl Run {
+    async fn start() -> Option<Self> {
+        let server = Server::start().await?;
+        let wires: Vec<Wire> = (0..NODES).map(|_| Wire::to(server.socket())).collect();
+        let next = Cell::new(0);
+        let fleet = Fleet::on(server, NODES, |bench| {
+            let wire = &wires[next.replace(next.get() + 1)];
+            Server::serve_by(wire.host(), bench);
+            let rate = format!("requests_per_second = {RATE}\nburst = {RATE}\n");
+            bench.scaleway.insert_str(0, &rate);
+            bench.origin.insert_str(0, "max_loss = \"100%\"\n");
+            for number in 0..FILES {
+                bench.write(&format!("{number}.css"), "0");
+            }
+        });
+        let fleet = fleet.await;
+        Some(Self {
+            fleet,
+            wires,
+            files: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            addresses: [const { None }; NODES],
+            record: Record::default(),
+            met: Met::default(),
+            trace: String::new(),
+        })
+    }
+
+    /// Whether nothing is wrong with a node itself.
+    fn is_well(&self, node: usize) -> bool {
+        !self.troubles.values().any(|(of, ..)| *of == Some(node))
+    }
+
+    async fn step(&mut self, step: &Step) {
+        writeln!(self.trace, "{} {step:?}", now()).unwrap();
+        match step {
+            Step::File {
+                node,
+                path,
+                way,
+                version,
+            } => self.file(*node, path, *way, *version),
+            Step::Deliver(node, deliveries) => {
+                for (own, also) in deliveries {
+                    self.deliver(*node, own, also.as_deref()).await;
+                }
+            }
+            Step::Begin(number, sort, victim) => self.begin(*number, *sort, *victim).await,
+            Step::End(number, sort) => self.end(*number, *sort).await,
+        }
+    }
+
+    /// Gives a file of a node a version, unless it has a later one.
+    fn file(&mut self, node: usize, path: &str, way: Way, version: usize) {
+        let bench = &self.fleet.nodes[node];
+        let to = bench.site().join(path);
+        let key = (path.to_owned(), node);
+        let there = to.exists();
+        let overtaken = self.files.get(&key).is_some_and(|(has, _)| *has > version);
+        let nothing = !there && matches!(way, Way::Copied | Way::Removed);
+        if overtaken || nothing {
+            return;
+        }
+        let at = now();
+        let bytes = match way {
+            Way::Copied => fs::read(&to).unwrap(),
+            _ => version.to_string().into_bytes(),
+        };
+        match way {
+            Way::Replaced | Way::Copied => {
+                let other = bench.path("other");
+                fs::write(&other, bytes).unwrap();
+                fs::rename(&other, &to).unwrap();
+            }
+            Way::Rewritten => fs::write(&to, bytes).unwrap(),
+            Way::Removed => fs::remove_file(&to).unwrap(),
+        }
+        if way == Way::Copied {
+            return;
+        }
+        self.met.files += 1;
+        self.files.insert(key, (version, way != Way::Removed));
+        // A look may find the file empty while it is rewritten.
+        let purges = if way == Way::Rewritten && there { 2 } else { 1 };
+        self.cause(&format!("/{path}"), at, purges, true);
+    }
+
+    fn cause(&mut self, asset: &str, at: Time, purges: usize, promised: bool) {
+        let asset = asset.to_owned();
+        self.record.causes.push(Cause {
+            asset,
+            at,
+            purges,
+            promised,
+        });
+    }
+
+    /// What a node says of itself; `None` for one that does not answer in time.
+    async fn status(&self, node: usize) -> Option<Value> {
+        let asked = self.fleet.nodes[node].run(&["--format", "json", "status"]);
+        let output = tokio::time::timeout(PATIENCE, asked).await.ok()?;
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    async fn deliver(&mut self, node: usize, own: &str, also: Option<&str>) {
+        if self.addresses[node].is_none() && self.is_well(node) {
+            let status = self.status(node).await;
+            let address = |status: Value| status["webhooks"]["listen"][0].as_str().map(Into::into);
+            self.addresses[node] = status.and_then(address);
+        }
+        let Some(address) = self.addresses[node].clone() else {
+            self.met.refused += 1;
+            return;
+        };
+        let paths: Vec<&str> = also.into_iter().chain([own]).collect();
+        let (at, body) = (now(), json!({ "paths": paths }));
+        let answer = tokio::time::timeout(PATIENCE, post(&address, &body)).await;
+        let taken = matches!(answer, Ok(Ok(answer)) if answer.status == 202);
+        if taken {
+            self.met.acknowledged += 1;
+        } else {
+            self.met.refused += 1;
+        }
+        for path in paths {
+            self.cause(&format!("/{path}"), at, 1, taken);
+        }
+    }
+
+    async fn leader(&self) -> Option<usize> {
+        for node in (0..NODES).filter(|node| self.is_well(*node)) {
+            if self
+                .status(node)
+                .await
+                .is_some_and(|of| of["leads"] == true)
+            {
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    async fn begin(&mut self, number: usize, sort: Sort, victim: Victim) {
+        let node = match (sort, victim) {
+            (Sort::Database, _) => None,
+            (_, Victim::Node(node)) => Some(node),
+            (_, Victim::Leader) => match self.leader().await {
+                Some(leader) => Some(leader),
+                None => return,
+            },
+        };
+        if self.troubles.values().any(|(of, ..)| *of == node) {
+            return;
+        }
+        *self.met.troubles.entry(sort).or_default() += 1;
+        self.troubles.insert(number, (node, sort, now()));
+        writeln!(self.trace, "  it is {node:?}").unwrap();
+        let Some(node) = node else {
+            self.fleet.server.kill();
+            return;
+        };
+        match sort {
+            Sort::Killed => {
+                self.addresses[node] = None;
+                self.fleet.nodes[node].kill().await;
+            }
+            Sort::Stopped => {
+                self.addresses[node] = None;
+                self.fleet.signal(node, "-TERM").await;
+            }
+            Sort::Halted => self.fleet.signal(node, "-STOP").await,
+            Sort::Cut => self.wires[node].cut(true),
+            Sort::Database => {}
+        }
+    }
+
+    async fn end(&mut self, number: usize, sort: Sort) {
+        let Some((node, _, from)) = self.troubles.remove(&number) else {
+            return;
+        };
+        match (node, sort) {
+            (None, _) => self.fleet.server.run(&[]).await,
+            (Some(node), Sort::Halted) => self.fleet.signal(node, "-CONT").await,
+            (Some(node), Sort::Cut) => self.wires[node].cut(false),
+            (Some(node), Sort::Killed) => self.fleet.nodes[node].spawn(),
+            (Some(node), _) => {
+                // As systemd ends one that takes too long.
+                if self.fleet.nodes[node].ended().is_none() {
+                    self.fleet.nodes[node].kill().await;
+                }
+                self.fleet.nodes[node].spawn();
+            }
+        }
+        let to = now();
+        self.record.troubles.push(Trouble { from, to });
+    }
+
+    /// Starts a node that has ended by itself, as systemd does.
+    fn restart(&mut self) {
+        for node in 0..NODES {
+            if !self.is_well(node) && !self.wires[node].is_cut() {
+                continue;
+            }
+            if let Some(code) = self.fleet.nodes[node].ended() {
+                writeln!(self.trace, "{} {node} has ended: {code:?}", now()).unwrap();
+                *self.met.exits.entry(code).or_default() += 1;
+                let at = now();
+                self.record.troubles.push(Trouble { from: at, to: at });
+                self.addresses[node] = None;
+                self.fleet.nodes[node].spawn();
+            }
+        }
+    }
+
+    /// Every node gets the last version of every file, and everything settles.
+    async fn rest(&mut self) {
+        let mut last: BTreeMap<String, (usize, bool)> = BTreeMap::new();
+        for ((path, _), version) in &self.files {
+            let of = last.entry(path.clone()).or_default();
+            *of = (*of).max(*version);
+        }
+        for (path, (version, there)) in last {
+            for node in 0..NODES {
+                let has = self.files.get(&(path.clone(), node));
+                if has.is_none_or(|(has, _)| *has < version) {
+                    let way = if there { Way::Replaced } else { Way::Removed };
+                    self.file(node, &path, way, version);
+                }
+            }
+        }
+        let nodes: BTreeSet<usize> = (0..NODES).collect();
+        let mut rested = BTreeSet::new();
+        until("every node has everything purged", async || {
+            self.restart();
+            for node in &nodes - &rested {
+                let wait = self.fleet.nodes[node].run(&["wait", "www"]);
+                let waited = tokio::time::timeout(PATIENCE, wait).await;
+                if waited.is_ok_and(|output| output.status.success()) {
+                    rested.insert(node);
+                }
+            }
+            (rested.len() == NODES).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Runs a history to its end; `None` where there is no `PostgreSQL`.
+async fn run(seed: u64) -> Option<Met> {
+    let mut run = Run::start().await?;
+    let begun = tokio::time::Instant::now();
+    let before = run.fleet.nodes[0].sandbox.requests().len();
+    for (at, step) in history(seed) {
+        run.restart();
+        tokio::time::sleep_until(begun + at).await;
+        run.step(&step).await;
+    }
+    // Printed by the test harness where what follows fails.
+    println!("--- seed {seed}\n{}", run.trace);
+    run.rest().await;
+    let node = &run.fleet.nodes[0];
+    let requests = node.sandbox.requests().split_off(before).into_iter();
+    let requests: Vec<Request> = requests.map(Into::into).collect();
+    let (mut faults, twice) = judge(&run.record, &requests);
+    run.met.twice = twice;
+    run.met.requests = requests.len();
+    for node in &run.fleet.nodes {
+        let log = node.log();
+        run.met.takeovers += log.matches("this node leads from now on").count();
+        if log.contains("panicked at") {
+            faults.push("a node panicked".to_owned());
+        }
+    }
+    node.the_rate_held(RATE, RATE);
+    assert!(faults.is_empty(), "seed {seed}: {faults:#?}");
+    println!("seed {seed}: {:?}", run.met);
+    Some(run.met)
+}
+
+fn number_of(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_a_fleet_nothing_is_lost_nothing_is_needless_and_the_rate_holds() {
+    let seeds = match (number_of("FLEET_SEED"), number_of("FLEET_RUNS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(runs)) => 0..runs,
+        (None, None) => SEEDS,
+    };
+    let runs = stream::iter(seeds).map(async |seed| {
+        let ran = AssertUnwindSafe(run(seed)).catch_unwind().await;
+        (seed, ran)
+    });
+    let mut runs = runs.buffer_unordered(LANES);
+    let (mut good, mut failed) = (0, Vec::new());
+    while let Some((seed, ran)) = runs.next().await {
+        match ran {
+            Ok(Some(_)) => good += 1,
+            Ok(None) => return,
+            Err(_) => failed.push(seed),
+        }
+    }
+    println!(
+        "{good} histories held, {} did not: {failed:?}",
+        failed.len()
+    );
+    assert!(failed.is_empty(), "seeds: {failed:?}");
+}

@@ -1,0 +1,180 @@
+//! What happened in a history, and what must hold of it. It knows nothing of edgepurge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use edgepurge::core::time::Time;
+use edgepurge::sandbox::{PurgeRecord, PurgeTarget};
+
+/// How long before and after a request was in flight a trouble may be why the next one is sent twice: its decision
+/// is committed before it is sent, and what became of it after it is known.
+const BEFORE: Duration = Duration::from_secs(1);
+const AFTER: Duration = Duration::from_secs(5);
+
+/// Something that asks for a purge of an asset.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub(super) asset: String,
+    /// Not later than this.
+    pub(super) at: Time,
+    /// Purges that it may lead to.
+    pub(super) purges: usize,
+    /// Whether one has to come: a delivery that was not acknowledged may have been lost.
+    pub(super) promised: bool,
+}
+
+/// A time in which something was wrong.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    pub(super) from: Time,
+    pub(super) to: Time,
+}
+
+/// A request that the API got.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// `None`: everything.
+    assets: Option<Vec<String>>,
+    purge: Purge,
+}
+
+impl From<PurgeRecord> for Request {
+    fn from(record: PurgeRecord) -> Self {
+        let assets = match record.target {
+            PurgeTarget::All => None,
+            PurgeTarget::Assets(assets) => Some(assets),
+        };
+        let purge = Purge {
+            at: record.created,
+            settled: record.settled.unwrap_or(record.created),
+        };
+        Self { assets, purge }
+    }
+}
+
+/// A purge of an asset: when the API was asked for it, and when it was done.
+#[derive(Clone, Copy, Debug)]
+struct Purge {
+    at: Time,
+    settled: Time,
+}
+
+/// All that happened.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) causes: Vec<Cause>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// What is wrong with these requests, and how many were sent twice because of a trouble.
+pub(super) fn judge(record: &Record, requests: &[Request]) -> (Vec<String>, usize) {
+    let mut purges: BTreeMap<&str, Vec<Purge>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for Request { assets, purge } in requests {
+        match assets {
+            None => faults.push(format!("needless: everything at {}", purge.at)),
+            Some(assets) => assets
+                .iter()
+                .for_each(|asset| purges.entry(asset).or_default().push(*purge)),
+        }
+    }
+    let of = |asset: &str| purges.get(asset).map_or(&[][..], Vec::as_slice);
+    for cause in record.causes.iter().filter(|cause| cause.promised) {
+        if !of(&cause.asset).iter().any(|purge| purge.at >= cause.at) {
+            let Cause { asset, at, .. } = cause;
+            faults.push(format!(
+                "lost: {asset} of {at}; purges: {:?}",
+                times(of(asset))
+            ));
+        }
+    }
+    let mut twice = 0;
+    for (asset, purges) in &purges {
+        twice += needless(record, asset, purges, &mut faults);
+    }
+    (faults, twice)
+}
+
+/// Takes each purge of an asset off what it has a cause in. Returns how many have none but a trouble.
+fn needless(record: &Record, asset: &str, purges: &[Purge], faults: &mut Vec<String>) -> usize {
+    let mut twice = 0;
+    let mut taken = 0;
+    let mut before: Option<&Purge> = None;
+    for purge in purges {
+        let causes = record.causes.iter();
+        let causes = causes.filter(|cause| cause.asset == asset && cause.at <= purge.at);
+        let allowed: usize = causes.map(|cause| cause.purges).sum();
+        let in_flight = |last: &Purge| {
+            let (from, to) = (last.at.before(BEFORE), last.settled.after(AFTER));
+            let mut troubles = record.troubles.iter();
+            troubles.any(|trouble| trouble.from <= to && trouble.to >= from)
+        };
+        if taken < allowed {
+            taken += 1;
+        } else if before.is_some_and(in_flight) {
+            twice += 1;
+        } else {
+            let all = times(purges);
+            faults.push(format!(
+                "needless: {asset} at {}; purges: {all:?}",
+                purge.at
+            ));
+        }
+        before = Some(purge);
+    }
+    twice
+}
+
+fn times(purges: &[Purge]) -> Vec<String> {
+    purges.iter().map(|purge| purge.at.to_string()).collect()
+}
+
+/// What is wrong where a delivery of an asset came after ten seconds, the asset was purged at these times, and
+/// something was wrong with the fleet then.
+fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<String> {
+    let at = |seconds: u64| Time::from_millis(seconds * 1_000);
+    let cause = Cause {
+        asset: "/a.css".to_owned(),
+        at: at(10),
+        purges: 1,
+        promised,
+    };
+    let trouble = trouble.map(|(from, to)| Trouble {
+        from: at(from),
+        to: at(to),
+    });
+    let record = Record {
+        causes: vec![cause],
+        troubles: trouble.into_iter().collect(),
+    };
+    let requests = purged.iter().map(|seconds| Request {
+        assets: Some(vec!["/a.css".to_owned()]),
+        purge: Purge {
+            at: at(*seconds),
+            settled: at(seconds + 1),
+        },
+    });
+    judge(&record, &requests.collect::<Vec<_>>()).0
+}
+
+#[test]
+fn what_is_lost_or_needless_is_found() {
+    assert!(faults(true, &[11], None).is_empty());
+    for (purged, fault) in [
+        (&[][..], "lost: /a.css"),
+        (&[9, 11], "needless: /a.css"),
+        (&[9], "lost: /a.css"),
+        (&[11, 30], "needless: /a.css"),
+    ] {
+        let found = faults(true, purged, None);
+        let said = found.iter().any(|found| found.starts_with(fault));
+        assert!(said, "{purged:?}: {found:?}");
+    }
+}
+
+#[test]
+fn what_was_in_flight_in_a_trouble_may_be_sent_twice_and_what_was_not_acknowledged_may_be_lost() {
+    assert!(faults(true, &[11, 30], Some((12, 20))).is_empty());
+    assert_eq!(faults(true, &[11, 40], Some((25, 35))).len(), 1);
+    assert!(faults(false, &[], None).is_empty());
+}
