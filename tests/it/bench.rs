@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use edgepurge::clock::Clock;
@@ -300,10 +300,9 @@ impl Bench {
         self.daemon.as_ref().unwrap().id().unwrap()
     }
 
-    /// The exit code of a daemon that has ended, if it was not killed; `None` for one that runs.
-    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
-        let status = self.daemon.as_mut()?.try_wait().unwrap()?;
-        Some(status.code())
+    /// How the daemon ended; `None` while it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.daemon.as_mut()?.try_wait().unwrap()
     }
 
     /// kill -9.

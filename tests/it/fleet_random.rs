@@ -3,6 +3,7 @@
 //!
 //! `FLEET_RUNS=100` runs many, `FLEET_SEED=k` one again; what happened is printed where it fails.
 
+mod early;
 mod history;
 mod judge;
 mod wire;
@@ -19,12 +20,14 @@ use edgepurge::core::time::Time;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use self::early::Got;
 use self::history::{FILES, NODES, Sort, Step, Victim, Way, history};
 use self::judge::{Cause, Record, Request, Trouble, judge};
 use self::wire::Wire;
-use crate::bench::until;
+use crate::bench::{Bench, until};
 use crate::database::server::Server;
 use crate::fleet::Fleet;
+use crate::metrics::value;
 use crate::webhooks::post;
 
 /// The seeds that are tried where nothing else is asked for.
@@ -33,6 +36,9 @@ const SEEDS: std::ops::Range<u64> = 1..3;
 const LANES: usize = 3;
 /// How long a node may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a batch waits for the last node, in seconds.
+const WAIT: u64 = 5;
+const WAITED: &str = "edgepurge_agreement_wait_seconds_sum{pipeline=\"www\"}";
 /// Calls to the API each second, and at once.
 const RATE: u64 = 10;
 
@@ -42,12 +48,37 @@ struct Met {
     troubles: BTreeMap<Sort, usize>,
     /// Nodes that ended by themselves, by their exit code.
     exits: BTreeMap<Option<i32>, usize>,
-    takeovers: usize,
+    /// Leaders but the first.
+    leaders: usize,
     files: usize,
     acknowledged: usize,
     refused: usize,
     requests: usize,
+    /// Purges that were sent twice because of a trouble.
     twice: usize,
+    /// Purges of which it was known that every node had to have the file.
+    agreed: usize,
+    /// Seconds that batches waited for nodes, as those know who have not been killed since.
+    waited: f64,
+}
+
+impl Met {
+    fn add(&mut self, other: &Self) {
+        for (sort, times) in &other.troubles {
+            *self.troubles.entry(*sort).or_default() += times;
+        }
+        for (code, times) in &other.exits {
+            *self.exits.entry(*code).or_default() += times;
+        }
+        self.leaders += other.leaders;
+        self.files += other.files;
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.requests += other.requests;
+        self.twice += other.twice;
+        self.agreed += other.agreed;
+        self.waited += other.waited;
+    }
 }
 
 /// A history that is under way.
@@ -73,18 +104,27 @@ impl Run {
     async fn start() -> Option<Self> {
         let server = Server::start().await?;
         let wires: Vec<Wire> = (0..NODES).map(|_| Wire::to(server.socket())).collect();
-        let next = Cell::new(0);
-        let fleet = Fleet::on(server, NODES, |bench| {
-            let wire = &wires[next.replace(next.get() + 1)];
-            Server::serve_by(wire.host(), bench);
-            let rate = format!("requests_per_second = {RATE}\nburst = {RATE}\n");
-            bench.scaleway.insert_str(0, &rate);
-            bench.origin.insert_str(0, "max_loss = \"100%\"\n");
+        let shape = |bench: &mut Bench| {
+            bench.scaleway = format!("requests_per_second = {RATE}\nburst = {RATE}\n");
+            bench.pipeline = format!("fleet_wait = \"{WAIT}s\"");
+            "max_loss = \"100%\"".clone_into(&mut bench.origin);
             for number in 0..FILES {
                 bench.write(&format!("{number}.css"), "0");
             }
-        });
-        let fleet = fleet.await;
+        };
+        let next = Cell::new(0);
+        let by_wire = |_: &Server, bench: &mut Bench| {
+            Server::serve_by(wires[next.get()].host(), bench);
+            next.set(next.get() + 1);
+        };
+        let fleet = Fleet::on(server, NODES, shape, by_wire).await;
+        assert!(wires.iter().all(Wire::is_used));
+        let leader = &fleet.nodes[fleet.leader(&[0, 1, 2]).await];
+        until("the leader knows that all nodes compare", async || {
+            let of = leader.status().await["pipelines"][0]["nodes"].clone();
+            (of.as_array()?.len() == NODES).then_some(())
+        })
+        .await;
         Some(Self {
             fleet,
             wires,
@@ -153,16 +193,19 @@ impl Run {
         self.files.insert(key, (version, way != Way::Removed));
         // A look may find the file empty while it is rewritten.
         let purges = if way == Way::Rewritten && there { 2 } else { 1 };
-        self.cause(&format!("/{path}"), at, purges, true);
-    }
-
-    fn cause(&mut self, asset: &str, at: Time, purges: usize, promised: bool) {
-        let asset = asset.to_owned();
+        let asset = format!("/{path}");
+        self.record.got.push(Got {
+            asset: asset.clone(),
+            node,
+            version,
+            at,
+        });
         self.record.causes.push(Cause {
             asset,
             at,
             purges,
-            promised,
+            promised: true,
+            delivered: false,
         });
     }
 
@@ -193,7 +236,13 @@ impl Run {
             self.met.refused += 1;
         }
         for path in paths {
-            self.cause(&format!("/{path}"), at, 1, taken);
+            self.record.causes.push(Cause {
+                asset: format!("/{path}"),
+                at,
+                purges: 1,
+                promised: taken,
+                delivered: true,
+            });
         }
     }
 
@@ -271,7 +320,8 @@ impl Run {
             if !self.is_well(node) && !self.wires[node].is_cut() {
                 continue;
             }
-            if let Some(code) = self.fleet.nodes[node].ended() {
+            if let Some(status) = self.fleet.nodes[node].ended() {
+                let code = status.code();
                 writeln!(self.trace, "{} {node} has ended: {code:?}", now()).unwrap();
                 *self.met.exits.entry(code).or_default() += 1;
                 let at = now();
@@ -331,16 +381,20 @@ async fn run(seed: u64) -> Option<Met> {
     let node = &run.fleet.nodes[0];
     let requests = node.sandbox.requests().split_off(before).into_iter();
     let requests: Vec<Request> = requests.map(Into::into).collect();
-    let (mut faults, twice) = judge(&run.record, &requests);
-    run.met.twice = twice;
+    let verdict = judge(&run.record, &requests, Duration::from_secs(WAIT));
+    let mut faults = verdict.faults;
+    run.met.twice = verdict.twice;
+    run.met.agreed = verdict.agreed;
     run.met.requests = requests.len();
     for node in &run.fleet.nodes {
+        run.met.waited += value(node, WAITED).await.unwrap_or_default();
         let log = node.log();
-        run.met.takeovers += log.matches("this node leads from now on").count();
+        run.met.leaders += log.matches("this node leads from now on").count();
         if log.contains("panicked at") {
             faults.push("a node panicked".to_owned());
         }
     }
+    run.met.leaders -= 1;
     node.the_rate_held(RATE, RATE);
     assert!(faults.is_empty(), "seed {seed}: {faults:#?}");
     println!("seed {seed}: {:?}", run.met);
@@ -364,17 +418,17 @@ async fn whatever_happens_to_a_fleet_nothing_is_lost_nothing_is_needless_and_the
         (seed, ran)
     });
     let mut runs = runs.buffer_unordered(LANES);
-    let (mut good, mut failed) = (0, Vec::new());
+    let (mut good, mut failed, mut met) = (0, Vec::new(), Met::default());
     while let Some((seed, ran)) = runs.next().await {
         match ran {
-            Ok(Some(_)) => good += 1,
+            Ok(Some(of)) => {
+                good += 1;
+                met.add(&of);
+            }
             Ok(None) => return,
             Err(_) => failed.push(seed),
         }
     }
-    println!(
-        "{good} histories held, {} did not: {failed:?}",
-        failed.len()
-    );
+    println!("{good} histories held, not these: {failed:?}; {met:?}");
     assert!(failed.is_empty(), "seeds: {failed:?}");
 }

@@ -144,14 +144,13 @@ impl Server {
         self.cluster.home().join(name)
     }
 
-    /// Writes the URL of a server whose socket is in another directory into the file that a bench's configuration
-    /// names.
-    pub(crate) fn serve_by(host: &Path, bench: &Bench) {
-        let url = format!(
-            "postgres://edge:{PASSWORD}@/postgres?host={}",
-            host.display()
+    /// Points a bench's configuration at a server by a socket in this directory.
+    pub(crate) fn serve_by(host: &Path, bench: &mut Bench) {
+        let host = host.display();
+        write_url(
+            bench,
+            &format!("postgres://edge:{PASSWORD}@/postgres?host={host}"),
         );
-        fs::write(bench.path("database_url"), url).unwrap();
     }
 
     /// A session of its superuser.

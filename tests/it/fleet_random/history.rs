@@ -66,12 +66,15 @@ pub(super) fn history(seed: u64) -> Vec<(Duration, Step)> {
         rng: fastrand::Rng::with_seed(seed),
         steps: Vec::new(),
     };
+    // Half of the histories begin without a trouble.
+    let calm = making.rng.usize(0..2) * STEPS / 2;
     let mut at = 500;
     for number in 0..STEPS {
         at += making.rng.u64(0..PAUSE);
         match making.rng.u32(0..10) {
             0..=4 => making.rollout(at, number),
-            5..=7 => making.deliveries(at, number),
+            5..=6 => making.deliveries(at, number),
+            _ if number < calm => making.rollout(at, number),
             _ => making.trouble(at, number),
         }
     }

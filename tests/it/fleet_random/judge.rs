@@ -6,6 +6,8 @@ use std::time::Duration;
 use edgepurge::core::time::Time;
 use edgepurge::sandbox::{PurgeRecord, PurgeTarget};
 
+use super::early::{Got, early};
+
 /// How long before and after a request was in flight a trouble may be why the next one is sent twice: its decision
 /// is committed before it is sent, and what became of it after it is known.
 const BEFORE: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ pub(super) struct Cause {
     pub(super) purges: usize,
     /// Whether one has to come: a delivery that was not acknowledged may have been lost.
     pub(super) promised: bool,
+    /// Whether a delivery asks for it, which waits for no files.
+    pub(super) delivered: bool,
 }
 
 /// A time in which something was wrong.
@@ -54,8 +58,8 @@ impl From<PurgeRecord> for Request {
 
 /// A purge of an asset: when the API was asked for it, and when it was done.
 #[derive(Clone, Copy, Debug)]
-struct Purge {
-    at: Time,
+pub(super) struct Purge {
+    pub(super) at: Time,
     settled: Time,
 }
 
@@ -64,10 +68,21 @@ struct Purge {
 pub(super) struct Record {
     pub(super) causes: Vec<Cause>,
     pub(super) troubles: Vec<Trouble>,
+    pub(super) got: Vec<Got>,
 }
 
-/// What is wrong with these requests, and how many were sent twice because of a trouble.
-pub(super) fn judge(record: &Record, requests: &[Request]) -> (Vec<String>, usize) {
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) faults: Vec<String>,
+    /// Purges that were sent twice because of a trouble.
+    pub(super) twice: usize,
+    /// Purges of which it was known that every node had to have the file.
+    pub(super) agreed: usize,
+}
+
+/// Judges these requests of a fleet that waits so long for the last node.
+pub(super) fn judge(record: &Record, requests: &[Request], wait: Duration) -> Verdict {
     let mut purges: BTreeMap<&str, Vec<Purge>> = BTreeMap::new();
     let mut faults = Vec::new();
     for Request { assets, purge } in requests {
@@ -88,11 +103,27 @@ pub(super) fn judge(record: &Record, requests: &[Request]) -> (Vec<String>, usiz
             ));
         }
     }
-    let mut twice = 0;
+    let (mut twice, mut agreed) = (0, 0);
+    let covered = |asset: &str, from: Time, to: Time| {
+        of(asset)
+            .iter()
+            .any(|purge| (from..=to).contains(&purge.at))
+    };
     for (asset, purges) in &purges {
         twice += needless(record, asset, purges, &mut faults);
+        let found = early(record, wait, asset, purges, covered);
+        for (purge, early) in purges.iter().zip(found) {
+            agreed += usize::from(early == Some(false));
+            if early == Some(true) {
+                faults.push(format!("early: {asset} at {}", purge.at));
+            }
+        }
     }
-    (faults, twice)
+    Verdict {
+        faults,
+        twice,
+        agreed,
+    }
 }
 
 /// Takes each purge of an asset off what it has a cause in. Returns how many have none but a trouble.
@@ -138,6 +169,7 @@ fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<St
         at: at(10),
         purges: 1,
         promised,
+        delivered: true,
     };
     let trouble = trouble.map(|(from, to)| Trouble {
         from: at(from),
@@ -146,6 +178,7 @@ fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<St
     let record = Record {
         causes: vec![cause],
         troubles: trouble.into_iter().collect(),
+        got: Vec::new(),
     };
     let requests = purged.iter().map(|seconds| Request {
         assets: Some(vec!["/a.css".to_owned()]),
@@ -154,7 +187,8 @@ fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<St
             settled: at(seconds + 1),
         },
     });
-    judge(&record, &requests.collect::<Vec<_>>()).0
+    let requests: Vec<Request> = requests.collect();
+    judge(&record, &requests, Duration::ZERO).faults
 }
 
 #[test]
@@ -177,4 +211,44 @@ fn what_was_in_flight_in_a_trouble_may_be_sent_twice_and_what_was_not_acknowledg
     assert!(faults(true, &[11, 30], Some((12, 20))).is_empty());
     assert_eq!(faults(true, &[11, 40], Some((25, 35))).len(), 1);
     assert!(faults(false, &[], None).is_empty());
+}
+
+/// A node gets a file after 20 seconds, another one at this time, and the third never does; the file is purged then.
+fn early_at(seconds: u64, third: Option<u64>, purged: u64) -> bool {
+    let at = |seconds: u64| Time::from_millis(seconds * 1_000);
+    let times = [Some(20), Some(seconds), third];
+    let got = times.into_iter().enumerate().filter_map(|(node, time)| {
+        let asset = "/a.css".to_owned();
+        Some(Got {
+            asset,
+            node,
+            version: 1,
+            at: at(time?),
+        })
+    });
+    let record = Record {
+        got: got.collect(),
+        ..Record::default()
+    };
+    let purge = Purge {
+        at: at(purged),
+        settled: at(purged + 1),
+    };
+    let request = Request {
+        assets: Some(vec!["/a.css".to_owned()]),
+        purge,
+    };
+    let verdict = judge(&record, &[request], Duration::from_secs(5));
+    verdict
+        .faults
+        .iter()
+        .any(|fault| fault.starts_with("early"))
+}
+
+#[test]
+fn a_purge_before_the_last_node_has_the_file_is_early_until_the_time_is_over() {
+    assert!(early_at(21, None, 22));
+    assert!(early_at(21, Some(23), 22));
+    assert!(!early_at(21, Some(22), 22));
+    assert!(!early_at(21, None, 25));
 }

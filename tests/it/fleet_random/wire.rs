@@ -2,6 +2,8 @@
 //! when the wire is whole again, as on a network.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,6 +15,7 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(super) struct Wire {
     home: tempfile::TempDir,
+    connections: Arc<AtomicUsize>,
     cut: watch::Sender<bool>,
 }
 
@@ -22,10 +25,13 @@ impl Wire {
         let home = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(home.path().join(SOCKET)).unwrap();
         let (cut, is_cut) = watch::channel(false);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         tokio::spawn(async move {
             let mut closed = is_cut.clone();
             let serve = async {
                 while let Ok((node, _)) = listener.accept().await {
+                    count.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(connect(node, server.clone(), is_cut.clone()));
                 }
             };
@@ -35,12 +41,21 @@ impl Wire {
                 _ = closed.wait_for(|_| false) => {}
             }
         });
-        Self { home, cut }
+        Self {
+            home,
+            connections,
+            cut,
+        }
     }
 
     /// The directory that a URL names as the host.
     pub(super) fn host(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Whether its node goes by it.
+    pub(super) fn is_used(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn is_cut(&self) -> bool {
