@@ -204,7 +204,7 @@ impl Desk {
         })
     }
 
-    /// Waits until what this term rests on may be gone ([`History`]): then it is over.
+    /// Waits until what this term rests on may be gone ([`History`](super::History)): then it is over.
     pub async fn superseded(&self) -> StoreError {
         let (mut history, begun) = (self.store.subscribe_history(), self.history);
         match history.wait_for(|now| now.changes != begun).await {
