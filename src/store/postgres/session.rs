@@ -353,7 +353,12 @@ impl Postgres {
             })?;
         }
         self.lock()?;
-        self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema}; COMMIT"))
+        // A role that may not make it does not have to, where it is there.
+        self.run(&format!(
+            "DO $$ BEGIN
+                 IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF;
+             END $$; COMMIT"
+        ))
     }
 
     /// Begins a transaction beside which nothing else is written; what it does first leaves with that.

@@ -46,6 +46,14 @@ async fn a_check_says_what_the_server_is_and_what_it_does_not_allow() {
     changed("CREATE SCHEMA edgepurge").await;
     refused(&bench, 78, &["role poor", "may not use the schema"]).await;
     changed("DROP SCHEMA edgepurge").await;
+    // One that is made for it will do, without the right to make it.
+    changed("REVOKE CREATE ON DATABASE postgres FROM poor").await;
+    changed("CREATE SCHEMA edgepurge AUTHORIZATION poor").await;
+    let mut given = Bench::new().await;
+    write_url(&mut given, &poor);
+    given.start().await;
+    assert_eq!(given.terminate().await, Some(0));
+    changed("DROP SCHEMA edgepurge CASCADE").await;
 
     server.serve(&mut bench, PASSWORD);
     bench.start().await;
