@@ -55,7 +55,7 @@ mod written;
 pub use asks::{ASKS_KEPT, Answering, Ask, AskId, AskState};
 pub use desk::{Desk, Tenure};
 pub use listing::{ChangeFilter, ChangeRecord, DeliveryFilter, Listed, ListedDelivery, Slice};
-pub use postgres::{Database, Survey, UrlReader, survey};
+pub use postgres::{Database, Survey, UrlReader, begin_demo, end_demo, survey};
 pub use record::{
     AssetHistory, AssetPurge, Cause, CommittedFact, DoneRequest, FactPage, Orphan, RequestFilter,
     RequestRecord, StageCounts,

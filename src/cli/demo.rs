@@ -23,6 +23,8 @@ use crate::engine::{Notice, RequestNotice};
 use crate::sandbox::Sandbox;
 
 mod edge;
+mod fleet;
+mod node;
 mod site;
 
 use edge::Edge;
@@ -47,19 +49,30 @@ pub(super) struct DemoArgs {
     /// Where the state is kept; default: a new temporary directory.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// So many web servers, each with its own copy of the site and an edgepurge, which share a queue in a database.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(2..=9),
+        conflicts_with_all = ["bucket", "state"]
+    )]
+    nodes: Option<u8>,
+    /// The file that holds the URL of that database; the demo drops what it makes there.
+    #[arg(long, value_name = "FILE", requires = "nodes")]
+    database_url_file: Option<PathBuf>,
 }
 
 pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, Failure> {
+    if let Some(nodes) = args.nodes {
+        return fleet::demo(nodes, args.dir, args.database_url_file).await;
+    }
     let home = match args.state {
         Some(state) => Home::kept(&state)?,
         None => Home::temporary()?,
     };
     let root = match args.dir {
-        Some(dir) => dir
-            .canonicalize()
-            .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?,
-        None => site::make(&home.path)
-            .map_err(|error| Failure::failed(format!("the site can't be made: {error}")))?,
+        Some(dir) => found(&dir)?,
+        None => made(&home.path)?,
     };
     let environment = environment();
     let file = home.path.join("demo.toml");
@@ -101,6 +114,17 @@ pub(super) async fn demo(_global: &Global, args: DemoArgs) -> Result<ExitCode, F
     };
     drop(notices);
     finish(daemon, end).await
+}
+
+/// The place of a file or a directory that is named.
+fn found(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// The small site, made below a directory.
+fn made(home: &Path) -> Result<PathBuf, Failure> {
+    site::make(home).map_err(|error| Failure::failed(format!("the site can't be made: {error}")))
 }
 
 /// Where the demo keeps its things; a temporary one goes with it.
@@ -195,6 +219,12 @@ fn environment() -> Environment {
 /// Makes a token for the page's buttons.
 fn token(file: &Path) -> Result<String, Failure> {
     let token = uuid::Uuid::new_v4().simple().to_string();
+    keep(file, &token)?;
+    Ok(token)
+}
+
+/// Writes a secret into a file of its own.
+fn keep(file: &Path, secret: &str) -> Result<(), Failure> {
     let private = std::fs::OpenOptions::new()
         .create(true)
         .truncate(true)
@@ -202,9 +232,8 @@ fn token(file: &Path) -> Result<String, Failure> {
         .mode(0o600)
         .open(file);
     private
-        .and_then(|mut to| to.write_all(token.as_bytes()))
-        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
-    Ok(token)
+        .and_then(|mut to| to.write_all(secret.as_bytes()))
+        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
 }
 
 /// Writes the configuration that a user would write, for all other commands, and reads it.
@@ -214,21 +243,37 @@ fn config(
     origin: &Origin<'_>,
     environment: &Environment,
 ) -> Result<Config, Failure> {
-    let text = format!(
-        "[scaleway]\napi_url = \"sandbox\"\n\n\
-         [state]\ndirectory = {state}\n\n\
+    let token = home.join(TOKEN);
+    let text = settings(
+        "api_url = \"sandbox\"",
+        home,
+        "",
+        &token,
+        &origin.settings(),
+    );
+    written(file, &text, environment)
+}
+
+/// The text of a configuration: how the API is reached, where things are kept, more of what is kept, the file of
+/// the admin token, and the origin.
+fn settings(api: &str, home: &Path, state: &str, token: &Path, origin: &str) -> String {
+    format!(
+        "[scaleway]\n{api}\n\n\
+         [state]\ndirectory = {directory}\n{state}\n\
          [admin]\nlisten = \"127.0.0.1:0\"\nsocket = {socket}\ntoken_file = {token}\n\n\
          [[pipeline]]\nname = \"{PIPELINE_NAME}\"\nid = \"{PIPELINE}\"\n\n\
          [[pipeline.origin]]\n{origin}\n",
-        state = toml_text(&home.join("state")),
+        directory = toml_text(&home.join("state")),
         socket = toml_text(&home.join("admin.sock")),
-        token = toml_text(&home.join(TOKEN)),
-        origin = origin.settings(),
-    );
-    std::fs::write(file, &text)
+        token = toml_text(token),
+    )
+}
+
+/// Writes a configuration, and reads it.
+fn written(file: &Path, text: &str, environment: &Environment) -> Result<Config, Failure> {
+    std::fs::write(file, text)
         .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
-    Config::parse(file, &text, environment)
-        .map_err(|problems| Failure::config(problems.to_string()))
+    Config::parse(file, text, environment).map_err(|problems| Failure::config(problems.to_string()))
 }
 
 /// A path as TOML writes it.

@@ -15,6 +15,9 @@ use crate::supervise::Faults;
 
 mod dry;
 
+/// What the log says when the daemon is ready.
+pub(super) const READY: &str = "ready: every origin is watched, or in alarm";
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Send nothing, and say what would have been sent.
@@ -70,7 +73,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Fai
                 ready = true;
                 systemd::ready();
                 systemd::feed_watchdog(&daemon);
-                tracing::info!("ready: every origin is watched, or in alarm");
+                tracing::info!("{READY}");
             }
             Event::Would(would) => would.say(&config, global.format)?,
             Event::End(end) => return finish(daemon, end).await,

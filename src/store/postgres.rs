@@ -41,6 +41,7 @@ use crate::core::lease::NodeId;
 use crate::database::DatabaseUrl;
 use crate::lineage::Lineage;
 use crate::supervise::Supervisor;
+pub use demo::{begin_demo, end_demo};
 pub(super) use import::moved;
 use listener::Listener;
 use marked::Marked;
@@ -48,6 +49,7 @@ use servers::Servers;
 use session::{Part, Postgres};
 pub use survey::{Survey, survey};
 
+mod demo;
 mod form;
 mod import;
 mod join;

@@ -8,6 +8,8 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::bench::{LIMIT, until};
 
+mod fleet;
+
 struct Demo {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,

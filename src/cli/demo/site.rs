@@ -36,6 +36,30 @@ pub(super) fn make(home: &Path) -> io::Result<PathBuf> {
 
 /// Uploads every file below a directory; links are left out.
 pub(super) fn upload(root: &Path, mut put: impl FnMut(&str, &[u8]) -> bool) -> io::Result<()> {
+    each_file(root, |name, path| {
+        let body = std::fs::read(path)?;
+        if name.to_str().is_some_and(|key| put(key, &body)) {
+            return Ok(());
+        }
+        let why = format!("the bucket does not take {}", path.display());
+        Err(io::Error::other(why))
+    })
+}
+
+/// Copies every file below a directory; links are left out.
+pub(super) fn copy(root: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    each_file(root, |name, path| {
+        let copy = to.join(name);
+        if let Some(parent) = copy.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::copy(path, copy).map(drop)
+    })
+}
+
+/// Hands over every file below a directory, with its name there.
+fn each_file(root: &Path, mut take: impl FnMut(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory)? {
@@ -43,12 +67,7 @@ pub(super) fn upload(root: &Path, mut put: impl FnMut(&str, &[u8]) -> bool) -> i
             if kind.is_dir() {
                 directories.push(path);
             } else if kind.is_file() {
-                let key = path.strip_prefix(root).unwrap_or(&path);
-                let body = std::fs::read(&path)?;
-                if !key.to_str().is_some_and(|key| put(key, &body)) {
-                    let why = format!("the bucket does not take {}", path.display());
-                    return Err(io::Error::other(why));
-                }
+                take(path.strip_prefix(root).unwrap_or(&path), &path)?;
             }
         }
     }

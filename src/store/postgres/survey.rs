@@ -63,7 +63,7 @@ pub async fn survey(database: &Database) -> Result<Survey, StoreError> {
 }
 
 /// Runs questions on a connection of their own.
-async fn connected<T>(
+pub(super) async fn connected<T>(
     database: &Database,
     questions: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
@@ -177,7 +177,7 @@ async fn is_pooled(database: &Database, client: &Client) -> Result<bool, StoreEr
 }
 
 /// The row of a statement that returns one. It has no name, which a pooler would have to know.
-async fn one(client: &Client, sql: &str, texts: &[&str]) -> Result<Row, StoreError> {
+pub(super) async fn one(client: &Client, sql: &str, texts: &[&str]) -> Result<Row, StoreError> {
     let texts: Vec<(&(dyn ToSql + Sync), Type)> = texts
         .iter()
         .map(|text| (text as &(dyn ToSql + Sync), Type::TEXT))

@@ -133,7 +133,7 @@ impl Server {
     }
 
     /// The URL of a user of it, through its socket.
-    pub(super) fn url(&self, user: &str, password: &str) -> String {
+    pub(crate) fn url(&self, user: &str, password: &str) -> String {
         let (home, port) = (self.cluster.home().display(), self.port);
         format!("postgres://{user}:{password}@/postgres?host={home}&port={port}")
     }
