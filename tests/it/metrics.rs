@@ -335,8 +335,14 @@ async fn a_day_of_closed_doors(ledger: &mut Ledger) -> bool {
 async fn over_a_days_work_every_metric_moves() {
     let mut ledger = Ledger::default();
     an_ordinary_day(&mut ledger).await;
-    // Alone, a node always leads: `fleet.rs` has others.
-    let mut unseen = vec!["leader", "nodes"];
+    // Alone, a node always leads, waits for no other and forgets nothing: `fleet.rs`, `agreement.rs` and
+    // `failover.rs` have others.
+    let mut unseen = vec!["leader", "nodes", "fenced_total"];
+    unseen.extend([
+        "agreement_wait_seconds",
+        "diverged_files",
+        "replayed_changes_total",
+    ]);
     if !a_day_of_losses(&mut ledger).await {
         unseen.extend(["unwatched_directories", "lost_events_total"]);
     }
