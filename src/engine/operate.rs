@@ -194,10 +194,10 @@ impl Steps {
                 Ok(changes) => changes,
                 Err(error) => return Ok(Err(error)),
             };
+            host.committed(Committed::Retry(&changes))?;
             if changes.is_empty() {
                 break;
             }
-            host.committed(Committed::Retry(&changes))?;
             retried += changes.len() as u64;
             self.event(host, Event::Changes(changes)).await?;
         }
@@ -218,12 +218,15 @@ impl Steps {
         loop {
             let asked = done(asked, Operated::Dropped(dropped));
             let step = self.desk.drop_queue(pipeline.clone(), self.at_once, asked);
-            match host.during(self, step).await? {
-                Ok(0) => break,
-                Ok(step) => dropped += step,
+            let step = match host.during(self, step).await? {
+                Ok(step) => step,
                 Err(error) => return Ok(Err(error)),
+            };
+            host.committed(Committed::Drop(step))?;
+            if step == 0 {
+                break;
             }
-            host.committed(Committed::Drop)?;
+            dropped += step;
         }
         self.planner.drop_queue(&pipeline);
         tracing::warn!(pipeline = %pipeline, changes = dropped, "a person dropped what was queued and failed");

@@ -97,10 +97,10 @@ pub enum Committed<'a> {
     Pause(&'a Pause),
     /// The end of a pause, of which the planner does not know yet.
     Resume(&'a PipelineId, &'a Holder),
-    /// Changes that are queued again, of which the planner does not know yet.
+    /// Changes that are queued again, of which the planner does not know yet; none: there are no more.
     Retry(&'a [Change]),
-    /// That changes are dropped, of which the planner does not know yet.
-    Drop,
+    /// That so many changes are dropped, of which the planner does not know yet; 0: there are no more.
+    Drop(u64),
 }
 
 /// What the store is used for.

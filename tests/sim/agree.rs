@@ -177,6 +177,11 @@ impl World {
         moves.chain(agreeing.tell_at).min()
     }
 
+    /// When the leader learns what was said since it learned something.
+    fn telling_at(&self) -> Option<u64> {
+        self.fleet.as_ref()?.agreeing.tell_at
+    }
+
     /// The current node reads what the others committed, and compares it with its own files.
     pub(crate) fn compare(&mut self) {
         let (id, wall, real) = (self.node.id, self.wall(), self.real);
@@ -342,6 +347,10 @@ impl World {
             }
             for awaited in &view.awaited {
                 let node = self.nodes().find(|node| *name(node.id) == **awaited);
+                // The leader is about to learn that it has left.
+                if node.is_none() && self.telling_at().is_some() {
+                    continue;
+                }
                 let heard = node.map_or(0, |node| node.comparing.heard);
                 if self.real > heard + patience() + 1_000 {
                     return Err(format!("node {awaited} is waited for, and does not live"));

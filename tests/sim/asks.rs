@@ -26,7 +26,6 @@ struct Asked {
     is_over: bool,
     was_withdrawn: bool,
     times_done: u32,
-    takes_steps: bool,
 }
 
 /// Everything that was asked.
@@ -62,7 +61,6 @@ impl World {
             is_over: false,
             was_withdrawn: false,
             times_done: 0,
-            takes_steps: matches!(operation, Operation::Retry(_) | Operation::Drop(_)),
         };
         let soon = real + self.rng.u64(1..LOOK);
         if let Some(asks) = self.asks() {
@@ -129,8 +127,7 @@ impl World {
             match now(self.store.ask_state(*ask)).expect("few are asked") {
                 AskState::Answered(_) => {
                     asked.is_over = true;
-                    // A leader that dies behind the last of several steps is not heard of.
-                    if asked.times_done == 0 && !asked.takes_steps {
+                    if asked.times_done == 0 {
                         self.hold_true(Err(format!("{ask:?} is answered, and not done")));
                     }
                 }

@@ -72,11 +72,9 @@ impl World {
         if let Operation::Retry(Retry::Pipeline(id)) = &operation {
             self.ledger.cooled(Some(id));
         }
-        let takes_steps = matches!(operation, Operation::Retry(_) | Operation::Drop(_));
         self.node.life.asked = asked;
         let operated = self.work(async |steps, world| steps.operate(world, operation, asked).await);
         match operated {
-            Some(Ok(_)) if takes_steps => self.did(),
             None | Some(Ok(_) | Err(StoreError::Withdrawn)) => {}
             Some(Err(StoreError::Superseded)) => return self.superseded(),
             Some(Err(error)) => panic!("an inline store never fails: {error}"),
@@ -275,10 +273,16 @@ impl Host for World {
             }
             Committed::Retry(changes) => {
                 self.retried(changes);
+                if changes.is_empty() {
+                    self.did();
+                }
                 "between retry and planner"
             }
-            Committed::Drop => {
+            Committed::Drop(changes) => {
                 self.ledger.meet("dropped");
+                if changes == 0 {
+                    self.did();
+                }
                 "between drop and planner"
             }
         };
