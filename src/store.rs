@@ -296,8 +296,8 @@ impl Store {
         self.commits.count()
     }
 
-    /// Tells `observer` of what is committed from now on: the time of each transaction that writes, from its begin
-    /// until it is on disk, and the changes that it appends.
+    /// From now on `observer` gets the time that each transaction takes that writes, from its begin until it is on
+    /// disk, and the changes that it appends.
     pub fn observe_commits(&self, clock: Clock, observer: impl CommitObserver + 'static) {
         self.commits.observe(clock, Box::new(observer));
     }

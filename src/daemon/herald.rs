@@ -93,7 +93,7 @@ impl Herald {
         }
     }
 
-    /// Reports to the other nodes, where there are any. What the store does not take is told with the next look.
+    /// Publishes this node's report, where there are other nodes. The next look publishes what the store refuses.
     async fn tell_nodes(&mut self, status: &Status) {
         if self.admin.fleet.is_none() {
             return;

@@ -200,11 +200,16 @@ impl Job for Scans {
     }
 
     fn failed(&self, why: &str) {
-        tracing::error!(
-            pipeline = &*self.name,
-            "the scan that a webhook asked for is still to be made: {why}; trying again"
-        );
+        still_to_be_made(&self.name, why);
     }
+}
+
+/// Logs why the scans for deliveries of a pipeline are not made yet.
+fn still_to_be_made(pipeline: &str, why: &str) {
+    tracing::error!(
+        pipeline,
+        "the scan that a webhook asked for is still to be made: {why}; trying again"
+    );
 }
 
 impl Scans {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::core::change::{NewChange, PipelineId, Source};
 
-/// Is told of what a store commits.
+/// Gets what a store commits.
 pub trait CommitObserver: Send + Sync {
     /// A transaction took so long.
     fn committed(&self, took: Duration);

@@ -68,7 +68,8 @@ impl Node {
         })
     }
 
-    /// Keeps its process running, and tells what becomes of it, until the demo ends.
+    /// Runs the node's process, and starts it again when it has ended, until the demo ends. `tell` gets each
+    /// piece of news of it.
     pub(super) async fn keep(
         self,
         tell: impl AsyncFn(News) + Send + Sync,

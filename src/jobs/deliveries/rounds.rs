@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, Next, StepError, Waiting};
+use super::{Job, Next, StepError, Waiting, still_to_be_made};
 use crate::admin::api::OriginScan;
 use crate::core::change::PipelineId;
 use crate::core::delivery::ScanDone;
@@ -93,10 +93,7 @@ impl Job for Rounds {
     }
 
     fn failed(&self, why: &str) {
-        tracing::error!(
-            pipeline = &*self.name,
-            "the scan that a webhook asked for is still to be made: {why}; trying again"
-        );
+        still_to_be_made(&self.name, why);
     }
 }
 

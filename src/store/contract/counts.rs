@@ -1,4 +1,4 @@
-//! What an observer is told of commits.
+//! What an observer of commits gets.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +13,7 @@ contract! {
     what_is_refused_out_of_its_term_is_counted
 }
 
-/// Lists what it is told, but times.
+/// An observer that lists the changes, and no times.
 #[derive(Clone, Default)]
 struct Listing(Arc<Mutex<Vec<String>>>);
 
