@@ -31,9 +31,14 @@ impl Counts {
     }
 
     pub(in crate::store) fn add(&mut self, changes: &[NewChange]) {
-        for change in changes {
-            let of = (change.pipeline.clone(), change.source);
-            *self.0.entry(of).or_default() += 1;
+        let is_alike = |one: &NewChange, next: &NewChange| {
+            one.source == next.source && one.pipeline == next.pipeline
+        };
+        for alike in changes.chunk_by(is_alike) {
+            if let [first, ..] = alike {
+                let of = (first.pipeline.clone(), first.source);
+                *self.0.entry(of).or_default() += alike.len() as u64;
+            }
         }
     }
 }

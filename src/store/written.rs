@@ -17,7 +17,7 @@ use crate::core::ring::Ring;
 #[derive(Debug)]
 pub(in crate::store) enum Written {
     Changes(Arc<Vec<NewChange>>),
-    Deliveries(Vec<NewDelivery>),
+    Deliveries(Vec<Arc<NewDelivery>>),
 }
 
 impl Written {
@@ -27,7 +27,8 @@ impl Written {
             Self::Changes(changes) => queue::append(db, Some(node), changes).map(drop),
             Self::Deliveries(all) => {
                 let (keys, pulled) = (DeliveryKeys::shared(), Pulled::elsewhere());
-                let mut taker = deliveries::Taker::new(db, &keys, &pulled, all.iter())?;
+                let mut taker =
+                    deliveries::Taker::new(db, &keys, &pulled, all.iter().map(Arc::as_ref))?;
                 for delivery in all {
                     taker.take(delivery)?;
                 }
@@ -48,7 +49,7 @@ impl Written {
         match self {
             Self::Changes(changes) => changes.iter().map(bytes).sum(),
             Self::Deliveries(taken) => {
-                let of = |one: &NewDelivery| {
+                let of = |one: &Arc<NewDelivery>| {
                     let changes: usize = work(one).iter().map(bytes).sum();
                     size_of::<NewDelivery>() + one.event.len() + one.what.len() + changes
                 };
@@ -101,7 +102,7 @@ impl Lately {
     /// The last commit has these deliveries.
     pub(in crate::store) fn keep_deliveries<'d>(
         &self,
-        taken: impl Iterator<Item = &'d NewDelivery>,
+        taken: impl Iterator<Item = &'d Arc<NewDelivery>>,
     ) {
         if let Some(ring) = self.ring() {
             keep(ring, Written::Deliveries(taken.cloned().collect()));

@@ -32,7 +32,7 @@ const IN_TIME: Duration = Duration::from_secs(10);
 
 /// One delivery, and who waits for what becomes of it.
 struct Arrival {
-    delivery: NewDelivery,
+    delivery: Arc<NewDelivery>,
     answer: oneshot::Sender<Result<Taken, StoreError>>,
 }
 
@@ -186,6 +186,7 @@ impl DeliveryBatcher {
                     .into(),
             ));
         }
+        let delivery = Arc::new(delivery);
         waiting.arrivals.push(Arrival { delivery, answer });
         let jobs = match writer {
             Lane::Thread(jobs, _) => jobs,
@@ -241,7 +242,7 @@ impl DeliveryBatcher {
                         announce(&arrivals.last, *appended);
                         arrivals.commits.appended(counts);
                         // Not by the call that waits for the answer, since that may be gone.
-                        if new.any(NewDelivery::waits) {
+                        if new.any(|delivery| delivery.waits()) {
                             arrivals.announce_waiting();
                         }
                     }
@@ -274,7 +275,7 @@ fn take_all(
     keys: &DeliveryKeys,
     pulled: &Pulled,
 ) -> Result<(Vec<Taken>, (Seq, Counts)), StoreError> {
-    let coming = waiting.iter().map(|arrival| &arrival.delivery);
+    let coming = waiting.iter().map(|arrival| &*arrival.delivery);
     let mut taker = deliveries::Taker::new(db, keys, pulled, coming.clone())?;
     let each = coming.map(|delivery| taker.take(delivery));
     let became = each.collect::<Result<_, _>>()?;
