@@ -247,7 +247,7 @@ alarm_kinds! {
     /// Changes of an origin can't be committed.
     Commit "commit" false:
         "changes of the origin are kept in memory and tried again; they are not purged yet";
-        "make room on the disk of the state directory, or mend it; it goes on by itself",
+        "mend what the reason says: the disk of the state directory, or the PostgreSQL; it goes on by itself",
     /// The filesystem of an origin does not answer.
     Hung "hung" false:
         "changes of the origin are not noticed; other origins go on";
