@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::bench::{Bench, until};
@@ -124,25 +123,19 @@ impl Replicated {
     }
 }
 
-fn kill(pid: Pid) {
-    kill_process(pid, Signal::KILL).unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_promised_is_purged_though_the_standby_that_takes_over_was_behind() {
     let Some(mut replicated) = Replicated::start(3).await else {
         return;
     };
-    let sender = replicated
+    replicated
         .under_load(&[0, 1, 2], "a", async {
             replicated.more(30).await;
-            let sender = replicated.fleet.server.stop_sending().await;
+            replicated.fleet.server.stop_sending().await;
             replicated.more(60).await;
-            sender
         })
         .await;
     replicated.fleet.server.kill();
-    kill(sender);
     replicated
         .under_load(&[0, 1, 2], "b", async {
             replicated.standby.promote().await;
@@ -193,7 +186,7 @@ async fn what_a_node_had_committed_to_a_primary_that_lives_on_is_committed_to_th
         return;
     };
     let old = &replicated.fleet.server;
-    let sender = old.stop_sending().await;
+    old.stop_sending().await;
     replicated
         .under_load(&[0, 1], "a", replicated.more(40))
         .await;
@@ -212,7 +205,6 @@ async fn what_a_node_had_committed_to_a_primary_that_lives_on_is_committed_to_th
     replicated.all_is_purged().await;
     assert!(!replicated.purged_everything());
     assert!(replicated.replayed().await > 0.0);
-    kill(sender);
     replicated.fleet.server.kill();
 }
 
@@ -221,7 +213,7 @@ async fn a_node_that_dies_with_what_was_forgotten_purges_everything_once_and_say
     let Some(mut replicated) = Replicated::start(2).await else {
         return;
     };
-    let sender = replicated.fleet.server.stop_sending().await;
+    replicated.fleet.server.stop_sending().await;
     replicated
         .under_load(&[0, 1], "a", replicated.more(40))
         .await;
@@ -230,7 +222,6 @@ async fn a_node_that_dies_with_what_was_forgotten_purges_everything_once_and_say
     let dies = 1 - leader;
     replicated.fleet.nodes[dies].kill().await;
     replicated.fleet.server.kill();
-    kill(sender);
     replicated.standby.promote().await;
     replicated.fleet.nodes[dies].start().await;
     let node = &replicated.fleet.nodes[dies];

@@ -1,11 +1,15 @@
 //! Random histories of a fleet: three nodes with files of their own, a real `PostgreSQL`, one API. Files change on one
-//! node after the other, deliveries come to any node, and nodes and the database are killed, halted and cut off.
+//! node after the other, deliveries come to any node, nodes and the database are killed, halted and cut off, and
+//! standbys that are behind take over.
 //!
-//! `FLEET_RUNS=100` runs many, `FLEET_SEED=k` one again; what happened is printed where it fails.
+//! `FLEET_RUNS=100` runs many, `FLEET_LANES=6` so many at a time, `FLEET_SEED=k` one again; what happened is printed
+//! where it fails.
 
 mod early;
+mod forgotten;
 mod history;
 mod judge;
+mod takeover;
 mod wire;
 
 use std::cell::Cell;
@@ -22,7 +26,8 @@ use serde_json::{Value, json};
 
 use self::early::Got;
 use self::history::{FILES, NODES, Sort, Step, Victim, Way, history};
-use self::judge::{Cause, Record, Request, Trouble, judge};
+use self::judge::{Cause, EVERYTHING, Record, Request, Trouble, judge};
+use self::takeover::Takeovers;
 use self::wire::Wire;
 use crate::bench::{Bench, until};
 use crate::database::server::Server;
@@ -32,13 +37,16 @@ use crate::webhooks::post;
 
 /// The seeds that are tried where nothing else is asked for.
 const SEEDS: std::ops::Range<u64> = 1..3;
-/// Histories at a time.
+/// Histories at a time: most of the time each waits.
 const LANES: usize = 3;
 /// How long a node may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a batch waits for the last node, in seconds.
 const WAIT: u64 = 5;
 const WAITED: &str = "edgepurge_agreement_wait_seconds_sum{pipeline=\"www\"}";
+/// What a node logs that commits again what a server has forgotten.
+const AGAIN: &str =
+    "has forgotten commits of this node, as in a failover to a standby that was behind";
 /// Calls to the API each second, and at once.
 const RATE: u64 = 10;
 
@@ -50,10 +58,15 @@ struct Met {
     exits: BTreeMap<Option<i32>, usize>,
     /// Leaders but the first.
     leaders: usize,
+    takeovers: Takeovers,
     files: usize,
     acknowledged: usize,
     refused: usize,
     requests: usize,
+    /// Purges of everything, since a node ended with what a failover forgot.
+    everything: usize,
+    /// Times that a node committed again what a failover forgot.
+    again: usize,
     /// Purges that were sent twice because of a trouble.
     twice: usize,
     /// Purges of which it was known that every node had to have the file.
@@ -71,10 +84,13 @@ impl Met {
             *self.exits.entry(*code).or_default() += times;
         }
         self.leaders += other.leaders;
+        self.takeovers.add(&other.takeovers);
         self.files += other.files;
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.requests += other.requests;
+        self.everything += other.everything;
+        self.again += other.again;
         self.twice += other.twice;
         self.agreed += other.agreed;
         self.waited += other.waited;
@@ -85,6 +101,8 @@ impl Met {
 struct Run {
     fleet: Fleet,
     wires: Vec<Wire>,
+    /// The one that takes over.
+    standby: Option<Server>,
     /// The version of each file of each node that it got in the history; `false`: it is gone.
     files: BTreeMap<(String, usize), (usize, bool)>,
     /// Which node each trouble has, or the database, and since when.
@@ -128,6 +146,7 @@ impl Run {
         Some(Self {
             fleet,
             wires,
+            standby: None,
             files: BTreeMap::new(),
             troubles: BTreeMap::new(),
             addresses: [const { None }; NODES],
@@ -261,7 +280,7 @@ impl Run {
 
     async fn begin(&mut self, number: usize, sort: Sort, victim: Victim) {
         let node = match (sort, victim) {
-            (Sort::Database, _) => None,
+            (Sort::Database | Sort::Failover, _) => None,
             (_, Victim::Node(node)) => Some(node),
             (_, Victim::Leader) => match self.leader().await {
                 Some(leader) => Some(leader),
@@ -271,25 +290,25 @@ impl Run {
         if self.troubles.values().any(|(of, ..)| *of == node) {
             return;
         }
+        if sort == Sort::Failover {
+            self.standby = Some(self.fleet.server.standby().await);
+        }
         *self.met.troubles.entry(sort).or_default() += 1;
         self.troubles.insert(number, (node, sort, now()));
         writeln!(self.trace, "  it is {node:?}").unwrap();
-        let Some(node) = node else {
-            self.fleet.server.kill();
-            return;
-        };
-        match sort {
-            Sort::Killed => {
+        match (node, sort) {
+            (None, Sort::Failover) => self.fleet.server.stop_sending().await,
+            (None, _) => self.fleet.server.kill(),
+            (Some(node), Sort::Halted) => self.fleet.signal(node, "-STOP").await,
+            (Some(node), Sort::Cut) => self.wires[node].cut(true),
+            (Some(node), Sort::Killed) => {
                 self.addresses[node] = None;
                 self.fleet.nodes[node].kill().await;
             }
-            Sort::Stopped => {
+            (Some(node), _) => {
                 self.addresses[node] = None;
                 self.fleet.signal(node, "-TERM").await;
             }
-            Sort::Halted => self.fleet.signal(node, "-STOP").await,
-            Sort::Cut => self.wires[node].cut(true),
-            Sort::Database => {}
         }
     }
 
@@ -298,6 +317,7 @@ impl Run {
             return;
         };
         match (node, sort) {
+            (None, Sort::Failover) => self.fail_over().await,
             (None, _) => self.fleet.server.run(&[]).await,
             (Some(node), Sort::Halted) => self.fleet.signal(node, "-CONT").await,
             (Some(node), Sort::Cut) => self.wires[node].cut(false),
@@ -310,8 +330,23 @@ impl Run {
                 self.fleet.nodes[node].spawn();
             }
         }
-        let to = now();
-        self.record.troubles.push(Trouble { from, to });
+        self.record.troubles.push(Trouble {
+            sort,
+            node,
+            from,
+            to: now(),
+        });
+    }
+
+    /// The standby takes over, and nothing leads to the former server any more.
+    async fn fail_over(&mut self) {
+        let standby = self.standby.take().unwrap();
+        self.fleet.server.kill();
+        standby.promote().await;
+        for wire in &self.wires {
+            wire.lead_to(standby.socket());
+        }
+        self.fleet.server = standby;
     }
 
     /// Starts a node that has ended by itself, as systemd does.
@@ -325,7 +360,12 @@ impl Run {
                 writeln!(self.trace, "{} {node} has ended: {code:?}", now()).unwrap();
                 *self.met.exits.entry(code).or_default() += 1;
                 let at = now();
-                self.record.troubles.push(Trouble { from: at, to: at });
+                self.record.troubles.push(Trouble {
+                    sort: Sort::Stopped,
+                    node: Some(node),
+                    from: at,
+                    to: at,
+                });
                 self.addresses[node] = None;
                 self.fleet.nodes[node].spawn();
             }
@@ -386,10 +426,14 @@ async fn run(seed: u64) -> Option<Met> {
     run.met.twice = verdict.twice;
     run.met.agreed = verdict.agreed;
     run.met.requests = requests.len();
-    for node in &run.fleet.nodes {
+    let everything = requests.iter().filter(|one| one.purges(EVERYTHING));
+    run.met.everything = everything.count();
+    let logs: Vec<String> = run.fleet.nodes.iter().map(Bench::log).collect();
+    run.met.takeovers = Takeovers::of(&logs, &run.record.troubles);
+    for (node, log) in run.fleet.nodes.iter().zip(&logs) {
         run.met.waited += value(node, WAITED).await.unwrap_or_default();
-        let log = node.log();
-        run.met.leaders += log.matches("this node leads from now on").count();
+        run.met.leaders += log.matches(takeover::LEADS).count();
+        run.met.again += log.matches(AGAIN).count();
         if log.contains("panicked at") {
             faults.push("a node panicked".to_owned());
         }
@@ -417,7 +461,8 @@ async fn whatever_happens_to_a_fleet_nothing_is_lost_nothing_is_needless_and_the
         let ran = AssertUnwindSafe(run(seed)).catch_unwind().await;
         (seed, ran)
     });
-    let mut runs = runs.buffer_unordered(LANES);
+    let lanes = number_of("FLEET_LANES").map_or(LANES, |lanes| lanes.try_into().unwrap());
+    let mut runs = runs.buffer_unordered(lanes);
     let (mut good, mut failed, mut met) = (0, Vec::new(), Met::default());
     while let Some((seed, ran)) = runs.next().await {
         match ran {

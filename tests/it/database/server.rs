@@ -1,5 +1,6 @@
 //! A real `PostgreSQL` with a password, which only this machine's users reach, through a socket.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ pub(crate) struct Server {
     cluster: Cluster,
     /// The port that its next start listens at; its socket is named after it.
     pub(super) port: u16,
+    /// What sends to its standby, where that is stopped.
+    stopped: Cell<Option<Pid>>,
 }
 
 impl Server {
@@ -41,6 +44,7 @@ impl Server {
         let mut server = Self {
             cluster: Cluster::make(home, &made),
             port: 5432,
+            stopped: Cell::default(),
         };
         server.run(&[]).await;
         Some(server)
@@ -73,6 +77,7 @@ impl Server {
         let mut standby = Self {
             cluster: Cluster::of(home),
             port: self.port,
+            stopped: Cell::default(),
         };
         standby.run(&[]).await;
         self.sender().await;
@@ -90,11 +95,11 @@ impl Server {
         Pid::from_raw(pid.get(0)).unwrap()
     }
 
-    /// Sends nothing to the standby any more, which does not notice for a while. Returns what sends.
-    pub(crate) async fn stop_sending(&self) -> Pid {
+    /// Sends nothing to the standby any more, which does not notice for a while.
+    pub(crate) async fn stop_sending(&self) {
         let sender = self.sender().await;
         kill_process(sender, Signal::STOP).unwrap();
-        sender
+        self.stopped.set(Some(sender));
     }
 
     /// From now on it is the one that can write.
@@ -178,9 +183,12 @@ impl Server {
         }
     }
 
-    /// Kills its first process, as a lack of memory does.
+    /// Kills its first process, as a lack of memory does. The others end when they notice; one that is stopped can't.
     pub(crate) fn kill(&mut self) {
         self.cluster.kill();
+        if let Some(sender) = self.stopped.take() {
+            kill_process(sender, Signal::KILL).unwrap();
+        }
     }
 
     /// Writes its URL, and that of another one, into the file that a bench's configuration names. Of the two,

@@ -9,6 +9,8 @@ pub(super) const FILES: usize = 8;
 const STEPS: usize = 28;
 /// The longest time between two of these, in milliseconds.
 const PAUSE: u64 = 1_400;
+/// A leader that could not renew its lease for so long may not decide any more, in milliseconds.
+const LEASE: u64 = 8_500;
 
 /// How a file gets other bytes, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(super) enum Sort {
     Cut,
     /// The first process of `PostgreSQL` is killed, and started again.
     Database,
+    /// A standby falls behind, the server is killed, and the standby takes over.
+    Failover,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,18 +142,24 @@ impl Making {
     }
 
     fn trouble(&mut self, at: u64, number: usize) {
-        let (sort, long) = match self.rng.u32(0..10) {
+        let (sort, long) = match self.rng.u32(0..12) {
             0..=2 => (Sort::Killed, self.rng.u64(100..12_000)),
             3 => (Sort::Stopped, self.rng.u64(100..6_000)),
             4..=6 => (Sort::Halted, self.long()),
             7..=8 => (Sort::Cut, self.long()),
-            _ => (Sort::Database, self.rng.u64(0..3_000)),
+            9 => (Sort::Database, self.rng.u64(0..3_000)),
+            _ => (Sort::Failover, self.rng.u64(0..4_000)),
         };
         let victim = if self.rng.bool() {
             Victim::Leader
         } else {
             Victim::Node(self.rng.usize(0..NODES))
         };
+        // A leader has something to decide when it goes on though its lease is over.
+        if victim == Victim::Leader && long > LEASE {
+            let before = self.rng.u64(100..400);
+            self.deliveries(at - before, number);
+        }
         self.push(at, Step::Begin(number, sort, victim));
         self.push(at + long, Step::End(number, sort));
     }
@@ -159,7 +169,7 @@ impl Making {
         if self.rng.bool() {
             self.rng.u64(200..4_000)
         } else {
-            self.rng.u64(8_500..14_000)
+            self.rng.u64(LEASE..14_000)
         }
     }
 }

@@ -7,11 +7,15 @@ use edgepurge::core::time::Time;
 use edgepurge::sandbox::{PurgeRecord, PurgeTarget};
 
 use super::early::{Got, early};
+use super::forgotten::losses;
+use super::history::Sort;
 
 /// How long before and after a request was in flight a trouble may be why the next one is sent twice: its decision
 /// is committed before it is sent, and what became of it after it is known.
 const BEFORE: Duration = Duration::from_secs(1);
 const AFTER: Duration = Duration::from_secs(5);
+/// After all that happens.
+const END: Time = Time::from_millis(u64::MAX);
 
 /// Something that asks for a purge of an asset.
 #[derive(Clone, Debug)]
@@ -27,9 +31,16 @@ pub(super) struct Cause {
     pub(super) delivered: bool,
 }
 
+/// What is purged where everything is.
+pub(super) const EVERYTHING: &str = "*";
+
 /// A time in which something was wrong.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trouble {
+    pub(super) sort: Sort,
+    /// With which node; `None`: with the database.
+    pub(super) node: Option<usize>,
+    /// A failover is one from the moment on in which the standby did not get everything any more.
     pub(super) from: Time,
     pub(super) to: Time,
 }
@@ -37,16 +48,21 @@ pub(super) struct Trouble {
 /// A request that the API got.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
-    /// `None`: everything.
-    assets: Option<Vec<String>>,
+    assets: Vec<String>,
     purge: Purge,
+}
+
+impl Request {
+    pub(super) fn purges(&self, asset: &str) -> bool {
+        self.assets.iter().any(|one| one == asset)
+    }
 }
 
 impl From<PurgeRecord> for Request {
     fn from(record: PurgeRecord) -> Self {
         let assets = match record.target {
-            PurgeTarget::All => None,
-            PurgeTarget::Assets(assets) => Some(assets),
+            PurgeTarget::All => vec![EVERYTHING.to_owned()],
+            PurgeTarget::Assets(assets) => assets,
         };
         let purge = Purge {
             at: record.created,
@@ -86,16 +102,17 @@ pub(super) fn judge(record: &Record, requests: &[Request], wait: Duration) -> Ve
     let mut purges: BTreeMap<&str, Vec<Purge>> = BTreeMap::new();
     let mut faults = Vec::new();
     for Request { assets, purge } in requests {
-        match assets {
-            None => faults.push(format!("needless: everything at {}", purge.at)),
-            Some(assets) => assets
-                .iter()
-                .for_each(|asset| purges.entry(asset).or_default().push(*purge)),
+        for asset in assets {
+            purges.entry(asset).or_default().push(*purge);
         }
     }
     let of = |asset: &str| purges.get(asset).map_or(&[][..], Vec::as_slice);
+    let covered = |asset: &str, from: Time, to: Time| {
+        let mut purges = of(asset).iter().chain(of(EVERYTHING));
+        purges.any(|purge| (from..=to).contains(&purge.at))
+    };
     for cause in record.causes.iter().filter(|cause| cause.promised) {
-        if !of(&cause.asset).iter().any(|purge| purge.at >= cause.at) {
+        if !covered(&cause.asset, cause.at, END) {
             let Cause { asset, at, .. } = cause;
             faults.push(format!(
                 "lost: {asset} of {at}; purges: {:?}",
@@ -104,13 +121,11 @@ pub(super) fn judge(record: &Record, requests: &[Request], wait: Duration) -> Ve
         }
     }
     let (mut twice, mut agreed) = (0, 0);
-    let covered = |asset: &str, from: Time, to: Time| {
-        of(asset)
-            .iter()
-            .any(|purge| (from..=to).contains(&purge.at))
-    };
+    let losses = losses(&record.troubles);
     for (asset, purges) in &purges {
-        twice += needless(record, asset, purges, &mut faults);
+        let causes = record.causes.iter().chain(&losses);
+        let causes: Vec<&Cause> = causes.filter(|cause| cause.asset == **asset).collect();
+        twice += needless(record, &causes, asset, purges, &mut faults);
         let found = early(record, wait, asset, purges, covered);
         for (purge, early) in purges.iter().zip(found) {
             agreed += usize::from(early == Some(false));
@@ -126,23 +141,30 @@ pub(super) fn judge(record: &Record, requests: &[Request], wait: Duration) -> Ve
     }
 }
 
-/// Takes each purge of an asset off what it has a cause in. Returns how many have none but a trouble.
-fn needless(record: &Record, asset: &str, purges: &[Purge], faults: &mut Vec<String>) -> usize {
-    let mut twice = 0;
-    let mut taken = 0;
-    let mut before: Option<&Purge> = None;
-    for purge in purges {
-        let causes = record.causes.iter();
-        let causes = causes.filter(|cause| cause.asset == asset && cause.at <= purge.at);
+/// Takes each purge of an asset off what it has a cause in. One that was in flight in a trouble may be sent once more,
+/// until the next that has a cause. Returns how many have no cause but a trouble.
+fn needless(
+    record: &Record,
+    causes: &[&Cause],
+    asset: &str,
+    purges: &[Purge],
+    faults: &mut Vec<String>,
+) -> usize {
+    let in_flight = |of: &Purge| {
+        let (from, to) = (of.at.before(BEFORE), of.settled.after(AFTER));
+        let mut troubles = record.troubles.iter();
+        troubles.any(|trouble| trouble.from <= to && trouble.to >= from)
+    };
+    let (mut taken, mut twice) = (0, 0);
+    // Those that may be sent once more, and the last that has a cause.
+    let (mut again, mut last) = (0, 0);
+    for (number, purge) in purges.iter().enumerate() {
+        let causes = causes.iter().filter(|cause| cause.at <= purge.at);
         let allowed: usize = causes.map(|cause| cause.purges).sum();
-        let in_flight = |last: &Purge| {
-            let (from, to) = (last.at.before(BEFORE), last.settled.after(AFTER));
-            let mut troubles = record.troubles.iter();
-            troubles.any(|trouble| trouble.from <= to && trouble.to >= from)
-        };
         if taken < allowed {
             taken += 1;
-        } else if before.is_some_and(in_flight) {
+            last = number;
+        } else if twice < again && purges[last..number].iter().any(in_flight) {
             twice += 1;
         } else {
             let all = times(purges);
@@ -151,7 +173,7 @@ fn needless(record: &Record, asset: &str, purges: &[Purge], faults: &mut Vec<Str
                 purge.at
             ));
         }
-        before = Some(purge);
+        again += usize::from(in_flight(purge));
     }
     twice
 }
@@ -172,6 +194,8 @@ fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<St
         delivered: true,
     };
     let trouble = trouble.map(|(from, to)| Trouble {
+        sort: Sort::Cut,
+        node: Some(0),
         from: at(from),
         to: at(to),
     });
@@ -181,7 +205,7 @@ fn faults(promised: bool, purged: &[u64], trouble: Option<(u64, u64)>) -> Vec<St
         got: Vec::new(),
     };
     let requests = purged.iter().map(|seconds| Request {
-        assets: Some(vec!["/a.css".to_owned()]),
+        assets: vec!["/a.css".to_owned()],
         purge: Purge {
             at: at(*seconds),
             settled: at(seconds + 1),
@@ -210,6 +234,8 @@ fn what_is_lost_or_needless_is_found() {
 fn what_was_in_flight_in_a_trouble_may_be_sent_twice_and_what_was_not_acknowledged_may_be_lost() {
     assert!(faults(true, &[11, 30], Some((12, 20))).is_empty());
     assert_eq!(faults(true, &[11, 40], Some((25, 35))).len(), 1);
+    assert_eq!(faults(true, &[11, 13, 15], Some((12, 20))).len(), 0);
+    assert_eq!(faults(true, &[11, 30, 32], Some((12, 20))).len(), 1);
     assert!(faults(false, &[], None).is_empty());
 }
 
@@ -235,7 +261,7 @@ fn early_at(seconds: u64, third: Option<u64>, purged: u64) -> bool {
         settled: at(purged + 1),
     };
     let request = Request {
-        assets: Some(vec!["/a.css".to_owned()]),
+        assets: vec!["/a.css".to_owned()],
         purge,
     };
     let verdict = judge(&record, &[request], Duration::from_secs(5));

@@ -2,8 +2,8 @@
 //! when the wire is whole again, as on a network.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,6 +15,8 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(super) struct Wire {
     home: tempfile::TempDir,
+    /// The socket of the server that it leads to.
+    server: Arc<Mutex<PathBuf>>,
     connections: Arc<AtomicUsize>,
     cut: watch::Sender<bool>,
 }
@@ -27,12 +29,15 @@ impl Wire {
         let (cut, is_cut) = watch::channel(false);
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
+        let server = Arc::new(Mutex::new(server));
+        let leads = Arc::clone(&server);
         tokio::spawn(async move {
             let mut closed = is_cut.clone();
             let serve = async {
                 while let Ok((node, _)) = listener.accept().await {
                     count.fetch_add(1, Ordering::Relaxed);
-                    tokio::spawn(connect(node, server.clone(), is_cut.clone()));
+                    let to = leads.lock().unwrap().clone();
+                    tokio::spawn(connect(node, to, is_cut.clone()));
                 }
             };
             tokio::select! {
@@ -43,6 +48,7 @@ impl Wire {
         });
         Self {
             home,
+            server,
             connections,
             cut,
         }
@@ -51,6 +57,11 @@ impl Wire {
     /// The directory that a URL names as the host.
     pub(super) fn host(&self) -> &Path {
         self.home.path()
+    }
+
+    /// New connections are to the socket of this server.
+    pub(super) fn lead_to(&self, server: PathBuf) {
+        *self.server.lock().unwrap() = server;
     }
 
     /// Whether its node goes by it.
