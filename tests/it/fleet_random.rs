@@ -2,8 +2,8 @@
 //! node after the other, deliveries come to any node, nodes and the database are killed, halted and cut off, and
 //! standbys that are behind take over.
 //!
-//! `FLEET_RUNS=100` runs many, `FLEET_LANES=6` so many at a time, `FLEET_SEED=k` one again; what happened is printed
-//! where it fails.
+//! `FLEET_RUNS=100` runs many, `FLEET_LANES=6` so many at a time, `FLEET_SEED=k` one again, or as many from it on;
+//! what happened is printed where it fails.
 
 mod early;
 mod forgotten;
@@ -357,7 +357,9 @@ impl Run {
             }
             if let Some(status) = self.fleet.nodes[node].ended() {
                 let code = status.code();
-                writeln!(self.trace, "{} {node} has ended: {code:?}", now()).unwrap();
+                let log = self.fleet.nodes[node].log();
+                let last = log.lines().next_back().unwrap_or_default();
+                writeln!(self.trace, "{} {node} has ended: {code:?}: {last}", now()).unwrap();
                 *self.met.exits.entry(code).or_default() += 1;
                 let at = now();
                 self.record.troubles.push(Trouble {
@@ -453,7 +455,7 @@ fn number_of(variable: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_a_fleet_nothing_is_lost_nothing_is_needless_and_the_rate_holds() {
     let seeds = match (number_of("FLEET_SEED"), number_of("FLEET_RUNS")) {
-        (Some(seed), _) => seed..seed + 1,
+        (Some(seed), runs) => seed..seed + runs.unwrap_or(1),
         (None, Some(runs)) => 0..runs,
         (None, None) => SEEDS,
     };

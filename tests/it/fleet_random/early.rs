@@ -41,7 +41,10 @@ pub(super) fn early(
         if diverged.is_some_and(|from| were_the_same(record, asset, from, at)) {
             diverged = None;
         }
+        // What all have got since the last purge is purged though one of them has changed again, unnoticed yet.
+        let lately = at.before(NOTICED).max(since.unwrap_or_default());
         let differs = !is_the_same(record, asset, at);
+        let agreed = were_the_same(record, asset, lately, at);
         let mut troubles = record.troubles.iter();
         let near = |one: &Trouble| one.from <= at && one.to >= at.before(CALM);
         let asked = |one: &Cause| {
@@ -54,11 +57,12 @@ pub(super) fn early(
         };
         let excused = troubles.any(near)
             || diverged.is_some()
+            || differs && agreed
             || record.causes.iter().any(asked)
             || record.got.iter().any(waited);
         let is_file = record.got.iter().any(|one| one.asset == asset);
         found.push((is_file && !excused).then_some(differs));
-        if differs {
+        if differs && !agreed {
             diverged = diverged.or(Some(at));
         }
     }

@@ -278,3 +278,30 @@ fn a_purge_before_the_last_node_has_the_file_is_early_until_the_time_is_over() {
     assert!(!early_at(21, Some(22), 22));
     assert!(!early_at(21, None, 25));
 }
+
+#[test]
+fn what_all_nodes_had_is_purged_though_one_has_changed_again_a_moment_ago() {
+    let at = |millis: u64| Time::from_millis(20_000 + millis);
+    let found = |last: u64, purged: u64| {
+        let got = [(0, 1, 0), (1, 1, 0), (2, 1, last), (0, 2, 900)];
+        let got = got.map(|(node, version, millis)| Got {
+            asset: "/a.css".to_owned(),
+            node,
+            version,
+            at: at(millis),
+        });
+        let record = Record {
+            got: got.to_vec(),
+            ..Record::default()
+        };
+        let purge = Purge {
+            at: at(purged),
+            settled: at(purged + 100),
+        };
+        let covered = |_: &str, _, _| true;
+        early(&record, Duration::from_secs(5), "/a.css", &[purge], covered)
+    };
+    assert_eq!(found(100, 1_000), [None]);
+    assert_eq!(found(950, 1_000), [Some(true)], "never the same");
+    assert_eq!(found(100, 4_000), [Some(true)], "it was noticed long ago");
+}
