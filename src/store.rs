@@ -172,8 +172,8 @@ pub struct OtherNodes {
     pub news: u64,
     /// Whether no node leads, since the one that did has resigned.
     pub is_vacant: bool,
-    /// Whether commits are found by looking, every two seconds, and are not announced: a pooler in transaction
-    /// mode does not pass announcements on.
+    /// Whether commits are found by looking, every two seconds, and are not announced: something
+    /// between here and the server does not pass announcements on.
     pub is_deaf: bool,
 }
 

@@ -28,8 +28,8 @@ use crate::store::{ChangeFilter, ChangeRecord, History, Orphan, RequestFilter, S
 use crate::webhook::ListenerHandle;
 
 /// What the alarm `listen` says.
-const DEAF: &str = "the queue: PostgreSQL commits, and its announcements of that do not arrive, as through a pooler in \
-                    transaction mode";
+const DEAF: &str = "the queue: PostgreSQL commits, and its announcements of that do not arrive: something in between keeps \
+                    them back";
 /// How long the alarm lasts that commits had been forgotten.
 const FORGOTTEN: Duration = Duration::from_hours(1);
 

@@ -56,6 +56,7 @@ mod join;
 mod key;
 mod listener;
 mod marked;
+mod pooler;
 mod probe;
 mod schema;
 mod servers;

@@ -65,9 +65,13 @@ pub(crate) fn skip_unprivileged(why: &str) {
 }
 
 pub(crate) fn say_skipped(why: &str) {
-    // Not `eprintln!`, which the test harness swallows where a test passes.
     let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let told = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    say(&format!("SKIPPED {test}: {why}"));
+}
+
+/// Says something also where the test passes, when the harness swallows `eprintln!`.
+pub(crate) fn say(line: &str) {
+    let told = writeln!(std::io::stderr(), "{line}");
     told.expect("stderr takes a line");
 }
 
@@ -103,6 +107,8 @@ pub(crate) struct Bench {
     pub(crate) origin: String,
     /// The lines that say where the origin is; left out: the directory of the site.
     pub(crate) place: Option<String>,
+    /// Where the API is; left out: where the sandbox listens.
+    pub(crate) api: Option<String>,
 }
 
 impl Bench {
@@ -141,6 +147,7 @@ impl Bench {
             pipeline: String::new(),
             origin: String::new(),
             place: None,
+            api: None,
         }
     }
 
@@ -171,7 +178,7 @@ impl Bench {
              [admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"{home}/admin.sock\"\n{admin}\n\
              [[pipeline]]\nname = \"www\"\nid = \"{PIPELINE}\"\n{pipeline}\n\
              [[pipeline.origin]]\n{place}\n{origin}\n",
-            api = self.sandbox.api_url(),
+            api = self.api.clone().unwrap_or_else(|| self.sandbox.api_url()),
             key = key.display(),
             scaleway = self.scaleway,
             state = self.state,

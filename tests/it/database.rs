@@ -5,6 +5,7 @@ mod checked;
 mod cluster;
 mod full;
 mod moved;
+mod pooler;
 pub(crate) mod server;
 
 use std::collections::BTreeSet;

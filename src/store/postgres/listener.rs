@@ -1,6 +1,6 @@
 //! What other nodes commit: the server announces each commit, and a look shows what it was. A look is made now
-//! and then all the same, so that nothing depends on announcements: behind a pooler in transaction mode none
-//! arrives, which the looks show.
+//! and then all the same, so that nothing depends on announcements: something in between may keep them back,
+//! which the looks show.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

@@ -28,6 +28,7 @@ use crate::store::sqlite::Away;
 use crate::store::written::Lately;
 use crate::store::{StoreError, Why};
 
+mod alone;
 mod forgotten;
 
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
@@ -276,6 +277,7 @@ impl Postgres {
             return Ok(Arc::clone(client));
         }
         let made = self.connect().and_then(|client| {
+            self.refuse_pooler(&client)?;
             let server = self.wait(client.query_one(SERVER, &[]))?;
             let server = server.try_get("server").map_err(failed)?;
             self.made_at.set(self.servers.found(server));
@@ -339,19 +341,7 @@ impl Postgres {
         let Part::Writer(Identity { name, key, .. }) = &self.part else {
             return self.run("SET statement_timeout = '30s'");
         };
-        // Waits a moment: the session of a process that was killed ends soon.
-        for of in [key, name] {
-            let of = of.replace('\'', "''");
-            let alone = format!("SELECT pg_advisory_lock({NODES}, hashtext('{schema}.{of}'))");
-            self.run(&alone).map_err(|error| {
-                let why = format!(
-                    "{error}: another edgepurge runs as the node {name}; give this one another name (state.node), \
-                     and where its state directory is a copy, remove that; if there is no other one, wait until a \
-                     lost connection has ended, which takes half a minute"
-                );
-                StoreError::Away(why.into())
-            })?;
-        }
+        self.be_alone(name, key)?;
         self.lock()?;
         // A role that may not make it does not have to, where it is there.
         self.run(&format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::{Database, failed, schema};
+use super::{Database, failed, pooler, schema};
 use crate::database::ConnectError;
 use crate::store::StoreError;
 
@@ -105,12 +105,9 @@ async fn ask(database: &Database, client: &Client) -> Result<Survey, StoreError>
         let old = format!("PostgreSQL {version} is older than 13\n  = help: upgrade the server");
         survey.problems.push(old);
     }
-    if is_pooled(database, client).await? {
-        survey.problems.push(
-            "a pooler gives each transaction another session, and edgepurge needs one of its own\n  = help: \
-             connect to the server itself, or set pool_mode = session"
-                .to_owned(),
-        );
+    if pooler::is_pooled(database, client).await? {
+        let pooled = format!("{}\n  = help: {}", pooler::WHY, pooler::HELP);
+        survey.problems.push(pooled);
     }
     let role = text("role");
     if !row.get::<_, bool>("has_schema") {
@@ -166,14 +163,6 @@ async fn version(client: &Client, schema: &str) -> Result<Result<String, String>
     let readable_from = readable_from.and_then(|from| from.parse().ok());
     let pending = schema::pending(version.parse().unwrap_or(usize::MAX), readable_from);
     Ok(pending.map(|_| version).map_err(|error| error.to_string()))
-}
-
-/// Whether two connections share a session: only a pooler does that.
-async fn is_pooled(database: &Database, client: &Client) -> Result<bool, StoreError> {
-    const PID: &str = "SELECT pg_backend_pid()";
-    let ours: i32 = one(client, PID, &[]).await?.get(0);
-    let other = connected(database, async |other| one(other, PID, &[]).await);
-    Ok(other.await?.get::<_, i32>(0) == ours)
 }
 
 /// The row of a statement that returns one. It has no name, which a pooler would have to know.

@@ -96,7 +96,7 @@ fn is_starting(why: &str) -> bool {
         "(57P03)",
         "os error 2)",
         "os error 111)",
-        "another edgepurge runs",
+        "a session of the node",
     ]
     .iter()
     .any(|word| why.contains(word))

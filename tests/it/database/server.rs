@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -120,6 +121,13 @@ impl Server {
             .unwrap();
     }
 
+    /// From its next start on it admits users from these addresses.
+    pub(crate) fn admit(&self, addresses: &str) {
+        let rules = self.cluster.home().join("data/pg_hba.conf");
+        let mut rules = fs::File::options().append(true).open(rules).unwrap();
+        writeln!(rules, "host all all {addresses} scram-sha-256").unwrap();
+    }
+
     /// Ends all sessions of a node.
     pub(crate) async fn cut(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'edgepurge %'";
@@ -220,7 +228,7 @@ fn home() -> tempfile::TempDir {
 }
 
 /// Writes the URL that a bench's configuration names.
-pub(super) fn write_url(bench: &mut Bench, url: &str) {
+pub(crate) fn write_url(bench: &mut Bench, url: &str) {
     let file = bench.path("database_url");
     fs::write(&file, url).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();

@@ -146,13 +146,11 @@ async fn two_processes_as_one_node_the_second_is_refused_and_the_first_goes_on()
         let opening = [&copy, &namesake].map(|second| scope.spawn(move || open(second)));
         opening.map(|opening| opening.join().unwrap())
     });
+    // It does not beat: perhaps its process is dead, and the session is still to end.
     for refused in refused {
         let said = refused.to_string();
         assert!(matches!(refused, StoreError::Away(_)), "{said}");
-        assert!(
-            said.contains("another edgepurge runs as the node"),
-            "{said}"
-        );
+        assert!(said.contains("a session of the node"), "{said}");
     }
     assert_eq!(one.notice("/b").await, Seq(2));
 }
@@ -216,7 +214,7 @@ async fn what_another_node_commits_is_announced_as_what_this_one_does() {
     assert!(!one.store.subscribe_others().borrow().is_deaf);
 }
 
-/// As behind a pooler in transaction mode.
+/// As where something in between keeps the announcements back.
 #[tokio::test]
 async fn commits_that_are_not_announced_are_found_all_the_same_and_that_is_said() {
     let Some(server) = Server::start() else {
