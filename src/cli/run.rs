@@ -1,8 +1,11 @@
 //! `edgepurge run [--dry-run]`: the daemon.
 
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use tokio::sync::broadcast::Receiver;
@@ -26,6 +29,9 @@ pub(super) struct RunArgs {
     /// beside the real one. Like that, the first start remembers the files and purges nothing.
     #[arg(long)]
     dry_run: bool,
+    /// End when standard input does: it is a pipe of what has started this process.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 /// What happens to a running daemon.
@@ -39,6 +45,7 @@ enum Event {
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Failure> {
     // Registered first: a signal during the start counts after it.
     let (mut signals, mut hangup) = (Signals::new()?, hear(SignalKind::hangup())?);
+    let mut starter = args.until_stdin_ends.then(standard_input).transpose()?;
     let effective = |config| {
         if args.dry_run {
             dry::harmless(config)
@@ -64,6 +71,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Fai
         let event = tokio::select! {
             () = daemon.ready(), if !ready => Event::Ready,
             () = signals.end() => Event::End(End::Signal),
+            () = ends(starter.as_mut()) => Event::End(End::Signal),
             fault = daemon.faults.first() => Event::End(End::Fault(fault)),
             _ = hangup.recv() => Event::Reload,
             Some(would) = would(notices.as_mut()) => Event::Would(would),
@@ -111,6 +119,22 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<ExitCode, Fai
 async fn would(notices: Option<&mut Receiver<Notice>>) -> Option<dry::Would> {
     match notices {
         Some(notices) => dry::next(notices).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn standard_input() -> Result<pipe::Receiver, Failure> {
+    let copied = std::io::stdin().as_fd().try_clone_to_owned();
+    let pipe = copied.and_then(pipe::Receiver::from_owned_fd);
+    pipe.map_err(|error| {
+        Failure::config(format!("standard input can't be read as a pipe: {error}"))
+    })
+}
+
+/// Waits until a pipe ends.
+async fn ends(pipe: Option<&mut pipe::Receiver>) {
+    match pipe {
+        Some(pipe) => while matches!(pipe.read(&mut [0; 64]).await, Ok(1..)) {},
         None => std::future::pending().await,
     }
 }

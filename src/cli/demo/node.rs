@@ -92,13 +92,14 @@ impl Node {
         }
     }
 
+    /// Its standard input ends with this process, whatever ends that, and it ends with its standard input.
     fn spawn(&self) -> std::io::Result<Child> {
         Command::new(std::env::current_exe()?)
             .arg("--config")
             .arg(&self.config)
-            .args(["--log-format", "json", "run"])
+            .args(["--log-format", "json", "run", "--until-stdin-ends"])
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -186,6 +186,36 @@ async fn a_page_that_reached_all_copies_is_purged_once_and_another_node_leads_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn its_nodes_end_with_it_though_it_is_killed() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let (home, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = url_file(&server, home.path());
+    let mut demo = Demo::start(temporary.path(), &file).await;
+    let group = format!("-{}", demo.child.id().unwrap());
+    let session = server.session().await;
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'edgepurge %'";
+    let sessions = async || -> i64 { session.query_one(count, &[]).await.unwrap().get(0) };
+    assert!(sessions().await > 0);
+    demo.child.kill().await.unwrap();
+    until("its nodes have ended", async || {
+        let mut kill = Command::new("kill");
+        let found = kill
+            .args(["-0", "--", &group])
+            .stderr(Stdio::null())
+            .status()
+            .await;
+        (!found.unwrap().success()).then_some(())
+    })
+    .await;
+    until("so have their sessions", async || {
+        (sessions().await == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_a_queue_is_left_alone_and_without_one_it_says_how_to_make_one() {
     let Some(server) = Server::start().await else {
         return;
