@@ -262,7 +262,7 @@ alarm_kinds! {
         "put the files back, or accept the loss: `edgepurge scan {pipeline} --apply --accept-loss`",
     /// The root of an origin is not there.
     RootMissing "root_missing" false:
-        "nothing of the origin is purged, and its index is kept; other origins go on";
+        "nothing of the origin is purged, and its index is kept; webhooks that ask for a scan wait for it, other origins go on";
         "put it back, or correct `root`; it goes on by itself",
     /// Directories or files of an origin can't be read.
     Unreadable "unreadable" false:

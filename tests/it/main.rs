@@ -18,6 +18,7 @@ mod buckets;
 mod commands;
 mod config;
 mod crash;
+mod cut;
 mod database;
 mod demo;
 mod deploy;

@@ -328,12 +328,13 @@ impl Postgres {
         Ok(Arc::new(client))
     }
 
-    /// Makes the session what edgepurge needs. The writer's keeps other processes of the node out.
+    /// Makes the session what edgepurge needs. The writer's keeps other processes of the node out. One that is cut
+    /// off in a transaction loses that, and the lock of the schema, before another node's wait for it is over.
     fn set_up(&self) -> Result<(), StoreError> {
         let schema = &self.database.schema;
         self.run(&format!(
             "SET client_min_messages = warning; SET search_path = {schema}; SET lock_timeout = '8s';
-             SET idle_in_transaction_session_timeout = '10s'; SET tcp_user_timeout = '10s';
+             SET idle_in_transaction_session_timeout = '5s'; SET tcp_user_timeout = '10s';
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
              SELECT set_config('synchronous_commit', 'on', false)
              WHERE current_setting('synchronous_commit') IN ('off', 'local')",
