@@ -82,8 +82,8 @@ async fn through_a_pooler_in_session_mode_a_fleet_works_as_without() {
     let Some(pooler) = Pooler::start(&server, "session").await else {
         return;
     };
-    let served = |_: &Server, bench: &mut Bench| write_url(bench, &pooler.url);
-    let mut fleet = Fleet::on(server, 2, |_| {}, served).await;
+    let by_pooler = |_: &Server, bench: &mut Bench| write_url(bench, &pooler.url);
+    let mut fleet = Fleet::on(server, 2, |_| {}, by_pooler).await;
     let checked = fleet.nodes[0].run(&["check", "--online"]).await;
     assert!(checked.status.success(), "{checked:?}");
     let leader = fleet.leader(&[0, 1]).await;

@@ -53,9 +53,13 @@ impl Postgres {
         let take = format!(
             "SELECT pg_try_advisory_lock({NODES}, hashtext(?1)) AND pg_try_advisory_lock({NODES}, hashtext(?2))"
         );
-        let beat = || match db.value(IS_KNOWN, &[])? {
-            true => db.value(BEAT, &values![key, name]),
-            false => Ok(0),
+        let beat = || {
+            let is_known: bool = db.value(IS_KNOWN, &[])?;
+            if is_known {
+                db.value(BEAT, &values![key, name])
+            } else {
+                Ok(0)
+            }
         };
         let (mut last, mut moves) = (None::<i64>, 0);
         for _ in 0..ATTEMPTS {
