@@ -140,7 +140,8 @@ async fn a_root_that_is_gone() {
         .shows(
             "",
             &[
-                "nothing of the origin is purged, and its index is kept; other origins go on",
+                "nothing of the origin is purged, and its index is kept; webhooks that ask for a scan wait for it, \
+                 other origins go on",
                 "since ",
                 &root,
                 "put it back, or correct root; it goes on by itself",
