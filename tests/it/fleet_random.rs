@@ -41,6 +41,8 @@ const SEEDS: std::ops::Range<u64> = 1..3;
 const LANES: usize = 3;
 /// How long a node may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take until everything is purged, where all nodes run. One may end by itself meanwhile.
+const REST: Duration = Duration::from_secs(15);
 /// How long a batch waits for the last node, in seconds.
 const WAIT: u64 = 5;
 const WAITED: &str = "edgepurge_agreement_wait_seconds_sum{pipeline=\"www\"}";
@@ -293,6 +295,11 @@ impl Run {
         if sort == Sort::Failover {
             self.standby = Some(self.fleet.server.standby().await);
         }
+        if let (Victim::Leader, Some(leader)) = (victim, node) {
+            // It has something to decide, also when it goes on though its lease is over.
+            let asset = format!("delivered/{number}.css");
+            self.deliver(leader, &asset, None).await;
+        }
         *self.met.troubles.entry(sort).or_default() += 1;
         self.troubles.insert(number, (node, sort, now()));
         writeln!(self.trace, "  it is {node:?}").unwrap();
@@ -396,7 +403,7 @@ impl Run {
             self.restart();
             for node in &nodes - &rested {
                 let wait = self.fleet.nodes[node].run(&["wait", "www"]);
-                let waited = tokio::time::timeout(PATIENCE, wait).await;
+                let waited = tokio::time::timeout(REST, wait).await;
                 if waited.is_ok_and(|output| output.status.success()) {
                     rested.insert(node);
                 }

@@ -9,8 +9,6 @@ pub(super) const FILES: usize = 8;
 const STEPS: usize = 28;
 /// The longest time between two of these, in milliseconds.
 const PAUSE: u64 = 1_400;
-/// A leader that could not renew its lease for so long may not decide any more, in milliseconds.
-const LEASE: u64 = 8_500;
 
 /// How a file gets other bytes, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,11 +153,6 @@ impl Making {
         } else {
             Victim::Node(self.rng.usize(0..NODES))
         };
-        // A leader has something to decide when it goes on though its lease is over.
-        if victim == Victim::Leader && long > LEASE {
-            let before = self.rng.u64(100..400);
-            self.deliveries(at - before, number);
-        }
         self.push(at, Step::Begin(number, sort, victim));
         self.push(at + long, Step::End(number, sort));
     }
@@ -169,7 +162,7 @@ impl Making {
         if self.rng.bool() {
             self.rng.u64(200..4_000)
         } else {
-            self.rng.u64(LEASE..14_000)
+            self.rng.u64(8_500..14_000)
         }
     }
 }
