@@ -35,15 +35,20 @@ impl Server {
         let password = home.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         give(&password);
-        let pwfile = format!("--pwfile={}", password.display());
-        let made = [
-            "--no-sync",
-            "--auth=scram-sha-256",
-            "--username=edge",
-            &pwfile,
-        ];
+        // It takes seconds, and other histories of the same task go on meanwhile.
+        let make = move || {
+            let pwfile = format!("--pwfile={}", password.display());
+            let made = [
+                "--no-sync",
+                "--auth=scram-sha-256",
+                "--username=edge",
+                &pwfile,
+            ];
+            Cluster::make(home, &made)
+        };
+        let cluster = tokio::task::spawn_blocking(make).await.unwrap();
         let mut server = Self {
-            cluster: Cluster::make(home, &made),
+            cluster,
             port: 5432,
             stopped: Cell::default(),
         };
