@@ -89,7 +89,7 @@ pub(crate) async fn lead(
     }
     retention::spawn(desk, config.state.retention, clock, supervisor);
     deliveries::spawn(config, desk, fleet, parts, supervisor).await?;
-    verification::spawn(config, desk, parts, supervisor).await
+    verification::spawn(config, desk, fleet, parts, supervisor).await
 }
 
 /// When the next step of a job is, after one that succeeded.

@@ -20,6 +20,10 @@
 //! the file is gone and comes back as a new one. A response without a body is an empty file for status
 //! 200 only.
 //!
+//! **Several nodes.** Where the edge has old bytes, or none, and a live node has not got the change yet, that is no
+//! verdict: the edge is asked again. The last bytes of a live node that differ from those of the others are not purged
+//! again either: it would not help, and the alarm `diverged` says so.
+//!
 //! **No comparison.** An asset is not fetched if no file is known behind it (a purge by hand, or a webhook
 //! whose file is not in the last 64 requests), or if the file's content was not read (`compare =
 //! "metadata"`, or the first index is not complete). While a later change of the asset is queued or in
@@ -34,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asset::Asset;
 use super::change::{ContentHash, Kind, PipelineId, Seq};
+use super::lease::NodeId;
 use super::purge::RequestId;
 use super::time::Time;
 
@@ -87,6 +92,8 @@ pub struct Check {
 /// A change of a file behind an asset, as the history has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Past {
+    /// The node whose file it is.
+    pub node: Option<NodeId>,
     /// The origin's name.
     pub origin: Arc<str>,
     /// The path below the origin's root.
@@ -108,6 +115,8 @@ pub struct Known {
     pub current: BTreeSet<ContentHash>,
     /// What they held.
     pub former: BTreeSet<ContentHash>,
+    /// What each node had of them last, as far as it noticed.
+    pub of_nodes: BTreeSet<(NodeId, ContentHash)>,
     /// Whether one of them is there and its bytes were never read.
     pub unread: bool,
     /// Whether one of them was not there before.
@@ -117,6 +126,15 @@ pub struct Known {
     /// When it was last verified, the edge kept saying that there is no such file, and none came anew
     /// since.
     pub absent: bool,
+}
+
+/// The nodes that an edge fetches from; none where there is one alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// Those that live.
+    pub nodes: BTreeSet<NodeId>,
+    /// The names of those of them that have not got the files of a change yet.
+    pub lacking: Vec<Arc<str>>,
 }
 
 /// How an asset belongs to the files behind it.
@@ -134,11 +152,15 @@ impl Known {
     /// What the history has of an asset, oldest change first.
     #[must_use]
     pub fn new(history: impl IntoIterator<Item = Past>, newer: Option<Seq>) -> Self {
-        let mut last = BTreeMap::new();
+        let (mut last, mut lasts) = (BTreeMap::new(), BTreeMap::new());
         let mut former = BTreeSet::new();
         for past in history {
             former.extend(past.former);
             former.extend(past.hash);
+            if let Some(node) = past.node {
+                let of_node = (node, Arc::clone(&past.origin), past.path.clone());
+                lasts.insert(of_node, past.hash);
+            }
             last.insert((past.origin, past.path), (past.kind, past.hash));
         }
         let there = |kind| kind != Kind::Gone;
@@ -152,6 +174,10 @@ impl Known {
             files: last
                 .into_iter()
                 .map(|(file, (kind, _))| (file, there(kind)))
+                .collect(),
+            of_nodes: lasts
+                .into_iter()
+                .filter_map(|((node, ..), hash)| Some((node, hash?)))
                 .collect(),
             current,
             newer,
@@ -210,6 +236,29 @@ impl Known {
             }
             _ => unverified(format!("the edge answers {status}"), false),
         }
+    }
+
+    /// The same, where several nodes serve the files: the edge may have fetched from any of them. What one has that
+    /// lacks the change is purged again when it has it. A file of which a node has its own bytes for good stays as it
+    /// is, however often it is purged.
+    #[must_use]
+    pub fn judge_among(&self, answer: &Answer, url: Url, serving: &Serving) -> Verdict {
+        let verdict = self.judge(answer, url);
+        if !matches!(verdict, Verdict::Stale | Verdict::Missing { .. }) {
+            return verdict;
+        }
+        if !serving.lacking.is_empty() {
+            return Verdict::Silent(format!("not yet on {}", serving.lacking.join(", ")));
+        }
+        let has = |node: &NodeId| match answer {
+            Answer::Body { hash, .. } => self.of_nodes.contains(&(*node, *hash)),
+            Answer::Silent(_) | Answer::Unread(_) => false,
+        };
+        if serving.nodes.iter().any(has) {
+            let why = "a node has other bytes than the others, and the edge has those".to_owned();
+            return Verdict::Unverified { why, look: false };
+        }
+        verdict
     }
 
     /// The edge says that there is no file at its own URL, and there is.

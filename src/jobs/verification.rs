@@ -30,10 +30,14 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Job, JobError, Next, Parts, StepError};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::core::agreement::live;
 use crate::core::asset::Asset;
 use crate::core::change::PipelineId;
-use crate::core::verify::{Check, FollowUp, Follows, Known, Looked, Then, Url, Verdict, Word};
+use crate::core::verify::{
+    Check, FollowUp, Follows, Known, Looked, Serving, Then, Url, Verdict, Word,
+};
 use crate::engine::Notice;
+use crate::fleet::FleetHandle;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::origin::OriginHandle;
@@ -75,6 +79,8 @@ struct Shared {
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// Where other nodes serve the same files.
+    fleet: Option<FleetHandle>,
 }
 
 /// A look that runs.
@@ -84,6 +90,7 @@ type Looking = Pin<Box<dyn Future<Output = (Check, Result<(), StoreError>)> + Se
 pub(crate) async fn spawn(
     config: &Config,
     desk: &Desk,
+    fleet: Option<&FleetHandle>,
     parts: &Parts,
     supervisor: &Supervisor,
 ) -> Result<(), JobError> {
@@ -145,6 +152,7 @@ pub(crate) async fn spawn(
             intake: Arc::clone(intake),
             metrics: Arc::clone(metrics),
             clock,
+            fleet: fleet.cloned(),
         }),
         notices: Some(engine.notices()),
         looking: FuturesUnordered::new(),
@@ -325,7 +333,8 @@ impl Shared {
         }
         let answer = look.edge.fetch(&check.asset, &look.egress_budget).await;
         *known = self.desk.known(check.clone()).await?;
-        let verdict = known.judge(&answer, self.url_of(check, known));
+        let (url, serving) = (self.url_of(check, known), self.serving(check).await?);
+        let verdict = known.judge_among(&answer, url, &serving);
         Ok(match verdict {
             Verdict::Fresh | Verdict::Stale => {
                 look.missing.store(0, Ordering::Relaxed);
@@ -344,6 +353,22 @@ impl Shared {
                 Verdict::Missing { status, usual }
             }
             Verdict::Unverified { .. } | Verdict::Silent(_) => verdict,
+        })
+    }
+
+    /// The nodes that serve the files behind an asset, and which of them lack what its purge covered.
+    async fn serving(&self, check: &Check) -> Result<Serving, StoreError> {
+        let Some(fleet) = &self.fleet else {
+            return Ok(Serving::default());
+        };
+        let nodes = fleet.nodes();
+        let members = live(&nodes, self.desk.members().await?).remove(&check.pipeline);
+        let lacking = members.into_iter().flatten();
+        let lacking = lacking.filter(|(_, compared)| !compared.has(check.seq, check.seq));
+        let living = nodes.iter().filter(|node| node.state.is_live());
+        Ok(Serving {
+            nodes: living.filter_map(|node| Some(node.observed?.0)).collect(),
+            lacking: lacking.map(|(name, _)| name).collect(),
         })
     }
 

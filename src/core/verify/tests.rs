@@ -11,6 +11,7 @@ const EMPTY: ContentHash = [4; 32];
 
 fn past(path: &str, kind: Kind, hash: Option<ContentHash>, former: Option<ContentHash>) -> Past {
     Past {
+        node: None,
         origin: "site".into(),
         path: path.into(),
         kind,
@@ -286,4 +287,48 @@ proptest! {
         let known = Known::new(history, None);
         prop_assert!(known.current.is_disjoint(&known.former));
     }
+}
+
+#[test]
+fn old_bytes_are_no_verdict_while_a_node_lacks_the_change_nor_where_one_has_them_for_good() {
+    let [first, second] = [NodeId(1), NodeId(2)];
+    let of = |node, hash, former| Past {
+        node: Some(node),
+        ..past("a", Kind::Changed, Some(hash), Some(former))
+    };
+    let (one, other) = ([11; 32], [12; 32]);
+    // Each makes it for itself; what both had before is old.
+    let known = Known::new([of(first, one, OLD), of(second, other, OLD)], None);
+    let serving = |nodes: &[NodeId], lacking: &[&str]| Serving {
+        nodes: nodes.iter().copied().collect(),
+        lacking: lacking.iter().map(|name| (*name).into()).collect(),
+    };
+    let judge = |hash, serving| known.judge_among(&body(200, hash), Url::Own, &serving);
+    let both = || serving(&[first, second], &[]);
+    let of_one = judge(one, both());
+    assert!(
+        matches!(of_one, Verdict::Unverified { look: false, .. }),
+        "{of_one:?}"
+    );
+    assert_eq!(judge(other, both()), Verdict::Fresh);
+    assert_eq!(judge(OLD, both()), Verdict::Stale);
+    assert_eq!(
+        judge(one, serving(&[second], &[])),
+        Verdict::Stale,
+        "web-1 serves nothing"
+    );
+    assert_eq!(
+        judge(one, Serving::default()),
+        Verdict::Stale,
+        "there is one node alone"
+    );
+    let lacks = || serving(&[first, second], &["web-1", "web-3"]);
+    let silent = Verdict::Silent("not yet on web-1, web-3".to_owned());
+    assert_eq!(judge(OLD, lacks()), silent);
+    assert_eq!(judge(one, lacks()), silent);
+    assert_eq!(judge(other, lacks()), Verdict::Fresh, "it has what is new");
+    let missing = body(404, OTHER);
+    assert_eq!(known.judge_among(&missing, Url::Own, &lacks()), silent);
+    let missing = known.judge_among(&missing, Url::Own, &both());
+    assert!(matches!(missing, Verdict::Missing { .. }));
 }

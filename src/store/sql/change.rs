@@ -194,15 +194,15 @@ statements! {
                  'queued', 0, 0, 1)";
     FAIL = "UPDATE change SET stage = 'failed' WHERE seq = ?1 AND stage = 'done'";
     FILES_OF_ASSET =
-        "SELECT seq, origin, path, kind, hash, former FROM change
+        "SELECT seq, node, origin, path, kind, hash, former FROM change
          WHERE seq = ?3 AND path IS NOT NULL
          UNION
-         SELECT seq, origin, path, kind, hash, former FROM change INDEXED BY change_request
+         SELECT seq, node, origin, path, kind, hash, former FROM change INDEXED BY change_request
          WHERE request IN (SELECT request FROM request_asset WHERE asset = ?2
                            ORDER BY request DESC LIMIT ?4)
            AND pipeline = ?1 AND asset = ?2 AND path IS NOT NULL
          UNION
-         SELECT seq, origin, path, kind, hash, former FROM change INDEXED BY change_request
+         SELECT seq, node, origin, path, kind, hash, former FROM change INDEXED BY change_request
          WHERE request IN (SELECT id FROM request INDEXED BY request_all
                            WHERE pipeline = ?1 AND through IS NOT NULL
                            ORDER BY id DESC LIMIT ?4)

@@ -14,6 +14,7 @@ pub(in crate::store) fn known(db: &dyn Db, check: &Check) -> Result<Known, Store
     let files = values![&check.pipeline, &check.asset, check.cause, REMEMBERED];
     let history: Vec<Past> = db.query(sql::change::FILES_OF_ASSET, &files, |row| {
         Ok(Past {
+            node: row.get("node")?,
             origin: row.get("origin")?,
             path: row.get("path")?,
             kind: row.word("kind", Kind::parse)?,
