@@ -56,6 +56,7 @@ mod reloads;
 mod remote;
 pub(crate) mod scan;
 mod status;
+mod trees;
 
 pub use alarm_times::AlarmTimes;
 pub use api::Status;

@@ -29,6 +29,7 @@ pub mod refusal;
 pub mod ring;
 pub mod round;
 pub mod suggestion;
+pub mod sum;
 pub mod time;
 pub mod verify;
 pub mod website;

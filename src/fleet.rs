@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::drift::Reading;
 use crate::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, WINDOW};
-use crate::core::nodes::{Census, Differences, Node, NodeRow};
+use crate::core::nodes::{Census, Comparison, Differences, Node, NodeRow, Trees};
 use crate::core::time::Time;
 use crate::store::{Desk, OtherNodes, Store, StoreError};
 use crate::supervise::{Fault, Supervisor};
@@ -40,6 +40,7 @@ pub type Lead = Box<
 pub struct FleetHandle {
     leads: watch::Receiver<bool>,
     nodes: watch::Receiver<Vec<Node>>,
+    trees: watch::Receiver<Vec<Trees>>,
     alarms: watch::Receiver<Vec<Alarm>>,
     /// Says that this node has opened a round, or done one.
     rounds: watch::Sender<()>,
@@ -62,6 +63,12 @@ impl FleetHandle {
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
         self.nodes.borrow().clone()
+    }
+
+    /// How the files of the origins compare on them, as they were observed last.
+    #[must_use]
+    pub fn trees(&self) -> Vec<Trees> {
+        self.trees.borrow().clone()
     }
 
     /// What is wrong among them, or with their clocks.
@@ -90,11 +97,13 @@ pub fn spawn(
         term: None,
         census: Census::default(),
         differences: Differences::default(),
+        comparison: Comparison::default(),
         trouble: None,
         others: store.subscribe_others(),
         is_vacant: false,
         leads: watch::Sender::new(false),
         nodes: watch::Sender::default(),
+        trees: watch::Sender::default(),
         alarms: watch::Sender::default(),
         rounds: watch::Sender::default(),
     };
@@ -132,6 +141,7 @@ struct Driver {
     term: Option<Term>,
     census: Census,
     differences: Differences,
+    comparison: Comparison,
     /// Why the nodes can't be read.
     trouble: Option<String>,
     others: watch::Receiver<OtherNodes>,
@@ -139,6 +149,7 @@ struct Driver {
     is_vacant: bool,
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
+    trees: watch::Sender<Vec<Trees>>,
     alarms: watch::Sender<Vec<Alarm>>,
     rounds: watch::Sender<()>,
 }
@@ -148,6 +159,7 @@ impl Driver {
         FleetHandle {
             leads: self.leads.subscribe(),
             nodes: self.nodes.subscribe(),
+            trees: self.trees.subscribe(),
             alarms: self.alarms.subscribe(),
             rounds: self.rounds.clone(),
         }
@@ -252,6 +264,8 @@ impl Driver {
                 let wrong = reading.and_then(|reading| clock_alarm(&reading, self.clock));
                 self.alarms
                     .send_replace(differ.into_iter().chain(wrong).collect());
+                let trees = self.comparison.observe(self.clock.now(), &nodes);
+                self.trees.send_replace(trees);
                 self.nodes.send_replace(nodes);
                 self.trouble = None;
                 return Ok(());

@@ -39,11 +39,13 @@ pub use tree::links_bound::not_followed;
 use crate::clock::Clock;
 use crate::core::change::PipelineId;
 use crate::core::delivery::Names;
+use crate::core::sum::Sum;
 use crate::core::time::Time;
 use crate::s3::Bucket;
 use crate::sink::Sink;
 use crate::supervise::{Fault, Supervisor};
 use bucket::{Pace, Parts, Remote, Walker};
+use index::OriginIndex;
 use tree::ignore::Ignore;
 use watch::WatchBackend;
 use watch::cookie::Cookies;
@@ -119,6 +121,7 @@ impl Origin {
             runtime,
             stopping: stopping.clone(),
         };
+        let remembered = committer.index.clone();
         let id = Arc::new((settings.pipeline.clone(), Arc::clone(&settings.name)));
         let name = format!("origin {}", settings.name);
         committer.index.listen(&inbox);
@@ -154,7 +157,12 @@ impl Origin {
             inbox,
             status: seen,
             before: Arc::default(),
-            files: Some(Files { hung, place, large }),
+            files: Some(Files {
+                hung,
+                place,
+                large,
+                index: remembered,
+            }),
         })
     }
 
@@ -269,6 +277,7 @@ struct Files {
     hung: tokio::sync::watch::Receiver<bool>,
     place: Arc<Place>,
     large: Arc<LargeReader>,
+    index: OriginIndex,
 }
 
 /// A pipeline, and the name of an origin of it.
@@ -403,6 +412,15 @@ impl OriginHandle {
     pub fn is_in_view(&self) -> bool {
         let in_view = |status: &OriginStatus| status.armed && status.held.is_none();
         in_view(&self.status.borrow()) && !self.is_hung()
+    }
+
+    /// The sum of the files of a directory, as they are remembered. Blocks.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn sum(&self) -> Result<Option<Sum>, IndexError> {
+        let files = self.files.as_ref();
+        files.map(|files| files.index.sum()).transpose()
     }
 
     /// Whether the worker waits for a filesystem that does not answer.

@@ -105,6 +105,11 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{s}")
 }
 
+/// Whether nothing is waited for that an origin may notice.
+pub(super) fn is_at_rest(origin: &OriginStatus) -> bool {
+    of_origin(origin).is_empty()
+}
+
 fn of_origin(origin: &OriginStatus) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = &origin.name;

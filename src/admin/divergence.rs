@@ -1,15 +1,14 @@
-//! The alarm for files that stay different on the nodes of a fleet.
+//! The alarms for files that stay different on the nodes of a fleet.
 
 use std::time::Duration;
 
 use super::Admin;
+use super::api::PipelineStatus;
 use super::cause::counted;
 use crate::core::agreement::Divergence;
 use crate::core::alarm::{Alarm, AlarmKind};
-use crate::core::change::PipelineId;
 use crate::core::lease::NodeId;
-use crate::core::nodes::Node;
-#[cfg(test)]
+use crate::core::nodes::{Node, Trees};
 use crate::core::time::Time;
 use crate::origin::shown;
 
@@ -19,10 +18,30 @@ const LASTING: Duration = Duration::from_mins(10);
 const NAMED: usize = 3;
 
 /// That files of a pipeline are not the same here and on other nodes, for long.
-pub(super) fn alarm(admin: &Admin, id: &PipelineId) -> Option<Alarm> {
+pub(super) fn alarms(admin: &Admin, pipeline: &PipelineStatus) -> Vec<Alarm> {
     let since = admin.clock.now().before(LASTING);
-    let divergence = admin.agreements.divergence(id, since, NAMED)?;
-    Some(raised(&divergence, &admin.nodes()))
+    let divergence = admin.agreements.divergence(&pipeline.id, since, NAMED);
+    let files = divergence.map(|divergence| raised(&divergence, &admin.nodes()));
+    let node = admin.node();
+    let trees = pipeline.trees.iter();
+    let trees = trees.filter_map(|trees| other_tree(trees, node.as_deref()?, since));
+    files.into_iter().chain(trees).collect()
+}
+
+/// That this node holds other files than most since a time or longer. Each such node says it of itself.
+fn other_tree(trees: &Trees, node: &str, since: Time) -> Option<Alarm> {
+    let mut others = trees.differ.iter();
+    let own = others.find(|other| other.node == node && other.since <= since)?;
+    let text = format!(
+        "origin {}: the files of this node are not those of {}: {} here, {} there",
+        trees.origin,
+        trees.same.join(", "),
+        counted(own.files, "file"),
+        counted(trees.files, "file")
+    );
+    let mut alarm = Alarm::new(AlarmKind::Diverged, text).since(own.since);
+    alarm.origin = Some(trees.origin.clone());
+    Some(alarm)
 }
 
 fn raised(divergence: &Divergence, nodes: &[Node]) -> Alarm {

@@ -1,4 +1,4 @@
-//! What wakes those who show the status: the engine, the store, the origins, a reload.
+//! What wakes those who show the status: the engine, the store, the origins, a reload, the agreement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub(crate) struct News {
     turned: watch::Receiver<()>,
     reloads: watch::Receiver<Option<String>>,
     changes: watch::Receiver<Seq>,
+    agreements: watch::Receiver<()>,
     /// Where the store is on a server.
     away: Option<watch::Receiver<Option<Arc<str>>>>,
     origins: Vec<watch::Receiver<OriginStatus>>,
@@ -29,6 +30,7 @@ impl News {
             turned: admin.engine.turned(),
             reloads: admin.reloads.subscribe(),
             changes: admin.store.subscribe(),
+            agreements: admin.agreements.subscribe(),
             away: admin.store.subscribe_away(),
             origins: origins.map(|(_, origin)| origin.subscribe()).collect(),
         }
@@ -41,6 +43,7 @@ impl News {
             self.turned.changed().boxed(),
             self.reloads.changed().boxed(),
             self.changes.changed().boxed(),
+            self.agreements.changed().boxed(),
         ];
         let away = self.away.iter_mut();
         sources.extend(away.map(|away| away.changed().boxed()));

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::core::alarm::{Alarm, AlarmKind, Place};
 use crate::core::change::PipelineId;
 use crate::core::delivery::DueDeliveries;
-use crate::core::nodes::Node;
+use crate::core::nodes::{Node, NodeState};
 use crate::core::planner::View;
 use crate::core::time::Time;
 use crate::credentials::Credential;
@@ -86,6 +86,13 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
             pipeline_status(admin, id, pipeline, origins, &view, &failed)
         })
         .collect();
+    let trees = admin.fleet.as_ref().map(FleetHandle::trees);
+    for tree in trees.into_iter().flatten() {
+        let mut of = pipelines.iter_mut();
+        if let Some(of) = of.find(|one| one.name == tree.pipeline) {
+            of.trees.push(tree);
+        }
+    }
     let credentials = admin.credentials.look();
     let mut alarms = alarms(admin, &view, &pipelines, &credentials);
     for pipeline in pipelines.iter().filter(|one| one.failed_assets > 0) {
@@ -103,6 +110,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         alarm.place = place(admin, alarm);
     }
     let nodes = admin.nodes();
+    let leads = admin.fleet.as_ref().is_none_or(FleetHandle::leads);
     alarms.extend(elsewhere(admin, &nodes));
     oldest(admin, &view, &mut pipelines).await?;
     for pipeline in &mut pipelines {
@@ -113,6 +121,10 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         };
         let (origins, planned) = (&pipeline.origins, &pipeline.planned);
         pipeline.causes = causes(origins, planned, pipeline.failed_assets, ours());
+        if !leads {
+            pipeline.causes.extend(leaders_causes(&nodes, pipeline));
+            pipeline.causes.sort_by_key(|cause| cause.word);
+        }
         pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
         pipeline.state = state(pipeline, ours());
     }
@@ -124,7 +136,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
     let alarmed = alarms.first().map(|_| Word::Trouble);
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        leads: admin.fleet.as_ref().is_none_or(FleetHandle::leads),
+        leads,
         nodes,
         now,
         started: admin.metrics.recent.began(),
@@ -147,6 +159,19 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         webhooks: admin.webhooks.as_ref().map(WebhooksStatus::from),
         pipelines,
     })
+}
+
+/// What the planner of another node waits for, that leads, as it said last.
+fn leaders_causes(nodes: &[Node], pipeline: &PipelineStatus) -> Vec<Cause> {
+    let planned = &pipeline.planned;
+    if planned.queued_assets == 0 && planned.queued_all.is_none() {
+        // It has not said yet that this is over.
+        return Vec::new();
+    }
+    let leader = nodes.iter().find(|node| node.state == NodeState::Leads);
+    let waits = leader.map_or(&[][..], |leader| &leader.report.waits);
+    let of = waits.iter().find(|wait| wait.pipeline == pipeline.name);
+    of.map_or_else(Vec::new, |wait| wait.causes.clone())
 }
 
 /// What the store answers. While its server is away, that is nothing; an alarm says so.
@@ -213,6 +238,7 @@ fn pipeline_status(
         oldest: None,
         recent: admin.metrics.recent.status(&pipeline.name),
         diverged_files: admin.diverged_files(id),
+        trees: Vec::new(),
         place: pipeline.place.clone(),
     }
 }
@@ -388,7 +414,7 @@ fn alarms(
     let due = certificate.and_then(|certificate| certificate.alarm(admin.clock.now()));
     alarms.extend(due.map(|text| Alarm::new(AlarmKind::Certificate, text)));
     for pipeline in pipelines {
-        let diverged = divergence::alarm(admin, &pipeline.id);
+        let diverged = divergence::alarms(admin, pipeline).into_iter();
         alarms.extend(diverged.map(|alarm| alarm.of_pipeline(&pipeline.name)));
         for origin in &pipeline.origins {
             let served = website_alarm(admin, &pipeline.id, origin);

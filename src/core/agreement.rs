@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::change::{ContentHash, Seq};
 use super::lease::NodeId;
+use super::sum::Sum;
 use super::time::Time;
 
 mod member;
@@ -59,6 +60,20 @@ impl Content {
             _ => (self == Self::Gone) == (other == Self::Gone),
         }
     }
+
+    /// The sum with or without it.
+    fn summed(
+        &self,
+        sum: Sum,
+        path: &[u8],
+        change: impl Fn(Sum, &[u8], Option<&ContentHash>) -> Sum,
+    ) -> Sum {
+        match self {
+            Self::Gone => sum,
+            Self::Hash(hash) => change(sum, path, Some(hash)),
+            Self::Unread => change(sum, path, None),
+        }
+    }
 }
 
 /// One change of a file by another node. A file has a change for each of its assets.
@@ -92,6 +107,19 @@ impl Compared {
     }
 }
 
+/// A file that is not waited for, since it stays different from another node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diverged {
+    /// The file.
+    pub file: File,
+    /// The other node,
+    pub node: NodeId,
+    /// what it has,
+    pub content: Content,
+    /// and since when it is not waited for.
+    pub since: Time,
+}
+
 /// Files that are not the same on this node and on others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Divergence {
@@ -106,11 +134,13 @@ pub struct Divergence {
 /// A difference between this node's file and another's.
 #[derive(Clone, Debug)]
 struct Difference {
-    /// What the other node has.
+    /// What the other node has,
     content: Content,
+    /// and what this one had when they were compared last.
+    own: Content,
     state: State,
-    /// Whether that node has left the fleet.
-    left: bool,
+    /// Whether that node serves files now.
+    serves: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +159,8 @@ pub struct Agreement {
     compared: Seq,
     differences: BTreeMap<(File, NodeId), Difference>,
     lagging: BTreeSet<Seq>,
+    /// Whether other files are diverged than were taken last.
+    is_news: bool,
 }
 
 impl Agreement {
@@ -141,7 +173,47 @@ impl Agreement {
             compared: after,
             differences: BTreeMap::new(),
             lagging: BTreeSet::new(),
+            is_news: false,
         }
+    }
+
+    /// With files that are diverged since an earlier process, until they are compared again.
+    #[must_use]
+    pub fn with(mut self, diverged: Vec<Diverged>) -> Self {
+        let known = diverged.into_iter().map(|one| {
+            let difference = Difference {
+                content: one.content,
+                own: one.content,
+                state: State::Diverged(one.since),
+                serves: true,
+            };
+            ((one.file, one.node), difference)
+        });
+        self.differences.extend(known);
+        self
+    }
+
+    /// The files that are diverged, where these are others than it gave last.
+    pub fn take_diverged(&mut self) -> Option<Vec<Diverged>> {
+        let diverged = |((file, node), known): (&(File, NodeId), &Difference)| {
+            let State::Diverged(since) = known.state else {
+                return None;
+            };
+            Some(Diverged {
+                file: file.clone(),
+                node: *node,
+                content: known.content,
+                since,
+            })
+        };
+        let is_news = std::mem::take(&mut self.is_news);
+        is_news.then(|| self.differences.iter().filter_map(diverged).collect())
+    }
+
+    /// Whether [`Agreement::take_diverged`] has some.
+    #[must_use]
+    pub const fn is_news(&self) -> bool {
+        self.is_news
     }
 
     /// The last change that is compared.
@@ -168,11 +240,14 @@ impl Agreement {
         let until = now.after(self.wait);
         let known = self.differences.entry(key).or_insert(Difference {
             content: fact.content,
+            own,
             state: State::Awaited(Vec::new(), until),
-            left: false,
+            serves: true,
         });
+        known.own = own;
         let other = std::mem::replace(&mut known.content, fact.content) != fact.content;
         let State::Awaited(seqs, _) = &mut known.state else {
+            self.is_news |= other;
             return false;
         };
         if other {
@@ -193,22 +268,28 @@ impl Agreement {
 
     /// This node has this of a file now, and its index says so.
     pub fn own(&mut self, file: &File, content: Content) {
-        let same = self
-            .of(file)
-            .filter(|(_, other)| content.agrees(other.content));
-        let same: Vec<_> = same.map(|(key, _)| key.clone()).collect();
+        let mut same = Vec::new();
+        for (key, known) in self.differences.range_mut(range(file)) {
+            known.own = content;
+            if content.agrees(known.content) {
+                same.push(key.clone());
+            }
+        }
         for key in &same {
             self.settle(key);
         }
     }
 
-    /// A node has left for good. What it committed before may still come here, too, and is waited for, but no
-    /// file is diverged from one that serves nothing.
-    pub fn left(&mut self, node: NodeId) {
-        for ((_, of), known) in &mut self.differences {
-            known.left |= *of == node;
-        }
-        self.forget_left();
+    /// The nodes that serve files, and all that are remembered. No file is diverged from one that serves nothing, until
+    /// it is back; what it committed before may still come here, too, and is waited for. Of one that was forgotten,
+    /// nothing else is kept.
+    pub fn nodes(&mut self, serving: &BTreeSet<NodeId>, remembered: &BTreeSet<NodeId>) {
+        let before = self.differences.len();
+        self.differences.retain(|(_, node), known| {
+            known.serves = serving.contains(node);
+            remembered.contains(node) || matches!(known.state, State::Awaited(..))
+        });
+        self.is_news |= self.differences.len() < before;
     }
 
     /// The files that differ and are waited for; with `diverged`, those that are not, too. Each once.
@@ -228,8 +309,13 @@ impl Agreement {
 
     /// What is known of a file, by the nodes that have something else.
     fn of(&self, file: &File) -> impl Iterator<Item = (&(File, NodeId), &Difference)> {
-        let of = |node| (file.clone(), NodeId(node));
-        self.differences.range(of(i64::MIN)..=of(i64::MAX))
+        self.differences.range(range(file))
+    }
+
+    /// Whether any file differs, and is waited for.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.next_wake().is_some()
     }
 
     /// Whether any file differs.
@@ -238,20 +324,15 @@ impl Agreement {
         !self.differences.is_empty()
     }
 
-    fn forget_left(&mut self) {
-        let counts = |known: &Difference| !known.left || matches!(known.state, State::Awaited(..));
-        self.differences.retain(|_, known| counts(known));
-    }
-
     fn settle(&mut self, key: &(File, NodeId)) {
-        if let Some(Difference {
-            state: State::Awaited(seqs, _),
-            ..
-        }) = self.differences.remove(key)
-        {
-            for seq in seqs {
-                self.lagging.remove(&seq);
+        match self.differences.remove(key).map(|known| known.state) {
+            Some(State::Awaited(seqs, _)) => {
+                for seq in seqs {
+                    self.lagging.remove(&seq);
+                }
             }
+            Some(State::Diverged(_)) => self.is_news = true,
+            None => {}
         }
     }
 
@@ -265,9 +346,9 @@ impl Agreement {
                     self.lagging.remove(seq);
                 }
                 known.state = State::Diverged(now);
+                self.is_news = true;
             }
         }
-        self.forget_left();
         let mut diverged: Vec<_> = self.diverged().collect();
         let surplus = diverged.len().saturating_sub(DIVERGED);
         diverged.sort_by_key(|(_, since)| *since);
@@ -305,7 +386,11 @@ impl Agreement {
     pub fn divergence(&self, since: Time, named: usize) -> Option<Divergence> {
         let mut found: Option<Divergence> = None;
         let mut last = None;
-        for ((file, node), at) in self.diverged().filter(|(_, at)| *at <= since) {
+        let serving = self.diverged().filter(|(key, _)| {
+            let known = self.differences.get(*key);
+            known.is_some_and(|known| known.serves)
+        });
+        for ((file, node), at) in serving.filter(|(_, at)| *at <= since) {
             let all = found.get_or_insert(Divergence {
                 since: at,
                 ..Divergence::default()
@@ -323,6 +408,24 @@ impl Agreement {
         found
     }
 
+    /// How many files of an origin are diverged from each node, and what this node's sum is with what that one has
+    /// of them.
+    #[must_use]
+    pub fn apart(&self, origin: &str, own: Sum) -> BTreeMap<NodeId, (usize, Sum)> {
+        let mut apart = BTreeMap::new();
+        for ((file, node), known) in &self.differences {
+            let counts = known.serves && matches!(known.state, State::Diverged(_));
+            if &*file.origin != origin || !counts {
+                continue;
+            }
+            let (files, sum): &mut (usize, Sum) = apart.entry(*node).or_insert((0, own));
+            *files += 1;
+            let rest = known.own.summed(*sum, &file.path, Sum::without);
+            *sum = known.content.summed(rest, &file.path, Sum::with);
+        }
+        apart
+    }
+
     fn diverged(&self) -> impl Iterator<Item = (&(File, NodeId), Time)> {
         self.differences
             .iter()
@@ -331,6 +434,12 @@ impl Agreement {
                 State::Awaited(..) => None,
             })
     }
+}
+
+/// What may be known of a file, by node.
+fn range(file: &File) -> std::ops::RangeInclusive<(File, NodeId)> {
+    let of = |node| (file.clone(), NodeId(node));
+    of(i64::MIN)..=of(i64::MAX)
 }
 
 #[cfg(test)]

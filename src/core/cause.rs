@@ -71,3 +71,15 @@ pub enum CauseWord {
     /// A delivery's `delay` is not over.
     Delay,
 }
+
+impl CauseWord {
+    /// Whether only the planner knows it, which the leader has.
+    #[must_use]
+    pub const fn is_planned(self) -> bool {
+        use CauseWord::{Auth, Backoff, Cooldown, Debounce, Hot, Nodes, Rate, Room};
+        matches!(
+            self,
+            Debounce | Nodes | Cooldown | Rate | Room | Hot | Backoff | Auth
+        )
+    }
+}

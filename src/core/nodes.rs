@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::lease::{NodeId, PATIENCE};
 use super::time::Time;
 pub use differences::{ConfigDigests, Differences};
-pub use report::{NodeOrigin, NodeReport};
+pub use report::{Apart, NodeOrigin, NodeReport, NodeWait};
+pub use trees::{Comparison, OtherTree, Trees};
 
 mod differences;
 mod report;
+mod trees;
 
 /// What is read of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,7 @@ impl Node {
             alarms,
             origins,
             omitted,
+            waits: _,
         } = &self.report;
         let mut said = Vec::new();
         if self.state.is_live() && !origins.is_empty() {

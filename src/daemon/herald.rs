@@ -11,7 +11,7 @@ use super::systemd;
 use crate::admin::{Admin, AlarmTimes, News, Status, counted, progress};
 use crate::config::{self, Config};
 use crate::core::alarm::Alarm;
-use crate::core::nodes::{NodeOrigin, NodeReport};
+use crate::core::nodes::{NodeReport, NodeWait};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
 use crate::supervise::Supervisor;
@@ -98,16 +98,8 @@ impl Herald {
         if self.admin.fleet.is_none() {
             return;
         }
-        let origins = status.pipelines.iter().flat_map(|pipeline| {
-            let origins = pipeline.origins.iter();
-            origins.map(|origin| NodeOrigin {
-                pipeline: pipeline.name.clone(),
-                origin: origin.name.to_string(),
-                state: origin.word().to_owned(),
-                indexed_files: origin.indexed_files,
-            })
-        });
-        let report = NodeReport::new(status.own_alarms(), origins).written();
+        let origins = self.admin.node_origins(status).await.into_iter();
+        let report = NodeReport::new(status.own_alarms(), origins, waits(status)).written();
         if report != self.report {
             let (said, config) = (report.clone(), self.config.clone());
             let taken = self.admin.store.report(said, config).await;
@@ -157,6 +149,19 @@ fn tell(told: &AlarmTimes, status: &Status) {
         }
         stays
     });
+}
+
+/// What this node's planner waits for; nothing where another one leads.
+fn waits(status: &Status) -> impl Iterator<Item = NodeWait> {
+    let pipelines = status.pipelines.iter().filter(|_| status.leads);
+    let waits = pipelines.map(|one| {
+        let causes = one.causes.iter().filter(|cause| cause.word.is_planned());
+        NodeWait {
+            pipeline: one.name.clone(),
+            causes: causes.cloned().collect(),
+        }
+    });
+    waits.filter(|wait| !wait.causes.is_empty())
 }
 
 /// The origins that a start waits for, each with its pipeline.

@@ -8,7 +8,7 @@
 //!
 //! It compares only while all directories of a pipeline are in view: there is a look at all of it, nothing is
 //! held back, and the filesystem answers. Else the node says that it is not to be waited for, and begins anew
-//! later. A bucket is the same for all nodes, whichever has listed it: its objects agree.
+//! later. What is diverged is kept in the index, so that a restart forgets none of it. A bucket is the same for all nodes, whichever has listed it: its objects agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::core::lease::NodeId;
 use crate::core::nodes::{Node, NodeState};
 use crate::core::time::Time;
 use crate::fleet::{Agreements, FleetHandle};
-use crate::origin::{Index, OriginHandle, OriginStatus};
+use crate::origin::{Index, IndexError, OriginHandle, OriginStatus};
 use crate::store::Store;
 use crate::supervise::Supervisor;
 
@@ -40,6 +40,8 @@ const TOGETHER: Duration = Duration::from_millis(20);
 const PACE: Duration = Duration::from_millis(100);
 /// How often everything that differs is compared again.
 const ALL_AGAIN: Duration = Duration::from_mins(1);
+/// How often, at most, what is diverged is kept.
+const KEEP: Duration = Duration::from_secs(2);
 /// How soon a server that was away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -119,16 +121,16 @@ struct Compare {
     agreements: Agreements,
     clock: Clock,
     pipelines: BTreeMap<PipelineId, Member>,
-    /// The nodes that were there at any time.
-    known: BTreeSet<NodeId>,
     /// Whether what an earlier process of this node said is taken back.
     begun: bool,
     /// When it published last,
     published: Time,
     /// when it compared again what is waited for,
     compared: Time,
-    /// and when everything that differs.
+    /// when everything that differs,
     all_compared: Time,
+    /// and when it kept what is diverged.
+    kept: Time,
 }
 
 impl Compare {
@@ -150,11 +152,11 @@ impl Compare {
             agreements,
             clock,
             pipelines,
-            known: BTreeSet::new(),
             begun: false,
             published: Time::ZERO,
             compared: Time::ZERO,
             all_compared: Time::ZERO,
+            kept: Time::ZERO,
         }
     }
 
@@ -167,6 +169,7 @@ impl Compare {
         let more = self.follow().await?;
         self.compare_again().await?;
         self.give_up();
+        self.keep().await?;
         self.publish().await?;
         Ok(if more {
             Next::After(Duration::ZERO)
@@ -193,30 +196,72 @@ impl Compare {
             return Ok(());
         }
         let (queued, last) = self.store.first_queued().await?;
-        let mut agreements = self.agreements.lock();
         for id in begins {
+            let of = id.clone();
+            let mut diverged = self.ask_index(move |index| index.diverged(&of)).await?;
             let Some(member) = self.pipelines.get_mut(&id) else {
                 continue;
             };
+            diverged.retain(|one| member.directories.contains_key(&one.file.origin));
             let after = queued.get(&id);
             let after = after.map_or(last, |first| Seq(first.0.saturating_sub(1)));
             member.last = member.last.max(after);
-            agreements.insert(id, Agreement::new(after, member.wait));
+            let agreement = Agreement::new(after, member.wait).with(diverged);
+            self.agreements.lock().insert(id, agreement);
         }
+        // Some of it may be the same by now.
+        self.all_compared = Time::ZERO;
         Ok(())
     }
 
-    /// Waits no longer for what was waited for long enough, nor for nodes that have left.
+    /// Keeps what is diverged for the next start.
+    async fn keep(&mut self) -> Result<(), StepError> {
+        let now = self.clock.now();
+        if now < self.kept.after(KEEP) {
+            return Ok(());
+        }
+        let news: Vec<_> = {
+            let mut agreements = self.agreements.lock();
+            let news = agreements.iter_mut();
+            news.filter_map(|(id, one)| Some((id.clone(), one.take_diverged()?)))
+                .collect()
+        };
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.kept = now;
+        let keep = move |index: &Index| {
+            let mut news = news.iter();
+            news.try_for_each(|(id, diverged)| index.keep_diverged(id, diverged))
+        };
+        self.ask_index(keep).await
+    }
+
+    /// Asks the index, on a thread that may wait for it.
+    async fn ask_index<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let index = Arc::clone(&self.index);
+        let asked = tokio::task::spawn_blocking(move || ask(&index)).await;
+        let asked = asked.map_err(|error| StepError::Failed(error.to_string()))?;
+        asked.map_err(|error| StepError::Failed(error.to_string()))
+    }
+
+    /// Waits no longer for what was waited for long enough.
     fn give_up(&mut self) {
         let nodes = self.nodes.borrow_and_update();
-        let there = nodes.iter().filter(|node| node.state != NodeState::Left);
-        let there: BTreeSet<NodeId> = there.filter_map(|node| Some(node.observed?.0)).collect();
+        let of = |nodes: &mut dyn Iterator<Item = &Node>| -> BTreeSet<NodeId> {
+            nodes.filter_map(|node| Some(node.observed?.0)).collect()
+        };
+        let serving = of(&mut nodes.iter().filter(|node| node.state != NodeState::Left));
+        let remembered = of(&mut nodes.iter());
         drop(nodes);
-        self.known.extend(&there);
         let now = self.clock.now();
         for agreement in self.agreements.lock().values_mut() {
-            for node in self.known.difference(&there) {
-                agreement.left(*node);
+            // Which nodes there are is not known before the first beat.
+            if !remembered.is_empty() {
+                agreement.nodes(&serving, &remembered);
             }
             agreement.wake(now);
         }
@@ -259,7 +304,10 @@ impl Compare {
         let again = (moved && given_up.is_some()).then(|| self.compared.after(PACE));
         let differs = agreements.values().any(Agreement::differs);
         let all = differs.then(|| self.all_compared.after(ALL_AGAIN));
-        [publish, again, all, given_up].into_iter().flatten().min()
+        let news = agreements.values().any(Agreement::is_news);
+        let keep = news.then(|| self.kept.after(KEEP));
+        let times = [publish, again, all, given_up, keep];
+        times.into_iter().flatten().min()
     }
 }
 
@@ -274,8 +322,7 @@ impl Job for Compare {
     async fn woken(&mut self) -> Result<(), StepError> {
         let mut sources: Vec<BoxFuture<'_, _>> =
             vec![self.seqs.changed().boxed(), self.nodes.changed().boxed()];
-        let awaits = |agreement: &Agreement| agreement.next_wake().is_some();
-        if self.agreements.lock().values().any(awaits) {
+        if self.agreements.lock().values().any(Agreement::waits) {
             // Not to be taken for seen: that is said when the index is read.
             let mut moved = self.moved.clone();
             sources.push(async move { moved.changed().await }.boxed());

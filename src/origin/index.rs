@@ -17,11 +17,13 @@ use crate::origin::watch::inbox::Inbox;
 
 mod contents;
 mod directories;
+mod diverged;
 pub(super) mod known;
 pub(super) mod look;
 mod open;
 mod pages;
 pub(super) mod rows;
+mod sum;
 mod twins;
 mod write;
 
@@ -120,6 +122,8 @@ pub(super) struct Edit {
     pub(super) path: Vec<u8>,
     /// The row's revision when it was read; `None` when there was none.
     pub(super) was: Option<i64>,
+    /// The hash that it had then.
+    held: Option<ContentHash>,
     /// What it becomes; `None` to forget it.
     pub(super) becomes: Option<Entry>,
 }
@@ -129,6 +133,7 @@ impl Edit {
         Self {
             path: path.to_vec(),
             was: row.map(|row| row.rev),
+            held: row.and_then(|row| row.entry.hash),
             becomes,
         }
     }
@@ -143,6 +148,8 @@ pub struct Index {
     last: Seq,
     /// Where looks at the files of each origin are asked for, by its number here.
     inboxes: Mutex<BTreeMap<i64, Weak<Inbox>>>,
+    /// The sums that were asked for, by the numbers of their origins. Only taken while the connection is.
+    sums: Mutex<BTreeMap<i64, sum::Summed>>,
     moved: watch::Sender<()>,
 }
 
@@ -163,6 +170,7 @@ impl Index {
             connection: Mutex::new(connection),
             last: queue.last,
             inboxes: Mutex::default(),
+            sums: Mutex::default(),
             moved: watch::Sender::default(),
         })
     }
@@ -178,6 +186,7 @@ impl Index {
             connection: Mutex::new(open::open_to_read(&path)?),
             last: Seq(0),
             inboxes: Mutex::default(),
+            sums: Mutex::default(),
             moved: watch::Sender::default(),
         })))
     }

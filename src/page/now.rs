@@ -317,6 +317,12 @@ fn nodes(status: &Status) -> Markup {
                             @for said in node.said() { " · " (said) }
                         }
                     }
+                    @for trees in status.pipelines.iter().flat_map(|one| &one.trees) {
+                        li {
+                            (trees.pipeline) ", origin " (trees.origin) ": "
+                            (trees.said(|time| time.to_string()))
+                        }
+                    }
                 }
             }
         }

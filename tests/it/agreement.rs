@@ -1,10 +1,13 @@
 //! A change is purged when every live node has it: real nodes, each with its own files, on a real `PostgreSQL`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use edgepurge::clock::Clock;
 use edgepurge::core::time::Time;
 use edgepurge::sandbox::{ACCESS_KEY, PurgeRecord, PurgeTarget};
+
+use serde_json::{Value, json};
 
 use crate::bench::{BUCKET, Bench, text, until};
 use crate::buckets::reach;
@@ -30,7 +33,7 @@ impl Fleet {
             .collect();
         until("the leader knows who compares", async || {
             let status = self.nodes[leader].status().await;
-            (status["pipelines"][0]["nodes"] == serde_json::json!(names)).then_some(())
+            (status["pipelines"][0]["nodes"] == json!(names)).then_some(())
         })
         .await;
     }
@@ -136,17 +139,17 @@ async fn a_file_that_comes_to_a_node_after_fleet_wait_is_purged_at_its_end_and_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_each_node_makes_for_itself_is_waited_for_once_and_then_no_more() {
-    let Some(fleet) = Fleet::comparing(2, |bench| bench.pipeline = wait("4s")).await else {
+async fn a_file_that_each_node_makes_for_itself_is_waited_for_once_whatever_starts_again() {
+    let Some(mut fleet) = Fleet::comparing(2, |bench| bench.pipeline = wait("4s")).await else {
         return;
     };
-    let write = |what: &str| {
+    let write = |fleet: &Fleet, what: &str| {
         for (number, node) in fleet.nodes.iter().enumerate() {
             node.write("host.html", &format!("{what} by web-{number}"));
         }
     };
     let first = now();
-    write("made");
+    write(&fleet, "made");
     fleet.purged_times("/host.html", 1).await;
     let waited = fleet.purged_at("/host.html")[0].since(first);
     assert!(waited >= Duration::from_secs(4), "{waited:?}");
@@ -157,12 +160,23 @@ async fn a_file_that_each_node_makes_for_itself_is_waited_for_once_and_then_no_m
         .await;
         node.rested().await;
     }
-    let before = fleet.purged_at("/host.html").len();
-    let second = now();
-    write("made anew");
-    fleet.purged_times("/host.html", before + 1).await;
-    let waited = fleet.purged_at("/host.html")[before].since(second);
-    assert!(waited < Duration::from_secs(4), "{waited:?}");
+    for what in ["made anew", "made after a restart of both"] {
+        let before = fleet.purged_at("/host.html").len();
+        let second = now();
+        write(&fleet, what);
+        fleet.purged_times("/host.html", before + 1).await;
+        let waited = fleet.purged_at("/host.html")[before].since(second);
+        assert!(waited < Duration::from_secs(4), "{what}: {waited:?}");
+        for node in &mut fleet.nodes {
+            node.rested().await;
+            node.kill().await;
+            node.start().await;
+        }
+        fleet.compare(&[0, 1]).await;
+        for node in &fleet.nodes {
+            assert_eq!(diverged(node).await, Some(1.0), "{what}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,4 +294,94 @@ async fn an_object_of_a_bucket_is_not_waited_for_since_all_nodes_have_the_same_b
     assert!(first.sandbox.put_object(BUCKET, "b.html", b"new", &[]));
     first.rested().await;
     assert_eq!(fleet.purged_at("/b.html").len(), 1);
+}
+
+/// How the files of the first origin compare, as a node says.
+async fn trees(bench: &Bench) -> Value {
+    bench.status().await["pipelines"][0]["trees"][0].clone()
+}
+
+impl Fleet {
+    /// Waits until each of these nodes says so in its status.
+    async fn say(&self, nodes: &[usize], line: &str) {
+        for node in nodes {
+            until(&format!("web-{} says: {line}", node + 1), async || {
+                let status = self.nodes[*node].run(&["status"]).await;
+                let status = text(&status.stdout);
+                // Lines are broken where the screen ends.
+                let words: Vec<&str> = status.split_whitespace().collect();
+                words.join(" ").contains(line).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_with_old_files_is_named_on_all_nodes_until_it_has_the_new_ones() {
+    let number = AtomicUsize::new(0);
+    let shape = |bench: &mut Bench| {
+        let joins = number.fetch_add(1, Ordering::Relaxed) == 2;
+        bench.write("b.css", if joins { "old" } else { "new" });
+    };
+    let Some(mut fleet) = Fleet::comparing(3, shape).await else {
+        return;
+    };
+    let others = "origin /: web-1, web-2 hold the same 2 files; web-3 has held others since";
+    fleet.say(&ALL, others).await;
+    fleet.say(&ALL, "2 files; deploy to it again").await;
+    let said = trees(&fleet.nodes[0]).await;
+    assert_eq!(said["same"], json!(["web-1", "web-2"]), "{said}");
+    assert_eq!(said["differ"][0]["node"], "web-3", "{said}");
+    // It is no alarm yet: a rollout takes a while.
+    let check = fleet.nodes[2].run(&["status", "--check"]).await;
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    fleet.nodes[2].write("b.css", "new");
+    fleet
+        .say(&ALL, "origin /: all 3 nodes hold the same 2 files")
+        .await;
+    fleet.purged_times("/b.css", 1).await;
+    // One that starts again makes its sum anew.
+    assert_eq!(fleet.nodes[2].terminate().await, Some(0));
+    fleet
+        .say(&[0, 1], "origin /: all 2 nodes hold the same 2 files")
+        .await;
+    fleet.nodes[2].start().await;
+    fleet
+        .say(&ALL, "origin /: all 3 nodes hold the same 2 files")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_waited_for_or_diverged_is_no_difference_of_the_trees() {
+    let Some(fleet) = Fleet::comparing(2, |bench| bench.pipeline = wait("13s")).await else {
+        return;
+    };
+    let same = "origin /: all 2 nodes hold the same";
+    fleet.say(&[0, 1], &format!("{same} 1 file")).await;
+    fleet.nodes[0].write("b.css", "new");
+    fleet.nodes[1].write("b.css", "other");
+    // Longer than sums that stand still count.
+    until(
+        "the file is diverged, and nothing was said before",
+        async || {
+            let mut diverged = 0;
+            for node in &fleet.nodes {
+                let said = trees(node).await;
+                assert_eq!(said["differ"], json!([]), "{said}");
+                diverged += usize::from(said["diverged"] == 1);
+            }
+            (diverged == 2).then_some(())
+        },
+    )
+    .await;
+    fleet
+        .say(&[0, 1], &format!("{same} 2 files, but for 1 file diverged"))
+        .await;
+    fleet.nodes[1].write("b.css", "new");
+    fleet.say(&[0, 1], &format!("{same} 2 files")).await;
+    until("nothing is diverged", async || {
+        (trees(&fleet.nodes[0]).await["diverged"] == 0).then_some(())
+    })
+    .await;
 }

@@ -127,9 +127,11 @@ impl World {
 
     /// A node has left for good.
     pub(crate) fn left(&mut self, id: NodeId) {
+        let others = self.nodes().map(|node| node.id).filter(|of| *of != id);
+        let others: BTreeSet<NodeId> = others.collect();
         for node in self.nodes_mut() {
             let agreements = node.comparing.agreements.values_mut();
-            agreements.for_each(|agreement| agreement.left(id));
+            agreements.for_each(|agreement| agreement.nodes(&others, &others));
         }
         self.tell_soon(150);
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::alarm::{Alarm, Place};
 use crate::core::cause::Cause;
 use crate::core::change::PipelineId;
-use crate::core::nodes::Node;
+use crate::core::nodes::{Node, Trees};
 use crate::core::planner::PipelineView;
 use crate::core::time::Time;
 use crate::credentials::Credential;
@@ -134,6 +134,9 @@ pub struct PipelineStatus {
     /// Files that are not the same on this node of a fleet and on others, and are not waited for.
     #[serde(default)]
     pub diverged_files: usize,
+    /// How the files of its directories compare on the nodes that have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trees: Vec<Trees>,
     /// Whether nothing is sent, since a pause holds it back.
     pub paused: bool,
     /// Its state in a word.

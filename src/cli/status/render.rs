@@ -249,6 +249,10 @@ fn pipeline_lines(
     for origin in &pipeline.origins {
         lines.extend(origin_lines(origin, view));
     }
+    for trees in &pipeline.trees {
+        let said = trees.said(|time| moment.past(time));
+        lines.extend(view.below(4, &format!("origin {}: {said}", trees.origin)));
+    }
     if view.detail {
         lines.extend(detail(pipeline, view));
     }

@@ -114,17 +114,47 @@ fn each_node_is_compared_for_itself() {
 }
 
 #[test]
-fn what_a_node_committed_that_left_is_waited_for_and_is_never_diverged() {
+fn what_a_node_committed_that_left_is_waited_for_and_is_diverged_only_when_it_is_back() {
     let mut agreement = fresh();
+    let (serving, remembered) = (BTreeSet::from([OTHER]), BTreeSet::from([OTHER]));
+    let none = BTreeSet::new();
     agreement.fact(at(1), fact(1, OTHER, "host.html", B), A);
     agreement.wake(at(31));
     agreement.fact(at(40), fact(2, OTHER, "a.html", B), A);
-    agreement.left(OTHER);
+    agreement.nodes(&none, &remembered);
     assert_eq!(agreement.divergence(at(99), 3), None);
     assert_eq!(lagging(&agreement), [2], "it may still come here");
     agreement.wake(at(70));
     assert_eq!(lagging(&agreement), Vec::<u64>::new());
     assert_eq!(agreement.divergence(at(99), 3), None);
+    // A restart of the other node is no reason to wait again.
+    agreement.nodes(&serving, &remembered);
+    assert_eq!(agreement.divergence(at(99), 3).unwrap().files, 2);
+    assert!(!agreement.fact(at(80), fact(3, OTHER, "host.html", C), A));
+    // One that was forgotten does not come back.
+    agreement.nodes(&none, &none);
+    assert!(!agreement.differs());
+}
+
+#[test]
+fn what_is_diverged_is_given_to_be_kept_when_it_is_new_and_not_waited_for_by_who_takes_it_up() {
+    let mut agreement = fresh();
+    assert_eq!(agreement.take_diverged(), None);
+    agreement.fact(at(1), fact(1, OTHER, "host.html", B), A);
+    agreement.fact(at(1), fact(2, OTHER, "late.html", B), A);
+    agreement.wake(at(31));
+    let kept = agreement.take_diverged().unwrap();
+    assert_eq!((kept.len(), agreement.take_diverged()), (2, None));
+    let mut next = Agreement::new(Seq(2), WAIT).with(kept.clone());
+    // Each was found different at the same time as before.
+    assert_eq!(next.divergence(at(31), 3), agreement.divergence(at(31), 3));
+    assert!(!next.fact(at(50), fact(3, OTHER, "host.html", C), A));
+    assert!(lagging(&next).is_empty());
+    assert_eq!(next.take_diverged().unwrap()[0].content, C);
+    next.own(&file("late.html"), B);
+    let left = next.take_diverged().unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!((&left[0].file, left[0].since), (&kept[0].file, at(31)));
 }
 
 #[test]
@@ -230,4 +260,39 @@ fn memory_is_bounded_and_what_is_given_up_makes_room() {
     agreement.wake(at(70));
     let diverged = agreement.divergence(at(70), 0).unwrap();
     assert_eq!(diverged.files, DIVERGED);
+}
+
+#[test]
+fn with_the_diverged_files_of_another_node_this_ones_sum_is_that_ones() {
+    let mut agreement = fresh();
+    let sum = |files: &[(&str, Content)]| {
+        let each = files.iter();
+        each.fold(Sum::default(), |sum, (path, content)| match content {
+            Content::Gone => sum,
+            Content::Hash(hash) => sum.with(path.as_bytes(), Some(hash)),
+            Content::Unread => sum.with(path.as_bytes(), None),
+        })
+    };
+    let facts = [("host.html", B), ("gone", Content::Gone), ("new", C)];
+    let owns = [A, A, Content::Gone];
+    for (seq, ((path, other), own)) in (1..).zip(facts.into_iter().zip(owns)) {
+        agreement.fact(at(1), fact(seq, OTHER, path, other), own);
+    }
+    agreement.fact(at(1), fact(4, THIRD, "host.html", C), A);
+    let here = sum(&[("host.html", A), ("gone", A), ("same", B)]);
+    assert!(agreement.waits() && agreement.apart("site", here).is_empty());
+    agreement.wake(at(1).after(WAIT));
+    assert!(!agreement.waits());
+    // It is made anew here, and still not the other's.
+    agreement.own(&file("host.html"), Content::Hash([9; 32]));
+    let here = sum(&[
+        ("host.html", Content::Hash([9; 32])),
+        ("gone", A),
+        ("same", B),
+    ]);
+    let second = sum(&[("host.html", B), ("new", C), ("same", B)]);
+    let third = sum(&[("host.html", C), ("gone", A), ("same", B)]);
+    let expected = BTreeMap::from([(OTHER, (3, second)), (THIRD, (1, third))]);
+    assert_eq!(agreement.apart("site", here), expected);
+    assert!(agreement.apart("media", here).is_empty());
 }

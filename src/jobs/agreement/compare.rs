@@ -1,13 +1,12 @@
 //! The comparison of other nodes' files with this node's index.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{ALL_AGAIN, Compare, PACE};
 use crate::core::agreement::{Content, Fact, File, NAMED};
 use crate::core::change::{PipelineId, Seq};
 use crate::jobs::StepError;
-use crate::origin::IndexError;
+use crate::origin::Index;
 use crate::store::FactPage;
 
 /// Changes that are read at once.
@@ -145,17 +144,13 @@ impl Compare {
         if files.is_empty() {
             return Ok(Vec::new());
         }
-        let index = Arc::clone(&self.index);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = move |index: &Index| {
             let contents = index.contents(&files)?;
             let files = files.into_iter().zip(contents);
             Ok(files
                 .map(|((id, file), content)| (id, file, content))
                 .collect())
-        });
-        let read = read
-            .await
-            .map_err(|error| StepError::Failed(error.to_string()))?;
-        read.map_err(|error: IndexError| StepError::Failed(error.to_string()))
+        };
+        self.ask_index(read).await
     }
 }

@@ -132,6 +132,7 @@ fn open_as_it_is(path: &Path) -> Result<Connection, IndexError> {
             });
         }
     }
+    transaction.execute_batch(super::diverged::SCHEMA)?;
     transaction.commit()?;
     Ok(connection)
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::change::FileFact;
 use crate::lineage::Beginning;
 
-fn entry(size: u64) -> Entry {
+pub(super) fn entry(size: u64) -> Entry {
     Entry {
         known: Confidence::Surely,
         stat: Stat {
@@ -36,7 +36,7 @@ fn first(dir: &Path) -> Arc<Index> {
     Arc::new(Index::open(dir, &queue, &[PipelineId::new("p")]).unwrap())
 }
 
-fn open() -> (tempfile::TempDir, OriginIndex) {
+pub(super) fn open() -> (tempfile::TempDir, OriginIndex) {
     let dir = tempfile::tempdir().unwrap();
     let index = first(dir.path());
     let origin = index.origin(&PipelineId::new("p"), "site").unwrap();

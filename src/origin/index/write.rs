@@ -17,13 +17,14 @@ impl OriginIndex {
     ) -> Result<Vec<Vec<u8>>, IndexError> {
         let mut connection = self.index.lock();
         let transaction = connection.transaction()?;
-        let mut beaten = Vec::new();
+        let (mut written, mut beaten) = (Vec::with_capacity(edits.len()), Vec::new());
         let mut grown = 0_i64;
         for edit in edits {
             if !self.write(&transaction, edit)? {
                 beaten.push(edit.path.clone());
                 continue;
             }
+            written.push(edit);
             grown += match (edit.was, &edit.becomes) {
                 (None, Some(_)) => 1,
                 (Some(_), None) => -1,
@@ -37,6 +38,7 @@ impl OriginIndex {
         }
         self.advance(&transaction, seq)?;
         transaction.commit()?;
+        self.adjust_sum(written.into_iter());
         self.index.moved.send_replace(());
         Ok(beaten)
     }
