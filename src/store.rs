@@ -45,9 +45,11 @@ mod contract;
 mod db;
 mod desk;
 mod listing;
+mod marks;
 mod postgres;
 mod record;
 mod rounds;
+mod servers;
 mod sql;
 mod sqlite;
 mod written;
@@ -61,7 +63,7 @@ pub use record::{
     RequestRecord, StageCounts,
 };
 pub use sql::listing::{SEARCHED_CHANGES, SEARCHED_REQUESTS};
-pub use sqlite::{InlineDatabase, StoreSettings, history_of};
+pub use sqlite::{InlineDatabase, InlineNode, Snapshot, StoreSettings, history_of};
 
 use calls::delivery_keys::DeliveryKeys;
 use calls::queue::Pulled;

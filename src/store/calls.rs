@@ -4,6 +4,7 @@
 pub(super) mod agreement;
 pub(super) mod ask;
 pub(super) mod asset;
+pub(super) mod batch;
 pub(super) mod decide;
 pub(super) mod deliveries;
 pub(super) mod delivery_keys;

@@ -14,7 +14,8 @@
 //! [`StoreError::Away`], and a task tries (`probe.rs`). **A commit whose answer was lost is resolved**: each
 //! writes a mark (the table `batch`), and the next connection looks which was the last. **What a server has
 //! forgotten**, as a standby that was behind, is committed again from memory ([`Ring`](crate::core::ring::Ring));
-//! what a process before this one was answered, its last mark in the state directory shows (`marked.rs`).
+//! what a process before this one was answered, its last mark in the state directory shows (`marked.rs`). What
+//! follows from marks is one code for this and for a database in memory (`store/marks.rs`).
 //!
 //! **A queue that was in `queue.db` is taken over** at the first start with a database (`import.rs`).
 //!
@@ -33,6 +34,8 @@ use super::calls::node::Identity;
 use super::calls::queue::Pulled;
 use super::calls::{history, operate, queue};
 use super::db::Session as _;
+use super::marks::{self, Marks};
+use super::servers::Servers;
 use super::sqlite::lock::Lock;
 use super::sqlite::{DeliveryBatcher, Lane, Worker};
 use super::{Store, StoreError, StoreSettings, Why};
@@ -45,7 +48,6 @@ pub use demo::{begin_demo, end_demo};
 pub(super) use import::moved;
 use listener::Listener;
 use marked::Marked;
-use servers::Servers;
 use session::{Part, Postgres};
 pub use survey::{Survey, survey};
 
@@ -59,7 +61,6 @@ mod marked;
 mod pooler;
 mod probe;
 mod schema;
-mod servers;
 mod session;
 mod survey;
 
@@ -104,7 +105,7 @@ pub(super) fn open(
     });
     let opened = opened.unwrap_or(Err(StoreError::Closed))?;
     last.send_replace(opened.lineage.last);
-    let lately = opened.writer.lately();
+    let lately = opened.writer.marks().lately();
     let commits = Arc::default();
     let (pulled, keys) = (Pulled::elsewhere(), DeliveryKeys::shared());
     let arrivals = DeliveryBatcher::new(keys.clone(), pulled.clone(), Arc::clone(&last), &commits)
@@ -119,7 +120,7 @@ pub(super) fn open(
     );
     let writer = Lane::thread("queue writer", writer, supervisor)?.of_server(away);
     let beside = |name, part| {
-        let session = Postgres::new(database, part, None, &servers)?;
+        let session = Postgres::new(database, part, Marks::new(&servers, None))?;
         let away = session.away();
         let lane = Lane::thread(name, Worker::reader(session), supervisor)?;
         Ok::<_, StoreError>(lane.of_server(away))
@@ -178,8 +179,9 @@ impl Opened {
             key: key::key(&settings.directory)?,
             instance: fastrand::i64(..),
         };
-        let marked = Marked::open(&settings.directory)?;
-        let writer = Postgres::new(database, Part::Writer(identity), Some(marked), servers)?;
+        let marked = Box::new(Marked::open(&settings.directory)?);
+        let marks = Marks::new(servers, Some(marked));
+        let writer = Postgres::new(database, Part::Writer(identity), marks)?;
         writer.begin()?;
         let before = schema::migrate(&writer)?;
         let import = import::import(settings, &writer, before == 0)?;
@@ -197,7 +199,7 @@ impl Opened {
             _ => joined,
         };
         let lineage = Lineage {
-            epoch: writer.epoch_of(node)?.unwrap_or(epoch),
+            epoch: marks::epoch_of(&writer, node)?.unwrap_or(epoch),
             last: queue::last_seq(&writer)?,
             pruned: history::pruned(&writer, node)?,
             beginning,

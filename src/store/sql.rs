@@ -18,6 +18,7 @@ macro_rules! statements {
 
 pub(super) mod agreement;
 pub(super) mod ask;
+pub(super) mod batch;
 pub(super) mod change;
 pub(super) mod delivery;
 pub(super) mod fleet;
@@ -36,6 +37,7 @@ pub(super) fn statements() -> Vec<(String, String)> {
     let subjects = [
         ("ask", ask::ALL),
         ("agreement", agreement::ALL),
+        ("batch", batch::ALL),
         ("change", change::ALL),
         ("delivery", delivery::ALL),
         ("fleet", fleet::ALL),

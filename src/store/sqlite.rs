@@ -32,7 +32,7 @@ mod schema;
 mod worker;
 
 pub(super) use delivery_batcher::DeliveryBatcher;
-pub use inline::InlineDatabase;
+pub use inline::{InlineDatabase, InlineNode, Snapshot};
 pub(super) use lane::{Away, Lane};
 use lock::Lock;
 pub use offline::history_of;

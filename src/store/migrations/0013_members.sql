@@ -49,3 +49,12 @@ CREATE TABLE ask (
     withdrawn INTEGER NOT NULL DEFAULT 0,
     answer    TEXT
 ) STRICT;
+
+-- The last commits of each node that shares a queue, by number, each with a random mark. One in a file has none: it
+-- forgets nothing.
+CREATE TABLE batch (
+    node INTEGER NOT NULL,
+    n    INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
+    PRIMARY KEY (node, n)
+) STRICT, WITHOUT ROWID;

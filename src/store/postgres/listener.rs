@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::servers::{SERVER, Servers};
+use super::session::SERVER;
 use super::{Database, failed};
 use crate::core::backoff::Backoff;
 use crate::core::change::{PipelineId, Seq};
 use crate::core::lease::NodeId;
 use crate::store::calls::operate;
+use crate::store::servers::Servers;
 use crate::store::sqlite::{DeliveryBatcher, announce};
 use crate::store::{OtherNodes, StoreError};
 use crate::supervise::Supervisor;

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::core::ring::Mark;
+use crate::store::marks::MarkFile;
 use crate::store::{StoreError, Why};
 
 /// The file in the state directory.
@@ -39,9 +40,10 @@ impl Marked {
             is_broken: Cell::new(false),
         })
     }
+}
 
-    /// The mark; `None` where there is none yet.
-    pub(super) fn read(&self) -> Option<Mark> {
+impl MarkFile for Marked {
+    fn read(&self) -> Option<Mark> {
         let mut text = [0; LENGTH];
         self.file.read_exact_at(&mut text, 0).ok()?;
         let text = std::str::from_utf8(&text).ok()?;
@@ -52,8 +54,7 @@ impl Marked {
         })
     }
 
-    /// Keeps a mark in the place of the one before.
-    pub(super) fn keep(&self, mark: Mark) {
+    fn keep(&self, mark: Mark) {
         let text = format!("{} {}", mark.n, mark.mark.unwrap_or_default());
         let kept: io::Result<()> = self
             .file

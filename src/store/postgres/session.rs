@@ -15,21 +15,17 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::form::{Owned, columns, of_each, of_many, parameters, translated};
-use super::marked::Marked;
-use super::servers::{SERVER, Servers};
 use super::{Database, failed};
 use crate::clock::Clock;
 use crate::core::lease::NodeId;
-use crate::core::ring::{Mark, Ring};
 use crate::core::time::Time;
 use crate::store::calls::node::Identity;
-use crate::store::db::{Db, Read, ReadOf, Row, Session, Value, values};
+use crate::store::db::{Db, Read, ReadOf, Row, Session, Value};
+use crate::store::marks::Marks;
 use crate::store::sqlite::Away;
-use crate::store::written::Lately;
 use crate::store::{StoreError, Why};
 
 mod alone;
-mod forgotten;
 
 /// What the lock of the schema begins with, which each transaction that writes takes: "EPQ1".
 const LOCK: i32 = 0x4550_5131;
@@ -41,9 +37,8 @@ pub(super) const OTHER_MARK: &str = "EP001";
 const FLIGHT: usize = 64;
 /// Turns in which the connection's task takes in what has arrived.
 const TURNS: usize = 3;
-/// The number and the mark of a node's last transaction.
-const LAST_MARK: &str = "SELECT n, mark FROM batch WHERE node = ?1 ORDER BY n DESC LIMIT 1";
-
+/// What no two servers have in common, nor two starts of one.
+pub(super) const SERVER: &str = "SELECT pg_postmaster_start_time()::text AS server";
 /// The time on the server's machine.
 const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
@@ -76,14 +71,6 @@ impl Part {
     }
 }
 
-/// Whose transactions these are, and the mark of one whose answer was lost. The last that was acknowledged is
-/// that of the ring.
-#[derive(Clone, Copy)]
-struct Marks {
-    node: NodeId,
-    in_doubt: Option<i64>,
-}
-
 /// A connection, and the runtime that moves its bytes while a statement is waited for.
 pub(super) struct Postgres {
     database: Database,
@@ -96,16 +83,7 @@ pub(super) struct Postgres {
     in_transaction: Cell<bool>,
     /// Whether the transaction has written anything.
     wrote: Cell<bool>,
-    /// `None` until the first transaction has read them.
-    marks: Cell<Option<Marks>>,
-    lately: RefCell<Lately>,
-    /// Has the last mark for the next process; `None` for one that only reads.
-    marked: Option<Marked>,
-    servers: Arc<Servers>,
-    /// How often the server had changed when the connection was made.
-    made_at: Cell<u64>,
-    /// Whether the commit that was in doubt was kept.
-    resolved: Cell<Option<bool>>,
+    marks: Marks,
     away: watch::Sender<Away>,
     runtime: Runtime,
 }
@@ -121,12 +99,7 @@ struct Prepared {
 
 impl Postgres {
     /// A connection that is made by its first use.
-    pub(super) fn new(
-        database: &Database,
-        part: Part,
-        marked: Option<Marked>,
-        servers: &Arc<Servers>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn new(database: &Database, part: Part, marks: Marks) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -142,12 +115,7 @@ impl Postgres {
             sent: RefCell::default(),
             in_transaction: Cell::new(false),
             wrote: Cell::new(false),
-            marks: Cell::default(),
-            lately: RefCell::default(),
-            marked,
-            servers: Arc::clone(servers),
-            made_at: Cell::default(),
-            resolved: Cell::default(),
+            marks,
             away: watch::Sender::new(None),
             runtime,
         })
@@ -158,41 +126,9 @@ impl Postgres {
         self.away.subscribe()
     }
 
-    /// Reads a node's last mark, within the first transaction: the ring begins after it.
-    pub(super) fn read_mark(&self, node: NodeId) -> Result<Mark, StoreError> {
-        let last = self.last_mark(node)?;
-        self.lately.replace(Lately::of(Ring::new(last)));
-        self.marks.set(Some(Marks {
-            node,
-            in_doubt: None,
-        }));
-        Ok(last)
-    }
-
-    /// The last commits of the node.
-    pub(super) fn lately(&self) -> Lately {
-        self.lately.borrow().clone()
-    }
-
-    /// The mark of the last commit by the process before this one, as far as it is known here.
-    pub(super) fn marked(&self) -> Option<Mark> {
-        self.marked.as_ref().and_then(Marked::read)
-    }
-
-    /// A transaction was committed.
-    fn acknowledged(&self, mark: i64) {
-        if let Some(mut ring) = self.lately.borrow().ring() {
-            ring.committed(mark, Clock::since_boot());
-            if let Some(marked) = &self.marked {
-                marked.keep(ring.last());
-            }
-        }
-    }
-
-    /// The last transaction that was committed.
-    fn last(&self) -> Mark {
-        let lately = self.lately.borrow();
-        lately.ring().map_or(Mark::NONE, |ring| ring.last())
+    /// The marks of what it commits.
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// As which node it writes.
@@ -201,17 +137,6 @@ impl Postgres {
             Part::Writer(identity) => Ok(identity),
             Part::Publisher(_) | Part::Reader => Err(StoreError::Closed),
         }
-    }
-
-    fn last_mark(&self, node: NodeId) -> Result<Mark, StoreError> {
-        let db: &dyn Db = self;
-        let last = db.optional(LAST_MARK, &values![node], |row| {
-            Ok(Mark {
-                n: row.get("n")?,
-                mark: Some(row.get("mark")?),
-            })
-        })?;
-        Ok(last.unwrap_or(Mark::NONE))
     }
 
     /// Sends a statement: the first poll brings it to the connection. What becomes of it is waited for later.
@@ -280,7 +205,7 @@ impl Postgres {
             self.refuse_pooler(&client)?;
             let server = self.wait(client.query_one(SERVER, &[]))?;
             let server = server.try_get("server").map_err(failed)?;
-            self.made_at.set(self.servers.found(server));
+            self.marks.connected(server);
             self.client.replace(Some(Arc::clone(&client)));
             self.set_up()?;
             self.resolve()?;
@@ -300,9 +225,24 @@ impl Postgres {
 
     /// Drops a connection that another one has found another server since.
     fn leave_former_server(&self) {
-        if self.client.borrow().is_some() && self.made_at.get() != self.servers.changes() {
+        if self.client.borrow().is_some() && self.marks.is_of_former_server() {
             self.drop_connection();
         }
+    }
+
+    /// What a connection shows that is not the first: the lock waits for what the lost one may still be doing.
+    fn resolve(&self) -> Result<(), StoreError> {
+        let Some(node) = self.marks.node() else {
+            return Ok(());
+        };
+        self.lock()?;
+        let found = self.marks.resolve(self, node, self.identity()?)?;
+        let schema = &self.database.schema;
+        self.run(&format!(
+            "SELECT pg_notify('{schema}', '{}'); COMMIT",
+            node.0
+        ))?;
+        self.marks.conclude(found, Clock::since_boot())
     }
 
     fn connect(&self) -> Result<Arc<Client>, StoreError> {
@@ -391,7 +331,7 @@ impl Postgres {
     /// The connection, for a statement: one of a transaction is not made on another connection.
     fn client_for(&self, sql: &str) -> Result<Arc<Client>, StoreError> {
         let writes = matches!(self.part, Part::Writer(_));
-        let lost = self.client.borrow().is_none() && self.marks.get().is_some();
+        let lost = self.client.borrow().is_none() && self.marks.node().is_some();
         if lost && writes {
             return Err(self.given_up());
         }
@@ -438,12 +378,12 @@ impl Session for Postgres {
     /// Of a transaction in which a statement has failed, `COMMIT` keeps nothing and says that all is
     /// well. Before it, another statement fails then, and `COMMIT` is not run.
     fn commit(&self) -> Result<(), StoreError> {
-        let marks = self.marks.get().filter(|_| self.wrote.get());
+        let node = self.marks.node().filter(|_| self.wrote.get());
         let mark = fastrand::i64(..);
-        let sql = match marks {
+        let sql = match node {
             None => "SELECT 1; COMMIT".to_owned(),
-            Some(Marks { node, .. }) => {
-                let last = self.last().mark;
+            Some(node) => {
+                let last = self.marks.last().mark;
                 let last = last.map_or_else(|| "NULL".to_owned(), |last| last.to_string());
                 let (node, schema) = (node.0, &self.database.schema);
                 format!(
@@ -452,20 +392,17 @@ impl Session for Postgres {
             }
         };
         let ended = self.run(&sql);
-        match (&ended, marks) {
-            (Ok(()), marks) => {
+        match (&ended, node) {
+            (Ok(()), node) => {
                 self.in_transaction.set(false);
-                if marks.is_some() {
-                    self.acknowledged(mark);
+                if node.is_some() {
+                    self.marks.acknowledged(mark, Clock::since_boot());
                 }
             }
-            (Err(StoreError::Away(_)), Some(marks)) => {
-                self.marks.set(Some(Marks {
-                    in_doubt: Some(mark),
-                    ..marks
-                }));
+            (Err(StoreError::Away(_)), Some(_)) => {
+                self.marks.doubt(mark);
                 // Often only the connection is lost. Where the server is, a later one shows it.
-                if self.client().is_ok() && self.resolved.take() == Some(true) {
+                if self.client().is_ok() && self.marks.resolved() == Some(true) {
                     return Ok(());
                 }
             }
@@ -504,13 +441,11 @@ impl Session for Postgres {
     }
 
     fn in_doubt(&self) -> bool {
-        self.marks
-            .get()
-            .is_some_and(|marks| marks.in_doubt.is_some())
+        self.marks.is_in_doubt()
     }
 
     fn resolved(&self) -> Option<bool> {
-        self.resolved.take()
+        self.marks.resolved()
     }
 
     fn db(&self) -> &dyn Db {

@@ -87,7 +87,7 @@ impl Postgres {
 
     /// What stays until it is changed is refused at a start. A process that runs tries again.
     fn refusal(&self, why: String) -> StoreError {
-        if self.marks.get().is_some() {
+        if self.marks.node().is_some() {
             StoreError::Away(why.into())
         } else {
             StoreError::Unusable(why.into())

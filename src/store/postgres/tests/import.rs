@@ -169,9 +169,10 @@ fn each_table_of_a_queue_on_disk_is_copied_or_known_to_be_of_the_engine() {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     let tables: BTreeSet<String> = db.query(tables, &[], |row| row.first()).unwrap();
     // Numbers are kept by statements of their own; a term ends with its process, and a node gets another number.
-    // What nodes say and ask is of a fleet alone.
+    // What nodes say and ask, and the marks of their commits, are of a fleet alone.
     let own = [
         "ask",
+        "batch",
         "fleet",
         "member",
         "node",

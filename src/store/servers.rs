@@ -8,16 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::History;
+use super::sqlite::announce;
 use crate::clock::Clock;
 use crate::core::change::Seq;
-use crate::store::History;
-use crate::store::sqlite::announce;
-
-/// What no two servers have in common, nor two starts of one.
-pub(super) const SERVER: &str = "SELECT pg_postmaster_start_time()::text AS server";
 
 /// The server of now.
-pub(super) struct Servers {
+pub(in crate::store) struct Servers {
     now: Mutex<Option<String>>,
     history: Arc<watch::Sender<History>>,
     /// The last change that was seen.
@@ -25,7 +22,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(last: &Arc<watch::Sender<Seq>>) -> Self {
+    pub(in crate::store) fn new(last: &Arc<watch::Sender<Seq>>) -> Self {
         Self {
             now: Mutex::default(),
             history: Arc::default(),
@@ -33,27 +30,27 @@ impl Servers {
         }
     }
 
-    pub(super) const fn history(&self) -> &Arc<watch::Sender<History>> {
+    pub(in crate::store) const fn history(&self) -> &Arc<watch::Sender<History>> {
         &self.history
     }
 
     /// The last change that was seen.
-    pub(super) fn last(&self) -> Seq {
+    pub(in crate::store) fn last(&self) -> Seq {
         *self.last.borrow()
     }
 
     /// Changes up to this one are there.
-    pub(super) fn announce(&self, last: Seq) {
+    pub(in crate::store) fn announce(&self, last: Seq) {
         announce(&self.last, last);
     }
 
     /// How often the history may have changed.
-    pub(super) fn changes(&self) -> u64 {
+    pub(in crate::store) fn changes(&self) -> u64 {
         self.history.borrow().changes
     }
 
     /// A new connection is to this server. Returns [`Servers::changes`].
-    pub(super) fn found(&self, server: String) -> u64 {
+    pub(in crate::store) fn found(&self, server: String) -> u64 {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let before = now.replace(server);
         if before.is_some() && before != *now {
@@ -63,7 +60,7 @@ impl Servers {
     }
 
     /// Commits of this node were missing, and are committed again. Returns [`Servers::changes`].
-    pub(super) fn forgot(&self, commits: u64, changes: usize) -> u64 {
+    pub(in crate::store) fn forgot(&self, commits: u64, changes: usize) -> u64 {
         self.history.send_modify(|history| {
             history.changes += 1;
             history.forgotten += commits;
