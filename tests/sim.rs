@@ -1,7 +1,8 @@
 //! The seeded simulation of engine, core and store: random histories of changes, crashes, lost, late and repeated
 //! replies, refusals, errors, clock steps, reloads and strangers, against a model of the API and of
 //! the edge. A sixth of them have several nodes, of which one leads, and which freeze, die, are cut off
-//! from the store, join and leave (`sim/fleet.rs`), and whose files come one after the other (`sim/agree.rs`). After each, what must always hold is checked.
+//! from the store, join and leave (`sim/fleet.rs`), whose files come one after the other (`sim/agree.rs`), and whose
+//! store forgets what it had (`sim/failover.rs`). After each, what must always hold is checked.
 //!
 //! `SIM_SEEDS=n` runs n seeds (default 4,000), `SIM_FROM=k` begins at another one, `SIM_SEED=k` replays
 //! one with its trace. A seed that fails is shrunk to a short history that still fails
@@ -26,6 +27,8 @@ mod checks;
 mod edge;
 #[path = "sim/engine.rs"]
 mod engine;
+#[path = "sim/failover.rs"]
+mod failover;
 #[path = "sim/fleet.rs"]
 mod fleet;
 #[path = "sim/follow.rs"]

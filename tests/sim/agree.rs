@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edgepurge::core::agreement::{Agreement, Compared, Fact, File};
 use edgepurge::core::asset::Asset;
-use edgepurge::core::change::{Kind, NewChange, PipelineId, Seq, Source, Target};
+use edgepurge::core::change::{FileFact, Kind, NewChange, PipelineId, Seq, Source, Target};
 use edgepurge::core::lease::{NodeId, PATIENCE};
 use edgepurge::core::planner::{Event, Reason};
 use edgepurge::core::time::Time;
@@ -61,6 +61,19 @@ fn file(name: &str) -> File {
     }
 }
 
+/// The file behind a change that a node has noticed.
+pub(crate) fn fill_in(row: &mut NewChange) {
+    if let Target::Asset(asset) = &row.target {
+        let File { origin, path } = file(asset.as_str());
+        row.file = Some(FileFact {
+            origin,
+            path,
+            hash: None,
+            former: None,
+        });
+    }
+}
+
 fn patience() -> u64 {
     u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX)
 }
@@ -96,6 +109,30 @@ impl World {
         };
         fleet.agreeing.facts.push((pipeline.clone(), fact));
         Some(version)
+    }
+
+    /// A node has committed a change of a file again.
+    pub(crate) fn again_a_fact(&mut self, pipeline: PipelineId, fact: Fact) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.agreeing.facts.push((pipeline, fact));
+        }
+    }
+
+    /// What came after a change is forgotten, and so is what nodes said: they compare anew. Returns it.
+    pub(crate) fn compare_anew(&mut self, last: Seq) -> Vec<(PipelineId, Fact)> {
+        for node in self.nodes_mut() {
+            node.comparing.agreements.clear();
+            node.comparing.diverged.clear();
+        }
+        self.compare_soon();
+        self.tell_soon(150);
+        let Some(fleet) = &mut self.fleet else {
+            return Vec::new();
+        };
+        fleet.agreeing.published.clear();
+        let facts = &mut fleet.agreeing.facts;
+        let kept = facts.partition_point(|(_, fact)| fact.seq <= last);
+        facts.split_off(kept)
     }
 
     /// All nodes compare soon.
@@ -151,6 +188,7 @@ impl World {
     /// Notes who reaches the store now.
     pub(crate) fn observe(&mut self) {
         let real = self.real;
+        self.database.set_time(self.failovers.ring_time(real));
         for node in self.nodes_mut() {
             if node.reaches_the_store(real) {
                 node.comparing.heard = real;
@@ -295,6 +333,9 @@ impl World {
             self.ledger.meet("a node is not waited for");
         }
         let leads = self.turn_to_leader();
+        if leads {
+            self.hear();
+        }
         let again = self.real + 500;
         let Some(fleet) = &mut self.fleet else { return };
         fleet.agreeing.told.clone_from(&live);
@@ -334,6 +375,24 @@ impl World {
             let at = self.real + self.rng.u64(1..2_000);
             self.bring(at, id, vec![written], vec![row.clone()]);
         }
+    }
+
+    /// At the end: the facts by which a node brings its index up to date are its own.
+    pub(crate) fn facts_are_own(&self) -> Result<(), String> {
+        for node in self.nodes() {
+            let Some(store) = &node.store else { continue };
+            for pipeline in self.settings.iter().map(|one| one.id.clone()) {
+                let facts = store.facts_after(pipeline, "site".to_owned(), Seq(0), usize::MAX);
+                let of = |seq: &Seq| self.appended.get(seq).and_then(|change| change.by);
+                let other = now(facts)
+                    .into_iter()
+                    .find(|(seq, _)| of(seq) != Some(node.id));
+                if let Some((seq, _)) = other {
+                    return Err(format!("{:?} takes {seq} for a fact of its own", node.id));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// At every moment: the leader waits for nodes that live.

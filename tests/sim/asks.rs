@@ -17,8 +17,8 @@ const PATIENCE: u64 = 20_000;
 const LOOK: u64 = 1_000;
 
 /// Who asked, and what became of it.
-#[derive(Debug)]
-struct Asked {
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
     node: NodeId,
     until: u64,
     /// It does not wait for an answer: its process has died.
@@ -31,7 +31,7 @@ struct Asked {
 /// Everything that was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Asks {
-    asked: BTreeMap<AskId, Asked>,
+    pub(crate) asked: BTreeMap<AskId, Asked>,
     /// When askers and leader look next.
     pub(crate) at: Option<u64>,
 }
@@ -169,6 +169,18 @@ impl World {
             Asked { .. } => return,
         };
         self.hold_true(Err(format!("{ask:?} {broken}")));
+    }
+
+    /// The store has forgotten the last asks and answers: these were there. What is still waited for waits anew.
+    pub(crate) fn asks_went_back(&mut self, mut asked: BTreeMap<AskId, Asked>) {
+        let real = self.real;
+        for one in asked.values_mut().filter(|one| !one.is_over) {
+            one.until = one.until.max(real + PATIENCE);
+        }
+        if let Some(asks) = self.asks() {
+            asks.at = (!asked.is_empty()).then_some(real + LOOK);
+            asks.asked = asked;
+        }
     }
 
     /// All is well: everything that is asked is answered soon.

@@ -47,16 +47,19 @@ pub(crate) const INVALID: &str = "invalid argument(s)";
 const USUAL: u64 = 8;
 
 /// What many histories have to meet.
-pub(crate) const MEETS: [&str; 67] = [
+pub(crate) const MEETS: [&str; 73] = [
     "a batch waits for a look",
     "a batch waits for nodes",
     "a deploy begins",
     "a deploy dies",
     "a deploy is done",
     "a deploy renews its lease",
+    "a failover with loss",
     "a file arrives later",
     "a file never agrees",
+    "a leader learns of a failover",
     "a leader leaves",
+    "a loss at a start",
     "a node dies",
     "a node freezes",
     "a node gives up a file",
@@ -69,6 +72,7 @@ pub(crate) const MEETS: [&str; 67] = [
     "adopted",
     "all: backlog",
     "all: count",
+    "all: loss",
     "all: manual",
     "all: queue_cap",
     "all: rule",
@@ -78,6 +82,7 @@ pub(crate) const MEETS: [&str; 67] = [
     "asked again",
     "asked of the leader",
     "brought again",
+    "committed again",
     "damped",
     "doubt that found nothing",
     "an all in parts",
@@ -93,6 +98,7 @@ pub(crate) const MEETS: [&str; 67] = [
     "its time was over",
     "list read",
     "max_assets learned",
+    "more is lost than the ring has",
     "paused for a time",
     "paused until resumed",
     "purged after the wait for nodes",
@@ -193,6 +199,15 @@ impl Ledger {
     pub(crate) fn clock_stepped(&mut self, real: u64) {
         self.last_all.clear();
         self.stepped = real;
+    }
+
+    /// The store has forgotten what was decided after a moment.
+    pub(crate) fn went_back(&mut self, moment: u64, real: u64) {
+        self.requests.retain(|_, known| known.opened <= moment);
+        self.remote.clear();
+        self.overdue.clear();
+        self.clock_stepped(real);
+        self.cooled(None);
     }
 
     /// A person wants these to be tried again, as if nothing had been.
@@ -447,12 +462,14 @@ pub(crate) fn always(world: &mut World) -> Result<(), String> {
 
 /// No window has more calls than the burst and the rate allow.
 fn the_rate_holds(world: &mut World) -> Result<(), String> {
-    let calls = &world.api.calls;
+    let (calls, from) = (&world.api.calls, world.failovers.one_acts_from());
     let rate = u64::from(world.limits.requests_per_second);
     let burst = u64::from(world.limits.burst);
     // The windows that end with a new call are the only new ones.
     for last in world.ledger.checked_calls..calls.len() {
-        for (count, at) in (1_u64..).zip(calls[..=last].iter().rev().take(100)) {
+        let recent = calls[..=last].iter().rev().take(100);
+        let recent = recent.take_while(|at| **at >= from);
+        for (count, at) in (1_u64..).zip(recent) {
             if count * 1_000 > burst * 1_000 + (calls[last] - at) * rate {
                 return Err(format!("{count} calls in {} ms", calls[last] - at));
             }
@@ -584,6 +601,8 @@ pub(crate) fn at_the_end(world: &mut World) -> Result<(), String> {
     if alarms.iter().any(|reason| !stays.contains(reason)) {
         return Err(format!("all is well, and there are alarms: {alarms:?}"));
     }
+    world.failovers.nothing_is_lost()?;
+    world.facts_are_own()?;
     covered_by_later_requests(world)?;
     reasons(world)?;
     world.all_is_followed()?;

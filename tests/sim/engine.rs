@@ -45,6 +45,18 @@ impl World {
         &mut self,
         work: impl AsyncFnOnce(&mut Steps, &mut Self) -> Result<T, Over>,
     ) -> Option<T> {
+        let id = self.node.id;
+        let done = self.works(work);
+        if self.node.id == id {
+            self.look_back();
+        }
+        done
+    }
+
+    fn works<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Steps, &mut Self) -> Result<T, Over>,
+    ) -> Option<T> {
         let mut steps = self.node.steps.take().expect("it does one thing at a time");
         let done = work(&mut steps, self).now_or_never();
         self.node.steps = Some(steps);
@@ -63,7 +75,15 @@ impl World {
     }
 
     pub(crate) fn pull(&mut self) {
+        self.hear();
         self.work(async |steps, world| steps.pull(world).await);
+    }
+
+    /// What other nodes have appended is announced to the current one.
+    pub(crate) fn hear(&self) {
+        if let Some(store) = &self.node.store {
+            now(store.members());
+        }
     }
 
     /// The leader does something with a queue, which may have been asked at another node.
@@ -317,6 +337,10 @@ impl Host for World {
                 self.ledger.meet("its time was over");
             }
             return Err(Over::Superseded);
+        }
+        if matches!(error, StoreError::Unusable(_)) {
+            self.ledger.meet("more is lost than the ring has");
+            return Err(Over::Died("as its commits are lost"));
         }
         panic!("an inline store never fails: {doing:?}: {error}");
     }

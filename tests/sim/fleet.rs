@@ -2,6 +2,7 @@
 //! which node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgepurge::core::change::{NewChange, Source};
@@ -9,7 +10,7 @@ use edgepurge::core::lease::{Lease, LeaseCommand, LeaseEvent, NodeId, Term};
 use edgepurge::core::planner::Event;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Restored, Steps};
-use edgepurge::store::{Desk, StoreError, StoreFuture};
+use edgepurge::store::{Desk, InlineNode, Store, StoreError, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::agree::{Agreeing, Comparing};
@@ -37,8 +38,22 @@ pub(crate) struct Node {
     pub(crate) wall_ahead: u64,
     /// What it knows of the others' files.
     pub(crate) comparing: Comparing,
+    /// What outlives its process.
+    pub(crate) state: InlineNode,
+    /// What its process works with; `None`: it is the only node, or its process does not run.
+    pub(crate) store: Option<Arc<Store>>,
+    /// The failover that it noticed last, and how often its history has changed by then,
+    pub(crate) noticed: u32,
+    pub(crate) history: u64,
+    /// and how many of its commits were missing.
+    pub(crate) replayed: u64,
+    /// When it notices one at the latest.
+    pub(crate) notices: Option<u64>,
+    /// The failover after which its term began.
+    led_after: u32,
     /// `None`: it is the only node, or its process does not run.
     lease: Option<Lease>,
+    /// When its process begins; 0: it runs.
     down_until: u64,
     frozen_until: u64,
     /// Until when it does not reach the store.
@@ -57,6 +72,13 @@ impl Node {
             replies: BTreeMap::new(),
             wall_ahead,
             comparing: Comparing::default(),
+            state: InlineNode::new(&format!("node-{}", id.0)),
+            store: None,
+            noticed: 0,
+            history: 0,
+            replayed: 0,
+            notices: None,
+            led_after: 0,
             lease: None,
             down_until: 0,
             frozen_until: 0,
@@ -74,7 +96,7 @@ impl Node {
 
     /// Whether it does what it is told.
     const fn works(&self, real: u64) -> bool {
-        self.down_until <= real && self.frozen_until <= real
+        self.down_until == 0 && self.frozen_until <= real
     }
 
     pub(crate) const fn reaches_the_store(&self, real: u64) -> bool {
@@ -91,7 +113,8 @@ impl Node {
 /// A question to the store about the lease, or its answer, on the way.
 #[derive(Debug)]
 enum Way {
-    Question(LeaseCommand, Time),
+    /// With the store that it is asked by, and the failover after which it was.
+    Question(LeaseCommand, Time, Arc<Store>, u32),
     Answer(LeaseEvent, Option<Desk>),
 }
 
@@ -108,6 +131,7 @@ struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Start(NodeId),
+    Notice(NodeId),
     Way,
     Arrival,
     Reply(NodeId),
@@ -166,13 +190,17 @@ impl World {
             return;
         };
         let mut node = Node::new(id, fleet.wall_ahead);
-        node.down_until = real;
+        node.down_until = real.max(1);
         fleet.others.push(node);
         self.start_node_of(id);
     }
 
     fn start_node_of(&mut self, id: NodeId) {
         self.switch(id);
+        if self.node.cut_until > self.real {
+            self.node.down_until = self.node.cut_until;
+            return;
+        }
         self.start_node();
     }
 
@@ -184,10 +212,11 @@ impl World {
         let (id, seed) = (self.node.id, self.rng.u64(..));
         self.node.lease = Some(Lease::new(id, seed, self.wall()));
         self.begin_to_compare();
+        self.open_store();
     }
 
     /// Makes a node the current one.
-    fn switch(&mut self, id: NodeId) {
+    pub(crate) fn switch(&mut self, id: NodeId) {
         if self.node.id != id
             && let Some(fleet) = &mut self.fleet
             && let Some(other) = fleet.others.iter_mut().find(|other| other.id == id)
@@ -230,10 +259,12 @@ impl World {
             return true;
         }
         let (real, term) = (self.real, now(self.store.lease()).term);
+        let number = self.failovers.number;
         let leads = |one: &&Node| {
             let desk = one.desk.as_ref();
             one.steps.is_some()
                 && one.reaches_the_store(real)
+                && one.led_after == number
                 && desk.is_some_and(|desk| desk.term() == term)
         };
         let leader = self.nodes().find(leads).map(|leader| leader.id);
@@ -249,10 +280,8 @@ impl World {
             return true;
         }
         let term = now(self.store.lease()).term;
-        self.node
-            .desk
-            .as_ref()
-            .is_some_and(|desk| desk.term() == term)
+        let desk = self.node.desk.as_ref();
+        self.node.led_after == self.failovers.number && desk.is_some_and(|desk| desk.term() == term)
     }
 
     /// Whether the current node may make calls.
@@ -264,7 +293,7 @@ impl World {
     pub(crate) fn one_acts(&self) -> Result<(), String> {
         let acting = self.nodes().filter(|one| one.holds(self.real));
         let acting: Vec<NodeId> = acting.map(|one| one.id).collect();
-        if acting.len() > 1 {
+        if acting.len() > 1 && self.real >= self.failovers.one_acts_from() {
             return Err(format!("{acting:?} act at once"));
         }
         Ok(())
@@ -274,17 +303,19 @@ impl World {
         let fleet = self.fleet.as_ref()?;
         let of = |one: &Node| {
             let id = one.id;
-            if one.down_until > self.real {
-                return vec![(one.down_until, Due::Start(id))];
+            if one.down_until > 0 {
+                return vec![(one.down_until.max(self.real), Due::Start(id))];
             }
             let wake = one.steps.as_ref();
             let wake = wake.and_then(|steps| steps.planner().next_wake(one.wall(self.real)));
             let lease = one.lease.as_ref().filter(|_| leases);
             let lease = lease.and_then(Lease::next_wake);
             let reply = one.replies.keys().next().map(|(at, _)| *at);
+            let notices = one.notices.map(|at| at.max(one.cut_until));
             let compares = one.comparing.at.map(|at| at.max(one.cut_until));
             let due = [
                 compares.map(|at| (at.max(self.real), Due::Compare(id))),
+                notices.map(|at| (at.max(self.real), Due::Notice(id))),
                 reply.map(|at| (at, Due::Reply(id))),
                 lease.map(|at| (one.real_of(at, self.real), Due::Lease(id))),
                 wake.map(|at| (one.real_of(at, self.real), Due::Wake(id))),
@@ -323,6 +354,7 @@ impl World {
             self.observe();
             match what {
                 Due::Start(id) => self.start_node_of(id),
+                Due::Notice(id) => drop(self.reach(id)),
                 Due::Way => self.arrives(),
                 Due::Arrival => self.files_arrive(),
                 Due::Reply(id) => {
@@ -378,20 +410,32 @@ impl World {
             Way::Question(..) if cut => {
                 self.send(id, Way::Answer(LeaseEvent::Unreachable, None));
             }
-            Way::Question(command, asked) => self.store_answers(id, command, asked),
+            Way::Question(.., number) if number != self.failovers.number => {
+                self.send(id, Way::Answer(LeaseEvent::Unreachable, None));
+            }
+            Way::Question(command, asked, store, _) => {
+                self.store_answers(id, command, asked, &store);
+            }
             way @ Way::Answer(..) if frozen > self.real => self.put_way(frozen, id, way),
             Way::Answer(event, desk) => self.lease_event(id, event, desk),
         }
     }
 
-    fn store_answers(&mut self, id: NodeId, command: LeaseCommand, asked: Time) {
-        let store = self.store.store();
+    fn store_answers(
+        &mut self,
+        id: NodeId,
+        command: LeaseCommand,
+        asked: Time,
+        store: &Arc<Store>,
+    ) {
         let (event, desk) = match command {
             LeaseCommand::Read => (LeaseEvent::Read(now(store.lease())), None),
             LeaseCommand::Renew(term) => {
                 let kept = now(store.renew(term));
                 (LeaseEvent::Renewed(term, asked, kept), None)
             }
+            // A process that is followed by another writes nothing any more.
+            LeaseCommand::Take(..) if !self.is_last_store(id, store) => return,
             LeaseCommand::Take(read, term) => {
                 let desk = now(store.take_over(read, term, id, asked));
                 (LeaseEvent::Taken(term, asked, desk.is_some()), desk)
@@ -421,13 +465,35 @@ impl World {
                 self.put_down();
                 self.lease_event(id, LeaseEvent::Ended, None);
             }
-            Some(command) => self.send(id, Way::Question(command, wall)),
+            Some(command) => self.ask_the_store(id, command, wall),
             None if matches!(event, LeaseEvent::Taken(_, _, true)) && until.is_some() => {
                 self.lead();
             }
             None if matches!(event, LeaseEvent::Renewed(_, _, true)) => self.pull_of(id),
             None => {}
         }
+    }
+
+    /// Whether no process of the node has begun since the one with this store.
+    fn is_last_store(&self, id: NodeId, store: &Arc<Store>) -> bool {
+        let node = self.nodes().find(|one| one.id == id);
+        let last = node.and_then(|node| node.store.as_ref());
+        last.is_none_or(|last| Arc::ptr_eq(last, store))
+    }
+
+    /// By a connection that is made again first, where the server is another.
+    fn ask_the_store(&mut self, id: NodeId, command: LeaseCommand, asked: Time) {
+        let of_now = self.reach(id);
+        let Some(node) = self.nodes().find(|one| one.id == id) else {
+            return;
+        };
+        let (Some(store), noticed) = (node.store.clone(), node.noticed) else {
+            return;
+        };
+        if !of_now && noticed != self.failovers.number {
+            return self.send(id, Way::Answer(LeaseEvent::Unreachable, None));
+        }
+        self.send(id, Way::Question(command, asked, store, noticed));
     }
 
     /// The current node pulls what was announced while it could not hear it.
@@ -442,6 +508,7 @@ impl World {
         let Some(desk) = self.node.desk.clone() else {
             return;
         };
+        self.node.led_after = self.node.noticed;
         self.say(&(self.node.id, "leads"));
         self.ledger.meet("a node takes over");
         self.holds.died(self.wall());
@@ -480,7 +547,7 @@ impl World {
     pub(crate) fn kill(&mut self) {
         self.put_down();
         let id = self.node.id;
-        self.node.lease = None;
+        (self.node.lease, self.node.store, self.node.notices) = (None, None, None);
         self.node.down_until = self.real + self.rng.u64(1..30_000);
         self.node.frozen_until = 0;
         if let Some(fleet) = &mut self.fleet {
@@ -507,6 +574,9 @@ impl World {
         fleet.held = true;
         self.node.frozen_until = until;
         self.ledger.meet(when);
+        if self.rng.u32(0..4) == 0 {
+            self.go_back();
+        }
         self.advance_nodes(until - 1);
         self.real = until;
         self.switch(me);
@@ -595,7 +665,7 @@ impl World {
             let able = self
                 .nodes()
                 .any(|one| one.id == id && one.reaches_the_store(real));
-            if able {
+            if able && self.reach(id) {
                 self.queue(rows, Source::Watch, Some(id));
             } else if let Some(fleet) = &mut self.fleet {
                 fleet.unnoticed.push((id, rows));
@@ -631,12 +701,11 @@ impl World {
     }
 
     pub(crate) fn kill_a_node(&mut self) {
-        let real = self.real;
         if self.fleet.is_none() {
             return;
         }
         if self.rng.bool() || !self.turn_to_leader() {
-            let Some(id) = self.some_node(|one| one.down_until <= real) else {
+            let Some(id) = self.some_node(|one| one.down_until == 0) else {
                 return;
             };
             self.switch(id);
@@ -670,7 +739,7 @@ impl World {
 
     /// A node leaves that has said all of its files.
     pub(crate) fn leave(&mut self) {
-        let real = self.real;
+        let (real, number) = (self.real, self.failovers.number);
         let Some(fleet) = &self.fleet else { return };
         if fleet.others.is_empty() {
             return;
@@ -679,9 +748,9 @@ impl World {
         let waits: Vec<NodeId> = waits
             .chain(fleet.unnoticed.iter().map(|(id, _)| *id))
             .collect();
-        let Some(id) =
-            self.some_node(|one| !waits.contains(&one.id) && one.reaches_the_store(real))
-        else {
+        let Some(id) = self.some_node(|one| {
+            !waits.contains(&one.id) && one.reaches_the_store(real) && one.noticed == number
+        }) else {
             return;
         };
         self.switch(id);
@@ -689,6 +758,8 @@ impl World {
             self.ledger.meet("a leader leaves");
         }
         self.say(&(id, "leaves"));
+        // What only it and a server had, which is lost with both, is lost.
+        self.failovers.catch_up();
         // It ends what it did as a leader, and then resigns.
         self.lease_event(id, LeaseEvent::Stop, None);
         self.edge.forget(id);
@@ -711,7 +782,9 @@ impl World {
         let real = self.real;
         let heal = |node: &mut Node| {
             (node.cut_until, node.frozen_until) = (0, 0);
-            node.down_until = node.down_until.min(real + 1);
+            if node.down_until > 0 {
+                node.down_until = real + 1;
+            }
         };
         heal(&mut self.node);
         let others = self.fleet.iter_mut().flat_map(|fleet| &mut fleet.others);

@@ -67,6 +67,7 @@ impl World {
                 pipeline: row.pipeline,
                 target: row.target,
                 real: self.real,
+                by: None,
                 version: None,
                 again: row.again,
             };

@@ -74,6 +74,8 @@ pub(crate) enum What {
     Leave,
     /// A file changes that is another on each node.
     HostFile,
+    /// A standby falls behind; the next time it takes over.
+    Failover,
     Nothing,
 }
 
@@ -123,6 +125,7 @@ const fn what(dice: u32) -> What {
         949..=953 => What::Join,
         954..=958 => What::Leave,
         959..=973 => What::HostFile,
+        974..=993 => What::Failover,
         _ => What::Nothing,
     }
 }

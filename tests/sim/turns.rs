@@ -22,6 +22,14 @@ impl Turns {
         follow(&mut self.flying, decision);
     }
 
+    /// The store has forgotten its last decisions: these are in flight.
+    pub(crate) fn went_back(&mut self, flying: BTreeMap<RequestId, PipelineId>) {
+        *self = Self {
+            flying,
+            ..Self::default()
+        };
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.flying.len()
     }

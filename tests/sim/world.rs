@@ -16,13 +16,14 @@ use edgepurge::core::purge::RequestId;
 use edgepurge::core::queue::QUEUE_CAP;
 use edgepurge::core::time::Time;
 use edgepurge::engine::{Restored, Steps};
-use edgepurge::store::{Desk, InlineDatabase, StoreFuture};
+use edgepurge::store::{Desk, InlineDatabase, Store, StoreFuture};
 use futures_util::FutureExt as _;
 
 use crate::api::{Answer, Api, Refusing};
 use crate::checks::{self, Ledger};
 use crate::edge::{Edge, HOST};
 use crate::engine::Life;
+use crate::failover::Failovers;
 use crate::fleet::{Fleet, Node};
 use crate::history::{History, What};
 use crate::operate::Holds;
@@ -53,6 +54,8 @@ pub(crate) struct Appended {
     pub(crate) again: bool,
     /// When it was committed, in real time.
     pub(crate) real: u64,
+    /// The node that did, and does again what is forgotten; `None`: a leader's decision.
+    pub(crate) by: Option<NodeId>,
     /// The version of the file that the node had which committed it.
     pub(crate) version: Option<(u64, bool)>,
 }
@@ -97,7 +100,8 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) edge: Edge,
     /// What survives a crash.
-    database: InlineDatabase,
+    pub(crate) database: InlineDatabase,
+    /// It is looked into, and a queue of one node is worked with.
     pub(crate) store: Desk,
     pub(crate) limits: Limits,
     /// Every pipeline that ever was configured.
@@ -108,6 +112,7 @@ pub(crate) struct World {
     pub(crate) node: Node,
     /// The others, if it is not the only one.
     pub(crate) fleet: Option<Fleet>,
+    pub(crate) failovers: Failovers,
     /// Who holds which pipeline back, as those who do so believe.
     pub(crate) holds: Holds,
     /// The room in the queues that have a cap.
@@ -222,6 +227,7 @@ impl World {
             settings,
             node,
             fleet: None,
+            failovers: Failovers::default(),
             real: 0,
             scans: BTreeSet::new(),
             again: Vec::new(),
@@ -365,6 +371,7 @@ impl World {
             What::Join => self.join_another(),
             What::Leave => self.leave(),
             What::HostFile => self.host_file(),
+            What::Failover => self.fail_over(),
             What::Nothing => {}
         }
     }
@@ -486,7 +493,7 @@ impl World {
     }
 
     /// Files change, or somebody asks: the same as the last time, or anything.
-    fn changes(&mut self) {
+    pub(crate) fn changes(&mut self) {
         let source = Source::ALL[self.rng.usize(0..Source::ALL.len())];
         if self.rng.u32(0..3) == 0 && !self.again.is_empty() {
             let again = self.again.clone();
@@ -606,8 +613,11 @@ impl World {
 
     /// Queues changes of one pipeline, which a node has noticed or somebody asks for, or has them wait where
     /// they are.
-    pub(crate) fn queue(&mut self, rows: Vec<NewChange>, source: Source, by: Option<NodeId>) {
+    pub(crate) fn queue(&mut self, mut rows: Vec<NewChange>, source: Source, by: Option<NodeId>) {
         let (id, count) = (rows[0].pipeline.clone(), rows.len());
+        let Some(writer) = self.writer(by) else {
+            return self.put_off(Refused { rows, source, by });
+        };
         if self
             .rooms
             .get_mut(&id)
@@ -618,13 +628,17 @@ impl World {
             return;
         }
         let targets: Vec<_> = rows.iter().map(|row| row.target.clone()).collect();
-        let before = now(self.store.append(Vec::new())).last;
-        if source == Source::Webhook {
-            self.deliver(&id, rows);
-        } else {
-            now(self.store.append(rows));
+        if by.is_some() && self.fleet.is_some() {
+            rows.iter_mut().for_each(crate::agree::fill_in);
         }
-        let last = now(self.store.append(Vec::new())).last;
+        let store = self.store_of(writer);
+        let before = now(store.append(Vec::new())).last;
+        if source == Source::Webhook {
+            self.deliver(&store, &id, rows);
+        } else {
+            now(store.append(rows));
+        }
+        let last = now(store.append(Vec::new())).last;
         if let Some(room) = self.rooms.get_mut(&id) {
             room.taken(count, Some(last));
         }
@@ -640,6 +654,7 @@ impl World {
                 target,
                 again: false,
                 real: self.real,
+                by: Some(writer),
                 version,
             };
             self.appended.insert(Seq(seq), change);
@@ -654,8 +669,24 @@ impl World {
         }
     }
 
+    /// Waits until the store is reached. What a node notices of a file meanwhile is one change.
+    fn put_off(&mut self, later: Refused) {
+        if later.by.is_some() {
+            let is_new = |row: &NewChange| {
+                let same =
+                    |new: &NewChange| new.pipeline == row.pipeline && new.target == row.target;
+                !later.rows.iter().any(same)
+            };
+            for earlier in self.refused.iter_mut().filter(|one| one.by == later.by) {
+                earlier.rows.retain(is_new);
+            }
+            self.refused.retain(|one| !one.rows.is_empty());
+        }
+        self.refused.push(later);
+    }
+
     /// A webhook is told 202 when this is over.
-    fn deliver(&mut self, pipeline: &PipelineId, changes: Vec<NewChange>) {
+    fn deliver(&mut self, store: &Store, pipeline: &PipelineId, changes: Vec<NewChange>) {
         let delivery = NewDelivery {
             route: "/hook".into(),
             event: self.moment.to_string().into(),
@@ -667,7 +698,7 @@ impl World {
             due: self.wall(),
             work: Work::Changes(changes),
         };
-        now(self.store.take_delivery(delivery));
+        now(store.take_delivery(delivery));
     }
 
     fn visits(&mut self) {
