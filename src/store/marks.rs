@@ -247,7 +247,9 @@ impl Marks {
         identity: &Identity,
         found: Mark,
     ) -> Result<Found, StoreError> {
-        if node::instance(db, node)?.is_some_and(|instance| instance != identity.instance) {
+        // With fewer commits than were answered, the database has gone back, perhaps to before this process began.
+        let other = node::instance(db, node)?.is_some_and(|instance| instance != identity.instance);
+        if other && found.n >= self.last().n {
             return Err(node::replaced());
         }
         let why = format!(
@@ -292,5 +294,47 @@ impl Marks {
             self.resolved.set(Some(kept.is_some()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use crate::lineage::Beginning;
+    use crate::store::contract::change;
+    use crate::store::{InlineDatabase, InlineNode, Store};
+
+    /// What a node answers that appends something.
+    fn appended(store: &Store, asset: &str) -> Result<(), String> {
+        let appended = store.append(vec![change("www", asset)]).now_or_never();
+        let appended = appended.unwrap().map(drop);
+        appended.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn of_what_was_forgotten_with_the_start_of_the_process_it_says_so_and_names_no_other_process() {
+        let (database, state) = (InlineDatabase::new().unwrap(), InlineNode::new("web-1"));
+        let former = database.join(&state).unwrap();
+        let then = database.snapshot().unwrap();
+        appended(&former, "/a").unwrap();
+        let process = database.join(&state).unwrap();
+        database.go_back(&then).unwrap();
+        let why = appended(&process, "/b").unwrap_err();
+        assert!(why.contains("has forgotten commits"), "{why}");
+        let next = database.join(&state).unwrap();
+        assert!(matches!(next.lineage().beginning, Beginning::Anew(_)));
+    }
+
+    #[test]
+    fn what_another_process_has_written_as_the_node_names_it() {
+        let (database, state) = (InlineDatabase::new().unwrap(), InlineNode::new("web-1"));
+        let process = database.join(&state).unwrap();
+        let copy = database.join(&InlineNode::new("web-1")).unwrap();
+        appended(&copy, "/a").unwrap();
+        let now = database.snapshot().unwrap();
+        database.go_back(&now).unwrap();
+        let why = appended(&process, "/b").unwrap_err();
+        assert!(why.contains("another edgepurge has run"), "{why}");
     }
 }

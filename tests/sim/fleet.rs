@@ -505,6 +505,8 @@ impl World {
 
     /// What only a leader does begins.
     fn lead(&mut self) {
+        // What another server has forgotten since the lease was taken ends the term, or the process.
+        self.reach(self.node.id);
         let Some(desk) = self.node.desk.clone() else {
             return;
         };
