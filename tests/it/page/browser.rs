@@ -2,9 +2,10 @@
 //! `tests/page/page.mjs`, which is told where everything is, and fails with what it saw.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use super::root;
 use crate::admin::{TOKEN, with_token};
@@ -28,6 +29,17 @@ pub(super) fn modules() -> Option<String> {
     Some(modules)
 }
 
+/// Browsers at a time: more than the cores of a small machine slow each other beyond the limit.
+static BROWSERS: Semaphore = Semaphore::const_new(2);
+
+/// What a script has said that drives a browser, when it has ended.
+pub(super) async fn ended(script: &mut Command) -> Output {
+    let _one = BROWSERS.acquire().await.unwrap();
+    let browser = script.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(LIMIT, browser).await;
+    output.expect("the browser ends in time").unwrap()
+}
+
 /// Runs a case against a daemon with a token and a webhook.
 async fn in_a_browser(case: &str) {
     let Some(modules) = modules() else {
@@ -39,8 +51,8 @@ async fn in_a_browser(case: &str) {
     bench.write("index.html", "first");
     bench.start().await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/page.mjs");
-    let browser = Command::new("node")
-        .arg(script)
+    let mut node = Command::new("node");
+    node.arg(script)
         .arg(case)
         .env("NODE_MODULES", &modules)
         .env("CHROMIUM", CHROMIUM)
@@ -51,12 +63,8 @@ async fn in_a_browser(case: &str) {
             "HOOK",
             format!("http://{}/hooks/www", address(&bench).await),
         )
-        .env("SECRET", SECRET)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(LIMIT, browser).await;
-    let output = output.expect("the browser ends in time").unwrap();
+        .env("SECRET", SECRET);
+    let output = ended(&mut node).await;
     let (said, complaint) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use edgepurge::core::change::PipelineId;
@@ -14,10 +13,10 @@ use edgepurge::sandbox::{Fault, Operation};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::browser::{CHROMIUM, modules};
+use super::browser::{CHROMIUM, ended, modules};
 use super::root;
 use crate::admin::{TOKEN, with_token};
-use crate::bench::{Bench, LIMIT, PIPELINE, text, until, user};
+use crate::bench::{Bench, PIPELINE, text, until, user};
 use crate::webhooks::{address, with_route};
 
 /// An incident's name, and the pages that show it.
@@ -55,18 +54,14 @@ impl Incident {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/incident.mjs");
         let shots = std::env::var_os("EDGEPURGE_TEST_SCREENSHOTS");
         let shot = shots.map(|to| Path::new(&to).join(format!("{}.png", self.name)));
-        let browser = Command::new("node")
-            .arg(script)
+        let mut node = Command::new("node");
+        node.arg(script)
             .env("NODE_MODULES", modules)
             .env("CHROMIUM", CHROMIUM)
             .env("AT", format!("{}{at}", root(&self.bench)))
             .env("WORDS", json!(words).to_string())
-            .env("SHOT", shot.unwrap_or_default())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(LIMIT, browser).await;
-        let output = output.expect("the browser ends in time").unwrap();
+            .env("SHOT", shot.unwrap_or_default());
+        let output = ended(&mut node).await;
         let complaint = text(&output.stderr);
         assert!(output.status.success(), "{}: {complaint}", self.name);
     }
