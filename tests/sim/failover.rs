@@ -191,7 +191,7 @@ impl World {
             let row = NewChange {
                 pipeline,
                 target: Target::All,
-                kind: Kind::Changed,
+                kind: Kind::Asked,
                 source: Source::Scan,
                 detail: why.into(),
                 file: None,
@@ -291,8 +291,14 @@ impl World {
     pub(crate) fn look_back(&mut self) {
         let id = self.node.id;
         let store = self.node.store.as_ref();
-        if store.is_some_and(|store| store.history().changes != self.node.history) {
-            self.reach(id);
+        let other = store.is_some_and(|store| store.history().changes != self.node.history);
+        if other && !self.reach(id) && self.node.id == id {
+            // It is cut off, and had reached the server all the same in the middle of its work.
+            let replayed = self.node.replayed;
+            let store = self.node.store.clone();
+            if let Some(store) = store.filter(|store| store.history().forgotten > replayed) {
+                self.notice_failover(id, &store);
+            }
         }
     }
 

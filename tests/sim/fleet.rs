@@ -157,7 +157,7 @@ pub(crate) struct Fleet {
     last_node: i64,
     number: u64,
     /// Whether a process is frozen or cut off in the middle of its work.
-    held: bool,
+    pub(crate) held: bool,
 }
 
 impl World {

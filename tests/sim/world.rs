@@ -660,7 +660,9 @@ impl World {
             self.appended.insert(Seq(seq), change);
         }
         self.compare_soon();
-        if !self.api.healthy && self.rng.u32(0..100) == 0 {
+        // While a node is held up in the middle of its work, that is not the one that dies.
+        let held = self.fleet.as_ref().is_some_and(|fleet| fleet.held);
+        if !held && !self.api.healthy && self.rng.u32(0..100) == 0 {
             return self.restart("between append and planner");
         }
         // Replies and wake-ups may reach the planner before the news does.
