@@ -116,31 +116,44 @@ impl InlineDatabase {
             beginning: Beginning::Continued,
         };
         let last = Arc::new(watch::Sender::new(lineage.last));
-        let (keys, pulled) = (DeliveryKeys::read(&db)?, Pulled::here());
-        let arrivals = DeliveryBatcher::new(
-            keys.clone(),
-            pulled.clone(),
-            Arc::clone(&last),
-            &self.commits,
-        );
+        let writer = || Lane::InlineWriter(Arc::clone(&self.worker));
+        let reader = Lane::InlineReader(Arc::clone(&self.worker));
+        let lanes = [writer(), writer(), reader];
+        let keys = DeliveryKeys::read(&db)?;
         Ok(Store {
-            writer: Lane::InlineWriter(Arc::clone(&self.worker)),
-            publisher: Lane::InlineWriter(Arc::clone(&self.worker)),
-            reader: Lane::InlineReader(Arc::clone(&self.worker)),
-            arrivals,
+            node,
+            ..self.store(lanes, lineage, last, keys, Pulled::here())
+        })
+    }
+
+    /// The store of the only process, by the ways of its writer, its publisher and its reader.
+    fn store(
+        &self,
+        [writer, publisher, reader]: [Lane; 3],
+        lineage: Lineage,
+        last: Arc<watch::Sender<Seq>>,
+        keys: DeliveryKeys,
+        pulled: Pulled,
+    ) -> Store {
+        let (of, to) = (keys.clone(), Arc::clone(&last));
+        Store {
+            arrivals: DeliveryBatcher::new(of, pulled.clone(), to, &self.commits),
+            writer,
+            publisher,
+            reader,
             last,
             keys,
             commits: Arc::clone(&self.commits),
             pulled,
             lineage,
-            node,
+            node: NodeId::ONLY,
             instance: 0,
             others: Arc::default(),
             full: Arc::default(),
             history: Arc::default(),
             lately: Lately::default(),
             is_on_server: false,
-        })
+        }
     }
 
     /// A node's process begins: a store of its own, as one on a server. Each process remembers what it has committed
@@ -156,43 +169,29 @@ impl InlineDatabase {
             key: state.name.clone(),
             instance: fastrand::i64(..),
         };
-        let instance = identity.instance;
         let marks = Marks::new(&servers, Some(Box::new(state.clone())));
         let session = InlineSession::of_node(&self.shared, marks, Some(identity.clone()));
         session.begin()?;
         let (node, lineage, lately) = began(&session, &identity)?;
         session.commit()?;
         last.send_replace(lineage.last);
-        let (keys, pulled) = (DeliveryKeys::shared(), Pulled::elsewhere());
-        let arrivals = DeliveryBatcher::new(
-            keys.clone(),
-            pulled.clone(),
-            Arc::clone(&last),
-            &self.commits,
-        )
-        .keeping(lately.clone());
         let beside = || {
             let session = InlineSession::of_node(&self.shared, Marks::new(&servers, None), None);
             Lane::InlineReader(Arc::new(Mutex::new(Worker::reader(session))))
         };
         let writer = Worker::writer(session, &self.commits, None);
+        let writer = Lane::InlineWriter(Arc::new(Mutex::new(writer)));
+        let lanes = [writer, beside(), beside()];
+        let (keys, pulled) = (DeliveryKeys::shared(), Pulled::elsewhere());
+        let store = self.store(lanes, lineage, last, keys, pulled);
         Ok(Store {
-            writer: Lane::InlineWriter(Arc::new(Mutex::new(writer))),
-            publisher: beside(),
-            reader: beside(),
-            arrivals,
-            last,
-            keys,
-            commits: Arc::clone(&self.commits),
-            pulled,
-            lineage,
+            arrivals: store.arrivals.clone().keeping(lately.clone()),
             node,
-            instance,
-            others: Arc::default(),
-            full: Arc::default(),
+            instance: identity.instance,
             history: Arc::clone(servers.history()),
             lately,
             is_on_server: true,
+            ..store
         })
     }
 
