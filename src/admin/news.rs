@@ -1,4 +1,4 @@
-//! What wakes those who show the status: the engine, the store, the origins, a reload, the agreement.
+//! The streams of the status send it anew when one of these changes: the engine, the store, an origin, a reload, an agreement.
 
 use std::sync::Arc;
 use std::time::Duration;
