@@ -69,7 +69,7 @@ pub(crate) async fn start(
         agreement::spawn(config, parts, fleet, supervisor);
         rounds::spawn(parts, fleet, supervisor).await?;
     }
-    recent::spawn(config, parts, supervisor);
+    recent::spawn(config, parts, fleet, supervisor);
     loss::spawn(parts, supervisor)
 }
 

@@ -158,10 +158,14 @@ fn tiles(status: &Status) -> Markup {
             div {
                 dt { "API rate" }
                 dd {
-                    (format!("{:.1}", status.api_rate_limit)) " "
-                    small {
-                        (status.api_rate())
-                        @if let Some(since) = status.api_limits_since { ", since " (moment(since)) }
+                    @if status.leads {
+                        (format!("{:.1}", status.api_rate_limit)) " "
+                        small {
+                            (status.api_rate())
+                            @if let Some(since) = status.api_limits_since { ", since " (moment(since)) }
+                        }
+                    } @else {
+                        small { "called by the leader" }
                     }
                 }
             }

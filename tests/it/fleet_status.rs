@@ -246,3 +246,34 @@ async fn a_full_queue_takes_nothing_more_on_any_node_until_there_is_room() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_says_what_was_purged_today_whoever_led_then() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    let leader = fleet.leader(&[0, 1]).await;
+    let other = 1 - leader;
+    let counted = async |node: &Bench, purges: u64| {
+        until("the node counts what was purged", async || {
+            let recent = &node.status().await["pipelines"][0]["recent"];
+            let has = recent["requests_today"] == purges && recent["assets_today"] == purges;
+            (has && recent["last_purge"].is_string()).then_some(())
+        })
+        .await;
+    };
+    fleet.deliver(other, "a.css").await;
+    fleet.nodes[0].purged("/a.css").await;
+    for node in &fleet.nodes {
+        counted(node, 1).await;
+    }
+    let said = fleet.nodes[other].run(&["status"]).await;
+    let said = text(&said.stdout);
+    assert!(said.contains("1 asset today in 1 request"), "{said}");
+    assert!(said.contains("called by the leader"), "{said}");
+    fleet.nodes[leader].kill().await;
+    fleet.leader(&[other]).await;
+    fleet.deliver(other, "b.css").await;
+    fleet.nodes[0].purged("/b.css").await;
+    counted(&fleet.nodes[other], 2).await;
+}

@@ -428,12 +428,16 @@ fn after(status: &Status, view: &View) -> Vec<String> {
     let since = since.map_or_else(String::new, |at| {
         format!(", since {}", view.moment.past(at))
     });
+    let calls = if status.leads {
+        let (most, rate) = (status.api_rate_limit, status.api_rate());
+        let at_once = status.api_calls_at_once;
+        format!("at most {most:.1} {rate}{since}, {at_once} at once")
+    } else {
+        "called by the leader".to_owned()
+    };
     let text = format!(
-        "API {}, at most {:.1} {}{since}, {} at once · {}, read {}",
+        "API {}, {calls} · {}, read {}",
         status.api_url,
-        status.api_rate_limit,
-        status.api_rate(),
-        status.api_calls_at_once,
         status.config_file.display(),
         view.moment.clock(status.config_read)
     );
