@@ -33,6 +33,8 @@ pub struct Trees {
     pub differ: Vec<OtherTree>,
     /// The nodes of which it is not known now: a change of their files is on its way.
     pub moving: Vec<String>,
+    /// How many nodes run. One that is named nowhere has not said that it has the origin.
+    pub live: usize,
 }
 
 /// The files of an origin on a node that holds others than most.
@@ -56,7 +58,7 @@ impl Trees {
             [] => {}
             [one] => said.push(format!("{one} holds {files}")),
             nodes => {
-                let who = if self.differ.is_empty() && self.moving.is_empty() {
+                let who = if nodes.len() == self.live {
                     format!("all {} nodes", nodes.len())
                 } else {
                     nodes.join(", ")
@@ -106,7 +108,8 @@ impl Comparison {
     /// has no sum.
     pub fn observe(&mut self, now: Time, nodes: &[Node]) -> Vec<Trees> {
         let mut origins: BTreeMap<(String, String), BTreeMap<&str, &NodeOrigin>> = BTreeMap::new();
-        for node in nodes.iter().filter(|node| node.state.is_live()) {
+        let live: Vec<&Node> = nodes.iter().filter(|node| node.state.is_live()).collect();
+        for node in &live {
             for origin in &node.report.origins {
                 let key = (origin.pipeline.clone(), origin.origin.clone());
                 origins.entry(key).or_default().insert(&node.name, origin);
@@ -124,6 +127,7 @@ impl Comparison {
             Trees {
                 pipeline,
                 origin,
+                live: live.len(),
                 ..watched.observe(now, &of)
             }
         });
@@ -259,6 +263,14 @@ mod tests {
         let nodes = ["web-1", "web-2", "web-3"].map(|name| node(name, Some(A)));
         let said = said(&mut Comparison::default(), 0, &nodes);
         assert_eq!(said, ["all 3 nodes hold the same 2 files"]);
+    }
+
+    #[test]
+    fn where_a_node_that_runs_has_not_reported_the_origin_those_that_have_are_named() {
+        let mut nodes = [node("a", Some(A)), node("b", Some(A)), node("c", Some(A))];
+        nodes[2].report = NodeReport::default();
+        let said = said(&mut Comparison::default(), 0, &nodes);
+        assert_eq!(said, ["a, b hold the same 2 files"]);
     }
 
     #[test]
