@@ -56,6 +56,12 @@ pub(in crate::store) trait Db {
         Ok(())
     }
 
+    /// Whether the tables are still those that this program knows: one of another version may have changed them since
+    /// it began. [`StoreError::Unusable`]: they are not.
+    fn fits(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The time on the machine of the database; `None`: that is this machine.
     fn time(&self) -> Result<Option<Time>, StoreError> {
         Ok(None)

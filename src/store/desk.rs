@@ -127,10 +127,11 @@ impl Store {
     }
 
     /// Says that this node runs, at a time of its clock. Returns every node. [`StoreError::Unusable`]: another
-    /// process has begun to run as this node.
+    /// process has begun to run as this node, or one of another version has changed the tables.
     pub fn beat(&self, now: Time) -> StoreFuture<'_, Vec<NodeRow>> {
         let (node, instance) = (self.node, self.instance);
         self.publish(move |db| {
+            db.fits()?;
             node::beat(db, node, instance, now)?;
             node::all(db)
         })

@@ -31,6 +31,7 @@ mod field;
 mod fleet;
 mod fleet_random;
 mod fleet_status;
+mod fleet_versions;
 mod hostile;
 mod house;
 mod loss;

@@ -49,16 +49,7 @@ pub(super) fn pending(
 pub(super) fn migrate(session: &Postgres) -> Result<usize, StoreError> {
     let db: &dyn Db = session;
     let is_new: bool = db.value("SELECT to_regclass('meta') IS NULL", &[])?;
-    let number = |key| {
-        let number = operate::meta(db, key)?;
-        Ok::<_, StoreError>(number.and_then(|number| number.parse().ok()))
-    };
-    let (before, readable_from) = if is_new {
-        (0, None)
-    } else {
-        let version = number(VERSION)?.unwrap_or(usize::MAX);
-        (version, number(READABLE_FROM)?)
-    };
+    let (before, readable_from) = if is_new { (0, None) } else { versions(db)? };
     let pending = pending(before, readable_from)?;
     for migration in pending {
         session.run(migration)?;
@@ -70,6 +61,32 @@ pub(super) fn migrate(session: &Postgres) -> Result<usize, StoreError> {
         }
     }
     Ok(before)
+}
+
+/// Whether the tables are still those that this program knows.
+///
+/// # Errors
+/// [`StoreError::Unusable`] where a newer one has gone further than that, or where they are of a backup from before
+/// the last upgrade: the next start brings these up to date.
+pub(super) fn fits(db: &dyn Db) -> Result<(), StoreError> {
+    let (version, readable_from) = versions(db)?;
+    if pending(version, readable_from)?.is_empty() {
+        return Ok(());
+    }
+    let why = format!("the queue in PostgreSQL went back to version {version}: start again");
+    Err(StoreError::Unusable(why.into()))
+}
+
+/// The version of the tables, and the oldest whose edgepurge can use them. A version that can't be read is a newer one.
+fn versions(db: &dyn Db) -> Result<(usize, Option<usize>), StoreError> {
+    let number = |key| {
+        let number = operate::meta(db, key)?;
+        Ok::<_, StoreError>(number.and_then(|number| number.parse().ok()))
+    };
+    Ok((
+        number(VERSION)?.unwrap_or(usize::MAX),
+        number(READABLE_FROM)?,
+    ))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::form::{Owned, columns, of_each, of_many, parameters, translated};
-use super::{Database, failed};
+use super::{Database, failed, schema};
 use crate::clock::Clock;
 use crate::core::lease::NodeId;
 use crate::core::time::Time;
@@ -531,6 +531,10 @@ impl Db for Postgres {
     }
 
     /// What the writer commits is announced by its commit.
+    fn fits(&self) -> Result<(), StoreError> {
+        schema::fits(self)
+    }
+
     fn announce(&self) -> Result<(), StoreError> {
         let Part::Publisher(node) = self.part else {
             return Ok(());
