@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use edgepurge::clock::Clock;
 use serde_json::json;
 
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, skip, until};
 use crate::database::server::Server;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, TAKEN_OVER};
 use crate::metrics::value as metric;
 use crate::webhooks::{address, post};
 
@@ -30,14 +31,18 @@ impl Replicated {
     async fn start(nodes: usize) -> Option<Self> {
         let fleet = Fleet::start(nodes).await?;
         let standby = fleet.server.standby().await;
+        Some(Self::of(fleet, standby))
+    }
+
+    fn of(fleet: Fleet, standby: Server) -> Self {
         for node in &fleet.nodes {
             fleet.server.serve_with(&standby, node);
         }
-        Some(Self {
+        Self {
             fleet,
             standby,
             promised: Mutex::default(),
-        })
+        }
     }
 
     fn nodes(&self) -> &[Bench] {
@@ -252,4 +257,66 @@ async fn a_primary_that_is_made_read_only_is_left_for_the_one_that_can_write() {
         .await;
     replicated.all_is_purged().await;
     assert!(!replicated.purged_everything());
+}
+
+/// The clock of the new primary is wrong by so much. Its queue has a delivery that waits for a few seconds more.
+async fn goes_on_by_another_clock(by: &str) {
+    let Some(library) = std::env::var_os("EDGEPURGE_TEST_FAKETIME") else {
+        skip("libfaketime is not there; tests/run unpacks it");
+        return;
+    };
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    for node in &mut fleet.nodes {
+        node.origin.push_str("delay = \"5s\"\n");
+        node.reload().await;
+    }
+    let standby = fleet.server.standby_at(library.as_ref(), by).await;
+    let off = "SELECT extract(epoch FROM clock_timestamp())::bigint";
+    let off = standby.session().await.query_one(off, &[]).await.unwrap();
+    let off = i64::try_from(Clock::wall().millis() / 1_000).unwrap() - off.get::<_, i64>(0);
+    assert!(off.abs() > 3_500, "libfaketime does nothing: {off} s");
+    let mut replicated = Replicated::of(fleet, standby);
+    replicated.fleet.deliver(0, "before.css").await;
+    replicated.fleet.server.kill();
+    replicated.standby.promote().await;
+    // The nodes that run go on by the clock that they know.
+    replicated.fleet.deliver(1, "after.css").await;
+    for asset in ["/before.css", "/after.css"] {
+        replicated.nodes()[0].purged(asset).await;
+    }
+    let leader = replicated.fleet.leader(&[0, 1]).await;
+    let killed = Instant::now();
+    replicated.fleet.nodes[leader].kill().await;
+    replicated.fleet.leader(&[1 - leader]).await;
+    let took = killed.elapsed();
+    assert!(took < TAKEN_OVER, "{took:?}");
+    // From here on by that of the new primary, with times of the old one in the queue.
+    replicated.fleet.deliver(1 - leader, "between.css").await;
+    replicated.fleet.nodes[1 - leader].kill().await;
+    assert!(
+        !replicated.nodes()[0]
+            .purges()
+            .contains(&"/between.css".to_owned())
+    );
+    for node in &mut replicated.fleet.nodes {
+        node.start().await;
+    }
+    replicated.nodes()[0].write("file.css", "new");
+    replicated.nodes()[1].write("file.css", "new");
+    for asset in ["/between.css", "/file.css"] {
+        replicated.nodes()[0].purged(asset).await;
+    }
+    assert!(!replicated.purged_everything());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_an_hour_where_the_clock_of_the_new_primary_is_an_hour_behind() {
+    goes_on_by_another_clock("-3600").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_missed_where_the_clock_of_the_new_primary_is_an_hour_ahead() {
+    goes_on_by_another_clock("+3600").await;
 }

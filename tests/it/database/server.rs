@@ -58,6 +58,26 @@ impl Server {
 
     /// A standby of it, which has all that it has.
     pub(crate) async fn standby(&self) -> Self {
+        self.standby_with(|_| {}).await
+    }
+
+    /// The same, whose clock is wrong by so much: libfaketime is there.
+    pub(crate) async fn standby_at(&self, faketime: &Path, by: &str) -> Self {
+        let shift = |cluster: &mut Cluster| {
+            // Where its user may read it.
+            let library = cluster.home().join("faketime.so");
+            fs::copy(faketime, &library).unwrap();
+            give(&library);
+            cluster.environment = vec![
+                ("LD_PRELOAD".into(), library.into()),
+                ("FAKETIME".into(), by.into()),
+                ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
+            ];
+        };
+        self.standby_with(shift).await
+    }
+
+    async fn standby_with(&self, shape: impl FnOnce(&mut Cluster)) -> Self {
         let home = home();
         let (from, to) = (self.cluster.home().join("data"), home.path().join("data"));
         let session = self.session().await;
@@ -85,6 +105,7 @@ impl Server {
             port: self.port,
             stopped: Cell::default(),
         };
+        shape(&mut standby.cluster);
         standby.run(&[]).await;
         self.sender().await;
         standby

@@ -1,6 +1,7 @@
 //! The files and the process of a `PostgreSQL` server, for tests of the store, process tests and the benchmark of
 //! the fleet: each has this file as a module.
 
+use std::ffi::OsString;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub(crate) const UNPRIVILEGED: u32 = 65_534;
 pub(crate) struct Cluster {
     home: tempfile::TempDir,
     running: Option<Child>,
+    /// Variables for its next start.
+    pub(crate) environment: Vec<(OsString, OsString)>,
 }
 
 impl Cluster {
@@ -24,6 +27,7 @@ impl Cluster {
         Self {
             home,
             running: None,
+            environment: Vec::new(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Cluster {
             server.arg("-D").arg(self.data());
             server.args(["-c", "listen_addresses=", "-k"]);
             server.arg(self.home()).args(arguments);
+            server.envs(self.environment.iter().cloned());
             server.stdout(Stdio::null()).stderr(Stdio::null());
             self.running = Some(server.spawn().unwrap());
         }
