@@ -373,7 +373,7 @@ impl Engine {
 }
 
 fn store_is_gone(error: &StoreError) -> End {
-    End::Failed(Fault::Failed {
+    End::Failed(Fault {
         task: "engine".to_owned(),
         message: format!("the store can't be used: {error}"),
     })

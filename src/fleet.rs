@@ -276,7 +276,7 @@ impl Driver {
         let why = error.to_string();
         match error {
             StoreError::Unusable(_) | StoreError::Damaged(_) => {
-                return Err(Fault::Failed {
+                return Err(Fault {
                     task: "fleet".to_owned(),
                     message: format!("the queue can't be used: {why}"),
                 });

@@ -251,7 +251,7 @@ fn spawn(
     });
     let task = name.to_owned();
     supervisor.thread(name, move || {
-        run().map_err(|error| Fault::Failed {
+        run().map_err(|error| Fault {
             task,
             message: error.to_string(),
         })

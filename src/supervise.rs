@@ -1,49 +1,45 @@
 //! Named tasks and threads, and what happens when one ends: the panic policy and the order of
 //! stopping.
 //!
-//! Everything is durable, so stopping is always safe: a panic in any task or thread, or one that
-//! ends with a [`Fault`], stops the process at once, and systemd starts it again. Nothing runs on
-//! with a dead part.
+//! Everything is durable, so stopping is always safe: a panic on any thread, or a task that ends with
+//! a [`Fault`], stops the process at once, and systemd starts it again. Nothing runs on with a dead part.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{set_hook, take_hook};
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Why a task could not go on, with the exit code that says what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// A bug: exit 70.
-    #[error("{task} panicked: {message}")]
-    Panicked {
-        /// The task's name.
-        task: String,
-        /// The panic's message.
-        message: String,
-    },
-    /// Something outside, for which starting again is the cure: exit 75.
-    #[error("{task}: {message}")]
-    Failed {
-        /// The task's name.
-        task: String,
-        /// What, why, and what to do.
-        message: String,
-    },
+/// Has a panic on any thread end the process at once with exit 70, a bug. Stderr and the log say where
+/// and why. It holds for what nobody waits for, too, and needs no unwinding: packages have none.
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "no part of the process runs on"
+)]
+pub fn end_at_a_panic() {
+    let print = take_hook();
+    set_hook(Box::new(move |panic| {
+        print(panic);
+        let thread = std::thread::current();
+        tracing::error!(
+            thread = thread.name(),
+            "{panic}: this is a bug, and the process ends"
+        );
+        std::process::exit(70);
+    }));
 }
 
-impl Fault {
-    /// The exit code of the process.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Panicked { .. } => 70,
-            Self::Failed { .. } => 75,
-        }
-    }
+/// Why a task could not go on: something outside, for which starting again is the cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{task}: {message}")]
+pub struct Fault {
+    /// The task's name.
+    pub task: String,
+    /// What, why, and what to do.
+    pub message: String,
 }
 
 /// Starts tasks and threads by name, and reports the first that fails.
@@ -106,8 +102,7 @@ impl Supervisor {
         let faults = self.faults.clone();
         let name: Arc<str> = name.into();
         tokio::spawn(self.tracker.track_future(async move {
-            let ended = AssertUnwindSafe(task).catch_unwind().await;
-            report(&faults, &name, ended);
+            report(&faults, &name, task.await);
         }));
     }
 
@@ -126,8 +121,7 @@ impl Supervisor {
         std::thread::Builder::new()
             .name(name.chars().take(15).collect())
             .spawn(move || {
-                let ended = std::panic::catch_unwind(AssertUnwindSafe(work));
-                report(&faults, &task_name, ended);
+                report(&faults, &task_name, work());
                 drop(token);
             })
             .map(drop)
@@ -158,51 +152,55 @@ impl Supervisor {
     }
 }
 
-fn report(
-    faults: &mpsc::Sender<Fault>,
-    name: &str,
-    ended: Result<Result<(), Fault>, Box<dyn std::any::Any + Send>>,
-) {
-    let fault = match ended {
-        Ok(Ok(())) => return,
-        Ok(Err(fault)) => fault,
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<&str>()
-                .map(ToString::to_string)
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
-            Fault::Panicked {
-                task: name.to_owned(),
-                message,
-            }
-        }
-    };
-    tracing::error!(task = name, "{fault}");
-    // Full means that an earlier fault is already stopping the process.
-    drop(faults.try_send(fault));
+fn report(faults: &mpsc::Sender<Fault>, name: &str, ended: Result<(), Fault>) {
+    if let Err(fault) = ended {
+        tracing::error!(task = name, "{fault}");
+        // Full means that an earlier fault is already stopping the process.
+        drop(faults.try_send(fault));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_panic_in_a_task_is_a_fault_with_exit_70() {
-        let (supervisor, mut faults) = Supervisor::new();
-        supervisor.spawn("reader", async { panic!("boom") });
-        let fault = faults.first().await;
-        assert_eq!(fault.exit_code(), 70);
-        assert_eq!(fault.to_string(), "reader panicked: boom");
+    /// The test in which [`a_panic_on_any_thread_ends_the_process_with_70`] has a process panic.
+    const PANICS: &str = "EDGEPURGE_TEST_PANICS";
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_process_with_70() {
+        for place in ["task", "thread", "blocking"] {
+            let ended = std::process::Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "supervise::tests::panics_where_it_is_told",
+                    "--exact",
+                    "--nocapture",
+                ])
+                .env(PANICS, place)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(70), "{place}: {said}");
+            assert!(said.contains(&format!("boom in a {place}")), "{said}");
+        }
     }
 
     #[tokio::test]
-    async fn a_panic_in_a_thread_is_a_fault_with_exit_70() {
-        let (supervisor, mut faults) = Supervisor::new();
-        supervisor
-            .thread("origin", || panic!("boom {}", 1))
-            .unwrap();
-        assert_eq!(faults.first().await.to_string(), "origin panicked: boom 1");
+    async fn panics_where_it_is_told() {
+        let Some(place) = std::env::var_os(PANICS) else {
+            return;
+        };
+        end_at_a_panic();
+        let (supervisor, _faults) = Supervisor::new();
+        match place.to_string_lossy().as_ref() {
+            "task" => supervisor.spawn("task", async { panic!("boom in a task") }),
+            "thread" => supervisor
+                .thread("thread", || panic!("boom in a thread"))
+                .unwrap(),
+            _ => drop(tokio::task::spawn_blocking(|| panic!("boom in a blocking"))),
+        }
+        // Nobody waits for what panicked, and the process ends all the same.
+        std::future::pending::<()>().await;
     }
 
     /// Notes when it has ended, once it was asked to.
@@ -239,10 +237,12 @@ mod tests {
     #[tokio::test]
     async fn a_fault_in_a_unit_is_one_of_the_process() {
         let (supervisor, mut faults) = Supervisor::new();
-        supervisor
-            .unit("unit")
-            .spawn("task", async { panic!("boom") });
-        assert_eq!(faults.first().await.to_string(), "task panicked: boom");
+        let fault = Fault {
+            task: "task".to_owned(),
+            message: "the disk is gone".to_owned(),
+        };
+        supervisor.unit("unit").spawn("task", async { Err(fault) });
+        assert_eq!(faults.first().await.to_string(), "task: the disk is gone");
     }
 
     #[tokio::test]

@@ -116,7 +116,7 @@ fn named(error: &io::Error, what: &str) -> io::Error {
 }
 
 fn fault(task: &str, error: &io::Error) -> Fault {
-    Fault::Failed {
+    Fault {
         task: task.to_owned(),
         message: error.to_string(),
     }

@@ -40,10 +40,10 @@ impl Failure {
         Self::new(78, text)
     }
 
-    /// A failure with the exit code of a fault in the daemon.
+    /// A fault in the daemon, for which starting again is the cure.
     #[must_use]
     pub fn fault(fault: &crate::supervise::Fault) -> Self {
-        Self::new(fault.exit_code(), fault.to_string())
+        Self::temporary(fault.to_string())
     }
 
     /// Whether trying again may help.

@@ -56,7 +56,7 @@ impl Leader {
         unit.spawn("engine", async {
             match engine.run(stopping).await? {
                 Ended::Stopped => Ok(()),
-                Ended::Superseded => Err(Fault::Failed {
+                Ended::Superseded => Err(Fault {
                     task: "engine".to_owned(),
                     message: "the queue is led from elsewhere: is its directory shared?".to_owned(),
                 }),

@@ -42,7 +42,7 @@ pub(super) fn serve(supervisor: &Supervisor, name: &'static str, from: Loopback,
             .with_graceful_shutdown(stopping.clone().cancelled_owned())
             .into_future();
         tokio::select! {
-            ended = served => ended.map_err(|error| Fault::Failed {
+            ended = served => ended.map_err(|error| Fault {
                 task: name.to_owned(),
                 message: error.to_string(),
             }),

@@ -76,7 +76,7 @@ impl Node {
         stopping: CancellationToken,
     ) -> Result<(), Fault> {
         loop {
-            let child = self.spawn().map_err(|error| Fault::Failed {
+            let child = self.spawn().map_err(|error| Fault {
                 task: self.name.clone(),
                 message: format!("this program can't be run again: {error}"),
             })?;

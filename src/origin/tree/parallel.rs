@@ -93,8 +93,7 @@ impl ParallelWalk {
                 match below.recv() {
                     Ok(chunk) if chunk.is_empty() => self.below = None,
                     Ok(chunk) => self.current = chunk.into(),
-                    // It never came to its end: what is missing must not look as if it were gone.
-                    Err(_) => self.fail(),
+                    Err(_) => ended_early(),
                 }
                 continue;
             }
@@ -109,19 +108,18 @@ impl ParallelWalk {
         }
     }
 
-    /// Ends with the panic of a thread, if one did.
+    /// Waits for the threads to end.
     fn join(&mut self) {
-        for thread in self.threads.drain(..) {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
+        if self.threads.drain(..).any(|thread| thread.join().is_err()) {
+            ended_early();
         }
     }
+}
 
-    fn fail(&mut self) -> ! {
-        self.join();
-        std::panic::resume_unwind(Box::new("a walk ended before its end"))
-    }
+/// What is missing must not look as if it were gone.
+#[expect(clippy::panic, reason = "a bug, which ends the process")]
+fn ended_early() -> ! {
+    panic!("a walk ended before its end");
 }
 
 /// Walks through the root, and hands out the directories below it.

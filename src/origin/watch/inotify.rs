@@ -83,7 +83,7 @@ impl WatchBackend for Inotify {
         let task = self.name.clone();
         self.supervisor
             .thread(&self.name, move || {
-                listener.listen().map_err(|error| Fault::Failed {
+                listener.listen().map_err(|error| Fault {
                     task,
                     message: format!("file events can't be read ({error}): start again"),
                 })

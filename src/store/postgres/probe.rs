@@ -53,7 +53,7 @@ pub(super) fn spawn(name: &'static str, lane: &Lane, supervisor: &Supervisor) {
                 return Ok(());
             };
             if let Err(StoreError::Unusable(why)) = Lane::probe(jobs).await {
-                return Err(Fault::Failed {
+                return Err(Fault {
                     task: name.to_owned(),
                     message: why.to_string(),
                 });
