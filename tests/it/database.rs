@@ -7,6 +7,7 @@ mod full;
 mod moved;
 mod pooler;
 pub(crate) mod server;
+mod snapshot;
 
 use std::collections::BTreeSet;
 
