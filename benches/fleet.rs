@@ -3,9 +3,10 @@
 //!
 //! `cargo bench --bench fleet -- [--seconds N]`
 //!
-//! Then, with two nodes: how long it takes until one hears of a commit of the other, how long a leader takes to
-//! restore 100,000 queued changes, and how long the other node's commits wait meanwhile, and while a request for
-//! everything takes all of them.
+//! Then the same of one node while a snapshot stays open, for four times as long, in quarters: what the server
+//! can't clear away meanwhile is to make no commit slower. And with two nodes: how long it takes until one hears
+//! of a commit of the other, how long a leader takes to restore 100,000 queued changes, and how long the other
+//! node's commits wait meanwhile, and while a request for everything takes all of them.
 //!
 //! The server is started for it on this machine's disk, with its defaults (fsync on), and shares the cores with
 //! the nodes. Each node is a store as a daemon has it, with 512 callers that take one delivery after the other;
@@ -20,7 +21,8 @@
     reason = "a measuring program speaks, trusts itself, and reads the clock"
 )]
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -44,6 +46,8 @@ use cluster::Cluster;
 
 /// Callers of a node at the same time.
 const CALLERS: u64 = 512;
+/// Parts of a measurement of deliveries.
+const QUARTERS: usize = 4;
 /// Changes that are queued.
 const QUEUED: usize = 100_000;
 /// How many of them the engine reads and writes in one call.
@@ -61,19 +65,20 @@ impl Server {
         Self(cluster)
     }
 
-    /// A run of its own client, which makes these commits: what it says, where it can connect.
+    /// Its own client, which runs a script.
+    fn client(&self, script: &Path, how: &[&str]) -> Command {
+        let mut pgbench = self.0.program("pgbench");
+        pgbench.args(["-n", "-M", "prepared", "-U", "edgepurge", "-h"]);
+        pgbench.arg(self.0.home()).args(how).arg("-f");
+        pgbench.arg(script).arg("postgres").stderr(Stdio::null());
+        pgbench
+    }
+
+    /// A run of it, which makes these commits: what it says, where it can connect.
     fn pgbench(&self, sql: &str, how: &[&str]) -> Option<String> {
         let script = self.0.home().join("script");
         std::fs::write(&script, sql).unwrap();
-        let mut pgbench = self.0.program("pgbench");
-        pgbench.args(["-n", "-M", "prepared", "-U", "edgepurge", "-h"]);
-        pgbench
-            .arg(self.0.home())
-            .args(how)
-            .arg("-f")
-            .arg(script)
-            .arg("postgres");
-        let output = pgbench.stderr(Stdio::null()).output().unwrap();
+        let output = self.client(&script, how).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         output.status.success().then_some(said)
     }
@@ -121,7 +126,7 @@ fn delivery(node: usize, number: u64) -> NewDelivery {
 /// A node's store.
 fn open(
     server: &Server,
-    state: &std::path::Path,
+    state: &Path,
     schema: &str,
     node: usize,
     supervisor: &Supervisor,
@@ -143,12 +148,16 @@ fn open(
     Arc::new(Store::open(&settings, supervisor).unwrap())
 }
 
-/// Deliveries per second of so many nodes together, and how many were in one commit.
-async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64) {
+/// Deliveries per second of so many nodes together, in each quarter of the time, and how many were in one commit.
+async fn deliveries(
+    server: &Server,
+    schema: &str,
+    nodes: usize,
+    time: Duration,
+) -> ([f64; QUARTERS], f64) {
     let state = tempfile::tempdir().unwrap();
     let (supervisor, _faults) = Supervisor::new();
-    let schema = format!("nodes_{nodes}");
-    let open = |node: usize| open(server, state.path(), &schema, node, &supervisor);
+    let open = |node: usize| open(server, state.path(), schema, node, &supervisor);
     let stores: Vec<Arc<Store>> = (0..nodes).map(open).collect();
     let taken = Arc::new(AtomicU64::new(0));
     let (begun, commits) = (Instant::now(), || {
@@ -169,16 +178,39 @@ async fn deliveries(server: &Server, nodes: usize, time: Duration) -> (f64, f64)
             });
         }
     }
+    let (quarter, mut rates, mut seen) = (time / 4, [0.0; QUARTERS], 0);
+    for (number, rate) in (1..).zip(&mut rates) {
+        tokio::time::sleep_until((begun + quarter * number).into()).await;
+        let now = taken.load(Ordering::Relaxed);
+        *rate = rounded(now - seen) / quarter.as_secs_f64();
+        seen = now;
+    }
     callers.join_all().await;
-    #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
-    let (all, per_commit) = {
-        let all = taken.load(Ordering::Relaxed) as f64;
-        (all, all / (commits() - before) as f64)
-    };
-    let rate = all / begun.elapsed().as_secs_f64();
+    let per_commit = rounded(taken.load(Ordering::Relaxed)) / rounded(commits() - before);
     drop(stores);
     supervisor.stop().await;
-    (rate, per_commit)
+    (rates, per_commit)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
+fn rounded(count: u64) -> f64 {
+    count as f64
+}
+
+/// Deliveries of one node while a snapshot stays open, as that of a dump.
+async fn beside_a_snapshot(server: &Server, time: Duration) {
+    let script = server.0.home().join("snapshot");
+    std::fs::write(
+        &script,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n\\sleep 3600 s\n",
+    )
+    .unwrap();
+    let mut stuck = server.client(&script, &["-t", "1"]).spawn().unwrap();
+    let (rates, _) = deliveries(server, "snapshot", 1, time).await;
+    stuck.kill().unwrap();
+    stuck.wait().unwrap();
+    let rates = rates.map(|rate| format!("{rate:.0}")).join(", ");
+    println!("beside an open snapshot, in quarters of {time:?}: {rates} deliveries/s");
 }
 
 /// The middle one, the 99th of a hundred, and the longest, in milliseconds.
@@ -307,8 +339,11 @@ fn main() {
     println!("pgbench: {} commits/s", server.commits(&seconds));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for nodes in [1, 2, 4, 8] {
-        let (rate, per_commit) = runtime.block_on(deliveries(&server, nodes, time));
+        let schema = format!("nodes_{nodes}");
+        let (rates, per_commit) = runtime.block_on(deliveries(&server, &schema, nodes, time));
+        let rate = rates.iter().sum::<f64>() / 4.0;
         println!("{nodes} nodes: {rate:.0} deliveries/s, {per_commit:.0} in a commit");
     }
+    runtime.block_on(beside_a_snapshot(&server, time * 4));
     runtime.block_on(together(&server));
 }
