@@ -164,7 +164,7 @@ impl Store {
 
     /// Forgets a node that will not come back. `false`: its beat has moved from this one.
     pub fn forget(&self, node: NodeId, beat: i64) -> StoreFuture<'_, bool> {
-        self.alter(move |db| Ok(db.execute(sql::node::FORGET, &values![node, beat])? > 0))
+        self.alter(move |db| node::forget(db, node, beat))
     }
 
     fn desk(self: &Arc<Self>, term: Term, tenure: Tenure, history: u64) -> Desk {
@@ -326,8 +326,8 @@ impl Desk {
         self.fenced(move |db| deliveries::begin(db, &delays, now))
     }
 
-    /// What is configured to follow on purges, at a start. Deletes the rows that no configuration
-    /// wants any more; no stored time stays further ahead than it may be.
+    /// What is configured to follow on purges, at a start. Deletes the rows of pipelines of which that is not wanted;
+    /// those of a pipeline that is not named stay, since another node may have it. No stored time stays further ahead than it may be.
     pub fn begin_follow_ups(&self, follows: Vec<Follows>, now: Time) -> StoreFuture<'_, ()> {
         self.fenced(move |db| verify::begin(db, &follows, now))
     }

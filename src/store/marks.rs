@@ -10,12 +10,23 @@ use super::calls::node::{self, Identity};
 use super::calls::{batch, operate, queue};
 use super::db::{Db, values};
 use super::servers::Servers;
-use super::written::Lately;
+use super::written::{Lately, Written};
 use super::{StoreError, sql};
 use crate::core::change::Seq;
 use crate::core::lease::NodeId;
 use crate::core::ring::{Compared, Mark, Ring};
 use crate::core::time::Time;
+
+/// From here on the queue goes on under a name of its own for a node that has lost commits, which is made good.
+pub(in crate::store) fn begin_anew(
+    db: &dyn Db,
+    node: NodeId,
+    name: &str,
+) -> Result<(), StoreError> {
+    db.execute(sql::meta::SET, &values![&epoch(node), name])?;
+    db.execute(sql::meta::DELETE, &values![&forgotten(node)])
+        .map(drop)
+}
 
 /// The key of the reason why commits of a node are missing, until its next start has read it.
 fn forgotten(node: NodeId) -> String {
@@ -64,6 +75,8 @@ pub(in crate::store) struct Marks {
     /// Whether the commit that was in doubt was kept.
     resolved: Cell<Option<bool>>,
     lately: RefCell<Lately>,
+    /// What the first transaction writes.
+    first: RefCell<Vec<Written>>,
     /// Has the last mark for the next process.
     file: Option<Box<dyn MarkFile>>,
     servers: Arc<Servers>,
@@ -79,6 +92,7 @@ impl Marks {
             in_doubt: Cell::default(),
             resolved: Cell::default(),
             lately: RefCell::default(),
+            first: RefCell::default(),
             file,
             servers: Arc::clone(servers),
             made_at: Cell::default(),
@@ -102,9 +116,9 @@ impl Marks {
             noted => noted,
         };
         if why.is_some() {
-            let new = uuid::Uuid::new_v4().to_string();
-            db.execute(sql::meta::SET, &values![&epoch(node), &new])?;
-            db.execute(sql::meta::DELETE, &values![&forgotten(node)])?;
+            let new = Written::Epoch(uuid::Uuid::new_v4().to_string());
+            new.again(db, node)?;
+            self.first.borrow_mut().push(new);
         }
         Ok(why)
     }
@@ -131,6 +145,11 @@ impl Marks {
         }))
     }
 
+    /// The first transaction, which has begun, has written this as well.
+    pub(in crate::store) fn begins_with(&self, written: impl IntoIterator<Item = Written>) {
+        self.first.borrow_mut().extend(written);
+    }
+
     /// The node whose commits these are, once its last mark is known.
     pub(in crate::store) const fn node(&self) -> Option<NodeId> {
         self.node.get()
@@ -151,6 +170,10 @@ impl Marks {
     pub(in crate::store) fn acknowledged(&self, mark: i64, now: Time) {
         if let Some(mut ring) = self.lately.borrow().ring() {
             ring.committed(mark, now);
+            for written in self.first.take() {
+                let bytes = written.bytes();
+                ring.add(written, bytes);
+            }
             if let Some(file) = &self.file {
                 file.keep(ring.last());
             }
@@ -247,9 +270,12 @@ impl Marks {
         identity: &Identity,
         found: Mark,
     ) -> Result<Found, StoreError> {
+        let now = node::instance(db, node)?;
+        let is_of = |key: &str| key == identity.key;
+        let is_ours = now.as_ref().is_none_or(|(_, key)| is_of(key));
+        let other = now.is_some_and(|(instance, _)| instance != identity.instance);
         // With fewer commits than were answered, the database has gone back, perhaps to before this process began.
-        let other = node::instance(db, node)?.is_some_and(|instance| instance != identity.instance);
-        if other && found.n >= self.last().n {
+        if is_ours && other && found.n >= self.last().n {
             return Err(node::replaced());
         }
         let why = format!(
@@ -258,7 +284,11 @@ impl Marks {
             self.last().n,
             found.n
         );
-        db.execute(sql::meta::SET, &values![&forgotten(node), &why])?;
+        // The number may have been forgotten, too, and given to a node that has lost nothing. This one finds out by its
+        // mark file.
+        if is_ours {
+            db.execute(sql::meta::SET, &values![&forgotten(node), &why])?;
+        }
         Ok(Found::Lost(why))
     }
 
@@ -324,6 +354,48 @@ mod tests {
         assert!(why.contains("has forgotten commits"), "{why}");
         let next = database.join(&state).unwrap();
         assert!(matches!(next.lineage().beginning, Beginning::Anew(_)));
+    }
+
+    #[test]
+    fn where_its_number_was_given_to_another_node_that_one_has_lost_nothing() {
+        let database = InlineDatabase::new().unwrap();
+        let (first, lost, new) = (
+            InlineNode::new("web-1"),
+            InlineNode::new("web-2"),
+            InlineNode::new("web-3"),
+        );
+        let _runs = database.join(&first).unwrap();
+        let then = database.snapshot().unwrap();
+        let process = database.join(&lost).unwrap();
+        appended(&process, "/a").unwrap();
+        database.go_back(&then).unwrap();
+        let other = database.join(&new).unwrap();
+        assert_eq!(other.node(), process.node());
+        let why = appended(&process, "/b").unwrap_err();
+        assert!(why.contains("has forgotten commits"), "{why}");
+        appended(&other, "/c").unwrap();
+        let next = database.join(&new).unwrap();
+        assert_eq!(next.lineage().beginning, Beginning::Continued);
+        let next = database.join(&lost).unwrap();
+        assert!(matches!(next.lineage().beginning, Beginning::Anew(_)));
+    }
+
+    #[test]
+    fn a_loss_that_was_made_good_is_not_made_good_again_though_that_is_forgotten() {
+        let (database, state) = (InlineDatabase::new().unwrap(), InlineNode::new("web-1"));
+        let former = database.join(&state).unwrap();
+        let then = database.snapshot().unwrap();
+        appended(&former, "/a").unwrap();
+        database.go_back(&then).unwrap();
+        let then = database.snapshot().unwrap();
+        let process = database.join(&state).unwrap();
+        let lineage = process.lineage();
+        assert!(matches!(lineage.beginning, Beginning::Anew(_)));
+        database.go_back(&then).unwrap();
+        appended(&process, "/b").unwrap();
+        let next = database.join(&state).unwrap();
+        assert_eq!(next.lineage().beginning, Beginning::Continued);
+        assert_eq!(next.lineage().epoch, lineage.epoch);
     }
 
     #[test]

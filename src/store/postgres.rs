@@ -184,7 +184,7 @@ impl Opened {
         let writer = Postgres::new(database, Part::Writer(identity), marks)?;
         writer.begin()?;
         let before = schema::migrate(&writer)?;
-        let import = import::import(settings, &writer, before == 0)?;
+        let mut import = import::import(settings, &writer, before == 0)?;
         let (epoch, api) = operate::identity(&writer, &settings.api_url)?;
         if api != settings.api_url {
             let why = format!(
@@ -204,6 +204,8 @@ impl Opened {
             pruned: history::pruned(&writer, node)?,
             beginning,
         };
+        let wrote = import.iter_mut().flat_map(|import| import.wrote.drain(..));
+        writer.marks().begins_with(wrote);
         writer.commit()?;
         if let Some(import) = &import {
             import.finish()?;

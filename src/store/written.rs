@@ -3,14 +3,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::StoreError;
 use super::calls::deliveries;
 use super::calls::delivery_keys::DeliveryKeys;
+use super::calls::operate;
 use super::calls::queue::{self, Pulled};
 use super::db::Db;
+use super::{StoreError, marks};
 use crate::core::change::{NewChange, Target};
 use crate::core::delivery::{NewDelivery, Work};
 use crate::core::lease::NodeId;
+use crate::core::pause::Pause;
 use crate::core::ring::Ring;
 
 /// What a call has written.
@@ -18,6 +20,10 @@ use crate::core::ring::Ring;
 pub(in crate::store) enum Written {
     Changes(Arc<Vec<NewChange>>),
     Deliveries(Vec<Arc<NewDelivery>>),
+    /// A pause that comes from another queue.
+    Pause(Pause),
+    /// The name under which the queue goes on for the node.
+    Epoch(String),
 }
 
 impl Written {
@@ -34,6 +40,8 @@ impl Written {
                 }
                 taker.finish().map(drop)
             }
+            Self::Pause(pause) => operate::pause(db, pause),
+            Self::Epoch(name) => marks::begin_anew(db, node, name),
         }
     }
 
@@ -42,10 +50,11 @@ impl Written {
         match self {
             Self::Changes(changes) => changes.len(),
             Self::Deliveries(taken) => taken.iter().map(|one| work(one).len()).sum(),
+            Self::Pause(_) | Self::Epoch(_) => 0,
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(in crate::store) fn bytes(&self) -> usize {
         match self {
             Self::Changes(changes) => changes.iter().map(bytes).sum(),
             Self::Deliveries(taken) => {
@@ -55,6 +64,7 @@ impl Written {
                 };
                 taken.iter().map(of).sum()
             }
+            Self::Pause(_) | Self::Epoch(_) => 0,
         }
     }
 }

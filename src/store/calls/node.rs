@@ -107,9 +107,27 @@ pub(in crate::store) fn replaced() -> StoreError {
     StoreError::Unusable(why.to_owned().into())
 }
 
-/// The process that runs as a node, or did last.
-pub(in crate::store) fn instance(db: &dyn Db, node: NodeId) -> Result<Option<i64>, StoreError> {
+/// The process that runs as a node, or did last, and the key of that node.
+pub(in crate::store) fn instance(
+    db: &dyn Db,
+    node: NodeId,
+) -> Result<Option<(i64, String)>, StoreError> {
     db.optional(sql::node::INSTANCE, &values![node], |row| {
-        row.get("instance")
+        Ok((row.get("instance")?, row.get("key")?))
     })
+}
+
+/// Forgets a node whose beat has not moved from this one, with what it has said. Its last mark stays, from which it
+/// goes on if it comes back. `false`: it has moved.
+pub(in crate::store) fn forget(db: &dyn Db, node: NodeId, beat: i64) -> Result<bool, StoreError> {
+    let is_still = db.execute(sql::node::FORGET, &values![node, beat])? > 0;
+    let its = [
+        sql::batch::FORGET,
+        sql::agreement::FORGET,
+        sql::round::FORGET,
+    ];
+    for of_node in its.iter().filter(|_| is_still) {
+        db.execute(of_node, &values![node])?;
+    }
+    Ok(is_still)
 }

@@ -10,6 +10,7 @@
 //! both, after a crash between the two, only renames the file: nothing is queued twice.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::core::change::{Change, Kind, NewChange, Source};
 use crate::core::pause::Pause;
@@ -17,6 +18,7 @@ use crate::lineage::Beginning;
 use crate::store::calls::{operate, queue};
 use crate::store::db::{CHUNK, Db, Value, int, values};
 use crate::store::sqlite::open_or_set_aside;
+use crate::store::written::Written;
 use crate::store::{StoreError, StoreSettings, Why, sql};
 
 /// The tables whose rows are copied: a table comes behind those that it refers to.
@@ -45,6 +47,8 @@ pub(in crate::store) fn moved(queue: &Path) -> PathBuf {
 /// A queue that was taken over in a transaction.
 pub(super) struct Import {
     path: PathBuf,
+    /// What was appended of what is open, and has to be there though a failover forgets it.
+    pub(super) wrote: Vec<Written>,
     /// How the queue began from which all was copied.
     pub(super) beginning: Beginning,
     what: String,
@@ -62,19 +66,21 @@ pub(super) fn import(
     }
     let (queue, lineage) = open_or_set_aside(&path, &settings.api_url)?;
     let note = format!("moved:{}", lineage.epoch);
+    let mut wrote = Vec::new();
     let what = if operate::meta(db, &note)?.is_some() {
         "the queue was moved before".to_owned()
     } else {
         let what = if is_new {
             copy_all(&queue, db)?
         } else {
-            append_open(&queue, db)?
+            append_open(&queue, db, &mut wrote)?
         };
         db.execute(sql::meta::SET, &values![&note, "queue.db"])?;
         what
     };
     Ok(Some(Import {
         path,
+        wrote,
         beginning: lineage.beginning,
         what,
     }))
@@ -120,7 +126,11 @@ fn copy_all(queue: &dyn Db, db: &dyn Db) -> Result<String, StoreError> {
 }
 
 /// Appends what is open. Returns what there was, in words.
-fn append_open(queue: &dyn Db, db: &dyn Db) -> Result<String, StoreError> {
+fn append_open(
+    queue: &dyn Db,
+    db: &dyn Db,
+    wrote: &mut Vec<Written>,
+) -> Result<String, StoreError> {
     let mut changes: Vec<NewChange> =
         queue.query(sql::change::OPEN, &[], |row| queue::change(row).map(anew))?;
     let others: Vec<NewChange> = queue.query(sql::change::TO_PURGE, &[], |row| {
@@ -150,12 +160,15 @@ fn append_open(queue: &dyn Db, db: &dyn Db) -> Result<String, StoreError> {
     for pause in &pauses {
         operate::pause(db, pause)?;
     }
-    Ok(format!(
+    let what = format!(
         "{} changes, {deliveries} deliveries and {} pauses were appended to the queue that it had, and the \
          history stays in the file",
         changes.len(),
         pauses.len()
-    ))
+    );
+    wrote.push(Written::Changes(Arc::new(changes)));
+    wrote.extend(pauses.into_iter().map(Written::Pause));
+    Ok(what)
 }
 
 /// A change that is to be purged as if it came now.

@@ -12,6 +12,7 @@ statements! {
         "INSERT INTO member (node, pipeline, armed, agreed, lagging) VALUES (?1, ?2, 1, ?3, ?4)
          ON CONFLICT (node, pipeline) DO UPDATE
          SET armed = excluded.armed, agreed = excluded.agreed, lagging = excluded.lagging";
+    FORGET = "DELETE FROM member WHERE node = ?1";
     DISARM = "UPDATE member SET armed = 0 WHERE node = ?1 AND pipeline = coalesce(?2, pipeline)";
     ARMED = "SELECT node, pipeline, agreed, lagging FROM member WHERE armed = 1 ORDER BY pipeline, node";
 }

@@ -22,6 +22,6 @@ statements! {
     REPORT = "UPDATE node SET status = ?2, config = ?3 WHERE id = ?1";
     LEAVE = "UPDATE node SET has_left = 1, status = '' WHERE id = ?1";
     /// As long as it does not move. Its number is not given again: changes are of it.
-    FORGET = "UPDATE node SET has_left = 2 WHERE id = ?1 AND beat = ?2";
-    INSTANCE = "SELECT instance FROM node WHERE id = ?1";
+    FORGET = "UPDATE node SET has_left = 2, status = '', config = '' WHERE id = ?1 AND beat = ?2";
+    INSTANCE = "SELECT instance, key FROM node WHERE id = ?1";
 }

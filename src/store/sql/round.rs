@@ -29,9 +29,17 @@ statements! {
          ON CONFLICT (node, pipeline, kind) DO NOTHING";
     PARTS = "SELECT DISTINCT pipeline FROM served WHERE node = ?1";
     LEAVE = "DELETE FROM served WHERE node = ?1 AND pipeline = ?2";
+    FORGET = "DELETE FROM served WHERE node = ?1";
+    /// One that is not there any more is older than all that are, or was forgotten in a failover.
+    IS_FORGOTTEN =
+        "SELECT NOT EXISTS (SELECT 1 FROM round WHERE id = ?3)
+            AND EXISTS (SELECT 1 FROM round WHERE pipeline = ?1 AND kind = ?2 AND id < ?3)";
     SERVE =
         "UPDATE served SET round = ?4, last = ?5, report = ?6
          WHERE node = ?1 AND pipeline = ?2 AND kind = ?3";
+    ACCEPTED =
+        "UPDATE round SET accept_loss = NULL
+         WHERE pipeline = ?2 AND kind = ?3 AND id <= ?4 AND accept_loss = ?1";
     /// Without nodes that were forgotten.
     SERVED =
         "SELECT node, name, beat, has_left, round, last, report
