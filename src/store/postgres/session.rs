@@ -279,10 +279,10 @@ impl Postgres {
              SELECT set_config('synchronous_commit', 'on', false)
              WHERE current_setting('synchronous_commit') IN ('off', 'local')",
         ))?;
-        let Part::Writer(Identity { name, key, .. }) = &self.part else {
+        let Part::Writer(identity) = &self.part else {
             return self.run("SET statement_timeout = '30s'");
         };
-        self.be_alone(name, key)?;
+        self.be_alone(identity)?;
         self.lock()?;
         // A role that may not make it does not have to, where it is there.
         self.run(&format!(

@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 
 use super::{NODES, Postgres};
 use crate::store::StoreError;
+use crate::store::calls::node::Identity;
 use crate::store::db::{Db, values};
 use crate::store::postgres::pooler;
 
@@ -16,8 +17,9 @@ const ATTEMPTS: usize = 40;
 /// A node whose beat moves so often meanwhile is alive. One may be on its way when a process dies.
 const ALIVE: usize = 2;
 
-/// Moves with the beat of a process that runs as this node.
-const BEAT: &str = "SELECT coalesce(sum(beat), 0)::bigint FROM node WHERE key = ?1 OR name = ?2";
+/// Moves with the beat of another process that runs as this node: of this one, another session may still work.
+const BEAT: &str = "SELECT coalesce(sum(beat), 0)::bigint FROM node
+    WHERE (key = ?1 OR name = ?2) AND instance <> ?3";
 /// Whether a node was here before.
 const IS_KNOWN: &str = "SELECT to_regclass('node') IS NOT NULL";
 
@@ -46,17 +48,22 @@ impl Postgres {
     }
 
     /// Takes the locks of the node's key and name, which last as long as the session.
-    pub(super) fn be_alone(&self, name: &str, key: &str) -> Result<(), StoreError> {
+    pub(super) fn be_alone(&self, identity: &Identity) -> Result<(), StoreError> {
+        let Identity {
+            name,
+            key,
+            instance,
+        } = identity;
         let schema = &self.database.schema;
         let db: &dyn Db = self;
-        let locks = [key, name].map(|of| format!("{schema}.{of}"));
+        let locks = [&**key, &**name].map(|of| format!("{schema}.{of}"));
         let take = format!(
             "SELECT pg_try_advisory_lock({NODES}, hashtext(?1)) AND pg_try_advisory_lock({NODES}, hashtext(?2))"
         );
         let beat = || {
             let is_known: bool = db.value(IS_KNOWN, &[])?;
             if is_known {
-                db.value(BEAT, &values![key, name])
+                db.value(BEAT, &values![key, name, *instance])
             } else {
                 Ok(0)
             }
