@@ -23,14 +23,6 @@ pub(in crate::store) fn begin(
     follows: &[Follows],
     now: Time,
 ) -> Result<(), StoreError> {
-    let known: Vec<PipelineId> =
-        db.query(sql::verify::PIPELINES, &[], |row| row.get("pipeline"))?;
-    for pipeline in &known {
-        let verified = |one: &Follows| one.verify && one.pipeline == *pipeline;
-        if !follows.iter().any(verified) {
-            db.execute(sql::verify::FORGET, &values![pipeline])?;
-        }
-    }
     db.execute(sql::verify::SOONER, &values![now.after(LONGEST_WAIT)])?;
     for one in follows {
         let id = &one.pipeline;
@@ -40,6 +32,9 @@ pub(in crate::store) fn begin(
             }
             None => db.execute(sql::verify::FORGET_REPURGE, &values![id])?,
         };
+        if !one.verify {
+            db.execute(sql::verify::FORGET, &values![id])?;
+        }
         if !one.verify && one.repurge_after.is_none() {
             db.execute(sql::request::UNFOLLOW_ALL, &values![id])?;
         }

@@ -1,7 +1,6 @@
 //! Looks at the edge, and purges once more.
 
 statements! {
-    PIPELINES = "SELECT DISTINCT pipeline FROM verification";
     FORGET = "DELETE FROM verification WHERE pipeline = ?1";
     SOONER = "UPDATE verification SET due = ?1 WHERE due > ?1";
     SOONER_REPURGE = "UPDATE repurge SET due = ?2 WHERE pipeline = ?1 AND due > ?2";
