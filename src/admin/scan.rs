@@ -57,6 +57,7 @@ pub(super) async fn wait(
     Query(query): Query<WaitQuery>,
 ) -> Result<Json<WaitAnswer>, AdminError> {
     let (id, pipeline) = admin.pipeline(&query.pipeline)?;
+    let history = admin.store.history().changes;
     let (last, held, silent) = if let Some(fleet) = &admin.fleet {
         let kind = RoundKind::Notice;
         let done = round(&admin, fleet, id, kind, None, &query.without).await?;
@@ -67,14 +68,20 @@ pub(super) async fn wait(
         }
         let last = done.done.iter().map(|served| served.last).max();
         let held = (!all.is_empty()).then(|| all.join("\n"));
-        (last.unwrap_or_default(), held, done.silent)
+        (last, held, done.silent)
     } else {
         let held = noticed(pipeline).await.map_err(unavailable)?;
-        (admin.store.append(Vec::new()).await?.last, held, Vec::new())
+        (None, held, Vec::new())
+    };
+    // Where no node has origins of it, there is what persons and webhooks have queued.
+    let last = match last {
+        Some(last) => last,
+        None => admin.store.append(Vec::new()).await?.last,
     };
     Ok(Json(WaitAnswer {
         pipeline: pipeline.name.to_string(),
         last: last.0,
+        history,
         held,
         silent,
     }))
@@ -86,6 +93,11 @@ pub(super) async fn settled(
     Query(query): Query<SettledQuery>,
 ) -> Result<Json<SettledAnswer>, AdminError> {
     let (id, pipeline) = admin.pipeline(&query.pipeline)?;
+    if query.history != admin.store.history().changes {
+        let why = "PostgreSQL may have forgotten the changes that are waited for, as in a failover; they are queued \
+                   again under other numbers: wait again";
+        return Err(AdminError::Unavailable(why.to_owned()));
+    }
     let pending = admin.store.is_pending(id.clone(), Seq(query.last)).await?;
     let failed = admin.store.failed_assets().await?;
     Ok(Json(SettledAnswer {
@@ -143,9 +155,14 @@ async fn round(
         kind,
         accept_loss,
     };
-    let round = fleet.open_round(&admin.store, new).await?;
-    let done = fleet.round_done(&admin.store, pipeline, kind, round, &without);
-    Ok(done.await?)
+    // One that a failover has forgotten is asked for again.
+    loop {
+        let round = fleet.open_round(&admin.store, new.clone()).await?;
+        let done = fleet.round_done(&admin.store, pipeline, kind, round, &without);
+        if let Some(done) = done.await? {
+            return Ok(done);
+        }
+    }
 }
 
 /// What a node found.

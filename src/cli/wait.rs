@@ -108,10 +108,15 @@ async fn until_purged(daemon: &Daemon, noticed: WaitAnswer) -> Result<Settled, F
     let WaitAnswer {
         pipeline,
         last,
+        history,
         silent,
         ..
     } = noticed;
-    let query = SettledQuery { pipeline, last };
+    let query = SettledQuery {
+        pipeline,
+        last,
+        history,
+    };
     loop {
         let now = daemon.get::<SettledAnswer>("/api/v1/settled", &query);
         let now = now.await?.value;

@@ -1,6 +1,6 @@
 //! A round: what every node that has origins of a pipeline does with them once, whichever node asked for it.
 //!
-//! Rounds have consecutive numbers, and each node says up to which one it has done them. So whatever waits
+//! A later round has a greater number, and each node says up to which one it has done them. So whatever waits
 //! for a round compares numbers, and a change of the leader in the middle changes nothing.
 
 use super::change::{PipelineId, Seq};

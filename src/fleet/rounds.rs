@@ -34,8 +34,8 @@ impl FleetHandle {
         self.rounds.subscribe()
     }
 
-    /// Waits until every node that runs has done a round, but for those that are left out. The nodes are
-    /// observed every two seconds, so that no announcement has to arrive.
+    /// Waits until every node that runs has done a round, but for those that are left out; `None`: a failover has
+    /// forgotten it. The nodes are observed every two seconds, so that no announcement has to arrive.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -46,7 +46,7 @@ impl FleetHandle {
         kind: RoundKind,
         round: RoundId,
         without: &[&str],
-    ) -> Result<Progress, StoreError> {
+    ) -> Result<Option<Progress>, StoreError> {
         let (mut nodes, mut own) = (self.nodes.clone(), self.rounds.subscribe());
         let mut others = store.subscribe_others();
         loop {
@@ -56,7 +56,11 @@ impl FleetHandle {
             let served = store.served(pipeline.clone(), kind).await?;
             let progress = round::progress(round, served, &now, without);
             if progress.waiting.is_empty() {
-                return Ok(progress);
+                return Ok(Some(progress));
+            }
+            let forgotten = store.round_is_forgotten(pipeline.clone(), kind, round);
+            if forgotten.await? {
+                return Ok(None);
             }
             let moved = tokio::select! {
                 moved = nodes.changed() => moved,

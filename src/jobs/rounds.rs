@@ -22,7 +22,7 @@ use crate::core::change::PipelineId;
 use crate::core::round::{DueRounds, RoundId, RoundKind};
 use crate::fleet::FleetHandle;
 use crate::origin::{OriginHandle, ScanReason};
-use crate::store::{OtherNodes, Store, StoreError};
+use crate::store::{History, OtherNodes, Store, StoreError};
 use crate::supervise::Supervisor;
 
 /// The time between two looks for rounds at the most: an announcement may be lost.
@@ -40,7 +40,7 @@ pub(super) async fn spawn(
     let served = pipelines.filter(|(_, pipeline)| !pipeline.origins.is_empty());
     let served: Vec<PipelineId> = served.map(|(id, _)| id.clone()).collect();
     parts.store.take_part(served.clone()).await?;
-    let last = watch::Sender::default();
+    let seen = watch::Sender::default();
     for id in &served {
         for kind in RoundKind::ALL {
             let share = Share {
@@ -49,7 +49,7 @@ pub(super) async fn spawn(
                 pipelines: Arc::clone(&parts.pipelines),
                 id: id.clone(),
                 kind,
-                last: last.subscribe(),
+                seen: seen.subscribe(),
                 clock: parts.clock,
                 stopping: supervisor.stopping(),
             };
@@ -59,29 +59,41 @@ pub(super) async fn spawn(
     let looks = Looks {
         others: parts.store.subscribe_others(),
         own: fleet.subscribe_rounds(),
+        history: parts.store.subscribe_history(),
         store: Arc::clone(&parts.store),
-        last,
+        served,
+        seen,
     };
     super::spawn("rounds", looks, Vec::new(), supervisor);
     Ok(())
 }
+
+/// What there is to do may be other than before where it moves: the last round of all, and how often the database may
+/// have forgotten what this node has said of them.
+type Seen = (RoundId, u64);
 
 /// Looks which round is the last, for all pipelines.
 struct Looks {
     store: Arc<Store>,
     others: watch::Receiver<OtherNodes>,
     own: watch::Receiver<()>,
-    last: watch::Sender<RoundId>,
+    history: watch::Receiver<History>,
+    /// The pipelines in whose rounds this node takes part.
+    served: Vec<PipelineId>,
+    seen: watch::Sender<Seen>,
 }
 
 impl Job for Looks {
     async fn step(&mut self) -> Result<Next, StepError> {
+        let changes = self.history.borrow_and_update().changes;
+        // What was forgotten may be that this node takes part.
+        if changes != self.seen.borrow().1 {
+            self.store.take_part(self.served.clone()).await?;
+        }
         match self.store.last_round().await {
-            // After a failover that lost some, a number may come again.
-            Ok(now) => drop(self.last.send_if_modified(|last| {
-                let moved = *last != now;
-                *last = now;
-                moved
+            Ok(last) => drop(self.seen.send_if_modified(|seen| {
+                let before = std::mem::replace(seen, (last, changes));
+                before != *seen
             })),
             // A server that was away for long is not looked at any later.
             Err(StoreError::Away(_)) => {}
@@ -94,6 +106,7 @@ impl Job for Looks {
         let moved = tokio::select! {
             moved = self.others.changed() => moved,
             moved = self.own.changed() => moved,
+            moved = self.history.changed() => moved,
         };
         moved.map_err(|_| StepError::Stopping)?;
         tokio::time::sleep(TOGETHER).await;
@@ -112,7 +125,7 @@ struct Share {
     pipelines: Arc<BTreeMap<PipelineId, AdminPipeline>>,
     id: PipelineId,
     kind: RoundKind,
-    last: watch::Receiver<RoundId>,
+    seen: watch::Receiver<Seen>,
     clock: Clock,
     stopping: CancellationToken,
 }
@@ -120,8 +133,10 @@ struct Share {
 impl Job for Share {
     async fn step(&mut self) -> Result<Next, StepError> {
         if let Some(mut away) = self.store.subscribe_away() {
-            let back = away.wait_for(Option::is_none).await;
-            back.map_err(|_| StepError::Stopping)?;
+            tokio::select! {
+                () = self.stopping.cancelled() => return Err(StepError::Stopping),
+                back = away.wait_for(Option::is_none) => back.map_err(|_| StepError::Stopping)?,
+            };
         }
         let due = self.store.due_rounds(self.id.clone(), self.kind).await?;
         let (Some(due), Some(pipeline)) = (due, self.pipelines.get(&self.id)) else {
@@ -141,7 +156,7 @@ impl Job for Share {
     }
 
     async fn woken(&mut self) -> Result<(), StepError> {
-        let moved = self.last.changed().await;
+        let moved = self.seen.changed().await;
         moved.map_err(|_| StepError::Stopping)
     }
 

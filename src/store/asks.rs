@@ -16,7 +16,7 @@ use crate::core::lease::NodeId;
 /// How many asks are kept, whatever became of them.
 pub const ASKS_KEPT: usize = 1_000;
 
-/// The number of an ask. None is given again while there are any.
+/// The number of an ask: a later one has a greater one. None is given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AskId(pub u64);
 

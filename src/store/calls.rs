@@ -12,6 +12,7 @@ pub(super) mod fleet;
 pub(super) mod history;
 pub(super) mod listing;
 pub(super) mod node;
+mod number;
 pub(super) mod operate;
 pub(super) mod queue;
 pub(super) mod recent;

@@ -51,6 +51,16 @@ impl Store {
     pub fn served(&self, pipeline: PipelineId, kind: RoundKind) -> StoreFuture<'_, Vec<Served>> {
         self.read(move |db| round::served(db, &pipeline, kind))
     }
+
+    /// Whether a failover has forgotten a round: no node will do it.
+    pub fn round_is_forgotten(
+        &self,
+        pipeline: PipelineId,
+        kind: RoundKind,
+        round: RoundId,
+    ) -> StoreFuture<'_, bool> {
+        self.read(move |db| round::is_forgotten(db, &pipeline, kind, round))
+    }
 }
 
 #[expect(clippy::must_use_candidate, reason = "a future has to be used anyway")]

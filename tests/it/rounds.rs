@@ -3,10 +3,11 @@
 //! The origins have no watch, so that only what looks at a node's files finds what changed there.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, text, until};
+use crate::bench::{Bench, SHOP, text, until};
 use crate::fleet::Fleet;
 use crate::webhooks::{address, becomes, event, post};
 
@@ -144,6 +145,59 @@ async fn wait_at_any_node_covers_what_changed_on_another_one_a_moment_before() {
         fleet.nodes[node].rested().await;
         assert!(fleet.nodes[0].done().contains(&asset), "{asset}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_of_which_no_node_has_files_is_waited_for_as_well() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    for node in &mut fleet.nodes {
+        let shop = format!("\n[[pipeline]]\nname = \"shop\"\nid = \"{SHOP}\"\n");
+        node.origin.push_str(&shop);
+        node.reload().await;
+    }
+    let node = &fleet.nodes[0];
+    for command in [&["pause", "shop"][..], &["purge", "shop", "/a.css"]] {
+        let done = node.run(command).await;
+        assert!(done.status.success(), "{done:?}");
+    }
+    let waited = node.run(&["wait", "shop", "--timeout", "2s"]).await;
+    assert_eq!(waited.status.code(), Some(75), "{waited:?}");
+    for command in [["resume", "shop"], ["wait", "shop"]] {
+        let done = node.run(&command).await;
+        assert!(done.status.success(), "{done:?}");
+    }
+    assert!(node.done().contains(&"/a.css".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_stops_at_once_though_the_database_went_away_in_a_round() {
+    let Some(mut fleet) = Fleet::start(1).await else {
+        return;
+    };
+    let (session, holder) = (fleet.server.session().await, fleet.server.session().await);
+    let hold = "BEGIN; LOCK TABLE edgepurge.served IN EXCLUSIVE MODE";
+    holder.batch_execute(hold).await.unwrap();
+    let mut wait = fleet.nodes[0].command(&["wait", "www"]).spawn().unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%served%'";
+    until("the node's part can't be written", async || {
+        let waits = session.query_one(waits, &[]).await.unwrap();
+        (waits.get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    fleet.server.kill();
+    let away = Instant::now();
+    until("it has tried again to write its part", async || {
+        fleet.nodes[0].alarm("store").await;
+        (away.elapsed() > Duration::from_secs(5)).then_some(())
+    })
+    .await;
+    let stopped = Instant::now();
+    assert_eq!(fleet.nodes[0].terminate().await, Some(0));
+    let took = stopped.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    wait.wait().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

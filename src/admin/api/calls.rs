@@ -111,6 +111,9 @@ pub struct WaitAnswer {
     pub pipeline: String,
     /// The last change that was committed.
     pub last: u64,
+    /// Moves when a database may have forgotten changes: those that come again have other numbers.
+    #[serde(default)]
+    pub history: u64,
     /// Why what is gone is not believed, if it is not.
     pub held: Option<String>,
     /// Nodes that were silent: what changed there is not known.
@@ -126,6 +129,9 @@ pub struct SettledQuery {
     pub pipeline: String,
     /// The change.
     pub last: u64,
+    /// As it was when that was the last one.
+    #[serde(default)]
+    pub history: u64,
 }
 
 /// Whether it is.

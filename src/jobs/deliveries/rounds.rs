@@ -59,6 +59,9 @@ impl Job for Rounds {
             () = self.stopping.cancelled() => return Err(StepError::Stopping),
             done = fleet.round_done(desk, &self.id, kind, round.id, &[]) => done?,
         };
+        let Some(done) = done else {
+            return Ok(Next::After(Duration::ZERO));
+        };
         if let Some(why) = trouble(&done, &self.name) {
             self.failed = round.id;
             return Err(StepError::Failed(why));

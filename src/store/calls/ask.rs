@@ -1,12 +1,14 @@
 //! What is asked of the leader at other nodes, and its answers.
 
+use super::number;
 use crate::core::lease::NodeId;
 use crate::store::asks::{ASKS_KEPT, Ask, AskId, AskState};
 use crate::store::db::{Db, values};
 use crate::store::{StoreError, sql};
 
 pub(in crate::store) fn ask(db: &dyn Db, node: NodeId, body: &str) -> Result<AskId, StoreError> {
-    let id = db.value(sql::ask::ASK, &values![node, body])?;
+    let id = number::after(db.value(sql::ask::LAST, &[])?);
+    db.execute(sql::ask::ASK, &values![id, node, body])?;
     db.execute(sql::ask::PRUNE, &values![ASKS_KEPT])?;
     Ok(AskId(id))
 }

@@ -1,6 +1,6 @@
 //! Rounds: opened at any node, done by each that takes part.
 
-use super::{deliveries, queue};
+use super::{deliveries, number, queue};
 use crate::core::change::PipelineId;
 use crate::core::lease::NodeId;
 use crate::core::round::{DeliveryRound, DueRounds, KEPT, NewRound, RoundId, RoundKind, Served};
@@ -24,7 +24,7 @@ fn insert(db: &dyn Db, new: &NewRound, due: Time, delivery: u64) -> Result<Round
         kind,
         accept_loss,
     } = new;
-    let (id, kind) = (RoundId(last(db)?.0 + 1), kind.as_str());
+    let (id, kind) = (RoundId(number::after(last(db)?.0)), kind.as_str());
     let round = values![id, pipeline, kind, due, delivery, *accept_loss];
     db.execute(sql::round::OPEN, &round)?;
     db.execute(sql::round::PRUNE, &values![pipeline, kind, KEPT])?;
@@ -106,7 +106,8 @@ pub(in crate::store) fn due(
     )
 }
 
-/// A node has done the rounds up to one.
+/// A node has done the rounds up to one. A loss that was accepted in them is accepted no more. Nothing is written
+/// where a failover has forgotten that one: what is open now may not have been when the node began.
 pub(in crate::store) fn serve(
     db: &dyn Db,
     node: NodeId,
@@ -116,8 +117,24 @@ pub(in crate::store) fn serve(
     report: &str,
 ) -> Result<(), StoreError> {
     let last = queue::last_seq(db)?;
+    if is_forgotten(db, pipeline, kind, round)? {
+        return Ok(());
+    }
     let done = values![node, pipeline, kind.as_str(), round, last, report];
-    db.execute(sql::round::SERVE, &done).map(drop)
+    db.execute(sql::round::SERVE, &done)?;
+    let accepted = values![node, pipeline, kind.as_str(), round];
+    db.execute(sql::round::ACCEPTED, &accepted).map(drop)
+}
+
+/// Whether a failover has forgotten a round that was opened.
+pub(in crate::store) fn is_forgotten(
+    db: &dyn Db,
+    pipeline: &PipelineId,
+    kind: RoundKind,
+    round: RoundId,
+) -> Result<bool, StoreError> {
+    let of = values![pipeline, kind.as_str(), round];
+    db.value(sql::round::IS_FORGOTTEN, &of)
 }
 
 /// How far each node is.

@@ -1,9 +1,8 @@
 //! What is asked of the leader at other nodes.
 
 statements! {
-    ASK =
-        "INSERT INTO ask (id, node, body) SELECT coalesce(max(id), 0) + 1, ?1, ?2 FROM ask
-         RETURNING id";
+    LAST = "SELECT coalesce(max(id), 0) FROM ask";
+    ASK = "INSERT INTO ask (id, node, body) VALUES (?1, ?2, ?3)";
     /// All but the last of them.
     PRUNE = "DELETE FROM ask WHERE id <= (SELECT id FROM ask ORDER BY id DESC LIMIT 1 OFFSET ?1)";
     STATE = "SELECT withdrawn, answer FROM ask WHERE id = ?1";
