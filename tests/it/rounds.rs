@@ -112,7 +112,12 @@ async fn a_delivery_waits_for_a_node_that_runs_and_no_longer_for_one_that_died_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_leader_dies_in_the_middle_of_a_round_the_next_one_makes_its_deliveries() {
-    let Some(mut fleet) = fleet().await else {
+    // A directory that is away for some seconds has lost nothing.
+    let patient = |bench: &mut Bench| {
+        blind(bench);
+        bench.origin.insert_str(0, "gone_after = \"1m\"\n");
+    };
+    let Some(mut fleet) = Fleet::with(3, patient).await else {
         return;
     };
     let leader = fleet.leader(&[0, 1, 2]).await;
