@@ -108,6 +108,9 @@ impl DatabaseUrl {
             );
         }
         let (server, query) = text.split_once('?').unwrap_or((text, ""));
+        if !has_its_parts(server, query) {
+            return unreadable();
+        }
         let (mut mode, mut roots, mut warning) = (None, None, None);
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -120,9 +123,16 @@ impl DatabaseUrl {
                 "sslrootcert" => roots = Some(PathBuf::from(&*value)),
                 key if PARAMETERS.contains(&key) => drop(rest.append_pair(key, &value)),
                 key => {
-                    let shown: String = key.chars().filter(|c| !c.is_control()).take(40).collect();
+                    let is_word = key
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                    let shown = if is_word && key.len() <= 40 {
+                        format!("`{key}`")
+                    } else {
+                        "that is no word".to_owned()
+                    };
                     return refuse(
-                        format!("has the parameter `{shown}`, which is not known"),
+                        format!("has a parameter {shown}, which is not known"),
                         "leave it out; known are sslmode, sslrootcert, host, port, user, password, \
                          application_name, connect_timeout and target_session_attrs",
                     );
@@ -133,12 +143,14 @@ impl DatabaseUrl {
         let rest = rest.finish().replace('+', "%20");
         let whole = format!("{server}?{rest}");
         let Ok(mut config) = Config::from_str(whole.trim_end_matches('?')) else {
-            return refuse(
-                "can't be read as a URL of PostgreSQL".to_owned(),
-                "write postgres://USER:PASSWORD@HOST/DATABASE; in user and password, write other characters \
-                 than letters and digits as %XX: @ is %40, / is %2F",
-            );
+            return unreadable();
         };
+        if config.get_user().is_none_or(str::is_empty) {
+            return refuse(
+                "names no user".to_owned(),
+                "write it before the host: postgres://USER:PASSWORD@HOST/DATABASE",
+            );
+        }
         if config.get_dbname().is_none_or(str::is_empty) {
             return refuse(
                 "names no database".to_owned(),
@@ -238,6 +250,29 @@ impl DatabaseUrl {
     }
 }
 
+/// Whether a URL, with its query, has no sign that stands for something else than it seems to: that of a password
+/// which is not written as `%XX` would make a part of it the host or the database, which are shown.
+fn has_its_parts(server: &str, query: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic();
+    let after_scheme = server.split_once("://").map_or("", |(_, rest)| rest);
+    let (user, at) = after_scheme.split_once('@').unwrap_or(("", after_scheme));
+    let (_, name) = at.split_once('/').unwrap_or((at, ""));
+    let has = |part: &str, signs: &str| part.contains(|c| signs.contains(c));
+    server.chars().chain(query.chars()).all(is_plain)
+        && !has(user, "/[]")
+        && !has(at, "@")
+        && !has(name, "/:")
+        && !has(query, "@")
+}
+
+fn unreadable<T>() -> Result<T, UrlError> {
+    refuse(
+        "can't be read as a URL of PostgreSQL".to_owned(),
+        "write postgres://USER:PASSWORD@HOST/DATABASE, alone and on one line; in user and password, write other \
+         characters than letters and digits as %XX: @ is %40, / is %2F, ? is %3F",
+    )
+}
+
 /// What a word of `sslmode` means, and what looks wrong with it.
 fn read_mode(word: &str) -> Result<(Mode, Option<&'static str>), UrlError> {
     match word {
@@ -295,6 +330,24 @@ mod tests {
             (
                 "postgres://u:planted@host/db?colour=red",
                 "parameter `colour`",
+            ),
+            ("postgres://host/db", "names no user"),
+            ("postgres://u:x@planted@host/db", "can't be read"),
+            ("postgres://u:x@ss/planted@host/db", "can't be read"),
+            ("postgres://u:x/planted@host/db", "can't be read"),
+            ("postgres://u:x?planted@host/db", "can't be read"),
+            (
+                "postgres://u:x?planted@host/db?sslmode=disable",
+                "can't be read",
+            ),
+            ("postgres://u:a b@host/planted", "can't be read"),
+            (
+                "postgres://u:x@host/db\npostgres://u:planted@host/db",
+                "can't be read",
+            ),
+            (
+                "postgres://u:x@host/db?my-pl%61nted=1",
+                "which is not known",
             ),
         ] {
             let error = DatabaseUrl::parse(text).unwrap_err();

@@ -31,7 +31,8 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let mut lacking = Vec::new();
     match tokio::time::timeout(PATIENCE, admin.store.append(Vec::new())).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => lacking.push(format!("the store does not commit: {error}")),
+        // Why is in the status: whoever asks here may be anybody.
+        Ok(Err(_)) => lacking.push("the store does not commit".to_owned()),
         Err(_) => lacking.push("the store does not answer".to_owned()),
     }
     for pipeline in admin.pipelines.values() {
