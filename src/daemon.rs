@@ -31,7 +31,7 @@ use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::{Database, Store, StoreError, StoreSettings};
+use crate::store::{Database, Store, StoreError, StoreSettings, survey};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
@@ -190,7 +190,8 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         warn(config, environment);
         let credentials = credentials(config, environment);
-        let (store, index) = open_databases(config, environment, &supervisor)?;
+        let database = fit_database(config, environment).await?;
+        let (store, index) = open_databases(config, database, &supervisor)?;
         let (reloads, handover) = (process.reloads, process.handover);
         let clock = started_clock(process.clock, &store).await?;
         let (listeners, webhooks, handover) = Handover::open(handover, config, environment).await?;
@@ -550,16 +551,40 @@ async fn started_clock(started: Option<Clock>, store: &Store) -> Result<Clock, S
     Ok(best.map_or_else(Clock::start, |(_, clock)| clock))
 }
 
+/// The database that has the queue, if one has, once it has been asked whether it can. One that refuses the login may take
+/// it later: a new password comes to server and file one after the other.
+async fn fit_database(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Database>, StartError> {
+    let database = settings::database(config, environment).map_err(StartError::Config)?;
+    match (&database, &config.state.node) {
+        (Some(database), _) => match survey(database).await {
+            Ok(survey) if survey.problems.is_empty() => {}
+            Ok(survey) => return Err(StartError::Config(survey.problems.join("\n"))),
+            Err(error) => return Err(StartError::Temporary(error.to_string())),
+        },
+        (None, Some(node)) => {
+            return Err(StartError::Config(format!(
+                "state.node: {node:?} is of no use without a database that nodes share: set database_url_file or the \
+                 credential database_url, or remove the line"
+            )));
+        }
+        (None, None) => {}
+    }
+    Ok(database)
+}
+
 /// Opens the queue, and the index that belongs to it.
 fn open_databases(
     config: &Config,
-    environment: &Environment,
+    database: Option<Database>,
     supervisor: &Supervisor,
 ) -> Result<(Arc<Store>, Arc<Index>), StartError> {
     let settings = StoreSettings {
         directory: config.state.directory.clone(),
         api_url: config.scaleway.api_url.as_str().to_owned(),
-        database: settings::database(config, environment).map_err(StartError::Config)?,
+        database,
     };
     let store = Store::open(&settings, supervisor)?;
     let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();

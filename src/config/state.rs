@@ -47,20 +47,6 @@ table! {
 /// Reads `[state]`.
 pub(super) fn read_state(reader: &mut Reader<'_>, mut section: Section<'_>) -> State {
     let keys = StateKeys::read(reader, &mut section);
-    let has_database = keys.database_url_file.span.is_some()
-        || reader.environment().path("CREDENTIALS_DIRECTORY").is_some();
-    if let (Some(_), Some(span)) = (&keys.node.value, &keys.node.span)
-        && !has_database
-    {
-        reader.report(
-            &section.key("node"),
-            span,
-            &Complaint {
-                why: "is of no use without a database that nodes share".to_owned(),
-                hint: "set database_url_file, or remove the line".to_owned(),
-            },
-        );
-    }
     reader.end(&section);
     keys.complete()
 }

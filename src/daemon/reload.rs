@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, Process, StartError, check_projects, client, settings, webhooks};
+use super::{
+    Daemon, Process, StartError, check_projects, client, fit_database, settings, webhooks,
+};
 use crate::config::{ApiUrl, Config, Environment};
 use crate::webhook::ListenerHandle;
 
@@ -96,6 +98,9 @@ impl Daemon {
         let certificate = webhooks::certificate(new).map(drop);
         note(certificate.map_err(|error| error.to_string()));
         note(settings::explainer(new).map(drop));
+        // What does not answer now would not answer the old configuration either, once that has stopped.
+        let fit = fit_database(new, environment).await.map(drop);
+        note(fit.map_err(|error| error.to_string()));
         if new.scaleway.api_url != ApiUrl::Sandbox {
             match client(new, environment, None, None, self.clock) {
                 Ok(client) => {

@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, text, until};
 use crate::metrics::value as metric;
 use crate::webhooks::{address, post, with_route};
-use server::{PASSWORD, Server};
+use server::{PASSWORD, Server, write_url};
 
 /// A server, and a running daemon with a webhook on it.
 async fn started() -> Option<(Server, Bench)> {
@@ -162,4 +162,57 @@ async fn a_wrong_password_is_said_without_it_and_a_right_one_is_read_at_the_next
     for text in [said, bench.log()] {
         assert!(!text.contains("planted"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_while_the_database_can_not_be_used_changes_nothing_and_says_why() {
+    let Some((mut server, mut bench)) = started().await else {
+        return;
+    };
+    let refused = "the configuration is not reloaded";
+    write_url(&mut bench, &server.url("edge", "planted-wrong"));
+    bench.hangup(refused).await;
+    let said = bench.alarm("config").await;
+    assert!(said.contains("28P01"), "{said}");
+    server.serve(&mut bench, PASSWORD);
+    bench.reload().await;
+    server.kill();
+    bench.hangup(refused).await;
+    server.run(&[]).await;
+    let pid = bench.pid();
+    bench.reload().await;
+    assert_eq!(bench.pid(), pid);
+    bench.write("a.css", "two");
+    bench.purged("/a.css").await;
+    bench.no_alarm().await;
+    assert!(!bench.log().contains("planted"), "{}", bench.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_fit_for_the_queue_is_refused_at_the_start_with_what_to_do() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let mut bench = Bench::new().await;
+    let session = server.session().await;
+    let poor = "CREATE ROLE poor LOGIN PASSWORD 'planted-poor'; CREATE SCHEMA edgepurge";
+    session.batch_execute(poor).await.unwrap();
+    write_url(&mut bench, &server.url("poor", "planted-poor"));
+    bench.config();
+    let started = bench.run(&["run"]).await;
+    assert_eq!(started.status.code(), Some(78), "{started:?}");
+    let said = text(&started.stderr);
+    for words in ["may not use the schema", "make it the owner"] {
+        assert!(said.contains(words), "{said}");
+    }
+    // A password may come to the server later than to the file.
+    write_url(&mut bench, &server.url("poor", "planted-wrong"));
+    let started = bench.run(&["run"]).await;
+    assert_eq!(started.status.code(), Some(75), "{started:?}");
+    // The name of a node is of use with a database alone.
+    bench.state = "node = \"web-1\"".to_owned();
+    bench.config();
+    let started = bench.run(&["run"]).await;
+    assert_eq!(started.status.code(), Some(78), "{started:?}");
+    assert!(text(&started.stderr).contains("state.node"), "{started:?}");
 }

@@ -125,6 +125,12 @@ impl Findings {
     ) -> Result<(), Failure> {
         let database = daemon::database(config, environment).map_err(Failure::config)?;
         let Some(database) = database else {
+            if config.state.node.is_some() {
+                output::to_stderr(
+                    "warning: the database was not asked: there is a state.node, and neither database_url_file nor the \
+                     credential database_url, which only the service has\n",
+                );
+            }
             return Ok(());
         };
         match store::survey(&database).await {

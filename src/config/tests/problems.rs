@@ -493,14 +493,7 @@ fn a_socket_path_that_the_kernel_would_refuse() {
 }
 
 #[test]
-fn a_node_without_a_database_and_a_url_in_place_of_its_file() {
-    check(
-        "[state]\nnode = \"web-1\"\n",
-        &[
-            "c.toml:2:8: state.node: \"web-1\" is of no use without a database that nodes share; hint: set \
-             database_url_file, or remove the line",
-        ],
-    );
+fn the_name_of_a_node_and_a_url_in_place_of_its_file() {
     check(
         "[state]\ndatabase_url_file = \"/etc/url\"\nnode = \"Web 1\"\n",
         &[
