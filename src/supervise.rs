@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Has a panic on any thread end the process at once with exit 70, a bug. Stderr and the log say where
-/// and why. It holds for what nobody waits for, too, and needs no unwinding: packages have none.
+/// and why. It holds for what is not waited for, too, and needs no unwinding: packages have none.
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,
@@ -199,7 +199,7 @@ mod tests {
                 .unwrap(),
             _ => drop(tokio::task::spawn_blocking(|| panic!("boom in a blocking"))),
         }
-        // Nobody waits for what panicked, and the process ends all the same.
+        // What panicked is not waited for, and the process ends all the same.
         std::future::pending::<()>().await;
     }
 

@@ -13,7 +13,7 @@ use source::{Program, Source};
 /// Every room with those it uses, from the highest to the lowest: a room uses only what stands
 /// below it.
 const ROOMS: [(&str, &str); 28] = [
-    ("main", "cli"),
+    ("main", "cli supervise"),
     (
         "cli",
         "daemon admin explain engine config sandbox webhook origin intake store scaleway supervise telemetry clock core",
