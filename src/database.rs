@@ -19,6 +19,8 @@ use url::form_urlencoded;
 
 mod tls;
 
+/// The port of a server whose URL names none.
+const PORT: u16 = 5432;
 /// How long it may take to reach one server, its greeting included.
 const CONNECT: Duration = Duration::from_secs(5);
 /// After so long without an answer of its machine a connection is lost.
@@ -85,9 +87,17 @@ impl fmt::Debug for DatabaseUrl {
 /// Servers and database, without user and password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
+        // One port is that of all hosts.
+        let ports = self.config.get_ports().iter().cycle().copied().map(Some);
+        let ports = ports.chain(std::iter::repeat(None));
+        let hosts = self.config.get_hosts().iter().zip(ports);
+        let hosts = hosts.map(|(host, port)| {
+            let host = match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => path.display().to_string(),
+            };
+            let port = port.filter(|port| *port != PORT);
+            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
         });
         let hosts = hosts.collect::<Vec<_>>().join(",");
         let name = self.config.get_dbname().unwrap_or_default();

@@ -31,7 +31,7 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let mut lacking = Vec::new();
     match tokio::time::timeout(PATIENCE, admin.store.append(Vec::new())).await {
         Ok(Ok(_)) => {}
-        // Why is in the status: whoever asks here may be anybody.
+        // Why is in the status, which is not open to all as this is.
         Ok(Err(_)) => lacking.push("the store does not commit".to_owned()),
         Err(_) => lacking.push("the store does not answer".to_owned()),
     }

@@ -192,11 +192,13 @@ fn whose_loss(fleet: &FleetHandle, body: &ScanBody) -> Result<Option<NodeId>, Ad
     let meant = meant.and_then(|node| node.observed);
     meant.map(|(id, _)| Some(id)).ok_or_else(|| {
         let names: Vec<&str> = running.iter().map(|node| &*node.name).collect();
-        AdminError::Invalid(format!(
-            "several nodes share the queue: name the one whose loss is meant to be, with --node (the API: \
-             \"node\"); these run: {}",
-            names.join(", ")
-        ))
+        let why = match &body.node {
+            Some(name) => format!("node: no node {name} runs"),
+            None => "several nodes share the queue: name the one whose loss is meant to be, with --node (the API: \
+                     \"node\")"
+                .to_owned(),
+        };
+        AdminError::Invalid(format!("{why}; these run: {}", names.join(", ")))
     })
 }
 

@@ -49,7 +49,7 @@ pub(super) struct DemoArgs {
     /// Where the state is kept; default: a new temporary directory.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// So many web servers, each with its own copy of the site and an edgepurge, which share a queue in a database.
+    /// So many web servers (2 to 9), each with its own copy of the site and an edgepurge, which share a queue in a database.
     #[arg(
         long,
         value_name = "N",

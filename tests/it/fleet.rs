@@ -349,12 +349,15 @@ async fn a_second_node_of_one_name_is_refused_for_good_and_the_first_goes_on() {
     std::fs::create_dir(copy.path("state")).unwrap();
     let key = fleet.nodes[0].path("state/node");
     std::fs::copy(key, copy.path("state/node")).unwrap();
-    for second in [&namesake, &copy] {
+    for (second, what_to_do) in [
+        (&namesake, "give this one another name (state.node)"),
+        (&copy, "remove the state directory of this one"),
+    ] {
         second.config();
         let refused = second.run(&["run"]).await;
         assert_eq!(refused.status.code(), Some(78), "{refused:?}");
         let said = text(&refused.stderr);
-        for words in ["another edgepurge runs as the node", "state.node"] {
+        for words in ["another edgepurge runs as the node web-1", what_to_do] {
             assert!(said.contains(words), "{said}");
         }
     }

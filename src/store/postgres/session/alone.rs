@@ -20,6 +20,8 @@ const ALIVE: usize = 2;
 /// Moves with the beat of another process that runs as this node: of this one, another session may still work.
 const BEAT: &str = "SELECT coalesce(sum(beat), 0)::bigint FROM node
     WHERE (key = ?1 OR name = ?2) AND instance <> ?3";
+/// What another process that has the key of this one runs as.
+const OF_KEY: &str = "SELECT name FROM node WHERE key = ?1 AND instance <> ?2";
 /// Whether a node was here before.
 const IS_KNOWN: &str = "SELECT to_regclass('node') IS NOT NULL";
 
@@ -77,10 +79,18 @@ impl Postgres {
             moves += usize::from(last.is_some_and(|last| last != now));
             last = Some(now);
             if moves == ALIVE {
-                return Err(self.refusal(format!(
-                    "PostgreSQL: another edgepurge runs as the node {name}; give this one another name (state.node), \
-                     and where its state directory is a copy, remove that"
-                )));
+                let copied = db.optional(OF_KEY, &values![key, *instance], |row| {
+                    row.get::<String>("name")
+                })?;
+                return Err(self.refusal(match copied {
+                    Some(other) => format!(
+                        "another edgepurge runs as the node {other} with the key of this one, as where a disk was \
+                         copied: remove the state directory of this one, and give it a name of its own (state.node)"
+                    ),
+                    None => format!(
+                        "another edgepurge runs as the node {name}: give this one another name (state.node)"
+                    ),
+                }));
             }
             self.runtime
                 .block_on(async { tokio::time::sleep(AGAIN).await });
