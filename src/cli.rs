@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Pipeline};
+use crate::config::{Config, Environment, Pipeline, Problems};
 use crate::daemon;
 use crate::scaleway::Client;
 use crate::telemetry::{self, LogFormat};
@@ -314,9 +315,21 @@ impl Global {
             .map_err(|problems| Failure::config(problems.to_string()))
     }
 
-    /// The daemon's socket.
+    /// The daemon's socket. A file that has problems now, as a reload has found, keeps no command from a daemon that
+    /// runs.
     fn socket(&self) -> Result<PathBuf, Failure> {
-        Ok(self.load()?.admin.socket)
+        let refused = |problems: &Problems| Failure::config(problems.to_string());
+        let read = Config::load_socket(&self.config, &Environment::of_process());
+        let (socket, problems) = read.map_err(|problems| refused(&problems))?;
+        if let Some(problems) = problems {
+            if UnixStream::connect(&socket).is_err() {
+                return Err(refused(&problems));
+            }
+            output::to_stderr(&format!(
+                "warning: the daemon goes on with the configuration of before, since this one has problems:\n{problems}\n"
+            ));
+        }
+        Ok(socket)
     }
 
     /// The API itself, for commands that can do without a daemon.

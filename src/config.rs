@@ -41,7 +41,7 @@ mod webhook_listener;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use alike::digests;
 pub use bucket::Place;
@@ -74,6 +74,27 @@ impl Config {
 
     /// As [`Config::load`], of a text; `path` only says where it is from.
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, Problems> {
+        match Self::read(path, text, environment) {
+            (config, None) => Ok(config),
+            (_, Some(problems)) => Err(problems),
+        }
+    }
+
+    /// The control socket of a file, also of one with problems, which are beside it: a daemon that runs goes on with
+    /// what the file was before.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is no text.
+    pub fn load_socket(
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<(PathBuf, Option<Problems>), Problems> {
+        let (config, problems) = Self::read(path, &read_file(path)?, environment);
+        Ok((config.admin.socket, problems))
+    }
+
+    /// What is refused of the text has its default.
+    fn read(path: &Path, text: &str, environment: &Environment) -> (Self, Option<Problems>) {
         let (mut reader, table) = Reader::new(&path.display().to_string(), text, environment);
         let mut root = Section::root(&table);
         let section = reader.table(&mut root, "scaleway");
@@ -102,19 +123,17 @@ impl Config {
         );
         reader.end(&root);
         let (problems, warnings, settings) = reader.finish();
-        match Problems::from_list(problems) {
-            Some(problems) => Err(problems),
-            None => Ok(Self {
-                file: path.to_owned(),
-                scaleway,
-                state,
-                admin,
-                webhooks,
-                pipelines,
-                warnings,
-                settings,
-            }),
-        }
+        let config = Self {
+            file: path.to_owned(),
+            scaleway,
+            state,
+            admin,
+            webhooks,
+            pipelines,
+            warnings,
+            settings,
+        };
+        (config, Problems::from_list(problems))
     }
 }
 

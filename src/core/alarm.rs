@@ -159,7 +159,7 @@ alarm_kinds! {
     /// The file of the configuration is refused, and the configuration of before is at work.
     Config "config" false:
         "the configuration from before is at work; changes are purged as it says";
-        "correct what `edgepurge check` says, then `systemctl reload edgepurge`",
+        "correct what it names (`edgepurge check`, `check --online`), then `systemctl reload edgepurge`; what only a restart changes takes that",
     /// A secret was replaced while a copy of the old one is in use.
     Credential "credential" false:
         "a copy of the old secret is in use until a restart";

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, until};
+use crate::bench::{Bench, text, until};
 
 const OTHER: &str = "77777777-7777-4777-8777-777777777777";
 const STAYS: &str = "the one of before stays";
@@ -208,4 +208,33 @@ async fn a_configuration_that_does_not_start_gives_way_to_the_one_of_before() {
     assert_eq!(bench.status().await["webhooks"], Value::Null);
     bench.write("c.css", "new");
     bench.purged("/c.css").await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_refused_keeps_no_command_from_the_daemon_that_runs() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    bench.admin = "fleet_wait = \"1s\"".to_owned();
+    bench.config();
+    bench.hangup("the configuration is not reloaded").await;
+    let commands: [&[&str]; 4] = [
+        &["pause", "www"],
+        &["resume", "www"],
+        &["wait", "www"],
+        &["status"],
+    ];
+    for command in commands {
+        let done = bench.run(command).await;
+        assert_eq!(done.status.code(), Some(0), "{command:?} {done:?}");
+        let said = text(&done.stderr);
+        for words in [
+            "goes on with the configuration of before",
+            "admin.fleet_wait",
+        ] {
+            assert!(said.contains(words), "{command:?}: {said}");
+        }
+    }
+    bench.terminate().await;
+    let refused = bench.run(&["status"]).await;
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
 }
