@@ -23,6 +23,8 @@ use command::{Signals, run};
 const RENEW: Duration = Duration::from_secs(5);
 /// How soon a daemon that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long an early end waits until the daemon has ended the lease.
+const EARLY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(super) struct DeployArgs {
@@ -83,7 +85,7 @@ pub(super) async fn deploy(global: &Global, args: DeployArgs) -> Result<ExitCode
     let purged = tokio::select! {
         purged = deploy.finish(args.timeout) => purged,
         signal = signals.next() => {
-            deploy.resume(Duration::from_secs(2)).await?;
+            deploy.resume(EARLY).await?;
             output::to_stderr("interrupted; what changed is still being purged\n");
             return Ok(ExitCode::from(command::of_signal(signal)));
         }
@@ -182,7 +184,18 @@ impl Deploy {
         let shown = wait::show_causes(&self.daemon, &self.pipeline, &String::new, work);
         match tokio::time::timeout(limit, shown).await {
             Ok(purged) => purged,
-            Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
+            Err(_) => Err(self.late(limit).await),
+        }
+    }
+
+    /// Ends the lease where it took too long, and says what is waited for then: nothing would end its pause
+    /// before the lease runs out, and what changed would not be purged until then.
+    async fn late(&self, limit: Duration) -> Failure {
+        let resumed = self.resume(EARLY).await;
+        let late = wait::unsettled(&self.daemon, &self.pipeline, limit).await;
+        match resumed {
+            Ok(()) => late,
+            Err(failure) => Failure::temporary(format!("{late}; {failure}")),
         }
     }
 

@@ -10,8 +10,9 @@ use super::client::Daemon;
 use super::moment::length;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
-use crate::admin::api::{Cause, CauseWord, SettledAnswer, SettledQuery, WaitAnswer, WaitQuery};
+use crate::admin::api::{Cause, SettledAnswer, SettledQuery, WaitAnswer, WaitQuery};
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::pause::Holder;
 use crate::core::time::Time;
 
 /// How often the daemon is asked.
@@ -155,7 +156,7 @@ pub(super) async fn show_causes<T>(
             () = tokio::time::sleep_until(line.due()) => {}
         }
         let show = async {
-            let (causes, now) = causes(daemon, pipeline).await;
+            let Waits { causes, now, .. } = waits(daemon, pipeline).await;
             if causes.is_empty() {
                 // To be asked again a moment later.
                 tokio::time::sleep(LOOK).await;
@@ -175,13 +176,28 @@ pub(super) async fn show_causes<T>(
 }
 
 /// What a pipeline waits for, as far as the daemon answers.
-async fn causes(daemon: &Daemon, name: &str) -> (Vec<Cause>, Time) {
+#[derive(Default)]
+struct Waits {
+    causes: Vec<Cause>,
+    now: Time,
+    /// Whether a person has paused it.
+    is_paused: bool,
+}
+
+async fn waits(daemon: &Daemon, name: &str) -> Waits {
     let Ok(status) = daemon.status().await else {
-        return (Vec::new(), Time::ZERO);
+        return Waits::default();
     };
-    let pipeline = status.value.pipeline(name);
-    let causes = pipeline.map_or_else(Vec::new, |pipeline| pipeline.causes.clone());
-    (causes, status.value.now)
+    let status = status.value;
+    let Some(pipeline) = status.pipeline(name) else {
+        return Waits::default();
+    };
+    let mut pauses = pipeline.planned.pauses.iter();
+    Waits {
+        causes: pipeline.causes.clone(),
+        now: status.now,
+        is_paused: pauses.any(|pause| pause.holder == Holder::Operator),
+    }
 }
 
 /// The causes as people read them.
@@ -215,13 +231,14 @@ pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
 
 /// Says that it took too long, and what it waits for.
 pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> Failure {
-    let (causes, now) = causes(daemon, name).await;
-    let mut why = if causes.is_empty() {
+    let waits = waits(daemon, name).await;
+    let mut why = if waits.causes.is_empty() {
         "`edgepurge status` says what it waits for".to_owned()
     } else {
-        texts(&causes, now)
+        texts(&waits.causes, waits.now)
     };
-    if causes.iter().any(|cause| cause.word == CauseWord::Paused) {
+    // The pause of a deploy ends with that.
+    if waits.is_paused {
         why = format!("{why}; `edgepurge resume {name}` ends the pause");
     }
     let seconds = limit.as_secs();
