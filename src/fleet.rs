@@ -27,6 +27,7 @@ mod agreements;
 mod rounds;
 
 pub use agreements::Agreements;
+use rounds::Awaited;
 
 /// What only a leader runs, for one term: until it has to end (the token), or ends by itself. An error is
 /// why it could not begin.
@@ -44,6 +45,7 @@ pub struct FleetHandle {
     alarms: watch::Receiver<Vec<Alarm>>,
     /// Says that this node has opened a round, or done one.
     rounds: watch::Sender<()>,
+    awaited: watch::Sender<Awaited>,
 }
 
 impl FleetHandle {
@@ -106,6 +108,7 @@ pub fn spawn(
         trees: watch::Sender::default(),
         alarms: watch::Sender::default(),
         rounds: watch::Sender::default(),
+        awaited: watch::Sender::default(),
     };
     let handle = driver.shown();
     let stopping = supervisor.stopping();
@@ -152,6 +155,7 @@ struct Driver {
     trees: watch::Sender<Vec<Trees>>,
     alarms: watch::Sender<Vec<Alarm>>,
     rounds: watch::Sender<()>,
+    awaited: watch::Sender<Awaited>,
 }
 
 impl Driver {
@@ -162,6 +166,7 @@ impl Driver {
             trees: self.trees.subscribe(),
             alarms: self.alarms.subscribe(),
             rounds: self.rounds.clone(),
+            awaited: self.awaited.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why a pipeline is not fresh: one definition for `status`, `wait`, `deploy` and the metrics. Fresh is
 //! a pipeline of which nothing is queued, in flight or failed, every origin is seen, and no alarm is on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::core::alarm::{Alarm, AlarmKind};
@@ -73,6 +74,23 @@ pub(crate) fn causes<'a>(
     }
     causes.sort_by_key(|cause| cause.word);
     causes
+}
+
+/// That another node is still to do a round; these alarms may be why.
+pub(super) fn of_round<'a>(node: &str, alarms: impl Iterator<Item = &'a Alarm>) -> Cause {
+    let of_node = |alarm: &&Alarm| alarm.origin.is_some() && alarm.node.as_deref() == Some(node);
+    let alarms: BTreeSet<&str> = alarms
+        .filter(of_node)
+        .map(|alarm| alarm.reason.as_str())
+        .collect();
+    let alarms: Vec<&str> = alarms.into_iter().collect();
+    let why = match alarms.as_slice() {
+        [] => String::new(),
+        [alarm] => format!(" (alarm {alarm})"),
+        _ => format!(" (alarms {})", alarms.join(", ")),
+    };
+    let text = format!("{node} has not looked at its files yet{why}");
+    Cause::new(CauseWord::Round, text)
 }
 
 /// Why what is queued is not sent yet, as a cause.
@@ -231,6 +249,30 @@ mod tests {
         );
         origin.scanned_files = 0;
         assert_eq!(progress(&origin), "");
+    }
+
+    #[test]
+    fn a_node_that_is_still_to_do_a_round_is_named_with_the_alarms_of_its_origins() {
+        let alarm = |reason, node: &str| Alarm {
+            node: Some(node.to_owned()),
+            ..Alarm::new(reason, String::new())
+        };
+        let of_origin = |alarm: Alarm| Alarm {
+            origin: Some("site".to_owned()),
+            ..alarm
+        };
+        let mut alarms = vec![
+            of_origin(alarm(AlarmKind::Hung, "web-3")),
+            alarm(AlarmKind::Clock, "web-2"),
+        ];
+        let said = |alarms: &[Alarm]| of_round("web-2", alarms.iter()).text;
+        assert_eq!(said(&alarms), "web-2 has not looked at its files yet");
+        alarms.push(of_origin(alarm(AlarmKind::RootMissing, "web-2")));
+        let one = "web-2 has not looked at its files yet (alarm root_missing)";
+        assert_eq!(said(&alarms), one);
+        alarms.push(of_origin(alarm(AlarmKind::Hung, "web-2")));
+        let two = "web-2 has not looked at its files yet (alarms hung, root_missing)";
+        assert_eq!(said(&alarms), two);
     }
 
     #[test]

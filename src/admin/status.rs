@@ -1,6 +1,6 @@
 //! The read model: everything that `status`, the metrics and the page show, gathered once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::api::{
     Cause, CauseWord, OldestChange, OrphanStatus, PipelineStatus, Pipelines, State as Word, Status,
     WebhooksStatus,
 };
-use super::cause::{causes, counted};
+use super::cause::{causes, counted, of_round};
 use super::input::Segment;
 use super::{Admin, AdminError, AdminPipeline, divergence};
 use crate::clock::Clock;
@@ -120,11 +120,13 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
             alarms.iter().filter(ours)
         };
         let (origins, planned) = (&pipeline.origins, &pipeline.planned);
-        pipeline.causes = causes(origins, planned, pipeline.failed_assets, ours());
+        let mut all = causes(origins, planned, pipeline.failed_assets, ours());
+        all.extend(round_causes(admin, &pipeline.id, node.as_deref(), ours));
         if !leads {
-            pipeline.causes.extend(leaders_causes(&nodes, pipeline));
-            pipeline.causes.sort_by_key(|cause| cause.word);
+            all.extend(leaders_causes(&nodes, pipeline));
         }
+        all.sort_by_key(|cause| cause.word);
+        pipeline.causes = all;
         pipeline.fresh = pipeline.causes.is_empty() && ours().next().is_none();
         pipeline.state = state(pipeline, ours());
     }
@@ -159,6 +161,20 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         webhooks: admin.webhooks.as_ref().map(WebhooksStatus::from),
         pipelines,
     })
+}
+
+/// The other nodes that a command or a delivery here waits for until they have done a round.
+fn round_causes<'a, A: Iterator<Item = &'a Alarm>>(
+    admin: &Admin,
+    pipeline: &PipelineId,
+    own: Option<&str>,
+    alarms: impl Fn() -> A,
+) -> Vec<Cause> {
+    let awaited = admin.fleet.iter().flat_map(|fleet| fleet.awaited(pipeline));
+    // What this node itself waits for, its origins say.
+    let others: BTreeSet<String> = awaited.filter(|name| own != Some(&**name)).collect();
+    let causes = others.iter().map(|name| of_round(name, alarms()));
+    causes.collect()
 }
 
 /// What the planner of another node waits for, that leads, as it said last.

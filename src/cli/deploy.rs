@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, output, wait};
+use super::wait::{self, Until, Waited};
+use super::{Failure, Format, Global, output};
 use crate::admin::api::{
     ChangeProgress, ChangeQuery, PauseAnswer, PauseBody, ResumeBody, ScanAnswer, ScanBody,
     WaitAnswer, WaitQuery,
@@ -23,6 +24,8 @@ use command::{Signals, run};
 const RENEW: Duration = Duration::from_secs(5);
 /// How soon a daemon that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long an early end waits until the daemon has ended the lease.
+const EARLY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(super) struct DeployArgs {
@@ -83,7 +86,7 @@ pub(super) async fn deploy(global: &Global, args: DeployArgs) -> Result<ExitCode
     let purged = tokio::select! {
         purged = deploy.finish(args.timeout) => purged,
         signal = signals.next() => {
-            deploy.resume(Duration::from_secs(2)).await?;
+            deploy.resume(EARLY).await?;
             output::to_stderr("interrupted; what changed is still being purged\n");
             return Ok(ExitCode::from(command::of_signal(signal)));
         }
@@ -146,43 +149,69 @@ impl Deploy {
     /// Looks at everything, resumes, and waits until it is purged.
     async fn finish(&self, limit: Duration) -> Result<Purged, Failure> {
         let work = async {
-            let held = tokio::select! {
-                held = self.look() => held?,
-                never = self.renew() => match never {},
+            let look = async {
+                tokio::select! {
+                    held = self.look() => held,
+                    never = self.renew() => match never {},
+                }
             };
+            // Its own pause is not waited for.
+            let held = self.waited(Until::Scanned).show(&String::new, look).await?;
             self.resume(limit).await?;
-            let settled = async || wait::until_settled(&self.daemon, &self.pipeline).await;
-            let settled = patiently(settled).await?;
-            if let Some(what) = wait::unknown_of(&settled.silent) {
-                output::to_stderr(&format!("note: {what}\n"));
-            }
-            let query = ChangeQuery {
-                pipeline_id: Some(self.pipeline.clone()),
-                first: Some(self.before + 1),
-                last: Some(settled.last),
-                ..ChangeQuery::default()
-            };
-            let progress = async || {
-                self.daemon
-                    .get::<ChangeProgress>("/api/v1/changes", &query)
-                    .await
-            };
-            let counts = patiently(progress).await?.value.stages;
-            let stale = match settled.failed {
-                0 => None,
-                _ => Some(wait::stale(&self.daemon, &self.pipeline).await),
-            };
-            Ok(Purged {
-                done: counts.done,
-                failed: counts.failed + counts.dropped,
-                stale: stale.map(|failure| failure.to_string()),
-                held,
-            })
+            let rest = self.purged(held);
+            self.waited(Until::Settled).show(&String::new, rest).await
         };
-        let shown = wait::show_causes(&self.daemon, &self.pipeline, &String::new, work);
-        match tokio::time::timeout(limit, shown).await {
-            Ok(purged) => purged,
-            Err(_) => Err(wait::unsettled(&self.daemon, &self.pipeline, limit).await),
+        tokio::pin!(work);
+        // What is asked of the daemon is given up only when it has said what that waits for.
+        tokio::select! {
+            purged = &mut work => purged,
+            () = tokio::time::sleep(limit) => Err(self.late(limit).await),
+        }
+    }
+
+    const fn waited(&self, until: Until) -> Waited<'_> {
+        Waited::new(&self.daemon, self.pipeline.as_str(), until)
+    }
+
+    /// Waits until what changed is purged.
+    async fn purged(&self, held: Vec<String>) -> Result<Purged, Failure> {
+        let settled = async || wait::until_settled(&self.daemon, &self.pipeline).await;
+        let settled = patiently(settled).await?;
+        if let Some(what) = wait::unknown_of(&settled.silent) {
+            output::to_stderr(&format!("note: {what}\n"));
+        }
+        let query = ChangeQuery {
+            pipeline_id: Some(self.pipeline.clone()),
+            first: Some(self.before + 1),
+            last: Some(settled.last),
+            ..ChangeQuery::default()
+        };
+        let progress = async || {
+            self.daemon
+                .get::<ChangeProgress>("/api/v1/changes", &query)
+                .await
+        };
+        let counts = patiently(progress).await?.value.stages;
+        let stale = match settled.failed {
+            0 => None,
+            _ => Some(wait::stale(&self.daemon, &self.pipeline).await),
+        };
+        Ok(Purged {
+            done: counts.done,
+            failed: counts.failed + counts.dropped,
+            stale: stale.map(|failure| failure.to_string()),
+            held,
+        })
+    }
+
+    /// Ends the lease where it took too long, and says what is waited for then: nothing would end its pause
+    /// before the lease runs out, and what changed would not be purged until then.
+    async fn late(&self, limit: Duration) -> Failure {
+        let resumed = self.resume(EARLY).await;
+        let late = self.waited(Until::Settled).late(limit).await;
+        match resumed {
+            Ok(()) => late,
+            Err(failure) => Failure::temporary(format!("{late}; {failure}")),
         }
     }
 

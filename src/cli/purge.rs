@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Daemon;
-use super::{Failure, Format, Global, named, of_url, output, wait};
+use super::wait::{self, Until, Waited};
+use super::{Failure, Format, Global, named, of_url, output};
 use crate::admin::api::{
     ChangeProgress, ChangeQuery, ExplainAnswer, ExplainQuery, PurgeAnswer, PurgeBody,
 };
@@ -158,9 +159,10 @@ pub(super) async fn purge(global: &Global, mut args: PurgeArgs) -> Result<ExitCo
         _ => String::new(),
     };
     let settled = settled(&daemon, queued, &left);
-    let shown = wait::show_causes(&daemon, &queued.pipeline, &so_far, settled);
+    let waited = Waited::new(&daemon, &queued.pipeline, Until::Settled);
+    let shown = waited.show(&so_far, settled);
     let Ok(progress) = tokio::time::timeout(args.timeout, shown).await else {
-        let late = wait::unsettled(&daemon, &queued.pipeline, args.timeout).await;
+        let late = waited.late(args.timeout).await;
         return Err(Failure::temporary(format!("{late}; the purge goes on")));
     };
     let progress = progress?;

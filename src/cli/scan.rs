@@ -1,14 +1,15 @@
-//! `edgepurge scan PIPELINE [--apply [--accept-loss [--node NODE]]]`
+//! `edgepurge scan PIPELINE [--apply [--accept-loss [--node NODE]] [--timeout T]]`
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::client::Daemon;
-use super::wait::unknown_of;
+use super::wait::{Until, Waited, unknown_of};
 use super::{Failure, Format, Global, named, output, owner};
 use crate::admin::api::{OriginScan, ScanAnswer, ScanBody};
 use crate::clock::Clock;
@@ -34,6 +35,9 @@ pub(super) struct ScanArgs {
     /// Where several nodes share the queue: the one on which that is so.
     #[arg(long, value_name = "NODE", requires = "accept_loss")]
     node: Option<String>,
+    /// Give up after so long, with exit code 75; else it waits as long as it takes.
+    #[arg(long, value_name = "DURATION", requires = "apply", value_parser = crate::config::parse_duration)]
+    timeout: Option<Duration>,
 }
 
 pub(super) async fn scan(global: &Global, args: ScanArgs) -> Result<ExitCode, Failure> {
@@ -182,9 +186,13 @@ async fn apply(global: &Global, config: &Config, args: ScanArgs) -> Result<ExitC
         accept_loss: args.accept_loss,
         node: args.node,
     };
-    let scanned = daemon
-        .post_and_wait::<ScanAnswer>("/api/v1/scan", &body)
-        .await?;
+    let waited = Waited::new(&daemon, &args.pipeline, Until::Scanned);
+    let scan = daemon.post_and_wait::<ScanAnswer>("/api/v1/scan", &body);
+    let shown = waited.show(&String::new, scan);
+    let scanned = match args.timeout {
+        Some(limit) => waited.within(limit, shown).await?,
+        None => shown.await?,
+    };
     output::reply(global, &scanned, |scanned| {
         let lines: Vec<String> = scanned.origins.iter().map(applied).collect();
         lines.join("\n")

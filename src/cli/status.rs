@@ -18,6 +18,8 @@ mod screen;
 
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long `--check` waits for an answer: what monitors gives up soon, and then shows no reason.
+const CHECK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -33,12 +35,30 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn status(global: &Global, args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let shown = show(global, args).await;
+    let shown = if args.check {
+        let shown = tokio::time::timeout(CHECK, show(global, args)).await;
+        shown.unwrap_or_else(|_| Err(halted(global)))
+    } else {
+        show(global, args).await
+    };
     // What monitors reads stdout.
     if let (Err(failure), true, Format::Text) = (&shown, args.check, global.format) {
         output::line(&check::unanswered(failure))?;
     }
     shown
+}
+
+/// The failure where a daemon is there and does not answer.
+fn halted(global: &Global) -> Failure {
+    match global.socket() {
+        Ok(socket) => Failure::temporary(format!(
+            "the daemon at {} does not answer within {} s",
+            socket.display(),
+            CHECK.as_secs()
+        ))
+        .help("journalctl -u edgepurge; sudo systemctl restart edgepurge"),
+        Err(failure) => failure,
+    }
 }
 
 async fn show(global: &Global, args: &StatusArgs) -> Result<ExitCode, Failure> {

@@ -10,8 +10,9 @@ use super::client::Daemon;
 use super::moment::length;
 use super::progress::Line;
 use super::{Failure, Format, Global, output};
-use crate::admin::api::{Cause, CauseWord, SettledAnswer, SettledQuery, WaitAnswer, WaitQuery};
+use crate::admin::api::{Cause, SettledAnswer, SettledQuery, WaitAnswer, WaitQuery};
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::pause::Holder;
 use crate::core::time::Time;
 
 /// How often the daemon is asked.
@@ -39,11 +40,9 @@ pub(super) async fn wait(global: &Global, args: WaitArgs) -> Result<ExitCode, Fa
         }
         until_purged(&daemon, noticed).await
     };
-    let shown = show_causes(&daemon, &args.pipeline, &String::new, settled);
-    let Settled { failed, silent, .. } = match tokio::time::timeout(args.timeout, shown).await {
-        Ok(settled) => settled?,
-        Err(_) => return Err(unsettled(&daemon, &args.pipeline, args.timeout).await),
-    };
+    let waited = Waited::new(&daemon, &args.pipeline, Until::Settled);
+    let shown = waited.show(&String::new, settled);
+    let Settled { failed, silent, .. } = waited.within(args.timeout, shown).await?;
     match global.format {
         Format::Json => {
             output::json(&json!({
@@ -139,49 +138,131 @@ pub(super) async fn until_settled(daemon: &Daemon, pipeline: &str) -> Result<Set
     until_purged(daemon, noticed).await
 }
 
-/// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far` says
-/// how far that is.
-pub(super) async fn show_causes<T>(
-    daemon: &Daemon,
-    pipeline: &str,
-    so_far: &impl Fn() -> String,
-    work: impl Future<Output = T>,
-) -> T {
-    tokio::pin!(work);
-    let mut line = Line::new();
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            () = tokio::time::sleep_until(line.due()) => {}
+/// Until when a command waits for a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Its origins are scanned.
+    Scanned,
+    /// What changed is purged as well.
+    Settled,
+}
+
+/// A pipeline that a command waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited<'a> {
+    daemon: &'a Daemon,
+    pipeline: &'a str,
+    until: Until,
+}
+
+impl<'a> Waited<'a> {
+    pub(super) const fn new(daemon: &'a Daemon, pipeline: &'a str, until: Until) -> Self {
+        Self {
+            daemon,
+            pipeline,
+            until,
         }
-        let show = async {
-            let (causes, now) = causes(daemon, pipeline).await;
-            if causes.is_empty() {
-                // To be asked again a moment later.
-                tokio::time::sleep(LOOK).await;
-                return;
+    }
+
+    /// Says on stderr what is waited for, soon and then now and then, until `work` is done. `so_far`
+    /// says how far that is.
+    pub(super) async fn show<T>(
+        self,
+        so_far: &impl Fn() -> String,
+        work: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(work);
+        let mut line = Line::new();
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep_until(line.due()) => {}
             }
-            line.say(&format!(
-                "{pipeline}{} waits: {}",
-                so_far(),
-                texts(&causes, now)
-            ));
-        };
+            let show = async {
+                let Waits { causes, now, .. } = self.waits().await;
+                if causes.is_empty() {
+                    // To be asked again a moment later.
+                    tokio::time::sleep(LOOK).await;
+                    return;
+                }
+                line.say(&format!(
+                    "{}{} waits: {}",
+                    self.pipeline,
+                    so_far(),
+                    texts(&causes, now)
+                ));
+            };
+            tokio::select! {
+                done = &mut work => return done,
+                () = show => {}
+            }
+        }
+    }
+
+    /// What `work` comes to in this time, else that it took too long. What it has asked of the daemon is given up
+    /// only then: the daemon says what that waits for as long as it is asked.
+    pub(super) async fn within<T>(
+        self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
         tokio::select! {
-            done = &mut work => return done,
-            () = show => {}
+            done = &mut work => done,
+            () = tokio::time::sleep(limit) => Err(self.late(limit).await),
+        }
+    }
+
+    /// Says that it took too long, and what is waited for.
+    pub(super) async fn late(self, limit: Duration) -> Failure {
+        let (name, waits) = (self.pipeline, self.waits().await);
+        let mut why = if waits.causes.is_empty() {
+            "`edgepurge status` says what it waits for".to_owned()
+        } else {
+            texts(&waits.causes, waits.now)
+        };
+        // The pause of a deploy ends with that.
+        if waits.is_paused {
+            why = format!("{why}; `edgepurge resume {name}` ends the pause");
+        }
+        let what = match self.until {
+            Until::Scanned => "scanned",
+            Until::Settled => "settled",
+        };
+        let seconds = limit.as_secs();
+        Failure::temporary(format!("{name} is not {what} within {seconds} s: {why}"))
+    }
+
+    /// What is waited for, as far as the daemon answers.
+    async fn waits(self) -> Waits {
+        let Ok(status) = self.daemon.status().await else {
+            return Waits::default();
+        };
+        let status = status.value;
+        let Some(pipeline) = status.pipeline(self.pipeline) else {
+            return Waits::default();
+        };
+        let is_all = self.until == Until::Settled;
+        let causes = pipeline.causes.iter();
+        let mut pauses = pipeline.planned.pauses.iter();
+        Waits {
+            causes: causes
+                .filter(|cause| is_all || cause.word.is_noticing())
+                .cloned()
+                .collect(),
+            now: status.now,
+            is_paused: is_all && pauses.any(|pause| pause.holder == Holder::Operator),
         }
     }
 }
 
-/// What a pipeline waits for, as far as the daemon answers.
-async fn causes(daemon: &Daemon, name: &str) -> (Vec<Cause>, Time) {
-    let Ok(status) = daemon.status().await else {
-        return (Vec::new(), Time::ZERO);
-    };
-    let pipeline = status.value.pipeline(name);
-    let causes = pipeline.map_or_else(Vec::new, |pipeline| pipeline.causes.clone());
-    (causes, status.value.now)
+/// What a pipeline waits for.
+#[derive(Default)]
+struct Waits {
+    causes: Vec<Cause>,
+    now: Time,
+    /// Whether a person has paused it, and that is waited for.
+    is_paused: bool,
 }
 
 /// The causes as people read them.
@@ -211,19 +292,4 @@ pub(super) async fn why_failed(daemon: &Daemon, name: &str) -> String {
     });
     let unknown = || "some assets are failed; see `edgepurge status`".to_owned();
     text.map_or_else(unknown, Alarm::line)
-}
-
-/// Says that it took too long, and what it waits for.
-pub(super) async fn unsettled(daemon: &Daemon, name: &str, limit: Duration) -> Failure {
-    let (causes, now) = causes(daemon, name).await;
-    let mut why = if causes.is_empty() {
-        "`edgepurge status` says what it waits for".to_owned()
-    } else {
-        texts(&causes, now)
-    };
-    if causes.iter().any(|cause| cause.word == CauseWord::Paused) {
-        why = format!("{why}; `edgepurge resume {name}` ends the pause");
-    }
-    let seconds = limit.as_secs();
-    Failure::temporary(format!("{name} is not settled within {seconds} s: {why}"))
 }

@@ -42,6 +42,8 @@ pub enum CauseWord {
     Reading,
     /// Places are still to be looked at.
     Looking,
+    /// Other nodes are still to do a round.
+    Round,
     /// What is queued is not sent.
     Paused,
     /// Assets wait for a purge request.
@@ -73,6 +75,13 @@ pub enum CauseWord {
 }
 
 impl CauseWord {
+    /// Whether it is waited for until what changed is noticed; everything else comes after that.
+    #[must_use]
+    pub const fn is_noticing(self) -> bool {
+        use CauseWord::{Held, Looking, Reading, Round, Unseen, Writing};
+        matches!(self, Unseen | Held | Writing | Reading | Looking | Round)
+    }
+
     /// Whether only the planner knows it, which the leader has.
     #[must_use]
     pub const fn is_planned(self) -> bool {

@@ -8,6 +8,7 @@ use tokio::sync::broadcast;
 
 use crate::core::asset::Asset;
 use crate::core::change::{Change, PipelineId};
+use crate::core::pause::Pause;
 use crate::core::purge::{Decision, Learned, Limit, Outcome, Refusal, RequestId, Scope, Unsettled};
 use crate::core::time::Time;
 use crate::metrics::Metrics;
@@ -116,6 +117,23 @@ impl Journal {
         self.names
             .get(pipeline)
             .map_or(pipeline.as_str(), |name| name)
+    }
+
+    /// A pause has begun.
+    pub(super) fn paused(&self, pause: &Pause) {
+        tracing::info!(pipeline = self.name(&pause.pipeline), "{pause}");
+    }
+
+    /// A pause has ended; these go on.
+    pub(super) fn resumed(&self, pipeline: &PipelineId, ended: &Pause, left: &[Pause]) {
+        let (pipeline, what) = (self.name(pipeline), ended.what());
+        if left.is_empty() {
+            tracing::info!(pipeline, "resumed: no longer {what}");
+        } else {
+            let left: Vec<String> = left.iter().map(Pause::to_string).collect();
+            let left = left.join(", ");
+            tracing::info!(pipeline, "no longer {what}; still {left}");
+        }
     }
 
     fn tell(&self, notice: Notice) {

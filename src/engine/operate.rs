@@ -137,20 +137,22 @@ impl Steps {
         let known = self
             .planner
             .paused(&pause.pipeline, &pause.holder, host.now());
-        let operated = Operated::Paused(known.is_some());
+        let is_renewed = known.is_some();
+        let operated = Operated::Paused(is_renewed);
         if let Some(known) = known {
             pause.since = known.since;
             if pause.reason.is_empty() {
                 pause.reason.clone_from(&known.reason);
             }
-        } else {
-            tracing::info!(pipeline = %pause.pipeline, "{pause}");
         }
         let committed = host.during(self, self.desk.pause(pause.clone(), done(asked, operated)));
         if let Err(error) = committed.await? {
             return Ok(Err(error));
         }
-        host.committed(Committed::Pause(&pause))?;
+        host.committed(Committed::Pause {
+            pause: &pause,
+            is_renewed,
+        })?;
         self.planner.pause(pause);
         Ok(Ok(operated))
     }
@@ -163,8 +165,10 @@ impl Steps {
         asked: Option<AskId>,
     ) -> Result<Result<Operated, StoreError>, H::End> {
         let now = host.now();
-        let held = self.planner.paused(&pipeline, &holder, now).is_some();
-        let operated = Operated::Resumed(held);
+        let pauses = self.planner.pauses(&pipeline, now).cloned();
+        let (ended, left): (Vec<Pause>, Vec<Pause>) =
+            pauses.partition(|pause| pause.holder == holder);
+        let operated = Operated::Resumed(!ended.is_empty());
         let asked = done(asked, operated);
         let resume = self
             .desk
@@ -172,11 +176,13 @@ impl Steps {
         if let Err(error) = host.during(self, resume).await? {
             return Ok(Err(error));
         }
-        host.committed(Committed::Resume(&pipeline, &holder))?;
+        host.committed(Committed::Resume {
+            pipeline: &pipeline,
+            holder: &holder,
+            ended: ended.first(),
+            left: &left,
+        })?;
         self.planner.resume(&pipeline, &holder, now);
-        if held {
-            tracing::info!(pipeline = %pipeline, "resumed");
-        }
         Ok(Ok(operated))
     }
 

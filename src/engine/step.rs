@@ -94,9 +94,23 @@ pub enum Committed<'a> {
     /// A part of what a request for everything takes or lets go.
     Part,
     /// A pause, of which the planner does not know yet.
-    Pause(&'a Pause),
+    Pause {
+        /// The pause.
+        pause: &'a Pause,
+        /// Whether its holder had one before, which it replaces.
+        is_renewed: bool,
+    },
     /// The end of a pause, of which the planner does not know yet.
-    Resume(&'a PipelineId, &'a Holder),
+    Resume {
+        /// Whose purges.
+        pipeline: &'a PipelineId,
+        /// Whose pause.
+        holder: &'a Holder,
+        /// The pause; `None`: there was none any more.
+        ended: Option<&'a Pause>,
+        /// The pauses of others, which go on.
+        left: &'a [Pause],
+    },
     /// Changes that are queued again, of which the planner does not know yet; none: there are no more.
     Retry(&'a [Change]),
     /// That so many changes are dropped, of which the planner does not know yet; 0: there are no more.

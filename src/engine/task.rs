@@ -248,12 +248,29 @@ impl Host for Task {
     }
 
     fn committed(&mut self, what: Committed<'_>) -> Result<(), End> {
-        if let Committed::Decisions(decisions) = what {
-            if !decisions.is_empty() {
-                self.journal.unstuck();
+        match what {
+            Committed::Decisions(decisions) => {
+                if !decisions.is_empty() {
+                    self.journal.unstuck();
+                }
+                self.journal.decided(decisions);
+                self.seat.turned.send_replace(());
             }
-            self.journal.decided(decisions);
-            self.seat.turned.send_replace(());
+            Committed::Pause {
+                pause,
+                is_renewed: false,
+            } => self.journal.paused(pause),
+            Committed::Resume {
+                pipeline,
+                ended: Some(ended),
+                left,
+                ..
+            } => self.journal.resumed(pipeline, ended, left),
+            Committed::Pause { .. }
+            | Committed::Resume { .. }
+            | Committed::Part
+            | Committed::Retry(_)
+            | Committed::Drop(_) => {}
         }
         Ok(())
     }

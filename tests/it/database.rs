@@ -116,6 +116,10 @@ async fn while_the_server_is_away_senders_are_asked_to_come_again_and_it_heals_b
         "{why}"
     );
     assert_eq!(bench.status().await["settled"], false);
+    let paused = bench.run(&["pause", "www"]).await;
+    assert_eq!(paused.status.code(), Some(75), "{paused:?}");
+    let log = bench.log();
+    assert!(!log.contains("paused by"), "it is not committed: {log}");
     let client = reqwest::Client::builder().unix_socket(bench.path("admin.sock"));
     let client = client.build().unwrap();
     let get = async |path| {

@@ -143,6 +143,33 @@ async fn a_deploy_ends_as_its_command_did_and_what_it_changed_is_purged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_runs_into_its_timeout_ends_its_pause_and_does_not_name_it() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    let running = start(&bench, &["--timeout", "1s"], IN_TWO_STEPS);
+    exists(&bench, "written").await;
+    until("the first file is queued", async || {
+        (pipeline(&bench).await["queued_assets"] == 1).then_some(())
+    })
+    .await;
+    std::fs::rename(bench.site(), bench.path("away")).unwrap();
+    bench.alarm("root_missing").await;
+    std::fs::write(bench.path("go"), "").unwrap();
+    let late = end(running).await;
+    assert_eq!(late.status.code(), Some(75), "{late:?}");
+    let said = text(&late.stderr);
+    let last = said.lines().find(|line| line.contains("not settled"));
+    let last = last.unwrap_or_else(|| panic!("{said}"));
+    assert!(last.contains("within 1 s: origin /: "), "{said}");
+    for wrong in ["paused by", "edgepurge resume"] {
+        assert!(!last.contains(wrong), "{said}");
+    }
+    assert_eq!(pipeline(&bench).await["pauses"], json!([]));
+    std::fs::rename(bench.path("away"), bench.site()).unwrap();
+    bench.purged("/b.css").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_daemon_the_command_is_not_run() {
     let bench = Bench::new().await;
     bench.config();

@@ -94,6 +94,32 @@ async fn a_pause_survives_a_kill_and_sends_nothing_until_it_is_resumed() {
     assert_eq!(text(&again.stdout), "www: was not paused\n");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_which_pause_has_ended_and_which_goes_on() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    bench
+        .json(&["pause", "www", "--reason", "a migration"])
+        .await;
+    let deployed = bench.run(&["deploy", "www", "--", "/bin/true"]).await;
+    assert!(deployed.status.success(), "{deployed:?}");
+    bench.json(&["resume", "www"]).await;
+    let (log, who) = (bench.log(), user());
+    let line = |says: &str| {
+        let found = log.lines().find(|line| line.contains(says));
+        found.unwrap_or_else(|| panic!("{says}: {log}"))
+    };
+    let ended = line(&format!(
+        "no longer paused by a deploy of {who}; still paused by {who} since "
+    ));
+    assert!(ended.contains("until resumed: a migration"), "{ended}");
+    let resumed = line(&format!("resumed: no longer paused by {who}"));
+    let begun = line(&format!(" paused by {who} since "));
+    for line in [begun, ended, resumed] {
+        assert!(line.contains("www"), "{line}");
+    }
+}
+
 async fn metrics(bench: &Bench) -> String {
     get(bench, "/metrics").await
 }

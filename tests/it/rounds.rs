@@ -228,6 +228,56 @@ async fn wait_names_a_node_that_died_unless_it_is_left_out_and_covers_what_the_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_node_whose_root_is_missing_says_so_and_ends_at_its_timeout() {
+    let Some(fleet) = Fleet::with(2, blind).await else {
+        return;
+    };
+    let here = &fleet.nodes[0];
+    take_root(&fleet.nodes[1]).await;
+    here.alarm("root_missing").await;
+    let cause = "web-2 has not looked at its files yet (alarm root_missing)";
+    for (command, what) in [
+        (&["wait", "www", "--timeout", "3s"][..], "settled"),
+        (&["scan", "www", "--apply", "--timeout", "3s"], "scanned"),
+        (
+            &["deploy", "www", "--timeout", "3s", "--", "/bin/true"],
+            "settled",
+        ),
+    ] {
+        let late = here.run(command).await;
+        assert_eq!(late.status.code(), Some(75), "{late:?}");
+        let said = text(&late.stderr);
+        assert!(said.contains(&format!("www waits: {cause}\n")), "{said}");
+        let last = format!("www is not {what} within 3 s: {cause}\n");
+        assert!(said.ends_with(&last), "{said}");
+        assert!(!said.contains("paused by"), "{said}");
+        assert_eq!(here.status().await["pipelines"][0]["pauses"], json!([]));
+    }
+
+    let round = async || {
+        let causes = here.status().await["pipelines"][0]["causes"].clone();
+        let mut causes = causes.as_array().unwrap().clone();
+        causes.retain(|cause| cause["word"] == "round");
+        causes
+    };
+    until("nothing waits any more", async || {
+        round().await.is_empty().then_some(())
+    })
+    .await;
+    let mut wait = here.command(&["wait", "www"]).spawn().unwrap();
+    until("status says what is waited for", async || {
+        let causes = round().await;
+        (causes == [json!({ "word": "round", "text": cause })]).then_some(())
+    })
+    .await;
+    let shown = text(&here.run(&["status"]).await.stdout);
+    assert!(shown.contains(&format!("waits: {cause}")), "{shown}");
+    give_root(&fleet.nodes[1]);
+    assert!(wait.wait().await.unwrap().success());
+    assert!(round().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn scan_with_apply_looks_at_the_files_of_every_node_and_says_what_each_has() {
     let Some(fleet) = fleet().await else {
         return;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdout, Command};
 
-use crate::bench::{Bench, LIMIT, SHOP, text, until};
+use crate::bench::{Bench, LIMIT, SHOP, sh, text, until};
 
 /// Reads what a program prints until this is in it, or its end.
 async fn read_until(stdout: &mut ChildStdout, shown: &mut String, wanted: Option<&str>) {
@@ -318,6 +318,43 @@ async fn what_waits_says_what_for_and_a_restart_still_knows_how_long_it_took() {
         assert_eq!(again[key], recent[key], "{key}");
     }
     assert!(again["last_purge"].is_string(), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_for_monitoring_names_a_pause_and_a_daemon_that_is_halted() {
+    let mut bench = Bench::new().await;
+    bench.start().await;
+    bench.json(&["pause", "www"]).await;
+    let said = async || {
+        let check = bench.run(&["status", "--check"]).await;
+        (check.status.code(), text(&check.stdout))
+    };
+    let (code, paused) = said().await;
+    assert_eq!(code, Some(0), "{paused}");
+    let whole = "OK - 1 pipeline fresh, www paused | queued=0 oldest=0s";
+    assert!(paused.starts_with(whole), "{paused}");
+    bench.write("a.css", "new");
+    let begins = "OK - 0 of 1 pipeline fresh, www paused | queued=1 ";
+    until("what waits is counted", async || {
+        said().await.1.starts_with(begins).then_some(())
+    })
+    .await;
+    std::fs::rename(bench.site(), bench.path("away")).unwrap();
+    bench.alarm("root_missing").await;
+    let (_, alarmed) = said().await;
+    assert!(
+        alarmed.starts_with("CRITICAL - www: root_missing ("),
+        "{alarmed}"
+    );
+    assert!(alarmed.contains("), www paused | "), "{alarmed}");
+
+    let daemon = bench.pid().to_string();
+    sh(&bench, &format!("kill -STOP {daemon}"));
+    let (code, halted) = said().await;
+    sh(&bench, &format!("kill -CONT {daemon}"));
+    assert_eq!(code, Some(75), "{halted}");
+    assert!(halted.starts_with("CRITICAL - the daemon at "), "{halted}");
+    assert!(halted.ends_with("does not answer within 5 s\n"), "{halted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

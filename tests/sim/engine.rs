@@ -281,12 +281,14 @@ impl Host for World {
                 self.ledger.meet("an all in parts");
                 "between the parts of an all"
             }
-            Committed::Pause(pause) => {
+            Committed::Pause { pause, .. } => {
                 self.held(pause);
                 self.did();
                 "between pause and planner"
             }
-            Committed::Resume(pipeline, holder) => {
+            Committed::Resume {
+                pipeline, holder, ..
+            } => {
                 self.resumed(pipeline, holder);
                 self.did();
                 "between resume and planner"

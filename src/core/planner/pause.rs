@@ -20,10 +20,15 @@ impl Planner {
     /// The pause of a holder, where it holds.
     #[must_use]
     pub fn paused(&self, pipeline: &PipelineId, holder: &Holder, now: Time) -> Option<&Pause> {
-        let pauses = &self.pipelines.get(pipeline)?.pauses;
-        pauses
-            .iter()
-            .find(|pause| pause.holder == *holder && pause.holds(now))
+        self.pauses(pipeline, now)
+            .find(|pause| pause.holder == *holder)
+    }
+
+    /// The pauses of a pipeline that hold.
+    pub fn pauses(&self, pipeline: &PipelineId, now: Time) -> impl Iterator<Item = &Pause> {
+        let pauses = self.pipelines.get(pipeline);
+        let pauses = pauses.into_iter().flat_map(|one| &one.pauses);
+        pauses.filter(move |pause| pause.holds(now))
     }
 
     /// Ends a holder's pause. When it was the last, what is queued is one batch, and closed: who
