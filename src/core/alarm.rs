@@ -175,7 +175,7 @@ alarm_kinds! {
     /// The nodes of a fleet have different configurations.
     ConfigDiffers "config_differs" false:
         "what is noticed on one node is purged by other rules or limits than on another";
-        "give all nodes the same configuration, then `systemctl reload edgepurge` on those that had another",
+        "compare `edgepurge check --print` of nodes on two sides of a bar, give all the same configuration, then `systemctl reload edgepurge` on those that had another",
     /// The clock of this machine, or of this process, is not that of the database.
     Clock "clock" false:
         "times in the log, or all that are shown, are wrong; who leads and what is purged depends on no clock";

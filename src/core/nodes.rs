@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::{NodeId, PATIENCE};
 use super::time::Time;
-pub use differences::{ConfigDigests, Differences};
+pub use differences::{ConfigDigests, Differences, LIMITS};
 pub use report::{Apart, NodeOrigin, NodeReport, NodeWait};
 pub use trees::{Comparison, OtherTree, Trees};
 
