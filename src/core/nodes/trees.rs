@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Node, NodeOrigin};
+use super::{Node, NodeOrigin, NodeState};
 use crate::core::sum::Sum;
 use crate::core::time::Time;
 
@@ -35,6 +35,9 @@ pub struct Trees {
     pub moving: Vec<String>,
     /// How many nodes run. One that is named nowhere has not said that it has the origin.
     pub live: usize,
+    /// How many nodes are silent: it is not known what they hold.
+    #[serde(default)]
+    pub silent: usize,
 }
 
 /// The files of an origin on a node that holds others than most.
@@ -58,10 +61,11 @@ impl Trees {
             [] => {}
             [one] => said.push(format!("{one} holds {files}")),
             nodes => {
-                let who = if nodes.len() == self.live {
-                    format!("all {} nodes", nodes.len())
-                } else {
-                    nodes.join(", ")
+                let who = match (nodes.len(), self.silent) {
+                    (some, _) if some != self.live => nodes.join(", "),
+                    (all, 0) => format!("all {all} nodes"),
+                    (2, _) => "both nodes that run".to_owned(),
+                    (all, _) => format!("all {all} nodes that run"),
                 };
                 let but = match self.diverged {
                     0 => String::new(),
@@ -109,6 +113,10 @@ impl Comparison {
     pub fn observe(&mut self, now: Time, nodes: &[Node]) -> Vec<Trees> {
         let mut origins: BTreeMap<(String, String), BTreeMap<&str, &NodeOrigin>> = BTreeMap::new();
         let live: Vec<&Node> = nodes.iter().filter(|node| node.state.is_live()).collect();
+        let silent = nodes
+            .iter()
+            .filter(|node| node.state == NodeState::Silent)
+            .count();
         for node in &live {
             for origin in &node.report.origins {
                 let key = (origin.pipeline.clone(), origin.origin.clone());
@@ -128,6 +136,7 @@ impl Comparison {
                 pipeline,
                 origin,
                 live: live.len(),
+                silent,
                 ..watched.observe(now, &of)
             }
         });
@@ -208,7 +217,7 @@ fn alike(a: (&str, &NodeOrigin), b: (&str, &NodeOrigin)) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::nodes::{Apart, NodeReport, NodeState};
+    use crate::core::nodes::{Apart, NodeReport};
 
     fn at(seconds: u64) -> Time {
         Time::from_millis(seconds * 1_000)
@@ -263,6 +272,25 @@ mod tests {
         let nodes = ["web-1", "web-2", "web-3"].map(|name| node(name, Some(A)));
         let said = said(&mut Comparison::default(), 0, &nodes);
         assert_eq!(said, ["all 3 nodes hold the same 2 files"]);
+    }
+
+    #[test]
+    fn while_a_node_is_silent_those_that_run_are_said_to_hold_the_same() {
+        let silent = Node {
+            state: NodeState::Silent,
+            ..node("web-4", Some(B))
+        };
+        let nodes = ["web-1", "web-2", "web-3"].map(|name| node(name, Some(A)));
+        let [one, two, three] = nodes;
+        let with = |nodes: &[Node]| said(&mut Comparison::default(), 0, nodes);
+        assert_eq!(
+            with(&[one.clone(), two.clone(), three, silent.clone()]),
+            ["all 3 nodes that run hold the same 2 files"]
+        );
+        assert_eq!(
+            with(&[one, two, silent]),
+            ["both nodes that run hold the same 2 files"]
+        );
     }
 
     #[test]
