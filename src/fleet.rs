@@ -259,11 +259,13 @@ impl Driver {
             Ok((rows, reading)) => {
                 let now = Clock::since_boot();
                 let nodes = self.census.observe(now, rows);
+                let missed = self.census.missed(now, &nodes);
+                let missed = missed.into_iter().map(silent_alarm);
                 let differ = self.differences.observe(now, &nodes);
                 let differ = differ.map(|text| Alarm::new(AlarmKind::ConfigDiffers, text));
                 let wrong = reading.and_then(|reading| clock_alarm(&reading, self.clock));
                 self.alarms
-                    .send_replace(differ.into_iter().chain(wrong).collect());
+                    .send_replace(missed.chain(differ).chain(wrong).collect());
                 let trees = self.comparison.observe(self.clock.now(), &nodes);
                 self.trees.send_replace(trees);
                 self.nodes.send_replace(nodes);
@@ -332,6 +334,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// That a node has been silent for long.
+fn silent_alarm(node: &Node) -> Alarm {
+    let Node { name, since, .. } = node;
+    let text = format!("{name} has been silent since {since}; it did not stop by itself");
+    Alarm::new(AlarmKind::Silent, text)
+        .about_node(name)
+        .since(*since)
 }
 
 /// That the clock of this process or of its machine is not that of the database.
