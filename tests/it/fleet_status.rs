@@ -129,6 +129,9 @@ async fn a_node_that_dies_is_an_alarm_of_each_that_runs_until_it_is_back() {
         let status = text(&node.run(&["status"]).await.stdout);
         let same = "both nodes that run hold the same 1 file";
         assert!(status.contains(same), "{status}");
+        // The pipeline is not held up, and head and row say the same.
+        assert!(status.starts_with("▲ 1 alarm · 1 pipeline"), "{status}");
+        assert!(status.contains("● www  fresh"), "{status}");
     }
     fleet.nodes[0].start().await;
     for node in [1, 2] {
@@ -138,6 +141,41 @@ async fn a_node_that_dies_is_an_alarm_of_each_that_runs_until_it_is_back() {
             (is_over && node.log().contains("the alarm silent is over")).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_a_node_says_so_of_the_pipeline_and_of_the_nodes() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    fleet.nodes[1].kill().await;
+    let node = &fleet.nodes[0];
+    until("the other node is silent", async || {
+        let nodes = node.json(&["node", "list"]).await;
+        (nodes[1]["state"] == "silent").then_some(())
+    })
+    .await;
+    let list = text(&node.run(&["node", "list"]).await.stdout);
+    assert!(list.starts_with("web-1  "), "{list}");
+    fleet.server.kill();
+    node.alarm("store").await;
+    let status = text(&node.run(&["status"]).await.stdout);
+    assert!(
+        status.starts_with("▲ 1 alarm · 0 of 1 pipeline fresh"),
+        "{status}"
+    );
+    assert!(status.contains("▲ www  trouble"), "{status}");
+    let list = node.run(&["node", "list"]).await;
+    assert_eq!(list.status.code(), Some(0), "{list:?}");
+    let list = text(&list.stdout);
+    let (first, nodes) = list.split_once('\n').unwrap();
+    let at = first.strip_suffix(", PostgreSQL does not answer:");
+    assert!(at.is_some_and(|at| at.starts_with("as of ")), "{list}");
+    assert!(nodes.starts_with("web-1  "), "{list}");
+    for name in ["web-1", "web-2"] {
+        let forgotten = node.run(&["node", "forget", name]).await;
+        assert_eq!(forgotten.status.code(), Some(75), "{forgotten:?}");
     }
 }
 
