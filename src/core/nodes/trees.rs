@@ -4,6 +4,7 @@
 //! That sums are the same proves it at once. That they are not may be because one report is older than the other: a
 //! node holds other files when none of the sums has moved for [`QUIET`], and until its files are seen to be the same.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,8 +26,11 @@ pub struct Trees {
     pub origin: String,
     /// The nodes that hold the same files: the most that do.
     pub same: Vec<String>,
-    /// How many files they hold.
+    /// How many files they hold; where not all hold as many, since some are diverged, how many one of them does.
     pub files: u64,
+    /// How many files each of them holds.
+    #[serde(default)]
+    pub held: BTreeMap<String, u64>,
     /// How many of them are diverged: they are not the same on all of these nodes, and all others are.
     pub diverged: usize,
     /// The nodes that hold other files.
@@ -56,10 +60,9 @@ impl Trees {
     #[must_use]
     pub fn said(&self, past: impl Fn(Time) -> String) -> String {
         let mut said = Vec::new();
-        let files = counted(self.files);
         match self.same.as_slice() {
             [] => {}
-            [one] => said.push(format!("{one} holds {files}")),
+            [one] => said.push(format!("{one} holds {}", counted(self.files))),
             nodes => {
                 let who = match (nodes.len(), self.silent) {
                     (some, _) if some != self.live => nodes.join(", "),
@@ -67,11 +70,7 @@ impl Trees {
                     (2, _) => "both nodes that run".to_owned(),
                     (all, _) => format!("all {all} nodes that run"),
                 };
-                let but = match self.diverged {
-                    0 => String::new(),
-                    many => format!(", but for {} diverged", counted(many as u64)),
-                };
-                said.push(format!("{who} hold the same {files}{but}"));
+                said.push(format!("{who} hold the same {}", self.held()));
             }
         }
         said.extend(self.differ.iter().map(|other| {
@@ -87,6 +86,37 @@ impl Trees {
             said.push(format!("not known now of {}", self.moving.join(", ")));
         }
         said.join("; ")
+    }
+
+    /// What those hold that hold the same, in words. Diverged files may be gone on some of them, which hold fewer then.
+    fn held(&self) -> String {
+        let mut counts: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for (node, files) in &self.held {
+            counts.entry(*files).or_default().push(node);
+        }
+        let diverged = self.diverged as u64;
+        if diverged == 0 {
+            return counted(self.files);
+        } else if counts.len() < 2 {
+            let (files, diverged) = (counted(self.files), counted(diverged));
+            return format!("{files}, but for {diverged} diverged");
+        }
+        let mut counts: Vec<(u64, Vec<&str>)> = counts.into_iter().collect();
+        counts.sort_by_key(|(files, nodes)| Reverse((nodes.len(), *files)));
+        let each = counts.iter().enumerate().map(|(at, (files, nodes))| {
+            let names = nodes.join(", ");
+            let hold = if nodes.len() == 1 { "holds" } else { "hold" };
+            match at {
+                0 => format!("{names} {hold} {}", counted(*files)),
+                _ => format!("{names} {files}"),
+            }
+        });
+        let each: Vec<String> = each.collect();
+        let are = if diverged == 1 { "is" } else { "are" };
+        format!(
+            "files, but for {diverged} that {are} diverged ({})",
+            each.join(", ")
+        )
     }
 }
 
@@ -162,6 +192,7 @@ impl Watched {
                 self.apart.remove(*name);
                 trees.diverged = trees.diverged.max(diverged);
                 trees.same.push((*name).to_owned());
+                trees.held.insert((*name).to_owned(), one.indexed_files);
                 continue;
             }
             if one.sum.is_some() {
@@ -372,6 +403,25 @@ mod tests {
         said(&mut comparison, 0, &other);
         let found = comparison.observe(at(10), &other);
         assert_eq!(found[0].differ.len(), 1);
+    }
+
+    #[test]
+    fn where_diverged_files_are_gone_on_a_node_it_is_said_how_many_each_holds() {
+        const ALL: &[(&str, u8)] = &[("a", 1), ("b", 1), ("c", 1)];
+        const ONE: &[(&str, u8)] = &[("a", 1)];
+        let mut two = apart(node("web-2", Some(ONE)), "web-1", ALL);
+        two.report.origins[0].apart[0].files = 2;
+        let of_third = Apart {
+            node: "web-3".to_owned(),
+            ..two.report.origins[0].apart[0].clone()
+        };
+        two.report.origins[0].apart.push(of_third);
+        let nodes = [node("web-1", Some(ALL)), two, node("web-3", Some(ALL))];
+        let expected = "all 3 nodes hold the same files, but for 2 that are diverged (web-1, web-3 hold 3 files, web-2 1)";
+        assert_eq!(said(&mut Comparison::default(), 0, &nodes), [expected]);
+        let [one, two, _] = nodes;
+        let expected = "all 2 nodes hold the same files, but for 2 that are diverged (web-1 holds 3 files, web-2 1)";
+        assert_eq!(said(&mut Comparison::default(), 0, &[one, two]), [expected]);
     }
 
     #[test]
