@@ -58,6 +58,7 @@ pub(crate) mod scan;
 mod status;
 mod trees;
 
+pub(crate) use alarm_times::AlarmKey;
 pub use alarm_times::AlarmTimes;
 pub use api::Status;
 pub(crate) use asks::{ASK_LOOK, ASK_PATIENCE};

@@ -136,6 +136,9 @@ pub struct FileExplained {
     pub unread: bool,
     /// The link on its way that is not followed, so that nothing is purged for this name of it.
     pub not_followed: Option<String>,
+    /// How it is diverged from those of other nodes; only a daemon knows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diverged: Vec<String>,
     /// For each kind of change, what decides and what is purged.
     pub on: BTreeMap<Kind, Verdict>,
 }
@@ -432,6 +435,7 @@ impl Explained {
             absent: None,
             unread: false,
             not_followed: None,
+            diverged: Vec::new(),
             on: BTreeMap::new(),
         }
     }

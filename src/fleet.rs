@@ -41,6 +41,10 @@ pub type Lead = Box<
 pub struct FleetHandle {
     leads: watch::Receiver<bool>,
     nodes: watch::Receiver<Vec<Node>>,
+    /// When they were observed last.
+    observed: watch::Receiver<Option<Time>>,
+    /// Asks for them to be observed now.
+    looks: watch::Sender<()>,
     trees: watch::Receiver<Vec<Trees>>,
     alarms: watch::Receiver<Vec<Alarm>>,
     /// Says that this node has opened a round, or done one.
@@ -65,6 +69,21 @@ impl FleetHandle {
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
         self.nodes.borrow().clone()
+    }
+
+    /// When they were observed last; `None`: not yet.
+    #[must_use]
+    pub fn observed(&self) -> Option<Time> {
+        *self.observed.borrow()
+    }
+
+    /// Has the nodes observed now, and waits for a moment until this one is not among them any more.
+    pub async fn without(&self, node: NodeId) {
+        let mut nodes = self.subscribe();
+        self.looks.send_replace(());
+        let is_it = |one: &Node| one.observed.is_some_and(|(id, _)| id == node);
+        let gone = nodes.wait_for(|nodes| !nodes.iter().any(is_it));
+        drop(tokio::time::timeout(WINDOW, gone).await);
     }
 
     /// How the files of the origins compare on them, as they were observed last.
@@ -105,6 +124,8 @@ pub fn spawn(
         is_vacant: false,
         leads: watch::Sender::new(false),
         nodes: watch::Sender::default(),
+        observed: watch::Sender::default(),
+        looks: watch::Sender::default(),
         trees: watch::Sender::default(),
         alarms: watch::Sender::default(),
         rounds: watch::Sender::default(),
@@ -152,6 +173,8 @@ struct Driver {
     is_vacant: bool,
     leads: watch::Sender<bool>,
     nodes: watch::Sender<Vec<Node>>,
+    observed: watch::Sender<Option<Time>>,
+    looks: watch::Sender<()>,
     trees: watch::Sender<Vec<Trees>>,
     alarms: watch::Sender<Vec<Alarm>>,
     rounds: watch::Sender<()>,
@@ -163,6 +186,8 @@ impl Driver {
         FleetHandle {
             leads: self.leads.subscribe(),
             nodes: self.nodes.subscribe(),
+            observed: self.observed.subscribe(),
+            looks: self.looks.clone(),
             trees: self.trees.subscribe(),
             alarms: self.alarms.subscribe(),
             rounds: self.rounds.clone(),
@@ -172,6 +197,7 @@ impl Driver {
 
     async fn run(mut self, stopping: CancellationToken) -> Result<(), Fault> {
         let mut stops = false;
+        let mut looks = self.looks.subscribe();
         while !stops || self.term.is_some() || !self.questions.is_empty() {
             let wake = self.lease.next_wake();
             let sleep = async {
@@ -209,6 +235,10 @@ impl Driver {
                         continue;
                     }
                     (LeaseEvent::News, None)
+                }
+                Ok(()) = looks.changed(), if !stops => {
+                    self.beat();
+                    continue;
                 }
                 () = sleep => (LeaseEvent::Wake, None),
             };
@@ -264,11 +294,14 @@ impl Driver {
             Ok((rows, reading)) => {
                 let now = Clock::since_boot();
                 let nodes = self.census.observe(now, rows);
+                let missed = self.census.missed(now, &nodes);
+                let missed = missed.into_iter().map(silent_alarm);
                 let differ = self.differences.observe(now, &nodes);
                 let differ = differ.map(|text| Alarm::new(AlarmKind::ConfigDiffers, text));
                 let wrong = reading.and_then(|reading| clock_alarm(&reading, self.clock));
                 self.alarms
-                    .send_replace(differ.into_iter().chain(wrong).collect());
+                    .send_replace(missed.chain(differ).chain(wrong).collect());
+                self.observed.send_replace(Some(self.clock.now()));
                 let trees = self.comparison.observe(self.clock.now(), &nodes);
                 self.trees.send_replace(trees);
                 self.nodes.send_replace(nodes);
@@ -337,6 +370,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// That a node has been silent for long.
+fn silent_alarm(node: &Node) -> Alarm {
+    let Node { name, since, .. } = node;
+    let text = format!("{name} has been silent since {since}; it did not stop by itself");
+    Alarm::new(AlarmKind::Silent, text)
+        .about_node(name)
+        .since(*since)
 }
 
 /// That the clock of this process or of its machine is not that of the database.

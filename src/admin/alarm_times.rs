@@ -6,8 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::time::Time;
 
-/// One alarm: the pipeline, the origin, the reason.
-pub(crate) type AlarmKey = (Option<String>, Option<String>, AlarmKind);
+/// One alarm: what it is about (the pipeline, the origin, another node), and the reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AlarmKey {
+    /// The pipeline's name.
+    pub(crate) pipeline: Option<String>,
+    /// The origin's.
+    pub(crate) origin: Option<String>,
+    /// The other node's.
+    pub(crate) about: Option<String>,
+    /// The reason.
+    pub(crate) reason: AlarmKind,
+}
 
 /// The alarms that are on, each since when it is known.
 #[derive(Debug, Default)]
@@ -21,8 +31,12 @@ impl AlarmTimes {
 
     /// Which alarm it is.
     pub(crate) fn key(alarm: &Alarm) -> AlarmKey {
-        let (pipeline, origin) = (alarm.pipeline.clone(), alarm.origin.clone());
-        (pipeline, origin, alarm.reason)
+        AlarmKey {
+            pipeline: alarm.pipeline.clone(),
+            origin: alarm.origin.clone(),
+            about: alarm.about.clone(),
+            reason: alarm.reason,
+        }
     }
 
     /// Since when an alarm is on: as its part knows, or as it was noticed.

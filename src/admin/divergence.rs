@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Admin;
 use super::api::PipelineStatus;
 use super::cause::counted;
-use crate::core::agreement::Divergence;
+use crate::core::agreement::{Divergence, File};
 use crate::core::alarm::{Alarm, AlarmKind};
+use crate::core::change::PipelineId;
 use crate::core::lease::NodeId;
 use crate::core::nodes::{Node, Trees};
 use crate::core::time::Time;
@@ -44,16 +45,25 @@ fn other_tree(trees: &Trees, node: &str, since: Time) -> Option<Alarm> {
     Some(alarm)
 }
 
+/// How a file of a pipeline is not the same here and on other nodes, in words; nothing: it is, or is still waited for.
+pub(super) fn of_file(admin: &Admin, pipeline: &PipelineId, file: &File) -> Vec<String> {
+    let (nodes, agreements) = (admin.nodes(), admin.agreements.lock());
+    let agreement = agreements.get(pipeline).into_iter();
+    let from = agreement.flat_map(|agreement| agreement.diverged_from(file));
+    from.map(|one| one.said(&name(&nodes, one.node))).collect()
+}
+
+fn name(nodes: &[Node], id: NodeId) -> String {
+    let is = |node: &&Node| node.observed.is_some_and(|(of, _)| of == id);
+    let node = nodes.iter().find(is);
+    node.map_or_else(|| format!("node {}", id.0), |node| node.name.clone())
+}
+
 fn raised(divergence: &Divergence, nodes: &[Node]) -> Alarm {
-    let name = |id: NodeId| {
-        let is = |node: &&Node| node.observed.is_some_and(|(of, _)| of == id);
-        let node = nodes.iter().find(is);
-        node.map_or_else(|| format!("node {}", id.0), |node| node.name.clone())
-    };
-    let named = divergence.named.iter().map(|(file, node)| {
-        let (path, origin) = (shown(&file.path), &file.origin);
-        let path = path.escape_debug();
-        format!("{path} of origin {origin}, by {}", name(*node))
+    let named = divergence.named.iter().map(|one| {
+        let (path, origin) = (shown(&one.file.path), &one.file.origin);
+        let (path, said) = (path.escape_debug(), one.said(&name(nodes, one.node)));
+        format!("{path} of origin {origin}, {said}")
     });
     let named: Vec<String> = named.collect();
     let more = match divergence.files - named.len() {
@@ -71,7 +81,7 @@ fn raised(divergence: &Divergence, nodes: &[Node]) -> Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::agreement::{Agreement, Content, Fact, File};
+    use crate::core::agreement::{Agreement, Content, Fact};
     use crate::core::change::Seq;
     use crate::core::nodes::NodeState;
 
@@ -87,7 +97,11 @@ mod tests {
                     origin: "site".into(),
                     path: format!("{seq}.html").into_bytes(),
                 },
-                content: Content::Hash([2; 32]),
+                content: if seq == 1 {
+                    Content::Gone
+                } else {
+                    Content::Hash([2; 32])
+                },
             };
             agreement.fact(began, fact, Content::Hash([1; 32]));
         }
@@ -109,8 +123,8 @@ mod tests {
         let alarm = alarm(due).unwrap();
         assert_eq!(
             alarm.text,
-            "5 files not the same on this node as on others: 1.html of origin site, by web-2; 2.html of origin \
-             site, by web-2; 3.html of origin site, by web-2; and 2 more"
+            "5 files not the same on this node as on others: 1.html of origin site, gone on web-2; 2.html of \
+             origin site, other bytes on web-2; 3.html of origin site, other bytes on web-2; and 2 more"
         );
         assert_eq!(
             (alarm.reason, alarm.since),

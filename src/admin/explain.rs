@@ -8,11 +8,11 @@ use axum::extract::State;
 use super::api::{AssetExplained, ExplainAnswer, ExplainQuery, PURGES};
 use super::input::Query;
 use super::status::known;
-use super::{Admin, AdminError};
-use crate::core::agreement::{Compared, live};
+use super::{Admin, AdminError, divergence};
+use crate::core::agreement::{Compared, File, live};
 use crate::core::asset::Asset;
 use crate::core::change::{PipelineId, Seq};
-use crate::explain::host_of;
+use crate::explain::{FileExplained, host_of};
 use crate::intake::parse_asset;
 use crate::store::AssetHistory;
 
@@ -53,6 +53,9 @@ pub(crate) async fn explain(
                 .map_err(|error| AdminError::Unavailable(error.to_string()))?
                 .map_err(|error| invalid(&error))?;
             files.retain(|file| wanted.iter().any(|id| admin.name(id) == file.pipeline));
+            for file in &mut files {
+                file.diverged = diverged(&admin, file);
+            }
             let assets = Vec::new();
             Ok(Json(ExplainAnswer { files, assets }))
         }
@@ -60,6 +63,16 @@ pub(crate) async fn explain(
             "say either asset or path: what is to be explained".to_owned(),
         )),
     }
+}
+
+/// How a file is diverged from those of other nodes, as far as this one knows.
+fn diverged(admin: &Admin, file: &FileExplained) -> Vec<String> {
+    let of = File {
+        origin: file.origin.as_str().into(),
+        path: file.path.clone().into_bytes(),
+    };
+    let pipeline = admin.pipeline(&file.pipeline).ok();
+    pipeline.map_or_else(Vec::new, |(id, _)| divergence::of_file(admin, id, &of))
 }
 
 async fn one(

@@ -20,6 +20,10 @@ pub(super) async fn forget(
             "this edgepurge shares its queue with no other node".to_owned(),
         ));
     };
+    if let Some(why) = admin.store.away() {
+        // What is known of the nodes is old.
+        return Err(AdminError::Unavailable(format!("the queue: {why}")));
+    }
     let mut nodes = fleet.nodes().into_iter();
     let found = nodes.find(|one| one.name == node);
     let found = found.ok_or_else(|| AdminError::NotFound(format!("there is no node `{node}`")))?;
@@ -31,6 +35,7 @@ pub(super) async fn forget(
     match found.observed {
         Some((id, beat)) if !found.state.is_live() && admin.store.forget(id, beat).await? => {
             tracing::warn!(node, "a node is forgotten");
+            fleet.without(id).await;
             Ok(Json(found))
         }
         _ => Err(lives()),

@@ -110,6 +110,9 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         alarm.place = place(admin, alarm);
     }
     let nodes = admin.nodes();
+    let away = admin.store.away().is_some();
+    let fleet = admin.fleet.as_ref().filter(|_| away);
+    let nodes_as_of = fleet.and_then(FleetHandle::observed);
     let leads = admin.fleet.as_ref().is_none_or(FleetHandle::leads);
     alarms.extend(elsewhere(admin, &nodes));
     oldest(admin, &view, &mut pipelines).await?;
@@ -140,6 +143,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         leads,
         nodes,
+        nodes_as_of,
         now,
         started: admin.metrics.recent.began(),
         config_file: admin.config_file.clone(),
@@ -148,7 +152,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         recent_since: admin.metrics.recent.since(),
         last_deliveries: known(admin.store.last_deliveries().await)?,
         api_url: admin.api_url.clone(),
-        settled: !waits && delivered && view.settled() && admin.store.away().is_none(),
+        settled: !waits && delivered && view.settled() && !away,
         fresh: delivered && alarms.is_empty() && pipelines.iter().all(|one| one.fresh),
         api_rate_limit: per_second(view.api_rate_limit),
         api_limits_since: view.api_limits_since,
@@ -262,10 +266,11 @@ fn pipeline_status(
 /// The state of a pipeline; these are its alarms, and those of all pipelines.
 fn state<'a>(pipeline: &PipelineStatus, mut alarms: impl Iterator<Item = &'a Alarm>) -> Word {
     let waits = !pipeline.causes.is_empty();
-    // What is about all pipelines is the trouble of those that it holds back.
+    // What is about all pipelines is the trouble of those that it holds back: without the store, it is not known
+    // what waits.
+    let holds_all = |reason| matches!(reason, AlarmKind::Unauthorized | AlarmKind::Store);
     let troubles = |alarm: &Alarm| {
-        alarm.pipeline.is_some()
-            || (alarm.reason.stalls() && (waits || alarm.reason == AlarmKind::Unauthorized))
+        alarm.pipeline.is_some() || (alarm.reason.stalls() && (waits || holds_all(alarm.reason)))
     };
     if alarms.any(troubles) {
         Word::Trouble

@@ -113,11 +113,16 @@ async fn subject(
             (Vec::new(), wanted.collect())
         }
         Meaning::File(path) => {
-            let files = explainer.file(&path)?;
+            let mut files = explainer.file(&path)?;
             if files.is_empty() {
                 return Err(Failure::usage(format!(
                     "`{given}` lies below the root of no origin, is no key of a bucket, and no absolute URL path"
                 )));
+            }
+            // Only text can be asked for.
+            if let Some(daemon) = daemon.filter(|_| path.to_str().is_some()) {
+                let asked = ask_diverged(daemon, &path, &mut files).await;
+                *unknown = asked.err().or(unknown.take());
             }
             let wanted = assets_of(&files);
             (files, wanted)
@@ -158,6 +163,31 @@ fn assets_of(files: &[FileExplained]) -> Vec<(String, Asset, bool)> {
     assets
         .map(|(pipeline, asset)| (pipeline, asset, false))
         .collect()
+}
+
+/// Asks the daemon how the files are diverged from those of other nodes.
+async fn ask_diverged(
+    daemon: &Daemon,
+    path: &Path,
+    files: &mut [FileExplained],
+) -> Result<(), Failure> {
+    let query = ExplainQuery {
+        path: Some(path.to_owned()),
+        ..ExplainQuery::default()
+    };
+    let found = daemon.find_one::<ExplainAnswer>("/api/v1/explain", &query);
+    let known = found
+        .await?
+        .map_or_else(Vec::new, |reply| reply.value.files);
+    for file in files {
+        let key =
+            |one: &FileExplained| (one.pipeline.clone(), one.origin.clone(), one.path.clone());
+        let mut known = known.iter();
+        if let Some(known) = known.find(|one| key(one) == key(file)) {
+            file.diverged.clone_from(&known.diverged);
+        }
+    }
+    Ok(())
 }
 
 /// Asks the daemon; `None` when it does not know the pipeline yet.

@@ -48,7 +48,7 @@ pub(super) async fn node(global: &Global, command: NodeCommand) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line for each node.
+/// A line for each node, and one above them where they are as they were before.
 pub(super) fn list(status: &Status, moment: &Moment) -> Vec<String> {
     if status.nodes.is_empty() {
         return vec!["the queue is this node's alone".to_owned()];
@@ -68,5 +68,10 @@ pub(super) fn list(status: &Status, moment: &Moment) -> Vec<String> {
         let state = [vec![format!("{state}{since}")], node.said()].concat();
         format!("{:<width$}  {}", node.name, state.join(" · "))
     };
-    status.nodes.iter().map(line).collect()
+    let as_of = status.nodes_as_of.map(|at| {
+        let at = moment.clock(at);
+        format!("as of {at}, PostgreSQL does not answer:")
+    });
+    let nodes = status.nodes.iter().map(line);
+    as_of.into_iter().chain(nodes).collect()
 }

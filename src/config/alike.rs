@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::{Config, Setting};
+use crate::core::nodes::LIMITS;
 
 /// The parts of `[scaleway]` that are limits.
-const LIMITS: [&str; 4] = [
+const LIMIT_KEYS: [&str; 4] = [
     "burst",
     "max_in_flight",
     "requests_per_second",
@@ -42,8 +43,8 @@ pub fn digests(config: &Config) -> BTreeMap<String, String> {
 fn part<'s>(config: &Config, setting: &'s Setting) -> Option<(String, &'s str)> {
     let name = setting.name.as_str();
     let Some(pipeline) = setting.section.strip_prefix("pipeline[") else {
-        let is_limit = setting.section == "scaleway" && LIMITS.contains(&name);
-        return is_limit.then(|| ("limits".to_owned(), ""));
+        let is_limit = setting.section == "scaleway" && LIMIT_KEYS.contains(&name);
+        return is_limit.then(|| (LIMITS.to_owned(), ""));
     };
     let (number, section) = pipeline.split_once(']')?;
     let pipeline = config.pipelines.get(number.parse::<usize>().ok()?)?;

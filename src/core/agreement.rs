@@ -125,10 +125,37 @@ pub struct Diverged {
 pub struct Divergence {
     /// How many.
     pub files: usize,
-    /// The first ones, each with a node that has something else.
-    pub named: Vec<(File, NodeId)>,
+    /// The first ones, each with what one other node has.
+    pub named: Vec<Differing>,
     /// Since when the first of all is given up.
     pub since: Time,
+}
+
+/// A file that is not the same on this node and on another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// The file.
+    pub file: File,
+    /// What this node has of it,
+    pub own: Content,
+    /// the other node,
+    pub node: NodeId,
+    /// and what that one has.
+    pub content: Content,
+}
+
+impl Differing {
+    /// How it differs, in words; the other node has this name.
+    #[must_use]
+    pub fn said(&self, name: &str) -> String {
+        match (self.own, self.content) {
+            (_, Content::Gone) => format!("gone on {name}"),
+            (Content::Gone, _) => format!("gone here, there on {name}"),
+            // What this node has was not compared since its start.
+            (own, content) if own == content => format!("not as on {name}"),
+            _ => format!("other bytes on {name}"),
+        }
+    }
 }
 
 /// A difference between this node's file and another's.
@@ -386,26 +413,45 @@ impl Agreement {
     pub fn divergence(&self, since: Time, named: usize) -> Option<Divergence> {
         let mut found: Option<Divergence> = None;
         let mut last = None;
-        let serving = self.diverged().filter(|(key, _)| {
-            let known = self.differences.get(*key);
-            known.is_some_and(|known| known.serves)
-        });
-        for ((file, node), at) in serving.filter(|(_, at)| *at <= since) {
+        for (at, differing) in self.serving().filter(|(at, _)| *at <= since) {
             let all = found.get_or_insert(Divergence {
                 since: at,
                 ..Divergence::default()
             });
             all.since = all.since.min(at);
             // Those of one file follow each other.
-            if last.replace(file) == Some(file) {
+            if last.as_ref() == Some(&differing.file) {
                 continue;
             }
+            last = Some(differing.file.clone());
             all.files += 1;
             if all.named.len() < named {
-                all.named.push((file.clone(), *node));
+                all.named.push(differing);
             }
         }
         found
+    }
+
+    /// From which nodes a file is diverged.
+    pub fn diverged_from(&self, file: &File) -> impl Iterator<Item = Differing> {
+        let of = self.serving().map(|(_, differing)| differing);
+        of.filter(move |differing| differing.file == *file)
+    }
+
+    /// What is diverged from nodes that serve files now, each since when.
+    fn serving(&self) -> impl Iterator<Item = (Time, Differing)> {
+        self.differences.iter().filter_map(|((file, node), known)| {
+            let State::Diverged(since) = known.state else {
+                return None;
+            };
+            let differing = || Differing {
+                file: file.clone(),
+                own: known.own,
+                node: *node,
+                content: known.content,
+            };
+            known.serves.then(|| (since, differing()))
+        })
     }
 
     /// How many files of an origin are diverged from each node, and what this node's sum is with what that one has

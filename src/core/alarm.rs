@@ -15,6 +15,9 @@ pub struct Alarm {
     /// The node that reports it; `None`: this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The name of the node that it is about, where that is another one than reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The name of the origin that it is about, set as the pipeline's is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -51,8 +54,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// What stands for the pipeline's name in the remedies.
+/// What stands for the pipeline's name in the remedies,
 const NAME: &str = "{pipeline}";
+/// and for that of the node that an alarm is about.
+const NODE: &str = "{node}";
 
 impl Alarm {
     /// An alarm that does not name its pipeline and origin yet.
@@ -61,6 +66,7 @@ impl Alarm {
         Self {
             pipeline: None,
             node: None,
+            about: None,
             origin: None,
             reason,
             text: text.into(),
@@ -77,11 +83,12 @@ impl Alarm {
         format!("{}; to do: {}", self.text, self.remedy)
     }
 
-    /// The names of the node and of the pipeline that it is about: `web-2: www: `.
+    /// The names of the node that reports it, and of the node and the pipeline that it is about: `web-2: www: `.
     #[must_use]
     pub fn whose(&self) -> String {
         let named = |name: &Option<String>| name.as_ref().map(|name| format!("{name}: "));
-        [named(&self.node), named(&self.pipeline)]
+        [&self.node, &self.about, &self.pipeline]
+            .map(named)
             .map(Option::unwrap_or_default)
             .concat()
     }
@@ -91,6 +98,16 @@ impl Alarm {
     pub fn since(self, since: Time) -> Self {
         Self {
             since: Some(since),
+            ..self
+        }
+    }
+
+    /// The same, about another node.
+    #[must_use]
+    pub fn about_node(self, name: &str) -> Self {
+        Self {
+            about: Some(name.to_owned()),
+            remedy: self.remedy.replace(NODE, name),
             ..self
         }
     }
@@ -136,7 +153,8 @@ macro_rules! alarm_kinds {
                 }
             }
 
-            /// What to do about it. `{pipeline}` stands for the pipeline's name.
+            /// What to do about it. `{pipeline}` stands for the pipeline's name, `{node}` for that of the node that
+            /// it is about.
             #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self {
@@ -172,10 +190,14 @@ alarm_kinds! {
     Store "store" true:
         "webhooks are refused with 503 and come again, changes of files are kept in memory; nothing is purged";
         "mend what the reason says: the server, its network, the URL in database_url_file; it goes on by itself",
+    /// A node of the fleet died, or is cut off.
+    Silent "silent" false:
+        "changes of files there are not noticed, and other nodes do not wait for it; visitors may get old files from it";
+        "start it, or mend what cuts it off from the database; if it will not come back: `edgepurge node forget {node}`",
     /// The nodes of a fleet have different configurations.
     ConfigDiffers "config_differs" false:
         "what is noticed on one node is purged by other rules or limits than on another";
-        "give all nodes the same configuration, then `systemctl reload edgepurge` on those that had another",
+        "compare `edgepurge check --print` of nodes on two sides of a bar, give all the same configuration, then `systemctl reload edgepurge` on those that had another",
     /// The clock of this machine, or of this process, is not that of the database.
     Clock "clock" false:
         "times in the log, or all that are shown, are wrong; who leads and what is purged depends on no clock";
@@ -282,7 +304,7 @@ impl AlarmKind {
     /// Whether each node of a fleet raises it, since each finds it in what they share.
     #[must_use]
     pub const fn is_everyones(self) -> bool {
-        matches!(self, Self::Failed | Self::ConfigDiffers)
+        matches!(self, Self::Failed | Self::ConfigDiffers | Self::Silent)
     }
 }
 

@@ -2,18 +2,22 @@
 //! for [`PATIENCE`] by the observer's clock is silent. No clock is compared with another machine's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::lease::{NodeId, PATIENCE};
 use super::time::Time;
-pub use differences::{ConfigDigests, Differences};
+pub use differences::{ConfigDigests, Differences, LIMITS};
 pub use report::{Apart, NodeOrigin, NodeReport, NodeWait};
 pub use trees::{Comparison, OtherTree, Trees};
 
 mod differences;
 mod report;
 mod trees;
+
+/// How long a node is silent until an operator has to know: longer than a machine takes to start again.
+const MISSED: Duration = Duration::from_mins(1);
 
 /// What is read of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,18 +139,23 @@ impl Node {
     }
 }
 
-/// What was observed of the nodes: the last beat of each, and when it moved.
+/// What was observed of the nodes.
 #[derive(Clone, Debug, Default)]
-pub struct Census(BTreeMap<NodeId, (i64, Time)>);
+pub struct Census {
+    /// The last beat of each, and when it moved.
+    beats: BTreeMap<NodeId, (i64, Time)>,
+    /// The last beat of each that is missed.
+    missed: BTreeMap<NodeId, i64>,
+}
 
 impl Census {
     /// How it stands with the nodes that were read.
     pub fn observe(&mut self, now: Time, rows: Vec<NodeRow>) -> Vec<Node> {
-        let known = std::mem::take(&mut self.0);
+        let known = std::mem::take(&mut self.beats);
         let node = |row: NodeRow| {
             let before = known.get(&row.id).filter(|(beat, _)| *beat == row.beat);
             let moved = before.map_or(now, |(_, moved)| *moved);
-            self.0.insert(row.id, (row.beat, moved));
+            self.beats.insert(row.id, (row.beat, moved));
             let state = match row {
                 NodeRow { has_left: true, .. } => NodeState::Left,
                 _ if now >= moved.after(PATIENCE) => NodeState::Silent,
@@ -166,9 +175,28 @@ impl Census {
         rows.into_iter().map(node).collect()
     }
 
+    /// The observed nodes that have been silent for a minute, and did not stop by themselves. One that is missed
+    /// stays so until its beat moves, also where the nodes can't be read for a while.
+    pub fn missed<'n>(&mut self, now: Time, nodes: &'n [Node]) -> Vec<&'n Node> {
+        let before = std::mem::take(&mut self.missed);
+        let is_missed = |node: &&Node| {
+            let Some((id, beat)) = node.observed.filter(|_| node.state != NodeState::Left) else {
+                return false;
+            };
+            let moved = self.beats.get(&id).map(|(_, moved)| *moved);
+            let is_late = moved.is_some_and(|moved| now >= moved.after(MISSED));
+            let is_missed = is_late || before.get(&id) == Some(&beat);
+            if is_missed {
+                self.missed.insert(id, beat);
+            }
+            is_missed
+        };
+        nodes.iter().filter(is_missed).collect()
+    }
+
     /// The nodes could not be read: that time does not count against them.
     pub fn interrupted(&mut self) {
-        self.0.clear();
+        self.beats.clear();
     }
 }
 
@@ -213,6 +241,52 @@ mod tests {
         let first = census.observe(at(0), vec![row(7)]);
         census.interrupted();
         assert_eq!(census.observe(at(60), vec![row(7)]), first);
+    }
+
+    #[test]
+    fn a_node_is_missed_when_it_is_silent_for_a_minute_until_it_is_back_stops_or_is_forgotten() {
+        let mut census = Census::default();
+        let mut missed = |second, rows: Vec<NodeRow>| {
+            let nodes = census.observe(at(second), rows);
+            let missed = census.missed(at(second), &nodes);
+            missed
+                .iter()
+                .map(|node| node.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let none: [String; 0] = [];
+        assert_eq!(missed(0, vec![row(7)]), none);
+        assert_eq!(missed(59, vec![row(7)]), none);
+        assert_eq!(missed(60, vec![row(7)]), ["web-2"]);
+        assert_eq!(missed(61, vec![row(7)]), ["web-2"]);
+        assert_eq!(missed(62, vec![row(8)]), none, "it is back");
+        assert_eq!(missed(122, vec![row(8)]), ["web-2"]);
+        let left = NodeRow {
+            has_left: true,
+            ..row(8)
+        };
+        assert_eq!(missed(124, vec![left]), none, "it stopped");
+        assert_eq!(missed(126, vec![row(9)]), none);
+        assert_eq!(missed(190, vec![row(9)]), ["web-2"]);
+        assert_eq!(missed(191, vec![]), none, "it is forgotten");
+    }
+
+    #[test]
+    fn a_node_that_is_missed_stays_so_when_the_nodes_could_not_be_read() {
+        let mut census = Census::default();
+        let missed = |second, census: &mut Census, beat| {
+            let nodes = census.observe(at(second), vec![row(beat)]);
+            census.missed(at(second), &nodes).len()
+        };
+        assert_eq!(missed(0, &mut census, 7), 0);
+        assert_eq!(missed(60, &mut census, 7), 1);
+        census.interrupted();
+        assert_eq!(missed(70, &mut census, 7), 1);
+        census.interrupted();
+        assert_eq!(missed(80, &mut census, 8), 0);
+        // That the nodes could not be read is the fault of none.
+        census.interrupted();
+        assert_eq!(missed(170, &mut census, 8), 0);
     }
 
     #[test]

@@ -8,9 +8,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd;
-use crate::admin::{Admin, AlarmTimes, News, Status, counted, progress};
+use crate::admin::{Admin, AlarmKey, AlarmTimes, News, Status, counted, progress};
 use crate::config::{self, Config};
-use crate::core::alarm::Alarm;
 use crate::core::nodes::{NodeReport, NodeWait};
 use crate::core::time::Time;
 use crate::origin::OriginStatus;
@@ -130,18 +129,23 @@ fn tell(told: &AlarmTimes, status: &Status) {
     if unready(status).next().is_some() {
         return;
     }
-    told.retain(|(pipeline, origin, reason), since| {
-        let on = |alarm: &Alarm| {
-            let whose = (&alarm.pipeline, &alarm.origin, &alarm.reason);
-            whose == (&*pipeline, &*origin, &*reason)
-        };
-        let stays = status.own_alarms().any(on);
+    told.retain(|key, since| {
+        let stays = status
+            .own_alarms()
+            .any(|alarm| AlarmTimes::key(alarm) == *key);
         if !stays {
             let after_s = status.now.since(*since).as_secs();
+            let AlarmKey {
+                pipeline,
+                origin,
+                about,
+                reason,
+            } = key;
             let reason = reason.as_str();
             tracing::info!(
                 pipeline,
                 origin,
+                about,
                 reason,
                 after_s,
                 "the alarm {reason} is over"

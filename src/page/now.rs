@@ -313,6 +313,9 @@ fn nodes(status: &Status) -> Markup {
         @if !status.nodes.is_empty() {
             section id="nodes" data-live {
                 h2 { "Nodes" }
+                @if let Some(at) = status.nodes_as_of {
+                    p { "As of " (moment(at)) ": PostgreSQL does not answer." }
+                }
                 ul {
                     @for node in &status.nodes {
                         li {

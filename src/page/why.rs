@@ -151,6 +151,9 @@ fn of_file(file: &FileExplained, config: &Path) -> Markup {
                 @if file.unread {
                     p { "Its " (file.unread_noun()) " not read yet: until then every sign of a write is a change." }
                 }
+                @if !file.diverged.is_empty() {
+                    p { "Diverged: " (file.diverged.join(", ")) "; each change of it is purged, and not waited for." }
+                }
                 ul { (verdicts(file, config)) }
             }
         }

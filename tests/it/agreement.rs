@@ -381,6 +381,14 @@ async fn a_file_that_is_waited_for_or_diverged_is_no_difference_of_the_trees() {
     fleet
         .say(&[0, 1], &format!("{same} 2 files, but for 1 file diverged"))
         .await;
+    let file = fleet.nodes[0].path("site/b.css");
+    let explained = fleet.nodes[0]
+        .run(&["explain", file.to_str().unwrap()])
+        .await;
+    let explained = text(&explained.stdout);
+    let diverged =
+        "diverged: other bytes on web-2; each change of it is purged, and not waited for";
+    assert!(explained.contains(diverged), "{explained}");
     fleet.nodes[1].write("b.css", "new");
     fleet.say(&[0, 1], &format!("{same} 2 files")).await;
     until("nothing is diverged", async || {

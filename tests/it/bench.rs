@@ -76,8 +76,17 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Waits until something is so.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let waited = tokio::time::timeout(LIMIT, async {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(LIMIT, what, look).await
+}
+
+/// The same for what may take so long.
+pub(crate) async fn until_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let waited = tokio::time::timeout(limit, async {
         loop {
             if let Some(found) = look().await {
                 return found;
@@ -87,7 +96,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     });
     waited
         .await
-        .unwrap_or_else(|_| panic!("waited {} s in vain: {what}", LIMIT.as_secs()))
+        .unwrap_or_else(|_| panic!("waited {} s in vain: {what}", limit.as_secs()))
 }
 
 pub(crate) struct Bench {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, skip, text, until};
+use crate::bench::{Bench, skip, text, until, until_within};
 use crate::fleet::Fleet;
 use crate::webhooks::{address, post};
 
@@ -90,6 +90,93 @@ async fn an_alarm_of_one_node_is_shown_by_all_with_its_name_until_it_is_over() {
         (quiet && *files == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_dies_is_an_alarm_of_each_that_runs_until_it_is_back() {
+    let Some(mut fleet) = Fleet::start(3).await else {
+        return;
+    };
+    let silent = async |node: &Bench| alarms(&node.status().await, "silent");
+    fleet.nodes[0].kill().await;
+    for node in [1, 2] {
+        let node = &fleet.nodes[node];
+        // It is silent for a minute before that, and a busy machine takes time.
+        let limit = Duration::from_mins(3);
+        let shown = until_within(limit, "the node that died is an alarm", async || {
+            silent(node).await.pop()
+        })
+        .await;
+        assert_eq!(
+            (&shown["about"], &shown["node"]),
+            (&"web-1".into(), &Value::Null)
+        );
+        let said = shown["text"].as_str().unwrap();
+        assert!(said.starts_with("web-1 has been silent since 2"), "{said}");
+        let remedy = shown["remedy"].as_str().unwrap();
+        assert!(remedy.contains("edgepurge node forget web-1"), "{remedy}");
+        let check = node.run(&["status", "--check"]).await;
+        assert_eq!(check.status.code(), Some(1), "{check:?}");
+        let said = text(&check.stdout);
+        assert!(said.starts_with("CRITICAL - web-1: silent ("), "{said}");
+        assert_eq!(silent(node).await.len(), 1, "each says it by itself");
+        until("it is in the log", async || {
+            node.log()
+                .contains("ALARM: web-1 has been silent")
+                .then_some(())
+        })
+        .await;
+        let status = text(&node.run(&["status"]).await.stdout);
+        let same = "both nodes that run hold the same 1 file";
+        assert!(status.contains(same), "{status}");
+        // The pipeline is not held up, and head and row say the same.
+        assert!(status.starts_with("▲ 1 alarm · 1 pipeline"), "{status}");
+        assert!(status.contains("● www  fresh"), "{status}");
+    }
+    fleet.nodes[0].start().await;
+    for node in [1, 2] {
+        let node = &fleet.nodes[node];
+        until("it is over, and in the log", async || {
+            let is_over = silent(node).await.is_empty();
+            (is_over && node.log().contains("the alarm silent is over")).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_a_node_says_so_of_the_pipeline_and_of_the_nodes() {
+    let Some(mut fleet) = Fleet::start(2).await else {
+        return;
+    };
+    fleet.nodes[1].kill().await;
+    let node = &fleet.nodes[0];
+    until("the other node is silent", async || {
+        let nodes = node.json(&["node", "list"]).await;
+        (nodes[1]["state"] == "silent").then_some(())
+    })
+    .await;
+    let list = text(&node.run(&["node", "list"]).await.stdout);
+    assert!(list.starts_with("web-1  "), "{list}");
+    fleet.server.kill();
+    node.alarm("store").await;
+    let status = text(&node.run(&["status"]).await.stdout);
+    assert!(
+        status.starts_with("▲ 1 alarm · 0 of 1 pipeline fresh"),
+        "{status}"
+    );
+    assert!(status.contains("▲ www  trouble"), "{status}");
+    let list = node.run(&["node", "list"]).await;
+    assert_eq!(list.status.code(), Some(0), "{list:?}");
+    let list = text(&list.stdout);
+    let (first, nodes) = list.split_once('\n').unwrap();
+    let at = first.strip_suffix(", PostgreSQL does not answer:");
+    assert!(at.is_some_and(|at| at.starts_with("as of ")), "{list}");
+    assert!(nodes.starts_with("web-1  "), "{list}");
+    for name in ["web-1", "web-2"] {
+        let forgotten = node.run(&["node", "forget", name]).await;
+        assert_eq!(forgotten.status.code(), Some(75), "{forgotten:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

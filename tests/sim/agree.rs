@@ -50,7 +50,7 @@ impl Comparing {
         let agreement = self.agreements.get(pipeline);
         let divergence =
             agreement.and_then(|of| of.divergence(Time::from_millis(u64::MAX), usize::MAX));
-        divergence.is_some_and(|of| of.named.iter().any(|(of, _)| *of == file(name)))
+        divergence.is_some_and(|of| of.named.iter().any(|one| one.file == file(name)))
     }
 }
 

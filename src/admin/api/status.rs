@@ -62,6 +62,9 @@ pub struct Status {
     /// The nodes that share the queue; none where it is this node's alone.
     #[serde(default)]
     pub nodes: Vec<Node>,
+    /// When the nodes were read last, where they can't be read now; `None`: they are as they are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_as_of: Option<Time>,
     /// The pipelines.
     pub pipelines: Vec<PipelineStatus>,
     /// What is left of pipelines that are in the configuration no more: kept until they return, or

@@ -83,6 +83,13 @@ fn of_file(text: &mut String, file: &FileExplained, config: &Path) -> std::fmt::
             file.unread_noun()
         )?;
     }
+    if !file.diverged.is_empty() {
+        let said = file.diverged.join(", ");
+        writeln!(
+            text,
+            "  diverged: {said}; each change of it is purged, and not waited for"
+        )?;
+    }
     let mut shown: Vec<&Verdict> = Vec::new();
     for verdict in file.on.values() {
         if shown.contains(&verdict) {

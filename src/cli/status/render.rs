@@ -91,7 +91,8 @@ fn header(status: &Status, view: &View) -> String {
     let (shape, style) = look(status.state);
     let count = status.pipelines.len() as u64;
     let pipelines = counted(count, "pipeline");
-    let fresh = status.pipelines.iter().filter(|one| one.fresh).count() as u64;
+    let fresh = status.pipelines.iter();
+    let fresh = fresh.filter(|one| one.state == State::Fresh).count() as u64;
     let state = match status.alarms.len() {
         0 => status.state.as_str().to_owned(),
         alarms => counted(alarms as u64, "alarm"),

@@ -147,7 +147,19 @@ fn what_is_diverged_is_given_to_be_kept_when_it_is_new_and_not_waited_for_by_who
     assert_eq!((kept.len(), agreement.take_diverged()), (2, None));
     let mut next = Agreement::new(Seq(2), WAIT).with(kept.clone());
     // Each was found different at the same time as before.
-    assert_eq!(next.divergence(at(31), 3), agreement.divergence(at(31), 3));
+    let found = |of: &Agreement| {
+        let divergence = of.divergence(at(31), 3).unwrap();
+        let named = divergence.named.into_iter().map(|one| (one.file, one.node));
+        (
+            divergence.files,
+            divergence.since,
+            named.collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(found(&next), found(&agreement));
+    // What it has itself is compared again later.
+    let unknown = next.diverged_from(&kept[0].file).next().unwrap();
+    assert_eq!(unknown.said("web-2"), "not as on web-2");
     assert!(!next.fact(at(50), fact(3, OTHER, "host.html", C), A));
     assert!(lagging(&next).is_empty());
     assert_eq!(next.take_diverged().unwrap()[0].content, C);
@@ -224,8 +236,35 @@ fn diverged_files_are_counted_and_the_first_are_named() {
     assert_eq!(agreement.divergence(at(30), 3), None, "not for so long yet");
     let diverged = agreement.divergence(at(31), 2).unwrap();
     assert_eq!((diverged.files, diverged.since), (4, at(31)));
-    assert_eq!(diverged.named, [(file("a"), OTHER), (file("b"), OTHER)]);
+    let named = diverged
+        .named
+        .iter()
+        .map(|one| (one.file.clone(), one.node));
+    let named: Vec<_> = named.collect();
+    assert_eq!(named, [(file("a"), OTHER), (file("b"), OTHER)]);
+    let from = |path: &str| {
+        let file = file(path);
+        let from = agreement.diverged_from(&file);
+        from.map(|one| one.said("web-9")).collect::<Vec<_>>()
+    };
+    assert_eq!(from("a"), ["other bytes on web-9", "other bytes on web-9"]);
+    assert_eq!(from("no.html"), [""; 0]);
     assert_eq!(agreement.divergence(at(70), 3).unwrap().files, 5);
+}
+
+#[test]
+fn a_diverged_file_that_is_gone_on_one_node_is_said_to_be() {
+    let mut agreement = fresh();
+    agreement.fact(at(1), fact(1, OTHER, "there", Content::Gone), A);
+    agreement.fact(at(1), fact(2, OTHER, "here", A), Content::Gone);
+    agreement.wake(at(31));
+    let said = |path: &str| {
+        let file = file(path);
+        let mut from = agreement.diverged_from(&file);
+        from.next().map(|one| one.said("web-2"))
+    };
+    assert_eq!(said("there").as_deref(), Some("gone on web-2"));
+    assert_eq!(said("here").as_deref(), Some("gone here, there on web-2"));
 }
 
 #[test]

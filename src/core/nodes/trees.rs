@@ -4,12 +4,13 @@
 //! That sums are the same proves it at once. That they are not may be because one report is older than the other: a
 //! node holds other files when none of the sums has moved for [`QUIET`], and until its files are seen to be the same.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Node, NodeOrigin};
+use super::{Node, NodeOrigin, NodeState};
 use crate::core::sum::Sum;
 use crate::core::time::Time;
 
@@ -25,8 +26,11 @@ pub struct Trees {
     pub origin: String,
     /// The nodes that hold the same files: the most that do.
     pub same: Vec<String>,
-    /// How many files they hold.
+    /// How many files they hold; where not all hold as many, since some are diverged, how many one of them does.
     pub files: u64,
+    /// How many files each of them holds.
+    #[serde(default)]
+    pub held: BTreeMap<String, u64>,
     /// How many of them are diverged: they are not the same on all of these nodes, and all others are.
     pub diverged: usize,
     /// The nodes that hold other files.
@@ -35,6 +39,9 @@ pub struct Trees {
     pub moving: Vec<String>,
     /// How many nodes run. One that is named nowhere has not said that it has the origin.
     pub live: usize,
+    /// How many nodes are silent: it is not known what they hold.
+    #[serde(default)]
+    pub silent: usize,
 }
 
 /// The files of an origin on a node that holds others than most.
@@ -53,21 +60,17 @@ impl Trees {
     #[must_use]
     pub fn said(&self, past: impl Fn(Time) -> String) -> String {
         let mut said = Vec::new();
-        let files = counted(self.files);
         match self.same.as_slice() {
             [] => {}
-            [one] => said.push(format!("{one} holds {files}")),
+            [one] => said.push(format!("{one} holds {}", counted(self.files))),
             nodes => {
-                let who = if nodes.len() == self.live {
-                    format!("all {} nodes", nodes.len())
-                } else {
-                    nodes.join(", ")
+                let who = match (nodes.len(), self.silent) {
+                    (some, _) if some != self.live => nodes.join(", "),
+                    (all, 0) => format!("all {all} nodes"),
+                    (2, _) => "both nodes that run".to_owned(),
+                    (all, _) => format!("all {all} nodes that run"),
                 };
-                let but = match self.diverged {
-                    0 => String::new(),
-                    many => format!(", but for {} diverged", counted(many as u64)),
-                };
-                said.push(format!("{who} hold the same {files}{but}"));
+                said.push(format!("{who} hold the same {}", self.held()));
             }
         }
         said.extend(self.differ.iter().map(|other| {
@@ -83,6 +86,37 @@ impl Trees {
             said.push(format!("not known now of {}", self.moving.join(", ")));
         }
         said.join("; ")
+    }
+
+    /// What those hold that hold the same, in words. Diverged files may be gone on some of them, which hold fewer then.
+    fn held(&self) -> String {
+        let mut counts: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for (node, files) in &self.held {
+            counts.entry(*files).or_default().push(node);
+        }
+        let diverged = self.diverged as u64;
+        if diverged == 0 {
+            return counted(self.files);
+        } else if counts.len() < 2 {
+            let (files, diverged) = (counted(self.files), counted(diverged));
+            return format!("{files}, but for {diverged} diverged");
+        }
+        let mut counts: Vec<(u64, Vec<&str>)> = counts.into_iter().collect();
+        counts.sort_by_key(|(files, nodes)| Reverse((nodes.len(), *files)));
+        let each = counts.iter().enumerate().map(|(at, (files, nodes))| {
+            let names = nodes.join(", ");
+            let hold = if nodes.len() == 1 { "holds" } else { "hold" };
+            match at {
+                0 => format!("{names} {hold} {}", counted(*files)),
+                _ => format!("{names} {files}"),
+            }
+        });
+        let each: Vec<String> = each.collect();
+        let are = if diverged == 1 { "is" } else { "are" };
+        format!(
+            "files, but for {diverged} that {are} diverged ({})",
+            each.join(", ")
+        )
     }
 }
 
@@ -109,6 +143,10 @@ impl Comparison {
     pub fn observe(&mut self, now: Time, nodes: &[Node]) -> Vec<Trees> {
         let mut origins: BTreeMap<(String, String), BTreeMap<&str, &NodeOrigin>> = BTreeMap::new();
         let live: Vec<&Node> = nodes.iter().filter(|node| node.state.is_live()).collect();
+        let silent = nodes
+            .iter()
+            .filter(|node| node.state == NodeState::Silent)
+            .count();
         for node in &live {
             for origin in &node.report.origins {
                 let key = (origin.pipeline.clone(), origin.origin.clone());
@@ -128,6 +166,7 @@ impl Comparison {
                 pipeline,
                 origin,
                 live: live.len(),
+                silent,
                 ..watched.observe(now, &of)
             }
         });
@@ -153,6 +192,7 @@ impl Watched {
                 self.apart.remove(*name);
                 trees.diverged = trees.diverged.max(diverged);
                 trees.same.push((*name).to_owned());
+                trees.held.insert((*name).to_owned(), one.indexed_files);
                 continue;
             }
             if one.sum.is_some() {
@@ -208,7 +248,7 @@ fn alike(a: (&str, &NodeOrigin), b: (&str, &NodeOrigin)) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::nodes::{Apart, NodeReport, NodeState};
+    use crate::core::nodes::{Apart, NodeReport};
 
     fn at(seconds: u64) -> Time {
         Time::from_millis(seconds * 1_000)
@@ -263,6 +303,25 @@ mod tests {
         let nodes = ["web-1", "web-2", "web-3"].map(|name| node(name, Some(A)));
         let said = said(&mut Comparison::default(), 0, &nodes);
         assert_eq!(said, ["all 3 nodes hold the same 2 files"]);
+    }
+
+    #[test]
+    fn while_a_node_is_silent_those_that_run_are_said_to_hold_the_same() {
+        let silent = Node {
+            state: NodeState::Silent,
+            ..node("web-4", Some(B))
+        };
+        let nodes = ["web-1", "web-2", "web-3"].map(|name| node(name, Some(A)));
+        let [one, two, three] = nodes;
+        let with = |nodes: &[Node]| said(&mut Comparison::default(), 0, nodes);
+        assert_eq!(
+            with(&[one.clone(), two.clone(), three, silent.clone()]),
+            ["all 3 nodes that run hold the same 2 files"]
+        );
+        assert_eq!(
+            with(&[one, two, silent]),
+            ["both nodes that run hold the same 2 files"]
+        );
     }
 
     #[test]
@@ -344,6 +403,25 @@ mod tests {
         said(&mut comparison, 0, &other);
         let found = comparison.observe(at(10), &other);
         assert_eq!(found[0].differ.len(), 1);
+    }
+
+    #[test]
+    fn where_diverged_files_are_gone_on_a_node_it_is_said_how_many_each_holds() {
+        const ALL: &[(&str, u8)] = &[("a", 1), ("b", 1), ("c", 1)];
+        const ONE: &[(&str, u8)] = &[("a", 1)];
+        let mut two = apart(node("web-2", Some(ONE)), "web-1", ALL);
+        two.report.origins[0].apart[0].files = 2;
+        let of_third = Apart {
+            node: "web-3".to_owned(),
+            ..two.report.origins[0].apart[0].clone()
+        };
+        two.report.origins[0].apart.push(of_third);
+        let nodes = [node("web-1", Some(ALL)), two, node("web-3", Some(ALL))];
+        let expected = "all 3 nodes hold the same files, but for 2 that are diverged (web-1, web-3 hold 3 files, web-2 1)";
+        assert_eq!(said(&mut Comparison::default(), 0, &nodes), [expected]);
+        let [one, two, _] = nodes;
+        let expected = "all 2 nodes hold the same files, but for 2 that are diverged (web-1 holds 3 files, web-2 1)";
+        assert_eq!(said(&mut Comparison::default(), 0, &[one, two]), [expected]);
     }
 
     #[test]
