@@ -99,16 +99,7 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         alarms.push(failed_alarm(admin, pipeline).await?);
     }
     let (now, node) = (admin.clock.now(), admin.node());
-    for alarm in &mut alarms {
-        if let (AlarmKind::Loss, Some(node)) = (alarm.reason, &node) {
-            // The files of this node are meant, and another one may be asked.
-            let whose = format!("--accept-loss --node {node}");
-            alarm.text = alarm.text.replace("--accept-loss", &whose);
-            alarm.remedy = alarm.remedy.replace("--accept-loss", &whose);
-        }
-        alarm.since = Some(admin.alarm_times.since(alarm, now));
-        alarm.place = place(admin, alarm);
-    }
+    complete(admin, &mut alarms, now);
     let nodes = admin.nodes();
     let away = admin.store.away().is_some();
     let fleet = admin.fleet.as_ref().filter(|_| away);
@@ -165,6 +156,21 @@ pub(super) async fn collect(admin: &Admin) -> Result<Status, AdminError> {
         webhooks: admin.webhooks.as_ref().map(WebhooksStatus::from),
         pipelines,
     })
+}
+
+/// Says of each alarm of this node since when it is on, and where.
+fn complete(admin: &Admin, alarms: &mut [Alarm], now: Time) {
+    let node = admin.node();
+    for alarm in alarms {
+        if let (AlarmKind::Loss, Some(node)) = (alarm.reason, &node) {
+            // The files of this node are meant, and another one may be asked.
+            let whose = format!("--accept-loss --node {node}");
+            alarm.text = alarm.text.replace("--accept-loss", &whose);
+            alarm.remedy = alarm.remedy.replace("--accept-loss", &whose);
+        }
+        alarm.since = Some(admin.alarm_times.since(alarm, now));
+        alarm.place = place(admin, alarm);
+    }
 }
 
 /// The other nodes that a command or a delivery here waits for until they have done a round.
