@@ -42,10 +42,13 @@ async fn killed() -> Option<(Server, Bench)> {
 
 /// The daemon has all of that, purges it, and nothing else.
 async fn goes_on(bench: &Bench) {
-    let status = bench.status().await;
-    let www = &status["pipelines"][0];
-    assert_eq!(www["failed_assets"], 1, "{www}");
-    assert!(www["causes"].to_string().contains("freeze"), "{www}");
+    // It reads its queue a moment after it watches.
+    until("it shows what is failed and paused", async || {
+        let www = bench.status().await["pipelines"][0].clone();
+        let is_paused = www["causes"].to_string().contains("freeze");
+        (www["failed_assets"] == 1 && is_paused).then_some(())
+    })
+    .await;
     assert!(!bench.path("state/queue.db").exists());
     assert!(bench.path("state/queue.db.moved").exists());
     assert!(bench.log().contains("pauses were moved"), "{}", bench.log());
