@@ -397,8 +397,8 @@ mod tests {
     fn a_url_is_shown_without_user_and_password() {
         let url = "postgres://user:planted@a:5433,b/edge?sslmode=disable&application_name=a%20b";
         let url = DatabaseUrl::parse(url).unwrap();
-        assert_eq!(url.to_string(), "edge on a,b");
-        assert_eq!(format!("{url:?}"), "DatabaseUrl(edge on a,b)");
+        assert_eq!(url.to_string(), "edge on a:5433,b");
+        assert_eq!(format!("{url:?}"), "DatabaseUrl(edge on a:5433,b)");
         assert_eq!(url.config.get_password(), Some(b"planted".as_slice()));
         assert_eq!(url.config.get_application_name(), Some("a b"));
     }
