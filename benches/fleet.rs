@@ -202,11 +202,13 @@ async fn beside_a_snapshot(server: &Server, time: Duration) {
     let script = server.0.home().join("snapshot");
     std::fs::write(
         &script,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n\\sleep 3600 s\n",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n\\sleep 600 s\n",
     )
     .unwrap();
-    let mut stuck = server.client(&script, &["-t", "1"]).spawn().unwrap();
+    let mut stuck = server.client(&script, &["-t", "1"]);
+    let mut stuck = stuck.stdout(Stdio::null()).spawn().unwrap();
     let (rates, _) = deliveries(server, "snapshot", 1, time).await;
+    assert_eq!(stuck.try_wait().unwrap(), None, "the snapshot stays open");
     stuck.kill().unwrap();
     stuck.wait().unwrap();
     let rates = rates.map(|rate| format!("{rate:.0}")).join(", ");
