@@ -76,6 +76,10 @@ async fn a_node_does_the_rounds_of_its_pipelines_and_says_so(store: Arc<Desk>) {
     assert_eq!((row.has_left, left.has_left), (false, true));
     store.forget(row.node, row.beat).await.unwrap();
     assert_eq!(served(&store, WWW, Scan).await, []);
+    // One that comes back has said nothing of the rounds of before.
+    store.take_part(vec![pipeline(WWW)]).await.unwrap();
+    store.beat(at(9)).await.unwrap();
+    assert_eq!(served(&store, WWW, Scan).await[0].1, 0);
 }
 
 async fn rounds_that_are_open_together_are_done_together_and_a_loss_is_accepted_on_the_node_that_is_named(

@@ -354,6 +354,9 @@ async fn what_is_not_configured_any_more_is_forgotten_and_no_time_is_too_far(sto
     let due = next(&store).await;
     assert_eq!(due.again, Some(at(2_200).min(at(10).after(LONGEST_WAIT))));
     assert_eq!(due.unplanned, [pipeline(WWW)]);
+    // A leader that does not know the pipeline yet leaves to it what is to be looked at.
+    store.begin_follow_ups(Vec::new(), at(10)).await.unwrap();
+    assert_eq!(next(&store).await, due);
     let begin = store.begin_follow_ups(follows(false, minute), at(10));
     begin.await.unwrap();
     assert_eq!(next(&store).await.again, Some(at(60_010)));
