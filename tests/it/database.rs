@@ -11,6 +11,7 @@ mod snapshot;
 
 use std::collections::BTreeSet;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::bench::{Bench, text, until};
@@ -219,4 +220,27 @@ async fn a_database_that_is_not_fit_for_the_queue_is_refused_at_the_start_with_w
     let started = bench.run(&["run"]).await;
     assert_eq!(started.status.code(), Some(78), "{started:?}");
     assert!(text(&started.stderr).contains("state.node"), "{started:?}");
+}
+
+/// As where a path loses the connection of the writer alone: its session stays at the server for a while, and those
+/// beside it go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_its_own_that_was_lost_is_no_other_edgepurge() {
+    let Some((server, bench)) = started().await else {
+        return;
+    };
+    let writer = "SELECT pid FROM pg_stat_activity WHERE application_name = 'edgepurge writer'";
+    let writer = server.session().await.query_one(writer, &[]).await.unwrap();
+    let writer = Pid::from_raw(writer.get(0)).unwrap();
+    kill_process(writer, Signal::STOP).unwrap();
+    bench.write("a.css", "two");
+    until("it says whose session it is", async || {
+        let log = bench.log();
+        assert!(!log.contains("another edgepurge runs"), "{log}");
+        log.contains("a session of the node").then_some(())
+    })
+    .await;
+    kill_process(writer, Signal::CONT).unwrap();
+    bench.purged("/a.css").await;
+    bench.no_alarm().await;
 }
