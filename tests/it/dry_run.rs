@@ -3,8 +3,36 @@
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
 
 use crate::bench::{Bench, LIMIT, until};
+
+/// Waits until it watches.
+async fn ready(dry: &mut Child) {
+    let mut log = BufReader::new(dry.stderr.take().unwrap()).lines();
+    let ready = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            assert!(!line.contains("webhooks are taken"), "{line}");
+            if line.contains("ready: every origin is watched") {
+                return;
+            }
+        }
+        panic!("it ended before it was ready");
+    };
+    tokio::time::timeout(LIMIT, ready).await.expect("it starts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_a_node_asks_no_database() {
+    let mut bench = Bench::new().await;
+    bench.state = "database_url_file = \"/nowhere\"\nnode = \"web-1\"".to_owned();
+    bench.config();
+    let dry = bench
+        .command(&["run", "--dry-run"])
+        .stderr(Stdio::piped())
+        .spawn();
+    ready(&mut dry.unwrap()).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_it_would_send_and_sends_nothing() {
@@ -25,17 +53,7 @@ async fn a_dry_run_says_what_it_would_send_and_sends_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut log = BufReader::new(dry.stderr.take().unwrap()).lines();
-    let ready = async {
-        while let Some(line) = log.next_line().await.unwrap() {
-            assert!(!line.contains("webhooks are taken"), "{line}");
-            if line.contains("ready: every origin is watched") {
-                return;
-            }
-        }
-        panic!("it ended before it was ready");
-    };
-    tokio::time::timeout(LIMIT, ready).await.expect("it starts");
+    ready(&mut dry).await;
     assert_eq!(bench.terminate().await, Some(0));
     let before = bench.requests().len();
 

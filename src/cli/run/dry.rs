@@ -19,6 +19,7 @@ pub(super) fn harmless(mut config: Config) -> Result<Config, Failure> {
     owner::check(&config.state.directory)?;
     config.state.directory.push(DIRECTORY);
     config.state.database_url_file = None;
+    config.state.node = None;
     config.scaleway.api_url = ApiUrl::Sandbox;
     // The simulator needs no key, and who tries a configuration may not be able to read it.
     config.scaleway.secret_key_file = None;
