@@ -18,7 +18,6 @@ use crate::admin::{Admin, AdminPipeline, Reloads, Token};
 use crate::clock::Clock;
 use crate::config::{self, ApiUrl, Config, Environment};
 use crate::core::change::PipelineId;
-use crate::core::drift::Reading;
 use crate::core::website::Website;
 use crate::credentials::Credentials;
 use crate::engine::EngineHandle;
@@ -31,16 +30,18 @@ use crate::page;
 use crate::s3::Bucket;
 use crate::sandbox::Sandbox;
 use crate::sink::Sink;
-use crate::store::{Database, Store, StoreError, StoreSettings, survey};
+use crate::store::{Database, Store, StoreError};
 use crate::supervise::{Fault, Faults, Supervisor};
 use crate::webhook::ListenerHandle;
 pub use api::client;
 use api::{check_projects, key_reader, key_source};
+use databases::{fit_database, open_databases, started_clock};
 use desk::Leader;
 use handover::Handover;
 use settings::Committing;
 
 mod api;
+mod databases;
 mod desk;
 mod handover;
 mod herald;
@@ -53,9 +54,6 @@ mod webhooks;
 const STOP: Duration = Duration::from_secs(20);
 /// The same, where an origin's filesystem hangs: its worker does not stop at all.
 const STOP_HUNG: Duration = Duration::from_secs(3);
-
-/// How often the time of the database's machine is read at a start.
-const READINGS: usize = 3;
 
 /// Why the daemon does not start, with the exit code that says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -530,67 +528,6 @@ fn unstarted(pipeline: &str, root: &Path, error: &dyn std::fmt::Display) -> Star
         "the origin {} of {pipeline} can't be watched: {error}",
         root.display()
     ))
-}
-
-/// The clock, which a reload does not start again. Nodes that share a queue go by the clock of its database's machine,
-/// so that the times in it are those of one clock. Of a few readings the quickest is the most exact: the first may
-/// have to connect.
-async fn started_clock(started: Option<Clock>, store: &Store) -> Result<Clock, StoreError> {
-    if let Some(clock) = started {
-        return Ok(clock);
-    }
-    let mut best: Option<(Reading, Clock)> = None;
-    for _ in 0..READINGS {
-        let Some(reading) = store.time().await? else {
-            return Ok(Clock::start());
-        };
-        if best.is_none_or(|(best, _)| reading.took < best.took) {
-            best = Some((reading, Clock::showing(reading.now())));
-        }
-    }
-    Ok(best.map_or_else(Clock::start, |(_, clock)| clock))
-}
-
-/// The database that has the queue, if one has, once it has been asked whether it can. One that refuses the login may take
-/// it later: a new password comes to server and file one after the other.
-async fn fit_database(
-    config: &Config,
-    environment: &Environment,
-) -> Result<Option<Database>, StartError> {
-    let database = settings::database(config, environment).map_err(StartError::Config)?;
-    match (&database, &config.state.node) {
-        (Some(database), _) => match survey(database).await {
-            Ok(survey) if survey.problems.is_empty() => {}
-            Ok(survey) => return Err(StartError::Config(survey.problems.join("\n"))),
-            Err(error) => return Err(StartError::Temporary(error.to_string())),
-        },
-        (None, Some(node)) => {
-            return Err(StartError::Config(format!(
-                "state.node: {node:?} is of no use without a database that nodes share: set database_url_file or the \
-                 credential database_url, or remove the line"
-            )));
-        }
-        (None, None) => {}
-    }
-    Ok(database)
-}
-
-/// Opens the queue, and the index that belongs to it.
-fn open_databases(
-    config: &Config,
-    database: Option<Database>,
-    supervisor: &Supervisor,
-) -> Result<(Arc<Store>, Arc<Index>), StartError> {
-    let settings = StoreSettings {
-        directory: config.state.directory.clone(),
-        api_url: config.scaleway.api_url.as_str().to_owned(),
-        database,
-    };
-    let store = Store::open(&settings, supervisor)?;
-    let ids: Vec<PipelineId> = config.pipelines.iter().map(|p| p.id.clone()).collect();
-    let index = Index::open(&config.state.directory, store.lineage(), &ids)
-        .map_err(|error| StartError::Temporary(error.to_string()))?;
-    Ok((Arc::new(store), Arc::new(index)))
 }
 
 /// What ended the wait for the end.

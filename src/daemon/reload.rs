@@ -10,9 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Daemon, Process, StartError, check_projects, client, fit_database, settings, webhooks,
-};
+use super::{Daemon, Process, StartError, check_projects, client, databases, settings, webhooks};
 use crate::config::{ApiUrl, Config, Environment};
 use crate::webhook::ListenerHandle;
 
@@ -99,7 +97,7 @@ impl Daemon {
         note(certificate.map_err(|error| error.to_string()));
         note(settings::explainer(new).map(drop));
         // What does not answer now would not answer the old configuration either, once that has stopped.
-        let fit = fit_database(new, environment).await.map(drop);
+        let fit = databases::fit_database(new, environment).await.map(drop);
         note(fit.map_err(|error| error.to_string()));
         if new.scaleway.api_url != ApiUrl::Sandbox {
             match client(new, environment, None, None, self.clock) {
