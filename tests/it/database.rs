@@ -10,6 +10,8 @@ pub(crate) mod server;
 mod snapshot;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -243,4 +245,49 @@ async fn a_session_of_its_own_that_was_lost_is_no_other_edgepurge() {
     kill_process(writer, Signal::CONT).unwrap();
     bench.purged("/a.css").await;
     bench.no_alarm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_in_the_files_of_a_node_stops_nothing_that_works_and_purges_nothing() {
+    let Some((server, mut bench)) = started().await else {
+        return;
+    };
+    let (url, pid) = (bench.path("database_url"), bench.pid());
+    for number in 0..2 {
+        fs::remove_file(&url).unwrap();
+        if number == 0 {
+            fs::create_dir(&url).unwrap();
+        } else {
+            fs::write(&url, b"\xff\0planted\n").unwrap();
+            fs::set_permissions(&url, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        bench.hangup("the configuration is not reloaded").await;
+        server.cut().await;
+        let said = bench.alarm("store").await;
+        assert!(said.contains("database_url"), "{said}");
+        bench.write("a.css", &format!("new {number}"));
+        if number == 0 {
+            fs::remove_dir(&url).unwrap();
+            fs::write(&url, "").unwrap();
+        }
+        server.serve(&mut bench, PASSWORD);
+        bench.settle().await;
+        let purges = bench.done();
+        let purges = purges.iter().filter(|asset| *asset == "/a.css");
+        assert_eq!((purges.count(), bench.pid()), (number + 1, pid));
+    }
+    assert!(!bench.log().contains("planted"), "{}", bench.log());
+    bench.terminate().await;
+    let before = bench.purges();
+    fs::write(bench.path("state/node.mark"), [0xff; 100]).unwrap();
+    bench.start().await;
+    bench.rested().await;
+    assert_eq!(bench.purges(), before);
+    bench.terminate().await;
+    // Which node it is can't be guessed.
+    fs::write(bench.path("state/node"), [0xff; 100]).unwrap();
+    let refused = bench.run(&["run"]).await;
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    let said = text(&refused.stderr);
+    assert!(said.contains("state/node has no key of a node"), "{said}");
 }

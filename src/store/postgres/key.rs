@@ -24,14 +24,14 @@ pub(super) fn key(directory: &Path) -> Result<String, StoreError> {
         let text = format!("{}: {error}", path.display());
         StoreError::Failed(Why::because(text, error))
     };
-    let known = match std::fs::read_to_string(&path) {
+    let known = match std::fs::read(&path) {
         Ok(known) => known,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return make(directory).map_err(failed);
         }
         Err(error) => return Err(failed(error)),
     };
-    let key = uuid::Uuid::parse_str(known.trim()).map_err(|error| {
+    let key = uuid::Uuid::parse_str(String::from_utf8_lossy(&known).trim()).map_err(|error| {
         let text = format!(
             "{} has no key of a node: {error}; remove it, and the next start makes one",
             path.display()
